@@ -1,0 +1,1 @@
+"""Layers for modelling sequences, built on minigrad."""

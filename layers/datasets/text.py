@@ -1,0 +1,218 @@
+"""Texts as numbers: reading a file, and a tokenizer that gives every character a code."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from layers.datasets.checks import as_codes
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file of your own, in UTF-8, with line ends turned into ``\\n``.
+
+    Args:
+        path: where the file lies. A byte order mark at its start is dropped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        IsADirectoryError: the path is a folder.
+        ValueError: the file is empty, or not text in UTF-8.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "song.txt")
+    ...     _ = file.write_bytes("one\\r\\ntwo".encode())
+    ...     read_text(file)
+    'one\\ntwo'
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(
+            f"path={os.fspath(path)!r} is a folder; pass one text file inside it"
+        )
+    if not file.exists():
+        raise FileNotFoundError(
+            f"path={os.fspath(path)!r} does not exist (looked in {Path.cwd()}); check the spelling "
+            "or pass a full path"
+        )
+    content = file.read_bytes()
+    try:
+        text = content.decode("utf-8").removeprefix("\N{BYTE ORDER MARK}")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"path={os.fspath(path)!r} is not text in UTF-8: byte {error.start} is "
+            f"0x{content[error.start]:02x}; save it as UTF-8, or decode it yourself: "
+            "Path(path).read_text(encoding=...)"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"path={os.fspath(path)!r} is not text in UTF-8: byte {content.index(0)} is 0x00, so "
+            "it is binary or UTF-16; save it as UTF-8"
+        )
+    if not text:
+        raise ValueError(f"path={os.fspath(path)!r} is empty; pass a file with text in it")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    """Return the Unicode code point of every character, without a Python loop."""
+    # Lone surrogates are allowed: they are valid in a Python string, and the tokenizer need not
+    # judge them.
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32)
+
+
+class CharacterTokenizer:
+    """Give every distinct character of a text a code, and turn codes back into text.
+
+    Args:
+        characters: the vocabulary; the code of a character is its position in this string.
+
+    Attributes:
+        characters: the vocabulary, as given.
+
+    Raises:
+        TypeError: the characters are not a string.
+        ValueError: there are none, or one stands there twice.
+
+    >>> tokenizer = CharacterTokenizer.from_text("banana")
+    >>> tokenizer.characters, len(tokenizer)
+    ('abn', 3)
+    >>> tokenizer.encode("nab")
+    array([2, 0, 1])
+    >>> tokenizer.decode([1, 0, 2])
+    'ban'
+    """
+
+    __slots__ = ("_code_of_rank", "_points", "_sorted_points", "characters")
+
+    def __init__(self, characters: str) -> None:
+        if not isinstance(characters, str):
+            raise TypeError(
+                f"characters must be a string, got {type(characters).__name__}; "
+                "join them first: ''.join(characters)"
+            )
+        if not characters:
+            raise ValueError(
+                "characters is empty; pass at least one, or a text to CharacterTokenizer.from_text"
+            )
+        if len(set(characters)) < len(characters):
+            twice = next(c for i, c in enumerate(characters) if c in characters[:i])
+            raise ValueError(
+                f"characters has {twice!r} twice, so its code would be ambiguous; "
+                "build the tokenizer of a text with CharacterTokenizer.from_text(text)"
+            )
+        self.characters = characters
+        self._points = _code_points(characters)  # (vocabulary,)
+        self._code_of_rank = np.argsort(self._points).astype(np.int64)
+        self._sorted_points = self._points[self._code_of_rank]
+
+    @classmethod
+    def from_text(cls, text: str) -> "CharacterTokenizer":
+        """Build the tokenizer of the distinct characters of ``text``, sorted by code point.
+
+        Raises:
+            TypeError: the text is not a string.
+            ValueError: the text is empty.
+
+        >>> len(CharacterTokenizer.from_text("to be or not to be"))
+        7
+        """
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text must be a string, got {type(text).__name__}; "
+                "join a list of texts first: ''.join(texts)"
+            )
+        if not text:
+            raise ValueError("text is empty; pass a text with at least one character")
+        return cls("".join(sorted(set(text))))
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the codes of ``text``: int64 of shape (len(text),).
+
+        Raises:
+            TypeError: the text is not a string.
+            ValueError: a character is not in the vocabulary; the message names it and its position.
+
+        >>> CharacterTokenizer("ab").encode("abba")
+        array([0, 1, 1, 0])
+        """
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text must be a string, got {type(text).__name__}; encode one string at a time"
+            )
+        points = _code_points(text)
+        ranks = np.searchsorted(self._sorted_points, points)
+        ranks[ranks == len(self)] = 0  # past the last character: the comparison below refuses it
+        unknown = self._sorted_points[ranks] != points
+        if unknown.any():
+            position = int(unknown.argmax())
+            character = text[position]
+            raise ValueError(
+                f"text[{position}] is {character!r} (U+{ord(character):04X}), which is not among "
+                f"the {len(self)} characters of this tokenizer; replace it first, "
+                f"text.replace({character!r}, ' '), or build the tokenizer from a text that has "
+                "it, CharacterTokenizer.from_text(text)"
+            )
+        return self._code_of_rank[ranks]
+
+    def decode(self, codes: ArrayLike) -> str:
+        """Return the text of ``codes``, whole numbers of shape (time,).
+
+        Raises:
+            TypeError: the codes are not whole numbers.
+            ValueError: there is not exactly one axis, or a code is not in the vocabulary.
+
+        >>> CharacterTokenizer("ab").decode([0, 1, 1, 0])
+        'abba'
+        """
+        points = self._points[as_codes("codes", codes, len(self))]
+        return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return a dictionary for JSON, from which `from_dict` builds an equal tokenizer.
+
+        >>> CharacterTokenizer("ab").to_dict()
+        {'characters': 'ab'}
+        """
+        return {"characters": self.characters}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> "CharacterTokenizer":
+        """Build the tokenizer that `to_dict` described.
+
+        Raises:
+            TypeError: the characters are not a string.
+            ValueError: there are no characters under that name.
+
+        >>> CharacterTokenizer.from_dict({"characters": "ab"})
+        CharacterTokenizer('ab')
+        """
+        characters = data.get("characters")
+        if characters is None:
+            raise ValueError(
+                f"data has no 'characters', only {sorted(data)}; "
+                "pass what CharacterTokenizer.to_dict() returned"
+            )
+        if not isinstance(characters, str):
+            raise TypeError(
+                f"data['characters'] must be a string, got {type(characters).__name__}; "
+                "pass what CharacterTokenizer.to_dict() returned"
+            )
+        return cls(characters)
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CharacterTokenizer):
+            return NotImplemented
+        return self.characters == other.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __repr__(self) -> str:
+        return f"CharacterTokenizer({self.characters!r})"

@@ -1,0 +1,256 @@
+"""Character n-grams with Witten-Bell interpolation: the count model a network has to beat."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from layers.datasets.checks import as_codes, as_count, as_generator
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The counts of all grams of one length, that is of one context length.
+
+    A gram is its context followed by one symbol. Its key is ``context * vocabulary_size + symbol``,
+    where the context is named by its rank among the keys of the level below. Keys so stay below the
+    text's length times the vocabulary size, whatever the order, and fit in 64 bits for any
+    alphabet.
+    """
+
+    keys: NDArray[np.int64]  # (grams,), sorted
+    counts: NDArray[np.int64]  # (grams,)
+    totals: NDArray[np.int64]  # (contexts,): how often something followed the context
+    types: NDArray[np.int64]  # (contexts,): how many distinct symbols followed it
+
+    def find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rank of each key, or -1 where the gram was never seen."""
+        ranks = np.searchsorted(self.keys, keys)
+        ranks[ranks == len(self.keys)] = 0  # past the last key: the comparison refuses it
+        return np.where(self.keys[ranks] == keys, ranks, -1)
+
+    def find_one(self, key: int) -> int:
+        """Return the rank of one key, or -1 when the gram was never seen."""
+        rank = int(np.searchsorted(self.keys, key))
+        return rank if rank < len(self.keys) and self.keys[rank] == key else -1
+
+
+class NGram:
+    """An n-gram model of a sequence of symbols, smoothed by Witten and Bell's interpolation.
+
+    The probability of a symbol s after a context h of k symbols mixes what was counted with the
+    opinion of the context that is one symbol shorter::
+
+        P_k(s | h) = (c(h s) + T(h) P_(k-1)(s | h')) / (N(h) + T(h))
+
+    c(h s) counts s after h, N(h) counts anything after h, T(h) is the number of distinct symbols
+    seen after h, and h' is h without its oldest symbol. The chain starts at the uniform
+    distribution 1 / vocabulary_size; a context never seen in training leaves the opinion of the
+    shorter one as it is. At the start of a sequence the context is what there is of it.
+
+    After Witten and Bell, "The zero-frequency problem", IEEE Transactions on Information Theory 37
+    (1991); in the interpolated form of Chen and Goodman, "An empirical study of smoothing
+    techniques for language modeling" (1999), section 2.4.
+
+    Args:
+        order: n, the number of symbols in a gram, at least 1: a context has n - 1 symbols.
+        vocabulary_size: the number of distinct symbols; codes are 0 to vocabulary_size - 1.
+
+    Raises:
+        TypeError: an argument is not a whole number.
+        ValueError: an argument is below 1.
+
+    >>> model = NGram(order=2, vocabulary_size=2).fit([0, 1, 0, 1, 0, 1])
+    >>> model.probabilities([0]).round(3)
+    array([0.125, 0.875])
+    >>> model.generate(6, np.random.default_rng(0), context=[0], temperature=0.1)
+    array([1, 0, 1, 0, 1, 0])
+    """
+
+    def __init__(self, order: int, vocabulary_size: int) -> None:
+        self.order = as_count("order", order)
+        self.vocabulary_size = as_count("vocabulary_size", vocabulary_size)
+        self._levels: list[_Level] = []
+
+    def fit(self, codes: ArrayLike) -> "NGram":
+        """Count the grams of a sequence, in place of what was counted before.
+
+        Args:
+            codes: whole numbers of shape (time,), at least one.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            TypeError: the codes are not whole numbers.
+            ValueError: there are none, or one is outside the vocabulary.
+        """
+        symbols = as_codes("codes", codes, self.vocabulary_size)
+        if not len(symbols):
+            raise ValueError("codes is empty; fit the model to at least one symbol")
+        levels: list[_Level] = []
+        contexts, context_count = np.zeros(len(symbols), dtype=np.int64), 1  # the empty context
+        for length in range(min(self.order, len(symbols))):
+            keys, grams, counts = np.unique(
+                contexts * self.vocabulary_size + symbols[length:],
+                return_inverse=True,
+                return_counts=True,
+            )
+            context_of_gram = keys // self.vocabulary_size
+            totals = np.zeros(context_count, dtype=np.int64)
+            np.add.at(totals, context_of_gram, counts)
+            types = np.bincount(context_of_gram, minlength=context_count)
+            levels.append(_Level(keys, counts, totals, types))
+            # The gram that ends at one position is the context, one symbol longer, of the next.
+            contexts, context_count = grams[:-1], len(keys)
+        self._levels = levels
+        return self
+
+    def log_probabilities(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Return the log-probability of every symbol given those before it.
+
+        Args:
+            codes: whole numbers of shape (time,).
+
+        Returns:
+            float64 of shape (time,), in nats.
+
+        Raises:
+            RuntimeError: the model was not fitted.
+            TypeError: the codes are not whole numbers.
+            ValueError: a code is outside the vocabulary.
+        """
+        levels = self._fitted_levels()
+        symbols = as_codes("codes", codes, self.vocabulary_size)
+        probabilities = np.full(len(symbols), 1 / self.vocabulary_size)
+        contexts = np.zeros(len(symbols), dtype=np.int64)  # -1 where the context was never seen
+        for level in levels:
+            seen = contexts >= 0
+            index = np.where(seen, contexts, 0)
+            grams = np.where(seen, level.find(index * self.vocabulary_size + symbols), -1)
+            counts = np.where(grams >= 0, level.counts[grams], 0)
+            # A context at the very end of the training text was seen, yet nothing followed it.
+            totals, types = np.where(seen, level.totals[index], 0), level.types[index]
+            mixed = (counts + types * probabilities) / np.maximum(totals + types, 1)
+            probabilities = np.where(totals > 0, mixed, probabilities)
+            contexts = np.concatenate([[-1], grams])[: len(symbols)]
+        log_probabilities: NDArray[np.float64] = np.log(probabilities)
+        return log_probabilities
+
+    def cross_entropy(self, codes: ArrayLike) -> float:
+        """Return the mean surprise in nats per symbol.
+
+        Args:
+            codes: whole numbers of shape (time,), at least one.
+
+        Raises:
+            RuntimeError: the model was not fitted.
+            TypeError: the codes are not whole numbers.
+            ValueError: there are none, or one is outside the vocabulary.
+
+        >>> model = NGram(order=1, vocabulary_size=4).fit([0, 1, 2, 3])
+        >>> round(model.cross_entropy([3, 1, 1]), 4) == round(math.log(4), 4)
+        True
+        """
+        log_probabilities = self.log_probabilities(codes)
+        if not len(log_probabilities):
+            raise ValueError("codes is empty; measure the model on at least one symbol")
+        return -float(log_probabilities.mean())
+
+    def probabilities(self, context: ArrayLike = ()) -> NDArray[np.float64]:
+        """Return the distribution of the symbol that follows a context.
+
+        Args:
+            context: codes of shape (time,), possibly none; the last order - 1 of them count.
+
+        Returns:
+            float64 of shape (vocabulary_size,); all are above 0, and they sum to 1.
+
+        Raises:
+            RuntimeError: the model was not fitted.
+            TypeError: the codes are not whole numbers.
+            ValueError: a code is outside the vocabulary.
+        """
+        self._fitted_levels()
+        return self._distribution(self._contexts_of(context))
+
+    def generate(
+        self,
+        length: int,
+        generator: np.random.Generator,
+        *,
+        context: ArrayLike = (),
+        temperature: float = 1.0,
+    ) -> NDArray[np.int64]:
+        """Draw symbols one after the other, each from the distribution after those before it.
+
+        Args:
+            length: how many symbols to draw.
+            generator: draws them.
+            context: codes that come before, of shape (time,), possibly none.
+            temperature: above 0; below 1 the likely symbols become likelier, above 1 the rare ones.
+
+        Returns:
+            int64 of shape (length,), without the context.
+
+        Raises:
+            RuntimeError: the model was not fitted.
+            TypeError: the codes or the length are not whole numbers, or the generator is not a
+                NumPy generator.
+            ValueError: a code is outside the vocabulary, the length is below 1, or the temperature
+                not above 0.
+        """
+        self._fitted_levels()
+        generator = as_generator(generator)
+        if not 0 < temperature < math.inf:
+            raise ValueError(
+                f"temperature must be a finite number above 0, got {temperature!r}; "
+                "use 1.0 for the model's own distribution, 0.01 for nearly always the likeliest"
+            )
+        contexts = self._contexts_of(context)
+        result = np.empty(as_count("length", length), dtype=np.int64)
+        for position in range(len(result)):
+            log_weights = np.log(self._distribution(contexts)) / temperature
+            cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+            symbol = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], "right"))
+            result[position] = symbol
+            contexts = self._advance(contexts, symbol)
+        return result
+
+    def _fitted_levels(self) -> list[_Level]:
+        if not self._levels:
+            raise RuntimeError("the model has no counts yet; call fit(codes) first")
+        return self._levels
+
+    def _contexts_of(self, context: ArrayLike) -> list[int]:
+        """Return, for every context length, the rank of the context that ends here, or -1."""
+        symbols = as_codes("context", context, self.vocabulary_size)
+        contexts = [0] + [-1] * (len(self._levels) - 1)
+        for symbol in symbols[len(symbols) - min(len(symbols), self.order - 1) :].tolist():
+            contexts = self._advance(contexts, symbol)
+        return contexts
+
+    def _advance(self, contexts: list[int], symbol: int) -> list[int]:
+        """Return the contexts one symbol later: each grows by it, and the longest falls away."""
+        longer = [
+            level.find_one(context * self.vocabulary_size + symbol) if context >= 0 else -1
+            for level, context in zip(self._levels[:-1], contexts[:-1], strict=True)
+        ]
+        return [0, *longer]
+
+    def _distribution(self, contexts: list[int]) -> NDArray[np.float64]:
+        """Return the distribution of the next symbol after contexts found by `_contexts_of`."""
+        probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        for level, context in zip(self._levels, contexts, strict=True):
+            if context < 0 or not level.totals[context]:
+                continue
+            first_key = context * self.vocabulary_size
+            first, last = np.searchsorted(level.keys, [first_key, first_key + self.vocabulary_size])
+            probabilities *= level.types[context]
+            probabilities[level.keys[first:last] - first_key] += level.counts[first:last]
+            probabilities /= level.totals[context] + level.types[context]
+        return probabilities
+
+    def __repr__(self) -> str:
+        return f"NGram(order={self.order}, vocabulary_size={self.vocabulary_size})"

@@ -1,0 +1,89 @@
+"""The errors that minigrad raises, and the small words that their messages share.
+
+Every class also derives from the built-in that a NumPy user would catch.
+"""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "AnomalyError",
+    "DetachError",
+    "DtypeError",
+    "GradientError",
+    "MissingPackageError",
+    "ShapeError",
+]
+
+
+class GradientError(RuntimeError):
+    """A derivative was asked for that the recorded graph cannot give."""
+
+
+class DetachError(TypeError):
+    """A tensor that requires grad was about to be turned silently into plain numbers."""
+
+
+class DtypeError(TypeError):
+    """The dtype of an argument is one that the operation cannot work with."""
+
+
+class ShapeError(ValueError):
+    """The shapes of the arguments do not fit each other."""
+
+
+class AnomalyError(FloatingPointError):
+    """Anomaly mode saw finite numbers turn into NaN or infinity."""
+
+
+class MissingPackageError(ImportError):
+    """An optional package is needed here and is not installed."""
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional package where it is used.
+
+    Raises:
+        MissingPackageError: when it is missing; the message names the ``pip install``.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported "
+            f'({error}). Install it with: python -m pip install "minigrad[{extra}]"'
+        ) from error
+
+
+_SHORT = {"f": "f", "i": "i", "u": "u", "c": "c", "b": "bool"}
+
+
+def short_dtype(dtype: Any) -> str:
+    """The dtype in a few letters.
+
+    >>> import numpy as np
+    >>> short_dtype(np.dtype("float32")), short_dtype(np.dtype(bool))
+    ('f32', 'bool')
+    """
+    letter = _SHORT.get(dtype.kind)
+    if letter is None:
+        return str(dtype)
+    return letter if letter == "bool" else f"{letter}{dtype.itemsize * 8}"
+
+
+def describe(value: Any) -> str:
+    """Dtype and shape of an array or tensor, or a short repr of anything else.
+
+    >>> import numpy as np
+    >>> describe(np.zeros((3, 4), np.float32)), describe(2.5)
+    ('f32[3, 4]', '2.5')
+    """
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
+            inner = [describe(v) for v in value[:4]] + ["..."] * (len(value) > 4)
+            return f"[{', '.join(inner)}]"
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{short_dtype(dtype)}{list(shape)}"

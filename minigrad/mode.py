@@ -1,0 +1,299 @@
+"""The mode: one immutable record of what the engine does with the next operation.
+
+It lives in one ContextVar, so threads and async tasks each have their own, and every block that
+changes it puts it back. Scopes (module path, time step, carried state) are part of it.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.errors import DtypeError
+
+__all__ = [
+    "Mode",
+    "Scope",
+    "anomaly_mode",
+    "current_mode",
+    "default_dtype",
+    "enable_grad",
+    "is_recording",
+    "no_grad",
+    "place",
+    "recording",
+    "set_default_dtype",
+    "step",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Scope:
+    """Where an operation was recorded: a chain of names, each with an optional time step.
+
+    Attributes:
+        parent: the enclosing scope, or None.
+        name: the attribute or class name of the module that was called; "" for a mere step.
+        kind: the class name of the module; "" for a mere step.
+        step: the time step or number of the call, or None.
+        state: the name of the carried state that the operation produced ("h", "c"), or None.
+        routes: what the module declares about the ways its states take through it, or None.
+    """
+
+    __slots__ = ("calls", "kind", "name", "parent", "routes", "state", "step")
+
+    def __init__(
+        self,
+        parent: "Scope | None",
+        name: str = "",
+        kind: str = "",
+        step: int | None = None,
+        state: str | None = None,
+        routes: Any = None,
+    ) -> None:
+        self.parent = parent
+        self.name = name
+        self.kind = kind
+        self.step = step
+        self.state = state
+        self.routes = routes
+        self.calls: dict[str, int] = {}
+
+    def count_call(self, name: str) -> int:
+        """The number of earlier calls of this name directly within this scope."""
+        number = self.calls.get(name, 0)
+        self.calls[name] = number + 1
+        return number
+
+    def chain(self) -> list["Scope"]:
+        """This scope and those around it, the outermost first."""
+        chain: list[Scope] = []
+        scope: Scope | None = self
+        while scope is not None:
+            chain.append(scope)
+            scope = scope.parent
+        return chain[::-1]
+
+    @property
+    def path(self) -> str:
+        """The module path, such as "model.lstm.cell"."""
+        return ".".join(scope.name for scope in self.chain() if scope.name)
+
+    @property
+    def time_step(self) -> int | None:
+        """The step of the innermost scope that has one."""
+        scope: Scope | None = self
+        while scope is not None and scope.step is None:
+            scope = scope.parent
+        return None if scope is None else scope.step
+
+    def with_state(self, state: str) -> "Scope":
+        """This scope, marked as the producer of a carried state."""
+        return Scope(self.parent, self.name, self.kind, self.step, state, self.routes)
+
+    def __repr__(self) -> str:
+        step = "" if self.time_step is None else f" step {self.time_step}"
+        return f"Scope({self.path or '(none)'}{step})"
+
+
+def place(name: str, scope: Scope | None) -> str:
+    """An operation with its module path and time step, for messages."""
+    if scope is None:
+        return name
+    where = f" in {scope.path}" if scope.path else ""
+    return f"{name}{where}" + ("" if scope.time_step is None else f", step {scope.time_step}")
+
+
+class Mode:
+    """What is recorded just now. Immutable: change a copy with `replace`.
+
+    Attributes:
+        recording: whether operations on tensors that require grad are recorded.
+        scope: the scope that new nodes point to.
+        anomaly: whether every result is checked for NaN and infinity.
+        replay: whether constants and operations without gradient are kept for replay.
+        fused: whether fused operations run as kernels; else their reference is recorded.
+        dtype: the dtype given to Python floats and to the parameters of layers.
+        plain: recording, and neither anomaly checks nor replay: the hot path's one question.
+        watching: anomaly checks or replay.
+    """
+
+    __slots__ = (
+        "anomaly",
+        "dtype",
+        "fused",
+        "plain",
+        "recording",
+        "replay",
+        "scope",
+        "watching",
+    )
+
+    def __init__(
+        self,
+        recording: bool = True,
+        scope: Scope | None = None,
+        anomaly: bool = False,
+        replay: bool = False,
+        fused: bool = True,
+        dtype: "np.dtype[Any]" = np.dtype(np.float32),  # noqa: B008 - a dtype is immutable
+    ) -> None:
+        self.recording = recording
+        self.scope = scope
+        self.anomaly = anomaly
+        self.replay = replay
+        self.fused = fused
+        self.dtype = dtype
+        self.watching = anomaly or replay
+        self.plain = recording and not self.watching
+
+    def replace(self, **changes: Any) -> "Mode":
+        """A copy with some fields changed."""
+        fields = {
+            name: getattr(self, name)
+            for name in ("recording", "scope", "anomaly", "replay", "fused", "dtype")
+        }
+        return Mode(**(fields | changes))
+
+
+_mode: ContextVar[Mode] = ContextVar("minigrad_mode", default=Mode())  # noqa: B039 - immutable
+current_mode = _mode.get
+set_mode = _mode.set
+reset_mode = _mode.reset
+
+
+class ModeChange:
+    """A block, or a decorated function, that runs with some fields of the mode changed."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+        self._tokens: list[Token[Mode]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(set_mode(current_mode().replace(**self._changes)))
+
+    def __exit__(self, *exc: object) -> None:
+        reset_mode(self._tokens.pop())
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function so that each of its calls runs inside such a block."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__name__} is a generator: a block that changes the mode must not be "
+                "held across a yield, or the mode would leak into the caller. Put the `with` "
+                "block inside, around the work between two yields."
+            )
+        changes = self._changes
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with ModeChange(**changes):
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]  # the wrapper keeps the signature
+
+
+class no_grad(ModeChange):
+    """Record nothing: results do not require grad, and leaves may be written in place.
+
+    Use as ``with no_grad():`` or as a decorator ``@no_grad()``.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor(2.0, requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self) -> None:
+        super().__init__(recording=False)
+
+
+class enable_grad(ModeChange):
+    """Record again inside a `no_grad` block."""
+
+    def __init__(self) -> None:
+        super().__init__(recording=True)
+
+
+class recording(ModeChange):
+    """Record with options.
+
+    Args:
+        replay: also keep constants and operations without gradient, so that `graph(y).replay()`
+            can compute the outputs again bit for bit.
+        fused: run fused operations as kernels (True), or record the primitives of their
+            reference instead (False), as a drawing of every operation needs.
+    """
+
+    def __init__(self, *, replay: bool = False, fused: bool = True) -> None:
+        super().__init__(recording=True, replay=replay, fused=fused)
+
+
+class anomaly_mode(ModeChange):
+    """Check every result, forward and backward, and raise where finite numbers turn non-finite."""
+
+    def __init__(self) -> None:
+        super().__init__(anomaly=True)
+
+
+class step(ModeChange):
+    """Tag the operations of a block with a time step.
+
+    Args:
+        number: the time step, 0 or more.
+
+    Raises:
+        ValueError: when the number is negative.
+    """
+
+    def __init__(self, number: int) -> None:
+        if number < 0:
+            raise ValueError(f"step: number must be 0 or more, got {number}")
+        self._number = int(number)
+        super().__init__()
+
+    def __enter__(self) -> None:
+        self._changes = {"scope": Scope(current_mode().scope, step=self._number)}
+        super().__enter__()
+
+
+def is_recording() -> bool:
+    """Whether operations are being recorded just now."""
+    return current_mode().recording
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype of Python floats and of the parameters of layers in this context.
+
+    Raises:
+        DtypeError: when it is not a floating dtype.
+    """
+    set_mode(current_mode().replace(dtype=_floating(dtype)))
+
+
+class default_dtype(ModeChange):
+    """A block in which Python floats and the parameters of layers get another dtype.
+
+    >>> import minigrad as mg
+    >>> with mg.default_dtype("float64"):
+    ...     mg.Tensor(1.5).dtype
+    dtype('float64')
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__(dtype=_floating(dtype))
+
+
+def _floating(dtype: Any) -> "np.dtype[Any]":
+    resolved: np.dtype[Any] = np.dtype(dtype)
+    if resolved.kind != "f":
+        raise DtypeError(
+            f"the default dtype must be floating (float16, float32, float64), got {resolved}"
+        )
+    return resolved

@@ -1,0 +1,262 @@
+"""Nodes: what is remembered of each operation that ran, and nothing else.
+
+A node points to the nodes of its inputs and to the arrays that its derivative rules read; nothing
+points from a node to the tensor that it made. So there are no cycles, and a graph dies with the
+last tensor that refers to it.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad.mode import Scope, current_mode, place
+
+__all__ = [
+    "Bundle",
+    "Extras",
+    "Leaf",
+    "Node",
+    "Plan",
+    "add_hook",
+    "alias_node",
+    "extras_of",
+    "last_write",
+    "make_node",
+    "next_number",
+    "output_node",
+]
+
+Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
+Wrap: TypeAlias = Callable[[Any, "Node | None"], Any]
+
+next_number = itertools.count(1).__next__
+_last_write = 0  # the number of the latest in-place write of any leaf: the hot path's only check
+
+
+class Plan(Protocol):
+    """How gradients flow back through one kind of node: an operation with given inputs on tape."""
+
+    name: str
+    view: bool  # the output may share memory with the first input
+    saved_slots: tuple[int, ...]  # the inputs whose arrays the node saves
+
+    def pull(self, node: "Node", g: Array) -> Sequence[Array | None]:
+        """From the gradient of the output, on arrays, one contribution per input slot."""
+
+    def pull_recorded(self, node: "Node", g: Any, wrap: Wrap) -> Sequence[Array | None]:
+        """The same on tensors, so that the derivative itself is recorded."""
+
+
+class Node:
+    """One operation that ran.
+
+    Attributes:
+        plan: the operation, and how gradients flow back through it.
+        inputs: the node of each input, None where an input is a constant.
+        saved: the arrays that the rules read; None after they were freed.
+        params: the parameters of the call (axis, keepdims, ...).
+        shape, dtype: of the output; for several outputs, tuples of them.
+        scope: where it was recorded.
+        number: its place in the order of recording; larger than that of its inputs.
+        extras: rarely used additions (hooks, retained gradient, flags), or None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "extras",
+        "inputs",
+        "number",
+        "params",
+        "plan",
+        "saved",
+        "scope",
+        "shape",
+    )
+    plan: Any
+    inputs: tuple["Node | None", ...]
+    saved: tuple[Any, ...] | None
+    params: dict[str, Any]
+    shape: tuple[Any, ...]
+    dtype: Any
+    scope: Scope | None
+    number: int
+    extras: "Extras | None"
+
+    written = 0  # only leaves are ever written
+    name: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The operation and its place, for messages."""
+        return place(self.plan.name, self.scope)
+
+    def __repr__(self) -> str:
+        return f"Node({self.where}, number={self.number}, shape={self.shape})"
+
+
+class Extras:
+    """What few nodes have: hooks, a retained gradient, and the flags of anomaly mode."""
+
+    __slots__ = ("grad", "grad_finite", "hooks", "line", "node_hooks", "retain", "value_finite")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.node_hooks: dict[int, Callable[[Any, Any], Any]] = {}
+        self.retain = False
+        self.grad: Any = None
+        self.line: str | None = None
+        self.value_finite: bool | None = None
+        self.grad_finite: bool | None = None
+
+
+class LeafPlan:
+    """The plan of leaves: gradients end here."""
+
+    name = "leaf"
+    view = False
+    saved_slots = ()
+
+    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
+        return ()
+
+    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
+        return ()
+
+
+class Leaf(Node):
+    """A tensor that requires grad and was not computed: a parameter or an input.
+
+    Attributes:
+        value: its array now; writing a leaf puts a new array here.
+        grad: the gradient added up so far, a Tensor, or None.
+        written: the number on the tape at which it was last written.
+        name: the name that a module or the user gave it, or None.
+    """
+
+    __slots__ = ("grad", "name", "value", "written")
+    plan = LeafPlan()
+
+    def __init__(self, value: "ndarray[Any, Any]", name: str | None = None) -> None:
+        self.inputs = ()
+        self.saved = ()
+        self.params = {}
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.scope = None
+        self.number = next_number()
+        self.extras = None
+        self.value = value
+        self.grad: Any = None
+        self.written = 0
+        self.name = name
+
+    def write(self, value: "ndarray[Any, Any]") -> None:
+        """Replace the value. Nodes that saved the old one refuse to run backward from now on."""
+        global _last_write
+        self.value = value
+        self.shape, self.dtype = value.shape, value.dtype
+        self.written = _last_write = next_number()
+
+
+class Bundle:
+    """Gradients of the several outputs of one node, added up slot by slot."""
+
+    __slots__ = ("dtype", "shape", "slots")
+
+    def __init__(self, node: Node, slots: dict[int, Array]) -> None:
+        self.shape, self.dtype = node.shape, node.dtype
+        self.slots = slots
+
+    def __add__(self, other: "Bundle") -> "Bundle":
+        merged = dict(self.slots)
+        for index, g in other.slots.items():
+            merged[index] = merged[index] + g if index in merged else g
+        total = object.__new__(Bundle)
+        total.shape, total.dtype, total.slots = self.shape, self.dtype, merged
+        return total
+
+    def dense(self) -> tuple[Array, ...]:
+        """One gradient per output, zeros where an output was not used."""
+        return tuple(
+            self.slots[i] if i in self.slots else np.zeros(shape, dtype)
+            for i, (shape, dtype) in enumerate(zip(self.shape, self.dtype, strict=True))
+        )
+
+
+class OutputPlan:
+    """The plan of one output of a node that has several."""
+
+    name = "output"
+    view = True
+    saved_slots = ()
+
+    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
+        source = node.inputs[0]
+        assert source is not None
+        return (Bundle(source, {node.params["index"]: g}),)
+
+    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
+        return self.pull(node, g)
+
+
+class AliasPlan:
+    """The plan of another name for a value: gradients pass through as they are."""
+
+    name = "alias"
+    view = True
+    saved_slots = ()
+
+    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
+        return (g,)
+
+    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
+        return (g,)
+
+
+def make_node(
+    plan: Any, inputs: tuple[Node | None, ...], shape: Any, dtype: Any, **params: Any
+) -> Node:
+    """A node that saves nothing, for the plans of this module."""
+    node = Node()
+    node.plan, node.inputs, node.saved, node.params = plan, inputs, (), params
+    node.shape, node.dtype = shape, dtype
+    node.scope = current_mode().scope
+    node.number = next_number()
+    node.extras = None
+    return node
+
+
+output_plan, alias_plan = OutputPlan(), AliasPlan()
+
+
+def output_node(source: Node, index: int) -> Node:
+    """The node of one output of a node that has several."""
+    return make_node(output_plan, (source,), source.shape[index], source.dtype[index], index=index)
+
+
+def alias_node(source: Node) -> Node:
+    """A new node for the same value."""
+    return make_node(alias_plan, (source,), source.shape, source.dtype)
+
+
+def extras_of(node: Node) -> Extras:
+    """The extras of a node, made when there are none."""
+    if node.extras is None:
+        node.extras = Extras()
+    return node.extras
+
+
+def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> Callable[[], None]:
+    """Register a hook and return the function that removes it."""
+    key = next_number()
+    hooks[key] = hook
+    return lambda: hooks.pop(key, None) and None
+
+
+def last_write() -> int:
+    """The number on the tape of the latest in-place write of any leaf."""
+    return _last_write

@@ -1,0 +1,44 @@
+"""Arithmetic with shapes and axes, on plain tuples."""
+
+import operator
+from typing import Any
+
+from minigrad.errors import ShapeError
+
+__all__ = ["normalize_axes", "normalize_axis", "restore_axes"]
+
+
+def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
+    """An axis counted from 0.
+
+    Raises:
+        ShapeError: when there is no such axis.
+
+    >>> normalize_axis(-1, 3)
+    2
+    """
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{name}: {axis} is out of range for {ndim} axes")
+    return axis % ndim
+
+
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes counted from 0; None stands for all.
+
+    >>> normalize_axes(None, 2), normalize_axes((-1, 0), 3)
+    ((0, 1), (2, 0))
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    if isinstance(axis, (tuple, list)):
+        return tuple(normalize_axis(a, ndim) for a in axis)
+    return (normalize_axis(axis, ndim),)
+
+
+def restore_axes(value: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+    """Give a reduced value its reduced axes back, with length 1, so that it broadcasts."""
+    if keepdims:
+        return value
+    axes = normalize_axes(axis, len(shape))
+    return value.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))

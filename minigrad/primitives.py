@@ -1,0 +1,355 @@
+"""How an operation is declared, and how it is applied.
+
+    @primitive
+    def tanh(x):
+        return np.tanh(x)
+
+    tanh.vjp(x=lambda g, y: g * (1 - y * y))
+
+Parameters before a `/` are array inputs; without one, those that have no default. The rest are
+parameters of the call. What rules may read is told in `minigrad.operations`. The function that
+applies an operation is generated from one template for its signature, in the way of
+`dataclasses`: it is the engine's hot path, and argument packing would cost as much as the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from inspect import Parameter
+from typing import Any, ParamSpec, Protocol, cast, overload
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.mode import Mode, current_mode, place
+from minigrad.nodes import Node, make_node, next_number, output_node
+from minigrad.operations import Operation, Rule, compile_source, operations
+from minigrad.tensors import Tensor, to_array, wrap
+from minigrad.watching import watch
+
+__all__ = ["Primitive", "primitive"]
+
+P = ParamSpec("P")
+
+AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
+
+
+class Primitive(Protocol[P]):
+    """A declared operation: called like the function it was made from, it returns tensors."""
+
+    __name__: str
+    operation: Operation
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+    def generic(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """For use inside derivative rules: arrays in, array out; tensors in, tensor out."""
+
+    def vjp(self, **rules: Rule) -> None:
+        """Declare derivative rules, one per input by its name."""
+
+    def joint_vjp(self, *inputs: str) -> Callable[[Rule], Rule]:
+        """Declare one rule for several inputs, which returns a tuple of their gradients."""
+
+
+@overload
+def primitive(forward: Callable[P, Any]) -> Primitive[P]: ...
+@overload
+def primitive(**options: Any) -> Callable[[Callable[P, Any]], Primitive[P]]: ...
+def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declare an operation: a function on arrays, to be given derivative rules with `.vjp`.
+
+    Args:
+        forward: the function; inputs are its parameters before a `/`, or else those without a
+            default. It must not change its arguments.
+        options: see `minigrad.operations.Operation`: `outputs`, `aux`, `list_input`, `constant`,
+            `view`, `hint`.
+
+    Raises:
+        ValueError: when an argument has a reserved name (`g`, `y`), or there is no input.
+
+    >>> @primitive
+    ... def cube(x):
+    ...     return x * x * x
+    >>> cube.vjp(x=lambda g, x: 3 * x * x * g)
+    >>> t = Tensor(2.0, requires_grad=True)
+    >>> cube(t).backward()
+    >>> t.grad.item()
+    12.0
+    """
+    if forward is None:
+        return lambda function: primitive(function, **options)
+    operation = Operation(forward, **options)
+    operations[f"{forward.__module__}.{operation.name}"] = operation
+    apply = build_apply(operation)
+    apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
+    apply.__qualname__ = forward.__qualname__
+    dressed: Any = apply
+    dressed.operation, dressed.generic = operation, make_generic(operation, apply)
+    dressed.vjp, dressed.joint_vjp = operation.vjp, operation.joint_vjp
+    return apply
+
+
+def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation as derivative rules call it: on arrays it is just the forward."""
+
+    def generic(*args: Any, **kwargs: Any) -> Any:
+        inputs = args[0] if op.list_input else args
+        if any(isinstance(value, Tensor) for value in inputs):
+            return apply(*args, **kwargs)
+        out = op.forward(*args, **kwargs)
+        return out[: len(op.outputs)] if len(op.outputs) > 1 else out[0] if op.aux else out
+
+    return generic
+
+
+def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: Any) -> Any:
+    """The error of a forward that failed, with the operation, its place and its arguments."""
+    inputs = [f"{n}: {describe(v)}" for n, v in zip(op.inputs, values, strict=True)]
+    others = [f"{n}={describe(v)}" for n, v in params.items()]
+    message = (
+        f"{place(op.name, current_mode().scope)}: {error} "
+        f"(called with {', '.join(inputs + others)})" + (f". {op.hint}" if op.hint else "")
+    )
+    if isinstance(error, IndexError):
+        return IndexError(message)
+    if isinstance(error, (np.exceptions.AxisError, ValueError)):
+        return ShapeError(message)
+    if isinstance(error, TypeError):
+        return DtypeError(message)
+    return type(error)(message)
+
+
+def operand(value: Any, name: str, argument: str, others: tuple[Any, ...] = ()) -> Any:
+    """An input that is not a tensor, as an array; numbers in lists take the others' dtype."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if isinstance(value, ndarray):
+        value = value.view(ndarray)
+    if value is None or isinstance(value, (str, bytes, dict, set)) or callable(value):
+        raise DtypeError(
+            f"{name}: {argument} must be a tensor, an array or a number, got "
+            f"{type(value).__name__} {describe(value)}"
+        )
+    array = to_array(value)
+    if not isinstance(value, ndarray) and array.dtype.kind == "f":
+        known = [
+            o.dtype for o in others if isinstance(o, (Tensor, ndarray)) and o.dtype.kind == "f"
+        ]
+        if known:
+            array = to_array(value, np.result_type(*known))
+    return array
+
+
+def finish(out: Any, inputs: Sequence[Any]) -> "ndarray[Any, Any]":
+    """A forward's result as an array; of mere Python numbers, in the default dtype."""
+    out = np.asarray(out)
+    if out.dtype.type is np.float64 and all(i.__class__ in (float, int, bool) for i in inputs):
+        out = out.astype(current_mode().dtype)
+    return cast("ndarray[Any, Any]", out)
+
+
+def any_complex(arrays: Sequence[Any]) -> bool:
+    """Whether an array is complex: kernels are written for real numbers, references are not."""
+    return any(isinstance(array, ndarray) and array.dtype.kind == "c" for array in arrays)
+
+
+def record(
+    op: Operation,
+    mode: Mode,
+    args: Sequence[Any],
+    arrays: Sequence[Any],
+    nodes: tuple[Node | None, ...],
+    params: dict[str, Any],
+    results: Sequence[Any],
+) -> Any:
+    """The general way to make tensors of a forward's results and put their node on the tape.
+
+    Serves operations with several outputs or a list of inputs, and every operation while anomaly
+    checks or replay are on; the generated fast path does the same for all others.
+    """
+    count = len(op.outputs)
+    inputs = tuple(args[0]) if op.list_input else args
+    outs = [finish(out, inputs) for out in results[:count]]
+    node: Node | None = None
+    if mode.recording and not op.constant and any(n is not None for n in nodes):
+        mask = 1 if op.list_input else sum((n is not None) << i for i, n in enumerate(nodes))
+        plan = op.plans[mask]
+        shapes, dtypes = tuple(o.shape for o in outs), tuple(o.dtype for o in outs)
+        node = make_node(
+            plan, nodes, shapes if count > 1 else shapes[0], dtypes if count > 1 else dtypes[0]
+        )
+        node.saved, node.params = plan.save(*arrays, *outs, *results[count:]), params
+        for out in outs:
+            if out.dtype.kind != "f":
+                refuse_dtype(op.name, out)
+    if count == 1:
+        tensors = [wrap(outs[0], node)]
+    else:
+        tensors = [
+            wrap(out, None if node is None else output_node(node, i)) for i, out in enumerate(outs)
+        ]
+    if mode.watching:
+        watch(op, mode, inputs, params, tensors, node)
+    return tensors[0] if count == 1 else tuple(tensors)
+
+
+def refuse_dtype(name: str, out: Any) -> None:
+    """Refuse to record a result that cannot carry a gradient."""
+    raise DtypeError(
+        f"{name}: the result {describe(out)} is not floating, so it cannot carry the gradient of "
+        "an input that requires grad. "
+        + (
+            "Complex numbers are supported only while nothing requires grad."
+            if out.dtype.kind == "c"
+            else "Use t.detach() first if a constant is meant."
+        )
+    )
+
+
+def take_list(values: Any, op: Operation) -> tuple[list[Any], list[Any], tuple[Node | None, ...]]:
+    """The tensors, arrays and nodes of an operation's list of inputs."""
+    if isinstance(values, Tensor) or not isinstance(values, (list, tuple)):
+        values = list(values) if isinstance(values, (Tensor, ndarray)) else values
+        if not isinstance(values, list):
+            raise DtypeError(
+                f"{op.name}: {op.inputs[0]} must be a list or tuple of tensors, got "
+                f"{type(values).__name__} {describe(values)}"
+            )
+    if not values:
+        raise ShapeError(f"{op.name}: {op.inputs[0]} must hold at least one array, got none")
+    arrays, nodes = [], []
+    for value in values:
+        is_tensor = isinstance(value, Tensor)
+        arrays.append(
+            value._array if is_tensor else operand(value, op.name, op.inputs[0], tuple(values))
+        )
+        nodes.append(value._node if is_tensor else None)
+    return list(values), arrays, tuple(nodes)
+
+
+TEMPLATE_REFERENCE = """\
+    if not mode_now().fused or any_complex(({arrays},)):
+        return reference({passed})
+"""
+
+TEMPLATE_INPUT = """\
+    if isinstance({name}, Tensor):
+        {name}_node = {name}._node
+        {name}_array = {name}._array
+    else:
+        {name}_node = None
+        {name}_array = {known}operand({name}, {op_name!r}, {name!r}, ({others}))
+"""
+
+TEMPLATE_LIST = """\
+    {name}, {name}_array, nodes = take_list({name}, op)
+"""
+
+TEMPLATE_FORWARD = """\
+    try:
+        {results} = forward({arguments})
+    except Exception as error:
+        raise explain(op, error, ({arrays},), {params}) from error
+    mode = mode_now()
+"""
+
+TEMPLATE_FAST = """\
+    if y.__class__ is not ndarray: y = finish(y, ({names},))
+    node = None
+    if mode.plain:
+        if {on_tape}:
+            plan = plans[{mask}]
+            node = new(Node)
+            node.plan = plan
+            node.inputs = {nodes}
+            node.saved = plan.save({arrays}, {results})
+            node.params = {params}
+            node.shape = y.shape
+            node.dtype = dtype = y.dtype
+            node.scope = mode.scope
+            node.extras = None
+            node.number = next_number()
+            if dtype.kind != "f": refuse_dtype({op_name!r}, y)
+    elif mode.watching:
+        return record(op, mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
+    tensor = new(Tensor)
+    tensor._array = y
+    tensor._node = node
+    return tensor
+"""
+
+TEMPLATE_GENERAL = """\
+    return record(op, mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
+"""
+
+
+def build_apply(op: Operation) -> Callable[..., Any]:
+    """Generate the function that runs an operation and records it."""
+    scope: dict[str, Any] = {
+        "any_complex": any_complex,
+        "Node": Node,
+        "Tensor": Tensor,
+        "as_is": AS_IS,
+        "explain": explain,
+        "finish": finish,
+        "forward": op.forward,
+        "mode_now": current_mode,
+        "ndarray": ndarray,
+        "new": object.__new__,
+        "next_number": next_number,
+        "no_params": {},
+        "op": op,
+        "operand": operand,
+        "plans": op.plans,
+        "record": record,
+        "refuse_dtype": refuse_dtype,
+        "take_list": take_list,
+    }
+    parameters = op.signature.parameters
+    head = []
+    for p in parameters.values():
+        scope[f"default_{p.name}"] = p.default
+        if p.kind is Parameter.KEYWORD_ONLY and "*" not in head:
+            head.append("*")
+        head.append(p.name if p.default is p.empty else f"{p.name}=default_{p.name}")
+        if p.kind is Parameter.POSITIONAL_ONLY and p.name == op.inputs[-1]:
+            head.append("/")
+    names = op.inputs
+    arguments = [f"{n}_array" for n in names] + [
+        f"{n}={n}" if parameters[n].kind is Parameter.KEYWORD_ONLY else n for n in op.params
+    ]
+    single = len(op.outputs) == 1 and not op.list_input
+    mask = "1"
+    if len(names) > 1:
+        mask = " | ".join(f"(({n}_node is not None) << {i})" for i, n in enumerate(names))
+    fields = {
+        "names": f"*{names[0]}" if op.list_input else ", ".join(names),
+        "arrays": ", ".join(f"{n}_array" for n in names),
+        "nodes": "nodes" if op.list_input else "(" + "".join(f"{n}_node, " for n in names) + ")",
+        "mask": mask,
+        "on_tape": " or ".join(f"{n}_node is not None" for n in names),
+        "op_name": op.name,
+        "params": "{" + ", ".join(f"{n!r}: {n}" for n in op.params) + "}"
+        if op.params
+        else "no_params",
+        "results": ", ".join((*op.outputs, *op.aux)),
+        "arguments": ", ".join(arguments),
+    }
+    if op.constant:
+        fields["on_tape"] = "False"
+    if op.list_input:
+        fields["names"] = names[0]
+    text = f"def {op.name}({', '.join(head)}):\n"
+    for name in names:
+        others = "".join(f"{other}, " for other in names if other != name)
+        known = "" if len(names) == 1 else f"{name} if {name}.__class__ in as_is else "
+        template = TEMPLATE_LIST if op.list_input else TEMPLATE_INPUT
+        text += template.format(name=name, known=known, others=others, op_name=op.name)
+    if op.reference is not None:
+        scope["reference"] = op.reference
+        text += TEMPLATE_REFERENCE.format(
+            **fields, passed=", ".join([*names, *(f"{n}={n}" for n in op.params)])
+        )
+    text += TEMPLATE_FORWARD.format(**fields)
+    text += (TEMPLATE_FAST if single else TEMPLATE_GENERAL).format(**fields)
+    return cast(Callable[..., Any], compile_source(text, op.name, scope)[op.name])

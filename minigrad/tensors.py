@@ -1,0 +1,412 @@
+"""`Tensor`: an array and its place in the recorded graph.
+
+The methods that are operations (`sum`, `reshape`, `__add__`, ...) are declared in
+`minigrad.signatures` and bound once, in `minigrad.operators`, to the functions of `minigrad.ops`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad import tape
+from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.mode import current_mode
+from minigrad.nodes import Leaf, Node, add_hook, extras_of
+from minigrad.signatures import Signatures
+
+__all__ = ["Tensor", "wrap"]
+
+
+_LARGEST_SHOWN = 20  # values up to this many are shown by repr
+
+
+class Tensor(Signatures):
+    """An array that remembers how it was computed.
+
+    Args:
+        data: numbers, nested sequences of them, an array or another tensor; copied. Arrays keep
+            their dtype; Python floats get the default dtype (float32 unless set otherwise).
+        dtype: a NumPy dtype to convert to.
+        requires_grad: record what is computed from this tensor, so that `backward` and the
+            transforms can differentiate it. Floating dtypes only.
+
+    Raises:
+        DtypeError: for text and objects; for integer, boolean or complex data that should
+            require grad.
+        DetachError: for sequences that contain tensors which require grad.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.], f32[3])
+    """
+
+    __slots__ = ("__weakref__", "_array", "_node")
+    _array: "ndarray[tuple[int, ...], np.dtype[Any]]"
+    _node: Node | None
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        self._array = to_array(data, dtype)
+        self._node = None
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """The NumPy dtype."""
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._array.nbytes
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether what is computed from this tensor is recorded."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, value: bool = True) -> "Tensor":
+        """Turn recording for this leaf on or off, in place, and return it.
+
+        Raises:
+            DtypeError: when the dtype is not floating.
+            GradientError: when it was computed from tensors that require grad.
+        """
+        if self._node is not None and not self.is_leaf:
+            if value:
+                return self
+            raise GradientError(
+                f"requires_grad=False: this tensor was computed by {self._node.where} from tensors "
+                "that require grad. Use t.detach() for a copy without history."
+            )
+        if not value:
+            self._node = None
+        elif self._node is None:
+            if self._array.dtype.kind != "f":
+                raise DtypeError(
+                    f"requires_grad needs a floating dtype, got {describe(self._array)}. "
+                    + (
+                        "Differentiate the real and the imaginary part as two real tensors."
+                        if self._array.dtype.kind == "c"
+                        else "Pass dtype='float32', or write 1.0 instead of 1."
+                    )
+                )
+            self._node = Leaf(self._array)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was not computed from tensors that require grad."""
+        return self._node is None or self._node.__class__ is Leaf
+
+    @property
+    def name(self) -> str | None:
+        """The name of a leaf that requires grad, as errors and drawings show it."""
+        return None if self._node is None else self._node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self._leaf("name").name = value
+
+    def _leaf(self, what: str) -> Leaf:
+        node = self._node
+        if not isinstance(node, Leaf):
+            raise GradientError(
+                f"{what}: only leaves that require grad have one; this is {describe(self)}, "
+                + ("which does not require grad." if node is None else f"made by {node.where}.")
+            )
+        return node
+
+    # -- gradients -------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The gradient added up by `backward`: a Tensor of this shape and dtype, or None."""
+        node = self._node
+        if node is None:
+            return None
+        kept: Tensor | None = None
+        if isinstance(node, Leaf):
+            kept = node.grad
+        elif node.extras is not None:
+            kept = node.extras.grad
+        return kept
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        leaf = self._leaf("grad")
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value, dtype=self.dtype)
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ShapeError(
+                    f"grad: must have the tensor's own shape and dtype {describe(self)}, "
+                    f"got {describe(value)}"
+                )
+        leaf.grad = value
+
+    def backward(
+        self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
+
+        Args:
+            gradient: the gradient of some scalar with respect to this tensor, of its shape; may
+                be left out when this tensor has one element.
+            retain_graph: keep the saved arrays, so that backward can run again.
+            create_graph: record the derivative itself, so that it can be differentiated.
+
+        Raises:
+            GradientError: when the tensor does not require grad, is not a scalar and no
+                `gradient` is given, the graph was freed, or a leaf was written in place.
+            ShapeError: when `gradient` has another shape.
+        """
+        node = self._node
+        if node is None:
+            raise GradientError(
+                f"backward: this tensor {describe(self)} does not require grad. Make the inputs "
+                "with requires_grad=True, compute outside no_grad(), and do not detach on the way."
+            )
+        seed = seed_gradient(self, gradient, create_graph)
+        results = tape.run_backward(
+            [(node, seed)],
+            retain=retain_graph or create_graph,
+            wrap=wrap,
+            recorded=create_graph,
+        )
+        for leaf, g in results.items():
+            if isinstance(leaf, Leaf):
+                g = g if isinstance(g, Tensor) else wrap(own(g), None)
+                if leaf.grad is None:
+                    leaf.grad = g
+                elif create_graph:
+                    leaf.grad = leaf.grad + g
+                else:
+                    leaf.grad = wrap(leaf.grad._array + g._array, None)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient of this leaf."""
+        self.grad = None
+
+    def retain_grad(self) -> "Tensor":
+        """Keep the gradient of this computed tensor in `.grad` at the next backward."""
+        extras_of(self._recorded("retain_grad")).retain = True
+        return self
+
+    def register_hook(self, hook: Callable[["Tensor"], Any]) -> Callable[[], None]:
+        """Call `hook(gradient)` with the whole gradient of this tensor during backward.
+
+        Args:
+            hook: gets the gradient as a Tensor; what it returns, if not None, replaces it.
+
+        Returns:
+            A function that removes the hook.
+        """
+        return add_hook(extras_of(self._recorded("register_hook")).hooks, hook)
+
+    def _recorded(self, what: str) -> Node:
+        if self._node is None:
+            raise GradientError(f"{what}: this tensor {describe(self)} does not require grad.")
+        return self._node
+
+    def detach(self) -> "Tensor":
+        """The same values without history."""
+        return wrap(self._array, None)
+
+    # -- plain numbers ---------------------------------------------------------------------------
+
+    def numpy(self) -> "ndarray[Any, Any]":
+        """A read-only view of the values; detaches, since it was asked for."""
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """The only element as a Python number; detaches, since it was asked for.
+
+        Raises:
+            ShapeError: when there is not exactly one element.
+        """
+        if self._array.size != 1:
+            raise ShapeError(
+                f"item: needs a tensor of one element, got {describe(self)}. "
+                "Index it first, or use t.tolist() or t.numpy()."
+            )
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers; detaches, since it was asked for."""
+        return self._array.tolist()
+
+    def _refuse_detach(self, what: str) -> None:
+        if self._node is not None:
+            raise DetachError(
+                f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
+                "silently lose its history. Use minigrad or NumPy functions on the tensor itself; "
+                "or, to leave the graph on purpose, t.item(), t.detach() or t.numpy()."
+            )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
+        self._refuse_detach("conversion to a NumPy array")
+        return np.array(self._array, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        self._refuse_detach("float()")
+        return float(self.item())
+
+    def __int__(self) -> int:
+        self._refuse_detach("int()")
+        return int(self.item())
+
+    def __index__(self) -> int:
+        self._refuse_detach("use as an index")
+        if self._array.dtype.kind not in "iu" or self._array.ndim:
+            raise TypeError(
+                f"only an integer tensor without axes can be an index, got {describe(self)}"
+            )
+        return int(self._array)
+
+    def __complex__(self) -> complex:
+        self._refuse_detach("complex()")
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any()"
+            )
+        return bool(self._array.item())
+
+    def __len__(self) -> int:
+        if not self._array.ndim:
+            raise TypeError("len() of a tensor without axes: it has one element and no length")
+        return len(self._array)
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        if not self._array.ndim:
+            raise TypeError("iteration over a tensor without axes; use t.item() for its value")
+        return (self[i] for i in range(len(self._array)))
+
+    def __repr__(self) -> str:
+        notes = describe(self) + (", requires_grad" if self._node is not None else "")
+        if self._array.size > _LARGEST_SHOWN:
+            return f"Tensor({notes})"
+        values = np.array2string(self._array, separator=", ", precision=4, prefix="Tensor(")
+        return f"Tensor({values}, {notes})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._array.item(), spec) if spec and self._array.size == 1 else repr(self)
+
+    __hash__ = object.__hash__
+
+
+def wrap(array: Any, node: Node | None) -> Tensor:
+    """A tensor of an array as it is, not copied, at a place in the graph."""
+    tensor = _new(Tensor)
+    tensor._array = array if array.__class__ is ndarray else np.asarray(array)
+    tensor._node = node
+    return tensor
+
+
+_new = object.__new__
+
+
+def own(g: Any) -> Any:
+    """A gradient that neither aliases nor keeps alive a larger array."""
+    return g.copy() if isinstance(g, ndarray) and g.base is not None else np.asarray(g)
+
+
+def seed_gradient(output: Tensor, gradient: Any, recorded: bool) -> Any:
+    """The gradient to start a backward from: checked, copied, in the output's dtype."""
+    if gradient is None:
+        if output._array.size != 1:
+            raise GradientError(
+                f"backward from {describe(output)}: a gradient can be left out only for one "
+                "element. Reduce it to a scalar first (t.sum(), t.mean()), or pass "
+                f"gradient= of shape {output.shape}."
+            )
+        gradient = np.ones(output.shape, output.dtype)
+    elif not isinstance(gradient, Tensor):
+        gradient = to_array(gradient, output.dtype)
+    elif gradient.dtype != output.dtype:
+        gradient = gradient.astype(output.dtype)
+    if gradient.shape != output.shape:
+        raise ShapeError(
+            f"gradient: must have the shape of the tensor that backward starts from, "
+            f"{output.shape}, got {tuple(gradient.shape)}"
+        )
+    if recorded:
+        return gradient if isinstance(gradient, Tensor) else wrap(gradient, None)
+    return gradient._array if isinstance(gradient, Tensor) else gradient
+
+
+def to_array(data: Any, dtype: Any = None) -> "ndarray[Any, Any]":
+    """A new array of the data, with the contract's dtypes.
+
+    Raises:
+        DtypeError: for text, objects, dates and ragged sequences.
+        DetachError: for a sequence that contains tensors which require grad.
+    """
+    if isinstance(data, Tensor):
+        data = data._array
+    try:
+        array = np.array(data, dtype=dtype)
+    except DetachError:
+        raise DetachError(
+            "data: a sequence of tensors that require grad cannot be made into one tensor without "
+            "losing their history. Use minigrad.stack([...]) or minigrad.concatenate([...])."
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise DtypeError(
+            f"data: cannot be made into an array of numbers ({error}); got {describe(data)}. "
+            "Rows must have equal lengths and hold numbers."
+        ) from error
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(
+            f"data: must be numbers or booleans, got dtype {array.dtype} ({describe(data)}). "
+            "Encode text as integers first, for example with layers.datasets.CharacterTokenizer."
+        )
+    if dtype is None and array.dtype.type is np.float64 and not _holds_arrays(data):
+        array = array.astype(current_mode().dtype)
+    return array
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Whether numbers come from NumPy (whose dtype is kept) rather than from Python."""
+    stack = [data]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (ndarray, np.generic, Tensor)) or hasattr(value, "__array__"):
+            return True
+        if isinstance(value, (list, tuple)):
+            stack.extend(value)
+    return False
