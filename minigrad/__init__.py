@@ -20,12 +20,14 @@ from minigrad.mode import (
     is_recording,
     no_grad,
     recording,
+    scope,
     set_default_dtype,
     step,
 )
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
 from minigrad.primitives import primitive
-from minigrad.tensors import Tensor
+from minigrad.randomness import seed
+from minigrad.tensors import Tensor, label_state
 from minigrad.transforms import gradients
 
 tensor = Tensor
@@ -37,8 +39,11 @@ __all__ = [
     "default_dtype",
     "enable_grad",
     "is_recording",
+    "label_state",
     "no_grad",
     "recording",
+    "scope",
+    "seed",
     "set_default_dtype",
     "step",
     "tensor",

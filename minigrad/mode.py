@@ -25,6 +25,7 @@ __all__ = [
     "no_grad",
     "place",
     "recording",
+    "scope",
     "set_default_dtype",
     "step",
 ]
@@ -39,12 +40,12 @@ class Scope:
         parent: the enclosing scope, or None.
         name: the attribute or class name of the module that was called; "" for a mere step.
         kind: the class name of the module; "" for a mere step.
-        step: the time step or number of the call, or None.
+        call: how many calls of the same name came before it within the parent.
         state: the name of the carried state that the operation produced ("h", "c"), or None.
         routes: what the module declares about the ways its states take through it, or None.
     """
 
-    __slots__ = ("calls", "kind", "name", "parent", "routes", "state", "step")
+    __slots__ = ("_step", "call", "calls", "kind", "name", "parent", "routes", "state")
 
     def __init__(
         self,
@@ -58,16 +59,24 @@ class Scope:
         self.parent = parent
         self.name = name
         self.kind = kind
-        self.step = step
         self.state = state
         self.routes = routes
-        self.calls: dict[str, int] = {}
+        self._step = step
+        self.calls: dict[str, int] | None = None
+        self.call = 0
+        if parent is not None and name:
+            if parent.calls is None:
+                parent.calls = {}
+            self.call = parent.calls.get(name, 0)
+            parent.calls[name] = self.call + 1
 
-    def count_call(self, name: str) -> int:
-        """The number of earlier calls of this name directly within this scope."""
-        number = self.calls.get(name, 0)
-        self.calls[name] = number + 1
-        return number
+    @property
+    def step(self) -> int | None:
+        """The time step: the one given, or the number of the call if the parent made several."""
+        if self._step is not None or self.parent is None or not self.name:
+            return self._step
+        calls = self.parent.calls
+        return self.call if calls is not None and calls.get(self.name, 0) > 1 else None
 
     def chain(self) -> list["Scope"]:
         """This scope and those around it, the outermost first."""
@@ -87,13 +96,19 @@ class Scope:
     def time_step(self) -> int | None:
         """The step of the innermost scope that has one."""
         scope: Scope | None = self
-        while scope is not None and scope.step is None:
+        while scope is not None:
+            if (step := scope.step) is not None:
+                return step
             scope = scope.parent
-        return None if scope is None else scope.step
+        return None
 
     def with_state(self, state: str) -> "Scope":
         """This scope, marked as the producer of a carried state."""
-        return Scope(self.parent, self.name, self.kind, self.step, state, self.routes)
+        marked = object.__new__(Scope)
+        for field in ("_step", "call", "calls", "kind", "name", "parent", "routes"):
+            setattr(marked, field, getattr(self, field))
+        marked.state = state
+        return marked
 
     def __repr__(self) -> str:
         step = "" if self.time_step is None else f" step {self.time_step}"
@@ -260,6 +275,25 @@ class step(ModeChange):
 
     def __enter__(self) -> None:
         self._changes = {"scope": Scope(current_mode().scope, step=self._number)}
+        super().__enter__()
+
+
+class scope(ModeChange):  # noqa: N801
+    """Group the operations of a block under a name, as calls of a module are grouped.
+
+    Args:
+        name: the name, such as "forget gate".
+        kind: the kind of thing it is, such as the class name of a cell.
+        routes: what a cell declares about the ways its states take through it.
+    """
+
+    def __init__(self, name: str, *, kind: str = "", routes: Any = None) -> None:
+        self._fields = (name, kind, routes)
+        super().__init__()
+
+    def __enter__(self) -> None:
+        name, kind, routes = self._fields
+        self._changes = {"scope": Scope(current_mode().scope, name, kind, routes=routes)}
         super().__enter__()
 
 

@@ -16,7 +16,7 @@ from minigrad.mode import current_mode
 from minigrad.nodes import Leaf, Node, add_hook, extras_of
 from minigrad.signatures import Signatures
 
-__all__ = ["Tensor", "wrap"]
+__all__ = ["Tensor", "label_state", "wrap"]
 
 
 _LARGEST_SHOWN = 20  # values up to this many are shown by repr
@@ -213,6 +213,22 @@ class Tensor(Signatures):
                 else:
                     leaf.grad = wrap(leaf.grad._array + g._array, None)
 
+    def write(self, value: "ndarray[Any, Any]") -> None:
+        """Replace the values of this leaf, as optimisers do; its history is none of it.
+
+        Nodes that saved the old values refuse to run backward from now on.
+
+        Raises:
+            ShapeError: when the value has another shape or dtype.
+        """
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ShapeError(
+                f"write: the value must be {describe(self)} like the tensor, got {describe(value)}"
+            )
+        if self._node is not None:
+            self._leaf("write").write(value)
+        self._array = value
+
     def zero_grad(self) -> None:
         """Forget the gradient of this leaf."""
         self.grad = None
@@ -338,6 +354,17 @@ def wrap(array: Any, node: Node | None) -> Tensor:
 
 
 _new = object.__new__
+
+
+def label_state(tensor: Tensor, state: str) -> Tensor:
+    """Say that a tensor is a state which a cell carries to the next time step ("h", "c").
+
+    Drawings and the analysis of gradient flow read it; nothing is computed. Returns the tensor.
+    """
+    node = tensor._node
+    if node is not None and node.scope is not None and node.scope is current_mode().scope:
+        node.scope = node.scope.with_state(state)
+    return tensor
 
 
 def own(g: Any) -> Any:

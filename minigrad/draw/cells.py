@@ -6,7 +6,6 @@ grey; over it the gradient flows back in time, as wide and as dark as it is larg
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from minigrad.draw.grid import (
     lay_out,
     pill_text,
 )
-from minigrad.draw.legend import heading_markup, legend_markup
+from minigrad.draw.legend import heading_markup, legend_rows
 from minigrad.draw.records import Edge, Graph, Node
 from minigrad.draw.routes import coordinates, route, with_head
 from minigrad.draw.scale import Pen, Scale, contrasting, hexadecimal, number_text
@@ -129,11 +128,11 @@ class _Picture:
         if node.kind == "input":
             style["shape"], style["style"] = "box", "rounded,filled"
         style["fontsize"] = "10"
-        if in_band and node.kind != "elided" and len(self._band(node).lanes) == 1:
-            # One lane runs low through the box, so the name moves up.
-            lines = [*lines, "", ""]
-        if in_band and node.kind == "elided" and len(self._band(node).lanes) == 1:
-            lines = [f"{node.count} x {words}", "", ""]
+        if in_band and len(self._band(node).lanes) != 2:
+            # Only between two lanes is there room for the name in the middle of the box; above
+            # them, the empty line keeps it off the border.
+            style["labelloc"] = "t"
+            lines = ["", " ".join(lines)]
         style["label"] = escape.label_lines(lines, limit=room)
         return style
 
@@ -271,7 +270,12 @@ class _Picture:
             if column.elided:
                 text = f"t = {column.step} to {column.last_step}"
             width = max(column.width, 40.0) + 20
-            place = Place(column.x, grid.axis_y, width, 14)
+            x = column.x
+            if column.width == 0:
+                # A column of initial states alone has its states beside its centre.
+                near = [pill.x for key, pill in grid.pills.items() if key[2] == column.step]
+                x = sum(near) / len(near) if near else x
+            place = Place(x, grid.axis_y, width, 14)
             self._text(text, place, size=10, color=self.colors.faint_text)
 
     def add_headers(self) -> None:
@@ -322,19 +326,21 @@ class _Picture:
             height = 26.0 * bool(title) + 17.0 * len(lines) + 6
             label = heading_markup(self.colors, title, lines, _TITLE_SIZE, _TEXT_SIZE, width)
             self._frame_node("heading", label, Place(x, grid.top + height / 2 + 22, width, height))
-        legend = legend_markup(
+        rows = legend_rows(
             self.colors,
             self.scale,
             self.pen_kinds,
             {node.kind for node in self.graph.nodes if node.id in grid.places},
             width=width,
         )
-        self._frame_node("legend", legend, Place(x, grid.axis_y - 40, width, 38))
+        y = grid.axis_y - 32
+        for number, row in enumerate(rows):
+            self._frame_node(f"legend{number}", row, Place(x, y - 17 * number, width, 17))
 
     def _frame_node(self, name: str, label: str, place: Place) -> None:
         self.dot.node(
             name,
-            **{"class": name},
+            **{"class": name.rstrip("01")},
             id=name,
             shape="none",
             label=label,
@@ -359,7 +365,7 @@ def _parameter_lines(parameters: list[Node], band: Band) -> list[str]:
     lines = []
     for node in parameters:
         norm = None if node.gradient is None else node.gradient.norm
-        known = "" if norm is None or math.isnan(norm) and not node.gradient else number_text(norm)
+        known = "" if norm is None else number_text(norm)
         lines.append(f"{escape.shorten(labels.title_of(node), 18)} {known}".rstrip())
     if len(lines) > room:
         rest = len(lines) - room + 1

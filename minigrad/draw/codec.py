@@ -89,9 +89,8 @@ def _plain(record: Any) -> dict[str, object]:
     plain: dict[str, object] = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
-        if field.default is not dataclasses.MISSING and value == field.default:
-            if type(value) is type(field.default):
-                continue
+        if type(value) is type(field.default) and value == field.default:
+            continue
         if dataclasses.is_dataclass(value):
             value = _plain(value)
         elif isinstance(value, float) and not math.isfinite(value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from minigrad.draw import escape, labels
-from minigrad.draw.legend import heading_markup, legend_markup
+from minigrad.draw.legend import heading_markup, legend_rows
 from minigrad.draw.records import Graph, Node, Scope
 from minigrad.draw.scale import Scale
 from minigrad.draw.theme import FONT, Theme, theme_named
@@ -64,21 +64,21 @@ def graph_to_dot(
     picture = graphviz.Digraph("cluster_picture")
     _add_nodes(picture, graph, colors)
     pen_kinds = _add_edges(picture, graph, colors, scale if with_gradients else None)
-    picture.attr(
-        label=legend_markup(
-            colors,
-            scale if with_gradients else None,
-            pen_kinds,
-            {node.kind for node in graph.nodes},
-        ),
-        labelloc="b",
-        labeljust="l",
-        fontsize="10",
-        penwidth="0",
-        style="",
-        bgcolor=colors.background,
+    rows = legend_rows(
+        colors,
+        scale if with_gradients else None,
+        pen_kinds,
+        {node.kind for node in graph.nodes},
     )
-    dot.subgraph(picture)
+    # One cluster around the other, for one row of the legend each.
+    for number, row in enumerate(rows):
+        picture.attr(
+            label=row, labelloc="b", labeljust="l", fontsize="10", penwidth="0", margin="4"
+        )
+        picture.attr(style="", bgcolor=colors.background, tooltip="legend", id=f"legend{number}")
+        frame = dot if number == len(rows) - 1 else graphviz.Digraph(f"cluster_legend{number}")
+        frame.subgraph(picture)
+        picture = frame
     return dot
 
 

@@ -32,10 +32,10 @@ def interesting_steps(graph: Graph) -> list[int]:
     """
     lanes: dict[tuple[str, int | None, bool, str], list[tuple[int, float]]] = {}
     for node in graph.nodes:
-        if node.kind == "state" and node.step is not None and node.gradient is not None:
-            if node.gradient.norm is not None:
-                key = (node.scope, node.layer, node.reverse, node.state)
-                lanes.setdefault(key, []).append((node.step, node.gradient.norm))
+        norm = None if node.gradient is None else node.gradient.norm
+        if node.kind == "state" and node.step is not None and norm is not None:
+            key = (node.scope, node.layer, node.reverse, node.state)
+            lanes.setdefault(key, []).append((node.step, norm))
     ranked: list[list[int]] = [[], [], [], []]
     for lane, series in lanes.items():
         # Backward starts at the last step, or at the first one in a layer that reads backwards.
@@ -146,6 +146,7 @@ def _merged_node(nodes: Sequence[Node]) -> Node:
     return dataclasses.replace(
         first,
         kind="elided",
+        op=first.op or ("" if first.kind == "state" else first.kind),
         name=first.name if len({node.name for node in nodes}) == 1 else "",
         step=min(steps),
         last_step=max(steps + last),

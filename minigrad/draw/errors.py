@@ -1,4 +1,6 @@
-"""The errors of drawing. All of them are `DrawError`, so one `except` catches what a picture can do wrong."""
+"""The errors of drawing: all of them are `DrawError`, so that one `except` is enough."""
+
+from minigrad.errors import MissingPackageError
 
 
 class DrawError(Exception):
@@ -9,7 +11,7 @@ class GraphFormatError(DrawError, ValueError):
     """A graph record, or the JSON text of one, breaks the schema."""
 
 
-class MissingGraphvizError(DrawError, ImportError):
+class MissingGraphvizError(DrawError, MissingPackageError):
     """No Graphviz was found: neither the pygraphviz wheel, which bundles it, nor `dot` on PATH."""
 
 

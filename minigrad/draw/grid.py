@@ -14,15 +14,20 @@ from typing import Final
 
 from minigrad.draw.records import Edge, Graph, Node
 
-CELL_WIDTH: Final = 66.0
-ELIDED_WIDTH: Final = 104.0
+CELL_WIDTH: Final = 62.0
+ELIDED_WIDTH: Final = 124.0
 BOX_HEIGHT: Final = 26.0
 PILL_HEIGHT: Final = 18.0
 LANE_DISTANCE: Final = 48.0
 LANE_MARGIN: Final = 27.0
-ROW_DISTANCE: Final = 78.0
+ROW_DISTANCE: Final = 68.0
+STACK_DISTANCE: Final = 34.0
 BAND_DISTANCE: Final = 64.0
 HEADER_WIDTH: Final = 132.0
+TWO_LANES_ROOM: Final = 66.0
+ONE_LANE_ROOM: Final = 40.0
+ELIDED_ROOM: Final = 40.0
+"""Extra room at the side of an elided column that the gradient leaves through."""
 
 BandKey = tuple[int, bool]
 
@@ -82,7 +87,11 @@ class Band:
 
 @dataclass(slots=True)
 class Grid:
-    """The finished layout: what is placed where. Nodes that are not in `places` are not drawn."""
+    """The finished layout: what is placed where. Nodes that are not in `places` are not drawn.
+
+    `fed` holds the states that a lane leads to, `pills` the places of the states that are shown,
+    both by band, name of the state and time step.
+    """
 
     columns: dict[int, Column]
     bands: dict[BandKey, Band]
@@ -92,7 +101,7 @@ class Grid:
     left: float
     right: float
     top: float
-    pill_room: float
+    fed: set[tuple[BandKey, str, int | None]]
     pills: dict[tuple[BandKey, str, int | None], Place]
     widest_cell: float = ELIDED_WIDTH
 
@@ -111,8 +120,8 @@ def lay_out(graph: Graph) -> Grid:
     """Return positions for all nodes of a graph of level `cells`."""
     cells = _cells(graph)
     lanes = _lanes(graph)
-    pill_room = 58.0 if any(len(names) > 1 for names in lanes.values()) else 40.0
-    columns = _columns(graph, pill_room)
+    room, reverse_room = _rooms(graph, lanes)
+    columns = _columns(graph, room + reverse_room)
     nodes = {node.id: node for node in graph.nodes}
     in_band = cells | {node.id for node in graph.nodes if is_state(node)}
     free, below, parameters = _free_nodes(graph, in_band)
@@ -122,12 +131,18 @@ def lay_out(graph: Graph) -> Grid:
     y = 0.0
     axis_y = y
     y += 12.0
-    lower = sorted({ranks[number] for number in free if number in below})
-    for rank in lower:
+    # Boxes of single steps and bars across several never share a row.
+    rows: dict[tuple[bool, int, bool], list[Node]] = defaultdict(list)
+    for number in sorted(free):
+        is_bar = nodes[number].step is None
+        rows[number not in below, ranks[number], is_bar].append(nodes[number])
+    has_rows_below = False
+    for row_key in sorted(key for key in rows if not key[0]):
         y += BOX_HEIGHT / 2 + 8
-        _place_row(places, nodes, columns, graph, rank, ranks, below, free, y, lower=True)
-        y += BOX_HEIGHT / 2 + ROW_DISTANCE - BOX_HEIGHT
-    if not lower:
+        y += _place_row(places, rows[row_key], columns, {}, y, room)
+        y += ROW_DISTANCE - BOX_HEIGHT / 2
+        has_rows_below = True
+    if not has_rows_below:
         y += 16.0
     bands: dict[BandKey, Band] = {}
     for key in sorted(lanes):
@@ -135,12 +150,13 @@ def lay_out(graph: Graph) -> Grid:
         _shape_band(band)
         y = band.top + BAND_DISTANCE
     for number in sorted(in_band):
-        places[number] = _place_in_band(nodes[number], bands, columns)
+        places[number] = _place_in_band(nodes[number], bands, columns, room)
     y = max((band.top for band in bands.values()), default=y) + ROW_DISTANCE - BOX_HEIGHT / 2
-    upper = sorted({ranks[number] for number in free if number not in below})
-    for rank in upper:
-        _place_row(places, nodes, columns, graph, rank, ranks, below, free, y, lower=False)
-        y += ROW_DISTANCE
+    sources: dict[int, list[int]] = defaultdict(list)
+    for edge in graph.edges:
+        sources[edge.target].append(edge.source)
+    for row_key in sorted(key for key in rows if key[0]):
+        y += _place_row(places, rows[row_key], columns, sources, y, room) + ROW_DISTANCE
     top = max([place.top for place in places.values()], default=0.0)
     right = max([place.right for place in places.values()], default=0.0) + 8
     pills = {
@@ -148,9 +164,13 @@ def lay_out(graph: Graph) -> Grid:
         for node in graph.nodes
         if is_state(node) and node.kind != "elided"
     }
-    return Grid(
-        columns, bands, places, parameters, axis_y, -HEADER_WIDTH, right, top, pill_room, pills
-    )
+    fed = {
+        (band_key(nodes[edge.target]), nodes[edge.source].state, nodes[edge.target].step)
+        for edge in graph.edges
+        if is_state(nodes[edge.source]) and edge.target in cells
+        if nodes[edge.source].step != nodes[edge.target].step
+    }
+    return Grid(columns, bands, places, parameters, axis_y, -HEADER_WIDTH, right, top, fed, pills)
 
 
 def _cells(graph: Graph) -> set[int]:
@@ -176,6 +196,16 @@ def _lanes(graph: Graph) -> dict[BandKey, tuple[str, ...]]:
     }
 
 
+def _rooms(graph: Graph, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, float]:
+    """Return the room for the states to the right of each cell, and for those to its left."""
+    two_lanes = any(len(names) > 1 for names in lanes.values())
+    longest = max((len(pill_text(node)) for node in graph.nodes if node.kind == "state"), default=0)
+    room = (TWO_LANES_ROOM if two_lanes else ONE_LANE_ROOM) + 6.0 * max(0, longest - 3)
+    if not any(node.reverse for node in graph.nodes):
+        return room, 0.0
+    return room, room if two_lanes else 0.65 * room
+
+
 def _columns(graph: Graph, pill_room: float) -> dict[int, Column]:
     """Return the column of every time step that starts one, from left to right."""
     spans: dict[int, tuple[int, bool, int]] = {}
@@ -190,13 +220,15 @@ def _columns(graph: Graph, pill_room: float) -> dict[int, Column]:
         spans[node.step] = (max(last, before[0]), elided or before[1], count)
         if not is_state(node):
             has_cell.add(node.step)
+    reverse = any(node.reverse for node in graph.nodes)
     columns: dict[int, Column] = {}
     x = 0.0
     for step in sorted(spans):
         last, elided, count = spans[step]
+        x += ELIDED_ROOM if elided and columns else 0.0
         width = ELIDED_WIDTH if elided else CELL_WIDTH if step in has_cell else 0.0
         columns[step] = Column(step, last, elided, count, x + width / 2, width)
-        x += width + pill_room
+        x += width + pill_room + (ELIDED_ROOM if elided and reverse else 0.0)
     return columns
 
 
@@ -258,55 +290,48 @@ def _ranks(edges: tuple[Edge, ...], free: set[int]) -> dict[int, int]:
 
 def _place_row(
     places: dict[int, Place],
-    nodes: dict[int, Node],
+    row: list[Node],
     columns: dict[int, Column],
-    graph: Graph,
-    rank: int,
-    ranks: dict[int, int],
-    below: set[int],
-    free: set[int],
+    sources: dict[int, list[int]],
     y: float,
-    *,
-    lower: bool,
-) -> None:
-    """Place one row of free nodes: a box for a time step, a bar for what spans several."""
-    row = sorted(n for n in free if ranks[n] == rank and (n in below) == lower)
+    room: float,
+) -> float:
+    """Place one row of free nodes: a box for a time step, a bar for what spans several.
+
+    Several nodes of one step stand on top of each other; returns the height that this adds.
+    """
     first = min((column.x for column in columns.values()), default=0.0)
     last = max((column.x for column in columns.values()), default=0.0)
-    shift: dict[int, int] = defaultdict(int)
-    for number in row:
-        node = nodes[number]
-        if node.step is not None and node.step in columns:
-            column = columns[node.step]
-            width = max(column.width, CELL_WIDTH) - (10 if column.elided else 0)
-            # Several nodes of one step and row stand on top of each other, a little higher each.
-            places[number] = Place(column.x, y + 32 * shift[node.step], width, BOX_HEIGHT)
-            shift[node.step] += 1
-            continue
-        near = [places[n] for n in _neighbours(graph, number) if n in places]
-        left = min((place.left for place in near), default=first) if not lower else first
-        right = max((place.right for place in near), default=last) if not lower else last
-        middle, width = (left + right) / 2, right - left + 16
-        if width < 2 * CELL_WIDTH:
-            width = 2 * CELL_WIDTH
-        places[number] = Place(middle, y + 32 * shift[-1], width, BOX_HEIGHT)
-        shift[-1] += 1
-
-
-def _neighbours(graph: Graph, number: int) -> list[int]:
-    return [edge.source for edge in graph.edges if edge.target == number]
+    stacked: dict[int | None, int] = defaultdict(int)
+    for node in row:
+        column = columns.get(node.step) if node.step is not None else None
+        if column is not None:
+            needed = 6.4 * len(node.op or node.name) + 10
+            width = max(column.width, CELL_WIDTH, min(needed, CELL_WIDTH + room - 8))
+            x = column.x
+        else:
+            near = [places[number] for number in sources.get(node.id, ()) if number in places]
+            left = min((place.left for place in near), default=first - CELL_WIDTH / 2)
+            right = max((place.right for place in near), default=last + CELL_WIDTH / 2)
+            x, width = (left + right) / 2, max(right - left, 2 * CELL_WIDTH)
+        key = node.step if column is not None else None
+        places[node.id] = Place(x, y + STACK_DISTANCE * stacked[key], width, BOX_HEIGHT)
+        stacked[key] += 1
+    return STACK_DISTANCE * (max(stacked.values(), default=1) - 1)
 
 
 def _shape_band(band: Band) -> None:
     count = max(1, len(band.lanes))
-    # A single lane leaves room for the name of the cell above it.
-    extra = 14.0 if count == 1 else 0.0
+    # With two lanes the name of the cell stands between them, else above them all.
+    extra = 0.0 if count == 2 else 20.0
     band.height = 2 * LANE_MARGIN + (count - 1) * LANE_DISTANCE + extra
     for index, name in enumerate(band.lanes):
         band.lane_y[name] = band.top - extra - LANE_MARGIN - index * LANE_DISTANCE
 
 
-def _place_in_band(node: Node, bands: dict[BandKey, Band], columns: dict[int, Column]) -> Place:
+def _place_in_band(
+    node: Node, bands: dict[BandKey, Band], columns: dict[int, Column], room: float
+) -> Place:
     band = bands[band_key(node)]
     column = columns[node.step if node.step is not None else min(columns)]
     if not is_state(node):
@@ -314,9 +339,14 @@ def _place_in_band(node: Node, bands: dict[BandKey, Band], columns: dict[int, Co
     y = band.lane_y[node.state]
     if node.kind == "elided":
         return Place(column.x, y, column.width, PILL_HEIGHT)
-    width = max(25.0, 6.0 * len(pill_text(node)) + 9.0)
-    hidden = len(band.lanes) > 1 and node.state == band.lanes[-1]
-    offset = column.width / 2 + (43.5 if hidden else 18.0 if len(band.lanes) > 1 else 20.0)
+    width = max(25.0, 6.0 * len(pill_text(node)) + 7.0)
+    if len(band.lanes) == 1:
+        offset = room / 2
+    elif node.state == band.lanes[-1]:
+        offset = room - 4.0 - width / 2
+    else:
+        offset = 5.5 + width / 2
+    offset += column.width / 2
     return Place(column.x + (-offset if node.reverse else offset), y, width, PILL_HEIGHT)
 
 

@@ -64,6 +64,7 @@ def render(
     *,
     engine: Engine = "dot",
     time_limit: float = DEFAULT_TIME_LIMIT,
+    dpi: int = 96,
 ) -> bytes:
     """Return the picture of DOT text `source` as bytes of an SVG, PNG or PDF file.
 
@@ -72,9 +73,10 @@ def render(
         picture_format: `svg`, `png` or `pdf`.
         engine: `dot` computes a layout, `nop2` draws the positions that the text gives.
         time_limit: seconds that the layout may take.
+        dpi: pixels per inch of a PNG.
 
     Raises:
-        ValueError: the format or the time limit is not valid.
+        ValueError: the format, the time limit or the resolution is not valid.
         MissingGraphvizError: there is no Graphviz.
         LayoutTimeoutError: the layout took longer than `time_limit`.
         LayoutError: Graphviz failed.
@@ -83,7 +85,11 @@ def render(
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {picture_format!r}")
     if not time_limit > 0:
         raise ValueError(f"time_limit must be a positive number of seconds; got {time_limit!r}")
+    if picture_format == "png" and not 10 <= dpi <= 2400:
+        raise ValueError(f"dpi must be from 10 to 2400; got {dpi!r}")
     command = graphviz_command(engine, picture_format)
+    if picture_format == "png":
+        command.append(f"-Gdpi={dpi:d}")
     try:
         finished = subprocess.run(
             command, input=source.encode("utf-8"), capture_output=True, timeout=time_limit

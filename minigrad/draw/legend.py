@@ -39,7 +39,7 @@ def _double(color: str) -> str:
 
 
 def _text(text: str, color: str) -> str:
-    return f'<TD><FONT COLOR="{color}">{text}</FONT></TD>'
+    return f'<TD><FONT COLOR="{color}">&#160;{text}</FONT></TD>'
 
 
 def _swatch(fill: str, line: str, style: str = "rounded") -> str:
@@ -48,15 +48,17 @@ def _swatch(fill: str, line: str, style: str = "rounded") -> str:
     return f'<TD><TABLE {border} CELLBORDER="0" {size}><TR><TD></TD></TR></TABLE></TD>'
 
 
-def legend_markup(
+def legend_rows(
     theme: Theme,
     scale: Scale | None,
     pen_kinds: Collection[str],
     node_kinds: Collection[str],
     *,
     width: float = 0.0,
-) -> str:
-    """Return the label `<...>` that explains what occurs in a picture.
+) -> list[str]:
+    """Return the labels `<...>` that explain what occurs in a picture, one or two of them.
+
+    Two labels, not one of two rows: Graphviz would stretch the shorter row to the longer one.
 
     `scale` is None in a picture without gradients. `pen_kinds` are the kinds of pens in use and
     `node_kinds` the kinds of nodes whose colour needs a word. `width` in points makes the table so
@@ -87,8 +89,8 @@ def legend_markup(
     for kind, swatch in swatches.items():
         if kind in node_kinds:
             second += [_GAP, swatch, _text(words.get(kind, kind), theme.faint_text)]
-    rows = "".join(_row(_table(cells)) for cells in (first, second) if cells)
-    return f"<{_outer(rows, width)}>"
+    rows = (first, second) if first else (second,)
+    return [f"<{_outer(_row(_table(cells)), width)}>" for cells in rows]
 
 
 def heading_markup(

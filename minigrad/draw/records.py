@@ -94,7 +94,7 @@ class Node:
         detail: parameters of the call as text (`axis=1`).
         value, gradient: statistics, None where unknown.
         lowest, highest: span of the gradient norms that an elided node stands for.
-        count: how many nodes of that kind it stands for.
+        count: how many such nodes it stands for; 1 for a group, however many ops are in it.
     """
 
     id: int

@@ -69,14 +69,16 @@ def _within_step(grid: Grid, source: Node, target: Node, start: Place, end: Plac
     """Between a cell and its own states, or from one state to another of the same step."""
     if source.kind == "elided" or target.kind == "elided":
         return None
+    side = -1 if target.reverse else 1
     if is_state(source) and is_state(target):
         return Route(
-            line((end.x - 5, _near(end, start)), (start.x + 2, _near(start, end))),
-            line((start.x + 8, _near(start, end)), (end.x + 1, _near(end, start))),
+            line((end.x - side * 8, _near(end, start)), (start.x + side, _near(start, end))),
+            line((start.x - side * 7, _near(start, end)), (end.x - side * 12, _near(end, start))),
             None,
         )
     if is_state(target):
-        side = -1 if target.reverse else 1
+        if (band_key(target), target.state, target.step) in grid.fed:
+            return None
         cell_edge = start.x + side * start.width / 2
         pill_edge = end.x - side * end.width / 2
         if abs(pill_edge - cell_edge) < 8:
@@ -139,26 +141,48 @@ def _upward(
         x1 = min(max(x0, end.left + 8), end.right - 8)
     if start.width > 1.5 * grid.widest_cell or source.step is None:
         x0 = min(max(x1, start.left + 8), start.right - 8)
+    # A line that goes up from a state keeps its thick part away from the lane of c beside it.
+    sign = -1 if is_state(source) and source.kind != "elided" and not source.reverse else 1
     shift = 9.0 * sibling
     x0, x1 = x0 + shift, x1 + shift
     if y1 <= y0:
         # Nothing in a recurrent network goes down; a graph made by hand may.
         curve = bend((x0, start.bottom), (x1, end.top))
         return Route(tuple(reversed(curve)), curve, None)
-    corridor = y0
+    between = [band for band in grid.bands.values() if band.bottom >= y0 - 0.5 and band.top < y1]
+    own_top = y0
     if is_state(source) and source.kind != "elided":
-        corridor = max(y0, min(grid.bands[band_key(source)].top, y1 - 10))
-    if not is_state(source) and target.layer is not None:
+        own_top = min(grid.bands[band_key(source)].top, y1 - 10)
+    # The line bends in the corridor below its target, above all bands that it has to pass.
+    corridor = max([own_top, *(band.top for band in between)])
+    if not between and not is_state(source) and target.layer is not None:
         corridor = y1 - min(40.0, (y1 - y0) * 0.8)
+    bypass = bool(between) and not is_state(source)
+    if bypass:
+        x0 -= 16  # beside the line to the cell right above, which starts in the middle
 
     def chain(offset: float) -> tuple[Point, ...]:
         a, b = (x0 + offset, y0), (x0 + offset, corridor)
-        tail = bend(b, (x1 + offset, y1)) if abs(x1 - x0) > 0.5 else line(b, (x1 + offset, y1))
-        return tail if corridor - y0 < 0.5 else (*line(a, b), *tail[1:])
+        head: tuple[Point, ...] = (a,)
+        if bypass:
+            # Beside the cells on the way, where no state of theirs stands.
+            beside = end.left - 10 + offset
+            first = min(band.bottom for band in between)
+            b = (beside, corridor)
+            head = (*bend(a, (beside, first)), *line((beside, first), b)[1:])
+        elif corridor - y0 >= 0.5:
+            head = line(a, b)
+        tail = bend(b, (x1 + offset, y1)) if abs(x1 + offset - b[0]) > 0.5 else line(b, (b[0], y1))
+        return (*head, *tail[1:])
 
     narrow = is_state(source) and is_state(target)
-    number = None if narrow or sibling else (x1 - 28, y1 - 12)
-    return Route(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)
+    # Where layers read backwards, lines that pass a cell keep to its left.
+    beside_right = not between and any(band.key[1] for band in grid.bands.values())
+    side = 1 if beside_right and target.layer is not None else -1
+    number = None if narrow or sibling else (x1 + side * 28, y1 - 12)
+    return Route(
+        tuple(reversed(chain(sign * _GRADIENT_SHIFT))), chain(sign * _FORWARD_SHIFT), number
+    )
 
 
 def with_head(points: tuple[Point, ...], head: float) -> str:

@@ -26,7 +26,7 @@ CIVIDIS: Final = (
     (254, 232, 56),
 )
 
-THINNEST: Final = 1.0
+THINNEST: Final = 1.2
 THICKEST: Final = 8.0
 WIDEST_DOMAIN: Final = 12.0
 """Decades that an automatic domain spans at most; what lies below is clamped and marked."""
@@ -60,7 +60,7 @@ def contrasting(colour: tuple[int, int, int]) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return `value` in at most three digits: `0.42`, `12.3`, `3.1e-07`, `0`, `NaN`, `Inf`."""
+    """Return `value` in at most three digits: `0.42`, `12.3`, `3.1e-7`, `0`, `NaN`, `Inf`."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -70,7 +70,8 @@ def number_text(value: float) -> str:
     if 0.01 <= abs(value) < 1000:
         text = f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
         return text if "e" not in text else "1000"
-    return f"{value:.1e}"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 @dataclass(frozen=True, slots=True)

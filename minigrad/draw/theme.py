@@ -73,10 +73,10 @@ THEMES: Final[dict[str, Theme]] = {
         constant="#12161c",
         cluster="#171c23",
         cluster_line="#333d49",
-        forward="#515c69",
+        forward="#46505c",
         zero="#7d8792",
         alarm="#ff7b72",
-        ramp=(0.24, 1.0),
+        ramp=(0.42, 1.0),
     ),
 }
 

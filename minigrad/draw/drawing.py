@@ -1,0 +1,173 @@
+"""A finished picture: what `draw` returns, to show, save, or go on with."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import secrets
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from minigrad.draw.cells import cells_to_dot
+from minigrad.draw.dot import graph_to_dot
+from minigrad.draw.elide import elide
+from minigrad.draw.errors import MissingGraphvizError
+from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
+from minigrad.draw.records import Graph
+from minigrad.draw.scale import Scale
+from minigrad.draw.text import graph_to_text
+from minigrad.draw.theme import theme_named
+
+if TYPE_CHECKING:
+    import graphviz
+
+_SUFFIXES: Final = (".svg", ".png", ".pdf", ".json", ".dot", ".gv", ".txt")
+
+
+class Drawing:
+    """A graph with the DOT text of its picture.
+
+    `dot` is an object of the `graphviz` package and may be changed before the picture is made;
+    `graph` is the whole record that it came from, with the time steps that the picture may leave
+    out. Every picture is laid out when it is asked for.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dot: graphviz.Digraph,
+        *,
+        engine: Engine = "dot",
+        time_limit: float = DEFAULT_TIME_LIMIT,
+    ) -> None:
+        self.graph = graph
+        self.dot = dot
+        self.engine: Engine = engine
+        self.time_limit = time_limit
+
+    def svg(self) -> str:
+        """Return the picture as SVG text. Raises what `minigrad.draw.layout.render` raises."""
+        return self._render("svg").decode("utf-8")
+
+    def png(self, dpi: int = 144) -> bytes:
+        """Return the picture as a PNG file. Raises what `minigrad.draw.layout.render` raises."""
+        return self._render("png", dpi)
+
+    def pdf(self) -> bytes:
+        """Return the picture as a PDF file. Raises what `minigrad.draw.layout.render` raises."""
+        return self._render("pdf")
+
+    def json(self) -> str:
+        """Return the graph as JSON text, which `Graph.from_json` reads."""
+        return self.graph.to_json()
+
+    def _render(self, picture_format: Format, dpi: int = 144) -> bytes:
+        return render(
+            self.dot.source,
+            picture_format,
+            engine=self.engine,
+            time_limit=self.time_limit,
+            dpi=dpi,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to `path` and return it; the suffix chooses the format.
+
+        The file appears whole or not at all: it is written beside its place, then renamed.
+        Raises ValueError for an unknown suffix and OSError where the file cannot be written.
+        """
+        target = Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise ValueError(
+                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; the format is chosen "
+                f"by one of {', '.join(_SUFFIXES)}"
+            )
+        content = self._content(suffix)
+        scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            scratch.write_bytes(content)
+            os.replace(scratch, target)
+        finally:
+            scratch.unlink(missing_ok=True)
+        return target
+
+    def _content(self, suffix: str) -> bytes:
+        if suffix == ".png":
+            return self.png()
+        if suffix == ".pdf":
+            return self.pdf()
+        if suffix == ".svg":
+            return self.svg().encode("utf-8")
+        if suffix == ".json":
+            return self.json().encode("ascii")
+        text = f"{self}\n" if suffix == ".txt" else self.dot.source
+        return text.encode("utf-8")
+
+    def show(self) -> None:
+        """Show the picture: in the notebook if there is one, else in the web browser.
+
+        Raises what `minigrad.draw.layout.render` raises.
+        """
+        shell = sys.modules.get("IPython")
+        if shell is not None and shell.get_ipython() is not None:
+            importlib.import_module("IPython.display").display(self)
+            return
+        directory = tempfile.mkdtemp(prefix="minigrad-")
+        # The browser reads the file after this call has returned, so it is left there.
+        webbrowser.open(self.save(Path(directory, "graph.svg")).as_uri())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return the picture for a notebook; text alone where there is no Graphviz."""
+        try:
+            return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+        except MissingGraphvizError as error:
+            return {"text/plain": f"{self}\n{error}"}
+
+    def __str__(self) -> str:
+        return graph_to_text(self.graph)
+
+    def __repr__(self) -> str:
+        nodes, edges = len(self.graph.nodes), len(self.graph.edges)
+        return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def draw_graph(
+    graph: Graph,
+    *,
+    theme: str = "light",
+    steps: Literal["auto", "all"] | Iterable[int] = "auto",
+    domain: tuple[float, float] | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+) -> Drawing:
+    """Return the picture of a graph: columns of time for level `cells`, else boxes and arrows.
+
+    Args:
+        graph: the records to draw.
+        theme: `light` or `dark`.
+        steps: which time steps to show; `auto` leaves out the middle of a long sequence of cells.
+        domain: smallest and largest gradient norm of the scale, so that pictures can be compared;
+            None spans the norms of this graph. What lies beyond is drawn dashed.
+        time_limit: seconds that a layout may take.
+
+    Raises ValueError for an unknown theme, step or domain.
+    """
+    colors = theme_named(theme)
+    scale = None
+    if domain is not None:
+        low, high = domain
+        if not (0 < low < high < math.inf):
+            raise ValueError(
+                f"domain must be two norms with 0 < smallest < largest, both finite; got {domain!r}"
+            )
+        scale = Scale(math.log10(low), math.log10(high), colors)
+    if graph.level == "cells":
+        dot = cells_to_dot(elide(graph, steps), theme=theme, scale=scale)
+        return Drawing(graph, dot, engine="nop2", time_limit=time_limit)
+    shown = graph if isinstance(steps, str) and steps == "auto" else elide(graph, steps)
+    return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), time_limit=time_limit)

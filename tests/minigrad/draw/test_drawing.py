@@ -1,0 +1,204 @@
+"""Drawings: formats, files, time limits, and what happens without Graphviz."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from minigrad.draw import (
+    DrawError,
+    Graph,
+    LayoutError,
+    LayoutTimeoutError,
+    MissingGlyphWarning,
+    MissingGraphvizError,
+    Node,
+    draw_graph,
+    layout,
+)
+
+needs_graphviz = pytest.mark.skipif(
+    not layout.has_bundled_graphviz() and shutil.which("dot") is None, reason="no Graphviz"
+)
+
+
+@needs_graphviz
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [
+        (".svg", b"<?xml"),
+        (".png", b"\x89PNG"),
+        (".PDF", b"%PDF"),
+        (".json", b'{\n"schema"'),
+        (".dot", b"digraph minigrad"),
+        (".gv", b"digraph minigrad"),
+        (".txt", b"A small network"),
+    ],
+)
+def test_the_suffix_chooses_the_format(ops_graph, tmp_path, suffix, start):
+    path = tmp_path / f"picture{suffix}"
+    assert draw_graph(ops_graph).save(path) == path
+    assert path.read_bytes().startswith(start)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unknown_suffix_lists_the_known_ones(ops_graph, tmp_path):
+    with pytest.raises(ValueError, match=r"suffix '\.jpg'.*\.svg, \.png, \.pdf, \.json"):
+        draw_graph(ops_graph).save(tmp_path / "picture.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_old_file(ops_graph, tmp_path, monkeypatch):
+    path = tmp_path / "graph.json"
+    path.write_text("old")
+
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        draw_graph(ops_graph).save(path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["graph.json"]
+
+
+@needs_graphviz
+def test_changes_to_dot_reach_the_picture(ops_graph):
+    drawing = draw_graph(ops_graph)
+    drawing.dot.node("mine", label="my own node")
+    assert "my own node" in drawing.svg()
+
+
+@needs_graphviz
+def test_resolution_of_a_png(ops_graph):
+    drawing = draw_graph(ops_graph)
+
+    def width(picture):
+        return int.from_bytes(picture[16:20], "big")
+
+    assert width(drawing.png(dpi=144)) == pytest.approx(2 * width(drawing.png(dpi=72)), abs=3)
+    with pytest.raises(ValueError, match="dpi must be from 10"):
+        drawing.png(dpi=0)
+
+
+@needs_graphviz
+def test_a_layout_that_takes_too_long_is_stopped(ops_graph):
+    drawing = draw_graph(ops_graph, time_limit=0.001)
+    with pytest.raises(LayoutTimeoutError, match=r"time_limit=0\.001 seconds"):
+        drawing.svg()
+
+
+@needs_graphviz
+def test_broken_dot_is_an_error_with_graphviz_own_words():
+    with pytest.raises(LayoutError, match="Graphviz failed"):
+        layout.render("digraph {", "svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"picture_format": "bmp"}, "format must be one of svg, png, pdf"),
+        ({"picture_format": "svg", "time_limit": 0}, "time_limit must be a positive"),
+    ],
+)
+def test_arguments_of_render_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layout.render("digraph {}", **arguments)
+
+
+@pytest.fixture
+def without_graphviz(monkeypatch):
+    monkeypatch.setattr(layout, "has_bundled_graphviz", lambda: False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+
+@pytest.mark.usefixtures("without_graphviz")
+def test_without_graphviz_the_error_names_the_fix_and_dot_still_works(ops_graph):
+    drawing = draw_graph(ops_graph)
+    assert drawing.dot.source.startswith("digraph")
+    with pytest.raises(MissingGraphvizError, match=r'pip install "minigrad\[draw\]"') as caught:
+        drawing.svg()
+    assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value, DrawError)
+    bundle = drawing._repr_mimebundle_()
+    assert list(bundle) == ["text/plain"]
+    assert "pip install" in bundle["text/plain"]
+
+
+def test_dot_on_path_is_used_when_pygraphviz_is_missing(monkeypatch):
+    monkeypatch.setattr(layout, "has_bundled_graphviz", lambda: False)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert layout.graphviz_command("nop2", "pdf") == ["/usr/bin/dot", "-Knop2", "-Tpdf"]
+
+
+def test_old_pygraphviz_has_no_graphviz_of_its_own(monkeypatch):
+    monkeypatch.setattr(layout.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(layout.importlib.metadata, "version", lambda name: "1.14")
+    assert not layout.has_bundled_graphviz()
+    monkeypatch.setattr(layout.importlib.metadata, "version", lambda name: "2.0.4")
+    assert layout.has_bundled_graphviz()
+
+
+@needs_graphviz
+def test_notebooks_get_svg_and_text(ops_graph):
+    bundle = draw_graph(ops_graph)._repr_mimebundle_()
+    assert bundle["image/svg+xml"].startswith("<?xml")
+    assert "A small network" in bundle["text/plain"]
+
+
+@needs_graphviz
+def test_show_opens_an_svg_file(ops_graph, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    draw_graph(ops_graph).show()
+    assert opened[0].startswith("file://")
+    assert opened[0].endswith("graph.svg")
+
+
+@needs_graphviz
+def test_characters_without_a_font_are_reported_once(monkeypatch, ops_graph):
+    monkeypatch.setattr(layout, "_warned_scripts", set())
+    real = subprocess.run
+
+    def run(command, **options):
+        if "fc-list" in command[0]:
+            return subprocess.CompletedProcess(command, 0, b"", b"")
+        return real(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    drawing = draw_graph(Graph((Node(0, "op", op="한국어"),)))
+    drawing.svg()
+    with pytest.warns(MissingGlyphWarning, match="Hangul"):
+        drawing.png()
+    drawing.png()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"theme": "pink"}, "theme must be one of light, dark"),
+        ({"domain": (1.0, 0.1)}, "domain must be two norms"),
+        ({"domain": (0.0, 1.0)}, "domain must be two norms"),
+        ({"steps": "most"}, "steps must be"),
+    ],
+)
+def test_arguments_of_draw_graph_are_checked(ops_graph, options, message):
+    with pytest.raises(ValueError, match=message):
+        draw_graph(ops_graph, **options)
+
+
+def test_drawing_imports_nothing_heavy_until_it_is_used():
+    program = (
+        "import sys, minigrad.draw;"
+        "print([name for name in ('graphviz', 'pygraphviz', 'matplotlib') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout.strip() == "[]", found.stderr
+
+
+def test_the_child_process_imports_neither_numpy_nor_minigrad():
+    text = layout._CHILD.read_text()
+    imports = [line.split()[1] for line in text.splitlines() if line.strip().startswith("import ")]
+    assert sorted(imports) == ["pygraphviz", "sys"]

@@ -1,0 +1,222 @@
+"""Records and their JSON: round trips, strictness, and what merging edges keeps."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad.draw import (
+    Contribution,
+    Edge,
+    Graph,
+    GraphFormatError,
+    Node,
+    Scope,
+    Statistics,
+    combine_contributions,
+    elide,
+    interesting_steps,
+)
+from minigrad.draw.records import NODE_KINDS, well_formed
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
+NUMBERS = st.floats(allow_nan=False)
+STATISTICS = st.builds(
+    Statistics,
+    norm=st.none() | NUMBERS,
+    minimum=st.none() | NUMBERS,
+    maximum=st.none() | NUMBERS,
+    finite=st.booleans(),
+)
+SHAPES = st.none() | st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
+
+
+@st.composite
+def graphs(draw):
+    count = draw(st.integers(0, 5))
+    nodes = tuple(
+        draw(
+            st.builds(
+                Node,
+                id=st.just(number),
+                kind=st.sampled_from(NODE_KINDS),
+                op=TEXT,
+                name=TEXT,
+                step=st.none() | st.integers(-1, 5),
+                layer=st.none() | st.integers(0, 2),
+                reverse=st.booleans(),
+                state=TEXT,
+                shape=SHAPES,
+                dtype=TEXT,
+                value=st.none() | STATISTICS,
+                gradient=st.none() | STATISTICS,
+            )
+        )
+        for number in range(count)
+    )
+    ends = st.integers(0, max(count - 1, 0))
+    edges = st.builds(
+        Edge,
+        source=ends,
+        target=ends,
+        slot=st.integers(0, 3),
+        shape=SHAPES,
+        contribution=st.none() | st.builds(Contribution, norm=NUMBERS, share=st.none() | NUMBERS),
+        route=TEXT,
+        count=st.integers(1, 9),
+    )
+    return Graph(
+        nodes,
+        tuple(draw(st.lists(edges, max_size=6 if count else 0))),
+        (Scope("net", draw(TEXT)),) if draw(st.booleans()) else (),
+        title=draw(TEXT),
+        diagnosis=tuple(draw(st.lists(TEXT, max_size=2))),
+    )
+
+
+@given(graphs())
+def test_json_gives_the_graph_back(graph):
+    text = graph.to_json()
+    assert text.isascii()
+    assert Graph.from_json(text) == graph
+    assert Graph.from_json(text.encode()).to_json() == text
+
+
+def test_numbers_that_json_lacks_are_strings():
+    gradient = Statistics(norm=math.nan, minimum=-math.inf, maximum=math.inf, finite=False)
+    text = Graph((Node(0, "op", gradient=gradient),)).to_json()
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    json.loads(text, parse_constant=refuse)
+    back = Graph.from_json(text).nodes[0].gradient
+    assert math.isnan(back.norm)
+    assert (back.minimum, back.maximum, back.finite) == (-math.inf, math.inf, False)
+
+
+def test_lone_surrogates_become_replacement_characters():
+    assert Node(0, "op", name="a\ud800b").name == "a\ufffdb"
+    assert well_formed("\ud83d\ude00") == "\U0001f600"
+    assert Graph((), title="\udfff").title == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "schema version 2 is not 1"),
+        ({"version": True}, "schema version True"),
+        ({"schema": "other"}, '"schema" must be "minigrad.graph"'),
+        ({"extra": 1}, "unknown key 'extra'"),
+        ({"nodes": 3}, "nodes must be a list"),
+        ({"nodes": [3]}, r"nodes\[0\] must be an object"),
+        ({"nodes": [{"kind": "op"}]}, r"nodes\[0\] lacks id"),
+        ({"nodes": [{"id": True, "kind": "op"}]}, r"nodes\[0\].id must be int, got bool"),
+        ({"nodes": [{"id": 0, "kind": "cat"}]}, r"nodes\[0\].kind must be one of op"),
+        (
+            {"nodes": [{"id": 0, "kind": "op", "shape": [1.5]}]},
+            r"nodes\[0\].shape\[0\] must be int",
+        ),
+        ({"nodes": [{"id": 0, "kind": "op", "lowest": "big"}]}, "must be a finite number"),
+        ({"nodes": [{"id": 0, "kind": "op", "value": {"x": 1}}]}, r"value has the unknown key 'x'"),
+        ({"nodes": [{"id": -1, "kind": "op"}]}, "must not be negative"),
+        ({"nodes": [{"id": 0, "kind": "op"}] * 2}, "two nodes with the same id"),
+        ({"edges": [{"source": 0, "target": 1}]}, "names node 0"),
+        ({"scopes": [{"path": "a", "parent": "a"}]}, "its own ancestor"),
+        ({"scopes": [{"path": "a", "parent": "b"}]}, "unknown parent 'b'"),
+    ],
+)
+def test_reading_refuses_what_writing_never_makes(change, message):
+    content = {**json.loads(Graph(()).to_json()), **change}
+    with pytest.raises(GraphFormatError, match=message):
+        Graph.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[" * 100_000,
+        "null",
+        '{"schema": "minigrad.graph", "schema": "minigrad.graph"}',
+        '{"schema": NaN}',
+        b"\xff\xfe\xfd",
+    ],
+)
+def test_reading_refuses_other_text(text):
+    with pytest.raises(GraphFormatError, match=r"JSON|twice"):
+        Graph.from_json(text)
+
+
+def test_numbers_too_large_for_a_float_are_refused():
+    text = Graph((Node(0, "op", lowest=1.0),)).to_json().replace("1.0", "1e999")
+    with pytest.raises(GraphFormatError, match="finite number"):
+        Graph.from_json(text)
+
+
+def test_records_are_put_in_a_fixed_order():
+    nodes = [Node(number, "op") for number in range(3)]
+    edges = [Edge(0, 2, 1), Edge(1, 2, 0), Edge(0, 1)]
+    forward = Graph(tuple(nodes), tuple(edges))
+    assert forward == Graph(tuple(reversed(nodes)), tuple(reversed(edges)))
+    assert forward.to_json() == Graph(tuple(nodes[::-1]), tuple(edges[::-1])).to_json()
+
+
+def test_merged_contributions_are_exact_or_unknown():
+    def edge(source, norm):
+        return Edge(source, 9, contribution=None if norm is None else Contribution(norm))
+
+    merged = combine_contributions([edge(0, 3.0), edge(1, 4.0)])
+    assert (merged.norm, merged.lowest, merged.highest) == (5.0, 3.0, 4.0)
+    assert combine_contributions([edge(0, 3.0), edge(0, 4.0)]) is None
+    assert combine_contributions([edge(0, 3.0), edge(1, None)]) is None
+    assert math.isnan(combine_contributions([edge(0, math.nan), edge(1, math.inf)]).norm)
+    assert combine_contributions([edge(0, 1e200), edge(1, 1e200)]).norm < math.inf
+
+
+def test_eliding_keeps_counts_and_totals(make_recurrent):
+    graph = make_recurrent(steps=40, layers=2, loss_at="all")
+    short = elide(graph, [0, 1, 39])
+    boxes = [node for node in short.nodes if node.kind == "elided"]
+    assert {(node.step, node.last_step, node.count) for node in boxes} == {(2, 38, 37)}
+    for state in ("c", "h"):
+        (box,) = (node for node in boxes if node.state == state and node.layer == 1)
+        norms = [
+            node.gradient.norm
+            for node in graph.nodes
+            if node.state == state and node.layer == 1 and 2 <= node.step <= 38
+        ]
+        assert box.gradient.norm == pytest.approx(math.hypot(*norms))
+        assert (box.lowest, box.highest) == (min(norms), max(norms))
+    assert sum(edge.count for edge in short.edges) == len(graph.edges)
+    head = next(node.id for node in short.nodes if node.op == "Linear")
+    into_head = [edge for edge in short.edges if edge.target == head]
+    assert sorted(edge.count for edge in into_head) == [1, 1, 1, 37]
+    merged = next(edge for edge in into_head if edge.count == 37)
+    assert merged.contribution.norm == pytest.approx(0.8 * math.sqrt(37))
+
+
+def test_a_gap_of_one_step_is_shown(make_recurrent):
+    graph = make_recurrent(steps=5)
+    assert elide(graph, [0, 2, 4]) == graph
+    assert elide(graph) == graph
+
+
+def test_interesting_steps_are_the_broken_faded_smallest_and_largest():
+    norms = {0: 1e-6, 1: 1e-5, 2: math.nan, 3: 5e-3, 4: 0.5, 5: 3.0, 6: 1.0}
+    nodes = [
+        Node(step, "state", state="h", layer=0, step=step, gradient=Statistics(norm=norm))
+        for step, norm in norms.items()
+    ]
+    assert interesting_steps(Graph(tuple(nodes), level="cells")) == [2, 3, 0, 5]
+    backwards = [dataclasses.replace(node, reverse=True) for node in nodes]
+    assert interesting_steps(Graph(tuple(backwards), level="cells"))[0] == 2
+
+
+@pytest.mark.parametrize("steps", ["some", [77]])
+def test_steps_that_mean_nothing_are_refused(make_recurrent, steps):
+    with pytest.raises(ValueError, match="steps"):
+        elide(make_recurrent(steps=20), steps)
