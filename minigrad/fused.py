@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, cast
 from minigrad import tape
 from minigrad.mode import ModeChange
 from minigrad.nodes import Node, Wrap, alias_node
-from minigrad.operations import Operation, operations
-from minigrad.primitives import Primitive, build_apply
+from minigrad.operations import Operation
+from minigrad.primitives import Primitive, make_apply
 
 __all__ = ["FusedOperation", "fused", "run_reference"]
 
@@ -123,11 +123,6 @@ def fused(
     """
 
     def declare(forward: Callable[..., Any]) -> Primitive[P]:
-        operation = FusedOperation(forward, reference, backward, outputs)
-        operations[f"{forward.__module__}.{operation.name}"] = operation
-        apply: Any = build_apply(operation)
-        apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
-        apply.operation = operation
-        return cast(Primitive[P], apply)
+        return cast(Primitive[P], make_apply(FusedOperation(forward, reference, backward, outputs)))
 
     return declare

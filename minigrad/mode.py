@@ -5,7 +5,6 @@ changes it puts it back. Scopes (module path, time step, carried state) are part
 """
 
 import functools
-import inspect
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
@@ -181,6 +180,9 @@ set_mode = _mode.set
 reset_mode = _mode.reset
 
 
+_GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR | CO_ASYNC_GENERATOR, without its import
+
+
 class ModeChange:
     """A block, or a decorated function, that runs with some fields of the mode changed."""
 
@@ -196,7 +198,8 @@ class ModeChange:
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function so that each of its calls runs inside such a block."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & _GENERATOR_FLAGS:
             raise TypeError(
                 f"{function.__name__} is a generator: a block that changes the mode must not be "
                 "held across a yield, or the mode would leak into the caller. Put the `with` "
@@ -278,7 +281,7 @@ class step(ModeChange):
         super().__enter__()
 
 
-class scope(ModeChange):  # noqa: N801
+class scope(ModeChange):
     """Group the operations of a block under a name, as calls of a module are grouped.
 
     Args:

@@ -6,7 +6,6 @@ outputs, an output by its name. Only what the rules of the inputs on tape name i
 holds the compiled rules for one set of inputs on tape.
 """
 
-import inspect
 import linecache
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +33,8 @@ class Operation:
         forward: the function on arrays.
         inputs: the names of the array inputs.
         params: the names of the parameters of the call.
+        defaults: the defaults of those that have one.
+        keyword_only: the names of those that must be given by name.
         list_input: whether the only input is a sequence of arrays.
         outputs: the names of the outputs; ("y",) for one.
         aux: the names of the constants that the forward returns after the outputs.
@@ -57,18 +58,18 @@ class Operation:
         self.name = forward.__name__
         self.outputs, self.aux = outputs, aux
         self.list_input, self.constant, self.view, self.hint = list_input, constant, view, hint
-        self.signature = inspect.signature(forward)
-        parameters = self.signature.parameters.values()
-        positional_only = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        self.inputs = tuple(
-            positional_only
-            or [
-                p.name
-                for p in parameters
-                if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-            ]
-        )
-        self.params = tuple(p.name for p in parameters if p.name not in self.inputs)
+        code = forward.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        positional = names[: code.co_argcount]
+        defaults = forward.__defaults__ or ()
+        without_default = positional[: len(positional) - len(defaults)]
+        self.inputs = positional[: code.co_posonlyargcount] or without_default
+        self.params = tuple(name for name in names if name not in self.inputs)
+        self.keyword_only = names[code.co_argcount :]
+        self.defaults: dict[str, Any] = {
+            **dict(zip(positional[len(without_default) :], defaults, strict=True)),
+            **(forward.__kwdefaults__ or {}),
+        }
         self.rules: dict[str, Rule] = {}
         self.joint: dict[str, tuple[tuple[str, ...], Rule]] = {}
         self.reference: Callable[..., Any] | None = None
@@ -127,7 +128,7 @@ class Operation:
                 )
             if name in self.rules or name in self.joint:
                 raise ValueError(f"primitive {self.name}: the input {name!r} has a rule already")
-        for name in inspect.signature(rule).parameters:
+        for name in read_by(rule):
             if name not in known:
                 raise ValueError(
                     f"primitive {self.name}: the rule for {', '.join(inputs)} asks for {name!r}; "
@@ -135,7 +136,7 @@ class Operation:
                 )
 
     def __repr__(self) -> str:
-        return f"Operation({self.name}{self.signature})"
+        return f"Operation({self.name}({', '.join((*self.inputs, *self.params))}))"
 
 
 class PlanTable(dict[int, Any]):
@@ -180,7 +181,7 @@ class RulePlan:
                     f"{name}.detach() to use it as a constant."
                 )
         rules = list(dict.fromkeys(chosen.values()))
-        read = dict.fromkeys(p for _, rule in rules for p in inspect.signature(rule).parameters)
+        read = dict.fromkeys(name for _, rule in rules for name in read_by(rule))
         saved = [name for name in read if name != "g" and name not in operation.params]
         self.sources: tuple[int | None, ...] = tuple(
             slots[name]
@@ -201,7 +202,7 @@ class RulePlan:
         lines += ["    p = node.params"] + ["    g = g.dense()"] * several
         result: dict[str, str] = {}
         for i, (names, rule) in enumerate(rules):
-            call = ", ".join(argument(name) for name in inspect.signature(rule).parameters)
+            call = ", ".join(argument(name) for name in read_by(rule))
             lines.append(f"    r{i} = rule{i}({call})")
             for k, name in enumerate(names):
                 result[name] = f"r{i}[{k}]" if operation.joint.get(name) else f"r{i}"
@@ -243,6 +244,13 @@ class RulePlan:
                 place_of_input = node.inputs[source]
                 values.append(value if place_of_input is None else wrap(value, place_of_input))
         return values
+
+
+def read_by(rule: Rule) -> tuple[str, ...]:
+    """The names of a rule's parameters. From its code: `inspect` would slow the import."""
+    code = rule.__code__
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+    return names
 
 
 def compile_source(source: str, name: str, scope: dict[str, Any]) -> dict[str, Any]:

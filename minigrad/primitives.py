@@ -13,7 +13,7 @@ applies an operation is generated from one template for its signature, in the wa
 """
 
 from collections.abc import Callable, Sequence
-from inspect import Parameter
+from types import FunctionType
 from typing import Any, ParamSpec, Protocol, cast, overload
 
 import numpy as np
@@ -79,13 +79,8 @@ def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
     if forward is None:
         return lambda function: primitive(function, **options)
     operation = Operation(forward, **options)
-    operations[f"{forward.__module__}.{operation.name}"] = operation
-    apply = build_apply(operation)
-    apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
-    apply.__qualname__ = forward.__qualname__
-    dressed: Any = apply
-    dressed.operation, dressed.generic = operation, make_generic(operation, apply)
-    dressed.vjp, dressed.joint_vjp = operation.vjp, operation.joint_vjp
+    apply = make_apply(operation)
+    apply.vjp, apply.joint_vjp = operation.vjp, operation.joint_vjp
     return apply
 
 
@@ -283,12 +278,20 @@ TEMPLATE_GENERAL = """\
 """
 
 
-def build_apply(op: Operation) -> Callable[..., Any]:
-    """Generate the function that runs an operation and records it."""
+def _first_call(*args: Any, **kwargs: Any) -> Any:
+    return build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see make_apply
+
+
+def make_apply(op: Operation) -> Any:
+    """The function that runs an operation and records it.
+
+    Compiling hundreds of them would triple the time that the import takes, so a function starts
+    out with the code of `_first_call`, which generates its own code and puts it in its place.
+    """
     scope: dict[str, Any] = {
-        "any_complex": any_complex,
         "Node": Node,
         "Tensor": Tensor,
+        "any_complex": any_complex,
         "as_is": AS_IS,
         "explain": explain,
         "finish": finish,
@@ -302,21 +305,39 @@ def build_apply(op: Operation) -> Callable[..., Any]:
         "operand": operand,
         "plans": op.plans,
         "record": record,
+        "reference": op.reference,
         "refuse_dtype": refuse_dtype,
         "take_list": take_list,
     }
-    parameters = op.signature.parameters
-    head = []
-    for p in parameters.values():
-        scope[f"default_{p.name}"] = p.default
-        if p.kind is Parameter.KEYWORD_ONLY and "*" not in head:
+    apply: Any = FunctionType(_first_call.__code__, scope, op.name)
+
+    def build() -> Any:
+        built = compile_source(apply_source(op), op.name, scope)[op.name]
+        apply.__code__, apply.__defaults__ = built.__code__, built.__defaults__
+        apply.__kwdefaults__ = built.__kwdefaults__
+        return apply
+
+    scope["build"] = build
+    scope |= {f"default_{name}": value for name, value in op.defaults.items()}
+    apply.__doc__, apply.__module__ = op.forward.__doc__, op.forward.__module__
+    apply.__qualname__, apply.__wrapped__ = op.forward.__qualname__, op.forward
+    apply.operation, apply.generic = op, make_generic(op, apply)
+    operations[f"{op.forward.__module__}.{op.name}"] = op
+    return apply
+
+
+def apply_source(op: Operation) -> str:
+    """The source of the function that applies an operation."""
+    head: list[str] = []
+    for name in (*op.inputs, *op.params):
+        if name in op.keyword_only and "*" not in head:
             head.append("*")
-        head.append(p.name if p.default is p.empty else f"{p.name}=default_{p.name}")
-        if p.kind is Parameter.POSITIONAL_ONLY and p.name == op.inputs[-1]:
+        head.append(f"{name}=default_{name}" if name in op.defaults else name)
+        if name == op.inputs[-1] and op.forward.__code__.co_posonlyargcount:
             head.append("/")
     names = op.inputs
     arguments = [f"{n}_array" for n in names] + [
-        f"{n}={n}" if parameters[n].kind is Parameter.KEYWORD_ONLY else n for n in op.params
+        f"{n}={n}" if n in op.keyword_only else n for n in op.params
     ]
     single = len(op.outputs) == 1 and not op.list_input
     mask = "1"
@@ -346,10 +367,9 @@ def build_apply(op: Operation) -> Callable[..., Any]:
         template = TEMPLATE_LIST if op.list_input else TEMPLATE_INPUT
         text += template.format(name=name, known=known, others=others, op_name=op.name)
     if op.reference is not None:
-        scope["reference"] = op.reference
         text += TEMPLATE_REFERENCE.format(
             **fields, passed=", ".join([*names, *(f"{n}={n}" for n in op.params)])
         )
     text += TEMPLATE_FORWARD.format(**fields)
     text += (TEMPLATE_FAST if single else TEMPLATE_GENERAL).format(**fields)
-    return cast(Callable[..., Any], compile_source(text, op.name, scope)[op.name])
+    return text

@@ -50,7 +50,7 @@ class Adam(Optimizer):
         mean += (1 - beta1) * gradient
         square *= beta2
         square += (1 - beta2) * (gradient * gradient)
-        root = np.sqrt(square)
+        root: np.ndarray[Any, Any] = np.sqrt(square)
         root /= math.sqrt(1 - beta2**self.steps)
         root += self.epsilon
         np.divide(mean, root, out=root)
