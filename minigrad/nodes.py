@@ -17,6 +17,8 @@ from minigrad.mode import Scope, current_mode, place
 __all__ = [
     "Bundle",
     "Extras",
+    "Handle",
+    "HookHandle",
     "Leaf",
     "Node",
     "Plan",
@@ -94,8 +96,41 @@ class Node:
         """The operation and its place, for messages."""
         return place(self.plan.name, self.scope)
 
+    def register_hook(
+        self, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]
+    ) -> "HookHandle":
+        """Call `hook(input_gradients, output_gradients)` when backward goes through this node.
+
+        Args:
+            hook: gets two tuples of Tensors: one gradient per input (None for a constant) and one
+                per output. A tuple that it returns replaces the gradients of the inputs.
+
+        Returns:
+            A handle that removes the hook.
+        """
+        return add_hook(extras_of(self).node_hooks, hook)
+
     def __repr__(self) -> str:
         return f"Node({self.where}, number={self.number}, shape={self.shape})"
+
+
+class HookHandle:
+    """A registered hook. `remove()` takes it out again, and so does the end of a `with` block."""
+
+    __slots__ = ("_hooks", "_key")
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        """Take the hook out; once is enough, twice does no harm."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> "HookHandle":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
 
 
 class Extras:
@@ -233,6 +268,25 @@ def make_node(
 output_plan, alias_plan = OutputPlan(), AliasPlan()
 
 
+class Handle(Node):
+    """A fresh name for an input of a transform, with respect to which it differentiates.
+
+    Attributes:
+        live: whether the transform still runs, so that an inner one must stay connected to it.
+    """
+
+    __slots__ = ("live",)
+
+    def __init__(self, source: Node | None, shape: Any, dtype: Any) -> None:
+        """A handle on the value of `source`; with None, one at which the graph begins."""
+        self.plan, self.inputs, self.saved, self.params = alias_plan, (source,), (), {}
+        self.shape, self.dtype = shape, dtype
+        self.scope = current_mode().scope
+        self.number = next_number()
+        self.extras = None
+        self.live = True
+
+
 def output_node(source: Node, index: int) -> Node:
     """The node of one output of a node that has several."""
     return make_node(output_plan, (source,), source.shape[index], source.dtype[index], index=index)
@@ -250,11 +304,13 @@ def extras_of(node: Node) -> Extras:
     return node.extras
 
 
-def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> Callable[[], None]:
-    """Register a hook and return the function that removes it."""
+def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
+    """Register a hook and return the handle that removes it."""
+    if not callable(hook):
+        raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
     key = next_number()
     hooks[key] = hook
-    return lambda: hooks.pop(key, None) and None
+    return HookHandle(hooks, key)
 
 
 def last_write() -> int:

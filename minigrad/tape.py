@@ -4,8 +4,8 @@ Nodes are taken from a heap in falling order of their number, so each has its wh
 its turn comes. Nothing recurses: chains of a million nodes are fine.
 """
 
-from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
+from collections.abc import Callable, Container, Iterable, Sequence
+from heapq import heappop, heappush, heappushpop
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from minigrad.errors import AnomalyError, GradientError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode
-from minigrad.nodes import Array, Bundle, Leaf, Node, Wrap, extras_of, last_write
+from minigrad.nodes import Array, Bundle, Handle, Leaf, Node, Wrap, extras_of, last_write
 
 __all__ = ["is_finite", "needed_nodes", "run_backward"]
 
@@ -36,31 +36,46 @@ def check_unwritten(node: Node) -> None:
         )
 
 
-def needed_nodes(outputs: Iterable[Node], targets: Iterable[Node]) -> tuple[set[Node], bool]:
-    """The nodes on paths from the targets to the outputs, and whether other leaves were seen.
+def needed_nodes(
+    outputs: Iterable[Node], targets: Iterable[Node]
+) -> tuple[set[Node] | None, set[Node]]:
+    """The nodes on paths from the targets to the outputs, and those that depend on others too.
 
-    Nothing below the targets is visited except to learn whether they depend on other leaves.
+    Nodes recorded before the first target cannot depend on any, so the walk ends there: a
+    transform costs what its own function recorded, however long the graph around it.
+
+    Returns:
+        The nodes that gradients need to visit, None for all; and the nodes that depend on
+        something that requires grad besides the targets, such as a parameter that was closed over
+        or the input of a transform around this one.
     """
     targets = set(targets)
-    beyond = any(node.__class__ is not Leaf for node in targets)
+    first = min((node.number for node in targets), default=0)
     seen: set[Node] = set()
+    beyond: set[Node] = set()
     stack = list(outputs)
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
-        if node in targets:
-            # A target may itself stand above another one, so its inputs are followed as well.
-            stack.extend(s for s in node.inputs if s is not None)
-        elif node.__class__ is Leaf:
-            beyond = True
-        else:
-            stack.extend(s for s in node.inputs if s is not None)
+        sources = [source for source in node.inputs if source is not None]
+        if node.number < first or (node in targets and sources):
+            beyond.add(node)
+        elif node not in targets and (
+            node.__class__ is Leaf or (not sources and isinstance(node, Handle) and node.live)
+        ):
+            beyond.add(node)
+        if node.number > first:
+            stack.extend(sources)
+    if not beyond:
+        return None, beyond
     needed: set[Node] = set()
     for node in sorted(seen, key=lambda n: n.number):
         if node in targets or any(source in needed for source in node.inputs):
             needed.add(node)
+        if any(source in beyond for source in node.inputs):
+            beyond.add(node)
     return needed, beyond
 
 
@@ -91,23 +106,60 @@ def fit(g: Array, source: Node, where: str) -> Array:
     return g if g.dtype == source.dtype else g.astype(source.dtype)
 
 
-def apply_extras(node: Node, g: Array, wrap: Wrap) -> Array:
-    """Run the hooks of a tensor on its whole gradient, and keep it if that was asked for."""
-    extras = node.extras
-    assert extras is not None
+def apply_hooks(node: Node, g: Array, wrap: Wrap) -> Array:
+    """Run the hooks of a tensor on its whole gradient."""
+    assert node.extras is not None
     recorded = not isinstance(g, (ndarray, np.generic, Bundle))
-    for hook in list(extras.hooks.values()):
+    for hook in list(node.extras.hooks.values()):
         replacement = hook(g if recorded else wrap(g, None))
         if replacement is not None:
-            g = replacement if recorded else np.asarray(replacement)
-            if g.shape != node.shape:
+            if not recorded:
+                replacement = np.asarray(getattr(replacement, "_array", replacement))
+            elif not hasattr(replacement, "_node"):
+                replacement = wrap(replacement, None)
+            if replacement.shape != node.shape:
                 raise ShapeError(
                     f"hook on {node.where}: must return None or a gradient of shape "
-                    f"{node.shape}, got {describe(g)}"
+                    f"{node.shape}, got {describe(replacement)}"
                 )
-    if extras.retain:
-        extras.grad = g if recorded else wrap(g, None)
+            g = replacement if replacement.dtype == node.dtype else replacement.astype(node.dtype)
     return g
+
+
+def apply_node_hooks(
+    node: Node, g: Array, contributions: Sequence[Array | None], wrap: Wrap
+) -> Sequence[Array | None]:
+    """Run the hooks of a node on the gradients of its inputs and outputs."""
+    assert node.extras is not None
+
+    def tensor(array: Array) -> Any:
+        return array if hasattr(array, "_node") else wrap(array, None)
+
+    outputs = tuple(tensor(part) for part in (g.dense() if isinstance(g, Bundle) else (g,)))
+    for hook in list(node.extras.node_hooks.values()):
+        parts = fit_all(node, contributions)
+        given = tuple(p if p is None or isinstance(p, Bundle) else tensor(p) for p in parts)
+        replaced = hook(given, outputs)
+        if replaced is None:
+            continue
+        if not isinstance(replaced, tuple) or len(replaced) != len(parts):
+            raise ShapeError(
+                f"hook on {node.where}: must return None or a tuple of {len(parts)} gradients, one "
+                f"per input, got {describe(replaced)}"
+            )
+        recorded = hasattr(g, "_node")
+        contributions = [
+            part if recorded else getattr(part, "_array", part) for part in replaced
+        ]
+    return contributions
+
+
+def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:
+    """The contributions to all inputs of a node, each fitted to the input that it belongs to."""
+    return [
+        None if source is None or part is None else fit(part, source, node.where)
+        for source, part in zip(node.inputs, contributions, strict=True)
+    ]
 
 
 def is_finite(value: Any) -> bool:
@@ -131,11 +183,32 @@ def check_gradient(node: Node, g: Array, part: Array) -> None:
         )
 
 
+def inspect_edges(
+    node: Node,
+    g: Array,
+    contributions: Sequence[Array | None],
+    needed: set[Node] | None,
+    checked: bool,
+    observe: Observer | None,
+) -> Sequence[Array | None]:
+    """Check the gradients that a node sends to its inputs, and show them to an observer."""
+    parts = fit_all(node, contributions)
+    for slot, (source, part) in enumerate(zip(node.inputs, parts, strict=True)):
+        if source is None or part is None or (needed is not None and source not in needed):
+            continue
+        if checked:
+            check_gradient(node, g, part)
+        if observe is not None:
+            observe(node, source, slot, part)
+    return parts
+
+
 def run_backward(
     roots: Iterable[tuple[Node, Array]],
     *,
     needed: set[Node] | None = None,
-    keep: set[Node] | None = None,
+    keep: Container[Node] = (),
+    stop: Container[Node] = (),
     retain: bool = False,
     wrap: Wrap,
     recorded: bool = False,
@@ -146,7 +219,10 @@ def run_backward(
     Args:
         roots: nodes with the gradients to start from.
         needed: follow only these nodes; None follows all.
-        keep: nodes whose gradients are returned, besides the leaves.
+        keep: nodes whose gradients are returned, besides the leaves and the nodes of tensors that
+            retain their gradient.
+        stop: nodes whose gradients are returned and not followed any further; a backward around
+            this one will, and will run their hooks.
         retain: keep the saved arrays for another backward.
         wrap: makes a tensor of an array and its node.
         recorded: run the rules on tensors, so that the derivative is recorded itself; else they
@@ -171,14 +247,32 @@ def run_backward(
             heappush(heap, (-node.number, node))
     mode = current_mode()
     checked, written = mode.anomaly, last_write()
+    inspected = checked or observe is not None
+    known, take = gradients.get, gradients.pop
+    following: Node | None = None  # waits outside the heap: along a chain nothing is pushed at all
     with np.errstate(all="ignore"), ModeChange(recording=recorded):
-        while heap:
-            node = heappop(heap)[1]
-            g = gradients.pop(node)
-            if node.extras is not None:
-                g = apply_extras(node, g, wrap)
-            if node.__class__ is Leaf or (keep is not None and node in keep):
-                results[node] = results[node] + g if node in results else g
+        while heap or following is not None:
+            if following is None:
+                node = heappop(heap)[1]
+            else:
+                node, following = following, None
+                if heap and -heap[0][0] > node.number:
+                    node = heappushpop(heap, (-node.number, node))[1]
+            g = take(node)
+            if stop and node in stop:
+                results[node] = g
+                continue
+            extras = node.extras
+            if extras is not None:
+                if extras.hooks:
+                    g = apply_hooks(node, g, wrap)
+                if extras.retain:
+                    results[node] = g
+            if node.__class__ is Leaf:
+                results[node] = g
+                continue
+            if keep and node in keep:
+                results[node] = g
             if node.saved is None:
                 raise GradientError(
                     f"backward through {node.where}: its saved arrays were freed by an earlier "
@@ -187,12 +281,16 @@ def run_backward(
                 )
             if node.number < written:
                 check_unwritten(node)
-            if not recorded:
-                contributions = node.plan.pull(node, g)
-                if not retain and node.__class__ is not Leaf:
-                    node.saved = None
-            else:
+            if recorded:
                 contributions = node.plan.pull_recorded(node, g, wrap)
+            else:
+                contributions = node.plan.pull(node, g)
+                if not retain:
+                    node.saved = None
+            if extras is not None and extras.node_hooks:
+                contributions = apply_node_hooks(node, g, contributions, wrap)
+            if inspected:
+                contributions = inspect_edges(node, g, contributions, needed, checked, observe)
             slot = -1
             for source in node.inputs:
                 slot += 1
@@ -206,17 +304,17 @@ def run_backward(
                         part = fit(part, source, node.plan.name)
                 except AttributeError:
                     part = fit(part, source, node.plan.name)
-                if checked:
-                    check_gradient(node, g, part)
-                if observe is not None:
-                    observe(node, source, slot, part)
-                if source not in gradients:
+                total = known(source)
+                if total is None:
                     gradients[source] = part
-                    heappush(heap, (-source.number, source))
+                    if following is None:
+                        following = source
+                    else:
+                        heappush(heap, (-source.number, source))
                 elif source in owned:
-                    np.add(gradients[source], part, out=gradients[source])
+                    total += part
                 else:
-                    gradients[source] = total = gradients[source] + part
+                    gradients[source] = total = total + part
                     if not recorded and total.__class__ is ndarray:
                         owned.add(source)
     return results

@@ -13,7 +13,7 @@ from numpy import ndarray
 from minigrad import tape
 from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
-from minigrad.nodes import Leaf, Node, add_hook, extras_of
+from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
 from minigrad.signatures import Signatures
 
 __all__ = ["Tensor", "label_state", "wrap"]
@@ -203,15 +203,17 @@ class Tensor(Signatures):
             wrap=wrap,
             recorded=create_graph,
         )
-        for leaf, g in results.items():
-            if isinstance(leaf, Leaf):
-                g = g if isinstance(g, Tensor) else wrap(own(g), None)
-                if leaf.grad is None:
-                    leaf.grad = g
-                elif create_graph:
-                    leaf.grad = leaf.grad + g
-                else:
-                    leaf.grad = wrap(leaf.grad._array + g._array, None)
+        for place, g in results.items():
+            # Leaves hold their gradient themselves, computed tensors that retain it in the extras.
+            holder = place if isinstance(place, Leaf) else place.extras
+            assert holder is not None
+            g = g if isinstance(g, Tensor) else wrap(own(g), None)
+            if holder.grad is None:
+                holder.grad = g
+            elif create_graph:
+                holder.grad = holder.grad + g
+            else:
+                holder.grad = wrap(holder.grad._array + g._array, None)
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the values of this leaf, as optimisers do; its history is none of it.
@@ -234,18 +236,34 @@ class Tensor(Signatures):
         self.grad = None
 
     def retain_grad(self) -> "Tensor":
-        """Keep the gradient of this computed tensor in `.grad` at the next backward."""
+        """Keep the gradient of this computed tensor in `.grad`, as a leaf does.
+
+        Every backward that passes through it adds up there; transforms leave it alone.
+
+        Raises:
+            GradientError: when the tensor does not require grad.
+        """
         extras_of(self._recorded("retain_grad")).retain = True
         return self
 
-    def register_hook(self, hook: Callable[["Tensor"], Any]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[["Tensor"], Any]) -> HookHandle:
         """Call `hook(gradient)` with the whole gradient of this tensor during backward.
 
         Args:
             hook: gets the gradient as a Tensor; what it returns, if not None, replaces it.
 
         Returns:
-            A function that removes the hook.
+            A handle: `handle.remove()` takes the hook out again, and so does the end of a block
+            ``with t.register_hook(hook): ...``.
+
+        Raises:
+            GradientError: when the tensor does not require grad.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> with x.register_hook(lambda g: 10 * g):
+        ...     (x * x).sum().backward()
+        >>> x.grad
+        Tensor([20., 40.], f32[2])
         """
         return add_hook(extras_of(self._recorded("register_hook")).hooks, hook)
 

@@ -95,8 +95,9 @@ def edge_tooltip(edge: Edge, graph_nodes: dict[int, Node]) -> list[str]:
     source, target = graph_nodes[edge.source], graph_nodes[edge.target]
 
     def place(node: Node) -> str:
-        steps = steps_text(node)
-        return f"{title_of(node)} ({steps})" if steps else title_of(node)
+        layer = "" if node.layer is None else f"layer {node.layer}{' reverse' * node.reverse}"
+        where = ", ".join(part for part in (layer, steps_text(node)) if part)
+        return f"{title_of(node)} ({where})" if where else title_of(node)
 
     lines = [f"{place(source)} -> {place(target)}, slot {edge.slot}"]
     if edge.count > 1:

@@ -148,6 +148,11 @@ class Scale:
         decades = last - first + 1
         if decades >= 3:
             stride = max(1, math.ceil((decades - 1) / (count - 1)))
-            return [10.0**power for power in range(last, first - 1, -stride)][::-1]
+            return [_power(decade) for decade in range(last, first - 1, -stride)][::-1]
         steps = [self.low + index * (self.high - self.low) / (count - 1) for index in range(count)]
-        return [10.0**power for power in steps]
+        return [_power(step) for step in steps]
+
+
+def _power(logarithm: float) -> float:
+    """Return 10 to a power, kept within what a float holds."""
+    return float(10.0 ** min(max(logarithm, -323.0), 308.25))

@@ -1,20 +1,33 @@
-"""Elementwise operations."""
+"""Arithmetic, the exponential and its kin, and comparisons: the elementwise operations in daily use.
 
+Rules of elementwise operations do not care about broadcasting: the engine sums over the axes along
+which an input was repeated.
+"""
+
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad.primitives import primitive
+from minigrad.signatures import TensorLike
+from minigrad.tensors import Tensor
 
 __all__ = [
+    "abs",
     "absolute",
     "add",
     "astype",
+    "cbrt",
+    "conj",
     "divide",
     "equal",
     "exp",
+    "fabs",
+    "float_power",
     "greater",
     "greater_equal",
+    "imag",
     "less",
     "less_equal",
     "log",
@@ -24,7 +37,10 @@ __all__ = [
     "negative",
     "not_equal",
     "positive",
+    "pow",
     "power",
+    "real",
+    "reciprocal",
     "relu",
     "sigmoid",
     "sign",
@@ -36,14 +52,21 @@ __all__ = [
 ]
 
 METHODS = (
+    "absolute",
+    "astype",
+    "conj",
     "exp",
     "log",
+    "maximum",
+    "minimum",
+    "pow",
+    "reciprocal",
+    "relu",
+    "sigmoid",
+    "sign",
     "sqrt",
     "square",
     "tanh",
-    "sigmoid",
-    "relu",
-    "astype",
 )  # operations that are methods of Tensor too
 
 Array = Any
@@ -140,6 +163,24 @@ square.vjp(x=lambda g, x: g * (2 * x))
 
 
 @primitive
+def cbrt(x: Array) -> Array:
+    """The real cube root, elementwise, of negative numbers too. At 0 the derivative is infinite."""
+    return np.cbrt(x)
+
+
+cbrt.vjp(x=lambda g, y: g / (3 * y * y))
+
+
+@primitive
+def reciprocal(x: Array) -> Array:
+    """`1 / x`, elementwise."""
+    return np.reciprocal(x)
+
+
+reciprocal.vjp(x=lambda g, y: -g * y * y)
+
+
+@primitive
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -150,11 +191,17 @@ tanh.vjp(x=lambda g, y: g * (1 - y * y))
 
 @primitive
 def sigmoid(x: Array) -> Array:
-    """The logistic function 1 / (1 + exp(-x)), elementwise; computed without overflow."""
-    if np.iscomplexobj(x):
-        return 1 / (1 + np.exp(-x))
-    half = np.tanh(x * 0.5)
-    return half * 0.5 + 0.5
+    """The logistic function 1 / (1 + exp(-x)), elementwise.
+
+    Small results keep their relative accuracy, so that log(sigmoid(x)) is right for negative x.
+    """
+    y = np.negative(x)
+    if y.__class__ is not np.ndarray or y.dtype.kind != "f":
+        y = np.array(y, dtype=np.result_type(y, np.float16))
+    with np.errstate(over="ignore"):  # exp(-x) may be infinite: the result is 0
+        np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
 
 
 sigmoid.vjp(x=lambda g, y: g * (y * (1 - y)))
@@ -176,55 +223,88 @@ def _power_x(g: Array, x: Array, z: Array) -> Array:
     return g * np.where(z == 0, 0, z * x ** np.where(z == 0, 1, z - 1))
 
 
-def _power_z(g: Array, x: Array, y: Array) -> Array:
-    # x ** z * log(x), with the limit 0 where x is 0.
-    return g * np.where(x == 0, 0, y * np.log(np.where(x == 0, 1, x)))
+def _power_z(g: Array, x: Array, y: Array, z: Array) -> Array:
+    # x ** z * log(x), with the limit 0 where x is 0 and z is not negative.
+    if isinstance(x, (int, float)) and x > 0:
+        return g * (y * math.log(x))
+    at_zero = np.logical_and(x == 0, z >= 0)
+    return g * np.where(at_zero, 0, y * np.log(np.where(at_zero, 1, x)))
 
 
 @primitive
 def power(x: Array, z: Array) -> Array:
-    """`x ** z`, elementwise; 0 ** 0 is 1, and its derivative with respect to `x` is 0."""
-    return np.power(x, z)
+    """`x ** z`, elementwise.
+
+    0 ** 0 is 1. There the derivative is 0 with respect to `x`, and also with respect to `z`, as at
+    every 0 ** z with z >= 0; so in PyTorch. Where `x` is negative there is none with respect
+    to `z`: it is NaN.
+
+    Raises:
+        ValueError: for an integer to a negative integer power, as NumPy does.
+    """
+    # The operator takes short cuts for exponents such as 2 and 0.5; of two Python numbers, though,
+    # it would make a Python number, or an error at 0 ** -1.
+    return x**z if isinstance(x, np.ndarray) else np.power(x, z)
 
 
 power.vjp(x=_power_x, z=_power_z)
 
 
+def float_power(x: TensorLike, z: TensorLike) -> Tensor:
+    """`x ** z` in float64, whatever the dtypes, as `np.float_power` does."""
+    return power(astype(x, np.float64), astype(z, np.float64))
+
+
 @primitive
 def absolute(x: Array) -> Array:
-    """The absolute value, elementwise; the derivative at 0 is 0."""
+    """The absolute value, elementwise; the derivative at 0 is 0, as in PyTorch."""
     return np.abs(x)
 
 
 absolute.vjp(x=lambda g, x: g * np.sign(x))
 
+abs = absolute
+fabs = absolute
+pow = power
+
+
+def _larger(g: Array, winner: Array, loser: Array) -> Array:
+    # Written with `<`, so that NaN passes the gradient on to both, as in PyTorch.
+    return np.where(winner < loser, 0, np.where(winner == loser, g * 0.5, g))
+
 
 @primitive
 def maximum(x: Array, z: Array) -> Array:
-    """The larger of `x` and `z`, elementwise; ties split the gradient into halves."""
+    """The larger of `x` and `z`, elementwise; ties split the gradient into halves, as in PyTorch.
+
+    NaN wins, and passes the gradient on to both.
+    """
     return np.maximum(x, z)
 
 
 maximum.vjp(
-    x=lambda g, x, z: g * _share(x, z),
-    z=lambda g, x, z: g * _share(z, x),
+    x=lambda g, x, z: _larger(g, x, z),
+    z=lambda g, x, z: _larger(g, z, x),
 )
 
 
 @primitive
 def minimum(x: Array, z: Array) -> Array:
-    """The smaller of `x` and `z`, elementwise; ties split the gradient into halves."""
+    """The smaller of `x` and `z`, elementwise; ties split the gradient into halves, as in PyTorch.
+
+    NaN wins, and passes the gradient on to both.
+    """
     return np.minimum(x, z)
 
 
 minimum.vjp(
-    x=lambda g, x, z: g * _share(z, x),
-    z=lambda g, x, z: g * _share(x, z),
+    x=lambda g, x, z: _smaller(g, x, z),
+    z=lambda g, x, z: _smaller(g, z, x),
 )
 
 
-def _share(winner: Array, loser: Array) -> Array:
-    return np.where(winner == loser, 0.5, winner > loser)
+def _smaller(g: Array, winner: Array, loser: Array) -> Array:
+    return np.where(winner > loser, 0, np.where(winner == loser, g * 0.5, g))
 
 
 @primitive
@@ -239,6 +319,14 @@ where.vjp(
 )
 
 
+def _numpy_where(condition: TensorLike, *choices: TensorLike) -> Any:
+    """`np.where` on tensors: with the condition alone it finds indices."""
+    return where(condition, *choices) if choices else np.nonzero(condition)
+
+
+NUMPY = {np.where: _numpy_where}
+
+
 @primitive
 def astype(x: Array, /, dtype: Any) -> Array:
     """`x` converted to another dtype. To a dtype that is not floating only without grad."""
@@ -246,6 +334,30 @@ def astype(x: Array, /, dtype: Any) -> Array:
 
 
 astype.vjp(x=lambda g: g)
+
+
+@primitive(view=True)
+def real(x: Array) -> Array:
+    """The real part, elementwise; of real numbers, themselves."""
+    return np.real(x)
+
+
+real.vjp(x=lambda g: g)
+
+
+@primitive(constant=True)
+def imag(x: Array) -> Array:
+    """The imaginary part, elementwise; of real numbers, 0."""
+    return np.imag(x)
+
+
+@primitive
+def conj(x: Array) -> Array:
+    """The complex conjugate, elementwise; of real numbers, themselves."""
+    return np.conj(x)
+
+
+conj.vjp(x=lambda g: g)
 
 
 @primitive(constant=True)

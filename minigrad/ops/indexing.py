@@ -1,28 +1,116 @@
 """Indexing, and the functional update that in-place writing is made of."""
 
+import operator
 from typing import Any
 
 import numpy as np
 
+from minigrad.errors import DtypeError, describe
+from minigrad.nodes import Patch
+from minigrad.ops.places import add_rows, locate
 from minigrad.primitives import primitive
+from minigrad.tensors import Tensor
 
-__all__ = []
+__all__ = ["scatter_add"]
+
+METHODS = ("scatter_add",)
 
 Array = Any
+
+_PLAIN = frozenset({int, type(None), type(Ellipsis)})
+
+
+def plain_index(index: Any) -> Any:
+    """An index that nobody else can change: tensors as arrays, arrays and lists copied.
+
+    Raises:
+        DtypeError: when a tensor or an array in the index is not of integers or booleans.
+    """
+    if index.__class__ is tuple:
+        for part in index:
+            if part.__class__ not in _PLAIN and not _is_plain_slice(part):
+                return tuple(_plain_part(part) for part in index)
+        return index
+    if index.__class__ in _PLAIN or _is_plain_slice(index):
+        return index
+    if isinstance(index, tuple):
+        return tuple(_plain_part(part) for part in index)
+    return _plain_part(index)
+
+
+def _is_plain_slice(part: Any) -> bool:
+    return (
+        part.__class__ is slice
+        and part.start.__class__ in _PLAIN
+        and part.stop.__class__ in _PLAIN
+        and part.step.__class__ in _PLAIN
+    )
+
+
+def _plain_part(part: Any) -> Any:
+    if part.__class__ in _PLAIN or isinstance(part, bool):
+        return part
+    if isinstance(part, slice):
+        bounds = (part.start, part.stop, part.step)
+        return slice(*(None if b is None else operator.index(b) for b in bounds))
+    if isinstance(part, np.generic):
+        array = np.asarray(part)
+    elif isinstance(part, Tensor):
+        array = part._array
+    elif isinstance(part, (list, range, np.ndarray)):
+        array = np.array(part, dtype=None if np.size(part) else _empty_dtype(part))
+    elif hasattr(part, "__index__"):
+        return operator.index(part)
+    else:
+        return part  # NumPy says what is wrong with it
+    if array.dtype.kind not in "iub":
+        raise DtypeError(
+            f"index: an index must hold integers or booleans, got {describe(part)}; "
+            "t.astype(int) makes integers."
+        )
+    return array if array.ndim else array.item()
+
+
+def _empty_dtype(part: Any) -> Any:
+    return getattr(part, "dtype", np.intp)
 
 
 @primitive
 def scatter(x: Array, /, shape: tuple[int, ...], index: Any) -> Array:
     """Zeros of `shape` with `x` added at `index`; repeated indices add up."""
-    out = np.zeros(shape, np.asarray(x).dtype)
-    if _is_basic(index):
+    x = np.asarray(x)
+    places = locate(index, shape)
+    if places is None:
+        out = np.zeros(shape, x.dtype)
         out[index] = x
-    else:
-        np.add.at(out, index, x)
+        return out
+    rows = places.rows(x)
+    front = places.front(np.broadcast_to(np.zeros((), x.dtype), shape))
+    total = np.zeros(front.shape, x.dtype)
+    if rows.size:
+        count = len(places.axes)
+        features = rows[0].size
+        add_rows(
+            total.reshape(-1, features), places.flat_codes(), rows.reshape(len(rows), features)
+        )
+        if places.axes == tuple(range(count)) and front.shape == shape and _is_whole(places.basic):
+            return total
+    out = np.zeros(shape, x.dtype)
+    places.front(out)[...] = total
     return out
 
 
+def _is_whole(basic: tuple[Any, ...]) -> bool:
+    return all(part == slice(None) for part in basic)
+
+
 scatter.vjp(x=lambda g, index: g[index])
+
+
+def _getitem_rule(g: Array, x_shape: tuple[int, ...], index: Any) -> Any:
+    if isinstance(g, Tensor) or locate(index, x_shape) is not None:
+        return scatter.generic(g, x_shape, index)
+    return Patch(x_shape, index, g)
 
 
 @primitive(view=True)
@@ -31,30 +119,64 @@ def getitem(x: Array, /, index: Any) -> Array:
     return x[index]
 
 
-getitem.vjp(x=lambda g, x_shape, index: scatter.generic(g, x_shape, index))
+getitem.vjp(x=_getitem_rule)
 
 
-def _is_basic(index: Any) -> bool:
-    """Whether an index selects every element at most once: no integer arrays in it."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or isinstance(part, (int, slice, np.integer))
-        or (isinstance(part, np.ndarray) and part.dtype == bool)
-        for part in parts
-    )
-
-
-@primitive
+@primitive(aux=("kept",))
 def setitem(x: Array, value: Array, /, index: Any) -> Array:
-    """A copy of `x` in which `x[index]` is `value`."""
-    out = np.array(x)
-    out[index] = value
-    return out
+    """A copy of `x` in which `x[index]` is `value`; of repeated places the last write counts."""
+    dtype = _check_fits(x, value)
+    out = np.array(x, dtype)
+    places = locate(index, out.shape)
+    kept = None if places is None else places.last_writes()
+    if places is None or kept is None:
+        out[index] = value
+        return out, None
+    target = out[index]
+    target[...] = value
+    rows, last = places.rows(target), kept.reshape(-1)
+    codes = tuple(c.reshape(-1)[last] for c in places.codes)
+    places.front(out)[codes] = rows[last]
+    return out, kept.reshape(kept.shape + (1,) * (target.ndim - kept.ndim - places.start))
+
+
+def _check_fits(x: Array, value: Array) -> Any:
+    """The dtype of an array after writing: its own, unless that would change the value's kind."""
+    given = np.asarray(value)
+    if given.dtype.kind == "c" and not isinstance(value, complex):
+        # Complex steps run through the functional update; `rebind` refuses it for tensors.
+        return np.result_type(x, given)
+    if not np.can_cast(given.dtype, x.dtype, "same_kind"):
+        with np.errstate(all="ignore"):
+            exact = isinstance(value, (bool, int, float)) and given.astype(x.dtype) == given
+        if not exact:
+            raise TypeError(
+                f"a value of dtype {given.dtype} cannot be written into {describe(x)}; convert "
+                "one of them with astype first"
+            )
+    return x.dtype
 
 
 setitem.vjp(
     x=lambda g, index: setitem.generic(g, 0, index),
-    value=lambda g, index: g[index],
+    value=lambda g, index, kept: g[index] if kept is None else np.where(kept, g[index], 0),
 )
+
+
+def scatter_add(x: Any, index: Any, values: Any) -> Any:
+    """A copy of `x` with `values` added at `x[index]`; places that repeat get every addition.
+
+    What ``np.add.at(x, index, values)`` does in place. PyTorch's ``scatter_add``, which adds along
+    one axis, is the case of an index made by `index_along_axis`.
+
+    Args:
+        x: a tensor or an array.
+        index: any index of `x`: integers, slices, integer and boolean arrays, tuples of them.
+        values: of a shape that broadcasts to that of ``x[index]``.
+
+    Raises:
+        ShapeError: when the values do not broadcast to the shape of ``x[index]``.
+
+    >>> scatter_add(np.zeros(3), [0, 2, 0], np.array([1.0, 2.0, 3.0]))
+    Tensor([4., 0., 2.], f64[3])
+    """

@@ -1,6 +1,8 @@
 """Pictures: golden DOT, structure of the SVG, hostile names, the encoding of gradients."""
 
 import dataclasses
+import html
+import itertools
 import math
 import re
 import subprocess
@@ -93,11 +95,10 @@ def test_cell_picture_draws_lanes_back_in_time(make_recurrent):
         1: len(groups["gradient"])
     }
     assert len(groups["state"]) == 20
-    lanes = [
-        group for group in groups["gradient"] if re.match(r"h \(t = 1\)", tooltip(group) or "")
-    ]
-    width = {tooltip(group): float(stroke(group)) for group in lanes}
-    assert len(width) == 4 - 1
+    tips = [tooltip(group) for group in groups["gradient"]]
+    assert len(set(tips)) == len(tips)
+    into_h = [tip for tip in tips if tip.startswith("h (layer 0, t = 1) ->")]
+    assert len(into_h) == 2, "from the next step and from the layer above"
 
 
 def tooltip(group):
@@ -114,7 +115,9 @@ def test_the_lane_of_c_stays_wide_while_that_of_h_fades(make_recurrent):
     groups = parts(draw_graph(graph).svg())
     widths = {}
     for group in groups["gradient"]:
-        found = re.match(r"([ch]) \(t = (\d+)\) -> LSTMCell \(t = (\d+)\)", tooltip(group))
+        found = re.match(
+            r"([ch]) \(layer 0, t = (\d+)\) -> LSTMCell \(layer 0, t = (\d+)\)", tooltip(group)
+        )
         if found and int(found[3]) == int(found[2]) + 1:
             path = next(group.iter(f"{SVG}path"))
             numbers = [float(part) for part in re.findall(r"-?[\d.]+", path.get("d"))]
@@ -123,13 +126,14 @@ def test_the_lane_of_c_stays_wide_while_that_of_h_fades(make_recurrent):
     assert len(widths) == 14
     hidden = [widths["h", step] for step in range(7)]
     assert hidden == sorted(hidden)
-    assert hidden[0] < 2 < widths["c", 0]
+    assert hidden[0] < widths["h", 6] / 2
+    assert widths["c", 0] > 0.9 * widths["c", 6]
 
 
 def test_nothing_is_cut_off_and_boxes_do_not_overlap(make_recurrent):
     for graph in (make_recurrent(steps=12), make_recurrent(steps=100, loss_at="all")):
         root = ElementTree.fromstring(draw_graph(graph).svg())
-        left, top, width, height = (float(part) for part in root.get("viewBox").split())
+        width, height = (float(part) for part in root.get("viewBox").split()[2:])
         boxes = []
         for group in root.iter(f"{SVG}g"):
             words = (group.get("class") or "").split()
@@ -224,9 +228,7 @@ def test_escaped_text_has_nothing_to_interpret(text):
         escaped.encode("utf-8")
     label = escape.label(text, 100)
     assert label.replace("\\\\", "").count("\\") == 0
-    from html import unescape
-
-    assert unescape(label).replace("\\\\", "\\") == escape.printable(text) or "&" in text
+    assert html.unescape(label).replace("\\\\", "\\") == escape.printable(text)
 
 
 def test_equal_names_in_different_processes_give_equal_dot(tmp_path, ops_graph):
@@ -243,7 +245,7 @@ def test_equal_names_in_different_processes_give_equal_dot(tmp_path, ops_graph):
 def test_width_and_colour_are_linear_in_the_logarithm():
     scale = Scale.spanning([1e-8, 1.0], THEMES["light"])
     widths = [scale.pen(10.0**power).width for power in (-8, -6, -4, -2, 0)]
-    steps = [second - first for first, second in zip(widths, widths[1:], strict=False)]
+    steps = [second - first for first, second in itertools.pairwise(widths)]
     assert max(steps) - min(steps) < 0.02
     assert scale.pen(1e-9).kind == "low"
     assert scale.pen(2.0).kind == "high"
@@ -263,7 +265,8 @@ def test_every_norm_has_a_pen(norms, theme):
         pen = scale.pen(norm)
         assert 1 <= pen.width <= 8
         assert pen.kind in ("scaled", "low", "zero", "nonfinite")
-    assert all(scale.pen(norm).kind == "scaled" for norm in scale.samples())
+    for norm in scale.samples():
+        assert 1 <= scale.pen(norm).width <= 8
 
 
 def test_colours_survive_colour_blindness_by_getting_lighter():
@@ -309,7 +312,7 @@ def test_deep_scopes_and_long_graphs_do_not_recurse():
     graph = Graph(nodes, edges, scopes)
     drawing = draw_graph(graph)
     assert drawing.dot.source.count("class=forward") == 9_999
-    assert "9,940 more" in str(drawing) or "more" in str(drawing)
+    assert str(drawing).endswith("more")
 
 
 def test_ten_thousand_steps_are_drawn(make_recurrent):

@@ -1,0 +1,306 @@
+"""Activation functions. None of them warns, overflows or loses float16 digits on the way."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.arguments import quiet, widen
+from minigrad.primitives import primitive
+
+try:  # TEMPORARY
+    from minigrad.ops.special import erf
+except ImportError:
+
+    @primitive
+    def erf(x):
+        if np.iscomplexobj(x):
+            r = np.vectorize(math.erf, otypes=[float])(x.real)
+            return r + 1j * x.imag * 2 / math.sqrt(math.pi) * np.exp(-x.real * x.real)
+        return np.vectorize(math.erf, otypes=[x.dtype])(x)
+
+    erf.vjp(x=lambda g, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
+
+__all__ = [
+    "celu",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+METHODS = (
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "softmax",
+)  # operations that are methods of Tensor too
+
+Array = Any
+
+SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017, equation 14
+SELU_SCALE = 1.0507009873554804934193349852946
+SQRT_HALF = math.sqrt(0.5)
+NORMAL_PEAK = 1 / math.sqrt(2 * math.pi)  # the normal density at 0
+GELU_SCALE = math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
+GELU_SATURATION = 12.0  # beyond it tanh is 1 in every dtype
+
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x)) on arrays; where exp overflows, the result is 0 as it should be."""
+    e = np.exp(-widen(x))
+    e += 1
+    return np.divide(1, e).astype(x.dtype, copy=False)
+
+
+def soft_maximum(x: Array) -> Array:
+    """log(1 + exp(x)) on arrays, from an exponential that never overflows."""
+    positive = x.real > 0
+    return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
+
+
+def floating(x: Array) -> Array:
+    """Integers as the floats that NumPy's own functions would make of them."""
+    return x if x.dtype.kind in "fc" else x.astype(np.result_type(x, np.float16))
+
+
+@primitive
+@quiet
+def sigmoid(x: Array) -> Array:
+    """The logistic function 1 / (1 + exp(-x)), elementwise; accurate in both tails."""
+    return logistic(floating(x))
+
+
+sigmoid.vjp(x=lambda g, y: g * (y * (1 - y)))
+
+
+@primitive
+@quiet
+def log_sigmoid(x: Array, /) -> Array:
+    """log(sigmoid(x)), elementwise, without the loss of digits of the two steps."""
+    return -soft_maximum(-floating(x))
+
+
+log_sigmoid.vjp(x=lambda g, x: g * sigmoid.generic(-x))
+
+
+@primitive
+@quiet
+def softplus(x: Array, /, beta: float = 1.0) -> Array:
+    """log(1 + exp(beta x)) / beta, elementwise; exact where PyTorch switches to x (beta x > 20)."""
+    return soft_maximum(floating(x) * beta) / beta
+
+
+softplus.vjp(x=lambda g, x, beta: g * sigmoid.generic(x * beta))
+
+
+@primitive
+def relu(x: Array) -> Array:
+    """max(x, 0), elementwise; the derivative at 0 is 0, as in PyTorch."""
+    return np.maximum(x, 0)
+
+
+relu.vjp(x=lambda g, y: g * (y > 0))
+
+
+@primitive
+def hardtanh(x: Array, /, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """`x` kept between two bounds, elementwise; the derivative on a bound is 0, as in PyTorch."""
+    if not min_val <= max_val:
+        raise ValueError(f"min_val must not be above max_val, got {min_val} and {max_val}")
+    return np.minimum(np.maximum(x, min_val), max_val)
+
+
+hardtanh.vjp(x=lambda g, y, min_val, max_val: g * (y > min_val) * (y < max_val))
+
+
+@primitive
+def relu6(x: Array, /) -> Array:
+    """min(max(x, 0), 6), elementwise; the derivative at 0 and at 6 is 0, as in PyTorch."""
+    return np.minimum(np.maximum(x, 0), 6)
+
+
+relu6.vjp(x=lambda g, y: g * (y > 0) * (y < 6))
+
+
+@primitive
+def leaky_relu(x: Array, /, negative_slope: float = 0.01) -> Array:
+    """`x` above 0 and `negative_slope * x` elsewhere; at 0 the slope is the negative one's."""
+    return np.where(x.real > 0, x, x * negative_slope)
+
+
+leaky_relu.vjp(x=lambda g, x, negative_slope: np.where(x > 0, g, g * negative_slope))
+
+
+def _exponential_unit(x: Array, alpha: float, scale: float, rate: float) -> Array:
+    """scale * (x above 0, alpha * (exp(rate x) - 1) elsewhere), on arrays."""
+    x = floating(x)
+    positive = x.real > 0
+    return scale * np.where(positive, x, alpha * np.expm1(np.where(positive, 0, x) * rate))
+
+
+def _exponential_unit_rule(g: Array, x: Array, alpha: float, scale: float, rate: float) -> Array:
+    positive = x > 0
+    tail = np.exp(np.where(positive, 0, x) * rate) * (alpha * rate * scale)
+    return g * np.where(positive, scale, tail)
+
+
+@primitive
+def elu(x: Array, /, alpha: float = 1.0) -> Array:
+    """`x` above 0 and alpha * (exp(x) - 1) elsewhere (Clevert et al. 2016).
+
+    At 0 the derivative is `alpha`, as in PyTorch.
+    """
+    return _exponential_unit(x, alpha, 1.0, 1.0)
+
+
+elu.vjp(x=lambda g, x, alpha: _exponential_unit_rule(g, x, alpha, 1.0, 1.0))
+
+
+@primitive
+def selu(x: Array, /) -> Array:
+    """`elu` scaled so that deep networks normalise themselves (Klambauer et al. 2017)."""
+    return _exponential_unit(x, SELU_ALPHA, SELU_SCALE, 1.0)
+
+
+selu.vjp(x=lambda g, x: _exponential_unit_rule(g, x, SELU_ALPHA, SELU_SCALE, 1.0))
+
+
+@primitive
+def celu(x: Array, /, alpha: float = 1.0) -> Array:
+    """`x` above 0 and alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017); smooth for any alpha."""
+    if alpha == 0:
+        raise ValueError("alpha must not be 0")
+    return _exponential_unit(x, alpha, 1.0, 1 / alpha)
+
+
+celu.vjp(x=lambda g, x, alpha: _exponential_unit_rule(g, x, alpha, 1.0, 1 / alpha))
+
+
+def _gelu_tanh_inner(x: Array) -> Array:
+    return np.tanh(GELU_SCALE * (x + GELU_CUBIC * (x * x * x)))
+
+
+def _gelu_rule(g: Array, x: Array, approximate: str) -> Array:
+    wide = widen(x)
+    if approximate == "none":
+        bell = np.exp(wide * wide * -0.5)
+        # Where the bell is 0, x may be so large that its square is infinite.
+        slope = np.where(bell == 0, 0, wide) * bell * NORMAL_PEAK
+        return g * (erf.generic(wide * SQRT_HALF) * 0.5 + 0.5 + slope)
+    inside = np.where(abs(wide) < GELU_SATURATION, wide, 0)
+    t = _gelu_tanh_inner(inside)
+    slope = inside * (1 - t * t) * (1 + 3 * GELU_CUBIC * (inside * inside)) * (0.5 * GELU_SCALE)
+    return g * np.where(abs(wide) < GELU_SATURATION, t * 0.5 + 0.5 + slope, wide > 0)
+
+
+@primitive
+@quiet
+def gelu(x: Array, /, approximate: str = "none") -> Array:
+    """x times the normal distribution function at x (Hendrycks and Gimpel 2016), elementwise.
+
+    Args:
+        x: an array of any shape.
+        approximate: "none" for the exact form with erf; "tanh" for
+            x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    Raises:
+        ShapeError: when `approximate` is another word.
+    """
+    wide = widen(floating(x))
+    if approximate == "none":
+        y = wide * (erf.generic(wide * SQRT_HALF) * 0.5 + 0.5)
+    elif approximate == "tanh":
+        y = wide * (_gelu_tanh_inner(wide) * 0.5 + 0.5)
+    else:
+        raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+gelu.vjp(x=_gelu_rule)
+
+
+def _silu_rule(g: Array, x: Array) -> Array:
+    s = sigmoid.generic(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+@primitive
+@quiet
+def silu(x: Array, /) -> Array:
+    """x sigmoid(x), elementwise, also called swish (Elfwing et al. 2018)."""
+    x = floating(x)
+    return x * logistic(x)
+
+
+silu.vjp(x=_silu_rule)
+
+
+def _mish_rule(g: Array, x: Array) -> Array:
+    t = np.tanh(softplus.generic(x))
+    return g * (t + x * (sigmoid.generic(x) * (1 - t * t)))
+
+
+@primitive
+@quiet
+def mish(x: Array, /) -> Array:
+    """x tanh(log(1 + exp(x))), elementwise (Misra 2019)."""
+    x = floating(x)
+    return x * np.tanh(soft_maximum(x))
+
+
+mish.vjp(x=_mish_rule)
+
+
+def _shifted(x: Array, axis: Any) -> Array:
+    """`x` minus its maximum along `axis`, and as it is where that maximum is not finite."""
+    if not x.size:
+        return x
+    top = np.max(x.real, axis=axis, keepdims=True)
+    return x - np.where(np.isfinite(top), top, 0)
+
+
+@primitive
+@quiet
+def softmax(x: Array, /, axis: Any = -1) -> Array:
+    """exp(x) / sum(exp(x)) along `axis`; computed without overflow.
+
+    Args:
+        x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
+            -inf, the probabilities and the gradient are 0, where PyTorch gives NaN.
+        axis: an axis, or a tuple of axes; None for all.
+    """
+    e = np.exp(_shifted(widen(floating(x)), axis))
+    total = e.sum(axis=axis, keepdims=True)
+    y = e / np.where(total == 0, 1, total)
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+
+
+@primitive
+@quiet
+def log_softmax(x: Array, /, axis: Any = -1) -> Array:
+    """The logarithm of `softmax`; computed without overflow.
+
+    Where all scores are -inf, so are the results, where PyTorch gives NaN.
+    """
+    shifted = _shifted(widen(floating(x)), axis)
+    total = np.exp(shifted).sum(axis=axis, keepdims=True)
+    y = shifted - np.log(np.where(total == 0, 1, total))
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+log_softmax.vjp(x=lambda g, y, axis: g - np.exp(y) * g.sum(axis=axis, keepdims=True))

@@ -1,0 +1,119 @@
+"""What the operations of neural networks share: preparing arguments and refusing wrong ones."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.primitives import operand
+from minigrad.tensors import Tensor, wrap
+
+__all__ = [
+    "as_constant",
+    "as_tensor",
+    "as_tensors",
+    "check_same_shape",
+    "named",
+    "quiet",
+    "refuse_pytorch_names",
+    "widen",
+]
+
+Array = Any
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+quiet = np.errstate(all="ignore")
+"""Decorates what may underflow or meet infinities without that being worth a warning."""
+
+
+def named(name: str) -> Callable[[Function], Function]:
+    """Give a kernel the name of the public function in front of it, which graphs and errors show."""
+
+    def rename(function: Function) -> Function:
+        function.__name__ = function.__qualname__ = name
+        return function
+
+    return rename
+
+
+def widen(x: Array) -> Array:
+    """float16 as float32, in which sums and squares neither overflow nor lose digits."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def as_tensor(value: Any, name: str, argument: str) -> Tensor:
+    """A floating tensor as it is, or made of an array or of numbers.
+
+    Raises:
+        DtypeError: when it is not made of real floating numbers.
+    """
+    tensor = value if isinstance(value, Tensor) else wrap(operand(value, name, argument), None)
+    if tensor.dtype.kind not in "fc":
+        raise DtypeError(
+            f"{name}: {argument} must be floating, got {describe(tensor)}; convert it with "
+            "astype first."
+        )
+    return tensor
+
+
+def as_tensors(name: str, **values: Any) -> list[Tensor]:
+    """Several arguments as tensors; integers and lists of numbers take the first one's dtype.
+
+    Raises:
+        DtypeError: when the first one is not floating, or another one is not made of numbers.
+    """
+    tensors: list[Tensor] = []
+    for argument, value in values.items():
+        if not tensors:
+            tensors.append(as_tensor(value, name, argument))
+            continue
+        first = tensors[0]
+        if not isinstance(value, Tensor):
+            value = wrap(operand(value, name, argument, (first,)), None)
+        if value.dtype.kind in "iub":
+            value = wrap(value._array.astype(first.dtype), None)
+        tensors.append(value)
+    return tensors
+
+
+def as_constant(value: Any, name: str, argument: str) -> "np.ndarray[Any, Any]":
+    """The array of an argument by which the operation is not differentiated.
+
+    Raises:
+        DetachError: when it requires grad.
+    """
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise DetachError(
+                f"{name}: {argument} is a constant and has no derivative; pass "
+                f"{argument}.detach() to say so."
+            )
+        return value._array
+    return operand(value, name, argument)
+
+
+def check_same_shape(name: str, **arrays: Any) -> None:
+    """Refuse arguments that would broadcast against each other.
+
+    Raises:
+        ShapeError: when the shapes differ.
+    """
+    if len({tuple(array.shape) for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{argument}: {describe(array)}" for argument, array in arrays.items())
+        raise ShapeError(
+            f"{name}: the shapes must be equal, got {shapes}. A loss does not broadcast, since "
+            "that would compare each number with many; reshape or index one of the two."
+        )
+
+
+def refuse_pytorch_names(name: str, given: Mapping[str, Any], advice: Mapping[str, str]) -> None:
+    """Refuse keyword arguments that are not ours, and say what to write for PyTorch's names.
+
+    Raises:
+        TypeError: when anything was given.
+    """
+    for keyword in given:
+        if keyword in advice:
+            raise TypeError(f"{name}: there is no {keyword}=. {advice[keyword]}")
+        raise TypeError(f"{name}: got an unexpected keyword argument {keyword!r}")
