@@ -207,7 +207,7 @@ def draw_command(options: argparse.Namespace) -> None:
         raise ValueError(f"--text must have at least 2 characters, got {text!r}")
     steps = min(options.steps, len(codes) - 1)
     if options.level == "ops":
-        drawing = draw_step(model, codes[None, :1], options.theme)
+        drawing = draw_step(model, codes[:1], options.theme)
     else:
         drawing = draw_gradient_path(model, codes[None, :steps], int(codes[steps]), options.theme)
     drawing.save(options.out)

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad.errors import MissingPackageError
-
 from layers.datasets import CharacterTokenizer, shakespeare, split, validation_batches
 from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
 from layers.pictures import draw_gradient_path, draw_step, plot_losses
 from layers.training import TrainingOptions, mean_loss, train
+from minigrad.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -62,7 +61,9 @@ def run_demo(options: DemoOptions) -> None:
         print("\nInterrupted: going on with the model as it is.")
     written: list[tuple[str, str]] = []
     model.save(options.out / "model")
-    written.append(("model/", f"the model; `minigrad sample {options.out / 'model'}` goes on with it"))
+    written.append(
+        ("model/", f"the model; `minigrad sample {options.out / 'model'}` goes on with it")
+    )
 
     tables = {
         name: NGram(order, len(tokenizer)).fit(training).cross_entropy(validation)
@@ -108,10 +109,10 @@ def draw_all(
     except MissingPackageError as error:
         print(f"loss.png was not written: {error}", file=sys.stderr)
     drawings = {
-        "lstm-step": (draw_step(model, codes[:, :1]), "every operation of one LSTM step"),
+        "lstm-step": (draw_step(model, codes[:, 0]), "every operation of one LSTM step"),
         "gradient-path": (
             draw_gradient_path(model, codes, target),
-            f"the gradient's way back through {DRAWN_STEPS} steps: the thick lane is the cell state",
+            f"the gradient's way back through {DRAWN_STEPS} steps, in lanes for c and h",
         ),
     }
     for name, (drawing, what) in drawings.items():

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from minigrad import Tensor, embedding
 from layers.init import normal
 from layers.module import Module, Parameter
+from minigrad import Tensor, embedding
 
 __all__ = ["Embedding"]
 

@@ -1,11 +1,10 @@
 """Linear."""
 
+from layers.init import fan_in_bound, uniform
+from layers.module import Module, Parameter
 from minigrad import Tensor, matmul
 from minigrad.errors import ShapeError, describe
 from minigrad.signatures import TensorLike
-
-from layers.init import fan_in_bound, uniform
-from layers.module import Module, Parameter
 
 __all__ = ["Linear"]
 

@@ -8,6 +8,7 @@ import numpy as np
 from minigrad import Tensor
 from minigrad.errors import ShapeError
 from minigrad.mode import ModeChange, Scope, current_mode
+from minigrad.nodes import Leaf
 
 __all__ = ["Module", "Parameter"]
 
@@ -26,6 +27,13 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype=dtype, requires_grad=requires_grad)
+
+    def requires_grad_(self, value: bool = True) -> Tensor:
+        """Learn this parameter, or freeze it."""
+        super().requires_grad_(value)
+        if isinstance(self._node, Leaf):
+            self._node.learned = True
+        return self
 
 
 class Module:
@@ -182,7 +190,9 @@ class Module:
             KeyError: listing missing, unexpected and misshapen entries together.
         """
         entries = self._entries()
-        arrays = {n: v.numpy() if isinstance(v, Tensor) else np.asarray(v) for n, v in state.items()}
+        arrays = {
+            n: v.numpy() if isinstance(v, Tensor) else np.asarray(v) for n, v in state.items()
+        }
         problems = []
         if strict:
             missing = sorted(entries.keys() - arrays.keys())
@@ -191,7 +201,7 @@ class Module:
             problems += [f"unexpected: {', '.join(unexpected)}"] * bool(unexpected)
         shared = entries.keys() & arrays.keys()
         misshapen = [
-            f"{name} has shape {arrays[name].shape} in the state dict and {entries[name].shape} here"
+            f"{name} has shape {arrays[name].shape} there and {entries[name].shape} here"
             for name in sorted(shared)
             if arrays[name].shape != entries[name].shape
         ]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.errors import require
-
 from layers.models.character import CharacterModel
+from layers.recurrent_kernels import lstm_step
+from minigrad.errors import require
 
 if TYPE_CHECKING:
     from minigrad.draw import Drawing
@@ -19,18 +19,20 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
     """Every operation of one step of the model's LSTM, its gates grouped.
 
     Args:
-        codes: symbols (batch, 1): what the step reads.
+        codes: symbols (batch,): what the step reads.
     """
     from minigrad.draw import draw
 
-    with mg.recording(fused=False):
-        x = model.embedding(codes)
-        state_shape = (model.config.num_layers, len(codes), model.config.hidden_size)
-        h = mg.Tensor(np.zeros(state_shape, np.float32), requires_grad=True)
-        c = mg.Tensor(np.zeros(state_shape, np.float32), requires_grad=True)
-        h.name, c.name = "h before", "c before"
-        output, (_, last_c) = model.lstm(x, (h, c))
-    return draw([output, last_c], level="ops", theme=theme, title="One step of an LSTM")
+    lstm, size = model.lstm, model.config.hidden_size
+    h = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
+    c = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
+    h.name, c.name = "h before", "c before"
+    x = model.embedding(codes)
+    with mg.scope("LSTM cell"):
+        h, c = lstm_step(
+            x, h, c, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
+        )
+    return draw([h, c], level="ops", theme=theme, title="One step of an LSTM")
 
 
 def draw_gradient_path(
@@ -45,8 +47,9 @@ def draw_gradient_path(
     from minigrad.draw import draw
 
     with mg.recording(fused=False):
-        scores, _ = model(codes)
-        loss = mg.cross_entropy(scores[:, -1], np.full(len(codes), target))
+        output, _ = model.lstm(model.embedding(codes))  # (batch, time, hidden_size)
+        scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
+        loss = mg.cross_entropy(scores, np.full(len(codes), target))
     return draw(loss, level="cells", grad="norm", theme=theme)
 
 

@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor
-from minigrad.errors import ShapeError, describe
-from minigrad.mode import current_mode
-
 from layers.init import fan_in_bound, uniform
 from layers.module import Module, Parameter
 from layers.recurrent_kernels import lstm_sequence, lstm_step
+from minigrad import Tensor
+from minigrad.errors import ShapeError, describe
+from minigrad.mode import current_mode
 
 __all__ = ["LSTM", "LSTMCell"]
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.errors import GradientError, require
-from minigrad.optim import Adam, clip_grad_norm
-
 from layers.datasets import random_windows
 from layers.models.character import CharacterModel
+from minigrad.errors import GradientError, require
+from minigrad.optim import Adam, clip_grad_norm
 
 __all__ = ["History", "TrainingOptions", "mean_loss", "train"]
 

@@ -21,6 +21,7 @@ __all__ = [
     "HookHandle",
     "Leaf",
     "Node",
+    "Patch",
     "Plan",
     "add_hook",
     "alias_node",
@@ -170,12 +171,15 @@ class Leaf(Node):
         grad: the gradient added up so far, a Tensor, or None.
         written: the number on the tape at which it was last written.
         name: the name that a module or the user gave it, or None.
+        learned: whether it is a parameter of a module rather than an input.
     """
 
-    __slots__ = ("grad", "name", "value", "written")
+    __slots__ = ("grad", "learned", "name", "value", "written")
     plan = LeafPlan()
 
-    def __init__(self, value: "ndarray[Any, Any]", name: str | None = None) -> None:
+    def __init__(
+        self, value: "ndarray[Any, Any]", name: str | None = None, learned: bool = False
+    ) -> None:
         self.inputs = ()
         self.saved = ()
         self.params = {}
@@ -188,6 +192,7 @@ class Leaf(Node):
         self.grad: Any = None
         self.written = 0
         self.name = name
+        self.learned = learned
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the value. Nodes that saved the old one refuse to run backward from now on."""
@@ -220,6 +225,38 @@ class Bundle:
             self.slots[i] if i in self.slots else np.zeros(shape, dtype)
             for i, (shape, dtype) in enumerate(zip(self.shape, self.dtype, strict=True))
         )
+
+
+class Patch:
+    """A gradient that is zero outside of one index, as reading `x[index]` sends back.
+
+    Kept apart so that reading a long array piece by piece (its time steps, its gates) costs one
+    array of its size in the backward pass, not one per piece. The index has no integer arrays.
+    """
+
+    __slots__ = ("dtype", "index", "part", "shape")
+    __array_ufunc__ = None  # so that an array leaves the sum with a patch to the patch
+
+    def __init__(self, shape: tuple[int, ...], index: Any, part: Array) -> None:
+        self.shape, self.dtype = shape, part.dtype
+        self.index, self.part = index, part
+
+    def add_into(self, total: Array) -> Array:
+        """Add it to an array in place."""
+        total[self.index] += self.part
+        return total
+
+    def dense(self) -> Array:
+        """The whole gradient."""
+        total = np.zeros(self.shape, self.dtype)
+        total[self.index] = self.part
+        return total
+
+    def __add__(self, other: Any) -> Array:
+        total = self.dense() if other.__class__ is Patch else np.array(other)
+        return (other if other.__class__ is Patch else self).add_into(total)
+
+    __radd__ = __add__
 
 
 class OutputPlan:

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor, serialize
-from minigrad.errors import ShapeError
-
 from layers.datasets import CharacterTokenizer
 from layers.embedding import Embedding
 from layers.linear import Linear
 from layers.module import Module
 from layers.recurrent import LSTM, State
+from minigrad import Tensor, serialize
+from minigrad.errors import ShapeError
 
 __all__ = ["CharacterConfig", "CharacterModel"]
 

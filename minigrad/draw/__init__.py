@@ -4,7 +4,7 @@ A `Graph` is plain records; `draw_graph` turns one into a `Drawing`, which is sh
 PNG or PDF, or handed on as an object of the `graphviz` package.
 """
 
-from minigrad.draw.drawing import Drawing, draw_graph
+from minigrad.draw.drawing import Drawing, draw, draw_graph
 from minigrad.draw.elide import elide, interesting_steps
 from minigrad.draw.errors import (
     DrawError,
@@ -39,6 +39,7 @@ __all__ = [
     "Scope",
     "Statistics",
     "combine_contributions",
+    "draw",
     "draw_graph",
     "elide",
     "interesting_steps",

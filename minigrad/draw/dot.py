@@ -133,6 +133,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
 
     scopes = {scope.path: scope for scope in graph.scopes}
     depths = _scope_depths(graph.scopes)
+    steps = _steps_within(graph)
     contents: dict[_ClusterKey, graphviz.Digraph] = {("", None): picture}
     order: list[_ClusterKey] = []
 
@@ -141,12 +142,12 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         missing: list[_ClusterKey] = []
         while key not in contents:
             missing.append(key)
-            key = _enclosing(key, scopes)
+            key = _enclosing(key, scopes, steps)
         for index in range(len(missing) - 1, -1, -1):
             key = missing[index]
             order.append(key)
             contents[key] = graphviz.Digraph(f"cluster_{len(order)}")
-            contents[key].attr(**_cluster_style(key, scopes, colors))
+            contents[key].attr(**_cluster_style(key, scopes, steps, colors))
         return contents[key]
 
     for node in graph.nodes:
@@ -154,7 +155,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         while path and depths[path] > _DEEPEST_CLUSTER:
             path = scopes[path].parent
         # A parameter belongs to its module, not to one of the steps that use it.
-        step = node.step if path and node.kind != "parameter" else None
+        step = node.step if path and node.kind != "parameter" and steps else None
         cluster((path, step)).node(
             node_name(node.id),
             label=_node_label(node),
@@ -165,12 +166,27 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         )
     # The innermost clusters were made last; each goes into the one around it once it is full.
     for key in reversed(order):
-        contents[_enclosing(key, scopes)].subgraph(contents[key])
+        contents[_enclosing(key, scopes, steps)].subgraph(contents[key])
 
 
-def _enclosing(key: _ClusterKey, scopes: dict[str, Scope]) -> _ClusterKey:
+def _steps_within(graph: Graph) -> dict[str, set[int]]:
+    """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
+    steps: dict[str, set[int]] = {}
+    for node in graph.nodes:
+        if node.step is not None and node.kind != "parameter":
+            steps.setdefault(node.scope, set()).add(node.step)
+    return steps if len(set().union(*steps.values())) > 1 else {}
+
+
+def _enclosing(
+    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]]
+) -> _ClusterKey:
+    """The cluster around a cluster: a gate at a step is inside its cell at that step."""
     path, step = key
-    return (path, None) if step is not None else (scopes[path].parent, None)
+    parent = scopes[path].parent
+    if step is None:
+        return (parent, None)
+    return (parent, step) if step in steps.get(parent, ()) else (path, None)
 
 
 def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
@@ -187,9 +203,14 @@ def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
     return depths
 
 
-def _cluster_style(key: _ClusterKey, scopes: dict[str, Scope], colors: Theme) -> dict[str, str]:
+def _cluster_style(
+    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]], colors: Theme
+) -> dict[str, str]:
     path, step = key
-    text = f"t = {step}" if step is not None else labels.scope_title(path, scopes[path].name)
+    by_step = step is not None and _enclosing(key, scopes, steps) == (path, None)
+    parent = scopes[path].parent
+    own = path.removeprefix(f"{parent}.") if parent else path
+    text = f"t = {step}" if by_step else labels.scope_title(own, scopes[path].name)
     return {
         "label": escape.label(text, 60),
         "tooltip": escape.tooltip([text]),

@@ -9,19 +9,22 @@ import secrets
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.cells import cells_to_dot
+from minigrad.draw.cells_view import cells_graph, has_cells
 from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide
 from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
+from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale
 from minigrad.draw.text import graph_to_text
 from minigrad.draw.theme import theme_named
+from minigrad.tensors import Tensor
 
 if TYPE_CHECKING:
     import graphviz
@@ -135,6 +138,51 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def draw(
+    target: Tensor | Sequence[Tensor] | Graph,
+    *,
+    level: Literal["auto", "ops", "cells"] = "auto",
+    grad: Literal["norm"] | None = None,
+    steps: Literal["auto", "all"] | Iterable[int] = "auto",
+    theme: str = "light",
+    title: str = "",
+    domain: tuple[float, float] | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+) -> Drawing:
+    """Draw what was computed on the way to some tensors, and how their gradient flows back.
+
+    Args:
+        target: a tensor, several, or a `Graph`.
+        level: `ops` shows every operation; `cells` one box per recurrent cell and time step, with
+            lanes for the carried states; `auto` takes cells where there are any.
+        grad: `norm` measures what every edge carries back from the target, a single number, and
+            shows it as width, colour and number. `.grad` of no tensor is touched.
+        steps, theme, domain, time_limit: see `draw_graph`.
+        title: heading of the picture.
+
+    Raises DrawError for a target without a graph, and for `cells` without recurrent cells;
+    with `grad` also when the graph was freed by a backward, or the target is not a single number.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> draw((x * x).sum(), grad="norm")
+    Drawing(ops, 3 nodes, 3 edges)
+    """
+    if isinstance(target, Graph):
+        graph = target
+    else:
+        if level not in ("auto", "ops", "cells"):
+            raise ValueError(f"level must be 'auto', 'ops' or 'cells', got {level!r}")
+        if grad not in (None, "norm"):
+            raise ValueError(f"grad must be None or 'norm', got {grad!r}")
+        outputs = [target] if isinstance(target, Tensor) else list(target)
+        if level == "auto":
+            level = "cells" if has_cells(outputs) else "ops"
+        view = cells_graph if level == "cells" else operations_graph
+        graph = view(outputs, grad=grad, title=title)
+    return draw_graph(graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit)
 
 
 def draw_graph(
