@@ -212,3 +212,7 @@ def draw_command(options: argparse.Namespace) -> None:
         drawing = draw_gradient_path(model, codes[None, :steps], int(codes[steps]), options.theme)
     drawing.save(options.out)
     print(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

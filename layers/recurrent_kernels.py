@@ -11,7 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.fused import fused
+from minigrad.kernels import fused
 
 __all__ = ["lstm_gates", "lstm_sequence", "lstm_step"]
 
@@ -111,7 +111,7 @@ def _lstm_sequence_backward(
     if needed[0]:
         d_x = np.matmul(d_gates.transpose(2, 0, 1), w_ih)  # (batch, time, inputs)
     if needed[3]:
-        d_w_ih = flat @ x.transpose(1, 0, 2).reshape(steps * batch, -1)
+        d_w_ih = flat @ x.transpose(1, 0, 2).reshape(steps * batch, x.shape[2])
     if needed[4]:
         before = hiddens[:-1].transpose(0, 2, 1).reshape(steps * batch, n)
         d_w_hh = flat @ before

@@ -3,7 +3,9 @@
 This page is the table of contents of the public API.
 """
 
-from minigrad import operators, ops  # operators binds the methods of Tensor
+from minigrad import linalg, operators, ops  # operators binds the methods of Tensor
+from minigrad.checkpoints import checkpoint, checkpoint_sequence
+from minigrad.custom import custom_vjp, stop_gradient
 from minigrad.errors import (
     AnomalyError,
     DetachError,
@@ -12,7 +14,9 @@ from minigrad.errors import (
     MissingPackageError,
     ShapeError,
 )
-from minigrad.fused import fused
+from minigrad.graphs import graph, paused_gc
+from minigrad.jacobians import hessian, jacobian
+from minigrad.kernels import fused
 from minigrad.mode import (
     anomaly_mode,
     default_dtype,
@@ -28,7 +32,7 @@ from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modu
 from minigrad.primitives import primitive
 from minigrad.randomness import seed
 from minigrad.tensors import Tensor, label_state
-from minigrad.transforms import gradients
+from minigrad.transforms import grad, gradients, hvp, jvp, value_and_grad, vjp
 
 tensor = Tensor
 
@@ -38,9 +42,11 @@ __all__ = [
     "anomaly_mode",
     "default_dtype",
     "enable_grad",
+    "graph",
     "is_recording",
     "label_state",
     "no_grad",
+    "paused_gc",
     "recording",
     "scope",
     "seed",
@@ -48,8 +54,19 @@ __all__ = [
     "step",
     "tensor",
     # derivatives
+    "checkpoint",
+    "checkpoint_sequence",
+    "grad",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
     # operations of your own
+    "custom_vjp",
     "fused",
     "primitive",
     # errors
@@ -60,6 +77,7 @@ __all__ = [
     "MissingPackageError",
     "ShapeError",
     # modules
+    "linalg",
     "operators",
     "ops",
 ]

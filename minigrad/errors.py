@@ -34,7 +34,15 @@ class ShapeError(ValueError):
 
 
 class AnomalyError(FloatingPointError):
-    """Anomaly mode saw finite numbers turn into NaN or infinity."""
+    """Anomaly mode saw finite numbers turn into NaN or infinity.
+
+    Attributes:
+        finding: the message without the line of user code.
+    """
+
+    def __init__(self, message: str, finding: str = "") -> None:
+        super().__init__(message)
+        self.finding = finding or message
 
 
 class MissingPackageError(ImportError):

@@ -128,9 +128,11 @@ class Mode:
     Attributes:
         recording: whether operations on tensors that require grad are recorded.
         scope: the scope that new nodes point to.
-        anomaly: whether every result is checked for NaN and infinity.
+        anomaly: whether every result is checked for NaN and infinity, and what follows: "" (not
+            checked), "raise" or "mark".
         replay: whether constants and operations without gradient are kept for replay.
         fused: whether fused operations run as kernels; else their reference is recorded.
+        deriving: whether the running code is a derivative rule that is being recorded.
         dtype: the dtype given to Python floats and to the parameters of layers.
         plain: recording, and neither anomaly checks nor replay: the hot path's one question.
         watching: anomaly checks or replay.
@@ -138,6 +140,7 @@ class Mode:
 
     __slots__ = (
         "anomaly",
+        "deriving",
         "dtype",
         "fused",
         "plain",
@@ -151,9 +154,10 @@ class Mode:
         self,
         recording: bool = True,
         scope: Scope | None = None,
-        anomaly: bool = False,
+        anomaly: str = "",
         replay: bool = False,
         fused: bool = True,
+        deriving: bool = False,
         dtype: "np.dtype[Any]" = np.dtype(np.float32),  # noqa: B008 - a dtype is immutable
     ) -> None:
         self.recording = recording
@@ -161,19 +165,18 @@ class Mode:
         self.anomaly = anomaly
         self.replay = replay
         self.fused = fused
+        self.deriving = deriving
         self.dtype = dtype
-        self.watching = anomaly or replay
+        self.watching = bool(anomaly) or replay
         self.plain = recording and not self.watching
 
     def replace(self, **changes: Any) -> "Mode":
         """A copy with some fields changed."""
-        fields = {
-            name: getattr(self, name)
-            for name in ("recording", "scope", "anomaly", "replay", "fused", "dtype")
-        }
+        fields = {name: getattr(self, name) for name in MODE_FIELDS}
         return Mode(**(fields | changes))
 
 
+MODE_FIELDS = ("recording", "scope", "anomaly", "replay", "fused", "deriving", "dtype")
 _mode: ContextVar[Mode] = ContextVar("minigrad_mode", default=Mode())  # noqa: B039 - immutable
 current_mode = _mode.get
 set_mode = _mode.set
@@ -254,10 +257,34 @@ class recording(ModeChange):
 
 
 class anomaly_mode(ModeChange):
-    """Check every result, forward and backward, and raise where finite numbers turn non-finite."""
+    """Check every result, forward and backward, for NaN and infinity.
 
-    def __init__(self) -> None:
-        super().__init__(anomaly=True)
+    An operation is to blame when finite numbers go in and others come out (for NaN: when none went
+    in), in its result or in the gradients that its derivative rule sends back. NaN in constants
+    and in leaves is reported where it enters; infinite constants, such as those of masks, may pass.
+    Checked are the operations, and the backward passes, that run inside of the block.
+
+    Args:
+        action: "raise" raises at the first such operation. "mark" goes on, and leaves a note on
+            its node, which `graph(y).first_anomaly()` reads; it survives the backward pass.
+
+    Raises:
+        AnomalyError: names the operation, its module path and time step, the shapes, how many
+            numbers are NaN or infinite, and the line of user code.
+        ValueError: for another action.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([0.0, 4.0], requires_grad=True)
+    >>> with mg.anomaly_mode():
+    ...     mg.sqrt(x).sum().backward()
+    Traceback (most recent call last):
+    minigrad.errors.AnomalyError: backward through sqrt: ...
+    """
+
+    def __init__(self, action: str = "raise") -> None:
+        if action not in ("raise", "mark"):
+            raise ValueError(f'anomaly_mode: action must be "raise" or "mark", got {action!r}')
+        super().__init__(anomaly=action)
 
 
 class step(ModeChange):

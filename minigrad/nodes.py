@@ -135,9 +135,25 @@ class HookHandle:
 
 
 class Extras:
-    """What few nodes have: hooks, a retained gradient, and the flags of anomaly mode."""
+    """What few nodes have: hooks, a retained gradient, and what anomaly mode saw.
 
-    __slots__ = ("grad", "grad_finite", "hooks", "line", "node_hooks", "retain", "value_finite")
+    Attributes:
+        line: the file and line of user code that recorded the node.
+        value_finite, grad_finite: whether value and gradient are finite; None if not checked.
+        value_anomaly, grad_anomaly: what went wrong at this very node, in a sentence, or None.
+    """
+
+    __slots__ = (
+        "grad",
+        "grad_anomaly",
+        "grad_finite",
+        "hooks",
+        "line",
+        "node_hooks",
+        "retain",
+        "value_anomaly",
+        "value_finite",
+    )
 
     def __init__(self) -> None:
         self.hooks: dict[int, Callable[[Any], Any]] = {}
@@ -147,6 +163,13 @@ class Extras:
         self.line: str | None = None
         self.value_finite: bool | None = None
         self.grad_finite: bool | None = None
+        self.value_anomaly: str | None = None
+        self.grad_anomaly: str | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether anomaly mode looked at the value or the gradient."""
+        return self.value_finite is not None or self.grad_finite is not None
 
 
 class LeafPlan:

@@ -2,7 +2,8 @@
 
 A rule's parameter names say what it reads: `g`, the gradient of the output; `y`, the output; an
 input, or its shape alone as `x_shape`; a parameter of the call; an `aux` value or, with several
-outputs, an output by its name. Only what the rules of the inputs on tape name is saved. A plan
+outputs, an output by its name, and `used`, which of them the gradient comes from (the others' are
+zeros). Only what the rules of the inputs on tape name is saved. A plan
 holds the compiled rules for one set of inputs on tape.
 """
 
@@ -22,7 +23,11 @@ Rule = Callable[..., Any]
 operations: dict[str, "Operation"] = {}
 """Every declared operation by its qualified name, such as "minigrad.ops.elementwise.tanh"."""
 
-RESERVED = ("g", "y")
+RESERVED = {
+    "g": "incoming gradient",
+    "y": "output",
+    "used": "facts which outputs the gradient comes from",
+}
 
 
 class Operation:
@@ -58,28 +63,39 @@ class Operation:
         self.name = forward.__name__
         self.outputs, self.aux = outputs, aux
         self.list_input, self.constant, self.view, self.hint = list_input, constant, view, hint
-        code = forward.__code__
+        declared = forward
+        while hasattr(declared, "__wrapped__"):  # a decorator stands around the function
+            declared = declared.__wrapped__
+        code = declared.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         positional = names[: code.co_argcount]
-        defaults = forward.__defaults__ or ()
+        defaults = declared.__defaults__ or ()
         without_default = positional[: len(positional) - len(defaults)]
         self.inputs = positional[: code.co_posonlyargcount] or without_default
         self.params = tuple(name for name in names if name not in self.inputs)
         self.keyword_only = names[code.co_argcount :]
         self.defaults: dict[str, Any] = {
             **dict(zip(positional[len(without_default) :], defaults, strict=True)),
-            **(forward.__kwdefaults__ or {}),
+            **(declared.__kwdefaults__ or {}),
         }
         self.rules: dict[str, Rule] = {}
         self.joint: dict[str, tuple[tuple[str, ...], Rule]] = {}
         self.reference: Callable[..., Any] | None = None
         self.plans = PlanTable(self)
+        if not self.name.isidentifier():
+            raise ValueError(
+                f"primitive: needs a function with a name, made by `def`; got {self.name}"
+            )
         taken = sorted({*self.inputs, *self.params, *aux} & set(RESERVED))
         if taken:
             raise ValueError(
-                f"primitive {self.name}: {taken[0]!r} is reserved for the "
-                f"{'incoming gradient' if taken[0] == 'g' else 'output'}; name the argument "
-                "otherwise."
+                f"primitive {self.name}: {taken[0]!r} is reserved for the {RESERVED[taken[0]]}; "
+                "name the argument otherwise."
+            )
+        hidden = [n for n in (*self.inputs, *self.params, *aux, *outputs) if n.startswith("_")]
+        if hidden:
+            raise ValueError(
+                f"primitive {self.name}: names must not begin with an underscore, got {hidden[0]!r}"
             )
         if not self.inputs:
             raise ValueError(f"primitive {self.name}: it has no array input (see `/`).")
@@ -120,6 +136,7 @@ class Operation:
     def _check_rule(self, inputs: tuple[str, ...], rule: Rule) -> None:
         known = {"g", *self.inputs, *self.params, *self.aux, *self.outputs}
         known |= {f"{name}_shape" for name in self.inputs}
+        known |= {"used"} if len(self.outputs) > 1 else set()
         for name in inputs:
             if name not in self.inputs:
                 raise ValueError(
@@ -182,7 +199,7 @@ class RulePlan:
                 )
         rules = list(dict.fromkeys(chosen.values()))
         read = dict.fromkeys(name for _, rule in rules for name in read_by(rule))
-        saved = [name for name in read if name != "g" and name not in operation.params]
+        saved = [name for name in read if name not in ("g", "used", *operation.params)]
         self.sources: tuple[int | None, ...] = tuple(
             slots[name]
             if name in slots
@@ -192,14 +209,19 @@ class RulePlan:
             for name in saved
         )
         self.saved_slots = tuple(s for s in self.sources if s is not None and s >= 0)
+        self.saves_list = operation.list_input  # then slot 0 stands for every array of the list
 
         def argument(name: str) -> str:
-            if name == "g":
-                return "g"
+            if name in ("g", "used"):
+                return name
             return f"s[{saved.index(name)}]" if name in saved else f"p[{name!r}]"
 
-        lines = ["def pull(node, g, s=None):", "    if s is None: s = node.saved"]
-        lines += ["    p = node.params"] + ["    g = g.dense()"] * several
+        lines = ["def pull(node, g, s=None):"]
+        lines += ["    if s is None: s = node.saved"] * bool(saved)
+        lines += ["    p = node.params"] * any(name in operation.params for name in read)
+        if several:
+            slots_used = f"tuple(i in g.slots for i in range({len(operation.outputs)}))"
+            lines += [f"    used = {slots_used}"] * ("used" in read) + ["    g = g.dense()"]
         result: dict[str, str] = {}
         for i, (names, rule) in enumerate(rules):
             call = ", ".join(argument(name) for name in read_by(rule))

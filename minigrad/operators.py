@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops
-from minigrad.errors import DtypeError, GradientError, ShapeError, describe
-from minigrad.mode import current_mode
-from minigrad.nodes import Leaf
-from minigrad.ops import elementwise, indexing, linalg, shape
+from minigrad import inplace, ops
+from minigrad.errors import DtypeError
+from minigrad.ops import elementwise, products, shape
 from minigrad.tensors import Tensor
 
 __all__ = ["numpy_functions"]
@@ -39,10 +37,14 @@ numpy_functions |= {
 }
 for _module in ops.MODULES:
     _enter(_module)
+numpy_functions |= inplace.NUMPY
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method != "__call__":
+        ours = numpy_functions.get(getattr(ufunc, method))
+        if ours is not None:
+            return ours(*inputs, **kwargs)
         raise DtypeError(
             f"np.{ufunc.__name__}.{method}: methods of ufuncs are not differentiable on tensors; "
             "use the matching function, such as np.sum for np.add.reduce."
@@ -90,88 +92,8 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
     return shape.transpose(self, tuple(order) if order else None)
 
 
-def _reshape(self: Tensor, *sizes: Any) -> Tensor:
-    return shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes)
-
-
-def plain_index(index: Any) -> Any:
-    """An index without tensors in it: integer and boolean tensors as arrays.
-
-    Raises:
-        DtypeError: when a tensor in the index is not of integers or booleans.
-    """
-    parts = index if isinstance(index, tuple) else (index,)
-    if not any(isinstance(p, (Tensor, list)) for p in parts):
-        return index
-    plain = []
-    for part in parts:
-        if isinstance(part, Tensor):
-            if part.dtype.kind not in "iub":
-                raise DtypeError(
-                    f"index: a tensor in an index must hold integers or booleans, got "
-                    f"{describe(part)}; t.astype(int) makes integers."
-                )
-            part = part._array
-        elif isinstance(part, list):
-            part = np.asarray(part, dtype=None if part else np.intp)
-        plain.append(part)
-    return tuple(plain) if isinstance(index, tuple) else plain[0]
-
-
-def _getitem(self: Tensor, index: Any) -> Tensor:
-    return indexing.getitem(self, plain_index(index))
-
-
-def rebind(tensor: Tensor, value: Tensor, what: str) -> Tensor:
-    """Write in place: the tensor takes the value's array and its place in the graph.
-
-    Leaves that require grad may be written only under no_grad, which is noted on the tape.
-
-    Raises:
-        GradientError: for such a leaf while recording, or for a computed tensor under no_grad,
-            which would lose its history.
-    """
-    node = tensor._node
-    if value.shape != tensor.shape:
-        raise ShapeError(
-            f"{what}: the result has shape {value.shape}, which cannot be written into a tensor of "
-            f"shape {tensor.shape}"
-        )
-    if value.dtype != tensor.dtype:
-        if not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
-            raise DtypeError(
-                f"{what}: a result of dtype {value.dtype} cannot be written into a tensor of dtype "
-                f"{tensor.dtype}; convert with astype first."
-            )
-        value = elementwise.astype(value, tensor.dtype)
-    if isinstance(node, Leaf):
-        if current_mode().recording:
-            raise GradientError(
-                f"{what}: this tensor {describe(tensor)} is a leaf that requires grad, and writing "
-                "it would lose the leaf. Write `x = x + ...` for a new tensor, or write inside "
-                "`with minigrad.no_grad():` to update it, as optimisers do."
-            )
-        node.write(value._array)
-    elif node is not None and not current_mode().recording:
-        raise GradientError(
-            f"{what}: this tensor {describe(tensor)} was computed by {node.where}, and writing it "
-            "under no_grad would silently cut its history. Use t.detach() first."
-        )
-    else:
-        tensor._node = value._node
-    tensor._array = value._array
-    return tensor
-
-
-def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    rebind(self, indexing.setitem(self, value, plain_index(index)), "assignment to t[...]")
-
-
-def _in_place(function: Callable[..., Any], symbol: str) -> Callable[[Tensor, Any], Tensor]:
-    def in_place(self: Tensor, other: Any) -> Tensor:
-        return rebind(self, function(self, other), f"t {symbol} ...")
-
-    return in_place
+def _reshape(self: Tensor, *sizes: Any, order: str = "C") -> Tensor:
+    return shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes, order)
 
 
 _BINARY = {
@@ -180,7 +102,7 @@ _BINARY = {
     "mul": (elementwise.multiply, "*="),
     "truediv": (elementwise.divide, "/="),
     "pow": (elementwise.power, "**="),
-    "matmul": (linalg.matmul, "@="),
+    "matmul": (products.matmul, "@="),
 }
 
 _METHODS: dict[str, Any] = {
@@ -193,8 +115,6 @@ _METHODS: dict[str, Any] = {
     "__ge__": elementwise.greater_equal,
     "__eq__": elementwise.equal,
     "__ne__": elementwise.not_equal,
-    "__getitem__": _getitem,
-    "__setitem__": _setitem,
     "__array_ufunc__": _array_ufunc,
     "__array_function__": _array_function,
     "T": property(lambda self: shape.transpose(self), doc="The axes in reverse order."),
@@ -207,13 +127,14 @@ _METHODS: dict[str, Any] = {
 _METHODS |= {
     name: getattr(module, name) for module in ops.MODULES for name in getattr(module, "METHODS", ())
 }
+_METHODS |= inplace.METHODS
 
 
 def _bind() -> None:
     for name, (function, symbol) in _BINARY.items():
         _METHODS[f"__{name}__"] = function
         _METHODS[f"__r{name}__"] = _reflected(function)
-        _METHODS[f"__i{name}__"] = _in_place(function, symbol)
+        _METHODS[f"__i{name}__"] = inplace.in_place(function, symbol)
     for name, function in _METHODS.items():
         setattr(Tensor, name, function)
 

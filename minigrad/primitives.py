@@ -23,6 +23,7 @@ from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import Mode, current_mode, place
 from minigrad.nodes import Node, make_node, next_number, output_node
 from minigrad.operations import Operation, Rule, compile_source, operations
+from minigrad.replaying import begin_call
 from minigrad.tensors import Tensor, to_array, wrap
 from minigrad.watching import watch
 
@@ -105,9 +106,11 @@ def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: An
         f"{place(op.name, current_mode().scope)}: {error} "
         f"(called with {', '.join(inputs + others)})" + (f". {op.hint}" if op.hint else "")
     )
-    if isinstance(error, IndexError):
-        return IndexError(message)
-    if isinstance(error, (np.exceptions.AxisError, ValueError)):
+    if isinstance(error, np.exceptions.AxisError):  # an IndexError and a ValueError
+        return ShapeError(message)
+    if isinstance(error, (IndexError, np.linalg.LinAlgError)):
+        return type(error)(message)
+    if isinstance(error, ValueError):
         return ShapeError(message)
     if isinstance(error, TypeError):
         return DtypeError(message)
@@ -165,6 +168,9 @@ def record(
     count = len(op.outputs)
     inputs = tuple(args[0]) if op.list_input else args
     outs = [finish(out, inputs) for out in results[:count]]
+    if mode.replay:
+        call, arrays, params = begin_call(op, mode, inputs, arrays, params)
+        call.enter((*outs, *results[count:]))
     node: Node | None = None
     if mode.recording and not op.constant and any(n is not None for n in nodes):
         mask = 1 if op.list_input else sum((n is not None) << i for i, n in enumerate(nodes))
@@ -183,7 +189,7 @@ def record(
         tensors = [
             wrap(out, None if node is None else output_node(node, i)) for i, out in enumerate(outs)
         ]
-    if mode.watching:
+    if mode.anomaly:
         watch(op, mode, inputs, params, tensors, node)
     return tensors[0] if count == 1 else tuple(tensors)
 
@@ -223,63 +229,63 @@ def take_list(values: Any, op: Operation) -> tuple[list[Any], list[Any], tuple[N
 
 
 TEMPLATE_REFERENCE = """\
-    if not mode_now().fused or any_complex(({arrays},)):
-        return reference({passed})
+    if not _mode_now().fused or _any_complex(({arrays},)):
+        return _reference({passed})
 """
 
 TEMPLATE_INPUT = """\
-    if isinstance({name}, Tensor):
-        {name}_node = {name}._node
-        {name}_array = {name}._array
+    if isinstance({name}, _Tensor):
+        _{name}_node = {name}._node
+        _{name}_array = {name}._array
     else:
-        {name}_node = None
-        {name}_array = {known}operand({name}, {op_name!r}, {name!r}, ({others}))
+        _{name}_node = None
+        _{name}_array = {known}_operand({name}, {op_name!r}, {name!r}, ({others}))
 """
 
 TEMPLATE_LIST = """\
-    {name}, {name}_array, nodes = take_list({name}, op)
+    {name}, _{name}_array, _nodes = _take_list({name}, _op)
 """
 
 TEMPLATE_FORWARD = """\
     try:
-        {results} = forward({arguments})
-    except Exception as error:
-        raise explain(op, error, ({arrays},), {params}) from error
-    mode = mode_now()
+        {results} = _forward({arguments})
+    except Exception as _error:
+        raise _explain(_op, _error, ({arrays},), {params}) from _error
+    _mode = _mode_now()
 """
 
 TEMPLATE_FAST = """\
-    if y.__class__ is not ndarray: y = finish(y, ({names},))
-    node = None
-    if mode.plain:
+    if y.__class__ is not _ndarray: y = _finish(y, ({names},))
+    _node = None
+    if _mode.plain:
         if {on_tape}:
-            plan = plans[{mask}]
-            node = new(Node)
-            node.plan = plan
-            node.inputs = {nodes}
-            node.saved = plan.save({arrays}, {results})
-            node.params = {params}
-            node.shape = y.shape
-            node.dtype = dtype = y.dtype
-            node.scope = mode.scope
-            node.extras = None
-            node.number = next_number()
-            if dtype.kind != "f": refuse_dtype({op_name!r}, y)
-    elif mode.watching:
-        return record(op, mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
-    tensor = new(Tensor)
-    tensor._array = y
-    tensor._node = node
-    return tensor
+            _plan = _plans[{mask}]
+            _node = _new(_Node)
+            _node.plan = _plan
+            _node.inputs = {nodes}
+            _node.saved = _plan.save({arrays}, {results})
+            _node.params = {params}
+            _node.shape = y.shape
+            _node.dtype = _dtype = y.dtype
+            _node.scope = _mode.scope
+            _node.extras = None
+            _node.number = _next_number()
+            if _dtype.kind != "f": _refuse_dtype({op_name!r}, y)
+    elif _mode.watching:
+        return _record(_op, _mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
+    _tensor = _new(_Tensor)
+    _tensor._array = y
+    _tensor._node = _node
+    return _tensor
 """
 
 TEMPLATE_GENERAL = """\
-    return record(op, mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
+    return _record(_op, _mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
 """
 
 
 def _first_call(*args: Any, **kwargs: Any) -> Any:
-    return build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see make_apply
+    return _build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see make_apply
 
 
 def make_apply(op: Operation) -> Any:
@@ -289,25 +295,25 @@ def make_apply(op: Operation) -> Any:
     out with the code of `_first_call`, which generates its own code and puts it in its place.
     """
     scope: dict[str, Any] = {
-        "Node": Node,
-        "Tensor": Tensor,
-        "any_complex": any_complex,
-        "as_is": AS_IS,
-        "explain": explain,
-        "finish": finish,
-        "forward": op.forward,
-        "mode_now": current_mode,
-        "ndarray": ndarray,
-        "new": object.__new__,
-        "next_number": next_number,
-        "no_params": {},
-        "op": op,
-        "operand": operand,
-        "plans": op.plans,
-        "record": record,
-        "reference": op.reference,
-        "refuse_dtype": refuse_dtype,
-        "take_list": take_list,
+        "_Node": Node,
+        "_Tensor": Tensor,
+        "_any_complex": any_complex,
+        "_as_is": AS_IS,
+        "_explain": explain,
+        "_finish": finish,
+        "_forward": op.forward,
+        "_mode_now": current_mode,
+        "_ndarray": ndarray,
+        "_new": object.__new__,
+        "_next_number": next_number,
+        "_no_params": {},
+        "_op": op,
+        "_operand": operand,
+        "_plans": op.plans,
+        "_record": record,
+        "_reference": op.reference,
+        "_refuse_dtype": refuse_dtype,
+        "_take_list": take_list,
     }
     apply: Any = FunctionType(_first_call.__code__, scope, op.name)
 
@@ -317,8 +323,8 @@ def make_apply(op: Operation) -> Any:
         apply.__kwdefaults__ = built.__kwdefaults__
         return apply
 
-    scope["build"] = build
-    scope |= {f"default_{name}": value for name, value in op.defaults.items()}
+    scope["_build"] = build
+    scope |= {f"_default_{name}": value for name, value in op.defaults.items()}
     apply.__doc__, apply.__module__ = op.forward.__doc__, op.forward.__module__
     apply.__qualname__, apply.__wrapped__ = op.forward.__qualname__, op.forward
     apply.operation, apply.generic = op, make_generic(op, apply)
@@ -327,32 +333,35 @@ def make_apply(op: Operation) -> Any:
 
 
 def apply_source(op: Operation) -> str:
-    """The source of the function that applies an operation."""
+    """The source of the function that applies an operation.
+
+    Its own names begin with an underscore, so that they cannot meet those of the operation.
+    """
     head: list[str] = []
     for name in (*op.inputs, *op.params):
         if name in op.keyword_only and "*" not in head:
             head.append("*")
-        head.append(f"{name}=default_{name}" if name in op.defaults else name)
+        head.append(f"{name}=_default_{name}" if name in op.defaults else name)
         if name == op.inputs[-1] and op.forward.__code__.co_posonlyargcount:
             head.append("/")
     names = op.inputs
-    arguments = [f"{n}_array" for n in names] + [
+    arguments = [f"_{n}_array" for n in names] + [
         f"{n}={n}" if n in op.keyword_only else n for n in op.params
     ]
     single = len(op.outputs) == 1 and not op.list_input
     mask = "1"
     if len(names) > 1:
-        mask = " | ".join(f"(({n}_node is not None) << {i})" for i, n in enumerate(names))
+        mask = " | ".join(f"((_{n}_node is not None) << {i})" for i, n in enumerate(names))
     fields = {
         "names": f"*{names[0]}" if op.list_input else ", ".join(names),
-        "arrays": ", ".join(f"{n}_array" for n in names),
-        "nodes": "nodes" if op.list_input else "(" + "".join(f"{n}_node, " for n in names) + ")",
+        "arrays": ", ".join(f"_{n}_array" for n in names),
+        "nodes": "_nodes" if op.list_input else "(" + "".join(f"_{n}_node, " for n in names) + ")",
         "mask": mask,
-        "on_tape": " or ".join(f"{n}_node is not None" for n in names),
+        "on_tape": " or ".join(f"_{n}_node is not None" for n in names),
         "op_name": op.name,
         "params": "{" + ", ".join(f"{n!r}: {n}" for n in op.params) + "}"
         if op.params
-        else "no_params",
+        else "_no_params",
         "results": ", ".join((*op.outputs, *op.aux)),
         "arguments": ", ".join(arguments),
     }
@@ -363,7 +372,7 @@ def apply_source(op: Operation) -> str:
     text = f"def {op.name}({', '.join(head)}):\n"
     for name in names:
         others = "".join(f"{other}, " for other in names if other != name)
-        known = "" if len(names) == 1 else f"{name} if {name}.__class__ in as_is else "
+        known = "" if len(names) == 1 else f"{name} if {name}.__class__ in _as_is else "
         template = TEMPLATE_LIST if op.list_input else TEMPLATE_INPUT
         text += template.format(name=name, known=known, others=others, op_name=op.name)
     if op.reference is not None:

@@ -1,16 +1,39 @@
-"""The default random generator: besides the mode, the only state that the package keeps."""
+"""The default random generator: besides the mode, the only state that the package keeps.
 
+Whatever draws random numbers takes `generator=`, a `numpy.random.Generator`, and uses the default
+one when it is given none. A generator may be shared between threads, but the order in which they
+draw from it is not fixed: give each thread its own where results must repeat.
+"""
+
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["default_generator", "generator_state", "seed", "set_generator_state"]
+from minigrad.errors import DtypeError, describe
 
-_generator: "np.random.Generator | None" = None  # made at first use: numpy.random is slow to import
+__all__ = [
+    "choose_generator",
+    "default_generator",
+    "generator_state",
+    "seed",
+    "set_generator_state",
+]
+
+_generator = np.random.default_rng()
 
 
-def seed(number: int | None) -> None:
-    """Start the default generator anew from a seed (None: from the system's entropy).
+def seed(number: Any = None) -> None:
+    """Start the default generator anew.
+
+    Args:
+        number: what `numpy.random.default_rng` takes: an integer of 0 or more, or a sequence of
+            them; None for the system's entropy.
+
+    Raises:
+        ValueError: when it is negative.
+        TypeError: when it is not made of integers.
 
     >>> seed(3)
     >>> first = default_generator().random()
@@ -19,25 +42,68 @@ def seed(number: int | None) -> None:
     True
     """
     global _generator
-    _generator = np.random.default_rng(number)
+    try:
+        _generator = np.random.default_rng(number)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed: number must be an integer of 0 or more, a sequence of them or None, got "
+            f"{describe(number)}"
+        ) from error
 
 
 def default_generator() -> "np.random.Generator":
     """The generator that operations and layers use when they are given none."""
-    global _generator
-    if _generator is None:
-        _generator = np.random.default_rng()
     return _generator
 
 
-def generator_state() -> dict[str, Any]:
-    """The state of the default generator, for checkpoints; made of numbers and text only."""
-    return dict(default_generator().bit_generator.state)
+def choose_generator(generator: Any, name: str = "generator") -> "np.random.Generator":
+    """The generator given, or the default one for None.
+
+    Raises:
+        DtypeError: when it is something else; `name` begins the message.
+    """
+    if generator is None:
+        return _generator
+    if not isinstance(generator, np.random.Generator):
+        raise DtypeError(
+            f"{name}: generator must be a numpy.random.Generator, got {describe(generator)}; "
+            "numpy.random.default_rng(seed) makes one."
+        )
+    return generator
 
 
-def set_generator_state(state: dict[str, Any]) -> None:
-    """Put the default generator back into a state that `generator_state` gave."""
+def generator_state(generator: "np.random.Generator | None" = None) -> dict[str, Any]:
+    """The state of a generator (None: the default one); made of numbers and text only."""
+    state: Any = choose_generator(generator, "generator_state").bit_generator.state
+    return copy.deepcopy(dict(state))
+
+
+def set_generator_state(state: Any, generator: "np.random.Generator | None" = None) -> None:
+    """Put a generator (None: the default one) back into a state that `generator_state` gave.
+
+    Raises:
+        ValueError: when it is not such a state, or that of another kind of generator.
+
+    >>> state = generator_state()
+    >>> first = default_generator().random()
+    >>> set_generator_state(state)
+    >>> default_generator().random() == first
+    True
+    """
     global _generator
-    bit_generator = getattr(np.random, state["bit_generator"])()
-    bit_generator.state = state
-    _generator = np.random.Generator(bit_generator)
+    kind = state.get("bit_generator") if isinstance(state, Mapping) else None
+    maker = getattr(np.random, kind, None) if isinstance(kind, str) else None
+    if not (isinstance(maker, type) and issubclass(maker, np.random.BitGenerator)):
+        raise ValueError(
+            "set_generator_state: state must be a dict that generator_state() gave, with the "
+            f"name of a NumPy bit generator under 'bit_generator', got {describe(state)}"
+        )
+    restored = maker(0)
+    try:
+        restored.state = dict(state)
+        if generator is None:
+            _generator = np.random.Generator(restored)
+        else:
+            generator.bit_generator.state = dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"set_generator_state: not a state of this generator ({error})") from error

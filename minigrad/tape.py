@@ -4,25 +4,39 @@ Nodes are taken from a heap in falling order of their number, so each has its wh
 its turn comes. Nothing recurses: chains of a million nodes are fine.
 """
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush, heappushpop
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.errors import AnomalyError, GradientError, ShapeError, describe
+from minigrad.errors import GradientError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode
-from minigrad.nodes import Array, Bundle, Handle, Leaf, Node, Wrap, extras_of, last_write
+from minigrad.nodes import (
+    Array,
+    Bundle,
+    Handle,
+    Leaf,
+    Node,
+    Patch,
+    Wrap,
+    last_write,
+)
+from minigrad.watching import BackwardWatch
 
-__all__ = ["is_finite", "needed_nodes", "run_backward"]
+__all__ = ["needed_nodes", "run_backward"]
 
 Observer: TypeAlias = Callable[["Node", "Node", int, Array], None]
 
 
 def check_unwritten(node: Node) -> None:
     """Refuse a node that saved the array of a leaf which was written in place since."""
-    for slot in node.plan.saved_slots:
+    slots = node.plan.saved_slots
+    if slots and getattr(node.plan, "saves_list", False):
+        slots = range(len(node.inputs))
+    for slot in slots:
         source = node.inputs[slot]
         while source is not None and source.plan.view and source.inputs[0] is not None:
             source = source.inputs[0]
@@ -60,11 +74,12 @@ def needed_nodes(
             continue
         seen.add(node)
         sources = [source for source in node.inputs if source is not None]
-        if node.number < first or (node in targets and sources):
+        if node.number < first:
             beyond.add(node)
-        elif node not in targets and (
-            node.__class__ is Leaf or (not sources and isinstance(node, Handle) and node.live)
-        ):
+        elif node in targets:
+            if sources:
+                beyond.add(node)
+        elif node.__class__ is Leaf or (isinstance(node, Handle) and node.live):
             beyond.add(node)
         if node.number > first:
             stack.extend(sources)
@@ -148,39 +163,22 @@ def apply_node_hooks(
                 f"per input, got {describe(replaced)}"
             )
         recorded = hasattr(g, "_node")
-        contributions = [
-            part if recorded else getattr(part, "_array", part) for part in replaced
-        ]
+        contributions = [part if recorded else getattr(part, "_array", part) for part in replaced]
     return contributions
 
 
-def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:
+def fit_all(
+    node: Node, contributions: Sequence[Array | None], dense: bool = True
+) -> list[Array | None]:
     """The contributions to all inputs of a node, each fitted to the input that it belongs to."""
     return [
-        None if source is None or part is None else fit(part, source, node.where)
+        None
+        if source is None or part is None
+        else part
+        if part.__class__ is Patch and not dense
+        else fit(part.dense() if part.__class__ is Patch else part, source, node.plan.name)
         for source, part in zip(node.inputs, contributions, strict=True)
     ]
-
-
-def is_finite(value: Any) -> bool:
-    """Whether every number in an array, tensor or bundle of gradients is finite."""
-    if isinstance(value, Bundle):
-        return all(is_finite(g) for g in value.slots.values())
-    array = np.asarray(getattr(value, "_array", value))
-    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
-
-
-def check_gradient(node: Node, g: Array, part: Array) -> None:
-    """Raise where backward through a node turns a finite gradient into NaN or infinity."""
-    finite = is_finite(g)
-    extras = extras_of(node)
-    extras.grad_finite = finite
-    if finite and not is_finite(part):
-        line = "" if extras.line is None else f" Recorded at {extras.line}."
-        raise AnomalyError(
-            f"backward through {node.where}: a finite gradient {describe(g)} gave one that is not "
-            f"finite, {describe(part)}.{line}"
-        )
 
 
 def inspect_edges(
@@ -188,16 +186,16 @@ def inspect_edges(
     g: Array,
     contributions: Sequence[Array | None],
     needed: set[Node] | None,
-    checked: bool,
+    watch: BackwardWatch | None,
     observe: Observer | None,
 ) -> Sequence[Array | None]:
     """Check the gradients that a node sends to its inputs, and show them to an observer."""
-    parts = fit_all(node, contributions)
+    parts = fit_all(node, contributions, dense=observe is not None)
     for slot, (source, part) in enumerate(zip(node.inputs, parts, strict=True)):
         if source is None or part is None or (needed is not None and source not in needed):
             continue
-        if checked:
-            check_gradient(node, g, part)
+        if watch is not None:
+            watch.leave(node, g, slot, source, part)
         if observe is not None:
             observe(node, source, slot, part)
     return parts
@@ -207,8 +205,8 @@ def run_backward(
     roots: Iterable[tuple[Node, Array]],
     *,
     needed: set[Node] | None = None,
-    keep: Container[Node] = (),
-    stop: Container[Node] = (),
+    keep: AbstractSet[Node] = frozenset(),
+    stop: AbstractSet[Node] = frozenset(),
     retain: bool = False,
     wrap: Wrap,
     recorded: bool = False,
@@ -233,6 +231,9 @@ def run_backward(
     Raises:
         GradientError: when saved arrays were freed before, or a saved leaf was written since.
     """
+    mode = current_mode()
+    watch = BackwardWatch(mode.anomaly, wrap) if mode.anomaly else None
+    inspected = watch is not None or observe is not None
     gradients: dict[Node, Array] = {}
     results: dict[Node, Array] = {}
     owned: set[Node] = set()  # whose gradient is an array that this pass made and may add into
@@ -240,17 +241,20 @@ def run_backward(
     for node, g in roots:
         if needed is not None and node not in needed:
             continue
+        if watch is not None:
+            watch.start(node, g)
         if node in gradients:
             gradients[node] = gradients[node] + g
         else:
             gradients[node] = g
             heappush(heap, (-node.number, node))
-    mode = current_mode()
-    checked, written = mode.anomaly, last_write()
-    inspected = checked or observe is not None
+    written = last_write()
+    # What rules compute on the way may be infinite and masked out again: the gradients that they
+    # send are checked, not each operation in a rule that is being recorded.
+    changes = {"deriving": True, "anomaly": mode.anomaly and "mark"} if recorded else {}
     known, take = gradients.get, gradients.pop
     following: Node | None = None  # waits outside the heap: along a chain nothing is pushed at all
-    with np.errstate(all="ignore"), ModeChange(recording=recorded):
+    with np.errstate(all="ignore"), ModeChange(recording=recorded, **changes):
         while heap or following is not None:
             if following is None:
                 node = heappop(heap)[1]
@@ -259,6 +263,8 @@ def run_backward(
                 if heap and -heap[0][0] > node.number:
                     node = heappushpop(heap, (-node.number, node))[1]
             g = take(node)
+            if g.__class__ is Patch:
+                g = g.dense()
             if stop and node in stop:
                 results[node] = g
                 continue
@@ -268,6 +274,8 @@ def run_backward(
                     g = apply_hooks(node, g, wrap)
                 if extras.retain:
                     results[node] = g
+            if watch is not None:
+                watch.arrive(node, g)
             if node.__class__ is Leaf:
                 results[node] = g
                 continue
@@ -285,12 +293,14 @@ def run_backward(
                 contributions = node.plan.pull_recorded(node, g, wrap)
             else:
                 contributions = node.plan.pull(node, g)
-                if not retain:
+                if not retain and not inspected:
                     node.saved = None
             if extras is not None and extras.node_hooks:
                 contributions = apply_node_hooks(node, g, contributions, wrap)
             if inspected:
-                contributions = inspect_edges(node, g, contributions, needed, checked, observe)
+                contributions = inspect_edges(node, g, contributions, needed, watch, observe)
+                if not retain and not recorded:
+                    node.saved = None
             slot = -1
             for source in node.inputs:
                 slot += 1
@@ -312,7 +322,10 @@ def run_backward(
                     else:
                         heappush(heap, (-source.number, source))
                 elif source in owned:
-                    total += part
+                    if part.__class__ is Patch:
+                        part.add_into(total)
+                    else:
+                        total += part
                 else:
                     gradients[source] = total = total + part
                     if not recorded and total.__class__ is ndarray:

@@ -4,6 +4,7 @@ The methods that are operations (`sum`, `reshape`, `__add__`, ...) are declared 
 `minigrad.signatures` and bound once, in `minigrad.operators`, to the functions of `minigrad.ops`.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,12 +15,14 @@ from minigrad import tape
 from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
+from minigrad.replaying import note_leaf
 from minigrad.signatures import Signatures
 
 __all__ = ["Tensor", "label_state", "wrap"]
 
 
 _LARGEST_SHOWN = 20  # values up to this many are shown by repr
+_adding = threading.RLock()  # threads may add into the gradient of the same leaf
 
 
 class Tensor(Signatures):
@@ -203,17 +206,18 @@ class Tensor(Signatures):
             wrap=wrap,
             recorded=create_graph,
         )
-        for place, g in results.items():
-            # Leaves hold their gradient themselves, computed tensors that retain it in the extras.
-            holder = place if isinstance(place, Leaf) else place.extras
-            assert holder is not None
-            g = g if isinstance(g, Tensor) else wrap(own(g), None)
-            if holder.grad is None:
-                holder.grad = g
-            elif create_graph:
-                holder.grad = holder.grad + g
-            else:
-                holder.grad = wrap(holder.grad._array + g._array, None)
+        with _adding:
+            for place, g in results.items():
+                # Leaves hold their gradient themselves, tensors that retain it in the extras.
+                holder = place if isinstance(place, Leaf) else place.extras
+                assert holder is not None
+                g = g if isinstance(g, Tensor) else wrap(own(g), None)
+                if holder.grad is None:
+                    holder.grad = g
+                elif create_graph:
+                    holder.grad = holder.grad + g
+                else:
+                    holder.grad = wrap(holder.grad._array + g._array, None)
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the values of this leaf, as optimisers do; its history is none of it.
@@ -274,6 +278,8 @@ class Tensor(Signatures):
 
     def detach(self) -> "Tensor":
         """The same values without history."""
+        if current_mode().replay:
+            note_leaf(self)
         return wrap(self._array, None)
 
     # -- plain numbers ---------------------------------------------------------------------------

@@ -28,7 +28,7 @@ quiet = np.errstate(all="ignore")
 
 
 def named(name: str) -> Callable[[Function], Function]:
-    """Give a kernel the name of the public function in front of it, which graphs and errors show."""
+    """Give a kernel the name of the public function in front of it, for graphs and errors."""
 
     def rename(function: Function) -> Function:
         function.__name__ = function.__qualname__ = name
@@ -90,7 +90,8 @@ def as_constant(value: Any, name: str, argument: str) -> "np.ndarray[Any, Any]":
                 f"{argument}.detach() to say so."
             )
         return value._array
-    return operand(value, name, argument)
+    array: np.ndarray[Any, Any] = operand(value, name, argument)
+    return array
 
 
 def check_same_shape(name: str, **arrays: Any) -> None:

@@ -4,16 +4,21 @@ The class axis is the last one, as in softmax and all layers here; PyTorch's is 
 there are two or more axes, which `axis=1` says.
 """
 
-from typing import Any, cast
+import math
+from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.fused import fused
+from minigrad.errors import ShapeError, describe
+from minigrad.kernels import fused
 from minigrad.ops.activations import log_softmax
-from minigrad.ops.arguments import as_constant, as_tensor, as_tensors, named, quiet, widen
-from minigrad.ops.elementwise import astype
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.class_targets import (
+    check_reduction,
+    class_axis,
+    class_numbers,
+    class_weights,
+)
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -113,76 +118,6 @@ def nll_loss(
     )
 
 
-# -- what is checked -------------------------------------------------------------------------------
-
-
-def check_reduction(name: str, reduction: str, *more: str) -> None:
-    """Refuse unknown reductions.
-
-    Raises:
-        ValueError: naming the known ones.
-    """
-    known = ("mean", "sum", "none", *more)
-    if reduction not in known:
-        raise ValueError(f"{name}: reduction must be one of {known}, got {reduction!r}")
-
-
-def class_axis(name: str, scores: Tensor, axis: int) -> int:
-    """The class axis, counted from the end."""
-    if not scores.ndim:
-        raise ShapeError(f"{name}: the scores must have a class axis, got {describe(scores)}")
-    return normalize_axis(axis, scores.ndim) - scores.ndim
-
-
-def class_weights(name: str, weight: Any, scores: Tensor, axis: int) -> PlainArray | None:
-    """One constant factor for each class, in the dtype that the loss is computed in."""
-    if weight is None:
-        return None
-    array = as_constant(weight, name, "weight")
-    classes = scores.shape[axis]
-    if array.shape != (classes,):
-        raise ShapeError(
-            f"{name}: weight must hold one factor for each of the {classes} classes, got "
-            f"{describe(array)}"
-        )
-    return cast(PlainArray, array.astype(widen(scores._array).real.dtype))
-
-
-def class_numbers(
-    name: str, scores: Tensor, target: Any, ignore_index: int, axis: int
-) -> PlainArray:
-    """The class numbers, checked against the scores."""
-    codes = target._array if isinstance(target, Tensor) else np.asarray(target)
-    shape = list(scores.shape)
-    classes = shape.pop(axis)
-    if not codes.size and codes.shape == tuple(shape):
-        return codes.astype(np.intp)  # an empty list is of floats
-    if codes.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: target must hold integer class numbers, got {describe(codes)}")
-    if codes.shape != tuple(shape):
-        fitting = [
-            a for a in range(scores.ndim) if scores.shape[:a] + scores.shape[a + 1 :] == codes.shape
-        ]
-        raise ShapeError(
-            f"{name}: target must have the shape {tuple(shape)} of the scores {describe(scores)} "
-            f"without their class axis {axis}, got {describe(codes)}."
-            + (
-                f" It fits classes along axis {fitting[0]}: pass axis={fitting[0]} if that is how "
-                "the scores are laid out; here the class axis is the last one unless said."
-                if fitting
-                else ""
-            )
-        )
-    outside = (codes != ignore_index) & ((codes < 0) | (codes >= classes))
-    if outside.any():
-        raise ShapeError(
-            f"{name}: target has the class number {codes[outside].flat[0]}, but the scores "
-            f"{describe(scores)} are for classes 0 to {classes - 1} (axis {axis}), and "
-            f"ignore_index is {ignore_index}"
-        )
-    return codes.astype(np.intp)
-
-
 # -- what both kinds of target share ---------------------------------------------------------------
 
 
@@ -214,22 +149,39 @@ def _spread(
     return q, count
 
 
-def _factor(reduction: str, count: Any) -> Any:
-    """By what the sum of the losses is divided."""
-    return count.sum() if reduction == "mean" else 1
+def _total(count: PlainArray) -> float:
+    """By what the mean divides the sum of the losses."""
+    return float(count.sum(dtype=np.float64))
 
 
-def _reduced(rows: Array, reduction: str, count: Any) -> Array:
+def _reduced(rows: Array, reduction: str, count: PlainArray) -> Array:
     """The losses of the places, summed or averaged as asked."""
-    return rows if reduction == "none" else rows.sum() / _factor(reduction, count)
-
-
-def _row_gradient(g: Array, reduction: str, count: Any, axis: int) -> Array:
-    """The gradient of the loss of each place, with the class axis back as length 1."""
     if reduction == "none":
-        return np.expand_dims(widen(g), axis)
-    total = _factor(reduction, count)
-    return widen(g) / total if total else np.zeros_like(widen(g))
+        return rows
+    if reduction == "sum":
+        return rows.sum()
+    total = _total(count)
+    return rows.sum() / total if total else rows.sum() * 0.0 + math.nan
+
+
+def _row_gradient(g: Array, reduction: str, count: PlainArray, axis: int) -> Array:
+    """The gradient of the loss of each place, with the class axis back as length 1."""
+    wide = widen(g)
+    if reduction == "none":
+        return wide.reshape(_with_axis(g.shape, axis))
+    total = _total(count) if reduction == "mean" else 1.0
+    return wide * (1 / total if total else 0.0)
+
+
+def _with_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """A shape with the class axis back as length 1."""
+    place = len(shape) + 1 + axis
+    return (*shape[:place], 1, *shape[place:])
+
+
+def _surprise(log_p: Array, q: Array) -> Array:
+    """-log p, without the infinity where a class is impossible and not asked for."""
+    return np.where((log_p == -math.inf) * (q == 0), 0, -log_p)
 
 
 def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, PlainArray]:
@@ -239,17 +191,15 @@ def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, Pl
     return shifted, e, e.sum(axis=axis, keepdims=True)
 
 
-def _reference(logits: Any, q: Any, reduction: str, count: Any, axis: int) -> Any:
-    wide = widen(logits)
-    log_p = log_softmax(wide, axis=axis)
-    rows = -(np.where(q == 0, 0, log_p) * q).sum(axis=axis)
-    loss = _reduced(rows, reduction, count)
-    return loss if wide is logits else astype(loss, np.float16)
+def _reference(logits: Any, q: Any, reduction: str, count: PlainArray, axis: int) -> Any:
+    log_p = log_softmax(logits, axis=axis)
+    return _reduced((_surprise(log_p, q) * q).sum(axis=axis), reduction, count)
 
 
 # -- class numbers ---------------------------------------------------------------------------------
 
 
+@quiet
 def _of_classes_reference(
     logits: Any,
     target: Any,
@@ -259,11 +209,10 @@ def _of_classes_reference(
     label_smoothing: float,
     axis: int,
 ) -> Any:
-    dtype = widen(logits).dtype
-    q, count = _spread(
-        target, logits.shape, dtype, weight, ignore_index, label_smoothing, axis
-    )
-    return _reference(logits, q, reduction, count, axis)
+    wide = widen(logits)
+    dtype = np.finfo(wide.dtype).dtype  # of a complex dtype, that of its parts
+    q, count = _spread(target, wide.shape, dtype, weight, ignore_index, label_smoothing, axis)
+    return _reference(wide, q, reduction, count, axis).astype(logits.dtype)
 
 
 def _of_classes_backward(
@@ -308,7 +257,7 @@ def _of_classes(
     shifted, e, total = _log_partition(x, axis)
     if label_smoothing:
         q, count = _spread(target, x.shape, x.dtype, weight, ignore_index, label_smoothing, axis)
-        rows = (np.where(q == 0, 0, np.log(total) - shifted) * q).sum(axis=axis)
+        rows = (_surprise(shifted - np.log(total), q) * q).sum(axis=axis)
     else:
         kept = target != ignore_index
         places = np.where(kept, target, 0)
@@ -330,16 +279,18 @@ def _blend(target: Any, weight: Any, label_smoothing: float, axis: int) -> Any:
     return q if weight is None else q * _along(weight, target.ndim, axis)
 
 
-def _places(shape: tuple[int, ...], axis: int) -> Any:
+def _places(shape: tuple[int, ...], axis: int) -> PlainArray:
     """A one for each place, without memory."""
-    return np.broadcast_to(np.float32(1), np.delete(shape, axis))
+    return np.broadcast_to(np.float32(1), shape[:axis] + shape[axis:][1:])
 
 
+@quiet
 def _of_probabilities_reference(
     logits: Any, target: Any, weight: Any, reduction: str, label_smoothing: float, axis: int
 ) -> Any:
     q = _blend(widen(target), weight, label_smoothing, axis)
-    return _reference(logits, q, reduction, _places(logits.shape, axis), axis)
+    loss = _reference(widen(logits), q, reduction, _places(logits.shape, axis), axis)
+    return loss.astype(np.result_type(logits.dtype, target.dtype))
 
 
 def _of_probabilities_backward(
@@ -359,7 +310,7 @@ def _of_probabilities_backward(
     if needed[0]:
         d_logits = e * (g * q.sum(axis=axis, keepdims=True) / total) - g * q
     if needed[1]:
-        d_q = g * np.where(q == 0, 0, np.log(total) - shifted)
+        d_q = g * _surprise(shifted - np.log(total), q)
         d_target = _blend_gradient(d_q, weight, label_smoothing, axis)
     return d_logits, d_target
 
@@ -384,7 +335,7 @@ def _of_probabilities(
 ) -> Array:
     shifted, e, total = _log_partition(widen(logits), axis)
     q = _blend(widen(target), weight, label_smoothing, axis)
-    rows = (np.where(q == 0, 0, np.log(total) - shifted) * q).sum(axis=axis)
+    rows = (_surprise(shifted - np.log(total), q) * q).sum(axis=axis)
     loss = _reduced(rows, reduction, _places(e.shape, axis))
     return loss.astype(np.result_type(logits, target)), (shifted, e, total)
 

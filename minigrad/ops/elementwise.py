@@ -1,4 +1,4 @@
-"""Arithmetic, the exponential and its kin, and comparisons: the elementwise operations in daily use.
+"""The elementwise operations in daily use: arithmetic, exponential, extremes, comparisons.
 
 Rules of elementwise operations do not care about broadcasting: the engine sums over the axes along
 which an input was repeated.
@@ -41,8 +41,6 @@ __all__ = [
     "power",
     "real",
     "reciprocal",
-    "relu",
-    "sigmoid",
     "sign",
     "sqrt",
     "square",
@@ -61,8 +59,6 @@ METHODS = (
     "minimum",
     "pow",
     "reciprocal",
-    "relu",
-    "sigmoid",
     "sign",
     "sqrt",
     "square",
@@ -187,33 +183,6 @@ def tanh(x: Array) -> Array:
 
 
 tanh.vjp(x=lambda g, y: g * (1 - y * y))
-
-
-@primitive
-def sigmoid(x: Array) -> Array:
-    """The logistic function 1 / (1 + exp(-x)), elementwise.
-
-    Small results keep their relative accuracy, so that log(sigmoid(x)) is right for negative x.
-    """
-    y = np.negative(x)
-    if y.__class__ is not np.ndarray or y.dtype.kind != "f":
-        y = np.array(y, dtype=np.result_type(y, np.float16))
-    with np.errstate(over="ignore"):  # exp(-x) may be infinite: the result is 0
-        np.exp(y, out=y)
-    y += 1
-    return np.reciprocal(y, out=y)
-
-
-sigmoid.vjp(x=lambda g, y: g * (y * (1 - y)))
-
-
-@primitive
-def relu(x: Array) -> Array:
-    """max(x, 0), elementwise; the derivative at 0 is 0, as in PyTorch."""
-    return np.maximum(x, 0)
-
-
-relu.vjp(x=lambda g, y: g * (y > 0))
 
 
 def _power_x(g: Array, x: Array, z: Array) -> Array:

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DtypeError, describe
+from minigrad.errors import DetachError, DtypeError, describe
+from minigrad.mode import current_mode
 from minigrad.nodes import Patch
+from minigrad.ops.elementwise import add
 from minigrad.ops.places import add_rows, locate
+from minigrad.ops.shape import broadcast_to, source_of
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -68,47 +71,65 @@ def _plain_part(part: Any) -> Any:
             f"index: an index must hold integers or booleans, got {describe(part)}; "
             "t.astype(int) makes integers."
         )
-    return array if array.ndim else array.item()
+    # Replay knows an index that was computed by its array, and would take a number as given.
+    return array if array.ndim or current_mode().replay else array.item()
 
 
 def _empty_dtype(part: Any) -> Any:
     return getattr(part, "dtype", np.intp)
 
 
+def constant_array(value: Any, argument: str) -> Array:
+    """The array of an argument by which an operation is not differentiated.
+
+    Raises:
+        DetachError: when it is a tensor that requires grad.
+    """
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise DetachError(
+                f"{argument} is a constant here and has no derivative; pass detach() of it to say "
+                f"so (got {describe(value)}, which requires grad)"
+            )
+        return value._array
+    return np.asarray(value, dtype=None if np.size(value) else _empty_dtype(value))
+
+
 @primitive
 def scatter(x: Array, /, shape: tuple[int, ...], index: Any) -> Array:
-    """Zeros of `shape` with `x` added at `index`; repeated indices add up."""
+    """Zeros of `shape` with `x` added at `index`; repeated indices add up.
+
+    The index is a plain one, see `plain_index`. Sums of float16 are made in float32.
+    """
     x = np.asarray(x)
     places = locate(index, shape)
     if places is None:
         out = np.zeros(shape, x.dtype)
         out[index] = x
         return out
-    rows = places.rows(x)
-    front = places.front(np.broadcast_to(np.zeros((), x.dtype), shape))
-    total = np.zeros(front.shape, x.dtype)
+    wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
+    rows = places.rows(x.astype(wide, copy=False))
+    front = places.front(np.broadcast_to(np.zeros((), wide), shape))  # for its shape alone
+    total = np.zeros(front.shape, wide)
     if rows.size:
-        count = len(places.axes)
         features = rows[0].size
         add_rows(
             total.reshape(-1, features), places.flat_codes(), rows.reshape(len(rows), features)
         )
-        if places.axes == tuple(range(count)) and front.shape == shape and _is_whole(places.basic):
-            return total
+    total = total.astype(x.dtype, copy=False)
+    if places.leading and front.shape == shape:
+        return total
     out = np.zeros(shape, x.dtype)
     places.front(out)[...] = total
     return out
-
-
-def _is_whole(basic: tuple[Any, ...]) -> bool:
-    return all(part == slice(None) for part in basic)
 
 
 scatter.vjp(x=lambda g, index: g[index])
 
 
 def _getitem_rule(g: Array, x_shape: tuple[int, ...], index: Any) -> Any:
-    if isinstance(g, Tensor) or locate(index, x_shape) is not None:
+    recorded = isinstance(g, Tensor) or current_mode().recording
+    if recorded or locate(index, x_shape) is not None:
         return scatter.generic(g, x_shape, index)
     return Patch(x_shape, index, g)
 
@@ -157,17 +178,21 @@ def _check_fits(x: Array, value: Array) -> Any:
     return x.dtype
 
 
-setitem.vjp(
-    x=lambda g, index: setitem.generic(g, 0, index),
-    value=lambda g, index, kept: g[index] if kept is None else np.where(kept, g[index], 0),
-)
+def _setitem_value_rule(g: Array, value_shape: tuple[int, ...], index: Any, kept: Any) -> Array:
+    part = g[index] if kept is None else np.where(kept, g[index], 0)
+    # NumPy lets a value have leading axes of length 1 that the place written to has not.
+    extra = len(value_shape) - part.ndim
+    return part.reshape((1,) * extra + part.shape) if extra > 0 else part
 
 
-def scatter_add(x: Any, index: Any, values: Any) -> Any:
+setitem.vjp(x=lambda g, index: setitem.generic(g, 0, index), value=_setitem_value_rule)
+
+
+def scatter_add(x: Any, index: Any, values: Any) -> Tensor:
     """A copy of `x` with `values` added at `x[index]`; places that repeat get every addition.
 
     What ``np.add.at(x, index, values)`` does in place. PyTorch's ``scatter_add``, which adds along
-    one axis, is the case of an index made by `index_along_axis`.
+    one axis, is `add_along_axis`.
 
     Args:
         x: a tensor or an array.
@@ -175,8 +200,19 @@ def scatter_add(x: Any, index: Any, values: Any) -> Any:
         values: of a shape that broadcasts to that of ``x[index]``.
 
     Raises:
+        IndexError: when the index does not fit `x`.
         ShapeError: when the values do not broadcast to the shape of ``x[index]``.
 
     >>> scatter_add(np.zeros(3), [0, 2, 0], np.array([1.0, 2.0, 3.0]))
     Tensor([4., 0., 2.], f64[3])
     """
+    x = source_of(x, "scatter_add", "x")
+    values = source_of(values, "scatter_add", "values", x)
+    index = plain_index(index)
+    try:
+        shape = np.broadcast_to(False, x.shape)[index].shape
+    except IndexError as error:
+        raise IndexError(f"scatter_add: {error} (x: {describe(x)}, index={index!r})") from None
+    if np.shape(values) != shape:
+        values = broadcast_to(values, shape)
+    return add(x, scatter(values, x.shape, index))

@@ -1,140 +1,182 @@
-"""Operations of neural networks."""
+"""Tables, one-hot codes and dropout."""
 
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
-from minigrad.fused import fused
-from minigrad.ops.elementwise import exp, log
-from minigrad.ops.reduction import max as max_over
+from minigrad.errors import describe
+from minigrad.mode import current_mode
+from minigrad.ops.arguments import as_tensor, named, quiet, widen
+from minigrad.ops.places import add_rows
 from minigrad.primitives import primitive
+from minigrad.randomness import choose_generator
+from minigrad.tensors import Tensor
 
-__all__ = [
-    "cross_entropy",
-    "embedding",
-    "log_softmax",
-    "softmax",
-]
+__all__ = ["dropout", "embedding", "one_hot"]
 
-METHODS = (
-    "softmax",
-    "log_softmax",
-)  # operations that are methods of Tensor too
+METHODS = ()
 
 Array = Any
 
 
-@primitive
-def softmax(x: Array, /, axis: int = -1) -> Array:
-    """exp(x) / sum(exp(x)) along `axis`; computed without overflow."""
-    e = np.exp(x - np.max(x.real, axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+def dropout(
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    generator: "np.random.Generator | None" = None,
+) -> Tensor:
+    """Zero each number with probability `p` and divide the others by 1 - p (Srivastava 2014).
 
-
-softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
-
-
-@primitive
-def log_softmax(x: Array, /, axis: int = -1) -> Array:
-    """The logarithm of `softmax`; computed without overflow."""
-    shifted = x - np.max(x.real, axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-log_softmax.vjp(x=lambda g, y, axis: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
-
-
-def _cross_entropy_reference(logits: Any, target: Any) -> Any:
-    check_classes(logits, target)
-    shifted = logits - max_over(logits, axis=-1, keepdims=True).detach()
-    log_total = log(exp(shifted).sum(axis=-1))
-    flat = shifted.reshape((-1, logits.shape[-1]))
-    codes = np.asarray(target).reshape(-1)
-    chosen = flat[np.arange(codes.size), codes]
-    return (log_total.reshape(-1) - chosen).mean()
-
-
-def _cross_entropy_backward(
-    grads: Any, residuals: Any, inputs: Any, needed: Any, target: Any
-) -> tuple[Any, ...]:
-    probabilities, codes = residuals
-    count = codes.size
-    d = probabilities * (grads[0] / count)
-    d[np.arange(count), codes] -= grads[0] / count
-    return (d.reshape(inputs[0].shape),)
-
-
-@fused(reference=_cross_entropy_reference, backward=_cross_entropy_backward)
-def cross_entropy(logits: Array, /, target: Any) -> Array:
-    """The mean of -log softmax(logits)[target], in nats.
+    The mask is drawn before the operation and enters it as an input, so replay, recomputation
+    and second derivatives see the same one.
 
     Args:
-        logits: scores of shape (..., classes).
-        target: class numbers, integers of shape (...).
+        x: a floating array of any shape.
+        p: the probability of zero, 0 to 1; with 1 everything is zero.
+        training: False returns `x` as it is.
+        generator: draws the mask; the default generator (see `minigrad.seed`) if None.
 
     Raises:
-        ShapeError: when the shapes do not fit or a class number is out of range.
+        ValueError: when `p` is not within 0 to 1.
+        DtypeError: when `generator` is not a `numpy.random.Generator`.
+
+    >>> dropout(np.ones(4), p=0.5, generator=np.random.default_rng(3)).tolist()
+    [2.0, 0.0, 0.0, 0.0]
     """
-    codes = check_classes(logits, target)
-    flat = logits.reshape(-1, logits.shape[-1])  # (count, classes)
-    shifted = flat - flat.max(axis=-1, keepdims=True)
-    e = np.exp(shifted)
-    total = e.sum(axis=-1, keepdims=True)
-    chosen = shifted[np.arange(codes.size), codes]
-    loss = (np.log(total[:, 0]) - chosen).mean()
-    e /= total
-    return loss, (e, codes)
+    x = as_tensor(x, "dropout", "x")
+    keep = draw_mask("dropout", x.shape, p, training, generator)
+    return _same(x) if keep is None else _masked(x, keep, scale=keep_scale(p))
 
 
-def check_classes(logits: Any, target: Any) -> "np.ndarray[Any, Any]":
-    """The flat class numbers, checked against the logits."""
-    codes = np.asarray(target)
-    if codes.dtype.kind not in "iu" or codes.shape != logits.shape[:-1] or not codes.size:
-        raise ShapeError(
-            f"cross_entropy: target must hold integer class numbers of shape {logits.shape[:-1]} "
-            f"(the logits' shape without its last axis), at least one, got {describe(codes)}"
-        )
-    flat = codes.reshape(-1)
-    if flat.min() < 0 or flat.max() >= logits.shape[-1]:
-        raise ShapeError(
-            f"cross_entropy: target has class numbers from {flat.min()} to {flat.max()}, but the "
-            f"logits {describe(logits)} score the classes 0 to {logits.shape[-1] - 1}"
-        )
-    return flat
+def draw_mask(
+    name: str,
+    shape: tuple[int, ...],
+    p: float,
+    training: bool,
+    generator: "np.random.Generator | None",
+) -> "np.ndarray[Any, Any] | None":
+    """What dropout keeps, True with probability 1 - p; None when it keeps everything."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    source = choose_generator(generator, name)
+    if not training or not p:
+        return None
+    mask: np.ndarray[Any, Any] = source.random(shape, np.float32) >= np.float32(p)
+    return mask
+
+
+def keep_scale(p: float) -> float:
+    """By what the numbers that dropout keeps are multiplied."""
+    return 1 / (1 - p) if p < 1 else 0.0
 
 
 @primitive
-def embedding_gradient(x: Array, /, index: Any, rows: int) -> Array:
-    """Rows of `x` added up by their index: a product with one-hot rows, faster than `np.add.at`."""
+@named("dropout")
+@quiet
+def _masked(x: Array, keep: Array, /, scale: float) -> Array:
+    """`x` times `scale` where `keep` holds, and 0 elsewhere."""
+    return np.multiply(x, keep) * scale
+
+
+_masked.vjp(x=lambda g, keep, scale: g * keep * scale)
+
+
+@primitive(view=True)
+@named("dropout_off")
+def _same(x: Array, /) -> Array:
+    """`x` as a tensor of its own, so that writing to the result in place leaves `x` alone."""
+    return x.view()
+
+
+_same.vjp(x=lambda g: g)
+
+
+@primitive
+def embedding_gradient(x: Array, /, index: Any, rows: int, padding_idx: int | None) -> Array:
+    """Rows of `x` added up by their index, faster than `np.add.at` does it."""
     codes = np.asarray(index).reshape(-1)
     features = x.shape[-1]
-    out = np.zeros((rows, features), x.dtype)
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    if codes.size:
-        flat = x.reshape(-1, features)[order]
-        out[codes[order][starts]] = np.add.reduceat(flat, starts, axis=0)
-    return out
+    flat = widen(x).reshape(codes.size, features)
+    out = np.zeros((rows, features), flat.dtype)
+    if features:
+        add_rows(out, codes.astype(np.intp, copy=False), flat)
+    if padding_idx is not None:
+        out[padding_idx] = 0
+    return out.astype(x.dtype, copy=False)
 
 
 @primitive
-def embedding(weight: Array, /, index: Any) -> Array:
-    """The rows `weight[index]` of a table (rows, features) for integers of any shape."""
+def embedding(weight: Array, /, index: Any, padding_idx: int | None = None) -> Array:
+    """The rows `weight[index]` of a table.
+
+    Args:
+        weight: the table (rows, features).
+        index: integers of any shape, 0 to rows - 1.
+        padding_idx: a row (from the end if negative) that gets no gradient; its values are used
+            like those of any other.
+
+    Raises:
+        ShapeError: when an index or `padding_idx` is out of range, or the table has not 2 axes.
+    """
     codes = np.asarray(index)
-    if codes.dtype.kind not in "iu" or (
-        codes.size and (codes.min() < 0 or codes.max() >= len(weight))
-    ):
-        raise ShapeError(
-            f"index must hold integers from 0 to {len(weight) - 1}, got {describe(codes)}"
+    if weight.ndim != 2:
+        raise ValueError(f"weight must be a table (rows, features), got {describe(weight)}")
+    rows = len(weight)
+    if not codes.size and codes.dtype.kind == "f":
+        codes = codes.astype(np.intp)  # an empty list is of floats
+    if codes.dtype.kind not in "iu" or (codes.size and (codes.min() < 0 or codes.max() >= rows)):
+        raise ValueError(
+            f"index must hold integers from 0 to {rows - 1}, got {describe(codes)}"
             + (f" from {codes.min()} to {codes.max()}" if codes.size else "")
         )
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise ValueError(f"padding_idx must be one of the {rows} rows, got {padding_idx}")
     return weight[codes]
 
 
 embedding.vjp(
-    weight=lambda g, weight_shape, index: embedding_gradient.generic(g, index, weight_shape[0])
+    weight=lambda g, weight_shape, index, padding_idx: embedding_gradient.generic(
+        g, index, weight_shape[0], padding_idx
+    )
 )
 
 
-embedding_gradient.vjp(x=lambda g, index: embedding.generic(g, index))
+def _embedding_gradient_rule(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
+    taken = embedding.generic(g, index)
+    if padding_idx is None:
+        return taken
+    used = np.asarray(index) != padding_idx % rows
+    return taken * used[..., None]
+
+
+embedding_gradient.vjp(x=_embedding_gradient_rule)
+
+
+@primitive(constant=True)
+def one_hot(index: Array, /, num_classes: int | None = None, dtype: Any = None) -> Array:
+    """A 1 at each index and 0 elsewhere, along a new last axis; a constant.
+
+    Args:
+        index: integers of any shape, 0 to num_classes - 1.
+        num_classes: the length of the new axis; the largest index plus 1 if None.
+        dtype: of the result; the default floating dtype if None (PyTorch's is int64).
+
+    Raises:
+        ShapeError: when an index is out of range, or `num_classes` cannot be told.
+
+    >>> one_hot([0, 2], 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    codes = index if index.size else index.astype(np.intp)  # an empty list is of floats
+    if codes.dtype.kind not in "iu":
+        raise ValueError(f"index must hold integers, got {describe(codes)}")
+    if num_classes is None:
+        if not codes.size:
+            raise ValueError("num_classes cannot be told from no index at all; pass it")
+        num_classes = int(codes.max()) + 1
+    if codes.size and (codes.min() < 0 or codes.max() >= num_classes):
+        raise ValueError(
+            f"index must be within 0 to {num_classes - 1}, got {codes.min()} to {codes.max()}"
+        )
+    resolved = current_mode().dtype if dtype is None else dtype
+    return (codes[..., None] == np.arange(num_classes)).astype(resolved)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Places", "add_rows", "locate"]
+__all__ = ["Places", "add_rows", "from_zero", "locate"]
 
 Array = Any
 BLOCK = 1 << 16  # elements added at a time, so that their positions stay in the cache
@@ -29,6 +29,12 @@ class Places:
     codes: tuple[Array, ...]
     start: int
 
+    @property
+    def leading(self) -> bool:
+        """Whether the axes picked from are the first ones, and the others are whole."""
+        whole = slice(None)
+        return self.axes == tuple(range(len(self.axes))) and all(p == whole for p in self.basic)
+
     def front(self, array: Array) -> Array:
         """The view of an array, the axes that are picked from in front."""
         return np.moveaxis(array[self.basic], self.axes, range(len(self.axes)))
@@ -41,8 +47,8 @@ class Places:
 
     def flat_codes(self) -> Array:
         """The place of each picked row among all combinations of the picked axes."""
-        flat = np.zeros(self.codes[0].shape, np.intp)
-        for codes, length in zip(self.codes, self.lengths, strict=True):
+        flat = self.codes[0]
+        for codes, length in zip(self.codes[1:], self.lengths[1:], strict=True):
             flat = flat * length + codes
         return flat.reshape(-1)
 
@@ -71,12 +77,15 @@ def locate(index: Any, shape: tuple[int, ...]) -> Places | None:
     parts = index if isinstance(index, tuple) else (index,)
     if not any(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in parts):
         return None
+    whole = slice(None)
+    if len(parts) == 1:  # rows, the usual case
+        return Places((whole,) * len(shape), (0,), shape[:1], (from_zero(parts[0], shape[0]),), 0)
     basic: list[Any] = []
     axes: list[int] = []
     codes: list[Array] = []
     runs = 0  # groups of neighbouring arrays; an Ellipsis parts them even where it is empty
     inside = False
-    whole = slice(None)
+    picked: tuple[Array, ...]
     used = sum(_consumed(part) for part in parts)
     for part in parts:
         if part is None or part is Ellipsis or isinstance(part, slice):
@@ -97,7 +106,7 @@ def locate(index: Any, shape: tuple[int, ...]) -> Places | None:
             basic.append(place)
     lengths = np.broadcast_to(False, shape)[tuple(basic)].shape
     chosen = tuple(lengths[axis] for axis in axes)
-    positive = [np.where(c < 0, c + n, c) for c, n in zip(codes, chosen, strict=True)]
+    positive = [from_zero(c, n) for c, n in zip(codes, chosen, strict=True)]
     return Places(
         tuple(basic),
         tuple(axes),
@@ -105,6 +114,12 @@ def locate(index: Any, shape: tuple[int, ...]) -> Places | None:
         tuple(np.broadcast_arrays(*positive)),
         axes[0] if runs == 1 else 0,
     )
+
+
+def from_zero(codes: Array, length: int) -> Array:
+    """Integers that count from the end where they are negative, all counted from 0."""
+    codes = codes.astype(np.intp, copy=False)  # int8 could not hold the sum
+    return np.where(codes < 0, codes + length, codes)
 
 
 def _consumed(part: Any) -> int:

@@ -6,9 +6,9 @@ strategies and `property_test` need hypothesis.
 
 from minigrad.testing.checking import GradientMismatch, check_gradients
 
-__all__ = ["GradientMismatch", "Input", "check_gradients", "property_test"]
+__all__ = ["GradientMismatch", "Input", "check_gradients", "fused_test", "property_test"]
 
-_WITH_HYPOTHESIS = ("Input", "property_test")
+_WITH_HYPOTHESIS = ("Input", "fused_test", "property_test")
 
 
 def __getattr__(name: str) -> object:

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import require
+from minigrad.kernels import FusedOperation
+from minigrad.mode import recording
 from minigrad.tensors import Tensor
 from minigrad.testing import strategies
 from minigrad.testing.checking import check_gradients
+from minigrad.transforms import pull_back
 
 require("hypothesis", "testing", "minigrad.testing.property_test")
 
 from hypothesis import given  # noqa: E402 - after the check that it is installed
 from hypothesis import strategies as st  # noqa: E402
 
-__all__ = ["Input", "property_test"]
+__all__ = ["Input", "fused_test", "property_test"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,125 @@ def property_test(
             _check_part(call, case, data.draw(st.integers(0, len(case.arrays) - 1)))
 
     return test
+
+
+def fused_test(
+    op: Callable[..., Any],
+    *inputs: Input,
+    params: Mapping[str, Any] | Callable[[list[Any]], Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    shapes: Any = None,
+    dtypes: tuple[Any, ...] = (np.float16, np.float32, np.float64),
+    rtol: float = 1e-6,
+) -> Callable[[], None]:
+    """A hypothesis test of a fused operation against its own reference.
+
+    It checks what `property_test` does (so the kernel's backward is compared with differences of
+    its forward, and second derivatives with differences of the kernel's first), and besides: the
+    kernel's values and gradients in every dtype, and its second derivatives, against those of its
+    reference; inputs of equal shape that are one tensor, f(x, x), or share a history,
+    f(x, tanh x), in first and second order.
+
+    The arguments are those of `property_test`; `op` may be a function that calls the operation.
+    """
+    plain = property_test(
+        op,
+        *inputs,
+        params=params,
+        reference=reference,
+        shapes=shapes,
+        dtypes=dtypes,
+        rtol=rtol,
+    )
+
+    @given(_cases(inputs, params, shapes), st.sampled_from(dtypes))
+    def against_reference(case: _Case, dtype: Any) -> None:
+        _check_kernel(op, case, dtype, order=1)
+        _check_kernel(op, case, np.float64, order=2)
+
+    @given(_cases(inputs, params, shapes), st.data())
+    def repeated(case: _Case, data: Any) -> None:
+        slots = _slots_of_equal_shape(case, data)
+        for second in (lambda x: x, np.tanh):
+
+            def tied(x: Any, others: Callable[[Any], Any] = second) -> Any:
+                values: list[Any] = list(case.arrays)
+                for slot in slots:
+                    values[slot] = x if slot == slots[0] else others(x)
+                return op(*values, **case.params)
+
+            check_gradients(tied, case.arrays[slots[0]], rtol=rtol)
+
+    def test() -> None:
+        plain()
+        against_reference()
+        if len(inputs) > 1:
+            repeated()
+
+    return test
+
+
+def _slots_of_equal_shape(case: _Case, data: Any) -> list[int]:
+    """Input slots that one tensor could fill; the first alone where there are no two."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for slot, array in enumerate(case.arrays):
+        groups.setdefault(array.shape, []).append(slot)
+    several = [group for group in groups.values() if len(group) > 1]
+    return data.draw(st.sampled_from(several)) if several else [0]
+
+
+def _check_kernel(op: Callable[..., Any], case: _Case, dtype: Any, order: int) -> None:
+    """Compare values and derivatives of the kernel with those of its reference."""
+    arrays = [a.astype(dtype) for a in case.arrays]
+    kernel, kernels = _derivatives(op, arrays, case.params, fused=True, order=order)
+    expected, others = _derivatives(op, arrays, case.params, fused=False, order=order)
+    assert kernels, "no fused operation was recorded: there is no kernel to test"
+    assert not others, f"the reference recorded the kernels {others}"
+    tolerance = 20 * np.finfo(dtype).eps
+    for mine, theirs in zip(kernel, expected, strict=True):
+        assert mine.dtype == theirs.dtype, (mine.dtype, theirs.dtype)
+        scale = tolerance * max(1.0, float(np.abs(theirs).max(initial=0)))
+        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=scale)
+
+
+def _derivatives(
+    op: Callable[..., Any], arrays: list[Any], params: dict[str, Any], fused: bool, order: int
+) -> tuple[list[Any], list[str]]:
+    """Values, gradients and, for order 2, second derivatives; and the kernels that were used."""
+    generator = np.random.default_rng(0)
+
+    def weights(values: list[Any]) -> list[Any]:
+        return [np.asarray(generator.uniform(-1, 1, v.shape)).astype(v.dtype) for v in values]
+
+    with recording(fused=fused):
+        leaves = [Tensor(a, requires_grad=True) for a in arrays]
+        nodes = [leaf._recorded("fused_test") for leaf in leaves]
+        outs = _outputs(op(*leaves, **params))
+        kernels = _kernels(outs)
+        found, _ = pull_back(outs, weights(outs), nodes, create_graph=order == 2)
+        grads = [found[node] for node in nodes if node in found]
+        results = [*outs, *grads]
+        roots = [g for g in grads if isinstance(g, Tensor) and g.requires_grad]
+        if order == 2 and roots:
+            second, _ = pull_back(roots, weights(roots), nodes, create_graph=False)
+            results += [second.get(n, np.zeros(n.shape)) for n in nodes]
+    return [np.asarray(getattr(value, "_array", value)) for value in results], kernels
+
+
+def _kernels(outs: list[Tensor]) -> list[str]:
+    """The names of the fused operations that the outputs were computed by."""
+    names: list[str] = []
+    seen = set()
+    stack = [out._node for out in outs]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(getattr(node.plan, "operation", None), FusedOperation):
+            names.append(node.plan.name)
+        stack.extend(node.inputs)
+    return names
 
 
 @st.composite

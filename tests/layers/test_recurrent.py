@@ -163,7 +163,7 @@ def test_cell_repeated_equals_the_layer():
     state = None
     for t in range(5):
         state = cell(x[:, t], state)
-    output, (h, c) = lstm(x)
+    output, (_, c) = lstm(x)
     np.testing.assert_allclose(state[0].numpy(), output.numpy()[:, -1], atol=1e-6)
     np.testing.assert_allclose(state[1].numpy(), c.numpy()[0], atol=1e-6)
 

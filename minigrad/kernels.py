@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, cast
 
 from minigrad import tape
+from minigrad.errors import AnomalyError
 from minigrad.mode import ModeChange
 from minigrad.nodes import Node, Wrap, alias_node
 from minigrad.operations import Operation
@@ -91,6 +92,22 @@ class FusedPlan:
             roots, needed=needed, keep=keep, retain=True, wrap=wrap, recorded=True
         )
         return [None if t is None else found.get(t) for t in targets]
+
+    def blame(self, node: Node, g: Any, wrap: Wrap) -> str:
+        """Where the reference, differentiated step by step, turns a finite gradient into others."""
+        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
+        try:
+            with ModeChange(fused=False, replay=False, deriving=False, anomaly="raise"):
+                _, outs = run_reference(node, wrap)
+                roots = [
+                    (out._node, getattr(part, "_array", part))
+                    for out, part in zip(outs, grads, strict=True)
+                    if out._node is not None
+                ]
+                tape.run_backward(roots, wrap=wrap)
+        except AnomalyError as error:
+            return f"Step by step, in its reference: {error.finding}"
+        return "Step by step, its reference stays finite."
 
 
 def run_reference(node: Node, wrap: Wrap) -> tuple[list[Any], tuple[Any, ...]]:

@@ -1,0 +1,166 @@
+"""The GRU over a sequence as one fused operation.
+
+The reset and the update gate pass through one tanh, since sigmoid(a) = tanh(a / 2) / 2 + 1 / 2:
+their rows are halved before.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from layers.cells import gru_step
+from layers.kernels.packing import Packing, scratch, view
+from layers.steps import Weights, run_steps
+from minigrad.fused import fused
+
+__all__ = ["gru_sequence"]
+
+Array = Any
+
+
+def gru_sequence_reference(
+    x: Any,
+    h0: Any,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    lengths: Any = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """`gru_sequence` step by step."""
+    weights = Weights(w_ih, w_hh, b_ih, b_hh)
+    run = run_steps(
+        lambda x, states: gru_step(x, states, weights),
+        ("h",),
+        x,
+        (h0,),
+        lengths=lengths,
+        reverse=reverse,
+    )
+    return run.states[0], run.last[0]
+
+
+def _candidate_first(parameter: Array, n: int) -> Array:
+    """A copy of a parameter with its rows in the order n, r, z."""
+    return np.concatenate([parameter[2 * n :], parameter[: 2 * n]])
+
+
+def _candidate_last(gradient: Array, n: int) -> Array:
+    """A gradient with its rows in the order of the parameters again: r, z, n."""
+    return np.concatenate([gradient[n:], gradient[:n]])
+
+
+def _backward(
+    grads: Any,
+    residuals: Any,
+    inputs: Any,
+    needed: tuple[bool, ...],
+    lengths: Any,
+    reverse: bool,
+) -> list[Array | None]:
+    x, _, w_ih, w_hh, _, _ = inputs
+    packing, start, gates, candidates, shares, hiddens = residuals
+    n, dtype = w_hh.shape[1], start.dtype
+    d_output, d_state = packing.pack(grads[0]), packing.columns(grads[1], dtype)
+    # Rows n, r, z reach the inputs; rows r, z and the candidate's recurrent share reach the state.
+    d_sums = packing.blocks(4 * n, dtype)
+    hiddens_before = packing.before(start, hiddens)
+    w_hh_t = np.ascontiguousarray(w_hh.T)
+    slopes, parts = scratch(2 * n, packing.batch, dtype), scratch(n, packing.batch, dtype)
+    for t in reversed(range(len(gates))):
+        gate, candidate, d_sum, count = gates[t], candidates[t], d_sums[t], packing.counts[t]
+        slope, part = view(slopes, 2 * n, count), view(parts, n, count)
+        d_h = d_state[:, :count]
+        d_h += d_output[packing.spans[t]].T
+        d_n, d_r, d_z, d_share = (d_sum[k * n : (k + 1) * n] for k in range(4))
+        # h' = n + z (h - n)
+        np.subtract(hiddens_before[t], candidate, out=d_z)
+        d_z *= d_h
+        np.multiply(d_h, gate[n:], out=part)
+        np.subtract(d_h, part, out=d_n)
+        d_h[...] = part
+        np.multiply(candidate, candidate, out=part)
+        np.subtract(1, part, out=part)
+        d_n *= part
+        np.multiply(d_n, gate[:n], out=d_share)
+        np.multiply(d_n, shares[t], out=d_r)
+        np.multiply(gate, gate, out=slope)
+        np.subtract(gate, slope, out=slope)
+        d_sum[n : 3 * n] *= slope
+        np.matmul(w_hh_t, d_sum[n:], out=part)
+        d_h += part
+    flat = packing.flatten(d_sums, 4 * n, dtype)  # (4 H, total)
+    to_inputs, to_states = flat[: 3 * n], flat[n:]
+    d_x = d_w_ih = d_w_hh = d_b_ih = d_b_hh = None
+    if needed[0]:
+        d_x = packing.unpack(to_inputs.T @ _candidate_first(w_ih, n))
+    if needed[2]:
+        d_w_ih = _candidate_last(to_inputs @ packing.pack(x), n)
+    if needed[3]:
+        before = packing.flatten(hiddens_before, n, dtype)  # (H, total)
+        d_w_hh = to_states @ before.T
+    if needed[4] or needed[5]:
+        sums = flat.sum(axis=1)
+        d_b_ih, d_b_hh = _candidate_last(sums[: 3 * n], n), sums[n:]
+    return [d_x, packing.rows_of(d_state), d_w_ih, d_w_hh, d_b_ih, d_b_hh]
+
+
+@fused(reference=gru_sequence_reference, backward=_backward, outputs=("output", "h"))
+def gru_sequence(
+    x: Array,
+    h0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array,
+    b_hh: Array,
+    /,
+    lengths: Any = None,
+    reverse: bool = False,
+) -> Any:
+    """One layer of a GRU over a sequence (see `layers.cells.gru_step`).
+
+    Args:
+        x: the inputs, (batch, time, inputs); padding is not looked at.
+        h0: the initial state, (batch, H).
+        w_ih, w_hh, b_ih, b_hh: the parameters, (3 H, inputs), (3 H, H), (3 H,) and (3 H,).
+        lengths: integers (batch,), or None when all sequences are full.
+        reverse: from the last step of each sequence to the first.
+
+    Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h.
+    """
+    packing = Packing(*x.shape[:2], lengths, reverse)
+    n, dtype = w_hh.shape[1], np.result_type(x, h0, w_ih, w_hh, b_ih, b_hh)
+    half = np.ones((3 * n, 1), dtype)
+    half[: 2 * n] = 0.5
+    projected = (w_ih * half) @ packing.pack(x).T  # (3 H, total)
+    bias = b_ih.astype(dtype)
+    bias[: 2 * n] += b_hh[: 2 * n]
+    projected += bias[:, None] * half
+    share_bias = b_hh[2 * n :, None]
+    # A product for each gate: BLAS libraries are faster at three small ones.
+    recurrent = (w_hh * half).reshape(3, n, n)
+    h = start = packing.columns(h0, dtype)
+    gates = packing.blocks(2 * n, dtype)
+    candidates, shares, hiddens = (packing.blocks(n, dtype) for _ in range(3))
+    for t, (gate, count, span) in enumerate(
+        zip(gates, packing.counts, packing.spans, strict=True)
+    ):
+        candidate, share, new, h = candidates[t], shares[t], hiddens[t], h[:, :count]
+        np.matmul(recurrent[:2], h, out=gate.reshape(2, n, count))
+        np.matmul(recurrent[2], h, out=share)
+        gate += projected[: 2 * n, span]
+        np.tanh(gate, out=gate)
+        gate *= 0.5
+        gate += 0.5
+        share += share_bias
+        np.multiply(gate[:n], share, out=candidate)
+        candidate += projected[2 * n :, span]
+        np.tanh(candidate, out=candidate)
+        np.subtract(h, candidate, out=new)
+        new *= gate[n:]
+        new += candidate
+        h = new
+    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
+    residuals = (packing, start, gates, candidates, shares, hiddens)
+    return output, packing.rows_of(packing.last(start, hiddens)), residuals

@@ -1,0 +1,169 @@
+"""The LSTM over a sequence as one fused operation.
+
+The four gates pass through one tanh, since sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: the rows of the
+sigmoid gates are halved before. They stand in the order i, f, o, g, so that those rows are one
+piece of memory.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from layers.cells import lstm_step
+from layers.kernels.packing import Packing, scratch, view
+from layers.steps import Weights, run_steps
+from minigrad.fused import fused
+
+__all__ = ["lstm_sequence"]
+
+Array = Any
+
+
+def lstm_sequence_reference(
+    x: Any,
+    h0: Any,
+    c0: Any,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    lengths: Any = None,
+    reverse: bool = False,
+) -> tuple[Any, Any, Any]:
+    """`lstm_sequence` step by step."""
+    weights = Weights(w_ih, w_hh, b_ih, b_hh)
+    run = run_steps(
+        lambda x, states: lstm_step(x, states, weights),
+        ("h", "c"),
+        x,
+        (h0, c0),
+        lengths=lengths,
+        reverse=reverse,
+    )
+    return run.states[0], *run.last
+
+
+def _sorted_rows(parameter: Array, n: int) -> Array:
+    """A copy of a parameter with its rows in the order i, f, o, g."""
+    return np.concatenate([parameter[: 2 * n], parameter[3 * n :], parameter[2 * n : 3 * n]])
+
+
+def _given_rows(gradient: Array, n: int) -> Array:
+    """A gradient with its rows in the order of the parameters again: i, f, g, o."""
+    return np.concatenate([gradient[: 2 * n], gradient[3 * n :], gradient[2 * n : 3 * n]])
+
+
+def _backward(
+    grads: Any,
+    residuals: Any,
+    inputs: Any,
+    needed: tuple[bool, ...],
+    lengths: Any,
+    reverse: bool,
+) -> list[Array | None]:
+    x, _, _, w_ih, w_hh, _, _ = inputs
+    packing, h0, c0, gates, cells, tanh_cells, hiddens = residuals
+    n, dtype = w_hh.shape[1], h0.dtype
+    d_output = packing.pack(grads[0])  # (total, H)
+    d_hidden, d_cell = (packing.columns(g, dtype) for g in grads[1:])  # (H, batch)
+    d_gates = packing.blocks(4 * n, dtype)
+    cells_before = packing.before(c0, cells)
+    w_hh_t = np.ascontiguousarray(_sorted_rows(w_hh, n).T)
+    slopes, parts = scratch(4 * n, packing.batch, dtype), scratch(n, packing.batch, dtype)
+    for t in reversed(range(len(gates))):
+        gate, d_gate, tanh_c, count = gates[t], d_gates[t], tanh_cells[t], packing.counts[t]
+        slope, part = view(slopes, 4 * n, count), view(parts, n, count)
+        d_h, d_c = d_hidden[:, :count], d_cell[:, :count]
+        d_h += d_output[packing.spans[t]].T
+        # dc += dh * o * (1 - tanh(c)^2)
+        np.multiply(tanh_c, tanh_c, out=part)
+        np.subtract(1, part, out=part)
+        part *= gate[2 * n : 3 * n]
+        part *= d_h
+        d_c += part
+        np.multiply(d_c, gate[3 * n :], out=d_gate[:n])
+        np.multiply(d_c, cells_before[t], out=d_gate[n : 2 * n])
+        np.multiply(d_h, tanh_c, out=d_gate[2 * n : 3 * n])
+        np.multiply(d_c, gate[:n], out=d_gate[3 * n :])
+        # the slopes of the gates: s - s^2 for sigmoid, 1 - g^2 for tanh
+        np.multiply(gate, gate, out=slope)
+        np.subtract(gate[: 3 * n], slope[: 3 * n], out=slope[: 3 * n])
+        np.subtract(1, slope[3 * n :], out=slope[3 * n :])
+        d_gate *= slope
+        d_c *= gate[n : 2 * n]
+        np.matmul(w_hh_t, d_gate, out=d_h)
+    flat = packing.flatten(d_gates, 4 * n, dtype)  # (4 H, total)
+    d_x = d_w_ih = d_w_hh = d_bias = None
+    if needed[0]:
+        d_x = packing.unpack(flat.T @ _sorted_rows(w_ih, n))
+    if needed[3]:
+        d_w_ih = _given_rows(flat @ packing.pack(x), n)
+    if needed[4]:
+        before = packing.flatten(packing.before(h0, hiddens), n, dtype)  # (H, total)
+        d_w_hh = _given_rows(flat @ before.T, n)
+    if needed[5] or needed[6]:
+        d_bias = _given_rows(flat.sum(axis=1), n)
+    d_h0, d_c0 = packing.rows_of(d_hidden), packing.rows_of(d_cell)
+    return [d_x, d_h0, d_c0, d_w_ih, d_w_hh, d_bias, d_bias]
+
+
+@fused(
+    reference=lstm_sequence_reference,
+    backward=_backward,
+    outputs=("output", "h", "c"),
+)
+def lstm_sequence(
+    x: Array,
+    h0: Array,
+    c0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array,
+    b_hh: Array,
+    /,
+    lengths: Any = None,
+    reverse: bool = False,
+) -> Any:
+    """One layer of an LSTM over a sequence (see `layers.cells.lstm_step`).
+
+    Args:
+        x: the inputs, (batch, time, inputs); padding is not looked at.
+        h0, c0: the initial states, (batch, H).
+        w_ih, w_hh, b_ih, b_hh: the parameters, (4 H, inputs), (4 H, H), (4 H,) and (4 H,).
+        lengths: integers (batch,), or None when all sequences are full.
+        reverse: from the last step of each sequence to the first.
+
+    Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h
+    and c.
+    """
+    packing = Packing(*x.shape[:2], lengths, reverse)
+    n, dtype = w_hh.shape[1], np.result_type(x, h0, c0, w_ih, w_hh, b_ih, b_hh)
+    half = np.ones((4 * n, 1), dtype)
+    half[: 3 * n] = 0.5
+    projected = (_sorted_rows(w_ih, n) * half) @ packing.pack(x).T  # (4 H, total)
+    projected += _sorted_rows(b_ih + b_hh, n)[:, None] * half
+    # A product for each gate: BLAS libraries are faster at four small ones.
+    recurrent = (_sorted_rows(w_hh, n) * half).reshape(4, n, n)
+    h = h_start = packing.columns(h0, dtype)
+    c = c_start = packing.columns(c0, dtype)
+    gates = packing.blocks(4 * n, dtype)
+    cells, tanh_cells, hiddens = (packing.blocks(n, dtype) for _ in range(3))
+    parts = scratch(n, packing.batch, dtype)
+    for t, (gate, count) in enumerate(zip(gates, packing.counts, strict=True)):
+        part = view(parts, n, count)
+        np.matmul(recurrent, h[:, :count], out=gate.reshape(4, n, count))
+        gate += projected[:, packing.spans[t]]
+        np.tanh(gate, out=gate)
+        sigmoids = gate[: 3 * n]
+        sigmoids *= 0.5
+        sigmoids += 0.5
+        np.multiply(gate[n : 2 * n], c[:, :count], out=cells[t])
+        np.multiply(gate[:n], gate[3 * n :], out=part)
+        cells[t] += part
+        np.tanh(cells[t], out=tanh_cells[t])
+        np.multiply(gate[2 * n : 3 * n], tanh_cells[t], out=hiddens[t])
+        h, c = hiddens[t], cells[t]
+    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
+    last = (packing.rows_of(packing.last(*s)) for s in ((h_start, hiddens), (c_start, cells)))
+    residuals = (packing, h_start, c_start, gates, cells, tanh_cells, hiddens)
+    return output, *last, residuals

@@ -1,0 +1,127 @@
+"""The plain recurrent network over a sequence as one fused operation."""
+
+from typing import Any
+
+import numpy as np
+
+from layers.cells import rnn_step
+from layers.kernels.packing import Packing
+from layers.steps import Weights, run_steps
+from minigrad.fused import fused
+
+__all__ = ["rnn_sequence"]
+
+Array = Any
+Lengths = "np.ndarray[Any, Any] | None"
+
+
+def rnn_sequence_reference(
+    x: Any,
+    h0: Any,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    nonlinearity: str = "tanh",
+    lengths: Any = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """`rnn_sequence` step by step."""
+    weights = Weights(w_ih, w_hh, b_ih, b_hh)
+    run = run_steps(
+        lambda x, states: rnn_step(x, states, weights, nonlinearity=nonlinearity),
+        ("h",),
+        x,
+        (h0,),
+        lengths=lengths,
+        reverse=reverse,
+    )
+    return run.states[0], run.last[0]
+
+
+def _backward(
+    grads: Any,
+    residuals: Any,
+    inputs: Any,
+    needed: tuple[bool, ...],
+    nonlinearity: str,
+    lengths: Any,
+    reverse: bool,
+) -> list[Array | None]:
+    x, _, w_ih, w_hh, _, _ = inputs
+    packing, start, hiddens = residuals
+    n, dtype = w_hh.shape[1], start.dtype
+    d_output, d_state = packing.pack(grads[0]), packing.columns(grads[1], dtype)
+    d_sums = packing.blocks(n, dtype)
+    w_hh_t = np.ascontiguousarray(w_hh.T)
+    for t in reversed(range(len(hiddens))):
+        h, d_a = hiddens[t], d_sums[t]
+        d_h = d_state[:, : h.shape[1]]
+        d_h += d_output[packing.spans[t]].T
+        if nonlinearity == "relu":
+            np.multiply(d_h, h > 0, out=d_a)
+        else:
+            np.multiply(h, h, out=d_a)
+            np.subtract(h if nonlinearity == "sigmoid" else 1, d_a, out=d_a)
+            d_a *= d_h
+        np.matmul(w_hh_t, d_a, out=d_h)
+    flat = packing.flatten(d_sums, n, dtype)  # (H, total)
+    d_bias = flat.sum(axis=1) if needed[4] or needed[5] else None
+    before = packing.flatten(packing.before(start, hiddens), n, dtype)
+    return [
+        packing.unpack(flat.T @ w_ih) if needed[0] else None,
+        packing.rows_of(d_state),
+        flat @ packing.pack(x) if needed[2] else None,
+        flat @ before.T if needed[3] else None,
+        d_bias,
+        d_bias,
+    ]
+
+
+@fused(reference=rnn_sequence_reference, backward=_backward, outputs=("output", "h"))
+def rnn_sequence(
+    x: Array,
+    h0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array,
+    b_hh: Array,
+    /,
+    nonlinearity: str = "tanh",
+    lengths: Any = None,
+    reverse: bool = False,
+) -> Any:
+    """One layer of a plain recurrent network over a sequence (see `layers.cells.rnn_step`).
+
+    Args:
+        x: the inputs, (batch, time, inputs); padding is not looked at.
+        h0: the initial state, (batch, H).
+        w_ih, w_hh, b_ih, b_hh: the parameters, (H, inputs), (H, H), (H,) and (H,).
+        nonlinearity: "tanh", "relu" or "sigmoid".
+        lengths: integers (batch,), or None when all sequences are full.
+        reverse: from the last step of each sequence to the first.
+
+    Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h.
+    """
+    packing = Packing(*x.shape[:2], lengths, reverse)
+    n, dtype = w_hh.shape[1], np.result_type(x, h0, w_ih, w_hh, b_ih, b_hh)
+    half = 0.5 if nonlinearity == "sigmoid" else 1.0  # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2
+    projected = (w_ih * half) @ packing.pack(x).T  # (H, total)
+    projected += ((b_ih + b_hh) * half)[:, None]
+    recurrent = w_hh * half
+    start = packing.columns(h0, dtype)
+    hiddens = packing.blocks(n, dtype)
+    h = start
+    for block, span in zip(hiddens, packing.spans, strict=True):
+        np.matmul(recurrent, h[:, : block.shape[1]], out=block)
+        block += projected[:, span]
+        if nonlinearity == "relu":
+            np.maximum(block, 0, out=block)
+        else:
+            np.tanh(block, out=block)
+            if nonlinearity == "sigmoid":
+                block *= 0.5
+                block += 0.5
+        h = block
+    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
+    return output, packing.rows_of(packing.last(start, hiddens)), (packing, start, hiddens)

@@ -1,0 +1,57 @@
+"""Linear algebra under the name of NumPy's module: `minigrad.linalg.inv` and the like.
+
+The same functions are `minigrad.inv` and so on, and `np.linalg.inv(t)` reaches them too.
+"""
+
+from minigrad.ops.linalg import (
+    cholesky,
+    det,
+    eigh,
+    eigvalsh,
+    inv,
+    lstsq,
+    matrix_power,
+    matrix_rank,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    svd,
+    svdvals,
+    tensorinv,
+    tensorsolve,
+)
+from minigrad.ops.matrix_norms import cond, matrix_norm
+from minigrad.ops.norms import norm, vector_norm
+from minigrad.ops.products import cross, matmul, multi_dot, outer, tensordot, vecdot
+from minigrad.ops.shape import matrix_transpose
+
+__all__ = [
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "tensorinv",
+    "tensorsolve",
+    "vecdot",
+    "vector_norm",
+]

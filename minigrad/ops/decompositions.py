@@ -1,0 +1,300 @@
+"""Decompositions of matrices, and what is solved with them: the primitives of linear algebra.
+
+All take stacks (..., m, n), empty ones too, in float32 and float64. Gradients of symmetric inputs
+are symmetric, as in PyTorch, although only one triangle is read: the derivative is meant for
+changes that keep the matrix symmetric.
+
+Sources, named below by their first author:
+    M. Giles, Collected matrix derivative results for forward and reverse mode algorithmic
+        differentiation (2008);
+    G. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares
+        problems whose variables separate (1973);
+    I. Murray, Differentiation of the Cholesky decomposition (2016);
+    M. Seeger et al., Auto-differentiating linear algebra (2017);
+    J. Townsend, Differentiating the singular value decomposition (2016);
+    S. Walter, L. Lehmann, Algorithmic differentiation of linear algebra functions with application
+        in optimum experimental design (2018).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from minigrad.primitives import primitive
+
+__all__ = ["cholesky", "eigvalsh", "inv", "solve", "svdvals"]
+
+Array = Any
+
+
+def matrices(x: Array, square: bool = False) -> Array:
+    """The input as an array, checked to hold matrices of a dtype that LAPACK has routines for.
+
+    Raises:
+        TypeError: for other dtypes, such as float16.
+        ValueError: for less than two axes, or matrices that should be square and are not.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind in "fc" and x.dtype.char not in "fdFD":
+        raise TypeError(
+            f"there are no LAPACK routines for {x.dtype}; convert with t.astype('float32') first"
+        )
+    if x.ndim < 2:
+        raise ValueError(
+            f"matrices of shape (..., m, n) are needed, got an array of shape {x.shape}"
+        )
+    if square and x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"the last two axes must be equally long, got the shape {x.shape}")
+    return x
+
+
+def transposed(x: Array) -> Array:
+    """The matrices with rows and columns exchanged."""
+    return x.swapaxes(-1, -2)
+
+
+def _eye(count: int, like: Array) -> Array:
+    return np.eye(count, dtype=like.dtype)
+
+
+def _symmetric(x: Array) -> Array:
+    return (x + transposed(x)) / 2
+
+
+# -- inverse and solution ------------------------------------------------------------------------
+
+
+@primitive
+def inv(a: Array) -> Array:
+    """The inverse of square matrices (..., n, n). Giles, on the inverse.
+
+    Raises:
+        numpy.linalg.LinAlgError: when a matrix is singular.
+    """
+    try:
+        return np.linalg.inv(matrices(a, square=True))
+    except LinAlgError:
+        raise LinAlgError(
+            "a matrix is singular, so it has no inverse. Use pinv for the pseudo-inverse, or add a "
+            "small multiple of the identity"
+        ) from None
+
+
+inv.vjp(a=lambda g, y: -(transposed(y) @ g @ transposed(y)))
+
+
+@primitive
+def solve(a: Array, b: Array) -> Array:
+    """The solution x of ``a @ x = b``. Giles, on the inverse product.
+
+    Args:
+        a: square matrices (..., n, n).
+        b: one vector (n,), or matrices (..., n, k); as in NumPy 2, stacks of vectors need a last
+            axis of length 1.
+
+    Raises:
+        numpy.linalg.LinAlgError: when a matrix is singular.
+    """
+    a, b = matrices(a, square=True), np.asarray(b)
+    if b.dtype.kind in "fc" and b.dtype.char not in "fdFD":
+        matrices(b)  # raises the error that names the dtype
+    if not b.ndim or b.shape[-1 if b.ndim == 1 else -2] != a.shape[-1]:
+        raise ValueError(
+            f"b must be a vector ({a.shape[-1]},) or matrices (..., {a.shape[-1]}, k) for the "
+            f"matrices {a.shape}, got the shape {b.shape}"
+            + (". Give a stack of vectors a last axis: b[..., None]" if b.ndim > 1 else "")
+        )
+    try:
+        return np.linalg.solve(a, b)
+    except LinAlgError:
+        raise LinAlgError(
+            "a matrix is singular, so there is no unique solution. Use lstsq or pinv(a) @ b for "
+            "the least-squares solution, or add a small multiple of the identity"
+        ) from None
+
+
+@solve.joint_vjp("a", "b")
+def _solve_rule(g: Array, a: Array, y: Array, b_shape: Any) -> tuple[Array, Array]:
+    if len(b_shape) == 1:
+        d = solve.generic(transposed(a), g[..., None])
+        return -(d * y[..., None, :]), d[..., 0]
+    d = solve.generic(transposed(a), g)
+    return -(d @ transposed(y)), d
+
+
+@primitive
+def pinv(a: Array, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Array:
+    """The pseudo-inverse (see `minigrad.ops.linalg.pinv`). Golub."""
+    options = {} if rtol is None else {"rtol": rtol}
+    return np.linalg.pinv(matrices(a, square=hermitian), rcond, hermitian, **options)
+
+
+def _pinv_rule(g: Array, a: Array, y: Array, hermitian: bool) -> Array:
+    gt, yt = transposed(g), transposed(y)
+    outside_columns = gt - a @ (y @ gt)  # (I - a y) g^T
+    outside_rows = gt - (gt @ y) @ a  # g^T (I - y a)
+    found = (outside_columns @ y) @ yt + yt @ (y @ outside_rows) - yt @ g @ yt
+    return _symmetric(found) if hermitian else found
+
+
+pinv.vjp(a=_pinv_rule)
+
+
+# -- triangular factors --------------------------------------------------------------------------
+
+
+@primitive
+def cholesky(a: Array, /, *, upper: bool = False) -> Array:
+    """The triangular factor L with L @ L.mT = a, of symmetric positive definite matrices.
+
+    Only the lower triangle of `a` is read (with `upper` the upper one, and the result is L.mT); the
+    gradient is symmetric, as in PyTorch. Murray.
+
+    Raises:
+        numpy.linalg.LinAlgError: when a matrix is not positive definite.
+    """
+    try:
+        return np.linalg.cholesky(matrices(a, square=True), upper=upper)
+    except LinAlgError:
+        raise LinAlgError(
+            "a matrix is not positive definite. Check that it is symmetric, or add a small "
+            "multiple of the identity"
+        ) from None
+
+
+def _cholesky_rule(g: Array, y: Array, upper: bool) -> Array:
+    lower, g = (transposed(y), transposed(g)) if upper else (y, g)
+    n = lower.shape[-1]
+    half = np.tri(n, dtype=lower.dtype) - _eye(n, lower) / 2  # lower triangle, half the diagonal
+    inverse = inv.generic(lower)
+    return _symmetric(transposed(inverse) @ (half * (transposed(lower) @ g)) @ inverse)
+
+
+cholesky.vjp(a=_cholesky_rule)
+
+
+@primitive(outputs=("q", "r"))
+def qr(a: Array, /) -> Any:
+    """The reduced factors q (..., m, k) and r (..., k, n), k = min(m, n).
+
+    Walter; a wide matrix is split into a square one and the rest, as in Seeger.
+    """
+    return tuple(np.linalg.qr(matrices(a)))
+
+
+def _qr_rule(g: Any, q: Array, r: Array) -> Array:
+    gq, gr = g
+    k = q.shape[-1]
+    first = r[..., :k]  # square and triangular
+    plain = np.asarray(getattr(first, "_array", first))  # a check has no derivative
+    values = np.abs(np.diagonal(plain, axis1=-2, axis2=-1))
+    limit = np.finfo(q.dtype).eps * max(q.shape[-2], r.shape[-1])
+    if values.size and (values <= limit * values.max(axis=-1, keepdims=True)).any():
+        raise LinAlgError(
+            "qr: there is no derivative where the first min(m, n) columns are linearly dependent. "
+            "Use svd, or remove columns that depend on others."
+        )
+    rest = r[..., k:]
+    if r.shape[-1] > k:  # then q is square, and the other columns are q @ rest
+        gq = gq + q @ (rest @ transposed(gr[..., k:]))
+    middle = first @ transposed(gr[..., :k]) - transposed(gq) @ q
+    below = np.tri(k, k=-1, dtype=q.dtype)
+    middle = middle * (below + _eye(k, q)) + transposed(
+        middle * below
+    )  # symmetric, from its lower half
+    found = transposed(solve.generic(first, transposed(gq + q @ middle)))
+    if r.shape[-1] > k:
+        return np.concatenate([found, q @ gr[..., k:]], axis=-1)
+    return found
+
+
+qr.vjp(a=_qr_rule)
+
+
+# -- eigenvalues and singular values -------------------------------------------------------------
+
+
+def _gaps(values: Array) -> Array:
+    """1 / (values[j] - values[i]), and 0 on the diagonal; infinite where two values are equal."""
+    eye = _eye(values.shape[-1], values)
+    return (1 - eye) / (values[..., None, :] - values[..., :, None] + eye)
+
+
+@primitive(outputs=("eigenvalues", "eigenvectors"))
+def eigh(a: Array, /, UPLO: Any = "L") -> Any:
+    """Eigenvalues and eigenvectors (see `minigrad.ops.linalg.eigh`). Giles."""
+    return tuple(np.linalg.eigh(matrices(a, square=True), UPLO))
+
+
+def _eigh_rule(g: Any, used: Any, eigenvalues: Array, eigenvectors: Array) -> Array:
+    turned = transposed(eigenvectors)
+    middle = g[0][..., None] * _eye(eigenvalues.shape[-1], eigenvalues)
+    if used[1]:
+        middle = middle + _gaps(eigenvalues) * (turned @ g[1])
+    return _symmetric(eigenvectors @ middle @ turned)
+
+
+eigh.vjp(a=_eigh_rule)
+
+
+@primitive
+def eigvalsh(a: Array, UPLO: Any = "L") -> Array:
+    """The eigenvalues of symmetric matrices (..., n, n), in rising order. Giles.
+
+    Only the triangle named by `UPLO` is read; the gradient is symmetric, as in PyTorch. It is
+    finite where eigenvalues are equal, the second derivative is not.
+    """
+    return np.linalg.eigvalsh(matrices(a, square=True), UPLO)
+
+
+def _eigvalsh_rule(g: Array, a: Array, UPLO: Any) -> Array:
+    vectors = eigh.generic(a, UPLO)[1]
+    return (vectors * g[..., None, :]) @ transposed(vectors)
+
+
+eigvalsh.vjp(a=_eigvalsh_rule)
+
+
+@primitive(outputs=("u", "s", "vh"))
+def svd(a: Array, /) -> Any:
+    """The reduced decomposition (see `minigrad.ops.linalg.svd`). Townsend; Giles."""
+    return tuple(np.linalg.svd(matrices(a), full_matrices=False))
+
+
+def _svd_rule(g: Any, used: Any, u: Array, s: Array, vh: Array) -> Array:
+    gu, gs, gvh = g
+    k = s.shape[-1]
+    middle = gs[..., None] * _eye(k, s)
+    beyond: list[Array] = []
+    if used[0]:
+        inner = transposed(u) @ gu
+        middle = middle + _gaps(s * s) * (inner - transposed(inner)) * s[..., None, :]
+        if u.shape[-2] > k:  # the part of the change of u outside the columns of u
+            beyond.append(((gu - u @ inner) / s[..., None, :]) @ vh)
+    if used[2]:
+        inner = vh @ transposed(gvh)
+        middle = middle + s[..., :, None] * (_gaps(s * s) * (inner - transposed(inner)))
+        if vh.shape[-1] > k:
+            beyond.append(u @ ((gvh - transposed(inner) @ vh) / s[..., :, None]))
+    return sum(beyond, u @ middle @ vh)
+
+
+svd.vjp(a=_svd_rule)
+
+
+@primitive
+def svdvals(x: Array) -> Array:
+    """The singular values of matrices (..., m, n), in falling order. Giles.
+
+    The gradient is finite where singular values are equal, the second derivative is not.
+    """
+    return np.linalg.svd(matrices(x), compute_uv=False)
+
+
+def _svdvals_rule(g: Array, x: Array) -> Array:
+    u, _, vh = svd.generic(x)
+    return (u * g[..., None, :]) @ vh
+
+
+svdvals.vjp(x=_svdvals_rule)

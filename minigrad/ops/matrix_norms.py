@@ -1,0 +1,82 @@
+"""Norms and condition numbers of matrices."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import ShapeError, describe
+from minigrad.ops.decompositions import inv, svdvals
+from minigrad.ops.elementwise import absolute, where
+from minigrad.ops.p_norms import p_norm
+from minigrad.ops.reduction import max as max_over
+from minigrad.ops.reduction import min as min_over
+from minigrad.ops.reduction import sum as sum_over
+from minigrad.tensors import Tensor
+
+__all__ = ["cond", "matrix_norm"]
+
+Array = Any
+
+
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """A norm of each matrix (..., m, n).
+
+    Args:
+        x: matrices.
+        keepdims: keep the last two axes, with length 1.
+        ord: "fro" (the root of the sum of squares), "nuc" (the sum of the singular values), 2 and
+            -2 (the largest and the smallest of them), 1 and -1 (the largest and the smallest sum of
+            absolute values of a column), inf and -inf (of a row).
+
+    Raises:
+        ShapeError: for another `ord`, or less than two axes.
+
+    The gradient of "fro" at a zero matrix is 0, as in PyTorch. Columns, rows or singular values
+    that tie share the gradient evenly.
+    """
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if x.dtype.kind not in "fc":
+        x = x.astype(np.float64)
+    if x.ndim < 2:
+        raise ShapeError(f"matrix_norm: x must hold matrices (..., m, n), got {describe(x)}")
+    if ord == "fro":
+        return p_norm(x, 2.0, (-2, -1), keepdims)
+    if ord in ("nuc", 2, -2):
+        values = svdvals(x)
+        over = sum_over if ord == "nuc" else max_over if ord == 2 else min_over
+        result = over(values, axis=-1)
+    elif ord in (1, -1, math.inf, -math.inf):
+        sums = sum_over(absolute(x), axis=-2 if abs(ord) == 1 else -1)
+        result = (max_over if ord > 0 else min_over)(sums, axis=-1)
+    else:
+        raise ShapeError(
+            "matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got "
+            f"{describe(ord)}; for other norms of all elements, flatten the matrices first."
+        )
+    return result[..., None, None] if keepdims else result
+
+
+def cond(x: Array, p: Any = None) -> Tensor:
+    """The condition number of each matrix, infinite for singular ones.
+
+    Args:
+        x: matrices (..., m, n); square ones unless `p` is None, 2 or -2.
+        p: which `matrix_norm` of the matrix is multiplied with that of its inverse; None is 2.
+
+    Raises:
+        numpy.linalg.LinAlgError: for singular matrices with `p` other than None, 2 and -2.
+    """
+    if p not in (None, 2, -2):
+        return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+    values = svdvals(x)
+    if not values.shape[-1]:
+        raise ShapeError(f"cond: is not defined on empty matrices, got {describe(x)}")
+    large, small = values[..., 0], values[..., -1]
+    if p == -2:
+        return small / large
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return where(small == 0, math.inf, large / small)
+
+
+NUMPY = {np.linalg.cond: cond, np.linalg.matrix_norm: matrix_norm}

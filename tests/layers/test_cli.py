@@ -1,0 +1,192 @@
+"""The commands, as a user types them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from layers.cli import main
+from layers.models.character import CharacterModel
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "layers.cli", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A very short demonstration, run once as a process of its own."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        command("demo", "--steps", 3, "--out", folder / "out", "--seed", 1),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done, folder / "out"
+
+
+def test_demo_prints_what_it_measured(demo):
+    done, _ = demo
+    assert "3 steps" in done.stdout
+    assert "bigram table, validation          2.486" in done.stdout
+    assert "trigram table, validation         2.044" in done.stdout
+    assert "LSTM, validation" in done.stdout
+    text = done.stdout.split("-" * 60)[1]
+    assert len(text.strip("\n")) >= 250
+    assert "step 3/3, loss" in done.stderr
+
+
+def test_demo_writes_model_and_pictures(demo):
+    done, out = demo
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {
+        "loss.png", "lstm-step.svg", "gradient-path.svg",
+        "model/config.json", "model/model.safetensors",
+    }  # fmt: skip
+    assert all(name in done.stdout for name in ("loss.png", "lstm-step.svg", "gradient-path.svg"))
+    path = ET.parse(out / "gradient-path.svg").getroot()
+    text = "".join(path.itertext())
+    assert all(f"c{t}" in text and f"h{t}" in text and f"t = {t}" in text for t in range(12))
+    assert "norm of the gradient flowing back" in text
+    step = "".join(ET.parse(out / "lstm-step.svg").getroot().itertext())
+    assert all(word in step for word in ("forget gate", "input gate", "output gate", "candidate"))
+
+
+def test_sample_goes_on_with_a_model(demo, capsys):
+    _, out = demo
+    assert main(["sample", str(out / "model"), "ROMEO:", "--length", "40", "--seed", "1"]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("ROMEO:")
+    assert len(first) == len("ROMEO:") + 40 + 1
+    main(["sample", str(out / "model"), "ROMEO:", "--length", "40", "--seed", "1"])
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize("level", ["cells", "ops"])
+def test_draw_writes_a_picture(demo, tmp_path, capsys, level):
+    _, out = demo
+    target = tmp_path / "picture.svg"
+    arguments = [
+        "draw",
+        out / "model",
+        "--level",
+        level,
+        "--steps",
+        4,
+        "--text",
+        "to be",
+        "-o",
+        target,
+    ]
+    assert main([str(a) for a in arguments]) == 0
+    assert "svg" in ET.parse(target).getroot().tag
+    assert str(target) in capsys.readouterr().out
+
+
+def test_train_learns_a_text_of_ones_own(tmp_path, capsys):
+    file = tmp_path / "mine.txt"
+    file.write_text("abc " * 200, encoding="utf-8")
+    arguments = [
+        "train",
+        file,
+        "--steps",
+        5,
+        "--hidden-size",
+        8,
+        "--layers",
+        2,
+        "--out",
+        tmp_path / "m",
+    ]
+    assert main([str(a) for a in arguments]) == 0
+    assert "5 steps" in capsys.readouterr().out
+    assert CharacterModel.load(tmp_path / "m").config.num_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "no-such-model"], "no-such-model"),
+        (["train", "no-such-file.txt"], "no-such-file.txt"),
+        (["draw", "no-such-model", "-o", "x.svg"], "no-such-model"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_1(arguments, message, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("minigrad: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_an_unknown_character_and_suffix_are_named(demo, tmp_path, capsys):
+    _, out = demo
+    assert main(["sample", str(out / "model"), "ROMEO é"]) == 1
+    assert "'é'" in capsys.readouterr().err
+    assert main(["draw", str(out / "model"), "-o", str(tmp_path / "x.bmp")]) == 1
+    assert ".svg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["demo", "train", "sample", "draw"])
+def test_help_gives_an_example(name, capsys):
+    with pytest.raises(SystemExit) as info:
+        main([name, "--help"])
+    assert info.value.code == 0
+    assert f"example:\n  minigrad {name}" in capsys.readouterr().out
+
+
+def test_wrong_numbers_are_refused(capsys):
+    with pytest.raises(SystemExit) as info:
+        main(["demo", "--steps", "-3"])
+    assert info.value.code == 2
+    assert "must be above 0" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
+    process = subprocess.Popen(
+        command("demo", "--seconds", 300, "--out", tmp_path / "out"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    seen = b""
+    end = time.monotonic() + 120
+    while b"step 2" not in seen and time.monotonic() < end:
+        seen += os.read(process.stderr.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err.decode()
+    assert b"Interrupted" in out
+    assert (tmp_path / "out" / "gradient-path.svg").is_file()
+    CharacterModel.load(tmp_path / "out" / "model")
+
+
+def test_without_graphviz_the_demo_writes_dot_and_names_the_fix(tmp_path):
+    # A process in which neither pygraphviz nor a dot program can be found.
+    script = (
+        "import sys; sys.modules['pygraphviz'] = None\n"
+        "from layers.demo import DemoOptions, run_demo; from pathlib import Path\n"
+        f"run_demo(DemoOptions(steps=2, seconds=None, out=Path({str(tmp_path)!r})))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PATH": ""},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "gradient-path.dot").read_text().startswith("digraph")
+    assert 'pip install "minigrad[draw]"' in done.stderr

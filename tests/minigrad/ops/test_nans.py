@@ -1,0 +1,49 @@
+import math
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor
+from minigrad.ops.indexing import setitem
+from minigrad.testing import check_gradients
+
+NAN = math.nan
+X = np.array([[1.0, NAN, 3.0], [-2.0, 0.5, NAN], [4.0, -1.0, 7.0]])
+NAMES = ["nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"]
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)])
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_gradients(name, axis):
+    theirs = getattr(np, name)
+    for keepdims in (False, True):
+        ours = theirs(Tensor(X), axis=axis, keepdims=keepdims)
+        np.testing.assert_allclose(ours.numpy(), theirs(X, axis=axis, keepdims=keepdims))
+    present = ~np.isnan(X)
+
+    def of_the_others(values):
+        return theirs(setitem(Tensor(X), values, present), axis=axis)
+
+    check_gradients(of_the_others, X[present], analytic=False)
+    x = Tensor(X.astype(np.float32), requires_grad=True)
+    y = theirs(x, axis=axis)
+    assert y.dtype == np.float32
+    y.sum().backward()
+    assert (x.grad.numpy()[~present] == 0).all()
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_nothing_but_nan():
+    x = Tensor([[NAN, NAN], [1.0, NAN]], requires_grad=True)
+    with np.errstate(all="ignore"):
+        assert np.nansum(x, axis=1).tolist() == [0, 1]
+        assert np.nanprod(x, axis=1).tolist() == [1, 1]
+        for function in (np.nanmean, np.nanmax, np.nanmin):
+            np.testing.assert_array_equal(function(x, axis=1).numpy(), [NAN, 1])
+        np.testing.assert_array_equal(np.nanvar(x, axis=1, ddof=1).numpy(), [NAN, NAN])
+
+
+def test_nanmax_shares_ties_and_leaves_nan_out():
+    x = Tensor([2.0, NAN, 2.0], requires_grad=True)
+    np.nanmax(x).backward()
+    assert x.grad.tolist() == [0.5, 0, 0.5]
