@@ -1,8 +1,10 @@
 """The training loop of the character models."""
 
 import math
+import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +16,7 @@ from layers.models.character import CharacterModel
 from minigrad.errors import GradientError, require
 from minigrad.optim import Adam, clip_grad_norm
 
-__all__ = ["History", "TrainingOptions", "mean_loss", "train"]
+__all__ = ["History", "TrainingOptions", "mean_loss", "one_blas_thread", "train"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,24 @@ def train(
         GradientError: when the loss or the gradient is not finite; the model stays as it was
             before that step.
     """
+    with one_blas_thread():
+        return _train(model, data, options, progress)
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """A block in which NumPy's matrix products use one thread, unless the user chose a number.
+
+    The matrices of a small model are too small to be shared: two threads gain a third at best on
+    an idle machine, and on a busy one they wait for each other and lose a factor of ten.
+    """
+    if any(name in os.environ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")):
+        return nullcontext()
+    library = require("threadpoolctl", "all", "choosing the number of threads")
+    limits: AbstractContextManager[object] = library.threadpool_limits(1, user_api="blas")
+    return limits
+
+
+def _train(model: CharacterModel, data: Any, options: TrainingOptions, progress: bool) -> History:
     generator = np.random.default_rng(options.seed)
     optimizer = Adam(model.parameters(), betas=(0.9, 0.99))
     history = History()
