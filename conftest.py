@@ -23,18 +23,7 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("DISPLAY", None)
 os.environ.pop("WAYLAND_DISPLAY", None)
 
-from hypothesis import HealthCheck, settings
+from minigrad.testing import register_profiles
 
-# How long an example takes depends on what else the machine does, so time is never a failure.
-_untimed = {
-    "deadline": None,
-    "print_blob": True,
-    "suppress_health_check": [HealthCheck.too_slow],
-}
-# The everyday profiles draw the same examples at every run of the same test: a red run is then the
-# change's fault, and anyone can repeat it. The thorough one draws fresh examples, to find new bugs.
-settings.register_profile("quick", max_examples=10, derandomize=True, **_untimed)
-settings.register_profile("default", max_examples=50, derandomize=True, **_untimed)
-settings.register_profile("thorough", max_examples=1000, derandomize=False, **_untimed)
-# pytest --hypothesis-profile=NAME chooses another one afterwards.
-settings.load_profile("default")
+# Quick, default and thorough; pytest --hypothesis-profile=NAME chooses another one afterwards.
+register_profiles()

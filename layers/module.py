@@ -1,18 +1,22 @@
 """`Module`: a part of a model with parameters, and a scope for everything that it computes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
+from layers.module_state import StateDictError, load_entries, state_entries
+from layers.module_text import constructor_arguments, tree
 from minigrad import Tensor
-from minigrad.errors import ShapeError
+from minigrad.errors import DtypeError, GradientError, describe
 from minigrad.mode import ModeChange, Scope, current_mode
-from minigrad.nodes import Leaf
+from minigrad.nodes import HookHandle, Leaf, add_hook
+from minigrad.tensors import wrap
 
-__all__ = ["Module", "Parameter"]
+__all__ = ["Module", "Parameter", "StateDictError"]
 
 Self = TypeVar("Self", bound="Module")
+Entry = TypeVar("Entry")
 
 
 class Parameter(Tensor):
@@ -23,16 +27,20 @@ class Parameter(Tensor):
         requires_grad: False freezes it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_kept_name",)
+    _kept_name: str | None  # the name, while the parameter is frozen and has no leaf to hold it
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype=dtype, requires_grad=requires_grad)
 
     def requires_grad_(self, value: bool = True) -> Tensor:
         """Learn this parameter, or freeze it."""
+        name = self.name if self._node is not None else getattr(self, "_kept_name", None)
         super().requires_grad_(value)
         if isinstance(self._node, Leaf):
             self._node.learned = True
+            self._node.name = name
+        self._kept_name = name
         return self
 
 
@@ -41,23 +49,49 @@ class Module:
 
     A subclass calls ``super().__init__()``, assigns parameters and submodules to attributes and
     defines ``forward``. Calling the module runs `forward` in a scope of its own, so that graphs
-    group by module and by time step.
+    group by module and by time step. A repr shows the arguments of the constructor that were kept
+    in attributes of the same name; override `extra_repr` to show something else.
+
+    Attributes:
+        training: whether dropout and its like are on; `train` and `eval` switch it.
+
+    >>> from layers import Linear
+    >>> class Scorer(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = Linear(3, 4)
+    ...         self.readout = Linear(4, 1, bias=False)
+    ...     def forward(self, x):
+    ...         return self.readout(np.tanh(self.hidden(x)))
+    >>> Scorer()
+    Scorer(
+      (hidden): Linear(in_features=3, out_features=4)
+      (readout): Linear(in_features=4, out_features=1, bias=False)
+    )
+    >>> [name for name, _ in Scorer().named_parameters()]
+    ['hidden.weight', 'hidden.bias', 'readout.weight']
     """
 
     training: bool
-
-    def __init__(self) -> None:
-        set_attribute = object.__setattr__
-        set_attribute(self, "_parameters", {})
-        set_attribute(self, "_modules", {})
-        set_attribute(self, "_buffers", {})
-        set_attribute(self, "_name", "")
-        set_attribute(self, "training", True)
-
     _parameters: dict[str, Parameter]
     _modules: dict[str, "Module"]
-    _buffers: dict[str, Tensor]
+    _buffers: dict[str, Tensor | None]
+    _transient: set[str]  # the buffers that state dicts leave out
+    _pre_hooks: dict[int, Callable[..., Any]]
+    _hooks: dict[int, Callable[..., Any]]
     _name: str
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            _parameters={},
+            _modules={},
+            _buffers={},
+            _transient=set(),
+            _pre_hooks={},
+            _hooks={},
+            _name="",
+            training=True,
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""
@@ -67,7 +101,44 @@ class Module:
         kind = type(self).__name__
         scope = Scope(current_mode().scope, self._name or kind, kind)
         with ModeChange(scope=scope):
-            return self.forward(*args, **kwargs)
+            if not self._pre_hooks and not self._hooks:
+                return self.forward(*args, **kwargs)
+            for hook in list(self._pre_hooks.values()):
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+            output = self.forward(*args, **kwargs)
+            for hook in list(self._hooks.values()):
+                changed = hook(self, args, output)
+                output = output if changed is None else changed
+            return output
+
+    def register_forward_pre_hook(
+        self, hook: Callable[["Module", tuple[Any, ...]], Any]
+    ) -> HookHandle:
+        """Call `hook(module, args)` before `forward`; what it returns, if not None, replaces args.
+
+        Returns:
+            A handle: `handle.remove()`, or the end of a `with` block on it, takes the hook out.
+        """
+        return add_hook(self._pre_hooks, hook)
+
+    def register_forward_hook(
+        self, hook: Callable[["Module", tuple[Any, ...], Any], Any]
+    ) -> HookHandle:
+        """Call `hook(module, args, output)` after `forward`; a result not None replaces output.
+
+        Returns:
+            A handle: `handle.remove()`, or the end of a `with` block on it, takes the hook out.
+
+        >>> from layers import Linear
+        >>> layer, shapes = Linear(3, 2), []
+        >>> with layer.register_forward_hook(lambda module, args, y: shapes.append(y.shape)):
+        ...     y = layer(np.ones((5, 3), np.float32))
+        >>> shapes
+        [(5, 2)]
+        """
+        return add_hook(self._hooks, hook)
 
     # -- what it is made of ----------------------------------------------------------------------
 
@@ -76,24 +147,22 @@ class Module:
             raise AttributeError(
                 f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
             )
-        for table in (self._parameters, self._modules, self._buffers):
-            if name in table and not isinstance(value, (Parameter, Module)):
-                if table is self._buffers and isinstance(value, Tensor):
-                    table[name] = value
-                    return
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is a {type(table[name]).__name__} and cannot be "
-                    f"replaced by a {type(value).__name__}; delete it first, or assign one."
-                )
-            table.pop(name, None)
         if isinstance(value, Parameter):
-            self._parameters[name] = value
-            if value.requires_grad and value.name is None:
-                value.name = name
+            self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._modules[name] = value
-            object.__setattr__(value, "_name", name)
+            self.register_module(name, value)
+        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+            self.register_buffer(name, value, persistent=name not in self._transient)
         else:
+            for table in (self._parameters, self._modules, self._buffers):
+                if name in table and value is not None:
+                    raise TypeError(
+                        f"{type(self).__name__}.{name} is a {type(table[name]).__name__} and "
+                        f"cannot be replaced by a {type(value).__name__}; delete it first, or "
+                        "assign one. New values are written under no_grad: "
+                        f"`with minigrad.no_grad(): module.{name}[...] = values`."
+                    )
+                table.pop(name, None)
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -110,9 +179,80 @@ class Module:
                 return
         object.__delattr__(self, name)
 
-    def register_buffer(self, name: str, value: Any) -> None:
-        """Keep a tensor that is saved with the parameters but not learned."""
-        self._buffers[name] = value if isinstance(value, Tensor) else Tensor(value)
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *self._parameters, *self._modules, *self._buffers]
+
+    def _claim(self, name: str, owner: dict[str, Any]) -> None:
+        """Free a name for an entry of one table: it hides behind nothing and is in no other."""
+        if not name or "." in name:
+            raise ValueError(
+                f"{type(self).__name__}: {name!r} cannot name a part of a module; names must not "
+                "be empty or contain a dot, which separates them in paths"
+            )
+        self.__dict__.pop(name, None)
+        for table in (self._parameters, self._modules, self._buffers):
+            if table is not owner:
+                table.pop(name, None)
+
+    def register_parameter(self, name: str, value: Parameter) -> None:
+        """Add a parameter, as assigning it to an attribute does."""
+        if not isinstance(value, Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} must be a Parameter, got {describe(value)}"
+            )
+        self._claim(name, self._parameters)
+        self._parameters[name] = value
+        if value.requires_grad and value.name is None:
+            value.name = name
+
+    def register_module(self, name: str, value: "Module") -> None:
+        """Add a submodule, as assigning it to an attribute does; for names made by a program."""
+        if not isinstance(value, Module):
+            raise TypeError(
+                f"{type(self).__name__}.{name} must be a Module, got {describe(value)}"
+            )
+        self._claim(name, self._modules)
+        self._modules[name] = value
+        value._set_scope_name(name)
+
+    def register_buffer(self, name: str, value: Any, persistent: bool = True) -> None:
+        """Keep a tensor that is not learned, such as a running mean.
+
+        Args:
+            name: it becomes an attribute of this name.
+            value: a tensor, an array or numbers; None for a buffer that is not there yet.
+            persistent: whether state dicts hold it.
+
+        Raises:
+            GradientError: when it requires grad, and would keep its graph alive.
+        """
+        if value is not None and not isinstance(value, Tensor):
+            value = Tensor(value)
+        if value is not None and value.requires_grad:
+            raise GradientError(
+                f"{type(self).__name__}.{name} is a buffer, and {describe(value)} requires grad: "
+                "it would keep its whole graph alive. Assign value.detach(), or a Parameter if it "
+                "is to be learned."
+            )
+        self._claim(name, self._buffers)
+        self._buffers[name] = value
+        (self._transient.discard if persistent else self._transient.add)(name)
+
+    def _set_scope_name(self, name: str) -> None:
+        """Take the name under which graphs show calls of this module."""
+        object.__setattr__(self, "_name", name)
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules directly within this one, each once, with their names."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator["Module"]:
+        """The modules directly within this one, each once."""
+        return (module for _, module in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module and those within, each once, with their paths."""
@@ -131,32 +271,78 @@ class Module:
         """This module and those within, each once."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their paths; shared ones once."""
-        seen: set[int] = set()
-        for path, module in self.named_modules():
-            for name, parameter in module._parameters.items():
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    yield (f"{path}.{name}" if path else name), parameter
+    def get_submodule(self, path: str) -> "Module":
+        """The module at a path such as "encoder.layers.0"; this module itself at "".
 
-    def parameters(self) -> Iterator[Parameter]:
+        Raises:
+            AttributeError: when there is none; the message lists what there is.
+        """
+        module = self
+        for name in path.split(".") if path else ():
+            if name not in module._modules:
+                known = ", ".join(module._modules) or "none"
+                raise AttributeError(
+                    f"{type(self).__name__}: there is no module {path!r}: "
+                    f"{type(module).__name__} has no {name!r}; its modules are: {known}"
+                )
+            module = module._modules[name]
+        return module
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their paths; shared ones once. Own ones only without `recurse`."""
+        return self._named("_parameters", prefix, recurse)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters; shared ones once."""
-        return (parameter for _, parameter in self.named_parameters())
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their paths; shared ones once."""
+        return self._named("_buffers", prefix, recurse)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers; shared ones once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _named(self, table: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name, value in getattr(module, table).items():
+                if value is not None and id(value) not in seen:
+                    seen.add(id(value))
+                    yield (f"{path}.{name}" if path else name), value
 
     def parameter_count(self) -> int:
         """The number of learned numbers; shared ones once."""
         return sum(parameter.size for parameter in self.parameters())
 
+    # -- what is done to all of it ---------------------------------------------------------------
+
+    def apply(self: Self, function: Callable[["Module"], object]) -> Self:
+        """Call a function on every module within, the innermost first, then on this one."""
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
+
     def train(self: Self, mode: bool = True) -> Self:
         """Switch this module and those within to training (dropout on) or to evaluation."""
         for module in self.modules():
-            object.__setattr__(module, "training", mode)
+            object.__setattr__(module, "training", bool(mode))
         return self
 
     def eval(self: Self) -> Self:
         """Switch this module and those within to evaluation."""
         return self.train(False)
+
+    def requires_grad_(self: Self, value: bool = True) -> Self:
+        """Learn all parameters, or freeze them. Optimisers pass over frozen ones."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(value)
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -164,57 +350,64 @@ class Module:
             if parameter.requires_grad:
                 parameter.grad = None
 
-    # -- saving and loading ----------------------------------------------------------------------
+    def to(self: Self, dtype: Any) -> Self:
+        """Convert floating parameters, their gradients and floating buffers, in place.
 
-    def _entries(self) -> dict[str, Tensor]:
-        """Every parameter and buffer by its path; shared parameters under each of their paths."""
-        entries: dict[str, Tensor] = {}
-        for path, module in self.named_modules():
-            for table in (module._parameters, module._buffers):
-                for name, value in table.items():
-                    entries[f"{path}.{name}" if path else name] = value
-        return entries
+        They stay the same tensors, so optimisers keep hold of them. A graph that saved the values
+        of before refuses to run backward.
+
+        Raises:
+            DtypeError: when the dtype is not floating.
+        """
+        try:
+            target = np.dtype(dtype)
+        except TypeError:
+            target = None
+        if target is None or target.kind != "f":
+            raise DtypeError(
+                f"{type(self).__name__}.to: dtype must be float16, float32 or float64, got "
+                f"{dtype!r}. There is one device, the processor, and no other to move to."
+            )
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.dtype.kind != "f" or tensor.dtype == target:
+                continue
+            array = tensor.numpy().astype(target)
+            node = tensor._node
+            if isinstance(node, Leaf):
+                node.write(array)
+                if node.grad is not None:
+                    node.grad = wrap(node.grad.numpy().astype(target), None)
+            tensor._array = array
+        return self
+
+    # -- saving, loading, showing ----------------------------------------------------------------
 
     def state_dict(self) -> dict[str, "np.ndarray[Any, Any]"]:
-        """Copies of all parameters and buffers as arrays, by their paths."""
-        return {name: np.array(value.numpy()) for name, value in self._entries().items()}
+        """Copies of all parameters and persistent buffers as arrays, by their paths.
+
+        Shared ones are there under each of their paths, as in PyTorch.
+        """
+        return {name: np.array(value.numpy()) for name, value in state_entries(self).items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Take over the values of a state dict; on an error nothing is changed.
 
+        A shared parameter may be missing under all but one of its paths. Values keep the dtypes
+        of this module.
+
         Args:
-            state: arrays or tensors by path, as `state_dict` gives them.
-            strict: whether missing and unexpected names are errors.
+            state: arrays or tensors by path, as `state_dict` or PyTorch's gives them.
+            strict: whether missing and unexpected names are errors. Misshapen ones always are.
 
         Raises:
-            KeyError: listing missing, unexpected and misshapen entries together.
+            StateDictError: listing missing, unexpected, misshapen and contradictory entries
+                together. It is a KeyError and a ShapeError.
         """
-        entries = self._entries()
-        arrays = {
-            n: v.numpy() if isinstance(v, Tensor) else np.asarray(v) for n, v in state.items()
-        }
-        problems = []
-        if strict:
-            missing = sorted(entries.keys() - arrays.keys())
-            unexpected = sorted(arrays.keys() - entries.keys())
-            problems += [f"missing: {', '.join(missing)}"] * bool(missing)
-            problems += [f"unexpected: {', '.join(unexpected)}"] * bool(unexpected)
-        shared = entries.keys() & arrays.keys()
-        misshapen = [
-            f"{name} has shape {arrays[name].shape} there and {entries[name].shape} here"
-            for name in sorted(shared)
-            if arrays[name].shape != entries[name].shape
-        ]
-        if problems or misshapen:
-            raise StateDictError(
-                f"{type(self).__name__}.load_state_dict: {'; '.join(problems + misshapen)}"
-            )
-        with ModeChange(recording=False):
-            for name in shared:
-                entries[name][...] = arrays[name].astype(entries[name].dtype)
+        load_entries(type(self).__name__, state_entries(self), state, strict)
 
+    def extra_repr(self) -> str:
+        """What a repr shows in parentheses: sizes and options."""
+        return constructor_arguments(self)
 
-class StateDictError(KeyError, ShapeError):
-    """A state dict does not fit the module."""
-
-    __str__ = ShapeError.__str__
+    def __repr__(self) -> str:
+        return tree(type(self).__name__, self.extra_repr(), self._modules)

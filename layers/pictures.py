@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minigrad as mg
+from layers.cells import LSTMCell, lstm_step, weights_of
 from layers.models.character import CharacterModel
-from layers.recurrent_kernels import lstm_step
+from layers.steps import take_step
 from minigrad.errors import require
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
     c = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
     h.name, c.name = "h before", "c before"
     x = model.embedding(codes)
+    weights = weights_of(lstm, "_l0")
     with mg.scope("LSTM cell"):
-        h, c = lstm_step(
-            x, h, c, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
+        (h, c), _ = take_step(
+            lambda x, states: lstm_step(x, states, weights), LSTMCell.states, x, (h, c)
         )
     return draw([h, c], level="ops", theme=theme, title="One step of an LSTM")
 

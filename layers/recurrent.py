@@ -1,65 +1,58 @@
-"""Recurrent cells and layers."""
+"""Recurrent layers over sequences: RNN, LSTM and GRU."""
 
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
+from layers.cells import NONLINEARITIES, GRUCell, LSTMCell, RNNCell, begin_forget_bias
+from layers.kernels import gru_sequence, lstm_sequence, rnn_sequence
+from layers.recurrent_base import Options, Recurrent
+from layers.recurrent_checks import check_nonlinearity
 
-import minigrad as mg
-from layers.init import fan_in_bound, uniform
-from layers.module import Module, Parameter
-from layers.recurrent_kernels import lstm_sequence, lstm_step
-from minigrad import Tensor
-from minigrad.errors import ShapeError, describe
-from minigrad.mode import current_mode
-
-__all__ = ["LSTM", "LSTMCell"]
-
-State = tuple[Tensor, Tensor]
+__all__ = ["GRU", "LSTM", "RNN"]
 
 
-class LSTMCell(Module):
-    """One step of an LSTM: forget, input and output gate around a cell state.
+class RNN(Recurrent):
+    """Plain recurrent layers over (batch, time, features): unlike PyTorch's, batch comes first.
+
+    Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.rnn_step`.
 
     Args:
-        input_size: features of the input.
-        hidden_size: features of the hidden state h and of the cell state c.
-        bias: whether the gates have biases.
+        input_size, hidden_size, num_layers: as in `LSTM`.
+        nonlinearity: "tanh", "relu" or "sigmoid".
+        options: the others of `LSTM`, but for proj_size and forget_bias.
 
-    Shapes: x (batch, input_size) or (input_size,), h and c alike with hidden_size. Parameters as
-    in PyTorch: weight_ih (4 H, input_size), weight_hh (4 H, H), bias_ih and bias_hh (4 H,), rows
-    in the order input gate, forget gate, candidate, output gate.
+    Shapes: as in `LSTM`; the state is one array h (layers x directions, batch, hidden_size).
+    Parameters as in PyTorch: weight_ih_l0 (H, input_size), weight_hh_l0 (H, H), bias_ih_l0 and
+    bias_hh_l0 (H,), and so on for _l0_reverse, _l1 ...
+
+    >>> import numpy as np
+    >>> output, h = RNN(3, 5, nonlinearity="relu")(np.zeros((2, 7, 3), np.float32))
+    >>> output.shape, h.shape
+    ((2, 7, 5), (1, 2, 5))
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        bound = fan_in_bound(hidden_size)
-        self.weight_ih = Parameter(uniform((4 * hidden_size, input_size), bound))
-        self.weight_hh = Parameter(uniform((4 * hidden_size, hidden_size), bound))
-        self.bias_ih = Parameter(uniform((4 * hidden_size,), bound)) if bias else None
-        self.bias_hh = Parameter(uniform((4 * hidden_size,), bound)) if bias else None
+    cell = RNNCell
 
-    def forward(self, x: Any, state: State | None = None) -> State:
-        """The states h and c after one step; they begin as zeros."""
-        check_features("LSTMCell", x, self.input_size, dims=(1, 2))
-        shape = (*x.shape[:-1], self.hidden_size)
-        h, c = (zeros(shape), zeros(shape)) if state is None else state
-        for name, value in (("h", h), ("c", c)):
-            check_state("LSTMCell", name, value, shape)
-        none = zeros((4 * self.hidden_size,))
-        return lstm_step(
-            x,
-            h,
-            c,
-            self.weight_ih,
-            self.weight_hh,
-            none if self.bias_ih is None else self.bias_ih,
-            none if self.bias_hh is None else self.bias_hh,
-        )
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, **options)
+        check_nonlinearity("RNN", nonlinearity, NONLINEARITIES)
+        self.nonlinearity = nonlinearity
+        self.step_options = {"nonlinearity": nonlinearity}
+
+    @staticmethod
+    def _kernel(*arguments: Any, **options: Any) -> Any:
+        """The fused operation of one layer and direction."""
+        return rnn_sequence(*arguments, **options)
 
 
-class LSTM(Module):
+class LSTM(Recurrent):
     """LSTM layers over sequences (batch, time, features): unlike PyTorch's, batch comes first.
 
     Args:
@@ -68,103 +61,86 @@ class LSTM(Module):
         num_layers: layers stacked on each other.
         bias: whether the gates have biases.
         batch_first: False for inputs and outputs of shape (time, batch, features).
+        dropout: the probability with which outputs of all layers but the last are zeroed, in
+            training.
+        bidirectional: read in both directions; the outputs are joined on the last axis.
+        reverse: read from the last step of each sequence to the first.
+        recurrent_dropout: the probability with which the recurrent products do not see a unit of
+            h, in training; drawn once for a whole sequence (Gal and Ghahramani 2016).
+        zoneout: the probability with which a unit of a state stays as it was in a step, in
+            training; in evaluation it stays to that part (Krueger et al. 2017). One number, or a
+            pair for h and c.
+        layer_norm: normalise both products of each step and the shown cell state, with learned
+            gains (Ba et al. 2016).
+        proj_size: the features of h when it is projected to fewer (Sak et al. 2014); 0 for none.
+        forget_bias: what the forget gates' biases begin with, such as 1.0 (Jozefowicz et al.
+            2015); None draws them as all others.
+        generator: draws all masks; the default generator if None.
 
     Shapes: x (batch, time, input_size), or (time, input_size) for one sequence; output (batch,
-    time, hidden_size); states h and c (num_layers, batch, hidden_size). Parameters as in PyTorch:
-    weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, ..._l1 and so on, drawn evenly from
-    +-1/sqrt(hidden_size).
+    time, directions x hidden_size); states h and c (layers x directions, batch, hidden_size),
+    ordered as layer 0, layer 0 reverse, layer 1 ... Parameters as in PyTorch: weight_ih_l0
+    (4 H, input_size), weight_hh_l0 (4 H, H), bias_ih_l0 and bias_hh_l0 (4 H,), weight_hr_l0
+    (proj_size, H), and so on for _l0_reverse, _l1 ...; rows in the order input gate, forget gate,
+    candidate, output gate; drawn evenly from +-1/sqrt(H).
 
+    >>> import numpy as np
     >>> lstm = LSTM(3, 5)
-    >>> output, (h, c) = lstm(np.zeros((2, 7, 3), np.float32))
+    >>> output, (h, c) = lstm(np.zeros((2, 7, 3), np.float32), lengths=[7, 4])
     >>> output.shape, h.shape, c.shape
     ((2, 7, 5), (1, 2, 5), (1, 2, 5))
     """
+
+    cell = LSTMCell
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = True,
+        *,
+        proj_size: int = 0,
+        forget_bias: float | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.batch_first = batch_first
-        self.bias = bias
-        bound = fan_in_bound(hidden_size)
-        for layer in range(num_layers):
-            inputs = input_size if layer == 0 else hidden_size
-            shapes: dict[str, tuple[int, ...]] = {
-                "weight_ih": (4 * hidden_size, inputs),
-                "weight_hh": (4 * hidden_size, hidden_size),
-            }
-            if bias:
-                shapes |= {"bias_ih": (4 * hidden_size,), "bias_hh": (4 * hidden_size,)}
-            for name, shape in shapes.items():
-                setattr(self, f"{name}_l{layer}", Parameter(uniform(shape, bound)))
-
-    @property
-    def fused(self) -> bool:
-        """Whether the sequence runs as one kernel now, rather than step by step."""
-        return current_mode().fused
-
-    def forward(self, x: Any, state: State | None = None) -> tuple[Tensor, State]:
-        """The hidden states of the last layer at all steps, and the last states of all layers."""
-        check_features("LSTM", x, self.input_size, dims=(2, 3))
-        unbatched = x.ndim == 2
-        if unbatched:
-            x = x[None]
-        elif not self.batch_first:
-            x = x.swapaxes(0, 1)
-        batch, steps = x.shape[:2]
-        if not steps:
-            raise ShapeError(f"LSTM: x must have at least one time step, got {describe(x)}")
-        shape = (self.num_layers, batch, self.hidden_size)
-        h0, c0 = (zeros(shape, x.dtype), zeros(shape, x.dtype)) if state is None else state
-        if unbatched and state is not None:
-            h0, c0 = h0[:, None], c0[:, None]
-        check_state("LSTM", "h", h0, shape)
-        check_state("LSTM", "c", c0, shape)
-        none = zeros((4 * self.hidden_size,), x.dtype)
-        last_h, last_c = [], []
-        for k in range(self.num_layers):
-            weights = [
-                getattr(self, f"{name}_l{k}", none)
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            ]
-            with mg.scope(f"l{k}", kind="LSTMCell"):
-                x, h, c = lstm_sequence(x, h0[k], c0[k], *weights)  # type: ignore[misc]
-            last_h.append(h)
-            last_c.append(c)
-        h, c = mg.stack(last_h), mg.stack(last_c)  # (num_layers, batch, hidden_size)
-        if unbatched:
-            return x[0], (h[:, 0], c[:, 0])
-        return x if self.batch_first else x.swapaxes(0, 1), (h, c)
-
-
-def zeros(shape: tuple[int, ...], dtype: Any = None) -> "np.ndarray[Any, Any]":
-    """Zeros in the default dtype."""
-    kind = np.dtype(current_mode().dtype if dtype is None else dtype)
-    return np.zeros(shape, kind if kind.kind == "f" else current_mode().dtype)
-
-
-def check_features(layer: str, x: Any, features: int, dims: tuple[int, ...]) -> None:
-    """Raise when an input has another number of axes or features than a layer takes."""
-    if getattr(x, "ndim", 0) not in dims or x.shape[-1] != features:
-        wanted = " or ".join(
-            str(("batch", "time", features)[3 - n :] if n < 3 else ("batch", "time", features))
-            for n in dims
-        ).replace("'", "")
-        raise ShapeError(
-            f"{layer}: x must have shape {wanted}, got {describe(x)}. Layers here take the batch "
-            "first; pass batch_first=False for (time, batch, features)."
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            proj_size=proj_size,
+            **options,
         )
+        for layer in range(num_layers):
+            for suffix in self._suffixes(layer):
+                begin_forget_bias(self, suffix, forget_bias)
+
+    @staticmethod
+    def _kernel(*arguments: Any, **options: Any) -> Any:
+        """The fused operation of one layer and direction."""
+        return lstm_sequence(*arguments, **options)
 
 
-def check_state(layer: str, name: str, value: Any, shape: tuple[int, ...]) -> None:
-    """Raise when an initial state has the wrong shape."""
-    if tuple(getattr(value, "shape", ())) != shape:
-        raise ShapeError(f"{layer}: state {name} must have shape {shape}, got {describe(value)}")
+class GRU(Recurrent):
+    """GRU layers over sequences (batch, time, features): unlike PyTorch's, batch comes first.
+
+    Args:
+        input_size, hidden_size, num_layers: as in `LSTM`.
+        options: the others of `LSTM`, but for proj_size and forget_bias.
+
+    Shapes: as in `LSTM`; the state is one array h (layers x directions, batch, hidden_size).
+    Parameters as in PyTorch: weight_ih_l0 (3 H, input_size), weight_hh_l0 (3 H, H), bias_ih_l0 and
+    bias_hh_l0 (3 H,), and so on for _l0_reverse, _l1 ...; rows in the order reset gate, update
+    gate, candidate.
+
+    >>> import numpy as np
+    >>> output, h = GRU(3, 5, bidirectional=True)(np.zeros((2, 7, 3), np.float32))
+    >>> output.shape, h.shape
+    ((2, 7, 10), (2, 2, 5))
+    """
+
+    cell = GRUCell
+
+    @staticmethod
+    def _kernel(*arguments: Any, **options: Any) -> Any:
+        """The fused operation of one layer and direction."""
+        return gru_sequence(*arguments, **options)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from minigrad import tape
+from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
 from minigrad.errors import GradientError
 from minigrad.mode import Mode, ModeChange, current_mode, step
 from minigrad.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
 from minigrad.randomness import default_generator
-from minigrad.replaying import note_leaf
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["checkpoint", "checkpoint_sequence"]

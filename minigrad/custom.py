@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.calls import note_function
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
 from minigrad.errors import GradientError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, is_recording
 from minigrad.nodes import Node, Wrap, make_node, output_node
-from minigrad.replaying import note_function
 from minigrad.tensors import Tensor, to_array, wrap
 
 __all__ = ["CustomFunction", "custom_vjp", "stop_gradient"]

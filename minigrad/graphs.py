@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from numpy import ndarray
 
-from minigrad.containers import labelled_leaves, replace_leaves
-from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.calls import Result, source_of_tensor
+from minigrad.containers import labelled_leaves
+from minigrad.errors import GradientError, describe
 from minigrad.nodes import Leaf, Node
-from minigrad.replaying import Constant, Result, needed, replay, source_of_tensor
-from minigrad.tensors import Tensor, to_array, wrap
+from minigrad.replaying import Recording
+from minigrad.tensors import Tensor
 from minigrad.watching import first_anomaly
 
 __all__ = ["Graph", "GraphSummary", "Tally", "graph", "paused_gc"]
@@ -49,14 +50,7 @@ def graph(outputs: Any) -> "Graph":
                 f"graph: {label} {describe(leaf)} does not require grad, so nothing was recorded. "
                 "Make an input with requires_grad=True, and compute outside no_grad()."
             )
-    return Graph(nodes, Recording(replace_leaves(outputs, range(len(sources))), sources))
-
-
-class Recording(NamedTuple):
-    """What replay knows of the outputs of a graph: their containers, and where each came from."""
-
-    containers: Any
-    sources: "list[Constant | Result]"
+    return Graph(nodes, Recording(outputs, sources))
 
 
 class Graph:
@@ -138,67 +132,19 @@ class Graph:
             ShapeError: when a value has another shape, or the wrong number of them is given.
             DtypeError: when a value has another dtype.
 
+        >>> import numpy as np
         >>> import minigrad as mg
         >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
         >>> with mg.recording(replay=True):
         ...     y = mg.dropout(x * x, p=0.5, generator=np.random.default_rng(1))
         >>> y.tolist(), mg.graph(y).replay().tolist()
-        ([2.0, 8.0], [2.0, 8.0])
+        ([0.0, 8.0], [0.0, 8.0])
         >>> mg.graph(y).replay({x: [3.0, 4.0]}).tolist()
-        [18.0, 32.0]
+        [0.0, 32.0]
         """
-        recording = self._recording
-        missing = recording is None or any(
-            isinstance(source, Constant) and source.leaf is None for source in recording.sources
-        )
-        if recording is None or missing:
-            raise GradientError(
-                "replay: this graph was not recorded for it. Compute the outputs inside "
-                "`with minigrad.recording(replay=True):`."
-            )
-        values = {} if leaves is None else self._new_values(leaves, recording.sources)
-        results = replay(recording.sources, values)
-        return replace_leaves(recording.containers, [wrap(result, None) for result in results])
-
-    def _new_values(
-        self, leaves: Any, sources: "list[Constant | Result]"
-    ) -> dict[Any, "ndarray[Any, Any]"]:
-        """New values for a replay, by the leaf or the identity of the array that they replace."""
-        _, constants = needed(sources)
-        inputs: dict[Any, Any] = {
-            id(constant.array) if constant.leaf is None else constant.leaf: constant.array
-            for constant in constants
-        }
-        if not isinstance(leaves, Mapping):
-            order = [leaf for leaf in self.leaves if leaf in inputs]
-            if len(leaves) != len(order):
-                raise ShapeError(
-                    f"replay: {len(leaves)} values for the {len(order)} leaves of the graph: "
-                    f"{', '.join(leaf_label(leaf) for leaf in order)}"
-                )
-            pairs: list[tuple[Any, Any, str]] = [
-                (leaf, value, leaf_label(leaf)) for leaf, value in zip(order, leaves, strict=True)
-            ]
-        else:
-            pairs = []
-            for tensor, value in leaves.items():
-                if not isinstance(tensor, Tensor):
-                    raise TypeError(
-                        f"replay: the keys must be tensors, got {type(tensor).__name__} "
-                        f"{describe(tensor)}"
-                    )
-                node = tensor._node
-                key = node if isinstance(node, Leaf) else id(tensor._array)
-                if key not in inputs:
-                    name = leaf_label(node) if isinstance(node, Leaf) else describe(tensor)
-                    made = "" if tensor.is_leaf or node is None else f", it is made by {node.where}"
-                    raise GradientError(
-                        f"replay: {name} is no input of this graph{made}. Its leaves are "
-                        f"{', '.join(map(leaf_label, self.leaves)) or 'none'}; tensors that do not "
-                        "require grad are known as long as they are not written."
-                    )
-                pairs.append((key, value, leaf_label(node) if isinstance(node, Leaf) else "input"))
-        return {key: new_value(value, inputs[key], label) for key, value, label in pairs}
+        if self._recording is None:
+            raise GradientError("replay: this view was made without the outputs of the graph")
+        return self._recording.replay(leaves, self.leaves)
 
     def summary(self) -> "GraphSummary":
         """How many nodes there are and how much memory their saved arrays hold.
@@ -224,33 +170,6 @@ class Graph:
                 before = tallies.get(key, Tally(0, 0))
                 tallies[key] = Tally(before.nodes + 1, before.nbytes + held)
         return GraphSummary(len(self.nodes), edges, total, by_op, by_scope)
-
-
-def leaf_label(leaf: Leaf) -> str:
-    """The name, dtype and shape of a leaf, for messages."""
-    return f"{leaf.name or 'a leaf'} {describe(leaf)}"
-
-
-def new_value(value: Any, recorded: "ndarray[Any, Any]", label: str) -> "ndarray[Any, Any]":
-    """A value for a replay as an array of the recorded shape and dtype."""
-    if isinstance(value, Tensor) and value.requires_grad:
-        raise DetachError(
-            f"replay: the value for {label} requires grad, and a replay is not recorded. Pass "
-            "value.detach()."
-        )
-    typed = hasattr(value, "dtype")
-    array = to_array(value, None if typed else recorded.dtype)
-    if array.shape != recorded.shape:
-        raise ShapeError(
-            f"replay: the value for {label} must have the shape {recorded.shape} that was "
-            f"recorded, got {array.shape}"
-        )
-    if array.dtype != recorded.dtype:
-        raise DtypeError(
-            f"replay: the value for {label} must have the dtype {recorded.dtype} that was "
-            f"recorded, got {array.dtype}; convert it with astype."
-        )
-    return array
 
 
 class Tally(NamedTuple):

@@ -243,7 +243,7 @@ class enable_grad(ModeChange):
 
 
 class recording(ModeChange):
-    """Record with options.
+    """Record with options; those left out stay as they are around the block.
 
     Args:
         replay: also keep constants and operations without gradient, so that `graph(y).replay()`
@@ -252,8 +252,10 @@ class recording(ModeChange):
             reference instead (False), as a drawing of every operation needs.
     """
 
-    def __init__(self, *, replay: bool = False, fused: bool = True) -> None:
-        super().__init__(recording=True, replay=replay, fused=fused)
+    def __init__(self, *, replay: bool | None = None, fused: bool | None = None) -> None:
+        options = {"replay": replay, "fused": fused}
+        chosen = {name: value for name, value in options.items() if value is not None}
+        super().__init__(recording=True, **chosen)
 
 
 class anomaly_mode(ModeChange):
@@ -263,6 +265,9 @@ class anomaly_mode(ModeChange):
     in), in its result or in the gradients that its derivative rule sends back. NaN in constants
     and in leaves is reported where it enters; infinite constants, such as those of masks, may pass.
     Checked are the operations, and the backward passes, that run inside of the block.
+
+    A training step of the character LSTM takes 1.03 times as long with its kernels and 1.6 times
+    as long recorded step by step: ``python benchmarks/anomaly_cost.py [--unfused]``.
 
     Args:
         action: "raise" raises at the first such operation. "mark" goes on, and leaves a note on

@@ -8,8 +8,7 @@
 
 Parameters before a `/` are array inputs; without one, those that have no default. The rest are
 parameters of the call. What rules may read is told in `minigrad.operations`. The function that
-applies an operation is generated from one template for its signature, in the way of
-`dataclasses`: it is the engine's hot path, and argument packing would cost as much as the rest.
+applies an operation is generated for its signature, from the text in `minigrad.templates`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +18,12 @@ from typing import Any, ParamSpec, Protocol, cast, overload
 import numpy as np
 from numpy import ndarray
 
+from minigrad.calls import begin_call
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import Mode, current_mode, place
 from minigrad.nodes import Node, make_node, next_number, output_node
 from minigrad.operations import Operation, Rule, compile_source, operations
-from minigrad.replaying import begin_call
+from minigrad.templates import apply_source
 from minigrad.tensors import Tensor, to_array, wrap
 from minigrad.watching import watch
 
@@ -228,77 +228,45 @@ def take_list(values: Any, op: Operation) -> tuple[list[Any], list[Any], tuple[N
     return list(values), arrays, tuple(nodes)
 
 
-TEMPLATE_REFERENCE = """\
-    if not _mode_now().fused or _any_complex(({arrays},)):
-        return _reference({passed})
-"""
-
-TEMPLATE_INPUT = """\
-    if isinstance({name}, _Tensor):
-        _{name}_node = {name}._node
-        _{name}_array = {name}._array
-    else:
-        _{name}_node = None
-        _{name}_array = {known}_operand({name}, {op_name!r}, {name!r}, ({others}))
-"""
-
-TEMPLATE_LIST = """\
-    {name}, _{name}_array, _nodes = _take_list({name}, _op)
-"""
-
-TEMPLATE_FORWARD = """\
-    try:
-        {results} = _forward({arguments})
-    except Exception as _error:
-        raise _explain(_op, _error, ({arrays},), {params}) from _error
-    _mode = _mode_now()
-"""
-
-TEMPLATE_FAST = """\
-    if y.__class__ is not _ndarray: y = _finish(y, ({names},))
-    _node = None
-    if _mode.plain:
-        if {on_tape}:
-            _plan = _plans[{mask}]
-            _node = _new(_Node)
-            _node.plan = _plan
-            _node.inputs = {nodes}
-            _node.saved = _plan.save({arrays}, {results})
-            _node.params = {params}
-            _node.shape = y.shape
-            _node.dtype = _dtype = y.dtype
-            _node.scope = _mode.scope
-            _node.extras = None
-            _node.number = _next_number()
-            if _dtype.kind != "f": _refuse_dtype({op_name!r}, y)
-    elif _mode.watching:
-        return _record(_op, _mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
-    _tensor = _new(_Tensor)
-    _tensor._array = y
-    _tensor._node = _node
-    return _tensor
-"""
-
-TEMPLATE_GENERAL = """\
-    return _record(_op, _mode, ({names},), ({arrays},), {nodes}, {params}, ({results},))
-"""
-
-
 def _first_call(*args: Any, **kwargs: Any) -> Any:
-    return _build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see make_apply
+    return _build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see generated
 
 
 def make_apply(op: Operation) -> Any:
-    """The function that runs an operation and records it.
+    """The function that runs an operation and records it."""
+    apply = generated(op, op.name, lambda: apply_source(op))
+    apply.__doc__, apply.__module__ = op.forward.__doc__, op.forward.__module__
+    apply.__qualname__, apply.__wrapped__ = op.forward.__qualname__, op.forward
+    apply.operation, apply.generic = op, make_generic(op, apply)
+    operations[f"{op.forward.__module__}.{op.name}"] = op
+    return apply
+
+
+def make_operator(op: Operation, defers: Callable[[Any], bool], reflected: bool = False) -> Any:
+    """An operation of two inputs as the method of an operator.
+
+    Args:
+        op: the operation.
+        defers: whether to leave an operand that is not a tensor to its own class, by returning
+            NotImplemented, as Python's protocol of operators has it.
+        reflected: whether `self` is the right operand.
+    """
+    name = f"{op.name} {'reflected ' if reflected else ''}operator"
+    return generated(op, name, lambda: apply_source(op, True, reflected), defers)
+
+
+def generated(op: Operation, name: str, source: Callable[[], str], defers: Any = None) -> Any:
+    """A function that generates its own code when it is first called.
 
     Compiling hundreds of them would triple the time that the import takes, so a function starts
-    out with the code of `_first_call`, which generates its own code and puts it in its place.
+    out with the code of `_first_call`, which puts the generated one in its place.
     """
     scope: dict[str, Any] = {
         "_Node": Node,
         "_Tensor": Tensor,
         "_any_complex": any_complex,
         "_as_is": AS_IS,
+        "_defers": defers,
         "_explain": explain,
         "_finish": finish,
         "_forward": op.forward,
@@ -318,67 +286,11 @@ def make_apply(op: Operation) -> Any:
     apply: Any = FunctionType(_first_call.__code__, scope, op.name)
 
     def build() -> Any:
-        built = compile_source(apply_source(op), op.name, scope)[op.name]
+        built = compile_source(source(), name, scope)[op.name]
         apply.__code__, apply.__defaults__ = built.__code__, built.__defaults__
         apply.__kwdefaults__ = built.__kwdefaults__
         return apply
 
     scope["_build"] = build
     scope |= {f"_default_{name}": value for name, value in op.defaults.items()}
-    apply.__doc__, apply.__module__ = op.forward.__doc__, op.forward.__module__
-    apply.__qualname__, apply.__wrapped__ = op.forward.__qualname__, op.forward
-    apply.operation, apply.generic = op, make_generic(op, apply)
-    operations[f"{op.forward.__module__}.{op.name}"] = op
     return apply
-
-
-def apply_source(op: Operation) -> str:
-    """The source of the function that applies an operation.
-
-    Its own names begin with an underscore, so that they cannot meet those of the operation.
-    """
-    head: list[str] = []
-    for name in (*op.inputs, *op.params):
-        if name in op.keyword_only and "*" not in head:
-            head.append("*")
-        head.append(f"{name}=_default_{name}" if name in op.defaults else name)
-        if name == op.inputs[-1] and op.forward.__code__.co_posonlyargcount:
-            head.append("/")
-    names = op.inputs
-    arguments = [f"_{n}_array" for n in names] + [
-        f"{n}={n}" if n in op.keyword_only else n for n in op.params
-    ]
-    single = len(op.outputs) == 1 and not op.list_input
-    mask = "1"
-    if len(names) > 1:
-        mask = " | ".join(f"((_{n}_node is not None) << {i})" for i, n in enumerate(names))
-    fields = {
-        "names": f"*{names[0]}" if op.list_input else ", ".join(names),
-        "arrays": ", ".join(f"_{n}_array" for n in names),
-        "nodes": "_nodes" if op.list_input else "(" + "".join(f"_{n}_node, " for n in names) + ")",
-        "mask": mask,
-        "on_tape": " or ".join(f"_{n}_node is not None" for n in names),
-        "op_name": op.name,
-        "params": "{" + ", ".join(f"{n!r}: {n}" for n in op.params) + "}"
-        if op.params
-        else "_no_params",
-        "results": ", ".join((*op.outputs, *op.aux)),
-        "arguments": ", ".join(arguments),
-    }
-    if op.constant:
-        fields["on_tape"] = "False"
-    if op.list_input:
-        fields["names"] = names[0]
-    text = f"def {op.name}({', '.join(head)}):\n"
-    for name in names:
-        others = "".join(f"{other}, " for other in names if other != name)
-        known = "" if len(names) == 1 else f"{name} if {name}.__class__ in _as_is else "
-        template = TEMPLATE_LIST if op.list_input else TEMPLATE_INPUT
-        text += template.format(name=name, known=known, others=others, op_name=op.name)
-    if op.reference is not None:
-        text += TEMPLATE_REFERENCE.format(
-            **fields, passed=", ".join([*names, *(f"{n}={n}" for n in op.params)])
-        )
-    text += TEMPLATE_FORWARD.format(**fields)
-    text += (TEMPLATE_FAST if single else TEMPLATE_GENERAL).format(**fields)
-    return text

@@ -1,321 +1,119 @@
-"""Replay: what was recorded under `recording(replay=True)`, computed again bit for bit.
+"""Replay: recorded calls run again, with the recorded values of their inputs or with others."""
 
-Arrays of tensors never change, so an array can be known by its identity. A table, kept by weak
-references, says of each array that an operation made in replay mode which call made it. Whatever
-carries an array along (detaching, rebinding in place, handles of transforms, values saved for
-derivative rules) keeps the history without doing anything for it, tensors need no field for it,
-and an entry goes with its array.
-"""
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
 from numpy import ndarray
 
-from minigrad.containers import labelled_leaves, replace_leaves
-from minigrad.errors import GradientError
-from minigrad.mode import Mode, ModeChange, current_mode, place
-from minigrad.nodes import Leaf, Node, Wrap, alias_plan, next_number
-from minigrad.operations import Operation
+from minigrad.calls import Call, Constant, Result
+from minigrad.containers import replace_leaves
+from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.mode import ModeChange, current_mode, place
+from minigrad.nodes import Leaf, Node
+from minigrad.tensors import Tensor, to_array, wrap
 
-__all__ = ["Call", "Constant", "Result", "begin_call", "note_leaf", "replay", "source_of_tensor"]
+__all__ = ["Recording"]
 
 PlainArray = ndarray[Any, Any]
 
 
-class Constant:
-    """A value that no recorded operation computed.
-
-    Attributes:
-        array: the value. Arrays of the user are copied when they come in.
-        leaf: the leaf whose value it is, or None.
-        node: its place on the tape, for a tensor that was computed outside of the recording.
-        derived: whether a derivative rule made it, perhaps from recorded values.
-    """
-
-    __slots__ = ("array", "derived", "leaf", "node")
-
-    def __init__(
-        self,
-        array: PlainArray,
-        leaf: Leaf | None = None,
-        node: Node | None = None,
-        derived: bool = False,
-    ) -> None:
-        self.array, self.leaf, self.node, self.derived = array, leaf, node, derived
-
-
-class Call:
-    """A call that was recorded for replay.
-
-    Attributes:
-        function: what was called, on arrays.
-        inputs: where each input comes from: a Constant, a Result, or a Python number as it was.
-        listed: whether the inputs are passed as one list.
-        params: the parameters of the call.
-        traced: where the leaves of `params` come from; None when no array is among them.
-        mode: the mode that it ran in.
-        number: its place in the order of recording.
-        dtypes: of the arrays that it returned.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "dtypes",
-        "function",
-        "inputs",
-        "listed",
-        "mode",
-        "name",
-        "number",
-        "params",
-        "traced",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        inputs: Sequence[Any],
-        mode: Mode,
-        params: dict[str, Any] | None = None,
-        traced: Sequence[Any] | None = None,
-        listed: bool = False,
-    ) -> None:
-        self.name, self.function, self.inputs = name, function, inputs
-        self.mode, self.params, self.traced, self.listed = mode, params or {}, traced, listed
-        self.number = next_number()
-        self.dtypes: list[Any] = []
-
-    def enter(self, results: Iterable[Any]) -> None:
-        """Enter the arrays that the call returned."""
-        for index, array in enumerate(results):
-            self.dtypes.append(getattr(array, "dtype", None))
-            if array.__class__ is ndarray and known(array) is None:
-                enter(array, Result(self, index))
-
-    @property
-    def sources(self) -> Sequence[Any]:
-        """Where everything comes from that it needs."""
-        return self.inputs if self.traced is None else (*self.inputs, *self.traced)
-
-    def run(self, values: Sequence[Any]) -> list[Any]:
-        """Call it again, with one value for each of `sources`."""
-        count = len(self.inputs)
-        params = self.params
-        if self.traced is not None:
-            params = replace_leaves(params, values[count:])
-        inputs = values[:count]
-        results = (
-            self.function(list(inputs), **params)
-            if self.listed
-            else self.function(*inputs, **params)
-        )
-        if not isinstance(results, (tuple, list)):
-            results = (results,)
-        return [
-            result if dtype is None else np.asarray(result).astype(dtype, copy=False)
-            for result, dtype in zip(results, self.dtypes, strict=True)
-        ]
-
-
-class Result(NamedTuple):
-    """One of the arrays that a call returned."""
-
-    call: Call
-    output: int
-
-
-# -- the table -------------------------------------------------------------------------------------
-
-
-class Entry(weakref.ref[PlainArray]):
-    """A weak reference to an array, and where the array came from.
-
-    `source` is a Result; a weak reference to the Leaf whose value the array is; or None for a
-    constant that belongs to the engine. It must not keep the array itself alive.
-    """
-
-    __slots__ = ("key", "source")
-    key: int
-    source: Any
-
-
-_table: dict[int, Entry] = {}
-
-
-def enter(array: PlainArray, source: Any) -> None:
-    """Enter an array in the table."""
-    entry = Entry(array, _forget)
-    entry.key, entry.source = id(array), source
-    _table[entry.key] = entry
-
-
-def _forget(entry: Any) -> None:
-    key = entry.key
-    if _table.get(key) is entry:
-        del _table[key]
-
-
-def known(array: PlainArray) -> Constant | Result | None:
-    """Where an array came from; None when it is not in the table."""
-    entry = _table.get(id(array))
-    if entry is None or entry() is not array:
-        return None
-    source = entry.source
-    if isinstance(source, Result):
-        return source
-    return Constant(array, leaf=None if source is None else source())
-
-
-def note_leaf(tensor: Any) -> None:
-    """Enter the array of a leaf, before it goes on without its node, as after `detach`."""
-    if tensor._node.__class__ is Leaf and known(tensor._array) is None:
-        enter(tensor._array, weakref.ref(tensor._node))
-
-
-# -- recording -------------------------------------------------------------------------------------
-
-
-def begin_call(
-    op: Operation,
-    mode: Mode,
-    inputs: Sequence[Any],
-    arrays: Sequence[Any],
-    params: dict[str, Any],
-) -> tuple[Call, Sequence[Any], dict[str, Any]]:
-    """The call of an operation, with its arrays and parameters where those of the user are copied.
+class Recording:
+    """What replay knows of the outputs of a graph.
 
     Args:
-        inputs: as the user gave them: tensors, arrays, numbers.
-        arrays: as the forward got them; one list in a tuple for an operation on a list.
+        outputs: the outputs in their containers.
+        sources: where each of them came from.
     """
-    given = arrays[0] if op.list_input else arrays
-    sources, kept = [], []
-    for value, array in zip(inputs, given, strict=True):
-        source = source_of_input(value, array, mode)
-        sources.append(source)
-        kept.append(source.array if isinstance(source, Constant) else array)
-    traced = None
-    leaves = [leaf for _, leaf in labelled_leaves(params)]
-    if any(isinstance(leaf, ndarray) or hasattr(leaf, "_array") for leaf in leaves):
-        traced = [
-            source_of_input(leaf, getattr(leaf, "_array", leaf), mode)
-            if isinstance(leaf, ndarray) or hasattr(leaf, "_array")
-            else leaf
-            for leaf in leaves
-        ]
-        params = replace_leaves(
-            params,
-            [
-                s.array if isinstance(s, Constant) else v
-                for s, v in zip(traced, leaves, strict=True)
-            ],
+
+    def __init__(self, outputs: Any, sources: Sequence[Constant | Result]) -> None:
+        self.containers = replace_leaves(outputs, range(len(sources)))
+        self.sources = sources
+
+    def replay(self, leaves: Any, order: Sequence[Leaf]) -> Any:
+        """The outputs computed again; see `minigrad.graphs.Graph.replay`.
+
+        Args:
+            leaves: new values for leaves, or None.
+            order: the leaves of the graph.
+        """
+        for source in self.sources:
+            if isinstance(source, Constant) and source.leaf is None:
+                raise GradientError(
+                    "replay: this graph was not recorded for it. Compute the outputs inside "
+                    "`with minigrad.recording(replay=True):`."
+                )
+        values = {} if leaves is None else self._new_values(leaves, order)
+        results = run(self.sources, values)
+        return replace_leaves(self.containers, [wrap(result, None) for result in results])
+
+    def _new_values(self, leaves: Any, order: Sequence[Leaf]) -> dict[Any, PlainArray]:
+        """New values for a replay, by the leaf or the identity of the array that they replace."""
+        _, constants = needed(self.sources)
+        check_rules(constants)
+        inputs: dict[Any, Any] = {
+            id(constant.array) if constant.leaf is None else constant.leaf: constant.array
+            for constant in constants
+        }
+        if not isinstance(leaves, Mapping):
+            order = [leaf for leaf in order if leaf in inputs]
+            if len(leaves) != len(order):
+                raise ShapeError(
+                    f"replay: {len(leaves)} values for the {len(order)} leaves of the graph: "
+                    f"{', '.join(leaf_label(leaf) for leaf in order)}"
+                )
+            pairs: list[tuple[Any, Any, str]] = [
+                (leaf, value, leaf_label(leaf)) for leaf, value in zip(order, leaves, strict=True)
+            ]
+        else:
+            pairs = []
+            for tensor, value in leaves.items():
+                if not isinstance(tensor, Tensor):
+                    raise TypeError(
+                        f"replay: the keys must be tensors, got {type(tensor).__name__} "
+                        f"{describe(tensor)}"
+                    )
+                node = tensor._node
+                key = node if isinstance(node, Leaf) else id(tensor._array)
+                if key not in inputs:
+                    name = leaf_label(node) if isinstance(node, Leaf) else describe(tensor)
+                    made = "" if tensor.is_leaf or node is None else f", it is made by {node.where}"
+                    raise GradientError(
+                        f"replay: {name} is no input of this graph{made}. Its leaves are "
+                        f"{', '.join(map(leaf_label, order)) or 'none'}; tensors that do not "
+                        "require grad are known as long as they are not written."
+                    )
+                pairs.append((key, value, leaf_label(node) if isinstance(node, Leaf) else "input"))
+        return {key: new_value(value, inputs[key], label) for key, value, label in pairs}
+
+
+def leaf_label(leaf: Leaf) -> str:
+    """The name, dtype and shape of a leaf, for messages."""
+    return f"{leaf.name or 'a leaf'} {describe(leaf)}"
+
+
+def new_value(value: Any, recorded: PlainArray, label: str) -> PlainArray:
+    """A value for a replay as an array of the recorded shape and dtype."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise DetachError(
+            f"replay: the value for {label} requires grad, and a replay is not recorded. Pass "
+            "value.detach()."
         )
-    call = Call(op.name, op.forward, sources, mode, params, traced, op.list_input)
-    return call, ((kept,) if op.list_input else kept), params
+    typed = hasattr(value, "dtype")
+    array = to_array(value, None if typed else recorded.dtype)
+    if array.shape != recorded.shape:
+        raise ShapeError(
+            f"replay: the value for {label} must have the shape {recorded.shape} that was "
+            f"recorded, got {array.shape}"
+        )
+    if array.dtype != recorded.dtype:
+        raise DtypeError(
+            f"replay: the value for {label} must have the dtype {recorded.dtype} that was "
+            f"recorded, got {array.dtype}; convert it with astype."
+        )
+    return array
 
 
-def source_of_input(value: Any, array: Any, mode: Mode) -> Any:
-    """Where an input came from; a Python number is its own source."""
-    if hasattr(value, "_array"):
-        return source_of_tensor(value)
-    if not isinstance(array, ndarray):
-        return array
-    for candidate in (value, array):
-        if candidate.__class__ is ndarray and (source := known(candidate)) is not None:
-            return source
-    constant = Constant(copy_like(array), derived=mode.deriving)
-    enter(constant.array, None)
-    return constant
-
-
-def source_of_tensor(tensor: Any, note: bool = True) -> Constant | Result:
-    """Where the value of a tensor came from; what is new is entered if `note` holds."""
-    array, node = tensor._array, tensor._node
-    while node is not None and node.plan is alias_plan:
-        node = node.inputs[0]
-    source = known(array)
-    if isinstance(node, Leaf):
-        if source is None and note:
-            enter(array, weakref.ref(node))
-        return Constant(array, leaf=node)
-    if source is None and note:
-        enter(array, None)
-    if source is None or (isinstance(source, Constant) and source.leaf is None):
-        return Constant(array, node=tensor._node)
-    return source
-
-
-def copy_like(array: PlainArray) -> PlainArray:
-    """A copy with the same kind of memory layout, since the last bits of sums depend on it.
-
-    Axes keep their order in memory and their direction, and neighbours that could be walked as one
-    axis stay so; gaps shrink to one element.
-    """
-    if array.flags.forc or not array.size:
-        return array.copy(order="K").view(ndarray)
-    strides = [0] * array.ndim
-    reach = array.itemsize  # the bytes that the axes so far take up
-    extent = array.itemsize  # the same in the original
-    offset = 0
-    for axis in sorted(range(array.ndim), key=lambda i: abs(array.strides[i])):
-        step, length = array.strides[axis], array.shape[axis]
-        if length == 1 or not step:
-            continue  # broadcast along this axis
-        size = reach if abs(step) == extent else reach + array.itemsize
-        strides[axis] = size if step > 0 else -size
-        if step < 0:
-            offset += size * (length - 1)
-        reach, extent = size * length, abs(step) * length
-    copy: PlainArray = np.ndarray(
-        array.shape, array.dtype, np.empty(reach, np.uint8), offset, strides
-    )
-    copy[...] = array
-    return copy
-
-
-def note_function(
-    name: str,
-    function: Callable[[Any], Any],
-    arguments: Any,
-    result: Any,
-    mode: Mode,
-    wrap: Wrap,
-) -> None:
-    """Note the call of a user's function on tensors as one call, whatever it computes inside.
-
-    Args:
-        name: what to call it in messages.
-        function: takes a container of arguments like `arguments`.
-        arguments: what it was given.
-        result: what it returned; the tensors in it are entered.
-        mode: the mode of the call.
-        wrap: makes a tensor of an array and its node.
-    """
-    leaves = [leaf for _, leaf in labelled_leaves(arguments)]
-    template = replace_leaves(arguments, range(len(leaves)))
-    tensors = [hasattr(leaf, "_array") for leaf in leaves]
-
-    def again(*values: Any) -> tuple[Any, ...]:
-        given = [
-            wrap(value, None) if is_tensor else value
-            for value, is_tensor in zip(values, tensors, strict=True)
-        ]
-        found = function(replace_leaves(template, given))
-        return tuple(getattr(leaf, "_array", leaf) for _, leaf in labelled_leaves(found))
-
-    sources = [source_of_input(leaf, leaf, mode) for leaf in leaves]
-    call = Call(name, again, sources, mode)
-    call.enter(getattr(leaf, "_array", None) for _, leaf in labelled_leaves(result))
-
-
-# -- computing again -------------------------------------------------------------------------------
-
-
-def replay(outputs: Sequence[Constant | Result], values: Mapping[Any, PlainArray]) -> list[Any]:
+def run(outputs: Sequence[Constant | Result], values: Mapping[Any, PlainArray]) -> list[Any]:
     """The values of the outputs, computed again from the constants.
 
     Args:
@@ -328,7 +126,7 @@ def replay(outputs: Sequence[Constant | Result], values: Mapping[Any, PlainArray
     """
     calls, constants = needed(outputs)
     if values:
-        check_replaceable(constants, values)
+        check_outside(constants, values)
     uses: dict[Call, int] = {}
     for source in (*(s for call in calls for s in call.sources), *outputs):
         if isinstance(source, Result):
@@ -378,23 +176,27 @@ def needed(outputs: Iterable[Constant | Result]) -> tuple[list[Call], list[Const
     return sorted(seen, key=lambda call: call.number), constants
 
 
-def check_replaceable(constants: Iterable[Constant], values: Mapping[Any, PlainArray]) -> None:
+def check_rules(constants: Iterable[Constant]) -> None:
+    """Refuse other values for a recorded derivative that may hold something of the old ones.
+
+    Raises:
+        GradientError: when a derivative rule made an array of its own.
+    """
+    if any(constant.derived for constant in constants):
+        raise GradientError(
+            "replay with other values: a derivative rule computed an array outside of the recorded "
+            "operations, perhaps from the old values. Replay the forward pass and differentiate "
+            "anew, or replay the derivative with its recorded values."
+        )
+
+
+def check_outside(constants: Iterable[Constant], values: Mapping[Any, PlainArray]) -> None:
     """Refuse other values where constants may have been computed from the old ones.
 
     Raises:
-        GradientError: when a tensor was computed from one of the leaves outside of the recording,
-            or a derivative rule made an array of its own.
+        GradientError: when a tensor was computed from one of the leaves outside of the recording.
     """
-    outside = []
-    for constant in constants:
-        if constant.derived:
-            raise GradientError(
-                "replay with other values: a derivative rule computed an array outside of the "
-                "recorded operations, perhaps from the old values. Replay the forward pass and "
-                "differentiate anew, or replay the derivative with its recorded values."
-            )
-        if constant.node is not None:
-            outside.append(constant.node)
+    outside = [constant.node for constant in constants if constant.node is not None]
     seen: set[Node] = set()
     stack: list[tuple[Node, Node]] = [(node, node) for node in outside]
     while stack:

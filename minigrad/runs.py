@@ -7,11 +7,11 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import tape
+from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, is_recording
 from minigrad.nodes import Handle
-from minigrad.replaying import note_leaf
 from minigrad.tensors import Tensor, own, seed_gradient, to_array, wrap
 
 __all__ = ["ArgNums", "Pushforward", "Run"]

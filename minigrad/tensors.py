@@ -12,10 +12,10 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import tape
+from minigrad.calls import note_leaf
 from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
-from minigrad.replaying import note_leaf
 from minigrad.signatures import Signatures
 
 __all__ = ["Tensor", "label_state", "wrap"]

@@ -223,6 +223,7 @@ class BackwardWatch:
         self.wrap = wrap
         self.arrived: dict[Node, int] = {}  # how many gradients were sent to a node
         self.spoiled: set[Node] = set()  # to which one that was not finite was sent
+        self.blamed: set[Node] = set()
 
     def start(self, node: Node, g: Array) -> None:
         """Check a gradient that the pass starts from."""
@@ -244,13 +245,13 @@ class BackwardWatch:
         else:
             finite = True
         extras.grad_finite = finite
+        if node not in self.blamed:
+            extras.grad_anomaly = None  # of an earlier pass
         if finite:
-            extras.grad_anomaly = None
             self.spoiled.discard(node)
             return
         self.spoiled.add(node)
         if not spoiled:
-            extras.grad_anomaly = None
             self._report(
                 node,
                 f"backward at {_label(node)}: finite gradients became "
@@ -294,7 +295,8 @@ class BackwardWatch:
             line = " Run the forward pass under anomaly_mode() too, and its line is named here."
         else:
             line = f" Line of the forward: {with_source(extras.line)}"
-        if extras.grad_anomaly is None:
+        if node not in self.blamed:
+            self.blamed.add(node)
             extras.grad_anomaly = finding + line
         if self.action == "raise":
             raise AnomalyError(finding + line, finding)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from layers.cells import gru_step
-from layers.kernels.packing import Packing, scratch, view
+from layers.kernels.packing import Packing, row_sums, scratch, view
 from layers.steps import Weights, run_steps
-from minigrad.fused import fused
+from minigrad.kernels import fused
 
 __all__ = ["gru_sequence"]
 
@@ -62,17 +62,20 @@ def _backward(
     x, _, w_ih, w_hh, _, _ = inputs
     packing, start, gates, candidates, shares, hiddens = residuals
     n, dtype = w_hh.shape[1], start.dtype
-    d_output, d_state = packing.pack(grads[0]), packing.columns(grads[1], dtype)
+    d_state = packing.columns(grads[1], dtype)  # (H, batch)
     # Rows n, r, z reach the inputs; rows r, z and the candidate's recurrent share reach the state.
-    d_sums = packing.blocks(4 * n, dtype)
+    flat = np.empty((4 * n, packing.total), dtype)
+    d_sums = scratch(4 * n, packing.batch, dtype)
     hiddens_before = packing.before(start, hiddens)
+    d_outputs = packing.steps(grads[0])
     w_hh_t = np.ascontiguousarray(w_hh.T)
     slopes, parts = scratch(2 * n, packing.batch, dtype), scratch(n, packing.batch, dtype)
     for t in reversed(range(len(gates))):
-        gate, candidate, d_sum, count = gates[t], candidates[t], d_sums[t], packing.counts[t]
+        gate, candidate, count = gates[t], candidates[t], packing.counts[t]
+        d_sum = view(d_sums, 4 * n, count)
         slope, part = view(slopes, 2 * n, count), view(parts, n, count)
         d_h = d_state[:, :count]
-        d_h += d_output[packing.spans[t]].T
+        d_h += d_outputs[t]
         d_n, d_r, d_z, d_share = (d_sum[k * n : (k + 1) * n] for k in range(4))
         # h' = n + z (h - n)
         np.subtract(hiddens_before[t], candidate, out=d_z)
@@ -88,9 +91,9 @@ def _backward(
         np.multiply(gate, gate, out=slope)
         np.subtract(gate, slope, out=slope)
         d_sum[n : 3 * n] *= slope
+        flat[:, packing.spans[t]] = d_sum
         np.matmul(w_hh_t, d_sum[n:], out=part)
         d_h += part
-    flat = packing.flatten(d_sums, 4 * n, dtype)  # (4 H, total)
     to_inputs, to_states = flat[: 3 * n], flat[n:]
     d_x = d_w_ih = d_w_hh = d_b_ih = d_b_hh = None
     if needed[0]:
@@ -98,12 +101,12 @@ def _backward(
     if needed[2]:
         d_w_ih = _candidate_last(to_inputs @ packing.pack(x), n)
     if needed[3]:
-        before = packing.flatten(hiddens_before, n, dtype)  # (H, total)
+        before = packing.side_by_side(hiddens_before, start)  # (H, total)
         d_w_hh = to_states @ before.T
     if needed[4] or needed[5]:
-        sums = flat.sum(axis=1)
+        sums = row_sums(flat)
         d_b_ih, d_b_hh = _candidate_last(sums[: 3 * n], n), sums[n:]
-    return [d_x, packing.rows_of(d_state), d_w_ih, d_w_hh, d_b_ih, d_b_hh]
+    return [d_x, packing.rows(d_state), d_w_ih, d_w_hh, d_b_ih, d_b_hh]
 
 
 @fused(reference=gru_sequence_reference, backward=_backward, outputs=("output", "h"))
@@ -129,38 +132,36 @@ def gru_sequence(
 
     Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h.
     """
-    packing = Packing(*x.shape[:2], lengths, reverse)
+    packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, dtype = w_hh.shape[1], np.result_type(x, h0, w_ih, w_hh, b_ih, b_hh)
     half = np.ones((3 * n, 1), dtype)
     half[: 2 * n] = 0.5
-    projected = (w_ih * half) @ packing.pack(x).T  # (3 H, total)
     bias = b_ih.astype(dtype)
     bias[: 2 * n] += b_hh[: 2 * n]
-    projected += bias[:, None] * half
+    bias = bias[:, None] * half
     share_bias = b_hh[2 * n :, None]
     # A product for each gate: BLAS libraries are faster at three small ones.
     recurrent = (w_hh * half).reshape(3, n, n)
     h = start = packing.columns(h0, dtype)
     gates = packing.blocks(2 * n, dtype)
     candidates, shares, hiddens = (packing.blocks(n, dtype) for _ in range(3))
-    for t, (gate, count, span) in enumerate(
-        zip(gates, packing.counts, packing.spans, strict=True)
-    ):
+    for t, projected in enumerate(packing.projections(w_ih * half, bias, x)):
+        gate, count = gates[t], packing.counts[t]
         candidate, share, new, h = candidates[t], shares[t], hiddens[t], h[:, :count]
         np.matmul(recurrent[:2], h, out=gate.reshape(2, n, count))
         np.matmul(recurrent[2], h, out=share)
-        gate += projected[: 2 * n, span]
+        gate += projected[: 2 * n]
         np.tanh(gate, out=gate)
         gate *= 0.5
         gate += 0.5
         share += share_bias
         np.multiply(gate[:n], share, out=candidate)
-        candidate += projected[2 * n :, span]
+        candidate += projected[2 * n :]
         np.tanh(candidate, out=candidate)
         np.subtract(h, candidate, out=new)
         new *= gate[n:]
         new += candidate
         h = new
-    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
     residuals = (packing, start, gates, candidates, shares, hiddens)
-    return output, packing.rows_of(packing.last(start, hiddens)), residuals
+    last = packing.rows(packing.last(start, hiddens))
+    return packing.output(hiddens, n, dtype), last, residuals

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from layers.cells import lstm_step
-from layers.kernels.packing import Packing, scratch, view
+from layers.kernels.packing import Packing, row_sums, scratch, view
 from layers.steps import Weights, run_steps
-from minigrad.fused import fused
+from minigrad.kernels import fused
 
 __all__ = ["lstm_sequence"]
 
@@ -64,21 +64,25 @@ def _backward(
     x, _, _, w_ih, w_hh, _, _ = inputs
     packing, h0, c0, gates, cells, tanh_cells, hiddens = residuals
     n, dtype = w_hh.shape[1], h0.dtype
-    d_output = packing.pack(grads[0])  # (total, H)
     d_hidden, d_cell = (packing.columns(g, dtype) for g in grads[1:])  # (H, batch)
-    d_gates = packing.blocks(4 * n, dtype)
+    flat = np.empty((4 * n, packing.total), dtype)  # gradients before the gates, of all steps
     cells_before = packing.before(c0, cells)
+    d_outputs = packing.steps(grads[0])
     w_hh_t = np.ascontiguousarray(_sorted_rows(w_hh, n).T)
-    slopes, parts = scratch(4 * n, packing.batch, dtype), scratch(n, packing.batch, dtype)
+    d_gates, slopes = (scratch(4 * n, packing.batch, dtype) for _ in range(2))
+    parts = scratch(n, packing.batch, dtype)
     for t in reversed(range(len(gates))):
-        gate, d_gate, tanh_c, count = gates[t], d_gates[t], tanh_cells[t], packing.counts[t]
-        slope, part = view(slopes, 4 * n, count), view(parts, n, count)
+        gate, tanh_c, count = gates[t], tanh_cells[t], packing.counts[t]
+        d_gate, slope, part = (
+            view(d_gates, 4 * n, count),
+            view(slopes, 4 * n, count),
+            view(parts, n, count),
+        )
         d_h, d_c = d_hidden[:, :count], d_cell[:, :count]
-        d_h += d_output[packing.spans[t]].T
-        # dc += dh * o * (1 - tanh(c)^2)
-        np.multiply(tanh_c, tanh_c, out=part)
-        np.subtract(1, part, out=part)
-        part *= gate[2 * n : 3 * n]
+        d_h += d_outputs[t]
+        # dc += dh * o * (1 - tanh(c)^2), in which o * tanh(c) = h
+        np.multiply(hiddens[t], tanh_c, out=part)
+        np.subtract(gate[2 * n : 3 * n], part, out=part)
         part *= d_h
         d_c += part
         np.multiply(d_c, gate[3 * n :], out=d_gate[:n])
@@ -90,20 +94,20 @@ def _backward(
         np.subtract(gate[: 3 * n], slope[: 3 * n], out=slope[: 3 * n])
         np.subtract(1, slope[3 * n :], out=slope[3 * n :])
         d_gate *= slope
+        flat[:, packing.spans[t]] = d_gate
         d_c *= gate[n : 2 * n]
         np.matmul(w_hh_t, d_gate, out=d_h)
-    flat = packing.flatten(d_gates, 4 * n, dtype)  # (4 H, total)
     d_x = d_w_ih = d_w_hh = d_bias = None
     if needed[0]:
         d_x = packing.unpack(flat.T @ _sorted_rows(w_ih, n))
     if needed[3]:
         d_w_ih = _given_rows(flat @ packing.pack(x), n)
     if needed[4]:
-        before = packing.flatten(packing.before(h0, hiddens), n, dtype)  # (H, total)
+        before = packing.side_by_side(packing.before(h0, hiddens), h0)  # (H, total)
         d_w_hh = _given_rows(flat @ before.T, n)
     if needed[5] or needed[6]:
-        d_bias = _given_rows(flat.sum(axis=1), n)
-    d_h0, d_c0 = packing.rows_of(d_hidden), packing.rows_of(d_cell)
+        d_bias = _given_rows(row_sums(flat), n)
+    d_h0, d_c0 = packing.rows(d_hidden), packing.rows(d_cell)
     return [d_x, d_h0, d_c0, d_w_ih, d_w_hh, d_bias, d_bias]
 
 
@@ -136,12 +140,11 @@ def lstm_sequence(
     Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h
     and c.
     """
-    packing = Packing(*x.shape[:2], lengths, reverse)
+    packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, dtype = w_hh.shape[1], np.result_type(x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     half = np.ones((4 * n, 1), dtype)
     half[: 3 * n] = 0.5
-    projected = (_sorted_rows(w_ih, n) * half) @ packing.pack(x).T  # (4 H, total)
-    projected += _sorted_rows(b_ih + b_hh, n)[:, None] * half
+    bias = _sorted_rows(b_ih + b_hh, n)[:, None] * half
     # A product for each gate: BLAS libraries are faster at four small ones.
     recurrent = (_sorted_rows(w_hh, n) * half).reshape(4, n, n)
     h = h_start = packing.columns(h0, dtype)
@@ -149,10 +152,11 @@ def lstm_sequence(
     gates = packing.blocks(4 * n, dtype)
     cells, tanh_cells, hiddens = (packing.blocks(n, dtype) for _ in range(3))
     parts = scratch(n, packing.batch, dtype)
-    for t, (gate, count) in enumerate(zip(gates, packing.counts, strict=True)):
+    for t, share in enumerate(packing.projections(_sorted_rows(w_ih, n) * half, bias, x)):
+        gate, count = gates[t], packing.counts[t]
         part = view(parts, n, count)
         np.matmul(recurrent, h[:, :count], out=gate.reshape(4, n, count))
-        gate += projected[:, packing.spans[t]]
+        gate += share
         np.tanh(gate, out=gate)
         sigmoids = gate[: 3 * n]
         sigmoids *= 0.5
@@ -163,7 +167,6 @@ def lstm_sequence(
         np.tanh(cells[t], out=tanh_cells[t])
         np.multiply(gate[2 * n : 3 * n], tanh_cells[t], out=hiddens[t])
         h, c = hiddens[t], cells[t]
-    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
-    last = (packing.rows_of(packing.last(*s)) for s in ((h_start, hiddens), (c_start, cells)))
+    last = (packing.rows(packing.last(*s)) for s in ((h_start, hiddens), (c_start, cells)))
     residuals = (packing, h_start, c_start, gates, cells, tanh_cells, hiddens)
-    return output, *last, residuals
+    return packing.output(hiddens, n, dtype), *last, residuals

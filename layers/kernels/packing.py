@@ -4,13 +4,19 @@ Sequences are sorted by falling length, so that those which have a step t are th
 the states. A step is a block (features, sequences that have it), contiguous in memory.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Packing"]
+__all__ = ["Packing", "row_sums", "scratch", "view"]
 
 Array = Any
+
+CHUNK = 256
+"""Columns of inputs that are projected at once: enough for a fast product, and the result stays
+in the cache until its steps have read it."""
 
 
 class Packing:
@@ -32,25 +38,33 @@ class Packing:
     ) -> None:
         self.batch, self.time, self.reverse = batch, time, reverse
         self.order: Array = None
+        self.places: list[Any]  # of each step, where it stands in the padded array
         if lengths is None:
             self.counts = [batch] * time
+            times = range(time)[::-1] if reverse else range(time)
+            self.places = [(slice(None), t) for t in times]
         else:
             self.order = np.argsort(-lengths, kind="stable")
-            longest = int(lengths.max(initial=0))
-            self.counts = (np.arange(longest)[:, None] < lengths).sum(axis=1).tolist()
-            step = np.repeat(np.arange(longest), self.counts)
-            self.rows = np.concatenate(
-                [self.order[:count] for count in self.counts] or [self.order[:0]]
-            )
-            self.times = lengths[self.rows] - 1 - step if reverse else step
+            steps = np.arange(int(lengths.max(initial=0)))
+            self.counts = (steps[:, None] < lengths).sum(axis=1).tolist()
+            rows = [self.order[:count] for count in self.counts]
+            self.places = [
+                (row, lengths[row] - 1 - t if reverse else np.full(len(row), t))
+                for t, row in enumerate(rows)
+            ]
         ends = np.cumsum([0, *self.counts]).tolist()
         self.total = ends[-1]
-        self.spans = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self.spans = [slice(a, b) for a, b in pairwise(ends)]
+
+    # -- sequences -------------------------------------------------------------------------------
 
     def pack(self, x: Array) -> Array:
         """From (batch, time, features) to (total, features)."""
         if self.order is not None:
-            return x[self.rows, self.times]
+            if not self.places:
+                return x[:0, 0]
+            rows, times = (np.concatenate(parts) for parts in zip(*self.places, strict=True))
+            return x[rows, times]
         steps = x.transpose(1, 0, 2)
         return (steps[::-1] if self.reverse else steps).reshape(self.total, x.shape[2])
 
@@ -59,16 +73,43 @@ class Packing:
         if self.order is None:
             steps = flat.reshape(self.time, self.batch, flat.shape[1])
             return (steps[::-1] if self.reverse else steps).transpose(1, 0, 2)
-        out = np.zeros((self.batch, self.time, flat.shape[1]), flat.dtype)
-        out[self.rows, self.times] = flat
+        return self.output([flat[span].T for span in self.spans], flat.shape[1], flat.dtype)
+
+    def steps(self, x: Array) -> list[Array]:
+        """From (batch, time, features) to one block (features, count) for each step."""
+        if self.order is not None:
+            return [x[place].T for place in self.places]
+        blocks = list(np.ascontiguousarray(x.transpose(1, 2, 0)))
+        return blocks[::-1] if self.reverse else blocks
+
+    def output(self, blocks: list[Array], features: int, dtype: Any) -> Array:
+        """From one block for each step to (batch, time, features), with zeros in the padding."""
+        make = np.empty if self.order is None else np.zeros
+        out = make((self.batch, self.time, features), dtype)
+        for place, block in zip(self.places, blocks, strict=True):
+            out[place] = block.T
         return out
+
+    def projections(self, weight: Array, bias: Array, x: Array) -> Iterator[Array]:
+        """W x + b of each step, (rows of W, count), computed many steps at a time."""
+        packed, first = self.pack(x), 0
+        for t, span in enumerate(self.spans):
+            start = self.spans[first].start
+            if span.stop - start >= CHUNK or t + 1 == len(self.spans):
+                projected = weight @ packed[start : span.stop].T
+                projected += bias
+                for each in self.spans[first : t + 1]:
+                    yield projected[:, each.start - start : each.stop - start]
+                first = t + 1
+
+    # -- states ----------------------------------------------------------------------------------
 
     def columns(self, state: Array, dtype: Any) -> Array:
         """From (batch, features) to sorted columns (features, batch), as a copy."""
         sorted_rows = state if self.order is None else state[self.order]
         return np.array(sorted_rows.T, dtype, order="C")
 
-    def rows_of(self, columns: Array) -> Array:
+    def rows(self, columns: Array) -> Array:
         """From sorted columns (features, batch) to (batch, features), as a copy."""
         if self.order is None:
             return columns.T.copy()
@@ -82,31 +123,34 @@ class Packing:
             return list(np.empty((self.time, features, self.batch), dtype))
         flat = np.empty(features * self.total, dtype)
         return [
-            flat[features * span.start : features * span.stop].reshape(features, -1)
-            if span.stop > span.start
-            else flat[:0].reshape(features, 0)
-            for span in self.spans
+            flat[features * span.start : features * span.stop].reshape(features, count)
+            for span, count in zip(self.spans, self.counts, strict=True)
         ]
-
-    def flatten(self, blocks: list[Array], features: int, dtype: Any) -> Array:
-        """The blocks of all steps side by side, (features, total)."""
-        return np.concatenate([np.empty((features, 0), dtype), *blocks], axis=1)
 
     def before(self, start: Array, blocks: list[Array]) -> list[Array]:
         """The state before each step, from the initial columns and the blocks after each step."""
+        sources = [start, *blocks[:-1]] if blocks else []
         return [
-            source[:, :count] for source, count in zip([start, *blocks], self.counts, strict=False)
+            source if source.shape[1] == count else source[:, :count]
+            for source, count in zip(sources, self.counts, strict=True)
         ]
 
     def last(self, start: Array, blocks: list[Array]) -> Array:
         """The columns after the last step of each sequence, from those after every step."""
         last = start.copy()
-        for block, count, following in zip(
-            blocks, self.counts, [*self.counts[1:], 0], strict=True
-        ):
+        for block, count, following in zip(blocks, self.counts, [*self.counts, 0][1:], strict=True):
             if following < count:
                 last[:, following:count] = block[:, following:]
         return last
+
+    def side_by_side(self, blocks: list[Array], like: Array) -> Array:
+        """The blocks of all steps as one matrix (features, total)."""
+        return np.concatenate(blocks, axis=1) if blocks else like[:, :0]
+
+
+def row_sums(flat: Array) -> Array:
+    """The sum of each row of a matrix (features, total); as a product, which is faster."""
+    return flat @ np.ones(flat.shape[1], flat.dtype)
 
 
 def scratch(features: int, batch: int, dtype: Any) -> Array:

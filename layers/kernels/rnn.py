@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from layers.cells import rnn_step
-from layers.kernels.packing import Packing
+from layers.kernels.packing import Packing, row_sums, scratch, view
 from layers.steps import Weights, run_steps
-from minigrad.fused import fused
+from minigrad.kernels import fused
 
 __all__ = ["rnn_sequence"]
 
@@ -51,26 +51,28 @@ def _backward(
     x, _, w_ih, w_hh, _, _ = inputs
     packing, start, hiddens = residuals
     n, dtype = w_hh.shape[1], start.dtype
-    d_output, d_state = packing.pack(grads[0]), packing.columns(grads[1], dtype)
-    d_sums = packing.blocks(n, dtype)
+    d_state = packing.columns(grads[1], dtype)  # (H, batch)
+    flat = np.empty((n, packing.total), dtype)  # gradients before the nonlinearity, all steps
+    d_sums = scratch(n, packing.batch, dtype)
+    d_outputs = packing.steps(grads[0])
     w_hh_t = np.ascontiguousarray(w_hh.T)
     for t in reversed(range(len(hiddens))):
-        h, d_a = hiddens[t], d_sums[t]
-        d_h = d_state[:, : h.shape[1]]
-        d_h += d_output[packing.spans[t]].T
+        h, count = hiddens[t], packing.counts[t]
+        d_a, d_h = view(d_sums, n, count), d_state[:, :count]
+        d_h += d_outputs[t]
         if nonlinearity == "relu":
             np.multiply(d_h, h > 0, out=d_a)
         else:
             np.multiply(h, h, out=d_a)
             np.subtract(h if nonlinearity == "sigmoid" else 1, d_a, out=d_a)
             d_a *= d_h
+        flat[:, packing.spans[t]] = d_a
         np.matmul(w_hh_t, d_a, out=d_h)
-    flat = packing.flatten(d_sums, n, dtype)  # (H, total)
-    d_bias = flat.sum(axis=1) if needed[4] or needed[5] else None
-    before = packing.flatten(packing.before(start, hiddens), n, dtype)
+    d_bias = row_sums(flat) if needed[4] or needed[5] else None
+    before = packing.side_by_side(packing.before(start, hiddens), start)
     return [
         packing.unpack(flat.T @ w_ih) if needed[0] else None,
-        packing.rows_of(d_state),
+        packing.rows(d_state),
         flat @ packing.pack(x) if needed[2] else None,
         flat @ before.T if needed[3] else None,
         d_bias,
@@ -103,25 +105,24 @@ def rnn_sequence(
 
     Returns the hidden states of all steps (batch, time, H), zero in the padding, and the last h.
     """
-    packing = Packing(*x.shape[:2], lengths, reverse)
+    packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, dtype = w_hh.shape[1], np.result_type(x, h0, w_ih, w_hh, b_ih, b_hh)
     half = 0.5 if nonlinearity == "sigmoid" else 1.0  # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2
-    projected = (w_ih * half) @ packing.pack(x).T  # (H, total)
-    projected += ((b_ih + b_hh) * half)[:, None]
     recurrent = w_hh * half
-    start = packing.columns(h0, dtype)
+    h = start = packing.columns(h0, dtype)
     hiddens = packing.blocks(n, dtype)
-    h = start
-    for block, span in zip(hiddens, packing.spans, strict=True):
-        np.matmul(recurrent, h[:, : block.shape[1]], out=block)
-        block += projected[:, span]
+    bias = ((b_ih + b_hh) * half)[:, None]
+    for t, share in enumerate(packing.projections(w_ih * half, bias, x)):
+        new = hiddens[t]
+        np.matmul(recurrent, h[:, : packing.counts[t]], out=new)
+        new += share
         if nonlinearity == "relu":
-            np.maximum(block, 0, out=block)
+            np.maximum(new, 0, out=new)
         else:
-            np.tanh(block, out=block)
+            np.tanh(new, out=new)
             if nonlinearity == "sigmoid":
-                block *= 0.5
-                block += 0.5
-        h = block
-    output = np.ascontiguousarray(packing.unpack(packing.flatten(hiddens, n, dtype).T))
-    return output, packing.rows_of(packing.last(start, hiddens)), (packing, start, hiddens)
+                new *= 0.5
+                new += 0.5
+        h = new
+    last = packing.rows(packing.last(start, hiddens))
+    return packing.output(hiddens, n, dtype), last, (packing, start, hiddens)

@@ -15,11 +15,13 @@ from layers.datasets import CharacterTokenizer
 from layers.embedding import Embedding
 from layers.linear import Linear
 from layers.module import Module
-from layers.recurrent import LSTM, State
+from layers.recurrent import LSTM
 from minigrad import Tensor, serialize
 from minigrad.errors import ShapeError
 
 __all__ = ["CharacterConfig", "CharacterModel"]
+
+State = tuple[Tensor, Tensor]
 
 KIND = "character language model"
 

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention as one operation, and its weights alone."""
+"""Scaled dot-product attention as one operation, by several methods, and its weights alone."""
 
 import math
 from collections.abc import Callable
@@ -7,17 +7,17 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.kernels import fused
-from minigrad.ops.activations import softmax
-from minigrad.ops.arguments import (
-    as_constant,
-    as_tensors,
-    named,
-    quiet,
-    refuse_pytorch_names,
-    widen,
+from minigrad.ops import attention_blockwise
+from minigrad.ops.arguments import as_constant, as_tensors, refuse_pytorch_names, widen
+from minigrad.ops.attention_plain import (
+    AttentionDropout,
+    Masks,
+    plain_attention,
+    result_type,
+    softmax_of_scores,
 )
-from minigrad.ops.neural import draw_mask, keep_scale
+from minigrad.ops.selecting import where
+from minigrad.randomness import choose_generator
 from minigrad.tensors import Tensor
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
@@ -205,102 +205,3 @@ def _result_type(*values: Any) -> Any:
     return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
-# -- the plain method ------------------------------------------------------------------------------
-
-
-def _weights(q: Any, k: Any, bias: Any, mask: PlainArray | None, causal: bool, scale: float) -> Any:
-    """The weights from other operations; rows in which nothing is allowed are zeros."""
-    scores = (q * scale) @ k.swapaxes(-1, -2)  # (..., queries, keys)
-    if not isinstance(bias, float):
-        scores = scores + widen(bias)
-    allowed = _allowed(mask, causal, q.shape[-2], k.shape[-2])
-    if allowed is not None:
-        scores = np.where(allowed, scores, -math.inf)
-    return softmax(scores, axis=-1)
-
-
-@quiet
-def _plain_reference(
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any,
-    mask: PlainArray | None,
-    causal: bool,
-    scale: float,
-    keep: PlainArray | None,
-    keep_scale: float,
-) -> Any:
-    weights = _weights(widen(query), widen(key), bias, mask, causal, scale)
-    if keep is not None:
-        weights = weights * keep * keep_scale
-    return (weights @ widen(value)).astype(_result_type(query, key, value, bias))
-
-
-def _plain_backward(
-    grads: Any,
-    residuals: Any,
-    inputs: Any,
-    needed: Any,
-    mask: PlainArray | None,
-    causal: bool,
-    scale: float,
-    keep: PlainArray | None,
-    keep_scale: float,
-) -> tuple[Any, ...]:
-    weights, y = residuals
-    q, k, v = (widen(a) for a in inputs[:3])
-    g = widen(grads[0])
-    d_q = d_k = d_v = d_scores = None
-    if needed[2]:
-        kept = weights if keep is None else weights * keep * keep_scale
-        d_v = kept.swapaxes(-1, -2) @ g
-    if needed[0] or needed[1] or needed[3]:
-        d_scores = g @ v.swapaxes(-1, -2)  # of the weights, then of the scores
-        if keep is not None:
-            d_scores = d_scores * keep * keep_scale
-        # The sum over keys of weight times gradient is that over features of output times gradient.
-        d_scores -= (g * y).sum(axis=-1, keepdims=True)
-        d_scores *= weights
-        if needed[0]:
-            d_q = (d_scores @ k) * scale
-        if needed[1]:
-            d_k = d_scores.swapaxes(-1, -2) @ (q * scale)
-    return d_q, d_k, d_v, d_scores if needed[3] else None
-
-
-@fused(reference=_plain_reference, backward=_plain_backward)
-@named("scaled_dot_product_attention")
-@quiet
-def plain_attention(
-    query: Array,
-    key: Array,
-    value: Array,
-    bias: Array,
-    /,
-    mask: PlainArray | None,
-    causal: bool,
-    scale: float,
-    keep: PlainArray | None,
-    keep_scale: float,
-) -> Array:
-    """Attention that holds all weights, for the backward too."""
-    q, k, v = widen(query), widen(key), widen(value)
-    scores = (q * scale) @ k.swapaxes(-1, -2)  # (..., queries, keys)
-    if not isinstance(bias, float):
-        scores = scores + widen(bias)
-    allowed = _allowed(mask, causal, q.shape[-2], k.shape[-2])
-    if allowed is not None:
-        np.copyto(scores, -math.inf, where=~allowed)
-    top = scores.max(axis=-1, keepdims=True, initial=-math.inf)
-    scores -= np.where(top == -math.inf, 0, top)
-    weights = np.exp(scores, out=scores)
-    total = weights.sum(axis=-1, keepdims=True)
-    weights /= np.where(total == 0, 1, total)
-    kept = weights if keep is None else weights * keep * keep_scale
-    y = kept @ v
-    return y.astype(_result_type(query, key, value, bias), copy=y.dtype == np.float16), (weights, y)
-
-
-METHODS_OF_ATTENTION: dict[str, Callable[..., Tensor]] = {"plain": plain_attention}
-"""How attention is computed, by the name given as `method=`."""

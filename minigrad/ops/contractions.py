@@ -17,6 +17,8 @@ from minigrad.primitives import primitive
 
 __all__ = ["einsum"]
 
+METHODS = ()
+
 Array = Any
 
 

@@ -40,6 +40,8 @@ __all__ = [
     "tensorsolve",
 ]
 
+METHODS = ()
+
 Array = Any
 
 

@@ -16,6 +16,8 @@ from minigrad.tensors import Tensor
 
 __all__ = ["cond", "matrix_norm"]
 
+METHODS = ()
+
 Array = Any
 
 

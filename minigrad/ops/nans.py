@@ -4,16 +4,32 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.cumulative import cumprod, cumsum
 from minigrad.ops.elementwise import where
 from minigrad.ops.predicates import isnan
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import prod as prod_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.primitives import primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor
 
-__all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
+__all__ = [
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
+]
+
+METHODS = ()
 
 Axis = Any
 
@@ -77,3 +93,25 @@ def nanmax(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 def nanmin(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The smallest element over `axis` but NaN; NaN where there is none. Ties as in `min`."""
     return _extreme(min_over, x, axis, keepdims, np.inf)
+
+
+def nancumsum(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """`cumsum` in which NaN counts as 0."""
+    return cumsum(where(isnan(x), 0, x), axis, dtype)
+
+
+def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """`cumprod` in which NaN counts as 1."""
+    return cumprod(where(isnan(x), 1, x), axis, dtype)
+
+
+@primitive(constant=True)
+def nanargmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The index of the first largest element along `axis` but NaN; an error where all are NaN."""
+    return np.nanargmax(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(constant=True)
+def nanargmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The index of the first smallest element along `axis` but NaN; an error where all are NaN."""
+    return np.nanargmin(x, axis=axis, keepdims=keepdims)

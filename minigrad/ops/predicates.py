@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import ShapeError
+from minigrad.ops.elementwise import equal
 from minigrad.primitives import Primitive, primitive
 from minigrad.signatures import TensorLike
 
 __all__ = [
     "allclose",
     "array_equal",
+    "array_equiv",
     "around",
     "bitwise_and",
     "bitwise_count",
@@ -23,6 +26,7 @@ __all__ = [
     "bitwise_right_shift",
     "bitwise_xor",
     "ceil",
+    "digitize",
     "fix",
     "floor",
     "floor_divide",
@@ -31,6 +35,7 @@ __all__ = [
     "isclose",
     "iscomplex",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -156,6 +161,28 @@ def same(x: Array, z: Array, /, equal_nan: bool) -> Array:
 def array_equal(x: TensorLike, z: TensorLike, equal_nan: bool = False) -> bool:
     """Whether two arrays have one shape and equal elements, as a Python bool."""
     return bool(same(x, z, equal_nan))
+
+
+def array_equiv(x: TensorLike, z: TensorLike) -> bool:
+    """Whether two arrays broadcast together and have equal elements, as a Python bool."""
+    try:
+        return bool(equal(x, z)._array.all())
+    except ShapeError:
+        return False
+
+
+@primitive(constant=True)
+def isin(
+    element: Array, test_elements: Array, assume_unique: bool = False, invert: bool = False
+) -> Array:
+    """Whether each element is among the test elements."""
+    return np.isin(element, test_elements, assume_unique=assume_unique, invert=invert)
+
+
+@primitive(constant=True)
+def digitize(x: Array, bins: Array, right: bool = False) -> Array:
+    """The number of the bin, between neighbours in sorted `bins`, in which each element lies."""
+    return np.digitize(x, bins, right)
 
 
 NUMPY = {

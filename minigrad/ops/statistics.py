@@ -12,6 +12,7 @@ from minigrad.ops.reduction import mean as mean_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shapes import normalize_axes, restore_axes
+from minigrad.ops.sorting import argsort
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor, wrap
@@ -188,7 +189,7 @@ def quantile(
         raise ShapeError(f"quantile: there are no elements over axis={axis} of {describe(x)}")
     rows = x.transpose((*kept, *axes)).reshape((math.prod(outer), count))
     # An operation, though without derivative: a replay with other values finds another order.
-    order = argsort(rows.detach(), axis=-1, kind="stable")  # (rows, count)
+    order = argsort(rows.detach(), -1)  # (rows, count)
     position = fractions.reshape(-1) * (count - 1)
     below = np.floor(position)
     weight = position - below
@@ -198,7 +199,7 @@ def quantile(
         exact = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[method](position)
         below, weight = exact, np.zeros(len(position))
     low = below.astype(np.intp)
-    lines = np.arange(len(order))
+    lines = np.arange(order.shape[0])
     floor = rows[lines, order[:, low].T]  # (fractions, rows)
     y = floor
     if weight.any():

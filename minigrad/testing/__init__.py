@@ -1,19 +1,52 @@
 """Tools to check derivatives: of your own functions and operations, and of minigrad's.
 
-`check_gradients` checks one function at given arguments and needs nothing but NumPy; the
-strategies and `property_test` need hypothesis.
+`check_gradients` checks one function at given arguments and needs nothing but NumPy; all else
+needs hypothesis: strategies for shapes, arrays, tensors and whole programs, `property_test` and
+`fused_test`, which test an operation from one line, `EngineMachine`, which tests the engine, and
+profiles that say how many examples are drawn.
 """
 
-from minigrad.testing.checking import GradientMismatch, check_gradients
+import importlib
 
-__all__ = ["GradientMismatch", "Input", "check_gradients", "fused_test", "property_test"]
+from minigrad.testing.checking import GradientMismatch, NotDifferentiable, check_gradients
 
-_WITH_HYPOTHESIS = ("Input", "fused_test", "property_test")
+__all__ = [
+    "EngineMachine",
+    "GradientMismatch",
+    "Input",
+    "NotDifferentiable",
+    "Specification",
+    "arrays",
+    "broadcastable_shapes",
+    "check_gradients",
+    "check_program",
+    "examples",
+    "fused_test",
+    "programs",
+    "property_test",
+    "register_profiles",
+    "shapes",
+    "tensors",
+]
+
+_WITH_HYPOTHESIS = {
+    "EngineMachine": "machines",
+    "Input": "factory",
+    "Specification": "specifications",
+    "arrays": "strategies",
+    "broadcastable_shapes": "strategies",
+    "check_program": "programs",
+    "examples": "profiles",
+    "fused_test": "factory",
+    "property_test": "factory",
+    "register_profiles": "profiles",
+    "shapes": "strategies",
+    "tensors": "strategies",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _WITH_HYPOTHESIS:
-        from minigrad.testing import factory
-
-        return getattr(factory, name)
+        module = importlib.import_module(f"minigrad.testing.{_WITH_HYPOTHESIS[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

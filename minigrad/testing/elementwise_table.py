@@ -6,14 +6,19 @@ The derivatives are written out here a second time, on purpose by other formulas
 import math
 from typing import Any
 
-import minigrad
 import numpy as np
 from hypothesis import strategies as st
 
+from minigrad import ops
+from minigrad.ops import neural
 from minigrad.testing import naive
-from minigrad.testing.naive import Jet, elementwise, jet, linear, piecewise_linear
+from minigrad.testing.naive import Jet, elementwise, linear, piecewise_linear
+from minigrad.testing.parameters import fixed
 from minigrad.testing.specifications import (
     MARGIN,
+    POSITIVE,
+    SMALL,
+    WIDE,
     Specification,
     apart,
     away_from,
@@ -25,7 +30,6 @@ __all__ = ["ELEMENTWISE"]
 
 LOG_2, LOG_10 = math.log(2), math.log(10)
 PI = math.pi
-WIDE, BOUNDED, POSITIVE = (-4.0, 4.0), (-2.0, 2.0), (0.3, 3.0)
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -60,13 +64,13 @@ UNARY: dict[str, tuple[Any, ...]] = {
     "real": (WIDE, linear(np.real)),
     "conj": (WIDE, linear(np.conj)),
     "deg2rad": (WIDE, lambda x: x * (PI / 180)),
-    "rad2deg": (BOUNDED, lambda x: x * (180 / PI)),
+    "rad2deg": (SMALL, lambda x: x * (180 / PI)),
     "exp": ((-3.0, 2.0), naive.exp),
     "exp2": (
         (-3.0, 3.0),
         elementwise(np.exp2, lambda x: LOG_2 * 2**x, lambda x: LOG_2**2 * 2**x),
     ),
-    "expm1": (BOUNDED, elementwise(np.expm1, np.exp, np.exp)),
+    "expm1": (SMALL, elementwise(np.expm1, np.exp, np.exp)),
     "log": (POSITIVE, naive.log),
     "log1p": (
         (-0.6, 3.0),
@@ -87,31 +91,27 @@ UNARY: dict[str, tuple[Any, ...]] = {
     "softplus": (WIDE, naive.softplus),
     "silu": (WIDE, lambda x: x * naive.sigmoid(x)),
     "mish": (WIDE, lambda x: x * naive.tanh(naive.softplus(x))),
-    "erf": (BOUNDED, naive.erf),
-    "erfc": (BOUNDED, naive.erfc),
+    "erf": (SMALL, naive.erf),
+    "erfc": (SMALL, naive.erfc),
     "sin": (WIDE, naive.sin),
     "cos": (WIDE, lambda x: naive.sin(x + PI / 2)),
     "tan": (
         (-1.2, 1.2),
         elementwise(np.tan, lambda x: np.cos(x) ** -2, lambda x: 2 * np.tan(x) * np.cos(x) ** -2),
     ),
-    "sinh": (BOUNDED, lambda x: (naive.exp(x) - naive.exp(-x)) / 2),
-    "cosh": (BOUNDED, lambda x: (naive.exp(x) + naive.exp(-x)) / 2),
+    "sinh": (SMALL, lambda x: (naive.exp(x) - naive.exp(-x)) / 2),
+    "cosh": (SMALL, lambda x: (naive.exp(x) + naive.exp(-x)) / 2),
     "arcsin": (
         (-0.8, 0.8),
         elementwise(np.arcsin, lambda x: (1 - x**2) ** -0.5, lambda x: x * (1 - x**2) ** -1.5),
     ),
     "arccos": (
         (-0.8, 0.8),
-        elementwise(
-            np.arccos, lambda x: -((1 - x**2) ** -0.5), lambda x: -x * (1 - x**2) ** -1.5
-        ),
+        elementwise(np.arccos, lambda x: -((1 - x**2) ** -0.5), lambda x: -x * (1 - x**2) ** -1.5),
     ),
     "arctan": (
         WIDE,
-        elementwise(
-            np.arctan, lambda x: (1 + x**2) ** -1.0, lambda x: -2 * x * (1 + x**2) ** -2.0
-        ),
+        elementwise(np.arctan, lambda x: (1 + x**2) ** -1.0, lambda x: -2 * x * (1 + x**2) ** -2.0),
     ),
     "arcsinh": (WIDE, lambda x: naive.log(x + naive.sqrt(x * x + 1))),
     "arccosh": ((1.3, 4.0), lambda x: naive.log(x + naive.sqrt(x * x - 1))),
@@ -135,7 +135,7 @@ BINARY: dict[str, tuple[Any, ...]] = {
     "subtract": ((WIDE, WIDE), lambda x, z: x - z),
     "multiply": ((WIDE, WIDE), naive.multiply),
     "divide": ((WIDE, POSITIVE), lambda x, z: x / z),
-    "power": ((POSITIVE, BOUNDED), lambda x, z: naive.exp(z * naive.log(x))),
+    "power": ((POSITIVE, SMALL), lambda x, z: naive.exp(z * naive.log(x))),
     "maximum": ((WIDE, WIDE), naive.larger, apart),
     "minimum": ((WIDE, WIDE), naive.smaller, apart),
     "fmax": ((WIDE, WIDE), naive.larger, apart),
@@ -179,20 +179,11 @@ LOSSES: dict[str, tuple[Any, ...]] = {
 
 
 def _reduced(rows: Any) -> Any:
-    def loss(x: Jet, z: Jet, reduction: str = "mean") -> Jet:
+    def loss(x: Jet, z: Jet, reduction: str = "mean") -> Any:
         found = rows(x - z)
         return {"none": lambda r: r, "sum": naive.total, "mean": naive.average}[reduction](found)
 
     return loss
-
-
-def _choose(**choices: Any) -> Any:
-    """Parameters drawn from fixed values."""
-
-    def params(draw: Any, shapes: Any) -> dict[str, Any]:
-        return {name: draw(st.sampled_from(values)) for name, values in choices.items()}
-
-    return params
 
 
 def _mask(draw: Any, shapes: Any) -> dict[str, Any]:
@@ -206,7 +197,7 @@ def _bits(code: int, shape: tuple[int, ...]) -> Any:
 
 
 def _where(x: Any, z: Any, code: int) -> Any:
-    return minigrad.where(_bits(code, np.broadcast_shapes(x.shape, z.shape)), x, z)
+    return ops.where(_bits(code, np.broadcast_shapes(x.shape, z.shape)), x, z)
 
 
 def _naive_where(x: Any, z: Any, code: int) -> Jet:
@@ -214,8 +205,6 @@ def _naive_where(x: Any, z: Any, code: int) -> Jet:
 
 
 def _masked(x: Any, code: int) -> Any:
-    from minigrad.ops import neural
-
     return neural._masked(x, _bits(code, x.shape), scale=1.25)
 
 
@@ -226,49 +215,49 @@ def _between(x: Any, **bounds: float) -> bool:
 SPECIAL = [
     Specification(
         "softplus",
-        minigrad.softplus,
+        ops.softplus,
         naive.softplus,
-        params=_choose(beta=(0.5, 2.0)),
+        params=fixed(beta=(0.5, 2.0)),
     ),
-    Specification("gelu", minigrad.gelu, _gelu, params=_choose(approximate=("none", "tanh"))),
+    Specification("gelu", ops.gelu, _gelu, params=fixed(approximate=("none", "tanh"))),
     Specification(
         "leaky_relu",
-        minigrad.leaky_relu,
+        ops.leaky_relu,
         lambda x, negative_slope: naive.where(x.value > 0, x, x * negative_slope),
-        params=_choose(negative_slope=(0.01, 0.3)),
+        params=fixed(negative_slope=(0.01, 0.3)),
         smooth=away_from(0.0),
     ),
     Specification(
         "elu",
-        minigrad.elu,
+        ops.elu,
         lambda x, alpha: _exponential_unit(alpha, 1.0, 1.0)(x),
-        params=_choose(alpha=(1.0, 0.7)),
+        params=fixed(alpha=(1.0, 0.7)),
         smooth=away_from(0.0),
     ),
     Specification(
         "celu",
-        minigrad.celu,
+        ops.celu,
         lambda x, alpha: _exponential_unit(alpha, 1.0, 1 / alpha)(x),
-        params=_choose(alpha=(1.0, 0.7)),
+        params=fixed(alpha=(1.0, 0.7)),
         smooth=away_from(0.0),
     ),
     Specification(
         "hardtanh",
-        minigrad.hardtanh,
+        ops.hardtanh,
         lambda x, min_val, max_val: naive.smaller(naive.larger(x, min_val), max_val),
-        params=_choose(min_val=(-1.0, -0.5), max_val=(1.0, 0.25)),
+        params=fixed(min_val=(-1.0, -0.5), max_val=(1.0, 0.25)),
         smooth=_between,
     ),
     Specification(
         "clip",
-        minigrad.clip,
+        ops.clip,
         lambda x, a_min, a_max: naive.smaller(naive.larger(x, a_min), a_max),
-        params=_choose(a_min=(-1.0, -0.5), a_max=(1.0, 0.25)),
+        params=fixed(a_min=(-1.0, -0.5), a_max=(1.0, 0.25)),
         smooth=_between,
     ),
     Specification(
         "clip_by_tensors",
-        lambda x, low, high: minigrad.clip(x, low, high),
+        lambda x, low, high: ops.clip(x, low, high),
         lambda x, low, high: naive.smaller(naive.larger(x, low), high),
         domains=(WIDE, (-3.0, -0.5), (0.5, 3.0)),
         fits=same_shapes,
@@ -279,27 +268,27 @@ SPECIAL = [
         lambda x, n: x**n,
         _integer_power,
         domains=((-2.0, -0.3),),
-        params=_choose(n=(2, 3, -1, 1)),
+        params=fixed(n=(2, 3, -1, 1)),
     ),
     Specification(
         "number_to_power",
         lambda x, base: base**x,
         lambda x, base: naive.exp(x * math.log(base)),
-        domains=(BOUNDED,),
-        params=_choose(base=(2.0, 0.5)),
+        domains=(SMALL,),
+        params=fixed(base=(2.0, 0.5)),
     ),
     Specification(
         "ldexp",
-        minigrad.ldexp,
+        ops.ldexp,
         lambda x, exponent: x * 2.0**exponent,
-        params=_choose(exponent=(-1, 1)),
+        params=fixed(exponent=(-1, 1)),
     ),
     Specification(
         "number_divided_by",
         lambda x, number: number / x - number,
         lambda x, number: number / x - number,
         domains=(POSITIVE,),
-        params=_choose(number=(1.0, -1.5)),
+        params=fixed(number=(1.0, -1.5)),
     ),
     Specification("where", _where, _naive_where, (WIDE, WIDE), broadcastable, _mask),
     Specification(
@@ -307,21 +296,21 @@ SPECIAL = [
     ),
     Specification(
         "binary_cross_entropy_with_logits",
-        minigrad.binary_cross_entropy_with_logits,
+        ops.binary_cross_entropy_with_logits,
         lambda x, z: naive.average(naive.softplus(x) - x * z),
         domains=(WIDE, (0.0, 1.0)),
         fits=same_shapes,
     ),
     Specification(
         "binary_cross_entropy",
-        minigrad.binary_cross_entropy,
+        ops.binary_cross_entropy,
         lambda x, z: -naive.average(z * naive.log(x) + (1 - z) * naive.log(1 - x)),
         domains=((0.2, 0.8), (0.0, 1.0)),
         fits=same_shapes,
     ),
     Specification(
         "kl_div",
-        minigrad.kl_div,
+        ops.kl_div,
         lambda x, z: naive.average(z * (naive.log(z) - x)),
         domains=(WIDE, POSITIVE),
         fits=same_shapes,
@@ -332,7 +321,7 @@ ELEMENTWISE = [
     *(
         Specification(
             name,
-            getattr(minigrad, name),
+            getattr(ops, name),
             function,
             (domain,),
             smooth=away_from(*kinks) if kinks else None,
@@ -340,19 +329,17 @@ ELEMENTWISE = [
         for name, (domain, function, *kinks) in UNARY.items()
     ),
     *(
-        Specification(
-            name, getattr(minigrad, name), function, domains, broadcastable, None, *smooth
-        )
+        Specification(name, getattr(ops, name), function, domains, broadcastable, None, *smooth)
         for name, (domains, function, *smooth) in BINARY.items()
     ),
     *(
         Specification(
             name,
-            getattr(minigrad, name),
+            getattr(ops, name),
             _reduced(function),
             domains,
             same_shapes,
-            _choose(reduction=("mean", "sum", "none")),
+            fixed(reduction=("mean", "sum", "none")),
             *smooth,
         )
         for name, (domains, function, *smooth) in LOSSES.items()

@@ -170,17 +170,24 @@ def _slots_of_equal_shape(case: _Case, data: Any) -> list[int]:
 
 
 def _check_kernel(op: Callable[..., Any], case: _Case, dtype: Any, order: int) -> None:
-    """Compare values and derivatives of the kernel with those of its reference."""
+    """Compare values and derivatives of the kernel with those of its reference.
+
+    They may differ by rounding, and by a few times what rounding does to the reference itself,
+    where digits cancel: the kernel's steps are others.
+    """
     arrays = [a.astype(dtype) for a in case.arrays]
+    wide = [a.astype(np.float64) for a in arrays]
     kernel, kernels = _derivatives(op, arrays, case.params, fused=True, order=order)
     expected, others = _derivatives(op, arrays, case.params, fused=False, order=order)
+    exact, _ = _derivatives(op, wide, case.params, fused=False, order=order)
     assert kernels, "no fused operation was recorded: there is no kernel to test"
     assert not others, f"the reference recorded the kernels {others}"
     tolerance = 20 * np.finfo(dtype).eps
-    for mine, theirs in zip(kernel, expected, strict=True):
+    for mine, theirs, right in zip(kernel, expected, exact, strict=True):
         assert mine.dtype == theirs.dtype, (mine.dtype, theirs.dtype)
-        scale = tolerance * max(1.0, float(np.abs(theirs).max(initial=0)))
-        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=scale)
+        allowed = tolerance * max(1.0, float(np.abs(theirs).max(initial=0)))
+        allowed += 4 * float(np.abs(theirs - right).max(initial=0))
+        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=allowed)
 
 
 def _derivatives(
@@ -190,7 +197,9 @@ def _derivatives(
     generator = np.random.default_rng(0)
 
     def weights(values: list[Any]) -> list[Any]:
-        return [np.asarray(generator.uniform(-1, 1, v.shape)).astype(v.dtype) for v in values]
+        # Of few digits, so that they are the same in every dtype.
+        numbers = [np.asarray(generator.integers(-8, 9, v.shape)) / 8 for v in values]
+        return [n.astype(v.dtype) for n, v in zip(numbers, values, strict=True)]
 
     with recording(fused=fused):
         leaves = [Tensor(a, requires_grad=True) for a in arrays]

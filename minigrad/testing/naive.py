@@ -137,9 +137,7 @@ def elementwise(
     return applied
 
 
-def piecewise_linear(
-    function: Callable[..., Any], first: Callable[..., Any]
-) -> Callable[..., Jet]:
+def piecewise_linear(function: Callable[..., Any], first: Callable[..., Any]) -> Callable[..., Jet]:
     """A function of each number that is linear away from its kinks."""
     return elementwise(function, first, lambda x, *args, **params: np.zeros(x.shape))
 
@@ -231,7 +229,7 @@ def picked(x: Jet, order: Array) -> Jet:
 
 def _log_of_sum(x: Jet) -> Jet:
     top = x.value.max(axis=-1, keepdims=True)
-    return log(total(exp(x - top), axis=-1)) + top[..., 0]
+    return log(total(exp(x - top), axis=-1)) + jet(top[..., 0])
 
 
 def _variance(x: Jet, ddof: float = 0) -> Jet:
@@ -301,9 +299,8 @@ def inverse(a: Any) -> Jet:
     return Jet(y, -y @ a1 @ y, -y @ a2 @ y, both)
 
 
-def determinant(a: Any) -> Jet:
+def determinant(a: Jet) -> Jet:
     """By expansion along the first row."""
-    a = jet(a)
     n = a.shape[-1]
     if n == 1:
         return a[..., 0, 0]
@@ -315,9 +312,9 @@ def determinant(a: Any) -> Jet:
     return reduce(Jet.__add__, parts)
 
 
-def cholesky(a: Any) -> Jet:
+def cholesky(a: Jet) -> Jet:
     """The triangular factor, entry by entry, of the symmetric part."""
-    a = (jet(a) + linear(np.swapaxes)(a, -1, -2)) / 2
+    a = (a + linear(np.swapaxes)(a, -1, -2)) / 2
     n = a.shape[-1]
     found: dict[tuple[int, int], Any] = {}
     for j in range(n):  # column by column: an entry needs those to its left
@@ -333,22 +330,19 @@ def cholesky(a: Any) -> Jet:
 # -- networks ------------------------------------------------------------------------------------
 
 
-def layer_norm(x: Any, weight: Any, bias: Any, eps: float) -> Jet:
+def layer_norm(x: Jet, weight: Jet, bias: Jet, eps: float) -> Jet:
     """Over the last axis."""
-    x = jet(x)
     spread = sqrt(variance(x, axis=-1, keepdims=True) + eps)
     return (x - average(x, axis=-1, keepdims=True)) / spread * weight + bias
 
 
-def rms_norm(x: Any, eps: float) -> Jet:
+def rms_norm(x: Jet, eps: float) -> Jet:
     """Over the last axis."""
-    x = jet(x)
     return x / sqrt(average(multiply(x, x), axis=-1, keepdims=True) + eps)
 
 
-def attention(query: Any, key: Any, value: Any, causal: bool) -> Jet:
+def attention(query: Jet, key: Jet, value: Jet, causal: bool) -> Jet:
     """Softmax of scaled scores times values; the last query is as late as the last key."""
-    query, key = jet(query), jet(key)
     scores = query @ linear(np.swapaxes)(key, -1, -2) / math.sqrt(query.shape[-1])
     queries, keys = scores.shape
     seen = np.tri(queries, keys, keys - queries, dtype=bool) | (not causal)
@@ -356,12 +350,12 @@ def attention(query: Any, key: Any, value: Any, causal: bool) -> Jet:
     return (e / total(e, axis=-1, keepdims=True)) @ value
 
 
-def cross_entropy(logits: Any, target: Array, smoothing: float = 0.0) -> Jet:
-    """The mean over all places but the last axis of classes."""
+def cross_entropy(logits: Jet, target: Array, smoothing: float = 0.0) -> Jet:
+    """The mean over the rows of (places, classes)."""
     surprise = -log_softmax(logits)
     classes = surprise.shape[-1]
     wanted = np.eye(classes)[target] * (1 - smoothing) + smoothing / classes
-    return total(multiply(surprise, wanted)) / target.size
+    return total(multiply(surprise, wanted)) / len(target)
 
 
 def convolution(x: Any, weight: Any, stride: int, padding: int) -> Jet:
@@ -369,7 +363,9 @@ def convolution(x: Any, weight: Any, stride: int, padding: int) -> Jet:
     padded = linear(np.pad)(x, ((0, 0), (0, 0), (padding, padding)))
     kernel = jet(weight).shape[-1]
     windows = linear(np.lib.stride_tricks.sliding_window_view)(padded, kernel, axis=-1)
-    return bilinear(lambda p, q: np.einsum("bclk,ock->bol", p, q))(windows[..., ::stride, :], weight)
+    return bilinear(lambda p, q: np.einsum("bclk,ock->bol", p, q))(
+        windows[..., ::stride, :], weight
+    )
 
 
 def max_pool(x: Any, kernel: int, stride: int) -> Jet:

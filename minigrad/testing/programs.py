@@ -24,10 +24,16 @@ from hypothesis import strategies as st  # noqa: E402 - after the check that it 
 
 from minigrad.testing.array_table import ARRAYS  # noqa: E402
 from minigrad.testing.elementwise_table import ELEMENTWISE  # noqa: E402
+from minigrad.testing.matrix_table import MATRICES, NETWORKS  # noqa: E402
 
 __all__ = ["SPECIFICATIONS", "Program", "Step", "check_program", "programs"]
 
-SPECIFICATIONS: tuple[Specification, ...] = (*ELEMENTWISE, *ARRAYS)
+SPECIFICATIONS: tuple[Specification, ...] = (
+    *ELEMENTWISE,
+    *ARRAYS,
+    *MATRICES,
+    *NETWORKS,
+)
 """The operations that random programs are made of; add your own with `programs(operations=...)`."""
 
 LARGEST = 64  # elements of a value
@@ -150,7 +156,14 @@ def programs(
     sides = st.sampled_from([2, 3, 1])
     side, other = draw(sides), draw(sides)
     # Few lengths, so that many values fit each other.
-    shapes: list[Shape] = [(side, side), (side,), (other, side), (), (side, other), (2, side, other)]
+    shapes: list[Shape] = [
+        (side, side),
+        (side,),
+        (other, side),
+        (),
+        (side, other),
+        (2, side, other),
+    ]
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.integers(1, max_leaves))
     leaves = [generator.uniform(-2, 2, draw(st.sampled_from(shapes))) for _ in range(count)]
@@ -185,9 +198,7 @@ def _draw_step(draw: Any, values: list[Jet], operations: Sequence[Specification]
         return None
     operation = draw(st.sampled_from(fitting))
     for _ in operation.domains[1:]:
-        candidates = [
-            i for i in range(latest, -1, -1) if operation.fits(*shapes, values[i].shape)
-        ]
+        candidates = [i for i in range(latest, -1, -1) if operation.fits(*shapes, values[i].shape)]
         if not candidates:
             return None
         numbers.append(draw(st.sampled_from(candidates)))

@@ -7,16 +7,29 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import ops
+
 __all__ = [
+    "ANY",
     "MARGIN",
+    "POSITIVE",
+    "SMALL",
+    "SOME",
+    "THREE",
+    "TWO",
+    "WIDE",
     "Specification",
     "apart",
     "away_from",
     "broadcastable",
     "distinct",
+    "ndim",
     "same_shapes",
+    "specify",
 ]
 
+WIDE, SMALL, POSITIVE = (-4.0, 4.0), (-2.0, 2.0), (0.3, 3.0)  # intervals of numbers
+TWO, THREE = (SMALL, SMALL), (SMALL, SMALL, SMALL)
 MARGIN = 1e-3  # the distance that programs keep from ties and kinks
 Draw = Callable[[Any], Any]  # what hypothesis hands to a composite strategy
 Shape = tuple[int, ...]
@@ -41,7 +54,7 @@ class Specification:
     name: str
     function: Callable[..., Any]
     naive: Callable[..., Any]
-    domains: tuple[tuple[float, float], ...] = ((-4.0, 4.0),)
+    domains: tuple[tuple[float, float], ...] = (WIDE,)
     fits: Callable[..., bool] = lambda *shapes: True
     params: Callable[[Draw, list[Shape]], dict[str, Any]] | None = None
     smooth: Callable[..., bool] | None = None
@@ -80,3 +93,21 @@ def apart(x: Any, z: Any, **params: Any) -> bool:
 def distinct(x: Any, **params: Any) -> bool:
     """For choices within one array: no two of its numbers are nearly equal."""
     return x.size > 0 and bool((np.diff(np.sort(x, axis=None)) > MARGIN).all())
+
+
+def ndim(*counts: int) -> Callable[..., bool]:
+    """Takes a first input with so many axes."""
+    return lambda x, *others: len(x) in counts
+
+
+ANY, SOME = ndim(0, 1, 2, 3, 4), ndim(1, 2, 3, 4)
+
+
+def specify(
+    name: str, naive_function: Any, fits: Any, params: Any = None, smooth: Any = None, **more: Any
+) -> Specification:
+    """A specification; the operation is that of its name unless `function` is given."""
+    function = more.pop("function", None) or getattr(ops, name)
+    return Specification(
+        name, function, naive_function, fits=fits, params=params, smooth=smooth, **more
+    )

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import require
+from minigrad.tensors import Tensor
 
 require("hypothesis", "testing", "minigrad.testing.strategies")
 
 from hypothesis import strategies as st  # noqa: E402 - after the check that it is installed
 from hypothesis.extra import numpy as hnp  # noqa: E402
 
-__all__ = ["arrays", "broadcastable_shapes", "layouts", "shapes"]
+__all__ = ["arrays", "broadcastable_shapes", "layouts", "shapes", "tensors"]
 
 
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> Any:
@@ -78,3 +79,16 @@ def layouts(array: Any) -> Any:
         choices += [np.asfortranarray(array), strided(array)]
         choices.append(np.ascontiguousarray(array[::-1])[::-1])
     return st.sampled_from(choices)
+
+
+@st.composite
+def tensors(draw: Any, shape: Any = None, *, requires_grad: bool = True, **options: Any) -> Tensor:
+    """Tensors of well-spread numbers, as leaves that require grad unless told otherwise.
+
+    Args:
+        shape: a shape, or a strategy for one; None for any.
+        requires_grad: whether they require grad.
+        options: as in `arrays`.
+    """
+    array = draw(arrays(shapes() if shape is None else shape, **options))
+    return Tensor(array, requires_grad=requires_grad)

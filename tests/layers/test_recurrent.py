@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from layers import LSTM, LSTMCell
-from layers.recurrent_kernels import lstm_sequence, lstm_sequence_reference
+from layers.kernels.lstm import lstm_sequence, lstm_sequence_reference
 from minigrad.errors import ShapeError
 from minigrad.testing import check_gradients
 

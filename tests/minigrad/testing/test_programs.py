@@ -1,6 +1,7 @@
 """Random programs against the naive engine; and that a fault in either is seen."""
 
 from hypothesis import given
+
 from minigrad.testing.programs import check_program, programs
 
 

@@ -1,0 +1,245 @@
+"""Functions of samples: interpolation, slopes, convolution, covariance and polynomials."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import ShapeError, describe
+from minigrad.ops.convolution import conv1d
+from minigrad.ops.elementwise import sqrt, where
+from minigrad.ops.indexing import constant_array
+from minigrad.ops.joining import concatenate, stack
+from minigrad.ops.products import matmul
+from minigrad.ops.reduction import mean
+from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of
+from minigrad.ops.shapes import normalize_axes
+from minigrad.ops.triangles import diagonal
+from minigrad.tensors import Tensor, wrap
+
+__all__ = [
+    "convolve",
+    "corrcoef",
+    "correlate",
+    "cov",
+    "interp",
+    "polyval",
+    "vander",
+]
+
+METHODS = ()
+
+
+def _tensor(value: Any, name: str, argument: str, *others: Any) -> Tensor:
+    source = source_of(value, name, argument, *others)
+    return source if isinstance(source, Tensor) else wrap(source, None)
+
+
+def _vector(value: Any, name: str, argument: str, *others: Any) -> Tensor:
+    x = _tensor(value, name, argument, *others)
+    if x.ndim != 1 or not x.size:
+        raise ShapeError(
+            f"{name}: {argument} must have one axis and not be empty, got {describe(x)}"
+        )
+    return x
+
+
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Tensor:
+    """Straight lines between samples, read at `x`; differentiable by all of them.
+
+    At a sample the derivative with respect to `x` is the slope to its right, at the last one that
+    to its left; outside it is 0. NumPy's `period` is not supported: reduce `x` with np.mod.
+
+    Args:
+        x: places of any shape.
+        xp: the places of the samples, increasing, two or more.
+        fp: the values of the samples.
+        left, right: values for `x` outside of the samples; None for that of the nearest sample.
+
+    Raises:
+        ShapeError: when the samples are not two vectors of one length, two or more, or `xp` does
+            not increase.
+    """
+    places, values = _vector(xp, "interp", "xp"), _vector(fp, "interp", "fp")
+    x = _tensor(x, "interp", "x", values)
+    if places.shape != values.shape or places.size < 2:
+        raise ShapeError(
+            "interp: xp and fp must have one length, two or more, got "
+            f"xp: {describe(places)}, fp: {describe(values)}"
+        )
+    if not (np.diff(places._array) > 0).all():
+        raise ShapeError("interp: xp must increase; sort xp, and fp by the same np.argsort(xp)")
+    found = np.searchsorted(places._array, x._array, side="right") - 1
+    i = found.clip(0, places.size - 2)
+    slope = (values[i + 1] - values[i]) / (places[i + 1] - places[i])
+    y = values[i] + slope * (x - places[i])
+    y = where(x < places[0], values[0] if left is None else left, y)
+    return where(x > places[-1], values[-1] if right is None else right, y)
+
+
+def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """``np.gradient``: slopes of samples by central differences, even or not.
+
+    Args:
+        f: the samples; at least `edge_order` + 1 along each axis.
+        varargs: their distance, or their places, as one constant for all axes or one for each.
+        axis: an int or a tuple; None for all axes.
+        edge_order: 1 or 2, the order of the differences at both ends.
+
+    Returns:
+        One tensor in the shape of `f`, or a tuple of one per axis.
+
+    Raises:
+        ShapeError: when there are too few samples, or the places do not fit.
+    """
+    f = _tensor(f, "gradient", "f")
+    axes = normalize_axes(axis, f.ndim)
+    if edge_order not in (1, 2):
+        raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
+    if len(varargs) not in (0, 1, len(axes)):
+        raise ShapeError(
+            f"gradient: needs no distance, one for all axes or one for each of {len(axes)} axes, "
+            f"got {len(varargs)}"
+        )
+    given = varargs or (1.0,)
+    spacings = given * len(axes) if len(given) == 1 else given
+    slopes = tuple(_slope(f, k, h, edge_order) for k, h in zip(axes, spacings, strict=True))
+    return slopes[0] if len(slopes) == 1 else slopes
+
+
+def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
+    count = f.shape[axis]
+    h = constant_array(spacing, "gradient: the distance of samples")
+    if count <= edge_order or h.shape not in ((), (count,)):
+        raise ShapeError(
+            f"gradient: axis {axis} of {describe(f)} needs {edge_order + 1} samples or more, and "
+            f"as many places or one distance, got {describe(h)}"
+        )
+    dtype = np.result_type(f.dtype, np.float16)
+    steps = (np.diff(h) if h.ndim else np.full(count - 1, h)).astype(dtype)
+    column = (-1,) + (1,) * (f.ndim - axis - 1)
+    one, two = steps[:-1].reshape(column), steps[1:].reshape(column)
+    before, at, after = (_part(f, axis, k, count - 2 + k) for k in range(3))
+    inner = (after - before) / (2 * two)
+    if h.ndim:  # the parabola through three samples
+        inner = (after - at) * (one / (two * (one + two))) + (at - before) * (
+            two / (one * (one + two))
+        )
+    first, last = (
+        (_part(f, axis, k, k + 1) - _part(f, axis, k - 1, k)) / step
+        for k, step in ((1, steps[0]), (count - 1, steps[-1]))
+    )
+    if edge_order == 2:  # the slope at the end of the parabola, twice the mean less the inner one
+        first = 2 * first - _part(inner, axis, 0, 1)
+        last = 2 * last - _part(inner, axis, -1, None)
+    return concatenate([first, inner, last], axis=axis)
+
+
+def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
+    """The convolution of two vectors: the coefficients of the product of two polynomials.
+
+    Args:
+        a, v: vectors of n and m floating numbers.
+        mode: "full" (n + m - 1 numbers), "same" (as many as the longer one, the middle of them) or
+            "valid" (those that no border enters).
+
+    Raises:
+        ShapeError: when one is not a vector, or is empty.
+    """
+    a, v = _vector(a, "convolve", "a", v), _vector(v, "convolve", "v", a)
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f'convolve: mode must be "full", "same" or "valid", got {mode!r}')
+    long, short = (a, v) if a.size >= v.size else (v, a)
+    padding = short.size - 1
+    full = conv1d(long[None, None], flip(short)[None, None], padding=padding)[0, 0]
+    if mode == "full":
+        return full
+    start, size = (padding // 2, long.size) if mode == "same" else (padding, long.size - padding)
+    return full[start : start + size]
+
+
+def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
+    """The correlation of two vectors, sum over n of a[n + k] * v[n]; see `convolve`."""
+    a, v = _vector(a, "correlate", "a", v), _vector(v, "correlate", "v", a)
+    if a.size < v.size:  # as NumPy: the longer one stands, and the result is turned round
+        return flip(convolve(v, flip(a), mode))
+    return convolve(a, flip(v), mode)
+
+
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
+) -> Tensor:
+    """The covariances of variables, estimated from their samples.
+
+    Args:
+        m: a variable in each row and a sample in each column; or one variable.
+        y: more variables, to be added below.
+        rowvar: False for a variable in each column.
+        bias: divide by the number of samples n instead of n - 1.
+        ddof: divide by n - ddof instead.
+
+    Returns:
+        A matrix (variables, variables); for one variable, its variance.
+
+    Raises:
+        ShapeError: for more than two axes.
+    """
+    rows = _variables(m, "cov", "m", rowvar)
+    if y is not None:
+        rows = concatenate([rows, _variables(y, "cov", "y", rowvar)])
+    freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    distance = rows - mean(rows, 1, keepdims=True)
+    total = matmul(distance, distance.swapaxes(0, 1)) / (freedom if freedom > 0 else np.nan)
+    return total[0, 0] if total.shape == (1, 1) else total
+
+
+def _variables(value: Any, name: str, argument: str, rowvar: bool) -> Tensor:
+    x = _tensor(value, name, argument)
+    if x.ndim > 2:
+        raise ShapeError(f"{name}: {argument} must have one or two axes, got {describe(x)}")
+    rows: Tensor = atleast_2d(x)
+    return rows.swapaxes(0, 1) if x.ndim == 2 and not rowvar else rows
+
+
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
+    """Pearson's correlations of variables; see `cov`."""
+    c = cov(x, y, rowvar)
+    if not c.ndim:
+        return c / c
+    deviation = sqrt(diagonal(c))
+    return c / deviation[:, None] / deviation
+
+
+def polyval(p: Any, x: Any) -> Tensor:
+    """A polynomial at `x`, from its coefficients: that of the highest power first (Horner)."""
+    coefficients = _vector(p, "polyval", "p")
+    x = _tensor(x, "polyval", "x", coefficients)
+    y: Tensor = coefficients[0] + x * 0
+    for i in range(1, coefficients.size):
+        y = y * x + coefficients[i]
+    return y
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers 0 to N - 1 of the elements of a vector, those of each one in a row.
+
+    Args:
+        x: a vector.
+        N: how many powers; None for as many as elements.
+        increasing: from power 0 on; else from power N - 1 down.
+    """
+    x = _vector(x, "vander", "x")
+    count = x.size if N is None else N
+    if count < 1:
+        raise ShapeError(f"vander: N must be 1 or more, got {count}")
+    powers = [ones_like(x)]
+    for _ in range(count - 1):
+        powers.append(powers[-1] * x)
+    return stack(powers if increasing else powers[::-1], axis=-1)
+
+
+NUMPY = {np.gradient: sample_gradient}
+"""`minigrad.gradient` would be taken for a derivative of functions: it has NumPy's name alone."""

@@ -1,0 +1,255 @@
+"""NumPy's protocols: `np.exp(t)` and `np.concatenate([t, w])` run the operations of minigrad.
+
+Both protocols look a function up in one table, from NumPy's function to ours, and fit the call to
+it. What is not in the table is refused by name.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigrad import inplace, ops
+from minigrad.errors import DtypeError, describe
+from minigrad.ops import elementwise, reduction, shape
+from minigrad.refusals import reason
+from minigrad.tensors import Tensor
+
+__all__ = ["METADATA", "array_function", "array_ufunc", "numpy_functions", "public_name"]
+
+numpy_functions: dict[Any, Callable[..., Any]] = {}
+"""From a NumPy function, ufunc or method of a ufunc to what replaces it on tensors."""
+
+
+def public_name(function: Any) -> str:
+    """The name under which users know a NumPy function: "np.linalg.norm"."""
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{function.__name__}".replace("numpy", "np", 1)
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def _enter(module: ModuleType) -> None:
+    """Enter a module's operations under the NumPy functions that they stand for."""
+    for name in module.__all__:
+        theirs = getattr(np, name, None)
+        if callable(theirs) and hasattr(theirs, "__name__"):
+            numpy_functions[theirs] = getattr(module, name)
+    numpy_functions.update(getattr(module, "NUMPY", {}))
+
+
+METADATA = tuple(
+    getattr(np, name)
+    for name in (
+        "array2string array_repr array_str can_cast common_type diag_indices_from iscomplexobj "
+        "isrealobj may_share_memory min_scalar_type ndim result_type shape shares_memory size "
+        "tril_indices_from triu_indices_from"
+    ).split()
+)
+"""Functions of shape, dtype, memory or text alone: NumPy's own answer from the tensors' arrays."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value._array
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _answering(function: Any) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(_plain, args), **{name: _plain(v) for name, v in kwargs.items()})
+
+    return answer
+
+
+def _reducing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction as the method of a ufunc, which is over the first axis unless told otherwise."""
+
+    def reduce(array: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
+        options = {"keepdims": keepdims} if keepdims else {}
+        return function(array, axis, **options, **({} if dtype is None else {"dtype": dtype}))
+
+    return reduce
+
+
+def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
+    def outer(a: Any, b: Any, /) -> Any:
+        a, b = shape.source_of(a, "outer", "a", b), shape.source_of(b, "outer", "b", a)
+        return function(a.reshape((*a.shape, *(1,) * b.ndim)), b)
+
+    return outer
+
+
+numpy_functions |= {function: _answering(function) for function in METADATA}
+for _module in ops.MODULES:
+    _enter(_module)
+numpy_functions |= inplace.NUMPY
+numpy_functions |= {
+    _ufunc.outer: _outer(_function)
+    for _ufunc, _function in list(numpy_functions.items())
+    if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 2 and not _ufunc.signature
+}
+numpy_functions |= {
+    np.add.accumulate: _reducing(ops.cumsum),
+    np.add.reduce: _reducing(reduction.sum),
+    np.logaddexp.reduce: _reducing(reduction.logsumexp),
+    np.logical_and.reduce: _reducing(reduction.all),
+    np.logical_or.reduce: _reducing(reduction.any),
+    np.maximum.reduce: _reducing(reduction.max),
+    np.minimum.reduce: _reducing(reduction.min),
+    np.multiply.accumulate: _reducing(ops.cumprod),
+    np.multiply.reduce: _reducing(reduction.prod),
+}
+
+
+# -- the protocols ---------------------------------------------------------------------------------
+
+
+def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """`__array_ufunc__` of tensors."""
+    if method == "__call__":
+        ours = numpy_functions.get(ufunc)
+        if ours is not None and not kwargs:
+            return ours(*inputs)
+        name = f"np.{ufunc.__name__}"
+    else:
+        ours = numpy_functions.get(getattr(ufunc, method))
+        name = f"np.{ufunc.__name__}.{method}"
+        if ours is None:
+            raise DtypeError(
+                f"{name}: this method of a ufunc does not take tensors; use a function such as "
+                "np.sum, np.cumsum or minigrad.scatter_add, or a loop."
+            )
+    if ours is None:
+        raise DtypeError(reason(name))
+    # Layout and subclass change no value of a tensor.
+    options = {k: v for k, v in kwargs.items() if k not in ("order", "subok")}
+    out, where = options.pop("out", None), options.pop("where", True)
+    target = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    options = _known_options(name, ours, options, UFUNC_DEFAULTS)
+    if target is None and where is True:
+        return ours(*inputs, **options)
+    if method != "__call__" or not isinstance(target, Tensor):
+        _refuse_writing(name, target, where)
+    result = ours(*inputs, **options)
+    if where is not True:
+        result = elementwise.where(where, result, target)
+    return inplace.rebind(target, result, f"{name}: out=")
+
+
+UFUNC_DEFAULTS = {"casting": "same_kind", "dtype": None, "keepdims": False, "signature": None}
+
+
+def array_function(
+    self: Tensor, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """`__array_function__` of tensors."""
+    ours = numpy_functions.get(function)
+    name = public_name(function)
+    if ours is None:
+        raise DtypeError(reason(name))
+    if kwargs or len(args) > 1:
+        args, kwargs = _fit(name, function, ours, args, kwargs)
+    return ours(*args, **kwargs)
+
+
+def _refuse_writing(name: str, out: Any, where: Any) -> None:
+    if out is not None:
+        raise DtypeError(
+            f"{name}: out= must be a tensor, got {describe(out)}: an array cannot remember how it "
+            "was computed, so it takes no result of tensors (`a += t` on an array means out=a, "
+            "too). Write `a = a + t`, or make it a tensor first."
+        )
+    raise DtypeError(
+        f"{name}: where= is not supported on tensors without an out= that is a tensor. Mask the "
+        "input instead, as in np.sum(np.where(mask, t, 0)), or choose with "
+        "np.where(mask, result, other)."
+    )
+
+
+# -- fitting a call of NumPy's signature to ours ---------------------------------------------------
+
+
+def _fit(
+    name: str, function: Any, ours: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments for our function: those it does not have may be given by their defaults."""
+    plan = _fitting(function, ours)
+    if plan is None:  # *args, which are ours too
+        given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+        return args, _known_options(name, ours, given, {"out": None, "dtype": None})
+    names, defaults, aligned = plan
+    given = dict(zip(names[aligned : len(args)], args[aligned:], strict=False)) | kwargs
+    args = args[:aligned]
+    accepted = _parameters(ours)
+    while len(args) < len(names) and names[len(args)] in given and names[len(args)] not in accepted:
+        if names[len(args)] in defaults:
+            break
+        args = (*args, given.pop(names[len(args)]))  # the arrays, whose names may differ
+    out, where = given.pop("out", None), given.pop("where", True)
+    if isinstance(out, Tensor) and (where is True or where is np._NoValue):
+        options = _known_options(name, ours, given, defaults)
+        return (), {"_write": out, "_args": args, "_options": options}
+    if out is not None or (where is not True and where is not np._NoValue):
+        _refuse_writing(name, out, where)
+    return args, _known_options(name, ours, given, defaults)
+
+
+def _known_options(
+    name: str, ours: Any, options: dict[str, Any], defaults: dict[str, Any]
+) -> dict[str, Any]:
+    """The options that our function has; others are refused unless they are the default."""
+    accepted = _parameters(ours)
+    kept = {}
+    for option, value in options.items():
+        if value is np._NoValue:
+            continue
+        if option in accepted:
+            kept[option] = value
+        elif option not in defaults or not _same(value, defaults[option]):
+            raise DtypeError(
+                f"{name}: {option}={describe(value)} is not supported on tensors; "
+                + ("convert with t.astype first" if option == "dtype" else "leave it out")
+                + f" (there are {', '.join(accepted) or 'no options'})."
+            )
+    return kept
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+@functools.cache
+def _parameters(function: Any) -> tuple[str, ...]:
+    """The parameters of our function that may be given by name."""
+    return tuple(p.name for p in _signature(function) if p.kind is not p.POSITIONAL_ONLY)
+
+
+def _signature(function: Any) -> Iterable[Any]:
+    import inspect  # only calls with options need it, and it would slow the import
+
+    return inspect.signature(function).parameters.values()
+
+
+@functools.cache
+def _fitting(function: Any, ours: Any) -> tuple[tuple[str, ...], dict[str, Any], int] | None:
+    """NumPy's parameter names and defaults, and how many lead in the same order as ours."""
+    try:
+        theirs = [p for p in _signature(function) if p.name != "like"]
+    except ValueError:  # functions of C in older versions of NumPy
+        return ("a", "b"), {"out": None, "casting": "same_kind", "dtype": None}, 9
+    if any(p.kind is p.VAR_POSITIONAL for p in theirs):
+        return None
+    names = tuple(p.name for p in theirs if p.kind is not p.KEYWORD_ONLY)
+    defaults = {p.name: p.default for p in theirs if p.default is not p.empty}
+    mine = [p.name for p in _signature(ours) if p.kind is not p.KEYWORD_ONLY]
+    aligned = 0
+    for place, name in enumerate(names):
+        if name == "out" or place >= len(mine) or (name in mine and mine.index(name) != place):
+            break
+        aligned = place + 1
+    return names, defaults, aligned
