@@ -203,6 +203,7 @@ class Cell(Module):
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.bias, self.layer_norm = bias, layer_norm
         check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         add_parameters(self, type(self), "", input_size, hidden_size, bias, layer_norm=layer_norm)
         self.step_options: dict[str, Any] = {}
@@ -298,6 +299,7 @@ class LSTMCell(Cell):
         forget_bias: float | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, layer_norm=layer_norm)
+        self.forget_bias = forget_bias
         begin_forget_bias(self, "", forget_bias)
 
 

@@ -42,7 +42,3 @@ class Dropout(Module):
     def forward(self, x: TensorLike) -> Tensor:
         """Apply the layer."""
         return mg.dropout(x, self.p, self.training, self.generator)
-
-    def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
-        return f"p={self.p}"

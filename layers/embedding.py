@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from layers.init import normal
+import numpy as np
+
+import minigrad as mg
+from layers.init import normal_
+from layers.linear import blank, check_sizes
 from layers.module import Module, Parameter
-from minigrad import Tensor, embedding
+from minigrad import Tensor
+from minigrad.errors import ShapeError, describe
 
 __all__ = ["Embedding"]
 
@@ -15,17 +20,73 @@ class Embedding(Module):
     Args:
         num_embeddings: the number of symbols.
         embedding_dim: the length of a row.
+        padding_idx: a symbol (from the end if negative) whose row begins as zeros and gets no
+            gradient, so that it stays so.
 
     Shapes: integers (...) -> (..., embedding_dim); weight (num_embeddings, embedding_dim), drawn
-    from the standard normal distribution, as in PyTorch.
+    from the standard normal distribution, as in PyTorch. ``head.weight = embedding.weight`` ties
+    the table to a `Linear` of the same shape, which is then learned and counted once (Press and
+    Wolf 2017).
+
+    Raises:
+        ShapeError: when a symbol is out of range.
+        ValueError: when `padding_idx` is.
+
+    >>> table = Embedding(5, 3, padding_idx=0)
+    >>> table(np.array([[1, 0], [4, 0]])).shape, table(np.array(0)).tolist()
+    ((2, 2, 3), [0.0, 0.0, 0.0])
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+    ) -> None:
         super().__init__()
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"Embedding: padding_idx must be one of the {num_embeddings} symbols, got "
+                    f"{padding_idx}"
+                )
+            padding_idx %= num_embeddings
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.weight = Parameter(normal((num_embeddings, embedding_dim)))
+        self.padding_idx = padding_idx
+        self.weight = Parameter(blank(num_embeddings, embedding_dim))
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+    ) -> "Embedding":
+        """A table with given rows.
+
+        Args:
+            embeddings: (symbols, length), an array or a tensor; copied.
+            freeze: whether they stay as they are instead of being learned.
+            padding_idx: a row that gets no gradient; its numbers are kept.
+
+        Raises:
+            ShapeError: when it is not a table.
+        """
+        shape = np.shape(embeddings)
+        if len(shape) != 2:
+            raise ShapeError(
+                f"Embedding.from_pretrained: embeddings must be a table (symbols, length), got "
+                f"{describe(embeddings)}"
+            )
+        module = cls(shape[0], shape[1], padding_idx)
+        module.weight = Parameter(embeddings, requires_grad=not freeze)
+        return module
+
+    def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
+        """Draw the rows afresh, that of `padding_idx` zero."""
+        normal_(self.weight, generator=generator)
+        if self.padding_idx is not None:
+            rows = np.array(self.weight.numpy())
+            rows[self.padding_idx] = 0
+            self.weight.write(rows)
 
     def forward(self, index: Any) -> Tensor:
         """Look up the rows of an array of symbol numbers."""
-        return embedding(self.weight, index)
+        return mg.embedding(self.weight, index, padding_idx=self.padding_idx)

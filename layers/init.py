@@ -28,7 +28,6 @@ __all__ = [
     "identity_",
     "kaiming_normal_",
     "kaiming_uniform_",
-    "normal",
     "normal_",
     "ones_",
     "orthogonal_",
@@ -64,12 +63,6 @@ GAINS = {
 def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> Array:
     """Numbers drawn evenly from [-bound, bound], in the default dtype."""
     numbers = choose_generator(generator, "uniform").uniform(-bound, bound, shape)
-    return numbers.astype(current_mode().dtype)
-
-
-def normal(shape: tuple[int, ...], scale: float = 1.0, generator: Generator | None = None) -> Array:
-    """Normally distributed numbers with mean 0, in the default dtype."""
-    numbers = choose_generator(generator, "normal").standard_normal(shape) * scale
     return numbers.astype(current_mode().dtype)
 
 
@@ -254,7 +247,8 @@ def eye_(tensor: T, gain: float = 1.0) -> T:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: the tensor must be a matrix, got {describe(tensor)}")
-    return _write("eye_", tensor, gain * np.eye(*tensor.shape))
+    rows, columns = tensor.shape
+    return _write("eye_", tensor, gain * np.eye(rows, columns))
 
 
 def identity_(tensor: T, gain: float = 1.0) -> T:

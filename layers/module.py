@@ -5,18 +5,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from layers.module_state import StateDictError, load_entries, state_entries
+from layers.module_state import StateDictError, convert, load_entries, state_entries
 from layers.module_text import constructor_arguments, tree
 from minigrad import Tensor
-from minigrad.errors import DtypeError, GradientError, describe
+from minigrad.errors import GradientError, describe
 from minigrad.mode import ModeChange, Scope, current_mode
 from minigrad.nodes import HookHandle, Leaf, add_hook
-from minigrad.tensors import wrap
 
 __all__ = ["Module", "Parameter", "StateDictError"]
 
 Self = TypeVar("Self", bound="Module")
-Entry = TypeVar("Entry")
 
 
 class Parameter(Tensor):
@@ -99,7 +97,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         kind = type(self).__name__
-        scope = Scope(current_mode().scope, self._name or kind, kind)
+        # Cells declare as `routes` which ways their states take (see `layers.steps.Routes`).
+        routes = getattr(type(self), "routes", None)
+        scope = Scope(current_mode().scope, self._name or kind, kind, routes=routes)
         with ModeChange(scope=scope):
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)
@@ -208,9 +208,7 @@ class Module:
     def register_module(self, name: str, value: "Module") -> None:
         """Add a submodule, as assigning it to an attribute does; for names made by a program."""
         if not isinstance(value, Module):
-            raise TypeError(
-                f"{type(self).__name__}.{name} must be a Module, got {describe(value)}"
-            )
+            raise TypeError(f"{type(self).__name__}.{name} must be a Module, got {describe(value)}")
         self._claim(name, self._modules)
         self._modules[name] = value
         value._set_scope_name(name)
@@ -298,9 +296,7 @@ class Module:
         """All parameters; shared ones once."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """All buffers with their paths; shared ones once."""
         return self._named("_buffers", prefix, recurse)
 
@@ -359,25 +355,7 @@ class Module:
         Raises:
             DtypeError: when the dtype is not floating.
         """
-        try:
-            target = np.dtype(dtype)
-        except TypeError:
-            target = None
-        if target is None or target.kind != "f":
-            raise DtypeError(
-                f"{type(self).__name__}.to: dtype must be float16, float32 or float64, got "
-                f"{dtype!r}. There is one device, the processor, and no other to move to."
-            )
-        for tensor in (*self.parameters(), *self.buffers()):
-            if tensor.dtype.kind != "f" or tensor.dtype == target:
-                continue
-            array = tensor.numpy().astype(target)
-            node = tensor._node
-            if isinstance(node, Leaf):
-                node.write(array)
-                if node.grad is not None:
-                    node.grad = wrap(node.grad.numpy().astype(target), None)
-            tensor._array = array
+        convert(type(self).__name__, (*self.parameters(), *self.buffers()), dtype)
         return self
 
     # -- saving, loading, showing ----------------------------------------------------------------

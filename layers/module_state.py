@@ -1,15 +1,17 @@
-"""State dicts of modules: what is in them, and loading them whole or not at all."""
+"""The values of a module: state dicts, loaded whole or not at all, and other dtypes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import ModeChange
+from minigrad.nodes import Leaf
+from minigrad.tensors import wrap
 
-__all__ = ["StateDictError", "load_entries", "state_entries"]
+__all__ = ["StateDictError", "convert", "load_entries", "state_entries"]
 
 
 class StateDictError(KeyError, ShapeError):
@@ -62,7 +64,7 @@ def load_entries(
             loaded[id(entry)] = (name, array.astype(entry.dtype))
         else:
             first, other = loaded[id(entry)]
-            if not np.array_equal(other, array.astype(entry.dtype), equal_nan=other.dtype != bool):
+            if not np.array_equal(other, array.astype(entry.dtype), equal_nan=True):
                 misshapen.append(f"{first} and {name} are one shared tensor here and differ there")
     if strict:
         # Files of shared parameters often hold them under one of their names only.
@@ -76,3 +78,29 @@ def load_entries(
     with ModeChange(recording=False):
         for name, array in loaded.values():
             entries[name].write(array)
+
+
+def convert(owner: str, tensors: Iterable[Tensor], dtype: Any) -> None:
+    """Convert the floating ones of some tensors, with their gradients, in place.
+
+    Raises:
+        DtypeError: when the dtype is not floating.
+    """
+    try:
+        target = np.dtype(dtype)
+    except TypeError:
+        target = np.dtype(object)
+    if target.kind != "f":
+        raise DtypeError(
+            f"{owner}.to: dtype must be float16, float32 or float64, got {dtype!r}. There is one "
+            "device, the processor, and none to move to."
+        )
+    for tensor in tensors:
+        if tensor.dtype.kind != "f" or tensor.dtype == target:
+            continue
+        array, node = tensor.numpy().astype(target), tensor._node
+        if isinstance(node, Leaf):
+            node.write(array)
+            if node.grad is not None:
+                node.grad = wrap(node.grad.numpy().astype(target), None)
+        tensor._array = array

@@ -18,7 +18,7 @@ def constructor_arguments(module: Any) -> str:
     for kind in type(module).__mro__:
         if "__init__" not in kind.__dict__ or kind is object:
             continue
-        for argument in list(inspect.signature(kind.__init__).parameters.values())[1:]:
+        for argument in list(inspect.signature(kind.__dict__["__init__"]).parameters.values())[1:]:
             name, default = argument.name, argument.default
             if argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL) or name in shown:
                 continue
@@ -63,5 +63,7 @@ def tree(kind: str, arguments: str, parts: Mapping[str, Any]) -> str:
     lines = [f"{kind}({arguments}"]
     for first, last, count, text in rows:
         text = text.replace("\n", "\n  ")
-        lines.append(f"  ({first}): {text}" if count == 1 else f"  ({first}-{last}): {count} x {text}")
+        lines.append(
+            f"  ({first}): {text}" if count == 1 else f"  ({first}-{last}): {count} x {text}"
+        )
     return "\n".join([*lines, ")"])

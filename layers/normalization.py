@@ -7,10 +7,10 @@ import numpy as np
 
 import minigrad as mg
 from layers.init import ones_, zeros_
+from layers.linear import blank, check_sizes
 from layers.module import Module, Parameter
 from minigrad import Tensor
 from minigrad.errors import ShapeError, describe
-from minigrad.mode import current_mode
 from minigrad.ops.arguments import as_tensor
 from minigrad.signatures import TensorLike
 
@@ -45,8 +45,8 @@ class LayerNorm(Module):
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         affine = elementwise_affine
-        self.weight = Parameter(_empty(self.normalized_shape)) if affine else None
-        self.bias = Parameter(_empty(self.normalized_shape)) if affine and bias else None
+        self.weight = Parameter(blank(*self.normalized_shape)) if affine else None
+        self.bias = Parameter(blank(*self.normalized_shape)) if affine and bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -57,10 +57,6 @@ class LayerNorm(Module):
         """Apply the layer."""
         axes = _trailing("LayerNorm", x, self.normalized_shape)
         return mg.layer_norm(x, self.weight, self.bias, axes, self.eps)
-
-    def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
-        return f"{self.normalized_shape}, eps={self.eps}"
 
 
 class RMSNorm(Module):
@@ -87,7 +83,7 @@ class RMSNorm(Module):
         self.normalized_shape = _shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.weight = Parameter(_empty(self.normalized_shape)) if elementwise_affine else None
+        self.weight = Parameter(blank(*self.normalized_shape)) if elementwise_affine else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -98,10 +94,6 @@ class RMSNorm(Module):
         """Apply the layer."""
         axes = _trailing("RMSNorm", x, self.normalized_shape)
         return mg.rms_norm(x, self.weight, axes, self.eps)
-
-    def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
-        return f"{self.normalized_shape}, eps={self.eps}"
 
 
 class BatchNorm1d(Module):
@@ -143,20 +135,18 @@ class BatchNorm1d(Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        (size,) = _shape("BatchNorm1d", num_features, "num_features")
-        self.num_features = size
+        check_sizes("BatchNorm1d", num_features=num_features)
+        self.num_features = size = num_features
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self.weight = Parameter(_empty((size,))) if affine else None
-        self.bias = Parameter(_empty((size,))) if affine else None
-        if track_running_stats:
-            self.register_buffer("running_mean", _empty((size,)))
-            self.register_buffer("running_var", _empty((size,)))
-            self.register_buffer("num_batches_tracked", np.zeros((), np.int64))
-        else:
-            self.running_mean = self.running_var = self.num_batches_tracked = None
+        self.weight = Parameter(blank(size)) if affine else None
+        self.bias = Parameter(blank(size)) if affine else None
+        tracked = track_running_stats
+        self.register_buffer("running_mean", blank(size) if tracked else None)
+        self.register_buffer("running_var", blank(size) if tracked else None)
+        self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -219,7 +209,7 @@ class BatchNorm1d(Module):
     def _track(self, x: Tensor, axes: tuple[int, ...], count: int) -> None:
         """Move the running averages towards the mean and variance of a batch."""
         mean, variance, seen = self._averages()
-        numbers = x.detach().numpy()
+        numbers = x.detach().numpy().real  # complex steps check derivatives
         wide = np.result_type(numbers, np.float32)
         seen.write(np.asarray(seen.numpy() + 1))
         share = 1 / seen.item() if self.momentum is None else self.momentum
@@ -238,26 +228,18 @@ class BatchNorm1d(Module):
             raise AttributeError("BatchNorm1d: there are no running averages to read")
         return mean, variance, seen
 
-    def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
-
 
 # -- what they share -------------------------------------------------------------------------------
 
 
-def _shape(
-    name: str, value: int | Sequence[int], argument: str = "normalized_shape"
-) -> tuple[int, ...]:
+def _shape(name: str, value: Any) -> tuple[int, ...]:
     """Lengths of axes, at least one, each of 0 or more."""
-    lengths = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
-    if not lengths or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in lengths):
-        raise ValueError(f"{name}: {argument} must hold lengths of axes, got {value!r}")
+    lengths = tuple(value) if isinstance(value, Sequence) else (value,)
+    if not lengths:
+        raise ValueError(f"{name}: normalized_shape must name at least one axis, got {value!r}")
+    for length in lengths:
+        check_sizes(name, normalized_shape=length)
     return tuple(int(n) for n in lengths)
-
-
-def _empty(shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
-    return np.empty(shape, current_mode().dtype)
 
 
 def _begin(module: Any) -> None:

@@ -110,6 +110,7 @@ class LSTM(Recurrent):
             proj_size=proj_size,
             **options,
         )
+        self.forget_bias = forget_bias
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
                 begin_forget_bias(self, suffix, forget_bias)

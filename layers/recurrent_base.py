@@ -105,7 +105,7 @@ class Recurrent(Module):
         if dropout and num_layers == 1:
             warnings.warn(
                 f"{name}: dropout={dropout} acts between layers, and there is only one",
-                stacklevel=3,
+                stacklevel=2 if type(self).__init__ is Recurrent.__init__ else 3,
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
@@ -196,8 +196,13 @@ class Recurrent(Module):
             raise ValueError(f"{name}: lengths needs a batch, got x {x.shape}; pass x[:length]")
         lengths = check_lengths(name, lengths, batch, time, x)
         states = self._initial(state, batch, x, unbatched, hint)
+        if not time:  # as one step of padding, so that states and gradients are handed through
+            blank = np.zeros((batch, 1, self.input_size), x.dtype)
+            inputs = mg.concatenate([inputs, blank], axis=1)
+            lengths = np.zeros(batch, np.intp)
         everything = return_gates or return_states == "all"
         output, runs = self._run(inputs, states, lengths, everything, return_gates)
+        output = output if time else output[:, :0]
         last = tuple(
             mg.stack([run.last[k] for run in runs]) for k in range(len(names))
         )  # (layers x directions, batch, features)
@@ -208,7 +213,7 @@ class Recurrent(Module):
         results = output, last if len(last) > 1 else last[0]
         if not everything:
             return results
-        return *results, self._collect(runs, return_gates, unbatched)
+        return *results, self._collect(runs, time, return_gates, unbatched)
 
     def _initial(
         self, state: Any, batch: int, x: Any, unbatched: bool, hint: str
@@ -302,11 +307,12 @@ class Recurrent(Module):
         new = draw_mask(type(self).__name__, after.shape, p, True, self.generator)
         return mg.where(new, after, before)
 
-    def _collect(self, runs: list[Run], gates: bool, unbatched: bool) -> AllStates:
+    def _collect(self, runs: list[Run], time: int, gates: bool, unbatched: bool) -> AllStates:
         """The states and gates of all layers, stacked."""
 
         def together(parts: list[Any]) -> Tensor:
             stacked = mg.stack(parts)  # (layers x directions, batch, time, features)
+            stacked = stacked if time else stacked[:, :, :0]
             return stacked[:, 0] if unbatched else stacked
 
         h, *rest = (together(list(parts)) for parts in zip(*(r.states for r in runs), strict=True))

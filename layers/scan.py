@@ -67,9 +67,7 @@ def scan(
             state = _call(cell, x[:, t], state, active)
         made = state if isinstance(state, tuple) else (state,)
         kept[t] = tuple(beyond_zero(value, active) for value in made)
-    series = tuple(
-        stack_steps([kept[t][k] for t in range(time)], (), None) for k in range(len(kept[0]))
-    )
+    series = tuple(stack_steps([kept[t][k] for t in range(time)]) for k in range(len(kept[0])))
     return (series[0], state) if return_states == "last" else (series[0], state, series)
 
 
@@ -83,6 +81,7 @@ def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:
         with mg.scope(name, kind=name, routes=getattr(cell, "routes", None)):
             new = cell(x, state)
     made = new if isinstance(new, tuple) else (new,)
+    made = tuple(mg.Tensor(value) if isinstance(value, np.ndarray) else value for value in made)
     before = state if isinstance(state, tuple) else (state,)
     names = getattr(cell, "states", None) or ["h", "c", *map(str, range(2, len(made)))]
     if not all(isinstance(value, Tensor) for value in made) or len(names) < len(made):
@@ -96,31 +95,30 @@ def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:
             f"scan: {name} must return as many states as it is given, {describe(state)}, got "
             f"{describe(new)}"
         )
-    carried = []
-    for k, (label, value) in enumerate(zip(names, made, strict=False)):
-        scope = _call_scope(value, step)
-        if active is not None:
-            old = np.zeros(value.shape, value.dtype) if state is None else before[k]
-            with ModeChange(scope=scope or step):
-                value = mg.where(along_batch(active, value), _unlabelled(value, scope), old)
-        if scope is not None and value._node is not None and _call_scope(value, step) is scope:
-            value._node.scope = scope.with_state(label)
-        carried.append(value)
+    carried = [
+        _carry(value, old, label, step, active)
+        for value, old, label in zip(
+            made, [None] * len(made) if state is None else before, names, strict=False
+        )
+    ]
     return tuple(carried) if isinstance(new, tuple) else carried[0]
 
 
-def _call_scope(value: Tensor, step: Scope | None) -> Scope | None:
-    """The scope of the cell's call in which a value was made; None when it was made elsewhere."""
+def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any) -> Tensor:
+    """The state to go on with: labelled, and the old one of the sequences that have ended."""
     scope = None if value._node is None else value._node.scope
     while scope is not None and scope.parent is not step:
-        scope = scope.parent
-    return scope
-
-
-def _unlabelled(value: Tensor, scope: Scope | None) -> Tensor:
-    """A value that is not carried itself, since sequences that have ended keep another."""
-    if scope is not None and value._node is not None:
-        value._node.scope = scope
+        scope = scope.parent  # up to that of the cell's call; None when it was not made there
+    if scope is not None and scope.state:
+        scope = scope.with_state("")  # the cell labelled it itself
+    made = value
+    if active is not None:
+        before = np.zeros(value.shape, value.dtype) if old is None else old
+        with ModeChange(scope=scope or step):
+            value = mg.where(along_batch(active, value), value, before)
+    if scope is not None and made._node is not None and value._node is not None:
+        made._node.scope = scope
+        value._node.scope = scope.with_state(label)
     return value
 
 

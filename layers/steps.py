@@ -111,7 +111,7 @@ def run_steps(
     Args:
         step: the mathematics of the cell.
         names: of its states; the first one is its output.
-        x: the inputs; what lies beyond the lengths is not looked at, be it NaN.
+        x: the inputs, one step or more; what lies beyond the lengths is not looked at, be it NaN.
         states: the initial states.
         lengths: integers (batch,), 0 or more; None when all sequences are as long as x.
         reverse: from the last step of each sequence to the first.
@@ -123,16 +123,13 @@ def run_steps(
     kept: list[list[Any]] = [[None] * time for _ in range(len(names) + gates)]
     for t in reversed(range(time)) if reverse else range(time):
         active = active_at(t, lengths)
-        if active is not None and not active.any():
-            continue
+        if t and active is not None and not active.any():
+            continue  # but step 0 runs even for an empty batch, so that gradients are recorded
         with mg.step(t):
             states, made = take_step(step, names, x[:, t], states, active)
         for series, value in zip(kept, (*states, *made[:gates]), strict=True):
             series[t] = beyond_zero(value, active)
-    shapes = [tuple(state.shape) for state in states] + [tuple(states[-1].shape)] * gates
-    series = [
-        stack_steps(values, shape, x.dtype) for values, shape in zip(kept, shapes, strict=True)
-    ]
+    series = [stack_steps(values) for values in kept]
     return Run(tuple(series[: len(names)]), tuple(series[len(names) :]), states)
 
 
@@ -158,12 +155,8 @@ def clear_padding(x: Any, lengths: "np.ndarray[Any, Any]") -> Any:
     return mg.where(valid.reshape(valid.shape + (1,) * (x.ndim - 2)), x, 0.0)
 
 
-def stack_steps(values: list[Any], shape: tuple[int, ...], dtype: Any) -> Tensor:
+def stack_steps(values: list[Any]) -> Tensor:
     """The values of all steps along axis 1; None stands for zeros."""
-    made = [value for value in values if value is not None]
-    if made:
-        shape, dtype = made[0].shape, made[0].dtype
-    zero = np.zeros(shape, dtype)
-    if not values:
-        return mg.Tensor(np.zeros((shape[0], 0, *shape[1:]), dtype))
+    made = next(value for value in values if value is not None)
+    zero = np.zeros(made.shape, made.dtype)
     return mg.stack([zero if value is None else value for value in values], axis=1)

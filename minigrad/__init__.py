@@ -36,6 +36,10 @@ from minigrad.mode import step as step
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
 from minigrad.primitives import primitive as primitive
 from minigrad.randomness import seed as seed
+from minigrad.resuming import load_checkpoint as load_checkpoint
+from minigrad.resuming import save_checkpoint as save_checkpoint
+from minigrad.serialize import load as load
+from minigrad.serialize import save as save
 from minigrad.tensors import Tensor as Tensor
 from minigrad.tensors import label_state as label_state
 from minigrad.transforms import grad as grad
@@ -81,6 +85,11 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "custom_vjp",
         "fused",
         "primitive",
+        # files
+        "load",
+        "load_checkpoint",
+        "save",
+        "save_checkpoint",
         # errors
         "AnomalyError",
         "DetachError",

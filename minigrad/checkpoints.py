@@ -15,7 +15,7 @@ import numpy as np
 from minigrad import tape
 from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
-from minigrad.errors import GradientError
+from minigrad.errors import GradientError, describe
 from minigrad.mode import Mode, ModeChange, current_mode, step
 from minigrad.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
 from minigrad.randomness import default_generator
@@ -110,6 +110,11 @@ def checkpoint_sequence(
             "functions has its length"
         )
     else:
+        if not isinstance(functions, Iterable):
+            raise TypeError(
+                "checkpoint_sequence: needs a sequence of functions, or one function and steps=, "
+                f"got {describe(functions)}"
+            )
         functions = list(functions)
         length = len(functions)
     if segment is not None and segment < 1:

@@ -5,6 +5,7 @@ changes it puts it back. Scopes (module path, time step, carried state) are part
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
@@ -303,9 +304,12 @@ class step(ModeChange):
     """
 
     def __init__(self, number: int) -> None:
-        if number < 0:
+        try:
+            self._number = operator.index(number)
+        except TypeError:
+            raise TypeError(f"step: number must be an integer, got {number!r}") from None
+        if self._number < 0:
             raise ValueError(f"step: number must be 0 or more, got {number}")
-        self._number = int(number)
         super().__init__()
 
     def __enter__(self) -> None:
@@ -360,7 +364,10 @@ class default_dtype(ModeChange):
 
 
 def _floating(dtype: Any) -> "np.dtype[Any]":
-    resolved: np.dtype[Any] = np.dtype(dtype)
+    try:
+        resolved: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"the default dtype {dtype!r} is not a dtype of NumPy") from None
     if resolved.kind != "f":
         raise DtypeError(
             f"the default dtype must be floating (float16, float32, float64), got {resolved}"

@@ -20,7 +20,8 @@ from numpy import ndarray
 
 from minigrad.calls import begin_call
 from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.mode import Mode, current_mode, place
+from minigrad.explaining import explain
+from minigrad.mode import Mode, current_mode
 from minigrad.nodes import Node, make_node, next_number, output_node
 from minigrad.operations import Operation, Rule, compile_source, operations
 from minigrad.templates import apply_source
@@ -31,6 +32,7 @@ __all__ = ["Primitive", "primitive"]
 
 P = ParamSpec("P")
 
+OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint")
 AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
 
 
@@ -77,8 +79,18 @@ def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
     >>> t.grad.item()
     12.0
     """
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise TypeError(
+            f"primitive: there is no option {unknown[0]}=; the options are {', '.join(OPTIONS)}"
+        )
     if forward is None:
         return lambda function: primitive(function, **options)
+    if not hasattr(forward, "__code__") and not hasattr(forward, "__wrapped__"):
+        raise TypeError(
+            f"primitive: needs a function made by `def`, whose signature can be read, got "
+            f"{describe(forward)}; call it inside of one."
+        )
     operation = Operation(forward, **options)
     apply = make_apply(operation)
     apply.vjp, apply.joint_vjp = operation.vjp, operation.joint_vjp
@@ -98,37 +110,16 @@ def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]
     return generic
 
 
-def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: Any) -> Any:
-    """The error of a forward that failed, with the operation, its place and its arguments."""
-    inputs = [f"{n}: {describe(v)}" for n, v in zip(op.inputs, values, strict=True)]
-    others = [f"{n}={describe(v)}" for n, v in params.items()]
-    message = (
-        f"{place(op.name, current_mode().scope)}: {error} "
-        f"(called with {', '.join(inputs + others)})" + (f". {op.hint}" if op.hint else "")
-    )
-    if isinstance(error, np.exceptions.AxisError):  # an IndexError and a ValueError
-        return ShapeError(message)
-    if isinstance(error, (IndexError, np.linalg.LinAlgError)):
-        return type(error)(message)
-    if isinstance(error, ValueError):
-        return ShapeError(message)
-    if isinstance(error, TypeError):
-        return DtypeError(message)
-    return type(error)(message)
-
-
 def operand(value: Any, name: str, argument: str, others: tuple[Any, ...] = ()) -> Any:
     """An input that is not a tensor, as an array; numbers in lists take the others' dtype."""
     if isinstance(value, np.generic):
         return np.asarray(value)
-    if isinstance(value, ndarray):
-        value = value.view(ndarray)
     if value is None or isinstance(value, (str, bytes, dict, set)) or callable(value):
         raise DtypeError(
             f"{name}: {argument} must be a tensor, an array or a number, got "
             f"{type(value).__name__} {describe(value)}"
         )
-    array = to_array(value)
+    array = to_array(value, argument=f"{name}: {argument}")
     if not isinstance(value, ndarray) and array.dtype.kind == "f":
         known = [
             o.dtype for o in others if isinstance(o, (Tensor, ndarray)) and o.dtype.kind == "f"

@@ -41,13 +41,24 @@ def _enter(module: ModuleType) -> None:
     numpy_functions.update(getattr(module, "NUMPY", {}))
 
 
-METADATA = tuple(
-    getattr(np, name)
-    for name in (
-        "array2string array_repr array_str can_cast common_type diag_indices_from iscomplexobj "
-        "isrealobj may_share_memory min_scalar_type ndim result_type shape shares_memory size "
-        "tril_indices_from triu_indices_from"
-    ).split()
+METADATA = (
+    np.array2string,
+    np.array_repr,
+    np.array_str,
+    np.can_cast,
+    np.common_type,
+    np.diag_indices_from,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.may_share_memory,
+    np.min_scalar_type,
+    np.ndim,
+    np.result_type,
+    np.shape,
+    np.shares_memory,
+    np.size,
+    np.tril_indices_from,
+    np.triu_indices_from,
 )
 """Functions of shape, dtype, memory or text alone: NumPy's own answer from the tensors' arrays."""
 
@@ -84,10 +95,10 @@ def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
     return outer
 
 
-numpy_functions |= {function: _answering(function) for function in METADATA}
 for _module in ops.MODULES:
     _enter(_module)
 numpy_functions |= inplace.NUMPY
+numpy_functions |= {function: _answering(function) for function in METADATA}
 numpy_functions |= {
     _ufunc.outer: _outer(_function)
     for _ufunc, _function in list(numpy_functions.items())
@@ -152,9 +163,11 @@ def array_function(
     name = public_name(function)
     if ours is None:
         raise DtypeError(reason(name))
-    if kwargs or len(args) > 1:
-        args, kwargs = _fit(name, function, ours, args, kwargs)
-    return ours(*args, **kwargs)
+    if not kwargs and len(args) < 2:
+        return ours(*args)
+    args, options, out = _fit(name, function, ours, args, kwargs)
+    result = ours(*args, **options)
+    return result if out is None else inplace.rebind(out, result, f"{name}: out=")
 
 
 def _refuse_writing(name: str, out: Any, where: Any) -> None:
@@ -176,27 +189,24 @@ def _refuse_writing(name: str, out: Any, where: Any) -> None:
 
 def _fit(
     name: str, function: Any, ours: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments for our function: those it does not have may be given by their defaults."""
-    plan = _fitting(function, ours)
-    if plan is None:  # *args, which are ours too
-        given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
-        return args, _known_options(name, ours, given, {"out": None, "dtype": None})
-    names, defaults, aligned = plan
-    given = dict(zip(names[aligned : len(args)], args[aligned:], strict=False)) | kwargs
-    args = args[:aligned]
-    accepted = _parameters(ours)
-    while len(args) < len(names) and names[len(args)] in given and names[len(args)] not in accepted:
-        if names[len(args)] in defaults:
-            break
-        args = (*args, given.pop(names[len(args)]))  # the arrays, whose names may differ
-    out, where = given.pop("out", None), given.pop("where", True)
-    if isinstance(out, Tensor) and (where is True or where is np._NoValue):
-        options = _known_options(name, ours, given, defaults)
-        return (), {"_write": out, "_args": args, "_options": options}
-    if out is not None or (where is not True and where is not np._NoValue):
+) -> tuple[tuple[Any, ...], dict[str, Any], Tensor | None]:
+    """The arguments and options for our function, and the tensor to write the result into."""
+    plan, accepted = _fitting(function, ours), _parameters(ours)
+    given, defaults = dict(kwargs), {"out": None, "dtype": None}
+    if plan is not None:  # else one of the two takes any number of arrays
+        names, defaults, aligned = plan
+        given |= dict(zip(names[aligned:], args[aligned:], strict=False))
+        args = args[:aligned]
+        for array in names[len(args) :]:  # whose name may differ from ours
+            if array not in given or array in accepted or array in defaults:
+                break
+            args = (*args, given.pop(array))
+    out = None if "out" in accepted else given.pop("out", None)
+    where = True if "where" in accepted else given.pop("where", True)
+    plain = where is True or where is np._NoValue
+    if not plain or not (out is None or isinstance(out, Tensor)):
         _refuse_writing(name, out, where)
-    return args, _known_options(name, ours, given, defaults)
+    return args, _known_options(name, ours, given, defaults), out
 
 
 def _known_options(
@@ -213,8 +223,7 @@ def _known_options(
         elif option not in defaults or not _same(value, defaults[option]):
             raise DtypeError(
                 f"{name}: {option}={describe(value)} is not supported on tensors; "
-                + ("convert with t.astype first" if option == "dtype" else "leave it out")
-                + f" (there are {', '.join(accepted) or 'no options'})."
+                + ("convert with t.astype first." if option == "dtype" else "leave it out.")
             )
     return kept
 
@@ -226,7 +235,9 @@ def _same(value: Any, default: Any) -> bool:
 @functools.cache
 def _parameters(function: Any) -> tuple[str, ...]:
     """The parameters of our function that may be given by name."""
-    return tuple(p.name for p in _signature(function) if p.kind is not p.POSITIONAL_ONLY)
+    return tuple(
+        p.name for p in _signature(function) if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    )
 
 
 def _signature(function: Any) -> Iterable[Any]:
@@ -242,7 +253,7 @@ def _fitting(function: Any, ours: Any) -> tuple[tuple[str, ...], dict[str, Any],
         theirs = [p for p in _signature(function) if p.name != "like"]
     except ValueError:  # functions of C in older versions of NumPy
         return ("a", "b"), {"out": None, "casting": "same_kind", "dtype": None}, 9
-    if any(p.kind is p.VAR_POSITIONAL for p in theirs):
+    if any(p.kind is p.VAR_POSITIONAL for p in (*theirs, *_signature(ours))):
         return None
     names = tuple(p.name for p in theirs if p.kind is not p.KEYWORD_ONLY)
     defaults = {p.name: p.default for p in theirs if p.default is not p.empty}

@@ -58,7 +58,8 @@ REFUSED: dict[str, str] = {
     "np.polysub": "subtract the coefficients, padded in front with np.pad",
     "np.put": "write t[index] = values, after t = t.ravel() for places in the flattened array",
     "np.putmask": "write t[mask] = values[mask], or use np.where",
-    "np.ravel_multi_index": "add the integer indices, times the lengths of the later axes; " + _PLAIN,
+    "np.ravel_multi_index": "add the integer indices, times the lengths of the later axes; "
+    + _PLAIN,
     "np.real_if_close": "use np.real(t)",
     "np.resize": "use np.tile or np.repeat, and t.reshape",
     "np.roots": "use np.linalg.eigvalsh where the matrix is symmetric, or " + _PLAIN,

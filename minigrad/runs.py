@@ -1,6 +1,7 @@
 """One run of a function for a transform, and derivatives of it in both directions."""
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,12 @@ def chosen(what: str, argnums: ArgNums, args: Sequence[Any]) -> tuple[int, ...]:
     Raises:
         ValueError: for a position without an argument, or one named twice.
     """
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    try:
+        numbers = [index(n) for n in ([argnums] if isinstance(argnums, int) else argnums)]
+    except TypeError:
+        raise TypeError(
+            f"{what}: argnums must be an integer or a sequence of them, got {argnums!r}"
+        ) from None
     for number in numbers:
         if not -len(args) <= number < len(args):
             raise ValueError(

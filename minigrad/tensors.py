@@ -219,14 +219,15 @@ class Tensor(Signatures):
                 else:
                     holder.grad = wrap(holder.grad._array + g._array, None)
 
-    def write(self, value: "ndarray[Any, Any]") -> None:
-        """Replace the values of this leaf, as optimisers do; its history is none of it.
+    def write(self, value: Any) -> None:
+        """Replace the values of this leaf by a copy of an array, as optimisers do.
 
         Nodes that saved the old values refuse to run backward from now on.
 
         Raises:
             ShapeError: when the value has another shape or dtype.
         """
+        value = np.array(value)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"write: the value must be {describe(self)} like the tensor, got {describe(value)}"
@@ -317,7 +318,9 @@ class Tensor(Signatures):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
         self._refuse_detach("conversion to a NumPy array")
-        return np.array(self._array, dtype=dtype, copy=copy)
+        array = np.array(self._array, dtype=dtype, copy=copy)
+        # Shared memory is for reading: writing would change values behind the engine's back.
+        return self.numpy() if array is self._array else array
 
     def __float__(self) -> float:
         self._refuse_detach("float()")
@@ -342,7 +345,8 @@ class Tensor(Signatures):
     def __bool__(self) -> bool:
         if self._array.size != 1:
             raise ShapeError(
-                f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any()"
+                f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any(). "
+                "To find a tensor in a list, compare with `is`: any(t is u for u in tensors)."
             )
         return bool(self._array.item())
 
@@ -364,9 +368,28 @@ class Tensor(Signatures):
         return f"Tensor({values}, {notes})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._array.item(), spec) if spec and self._array.size == 1 else repr(self)
+        if not spec:
+            return repr(self)
+        if self._array.size != 1:
+            raise ShapeError(
+                f"format: {spec!r} is for one number, got {describe(self)}. Index it first, or "
+                f"write [format(v, {spec!r}) for v in t.tolist()]."
+            )
+        return format(self._array.item(), spec)
 
     __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: leaves go with their name, and without their gradient."""
+        if not self.is_leaf:
+            assert self._node is not None
+            raise GradientError(
+                f"copy or pickle of {describe(self)}: it was computed by {self._node.where}, and "
+                "its history cannot be copied. Use t.detach() for its values."
+            )
+        leaf = self._node
+        learned = isinstance(leaf, Leaf) and leaf.learned
+        return _restore, (type(self), self._array, leaf is not None, self.name, learned)
 
 
 def wrap(array: Any, node: Node | None) -> Tensor:
@@ -380,11 +403,23 @@ def wrap(array: Any, node: Node | None) -> Tensor:
 _new = object.__new__
 
 
+def _restore(
+    kind: type[Tensor], array: "ndarray[Any, Any]", on_tape: bool, name: str | None, learned: bool
+) -> Tensor:
+    """The leaf that was pickled or copied."""
+    tensor = _new(kind)
+    tensor._array = array
+    tensor._node = Leaf(array, name, learned) if on_tape else None
+    return tensor
+
+
 def label_state(tensor: Tensor, state: str) -> Tensor:
     """Say that a tensor is a state which a cell carries to the next time step ("h", "c").
 
     Drawings and the analysis of gradient flow read it; nothing is computed. Returns the tensor.
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"label_state: needs a tensor, got {describe(tensor)}")
     node = tensor._node
     if node is not None and node.scope is not None and node.scope is current_mode().scope:
         node.scope = node.scope.with_state(state)
@@ -407,7 +442,7 @@ def seed_gradient(output: Tensor, gradient: Any, recorded: bool) -> Any:
             )
         gradient = np.ones(output.shape, output.dtype)
     elif not isinstance(gradient, Tensor):
-        gradient = to_array(gradient, output.dtype)
+        gradient = to_array(gradient, output.dtype, "gradient")
     elif gradient.dtype != output.dtype:
         gradient = gradient.astype(output.dtype)
     if gradient.shape != output.shape:
@@ -420,8 +455,8 @@ def seed_gradient(output: Tensor, gradient: Any, recorded: bool) -> Any:
     return gradient._array if isinstance(gradient, Tensor) else gradient
 
 
-def to_array(data: Any, dtype: Any = None) -> "ndarray[Any, Any]":
-    """A new array of the data, with the contract's dtypes.
+def to_array(data: Any, dtype: Any = None, argument: str = "data") -> "ndarray[Any, Any]":
+    """A new array of the data, with the contract's dtypes. `argument` is its name in errors.
 
     Raises:
         DtypeError: for text, objects, dates and ragged sequences.
@@ -429,22 +464,38 @@ def to_array(data: Any, dtype: Any = None) -> "ndarray[Any, Any]":
     """
     if isinstance(data, Tensor):
         data = data._array
+    elif isinstance(data, ndarray) and hasattr(data, "mask"):
+        raise DtypeError(
+            f"{argument}: a masked array {describe(data)} would lose its mask: choose the values "
+            "under the mask with a.filled(0), and keep the mask apart, for minigrad.where."
+        )
+    if dtype is not None:
+        try:
+            np.dtype(dtype)
+        except TypeError:
+            raise DtypeError(f"dtype: {dtype!r} is not a dtype of NumPy") from None
     try:
         array = np.array(data, dtype=dtype)
     except DetachError:
         raise DetachError(
-            "data: a sequence of tensors that require grad cannot be made into one tensor without "
-            "losing their history. Use minigrad.stack([...]) or minigrad.concatenate([...])."
+            f"{argument}: a sequence of tensors that require grad cannot be made into one tensor "
+            "without losing their history. Use minigrad.stack([...]) or "
+            "minigrad.concatenate([...])."
         ) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
-            f"data: cannot be made into an array of numbers ({error}); got {describe(data)}. "
+            f"{argument}: cannot be made into an array of numbers ({error}); got {describe(data)}. "
             "Rows must have equal lengths and hold numbers."
         ) from error
     if array.dtype.kind not in "fiubc":
         raise DtypeError(
-            f"data: must be numbers or booleans, got dtype {array.dtype} ({describe(data)}). "
-            "Encode text as integers first, for example with layers.datasets.CharacterTokenizer."
+            f"{argument}: must be numbers or booleans, got dtype {array.dtype} ({describe(data)}). "
+            + (
+                "Encode text as integers first, for example with "
+                "layers.datasets.CharacterTokenizer."
+                if array.dtype.kind in "US"
+                else "Convert it to numbers first."
+            )
         )
     if dtype is None and array.dtype.type is np.float64 and not _holds_arrays(data):
         array = array.astype(current_mode().dtype)

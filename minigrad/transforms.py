@@ -93,6 +93,11 @@ def gradients(
             f"{len(seeds)}"
         )
     for i, tensor in enumerate(wanted):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"gradients: inputs[{i}] must be a tensor that the outputs were computed from, got "
+                f"{describe(tensor)}; minigrad.grad differentiates functions by arrays."
+            )
         if tensor._node is None:
             raise GradientError(
                 f"gradients: inputs[{i}] {describe(tensor)} does not require grad; make it with "

@@ -61,7 +61,7 @@ def test_extras_add_up():
     assert extras["all"] == ["minigrad[draw,plot,fast,testing]"]
     assert "minigrad[all]" in extras["dev"]
     core = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
-    assert core == {"numpy", "graphviz", "safetensors", "tqdm"}
+    assert core == {"numpy", "graphviz", "safetensors", "threadpoolctl", "tqdm"}
 
 
 def test_the_tests_run_with_one_blas_thread_no_display_and_no_time_limits():

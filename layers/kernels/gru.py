@@ -124,7 +124,7 @@ def gru_sequence(
     """One layer of a GRU over a sequence (see `layers.cells.gru_step`).
 
     Args:
-        x: the inputs, (batch, time, inputs); padding is not looked at.
+        x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.
         h0: the initial state, (batch, H).
         w_ih, w_hh, b_ih, b_hh: the parameters, (3 H, inputs), (3 H, H), (3 H,) and (3 H,).
         lengths: integers (batch,), or None when all sequences are full.

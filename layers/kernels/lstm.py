@@ -131,7 +131,7 @@ def lstm_sequence(
     """One layer of an LSTM over a sequence (see `layers.cells.lstm_step`).
 
     Args:
-        x: the inputs, (batch, time, inputs); padding is not looked at.
+        x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.
         h0, c0: the initial states, (batch, H).
         w_ih, w_hh, b_ih, b_hh: the parameters, (4 H, inputs), (4 H, H), (4 H,) and (4 H,).
         lengths: integers (batch,), or None when all sequences are full.

@@ -96,7 +96,7 @@ def rnn_sequence(
     """One layer of a plain recurrent network over a sequence (see `layers.cells.rnn_step`).
 
     Args:
-        x: the inputs, (batch, time, inputs); padding is not looked at.
+        x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.
         h0: the initial state, (batch, H).
         w_ih, w_hh, b_ih, b_hh: the parameters, (H, inputs), (H, H), (H,) and (H,).
         nonlinearity: "tanh", "relu" or "sigmoid".

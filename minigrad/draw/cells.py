@@ -6,6 +6,7 @@ grey; over it the gradient flows back in time, as wide and as dark as it is larg
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ from minigrad.draw.grid import (
 from minigrad.draw.legend import heading_markup, legend_rows
 from minigrad.draw.records import Edge, Graph, Node
 from minigrad.draw.routes import coordinates, route, with_head
-from minigrad.draw.scale import Pen, Scale, contrasting, hexadecimal, number_text
+from minigrad.draw.scale import Pen, Scale, ShareScale, contrasting, hexadecimal, number_text
 from minigrad.draw.theme import FONT, Theme, theme_named
 
 if TYPE_CHECKING:
@@ -128,6 +129,15 @@ class _Picture:
         if node.kind == "input":
             style["shape"], style["style"] = "box", "rounded,filled"
         style["fontsize"] = "10"
+        if node.fault:
+            style |= {"color": self.colors.alarm, "penwidth": "2.4", "peripheries": "2"}
+            self._text(
+                node.fault,
+                Place(place.x, place.top + 9, max(place.width, 6.0 * len(node.fault)), 12),
+                size=9.5,
+                color=self.colors.alarm,
+                name="fault",
+            )
         if in_band and len(self._band(node).lanes) != 2:
             # Only between two lanes is there room for the name in the middle of the box; above
             # them, the empty line keeps it off the border.
@@ -159,8 +169,12 @@ class _Picture:
             "fontcolor": colors.text,
         }
         norm = None if node.gradient is None else node.gradient.norm
+        if norm is None and node.gradient is not None and not node.gradient.finite:
+            norm = math.nan
         if norm is None or self.scale is None:
             return style
+        if isinstance(self.scale, ShareScale) and math.isfinite(norm) and norm > 0:
+            return style  # shares belong to edges
         pen = self.scale.pen(norm)
         self.pen_kinds.add(pen.kind)
         if pen.kind == "zero":
@@ -203,14 +217,13 @@ class _Picture:
                     arrowsize="0.45",
                     tooltip=escape.tooltip(labels.edge_tooltip(edge, nodes)),
                 )
-            norm = labels.edge_norm(edge)
-            if way.backward and self.scale is not None and norm is not None:
-                pen = self.scale.pen(norm)
+            if way.backward and self.scale is not None and edge.contribution is not None:
+                pen = self.scale.pen(labels.edge_measure(edge, self.scale))
                 size = _head_size(pen)
                 back.append((number, edge, with_head(way.backward, 10 * size), way.number))
         for number, edge, position, text_place in back:
             assert self.scale is not None
-            pen = self.scale.pen(labels.edge_norm(edge))
+            pen = self.scale.pen(labels.edge_measure(edge, self.scale))
             self.pen_kinds.add(pen.kind)
             self.dot.edge(
                 # From target to source: the arrow points the way the gradient goes.

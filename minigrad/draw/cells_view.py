@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from minigrad.draw.diagnosis import describe_cells
 from minigrad.draw.errors import DrawError
-from minigrad.draw.measure import (
-    contribution_of,
-    pass_through,
-    read_tape,
-    statistics_of,
-)
+from minigrad.draw.flow import gradient_flow
+from minigrad.draw.measure import pass_through, read_tape, statistics_of
+from minigrad.draw.meter import BoxFlow, Meter, taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
+from minigrad.draw.walk import Adjoints, walk_back
+from minigrad.draw.xray import Fault, broken_chain, from_flags, has_flags
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -39,9 +40,7 @@ def has_cells(outputs: Sequence[Tensor]) -> bool:
     return any(_state(node) for node in read_tape(outputs).nodes)
 
 
-def cells_graph(
-    outputs: Sequence[Tensor], *, grad: Literal["norm"] | None = None, title: str = ""
-) -> Graph:
+def cells_graph(outputs: Sequence[Tensor], *, grad: str | None = None, title: str = "") -> Graph:
     """Cells by layer and time step, their states, and what each edge carries back.
 
     Raises DrawError when no cell labelled a state.
@@ -53,22 +52,13 @@ def _state(node: TapeNode) -> str | None:
     return None if node.scope is None else node.scope.state
 
 
-@dataclass
-class _Flow:
-    """What one edge of the picture stands for: the summed term, and how many edges of the tape."""
-
-    term: Any = None
-    count: int = 0
-    shape: tuple[int, ...] | None = None
-    slots: list[int] = field(default_factory=list)
-
-
 class _Grouping:
     """Maps nodes of the tape to boxes of the picture."""
 
     def __init__(self, outputs: Sequence[Tensor], grad: str | None) -> None:
         self.tape = read_tape(outputs)
         self.grad = grad
+        self._keys: dict[Scope, Key | None] = {}
         states = [node for node in self.tape.nodes if _state(node)]
         if not states:
             raise DrawError(
@@ -92,13 +82,18 @@ class _Grouping:
         """The cell or module that a node belongs to; None for glue between them."""
         if node.scope is None:
             return None if node.plan.view else ("", None)
-        cell = self._cell_scope(node.scope)
+        if node.scope not in self._keys:
+            self._keys[node.scope] = self._key_of(node.scope)
+        return self._keys[node.scope]
+
+    def _key_of(self, scope: Scope) -> Key | None:
+        cell = self._cell_scope(scope)
         if cell is not None:
-            return (cell.path, node.scope.time_step) if node.scope.time_step is not None else None
-        kinds = [scope for scope in node.scope.chain() if scope.kind]
+            return (cell.path, scope.time_step) if scope.time_step is not None else None
+        kinds = [part for part in scope.chain() if part.kind]
         # Operations of a module that contains the cells are glue: they reshape and pass on.
         if kinds and not any(path.startswith(f"{kinds[-1].path}.") for path in self.layers):
-            return (kinds[-1].path, node.scope.time_step)
+            return (kinds[-1].path, scope.time_step)
         return None
 
     def _assign(self) -> None:
@@ -140,9 +135,9 @@ class _Grouping:
         source = stacked.inputs[place]
         return None if source is None else (source, axis, place)
 
-    def _flows(self) -> tuple[dict[tuple[Any, Any], _Flow], dict[TapeNode, Any]]:
-        """The edges between boxes with their summed terms, and the gradients of leaves."""
-        flows: dict[tuple[Any, Any], _Flow] = defaultdict(_Flow)
+    def _flows(self) -> tuple[dict[tuple[Any, Any], BoxFlow], Meter]:
+        """The edges between boxes with their measured terms, and the gradients of leaves."""
+        flows: dict[tuple[Any, Any], BoxFlow] = defaultdict(BoxFlow)
         picked = {node: p for node in self.tape.nodes if (p := self._picked(node)) is not None}
         skipped = {
             pass_through(source) for node in picked if (source := node.inputs[0]) is not None
@@ -155,6 +150,7 @@ class _Grouping:
             if source is not None
         }
         skipped -= unpicked
+        meter = Meter(flows)
 
         def enter(node: TapeNode, source: TapeNode, slot: int, term: Any) -> None:
             if node in skipped:
@@ -162,7 +158,7 @@ class _Grouping:
             if node in picked and pass_through(source) in skipped:
                 source, axis, place = picked[node]
                 if term is not None:
-                    term = np.take(term, place, axis=axis)
+                    term = taken(term, axis, place)
             start, end = self.boxes[pass_through(source)], self.boxes[node]
             if start == end:
                 return
@@ -182,20 +178,59 @@ class _Grouping:
             flow.count += 1
             flow.shape = tuple(source.shape)
             if term is not None:
-                flow.term = term if flow.term is None else flow.term + term
+                meter.add(source, (start, end), term)
 
+        if self.grad is None:
+            for node in self.tape.nodes:
+                for slot, source in enumerate(node.inputs):
+                    if source is not None and pass_through(node) is node:
+                        enter(node, source, slot, None)
+            return flows, meter
+
+        def arrive(node: TapeNode, parts: Adjoints) -> None:
+            meter.finish(node)
+            if isinstance(node, Leaf):
+                meter.gradients[node] = statistics_of(parts[0])
+
+        def listen(node: TapeNode, source: TapeNode, slot: int, term: Any, _: int) -> None:
+            if pass_through(node) is node:
+                enter(node, source, slot, term)
+
+        seeds = {node: {0: g} for node, g in self.tape.seeds().items()}
+        try:
+            walk_back(seeds, arrive=arrive, listen=listen)
+        except DrawError:
+            if not has_flags(self.tape):
+                raise
+            self._use_flags(flows, meter, enter)
+        return flows, meter
+
+    def _use_flags(
+        self, flows: dict[tuple[Any, Any], BoxFlow], meter: Meter, enter: Callable[..., None]
+    ) -> None:
+        """What anomaly mode left on a graph that was freed: whether gradients were finite."""
+        flows.clear()
+        known = from_flags(self.tape)
         for node in self.tape.nodes:
             for slot, source in enumerate(node.inputs):
-                if source is not None and pass_through(node) is node and self.grad is None:
+                if source is not None and pass_through(node) is node:
                     enter(node, source, slot, None)
-        leaves: dict[TapeNode, Any] = {}
-        if self.grad is not None:
-            leaves = self.tape.send_back(
-                lambda node, source, slot, term: (
-                    enter(node, source, slot, term) if pass_through(node) is node else None
-                )
-            )
-        return flows, leaves
+        for node, gradient in known.gradients.items():
+            if isinstance(node, Leaf) or _state(node):
+                meter.gradients[node] = gradient
+        for (start, end), flow in flows.items():
+            ends = [meter.gradients.get(box) for box in (start, end)]
+            if ends[0] is not None and not any(known and known.finite for known in ends):
+                flow.norms.append(math.nan)
+
+    def _faults(self, meter: Meter) -> tuple[Fault, ...]:
+        """What went wrong; looked for among the operations only where the cells show a trace."""
+        if self.grad is None:
+            return ()
+        if any(not known.finite or known.norm == 0 for known in meter.gradients.values()):
+            return gradient_flow(list(self.tape.outputs)).faults
+        chain = broken_chain(self.tape)
+        return () if chain is None else (chain,)
 
     def _states_of(self, key: Any) -> list[TapeNode]:
         if not hasattr(self, "_states"):
@@ -208,7 +243,7 @@ class _Grouping:
 
     def graph(self, title: str) -> Graph:
         """The picture's records."""
-        flows, leaves = self._flows()
+        flows, meter = self._flows()
         used = {box for ends in flows for box in ends}
         used |= {key for node in self.tape.nodes if _state(node) and (key := self._key(node))}
         firsts: dict[Any, TapeNode] = {}
@@ -221,21 +256,13 @@ class _Grouping:
                 firsts.setdefault(key, node)
         order = sorted(firsts, key=lambda box: firsts[box].number)
         ids = {box: rank for rank, box in enumerate(order)}
-        totals: dict[Any, Any] = {}
-        for (start, _), flow in flows.items():
-            if flow.term is not None:
-                totals[start] = flow.term if start not in totals else _sum(totals[start], flow.term)
-        nodes = [self._record(box, ids[box], totals.get(box), leaves) for box in order]
+        nodes = [self._record(box, ids[box], meter.gradients.get(box)) for box in order]
         edges = [
             Edge(
                 ids[start],
                 ids[end],
                 shape=flow.shape,
-                contribution=None
-                if flow.term is None
-                else contribution_of(flow.term, totals[start])
-                if totals[start] is not None
-                else contribution_of(flow.term, flow.term),
+                contribution=flow.contribution(meter.wholes[start]),
                 count=flow.count,
             )
             for (start, end), flow in flows.items()
@@ -243,19 +270,22 @@ class _Grouping:
         for node in self.tape.nodes:
             if _state(node) and (self._key(node), node) not in flows and self._key(node) in ids:
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
-        graph = Graph(
-            tuple(nodes), tuple(edges), scope_records(self.tape.nodes), level="cells", title=title
-        )
-        return _with_title_and_diagnosis(graph)
+        faults = self._faults(meter)
+        for fault in reversed(faults):
+            home = self._key(fault.node) if _state(fault.node) else self.boxes[fault.node]
+            if home in ids:
+                nodes[ids[home]] = replace(nodes[ids[home]], fault=fault.mark)
+        scopes = scope_records(self.tape.nodes)
+        graph = Graph(tuple(nodes), tuple(edges), scopes, level="cells", title=title)
+        return describe_cells(graph, [fault.sentence for fault in faults])
 
-    def _record(self, box: Any, number: int, total: Any, leaves: dict[TapeNode, Any]) -> Node:
+    def _record(self, box: Any, number: int, gradient: Statistics | None) -> Node:
         if isinstance(box, Leaf):
-            gradient = leaves.get(box)
-            return record_of_node(
-                box, number, None if gradient is None else statistics_of(gradient)
-            )
+            return record_of_node(box, number, gradient)
         if isinstance(box, TapeNode) and _state(box):
             path, step = self._key(box) or ("", None)
+            if gradient is None and self.grad is not None:
+                gradient = Statistics(norm=0.0)
             return Node(
                 number,
                 "state",
@@ -265,91 +295,24 @@ class _Grouping:
                 layer=self.layers[path],
                 shape=tuple(box.shape),
                 dtype=str(box.dtype),
-                gradient=Statistics(norm=0.0)
-                if total is None and self.grad is not None
-                else None
-                if total is None
-                else statistics_of(total),
+                gradient=gradient,
             )
         if isinstance(box, TapeNode):
             return record_of_node(box, number, None)
         path, step = box
         if path in self.layers:
-            kind = next(
-                (
-                    s.kind
-                    for n in self.tape.nodes
-                    for s in (n.scope.chain() if n.scope else ())
-                    if s.path == path and s.kind
-                ),
-                "cell",
-            )
+            kind = self._kinds.get(path, "cell")
             return Node(number, "group", op=kind, scope=path, step=step, layer=self.layers[path])
         if not path:
             return Node(number, "group", op="loss", step=None)
         return Node(number, "group", op=path.rpartition(".")[2], scope=path, step=step)
 
-
-def _sum(one: Any, other: Any) -> Any:
-    """The sum of two terms of one gradient; None once they are not of one value."""
-    return None if one is None or np.shape(one) != np.shape(other) else one + other
-
-
-def _with_title_and_diagnosis(graph: Graph) -> Graph:
-    """Say what cells the picture shows and how the gradient fared along each lane."""
-    cells = [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
-    steps = sorted({node.step for node in cells if node.step is not None})
-    layers = sorted({node.layer for node in cells if node.layer is not None})
-    kinds = sorted({node.op for node in cells})
-    title = graph.title or (
-        f"The gradient's way back through {len(steps)} steps of {', '.join(kinds)}"
-        + (f", {len(layers)} layers" if len(layers) > 1 else "")
-    )
-    sentences = []
-    for layer in layers:
-        for state in sorted({n.state for n in graph.nodes if n.kind == "state"}):
-            norms = [
-                (node.step, node.gradient.norm)
-                for node in graph.nodes
-                if node.kind == "state"
-                and node.state == state
-                and node.layer == layer
-                and node.step is not None
-                and node.gradient is not None
-                and node.gradient.norm is not None
-            ]
-            sentence = _lane_sentence(state, sorted(norms))
-            if sentence:
-                prefix = f"layer {layer}: " if len(layers) > 1 else ""
-                text = prefix + sentence
-                sentences.append(text[0].upper() + text[1:])
-    return Graph(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
-
-
-def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
-    """How the gradient norm of one state changes on the way back in time."""
-    if len(norms) < 2:
-        return ""
-    if any(not math.isfinite(norm) for _, norm in norms):
-        last = max(step for step, norm in norms if not math.isfinite(norm))
-        return f"along {state} the gradient is not finite from step {last} back."
-    (first, at_first), (last, _) = norms[0], norms[-1]
-    peak_step, peak = max(norms, key=lambda pair: (pair[1], pair[0]))
-    if peak == 0:
-        return f"along {state} the gradient is zero."
-    if at_first == 0:
-        return f"along {state} the gradient is exactly zero at step {first}."
-    lag = peak_step - first
-    if not lag:
-        factor = at_first / norms[-1][1] if norms[-1][1] else math.inf
-        return (
-            f"along {state} the gradient grows {factor:.3g}-fold from step {last} back to {first}."
-        )
-    factor = peak / at_first
-    words = (
-        f"along {state} the gradient falls {factor:.3g}-fold over the {lag} "
-        f"{'step' if lag == 1 else 'steps'} back to step {first}"
-    )
-    if factor > 1.01:
-        words += f", by half every {lag / math.log2(factor):.2g} steps"
-    return words + "."
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """The class name of each cell."""
+        kinds: dict[str, str] = {}
+        for scope in {node.scope: None for node in self.tape.nodes}:
+            for part in () if scope is None else scope.chain():
+                if part.kind:
+                    kinds.setdefault(part.path, part.kind)
+        return kinds

@@ -106,6 +106,8 @@ def node_style(node: Node, colors: Theme) -> dict[str, str]:
         style["shape"], style["margin"] = "ellipse", "0.04,0.02"
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
         style["peripheries"], line = "2", colors.alarm
+    if node.fault:
+        style["penwidth"], style["peripheries"], line = "2.4", "2", colors.alarm
     return {**style, "fillcolor": fill, "color": line}
 
 
@@ -124,6 +126,8 @@ def _node_label(node: Node) -> str:
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
         broken = "value" if node.value is not None and not node.value.finite else "gradient"
         lines.append(f"{broken} holds NaN or Inf")
+    if node.fault:
+        lines.append(node.fault)
     return escape.label_lines([line for line in lines if line])
 
 
@@ -245,10 +249,9 @@ def _add_edges(
             style="dashed" if edge.kind == "elided" else "solid",
             **shared,
         )
-        norm = labels.edge_norm(edge)
-        if scale is None or norm is None:
+        if scale is None or edge.contribution is None:
             continue
-        pen = scale.pen(norm)
+        pen = scale.pen(labels.edge_measure(edge, scale))
         pen_kinds.add(pen.kind)
         picture.edge(
             *ends,

@@ -18,10 +18,11 @@ from minigrad.draw.cells_view import cells_graph, has_cells
 from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide
 from minigrad.draw.errors import MissingGraphvizError
+from minigrad.draw.flow import GradientFlow
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.records import Graph
-from minigrad.draw.scale import Scale
+from minigrad.draw.scale import Scale, ShareScale
 from minigrad.draw.text import graph_to_text
 from minigrad.draw.theme import theme_named
 from minigrad.tensors import Tensor
@@ -141,10 +142,10 @@ class Drawing:
 
 
 def draw(
-    target: Tensor | Sequence[Tensor] | Graph,
+    target: Tensor | Sequence[Tensor] | Graph | GradientFlow,
     *,
     level: Literal["auto", "ops", "cells"] = "auto",
-    grad: Literal["norm"] | None = None,
+    grad: Literal["norm", "share"] | None = None,
     steps: Literal["auto", "all"] | Iterable[int] = "auto",
     theme: str = "light",
     title: str = "",
@@ -154,11 +155,14 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several, or a `Graph`.
+        target: a tensor, several, a `Graph`, or a `GradientFlow`.
         level: `ops` shows every operation; `cells` one box per recurrent cell and time step, with
             lanes for the carried states; `auto` takes cells where there are any.
         grad: `norm` measures what every edge carries back from the target, a single number, and
-            shows it as width, colour and number. `.grad` of no tensor is touched.
+            shows it as width, colour and number. `share` shows how much of the gradient at its
+            end each edge brought, signed; the shares at one place sum to 1. `.grad` of no tensor
+            is touched. What went wrong is marked and said in a sentence: numbers that are not
+            finite, gradients that are exactly zero, states that were detached.
         steps, theme, domain, time_limit: see `draw_graph`.
         title: heading of the picture.
 
@@ -170,19 +174,28 @@ def draw(
     >>> draw((x * x).sum(), grad="norm")
     Drawing(ops, 3 nodes, 3 edges)
     """
+    if grad not in (None, "norm", "share"):
+        raise ValueError(f"grad must be None, 'norm' or 'share', got {grad!r}")
     if isinstance(target, Graph):
         graph = target
     else:
         if level not in ("auto", "ops", "cells"):
             raise ValueError(f"level must be 'auto', 'ops' or 'cells', got {level!r}")
-        if grad not in (None, "norm"):
-            raise ValueError(f"grad must be None or 'norm', got {grad!r}")
-        outputs = [target] if isinstance(target, Tensor) else list(target)
+        flow = target if isinstance(target, GradientFlow) else None
+        if isinstance(target, GradientFlow):
+            grad, outputs = grad or "norm", list(target.tape.outputs)
+        else:
+            outputs = [target] if isinstance(target, Tensor) else list(target)
         if level == "auto":
             level = "cells" if has_cells(outputs) else "ops"
-        view = cells_graph if level == "cells" else operations_graph
-        graph = view(outputs, grad=grad, title=title)
-    return draw_graph(graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit)
+        if level == "cells":
+            graph = cells_graph(outputs, grad=grad, title=title)
+        else:
+            graph = operations_graph(outputs, grad=grad, title=title, flow=flow)
+    measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
+    return draw_graph(
+        graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit, measure=measure
+    )
 
 
 def draw_graph(
@@ -192,6 +205,7 @@ def draw_graph(
     steps: Literal["auto", "all"] | Iterable[int] = "auto",
     domain: tuple[float, float] | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
+    measure: Literal["norm", "share"] = "norm",
 ) -> Drawing:
     """Return the picture of a graph: columns of time for level `cells`, else boxes and arrows.
 
@@ -202,6 +216,8 @@ def draw_graph(
         domain: smallest and largest gradient norm of the scale, so that pictures can be compared;
             None spans the norms of this graph. What lies beyond is drawn dashed.
         time_limit: seconds that a layout may take.
+        measure: what width, colour and number of a gradient tell: its `norm`, or its `share` of
+            the gradient at the arrow's end.
 
     Raises ValueError for an unknown theme, step or domain.
     """
@@ -214,6 +230,8 @@ def draw_graph(
                 f"domain must be two norms with 0 < smallest < largest, both finite; got {domain!r}"
             )
         scale = Scale(math.log10(low), math.log10(high), colors)
+    if measure == "share":
+        scale = ShareScale.of_theme(colors)
     if graph.level == "cells":
         dot = cells_to_dot(elide(graph, steps), theme=theme, scale=scale)
         return Drawing(graph, dot, engine="nop2", time_limit=time_limit)

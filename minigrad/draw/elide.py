@@ -27,16 +27,19 @@ _MOST_INTERESTING: Final = 6
 def interesting_steps(graph: Graph) -> list[int]:
     """Return the steps worth showing, most worth first, from the gradients of the states.
 
-    For each state of each layer: the first step (in backward order) whose gradient is not finite,
-    the first that is below 1 % of the last step's, the smallest and the largest.
+    Steps at which something went wrong come first. For each state of each layer: the first step
+    (in backward order) whose gradient is not finite, the first that is below 1 % of the last step's, the smallest and the largest.
     """
     lanes: dict[tuple[str, int | None, bool, str], list[tuple[int, float]]] = {}
+    at_fault: list[int] = []
     for node in graph.nodes:
+        if node.fault and node.step is not None:
+            at_fault.append(node.step)
         norm = None if node.gradient is None else node.gradient.norm
         if node.kind == "state" and node.step is not None and norm is not None:
             key = (node.scope, node.layer, node.reverse, node.state)
             lanes.setdefault(key, []).append((node.step, norm))
-    ranked: list[list[int]] = [[], [], [], []]
+    ranked: list[list[int]] = [at_fault, [], [], []]
     for lane, series in lanes.items():
         # Backward starts at the last step, or at the first one in a layer that reads backwards.
         series.sort(reverse=not lane[2])

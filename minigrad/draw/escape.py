@@ -40,7 +40,8 @@ def label(text: str, limit: int = 40) -> str:
 
 def label_lines(lines: Iterable[str], *, limit: int = 40, justify: str = "n") -> str:
     """Return a label of several lines; `justify` is n (centred), l (left) or r (right)."""
-    broken = [label(line, limit) for line in lines]
+    # Graphviz crashes now and then on a line without any character, so an empty one is a space.
+    broken = [label(line, limit) or " " for line in lines]
     if justify == "n":
         return "\\n".join(broken)
     return "".join(f"{line}\\{justify}" for line in broken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from minigrad.draw.records import Edge, Graph, Node, Statistics
-from minigrad.draw.scale import number_text
+from minigrad.draw.scale import Scale, number_text
 
 _DTYPE = re.compile(r"(float|int|uint|complex|bfloat)(\d+)")
 _SHORT = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bfloat": "bf"}
@@ -85,6 +85,8 @@ def node_tooltip(node: Node) -> list[str]:
         lines.append(_statistics_line("value", node.value))
     if node.gradient is not None:
         lines.append(_statistics_line("gradient", node.gradient))
+    if node.fault:
+        lines.append(node.fault)
     if node.lowest is not None and node.highest is not None:
         lines.append(f"gradient norms: {range_text(node.lowest, node.highest)}")
     return lines
@@ -114,6 +116,11 @@ def edge_tooltip(edge: Edge, graph_nodes: dict[int, Node]) -> list[str]:
         if term.lowest is not None and term.highest is not None:
             lines.append(f"norms of the single edges: {range_text(term.lowest, term.highest)}")
     return lines
+
+
+def edge_measure(edge: Edge, scale: Scale) -> float | None:
+    """Return the number that a scale draws for an edge, None where unknown."""
+    return None if edge.contribution is None else scale.measured(edge.contribution)
 
 
 def edge_norm(edge: Edge) -> float | None:

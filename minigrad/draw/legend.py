@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from minigrad.draw.escape import markup
-from minigrad.draw.scale import Scale, hexadecimal, number_text
+from minigrad.draw.scale import Scale
 from minigrad.draw.theme import Theme
 
 _CELL = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
@@ -67,14 +67,17 @@ def legend_rows(
     first: list[str] = []
     second = [_bar(1, theme.forward), _text("values, forward", theme.faint_text)]
     if scale is not None:
-        first.append(_text("norm of the gradient flowing back", theme.text))
+        first.append(_text(scale.quantity, theme.text))
         for norm in scale.samples():
             pen = scale.pen(norm)
-            first += [_GAP, _bar(pen.width, hexadecimal(scale.color(norm)))]
-            first.append(_text(number_text(norm), theme.faint_text))
+            first += [_GAP, _bar(pen.width, pen.color)]
+            first.append(_text(scale.sample_text(norm), theme.faint_text))
         if "low" in pen_kinds or "high" in pen_kinds:
             second += [_GAP, _line("dashed", theme.text)]
             second.append(_text("beyond the scale", theme.faint_text))
+        if "negative" in pen_kinds:
+            second += [_GAP, _line("dashed", theme.text)]
+            second.append(_text("negative: against the sum", theme.faint_text))
         if "zero" in pen_kinds:
             second += [_GAP, _line("dotted", theme.zero), _text("exactly 0", theme.faint_text)]
         if "nonfinite" in pen_kinds:

@@ -5,7 +5,7 @@ Nothing is changed: `.grad` stays as it is, and the graph can still run backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,21 @@ import numpy as np
 
 from minigrad.draw.errors import DrawError
 from minigrad.draw.records import Contribution, Statistics
-from minigrad.errors import GradientError
-from minigrad.nodes import Node
-from minigrad.tape import run_backward
-from minigrad.tensors import Tensor, seed_gradient, wrap
+from minigrad.draw.walk import Adjoints, dense, walk_back
+from minigrad.nodes import Bundle, Node, Patch
+from minigrad.tensors import Tensor, seed_gradient
 
-__all__ = ["Tape", "contribution_of", "norm_of", "pass_through", "read_tape", "statistics_of"]
-
-Listener = Callable[[Node, Node, int, Any], None]
+__all__ = [
+    "Measured",
+    "Tape",
+    "contribution_of",
+    "measure_terms",
+    "norm_of",
+    "pass_through",
+    "read_tape",
+    "share_of",
+    "statistics_of",
+]
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,12 @@ class Tape:
     outputs: tuple[Tensor, ...]
     nodes: tuple[Node, ...]
 
-    def send_back(self, listen: Listener) -> dict[Node, Any]:
-        """Run a backward pass; `listen(node, source, slot, term)` hears every edge's term.
+    def seeds(self) -> dict[Node, Any]:
+        """The gradients of the results by themselves, to start from.
 
-        Returns the gradients that arrive at the leaves. Raises DrawError where the saved arrays
-        were freed, or a result is not a single number.
+        Raises DrawError where a result is not a single number.
         """
-        roots = []
+        seeds: dict[Node, Any] = {}
         for tensor in self.outputs:
             if tensor.size != 1:
                 raise DrawError(
@@ -44,17 +50,13 @@ class Tape:
                     f"{tensor.shape}; reduce it first, for example with t.sum()"
                 )
             assert tensor._node is not None
-            roots.append((tensor._node, seed_gradient(tensor, None, False)))
-        try:
-            return run_backward(roots, retain=True, wrap=wrap, observe=listen)
-        except GradientError as error:
-            raise DrawError(
-                f"the gradient cannot be drawn: {error} Draw before backward, or call "
-                "backward(retain_graph=True)."
-            ) from error
+            one = seed_gradient(tensor, None, False)
+            before = seeds.get(tensor._node)
+            seeds[tensor._node] = one if before is None else before + one
+        return seeds
 
 
-def read_tape(outputs: Sequence[Tensor]) -> Tape:
+def read_tape(outputs: Sequence[Any]) -> Tape:
     """Collect the nodes behind some tensors. Raises DrawError for one that has none."""
     for i, tensor in enumerate(outputs):
         if not isinstance(tensor, Tensor) or tensor._node is None:
@@ -108,17 +110,93 @@ def statistics_of(array: Any) -> Statistics:
 def contribution_of(term: Any, total: Any) -> Contribution:
     """Norm and signed share of one term of a gradient; the share is None where the total is 0."""
     with np.errstate(all="ignore"):
-        whole = np.asarray(total, np.float64).ravel()
-        size = float(np.dot(whole, whole))
-        share = None
-        if size > 0 and np.isfinite(size):
-            share = float(np.dot(np.asarray(term, np.float64).ravel(), whole)) / size
-    return Contribution(norm=norm_of(term), share=share)
+        return Contribution(norm=norm_of(term), share=share_of(term, total, norm_of(total)))
 
 
-def add_terms(terms: Iterable[Any]) -> Any:
-    """The sum of some arrays."""
-    total: Any = None
-    for term in terms:
-        total = term if total is None else total + term
-    return total
+def share_of(term: Any, total: Any, scale: float) -> float | None:
+    """<term, total> / |total|^2, given |total|; None where that is 0 or not finite.
+
+    Both are divided by |total| first, so that the square of a tiny norm does not vanish.
+    """
+    if not 0 < scale < np.inf:
+        return None
+    with np.errstate(all="ignore"):
+        if scale < 1e-300:  # its inverse overflows
+            term = np.asarray(term, np.float64) * 2.0**200
+            total = np.asarray(total, np.float64) * 2.0**200
+            scale = norm_of(total)
+        unit = np.asarray(total, np.float64).ravel() / scale
+        return float(np.dot(np.asarray(term, np.float64).ravel() / scale, unit))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What every edge and every node of a tape carries.
+
+    Attributes:
+        contributions: of each edge, by the node that reads and its input slot.
+        gradients: of each node.
+    """
+
+    contributions: dict[tuple[Node, int], Contribution]
+    gradients: dict[Node, Statistics]
+
+
+def measure_terms(
+    seeds: Mapping[Node, Any],
+    needed: Collection[Node] | None = None,
+    budget: int = 1 << 26,
+    inspect: Callable[[Node, int, Any], None] | None = None,
+) -> Measured:
+    """Norm and share of the term on every edge, with little memory.
+
+    Terms wait until the gradient that they add up to is complete. Where those of one node, such as
+    the weights that ten thousand steps read, would take more than `budget` bytes, only their norms
+    are kept, and a second pass measures their shares against the sum. `inspect(node, slot, term)`
+    sees each term.
+    """
+    contributions: dict[tuple[Node, int], Contribution] = {}
+    gradients: dict[Node, Statistics] = {}
+    waiting: dict[Node, list[tuple[Node, int, Any]]] = {}
+    sizes: dict[Node, int] = {}
+    late: dict[Node, Any] = {}
+
+    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+        if isinstance(term, Bundle):
+            return
+        if inspect is not None:
+            inspect(node, slot, dense(term))
+        if source in late:
+            contributions[node, slot] = Contribution(norm_of(dense(term)))
+            return
+        waiting.setdefault(source, []).append((node, slot, term))
+        kept = term.part if term.__class__ is Patch else term
+        sizes[source] = sizes.get(source, 0) + kept.nbytes
+        if sizes[source] > budget:
+            late[source] = None
+            for reader, place, earlier in waiting.pop(source):
+                contributions[reader, place] = Contribution(norm_of(dense(earlier)))
+
+    def arrive(node: Node, parts: Adjoints) -> None:
+        total = parts[0]
+        if isinstance(total, Bundle):
+            return
+        gradients[node] = statistics_of(total)
+        if node in late:
+            late[node] = np.array(total)
+        for reader, place, term in waiting.pop(node, ()):
+            contributions[reader, place] = contribution_of(dense(term), total)
+
+    start = {node: {0: g} for node, g in seeds.items()}
+    walk_back(start, arrive=arrive, listen=listen, needed=needed)
+    if late:
+        scales = {node: norm_of(total) for node, total in late.items()}
+
+        def share(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+            if source in late:
+                norm = contributions[node, slot].norm
+                part = share_of(dense(term), late[source], scales[source])
+                contributions[node, slot] = Contribution(norm, part)
+
+        walk_back(start, listen=share, needed=needed)
+    return Measured(contributions, gradients)

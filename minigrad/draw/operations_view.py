@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from minigrad.draw.measure import (
-    add_terms,
-    contribution_of,
-    pass_through,
-    read_tape,
-    statistics_of,
-)
+from minigrad.draw.flow import GradientFlow, gradient_flow
+from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.records import Edge, Graph, Node, Scope, Statistics
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -22,47 +17,46 @@ __all__ = ["operations_graph", "parameter_text", "record_of_node", "scope_record
 
 
 def operations_graph(
-    outputs: Sequence[Tensor], *, grad: Literal["norm"] | None = None, title: str = ""
+    outputs: Sequence[Tensor],
+    *,
+    grad: str | None = None,
+    title: str = "",
+    flow: GradientFlow | None = None,
 ) -> Graph:
     """Every operation behind some tensors, and with `grad` what each edge carries back."""
     tape = read_tape(outputs)
     shown = [node for node in tape.nodes if pass_through(node) is node]
     ids = {node: rank for rank, node in enumerate(shown)}
-    terms: dict[tuple[TapeNode, int], Any] = {}
-    if grad is not None:
-        tape.send_back(lambda node, _, slot, term: terms.__setitem__((node, slot), term))
-    ends = [
-        (node, slot, source)
-        for node in shown
-        for slot, source in enumerate(node.inputs)
-        if source is not None
-    ]
-    arriving: dict[TapeNode, list[Any]] = defaultdict(list)
-    for node, slot, source in ends:
-        if (node, slot) in terms:
-            arriving[source].append(terms[node, slot])
-    totals = {source: add_terms(parts) for source, parts in arriving.items()}
+    if flow is None and grad is not None:
+        flow = gradient_flow(list(outputs))
+    terms = {} if flow is None else flow.contributions
+    gradients = {} if flow is None else flow.gradients
+    faults = {} if flow is None else {f.node: f.mark for f in reversed(flow.faults)}
     edges = []
-    for node, slot, source in ends:
-        term = terms.get((node, slot))
-        edges.append(
-            Edge(
-                ids[pass_through(source)],
-                ids[node],
-                slot,
-                shape=tuple(source.shape),
-                contribution=None if term is None else contribution_of(term, totals[source]),
+    for node in shown:
+        for slot, source in enumerate(node.inputs):
+            if source is None:
+                continue
+            edges.append(
+                Edge(
+                    ids[pass_through(source)],
+                    ids[node],
+                    slot,
+                    shape=tuple(source.shape),
+                    contribution=terms.get((node, slot)),
+                    route="" if flow is None else flow.route_of(node, source),
+                )
             )
-        )
     nodes = [
-        record_of_node(
-            node,
-            ids[node],
-            statistics_of(totals[node]) if node in totals else None,
+        dataclasses.replace(
+            record_of_node(node, ids[node], gradients.get(node)), fault=faults.get(node, "")
         )
+        if node in faults
+        else record_of_node(node, ids[node], gradients.get(node))
         for node in shown
     ]
-    return Graph(tuple(nodes), tuple(edges), scope_records(shown), title=title)
+    diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
+    return Graph(tuple(nodes), tuple(edges), scope_records(shown), title=title, diagnosis=diagnosis)
 
 
 def record_of_node(node: TapeNode, number: int, gradient: Statistics | None) -> Node:

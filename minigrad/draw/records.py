@@ -95,6 +95,7 @@ class Node:
         value, gradient: statistics, None where unknown.
         lowest, highest: span of the gradient norms that an elided node stands for.
         count: how many such nodes it stands for; 1 for a group, however many ops are in it.
+        fault: what went wrong here, in a few words; empty where nothing did.
     """
 
     id: int
@@ -115,9 +116,10 @@ class Node:
     lowest: float | None = None
     highest: float | None = None
     count: int = 1
+    fault: str = ""
 
     def __post_init__(self) -> None:
-        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail")
+        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault")
         if self.id < 0:
             raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
         if self.kind not in NODE_KINDS:

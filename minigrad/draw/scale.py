@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
+from minigrad.draw.records import Contribution
 from minigrad.draw.theme import Theme
 
 # Control points of matplotlib's cividis, evenly spaced from 0 to 1; they came out of
@@ -97,6 +98,16 @@ class Scale:
     high: float
     theme: Theme
 
+    quantity: ClassVar[str] = "norm of the gradient flowing back"
+
+    def measured(self, contribution: Contribution) -> float | None:
+        """Return the number of a contribution that is drawn."""
+        return contribution.norm
+
+    def sample_text(self, value: float) -> str:
+        """Return what the legend writes beside a sample."""
+        return number_text(value)
+
     @classmethod
     def spanning(cls, norms: Iterable[float], theme: Theme) -> Scale:
         """Return the scale from the smallest to the largest of the finite, positive `norms`."""
@@ -151,6 +162,57 @@ class Scale:
             return [_power(decade) for decade in range(last, first - 1, -stride)][::-1]
         steps = [self.low + index * (self.high - self.low) / (count - 1) for index in range(count)]
         return [_power(step) for step in steps]
+
+
+@dataclass(frozen=True, slots=True)
+class ShareScale(Scale):
+    """Width and colour by the share of a gradient, from 0 to 1, instead of by its norm."""
+
+    @classmethod
+    def of_theme(cls, theme: Theme) -> ShareScale:
+        """Return the scale of shares; it is the same in every picture."""
+        return cls(0.0, 1.0, theme)
+
+    quantity: ClassVar[str] = "share of the gradient at the arrow's end"
+
+    def measured(self, contribution: Contribution) -> float | None:
+        """Return the number that is drawn: the share, or None where the whole is 0."""
+        if not math.isfinite(contribution.norm):
+            return contribution.norm
+        return 0.0 if contribution.norm == 0 else contribution.share
+
+    def position(self, norm: float) -> float:
+        """Return where a share lies, by its size alone."""
+        return abs(norm)
+
+    def pen(self, norm: float | None) -> Pen:
+        """Return the pen for a share; a negative one, against the sum of all, is dashed."""
+        theme = self.theme
+        if norm is None or norm == 0 or not math.isfinite(norm):
+            return Scale.pen(self, norm)
+        place = abs(norm)
+        kind = "negative" if norm < 0 else "high" if place > 1 + 1e-9 else "scaled"
+        width = THINNEST + min(place, 1.0) * (THICKEST - THINNEST)
+        start, end = theme.ramp
+        color = hexadecimal(cividis(start + min(place, 1.0) * (end - start)))
+        style = "solid" if kind == "scaled" else "dashed"
+        return Pen(kind, round(width, 2), color, style, share_text(norm))
+
+    def samples(self, count: int = 6) -> list[float]:
+        """Return shares for a legend."""
+        return [0.0625, 0.25, 0.5, 0.75, 1.0][-count:]
+
+    def sample_text(self, value: float) -> str:
+        """Return what the legend writes beside a sample."""
+        return share_text(value)
+
+
+def share_text(share: float) -> str:
+    """Return a share in percent: `62 %`, `-3.1 %`, `0.04 %`."""
+    percent = 100 * share
+    if abs(percent) >= 9.95:
+        return f"{percent:.0f} %"
+    return f"{percent:.1f} %" if abs(percent) >= 0.095 else f"{number_text(percent)} %"
 
 
 def _power(logarithm: float) -> float:

@@ -16,7 +16,7 @@ from minigrad.ops.attention_plain import (
     result_type,
     softmax_of_scores,
 )
-from minigrad.ops.selecting import where
+from minigrad.ops.elementwise import where
 from minigrad.randomness import choose_generator
 from minigrad.tensors import Tensor
 
@@ -39,6 +39,15 @@ ADVICE = {
 }
 """What to write for PyTorch's names, which are refused because its polarity differs by class."""
 
+LARGEST_PLAIN = 512 * 512
+"""Pairs of a query and a key beyond which attention is computed blockwise unless told otherwise."""
+
+METHODS_OF_ATTENTION: dict[str, Callable[..., Tensor]] = {
+    "plain": plain_attention,
+    "blockwise": attention_blockwise.blockwise_attention,
+}
+"""How attention is computed, by the name given as `method=`."""
+
 
 def scaled_dot_product_attention(
     query: Any,
@@ -51,7 +60,8 @@ def scaled_dot_product_attention(
     dropout: float = 0.0,
     generator: "np.random.Generator | None" = None,
     training: bool = True,
-    method: str = "plain",
+    method: str | None = None,
+    lengths: Any = None,
     **unknown: Any,
 ) -> Tensor:
     """softmax(query key^T * scale + bias) value (Vaswani et al. 2017, section 3.2.1).
@@ -62,7 +72,8 @@ def scaled_dot_product_attention(
         query: (..., queries, features).
         key: (..., keys, features).
         value: (..., keys, value features); leading axes broadcast.
-        mask: booleans that broadcast to (..., queries, keys); True means may attend.
+        mask: booleans that broadcast to (..., queries, keys); True means may attend. Of a tuple
+            of several, each must allow.
         bias: numbers that broadcast likewise and are added to the scores; differentiated.
         causal: let each query attend only to the keys up to its own place. The last query stands
             at the last key, so with a cache of earlier keys the queries are the latest places;
@@ -72,14 +83,20 @@ def scaled_dot_product_attention(
             1 - dropout.
         generator: draws what dropout keeps; the default generator if None.
         training: False switches dropout off.
-        method: "plain" holds all weights (queries x keys).
+        method: "plain" holds all weights (queries x keys). "blockwise" (Rabe and Staats 2021; Dao
+            et al. 2022) holds a block of them at a time, so that its memory is linear in the
+            length, forward and backward; second derivatives hold them all. None takes blocks for
+            more than 512 x 512 pairs. Both give the same, dropout included, but for rounding.
+        lengths: integers along the first of the leading axes, or the first few: how many keys
+            there are, the others being padding, which may hold anything, NaN included.
 
     Returns:
         (..., queries, value features).
 
     Raises:
         ShapeError: when the shapes do not fit.
-        DtypeError: when the mask is not boolean.
+        DtypeError: when the mask is not boolean, or the lengths are not integers.
+        ValueError: when a length is negative or beyond the keys.
         TypeError: for PyTorch's names of masks, with what to write instead.
 
     >>> q = k = np.zeros((2, 1)); v = np.array([[1.0], [3.0]])
@@ -88,22 +105,23 @@ def scaled_dot_product_attention(
     """
     name = "scaled_dot_product_attention"
     refuse_pytorch_names(name, unknown, ADVICE)
+    q, k, v, b, masks = _prepared(name, query, key, value, mask, bias, lengths)
+    if method is None:
+        method = "plain" if q.shape[-2] * k.shape[-2] <= LARGEST_PLAIN else "blockwise"
     if method not in METHODS_OF_ATTENTION:
         raise ValueError(
-            f"{name}: method must be one of {list(METHODS_OF_ATTENTION)}, got {method!r}"
+            f"{name}: method must be one of {list(METHODS_OF_ATTENTION)} or None, got {method!r}"
         )
-    q, k, v, b, allowed = _prepared(name, query, key, value, mask, bias)
-    keep = draw_mask(name, _scores_shape(q, k), dropout, training, generator)
     return METHODS_OF_ATTENTION[method](
         q,
         k,
         v,
         b,
-        mask=allowed,
+        masks=masks,
         causal=bool(causal),
         scale=_scale(q, scale),
-        keep=keep,
-        keep_scale=keep_scale(dropout),
+        dropout=draw_dropout(name, _scores_shape(q, k), dropout, training, generator),
+        block=attention_blockwise.BLOCK,
     )
 
 
@@ -114,29 +132,54 @@ def attention_weights(
     bias: Any = None,
     causal: bool = False,
     scale: float | None = None,
+    lengths: Any = None,
     **unknown: Any,
 ) -> Tensor:
     """softmax(query key^T * scale + bias): what `scaled_dot_product_attention` multiplies with.
 
-    The arguments are those of `scaled_dot_product_attention`. Weights of pairs that the mask
-    excludes are 0, and each row of the others adds up to 1.
+    The arguments are those of `scaled_dot_product_attention`. Weights of pairs that the masks
+    exclude are 0, and each row of the others adds up to 1.
 
     Returns:
         (..., queries, keys).
     """
     name = "attention_weights"
     refuse_pytorch_names(name, unknown, ADVICE)
-    q, k, _, b, allowed = _prepared(name, query, key, key, mask, bias)
-    weights = _weights(widen(q), widen(k), b, allowed, bool(causal), _scale(q, scale))
-    return cast(Tensor, weights.astype(_result_type(q, k, b)))
+    q, k, _, b, masks = _prepared(name, query, key, key, mask, bias, lengths)
+    weights = softmax_of_scores(widen(q), widen(k), b, masks, bool(causal), _scale(q, scale))
+    return cast(Tensor, weights.astype(result_type(q, k, b)))
+
+
+def draw_dropout(
+    name: str,
+    scores: tuple[int, ...],
+    p: float,
+    training: bool,
+    generator: "np.random.Generator | None",
+) -> AttentionDropout | None:
+    """What dropout keeps of weights of this shape; None when it keeps everything.
+
+    Raises:
+        ValueError: when `p` is not within 0 to 1.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    source = choose_generator(generator, name)
+    if not training or not p:
+        return None
+    *lead, queries, keys = scores
+    rows, columns = (
+        source.integers(2**32, size=(*lead, count), dtype=np.uint32) for count in (queries, keys)
+    )
+    return AttentionDropout(rows, columns, float(p))
 
 
 # -- arguments -------------------------------------------------------------------------------------
 
 
 def _prepared(
-    name: str, query: Any, key: Any, value: Any, mask: Any, bias: Any
-) -> tuple[Tensor, Tensor, Tensor, Any, PlainArray | None]:
+    name: str, query: Any, key: Any, value: Any, mask: Any, bias: Any, lengths: Any
+) -> tuple[Tensor, Tensor, Tensor, Any, Masks]:
     """The arguments checked against each other; a bias of 0.0 stands for none."""
     q, k, v = as_tensors(name, query=query, key=key, value=value)
     for argument, tensor in (("query", q), ("key", k), ("value", v)):
@@ -156,21 +199,53 @@ def _prepared(
     except ValueError:
         raise ShapeError(f"{name}: the leading axes do not broadcast, got {shapes}") from None
     scores = _scores_shape(q, k)
-    allowed = None
-    if mask is not None:
-        allowed = as_constant(mask, name, "mask")
-        if allowed.dtype != bool:
-            raise DtypeError(
-                f"{name}: mask must be boolean, True where a query may attend to a key, got "
-                f"{describe(allowed)}. Numbers to add to the scores are given as bias=; 0 and 1 "
-                "become booleans with astype(bool)."
-            )
-        _check_fits(name, "mask", allowed, scores)
+    masks = [] if mask is None else list(mask) if isinstance(mask, tuple) else [mask]
+    masks = [_mask(name, one, scores) for one in masks]
+    if lengths is not None:
+        valid = _valid_keys(name, lengths, k, scores[:-2])
+        if not valid.all():
+            k, v = (where(valid, tensor, 0.0) for tensor in (k, v))
+            masks.append(valid.swapaxes(-1, -2))
     b: Any = 0.0
     if bias is not None:
         _, b = as_tensors(name, query=q, bias=bias)
         _check_fits(name, "bias", b, scores)
-    return q, k, v, b, allowed
+    return q, k, v, b, tuple(masks)
+
+
+def _mask(name: str, mask: Any, scores: tuple[int, ...]) -> PlainArray:
+    allowed = as_constant(mask, name, "mask")
+    if allowed.dtype != bool:
+        raise DtypeError(
+            f"{name}: mask must be boolean, True where a query may attend to a key, got "
+            f"{describe(allowed)}. Numbers to add to the scores are given as bias=; 0 and 1 "
+            "become booleans with astype(bool)."
+        )
+    _check_fits(name, "mask", allowed, scores)
+    return allowed
+
+
+def _valid_keys(name: str, lengths: Any, k: Tensor, lead: tuple[int, ...]) -> PlainArray:
+    """Which keys are not padding, (..., keys, 1)."""
+    counts = as_constant(lengths, name, "lengths")
+    if counts.dtype.kind not in "iu" and counts.size:
+        raise DtypeError(
+            f"{name}: lengths must be integers, got {describe(counts)}; from a mask (batch, keys) "
+            "of booleans they are mask.sum(axis=1)"
+        )
+    if counts.shape != lead[: counts.ndim]:
+        raise ShapeError(
+            f"{name}: lengths must follow the leading axes {lead}, got {describe(counts)} for key: "
+            f"{describe(k)}"
+        )
+    keys = k.shape[-2]
+    if counts.size and (counts.min() < 0 or counts.max() > keys):
+        raise ValueError(
+            f"{name}: lengths must be 0 to {keys}, the keys of {describe(k)}, got "
+            f"{counts.min()} to {counts.max()}"
+        )
+    valid = np.arange(keys)[:, None] < counts[..., None, None]  # (..., keys, 1)
+    return valid.reshape(counts.shape + (1,) * (len(lead) - counts.ndim) + (keys, 1))
 
 
 def _scores_shape(q: Any, k: Any) -> tuple[int, ...]:
@@ -191,17 +266,3 @@ def _check_fits(name: str, argument: str, value: Any, scores: tuple[int, ...]) -
 
 def _scale(q: Tensor, scale: float | None) -> float:
     return 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
-
-
-def _allowed(mask: PlainArray | None, causal: bool, queries: int, keys: int) -> PlainArray | None:
-    """Which query may attend to which key, or None if every one may."""
-    if not causal:
-        return mask
-    earlier = np.tri(queries, keys, keys - queries, dtype=bool)
-    return earlier if mask is None else mask & earlier
-
-
-def _result_type(*values: Any) -> Any:
-    return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
-
-

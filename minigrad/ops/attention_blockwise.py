@@ -100,7 +100,9 @@ class _Scores:
         """Values of a block after dropout."""
         if self.dropout is None:
             return values
-        index = tuple(i if n > 1 else 0 for i, n in _aligned(self.lead, self.dropout.rows.shape[:-1]))
+        index = tuple(
+            i if n > 1 else 0 for i, n in _aligned(self.lead, self.dropout.rows.shape[:-1])
+        )
         return values * self.dropout.tile(index, rows, columns) * self.dropout.scale
 
 

@@ -75,9 +75,7 @@ def result_type(*values: Any) -> Any:
     return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
-def softmax_of_scores(
-    q: Any, k: Any, bias: Any, masks: Masks, causal: bool, scale: float
-) -> Any:
+def softmax_of_scores(q: Any, k: Any, bias: Any, masks: Masks, causal: bool, scale: float) -> Any:
     """The weights from other operations; rows in which nothing is allowed are zeros."""
     scores = (q * scale) @ k.swapaxes(-1, -2)  # (..., queries, keys)
     if not isinstance(bias, float):

@@ -299,6 +299,8 @@ NUMPY = {np.where: _numpy_where}
 @primitive
 def astype(x: Array, /, dtype: Any) -> Array:
     """`x` converted to another dtype. To a dtype that is not floating only without grad."""
+    if np.dtype(dtype).kind not in "fiubc":
+        raise TypeError(f"tensors hold numbers or booleans, not dtype {np.dtype(dtype)}")
     return np.asarray(x).astype(dtype)
 
 

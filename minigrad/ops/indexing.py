@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DetachError, DtypeError, describe
+from minigrad.errors import DetachError, DtypeError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import Patch
 from minigrad.ops.elementwise import add
@@ -214,5 +214,11 @@ def scatter_add(x: Any, index: Any, values: Any) -> Tensor:
     except IndexError as error:
         raise IndexError(f"scatter_add: {error} (x: {describe(x)}, index={index!r})") from None
     if np.shape(values) != shape:
-        values = broadcast_to(values, shape)
+        try:
+            values = broadcast_to(values, shape)
+        except ShapeError:
+            raise ShapeError(
+                f"scatter_add: values {describe(values)} do not broadcast to the shape {shape} of "
+                f"x[index], for x: {describe(x)}"
+            ) from None
     return add(x, scatter(values, x.shape, index))

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.errors import ShapeError, describe
 from minigrad.ops.activations import sigmoid, softplus
-from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, quiet, widen
+from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, named, quiet, widen
 from minigrad.ops.class_targets import check_reduction
 from minigrad.ops.elementwise import exp
 from minigrad.primitives import primitive
@@ -244,6 +244,7 @@ logistic_loss.vjp(
 
 
 @primitive(hint="If these are scores, use binary_cross_entropy_with_logits")
+@named("binary_cross_entropy")
 @quiet
 def bernoulli_surprise(x: Array, target: Array, /) -> Array:
     """-(target log x + (1 - target) log(1 - x)), with logarithms of at least -100."""

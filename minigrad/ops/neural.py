@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.errors import describe
 from minigrad.mode import current_mode
 from minigrad.ops.arguments import as_tensor, named, quiet, widen
+from minigrad.ops.indexing import constant_array
 from minigrad.ops.places import add_rows
 from minigrad.primitives import primitive
 from minigrad.randomness import choose_generator
@@ -118,7 +119,9 @@ def embedding(weight: Array, /, index: Any, padding_idx: int | None = None) -> A
     Raises:
         ShapeError: when an index or `padding_idx` is out of range, or the table has not 2 axes.
     """
-    codes = np.asarray(index)
+    if weight.dtype.kind in "iu" and getattr(index, "dtype", weight.dtype).kind == "f":
+        raise TypeError("the table comes first: embedding(weight, index)")
+    codes = constant_array(index, "index")
     if weight.ndim != 2:
         raise ValueError(f"weight must be a table (rows, features), got {describe(weight)}")
     rows = len(weight)

@@ -183,9 +183,3 @@ def isin(
 def digitize(x: Array, bins: Array, right: bool = False) -> Array:
     """The number of the bin, between neighbours in sorted `bins`, in which each element lies."""
     return np.digitize(x, bins, right)
-
-
-NUMPY = {
-    np.iscomplexobj: lambda x: x.dtype.kind == "c",
-    np.isrealobj: lambda x: x.dtype.kind != "c",
-}

@@ -197,7 +197,10 @@ def delete(x: Any, obj: Any, axis: int | None = None) -> Tensor:
     x = ravel(x) if axis is None else x
     k = 0 if axis is None else normalize_axis(axis, x.ndim, "delete: axis")
     kept = np.ones(x.shape[k], bool)
-    kept[plain_index(obj)] = False
+    try:
+        kept[plain_index(obj)] = False
+    except IndexError as error:
+        raise IndexError(f"delete: {error} (called with x: {describe(x)}, axis={axis})") from None
     return take(x, np.flatnonzero(kept), k)
 
 
@@ -228,6 +231,11 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """
     codes = constant_array(a, "choose: a")
     values = list(choices)
+    if mode == "raise" and codes.size and not 0 <= codes.min() <= codes.max() < len(values):
+        raise IndexError(
+            f"choose: a must number the {len(values)} choices from 0 on, got {codes.min()} to "
+            f'{codes.max()}; mode= "wrap" or "clip" takes others'
+        )
     places, *options = broadcast_arrays(codes, *values)
     numbers = take(np.arange(len(values)), places.detach(), mode=mode)
     joined = stack(options)

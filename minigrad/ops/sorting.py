@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.arguments import named
 from minigrad.ops.selecting import take_along_axis
 from minigrad.ops.shape import source_of
 from minigrad.primitives import primitive
@@ -16,6 +17,9 @@ __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 METHODS = ("argpartition", "argsort", "topk")
 
 Array = Any
+
+
+SORTS = (None, "quicksort", "mergesort", "heapsort", "stable")
 
 
 def _order(x: Array, axis: int, descending: bool) -> Array:
@@ -60,6 +64,8 @@ def sort(
         kind, stable: without effect, since the sort is always stable.
         descending: in falling order.
     """
+    if kind not in SORTS:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, SORTS))}, got {kind!r}")
     x = x.reshape(-1) if axis is None else x
     k = -1 if axis is None else axis
     order = _order(x, k, descending)
@@ -105,6 +111,7 @@ def argpartition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -
 
 
 @primitive(constant=True)
+@named("topk")
 def topk_places(x: Array, /, k: int, axis: int, largest: bool) -> Array:
     length = x.shape[axis]
     if not 0 <= k <= length:

@@ -1,59 +1,96 @@
-"""Adam."""
+"""Adam and AdamW."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer
-from minigrad.tensors import Tensor
+from minigrad.optim.optimizer import Optimizer, PlainArray, State
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015), with PyTorch's formula and defaults.
+    """Adam (Kingma and Ba 2015, algorithm 1), with PyTorch's defaults.
 
     Args:
-        parameters: the tensors to update.
+        parameters: tensors, or groups of them; see `Optimizer`.
         rate: the learning rate.
         betas: how slowly the averages of gradient and squared gradient follow.
         epsilon: added to the root of the squared average.
+        weight_decay: a penalty that pulls the weights to zero, added to the gradient, and so
+            divided by the same root; `AdamW` does not divide it.
+        amsgrad: divide by the largest squared average so far (Reddi et al. 2018).
     """
+
+    _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
+    _decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Any,
         rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(parameters, rate)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"Adam: betas must be in [0, 1), got {betas}")
-        self.betas = betas
-        self.epsilon = epsilon
+        super().__init__(
+            parameters,
+            rate,
+            betas=tuple(betas),
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+        )
+
+    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
+        """Both averages begin at zero."""
+        state["mean"], state["square"] = np.zeros_like(value), np.zeros_like(value)
 
     def update(
-        self,
-        value: "np.ndarray[Any, Any]",
-        gradient: "np.ndarray[Any, Any]",
-        state: dict[str, "np.ndarray[Any, Any]"],
-    ) -> "np.ndarray[Any, Any]":
+        self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
+    ) -> PlainArray:
         """The new value of one parameter."""
-        beta1, beta2 = self.betas
-        if not state:
-            state["mean"], state["square"] = np.zeros_like(value), np.zeros_like(value)
+        beta1, beta2 = options["betas"]
+        rate, decay, steps = options["rate"], options["weight_decay"], state["steps"]
+        if decay and not self._decoupled:
+            gradient = gradient + decay * value
         mean, square = state["mean"], state["square"]
         mean *= beta1
         mean += (1 - beta1) * gradient
         square *= beta2
         square += (1 - beta2) * (gradient * gradient)
-        root: np.ndarray[Any, Any] = np.sqrt(square)
-        root /= math.sqrt(1 - beta2**self.steps)
-        root += self.epsilon
+        if options["amsgrad"]:
+            largest = state.setdefault("largest_square", np.zeros_like(square))
+            square = np.maximum(largest, square, out=largest)
+        root: PlainArray = np.sqrt(square)
+        root /= math.sqrt(1 - beta2**steps)
+        root += options["epsilon"]
         np.divide(mean, root, out=root)
-        root *= -self.rate / (1 - beta1**self.steps)
-        root += value
+        root *= -rate / (1 - beta1**steps)
+        root += value * (1 - rate * decay) if decay and self._decoupled else value
         return root
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w shrinks by rate x decay w.
+
+    Args:
+        parameters, rate, betas, epsilon, amsgrad: as in `Adam`.
+        weight_decay: what share of a weight is taken off, times the rate.
+    """
+
+    _decoupled: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        parameters: Any,
+        rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(parameters, rate, betas, epsilon, weight_decay, amsgrad)

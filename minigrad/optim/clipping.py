@@ -6,34 +6,99 @@ from collections.abc import Iterable
 import numpy as np
 
 from minigrad.errors import GradientError
+from minigrad.ops.piecewise import clip
+from minigrad.optim.optimizer import PlainArray
 from minigrad.tensors import Tensor
 
-__all__ = ["clip_grad_norm"]
+__all__ = ["clip_grad_norm", "clip_grad_value"]
 
 
-def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale the gradients so that their common Euclidean norm is at most `max_norm`.
+def clip_grad_norm(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0
+) -> float:
+    """Scale the gradients so that their common norm is at most `max_norm` (Pascanu et al. 2013).
+
+    They are scaled by max_norm / (norm + 1e-6) where that is below 1, as in PyTorch.
+
+    Args:
+        parameters: tensors; those without a gradient are passed over.
+        max_norm: the largest norm allowed.
+        norm_type: the order of the norm: 2 for the Euclidean one, `math.inf` for the largest
+            magnitude, or any other number of 1 or more.
 
     Returns:
         The norm before clipping.
 
     Raises:
-        GradientError: when the norm is not finite; the gradients are left as they are.
+        GradientError: when the norm is not finite, naming the parameters; the gradients are left
+            as they are.
+        ValueError: for a negative `max_norm` or a `norm_type` below 1.
+
+    >>> w = Tensor([3.0, 4.0], requires_grad=True)
+    >>> w.grad = [3.0, 4.0]
+    >>> clip_grad_norm([w], 1.0)
+    5.0
+    >>> w.grad.tolist()
+    [0.6, 0.8]
     """
-    with_grad = [p for p in parameters if p.grad is not None]
-    squares = 0.0
-    for parameter in with_grad:
-        flat = parameter.grad.numpy().ravel()  # type: ignore[union-attr]  # filtered above
-        squares += float(np.dot(flat, flat))
-    norm = math.sqrt(squares) if math.isfinite(squares) else math.inf
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
+    if not norm_type >= 1:
+        raise ValueError(f"clip_grad_norm: norm_type must be 1 or more, got {norm_type}")
+    held = _with_gradient(parameters)
+    norm = _norm([gradient.numpy() for _, gradient in held], norm_type)
     if not math.isfinite(norm):
-        names = [p.name or str(p.shape) for p in with_grad if not np.isfinite(p.grad.numpy()).all()]  # type: ignore[union-attr]  # filtered above
+        names = [p.name or str(p.shape) for p, g in held if not np.isfinite(g.numpy()).all()]
         raise GradientError(
             "clip_grad_norm: the norm of the gradients is not finite"
-            + (f" (in {', '.join(names)})" if names else ", the squares overflow")
+            + (f" (in {', '.join(names)})" if names else ", it overflows")
             + ". minigrad.anomaly_mode() finds the operation that made it."
         )
-    if norm > max_norm:
-        for parameter in with_grad:
-            parameter.grad = parameter.grad * (max_norm / norm)  # type: ignore[operator]
+    scale = max_norm / (norm + 1e-6)
+    if scale < 1:
+        for parameter, gradient in held:
+            parameter.grad = gradient * scale
     return norm
+
+
+def clip_grad_value(parameters: Iterable[Tensor] | Tensor, max_value: float) -> None:
+    """Clip each number of the gradients to between -max_value and max_value.
+
+    Raises:
+        GradientError: when a gradient has NaN, which no clipping mends.
+        ValueError: for a negative `max_value`.
+    """
+    if not max_value >= 0:
+        raise ValueError(f"clip_grad_value: max_value must be 0 or more, got {max_value}")
+    held = _with_gradient(parameters)
+    names = [p.name or str(p.shape) for p, g in held if np.isnan(g.numpy()).any()]
+    if names:
+        raise GradientError(
+            f"clip_grad_value: there is NaN in the gradients of {', '.join(names)}. "
+            "minigrad.anomaly_mode() finds the operation that made it."
+        )
+    for parameter, gradient in held:
+        parameter.grad = clip(gradient, -max_value, max_value)
+
+
+def _with_gradient(parameters: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, Tensor]]:
+    given = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [(p, p.grad) for p in given if p.grad is not None]
+
+
+def _norm(arrays: list[PlainArray], order: float) -> float:
+    """The norm of all numbers together."""
+    if order == 2:
+        total = 0.0
+        with np.errstate(over="ignore"):
+            for array in arrays:
+                flat = array.ravel() if array.itemsize > 2 else array.ravel().astype(np.float32)
+                total += float(np.dot(flat, flat))
+        if 1e-30 < total < math.inf:
+            return math.sqrt(total)
+    # Squares that overflow, vanish or are NaN; or another order: relative to the largest number.
+    largest = float(np.max([0.0, *(np.abs(a).max() for a in arrays if a.size)]))  # NaN stays
+    if not largest or not math.isfinite(largest) or order == math.inf:
+        return largest
+    scaled = (np.abs(array.astype(np.float64)) / largest for array in arrays)
+    return largest * float(sum((part**order).sum() for part in scaled) ** (1 / order))

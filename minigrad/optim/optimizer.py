@@ -1,87 +1,312 @@
-"""What all optimisers share: their parameters, a step count and a state dict."""
+"""What all optimisers share: groups of parameters, their state, and a state dict."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad.errors import GradientError, describe
 from minigrad.tensors import Tensor
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "PlainArray", "State", "check_names"]
+
+PlainArray = np.ndarray[Any, Any]
+State = dict[str, Any]  # what an optimiser keeps of one parameter: arrays by name, and "steps"
+
+# What PyTorch calls our arguments: whoever writes these is told so.
+PYTORCH_NAMES = {
+    "lr": "rate",
+    "eps": "epsilon",
+    "params": "parameters",
+    "lr_decay": "rate_decay",
+    "initial_accumulator_value": "initial_accumulator",
+}
 
 
 class Optimizer:
     """The base of optimisers.
 
+    A subclass passes the defaults of its options to `__init__` and defines `update`.
+
     Args:
-        parameters: the tensors to update; leaves that require grad.
-        rate: the learning rate; may be changed between steps.
+        parameters: the tensors to update, leaves; or groups of them: dicts with the key
+            "parameters" and any of the options, which then hold for that group alone. Those that
+            do not require grad are passed over.
+        rate: the learning rate.
+        options: the other options by name, with what they are where a group says nothing else.
+
+    Attributes:
+        groups: the groups, each with its parameters and all options; these may be changed
+            between steps.
+        steps: how many steps were made.
 
     Raises:
-        GradientError: when there is no parameter, or one is not a leaf that requires grad.
+        GradientError: when no parameter is a leaf that requires grad, or one is no leaf.
+        ValueError: when a parameter is there twice, or an option is out of its range.
+        TypeError: for an unknown option, and for PyTorch's names of those that are named otherwise.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
-        self.parameters = list(parameters)
-        self.rate = rate
+    _fractions: ClassVar[frozenset[str]] = frozenset()  # the options that must be below 1
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        check_names(cls.__name__, kwargs)
+        return object.__new__(cls)
+
+    def __init__(self, parameters: Any, rate: float, **options: Any) -> None:
+        self.defaults: dict[str, Any] = {"rate": rate, **options}
+        self.groups: list[dict[str, Any]] = []
         self.steps = 0
-        self.state: list[dict[str, np.ndarray[Any, Any]]] = [{} for _ in self.parameters]
+        self._state: dict[Tensor, State] = {}
+        for group in _groups_of(type(self).__name__, parameters):
+            self.add_group(group)
         if not self.parameters:
             raise GradientError(f"{type(self).__name__}: parameters is empty, nothing to optimise")
-        for i, parameter in enumerate(self.parameters):
-            if not (parameter.requires_grad and parameter.is_leaf):
-                raise GradientError(
-                    f"{type(self).__name__}: parameters[{i}] {describe(parameter)} is not a leaf "
-                    "that requires grad"
+        if not any(parameter.requires_grad for parameter in self.parameters):
+            raise GradientError(
+                f"{type(self).__name__}: parameters[0] {describe(self.parameters[0])} is not a "
+                "leaf that requires grad, nor is any other; make it with requires_grad=True."
+            )
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Update more parameters from now on.
+
+        Args:
+            group: a dict with the key "parameters" and any of the options.
+
+        Raises:
+            As the constructor.
+        """
+        name = type(self).__name__
+        check_names(name, group)
+        if "parameters" not in group:
+            raise TypeError(f"{name}: a group must have the key 'parameters', got {list(group)}")
+        for option in group.keys() - {"parameters"} - self.defaults.keys():
+            raise TypeError(
+                f"{name}: a group has the option {option!r}; known are "
+                f"{', '.join(sorted(self.defaults))}"
+            )
+        given = group["parameters"]
+        parameters = [given] if isinstance(given, Tensor) else list(given)
+        known = {id(parameter) for parameter in self.parameters}
+        for i, parameter in enumerate(parameters):
+            if not isinstance(parameter, Tensor):
+                raise TypeError(
+                    f"{name}: parameters[{i}] must be a tensor, got {describe(parameter)}"
                 )
-        if rate < 0:
-            raise ValueError(f"{type(self).__name__}: rate must be 0 or more, got {rate}")
+            if not parameter.is_leaf:
+                raise GradientError(
+                    f"{name}: parameters[{i}] {describe(parameter)} is not a leaf that requires "
+                    "grad: it was computed"
+                )
+            if id(parameter) in known:
+                raise ValueError(
+                    f"{name}: parameters[{i}] {describe(parameter)} is there twice, and would be "
+                    "updated twice in every step"
+                )
+            known.add(id(parameter))
+        options = {**self.defaults, **group, "parameters": parameters}
+        self.check(options)
+        self.groups.append(options)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that are out of their range."""
+        for option, value in options.items():
+            low, high = (0.0, 1.0) if option in self._fractions else (0.0, np.inf)
+            if option == "parameters" or isinstance(value, bool):
+                continue
+            for number in value if isinstance(value, tuple) else (value,):
+                if not (low <= number < high):
+                    words = "in [0, 1)" if high == 1 else "0 or more, and finite"
+                    raise ValueError(
+                        f"{type(self).__name__}: {option} must be {words}, got {value}"
+                    )
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The parameters of all groups."""
+        return [parameter for group in self.groups for parameter in group["parameters"]]
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of all groups; setting it sets them all.
+
+        Raises:
+            ValueError: on reading, when the groups differ.
+        """
+        rates = [group["rate"] for group in self.groups]
+        if any(rate != rates[0] for rate in rates):
+            raise ValueError(
+                f"{type(self).__name__}: the groups have the rates {rates}; read "
+                'groups[i]["rate"] instead'
+            )
+        return float(rates[0])
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        for group in self.groups:
+            group["rate"] = value
+            group.pop("base_rate", None)  # a schedule that is made now starts from this one
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for parameter in self.parameters:
-            parameter.grad = None
+            if parameter.requires_grad:
+                parameter.grad = None
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         self.steps += 1
-        for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.grad is not None:
-                parameter.write(self.update(parameter.numpy(), parameter.grad.numpy(), state))
+        for group in self.groups:
+            for parameter in group["parameters"]:
+                if parameter.grad is None:
+                    continue
+                state = self._state.setdefault(parameter, {"steps": 0})
+                value, gradient = parameter.numpy(), parameter.grad.numpy()
+                if state["steps"] == 0:
+                    self.begin(state, value, group)
+                else:
+                    _fit(state, value.dtype)
+                state["steps"] += 1
+                parameter.write(self.update(value, gradient, state, group))
+
+    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
+        """Fill the state of one parameter before its first update."""
 
     def update(
-        self,
-        value: "np.ndarray[Any, Any]",
-        gradient: "np.ndarray[Any, Any]",
-        state: dict[str, "np.ndarray[Any, Any]"],
-    ) -> "np.ndarray[Any, Any]":
-        """The new value of one parameter, as a new array; `state` is its own to keep."""
+        self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
+    ) -> PlainArray:
+        """The new value of one parameter, as a new array.
+
+        Args:
+            value, gradient: not to be written to.
+            state: its own to keep, arrays by name; "steps" counts its updates, this one included.
+            options: of its group.
+        """
         raise AttributeError(f"{type(self).__name__} defines no update")
 
-    def state_dict(self) -> dict[str, "np.ndarray[Any, Any]"]:
-        """The step count and all state as arrays by name."""
-        arrays = {
-            f"{i}.{name}": array.copy()
-            for i, state in enumerate(self.state)
-            for name, array in state.items()
-        }
-        return {"steps": np.asarray(self.steps), "rate": np.asarray(self.rate), **arrays}
+    # -- saving and loading ----------------------------------------------------------------------
 
-    def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave.
+    def state_dict(self) -> dict[str, PlainArray]:
+        """All that a run needs to go on exactly, as arrays by name: `minigrad.save` takes it.
+
+        "steps"; "groups.0.rate" and so on, "groups.0.parameters" with the numbers of its
+        parameters; and "state.3.mean" and so on for the parameter with the number 3.
+        """
+        arrays: dict[str, Any] = {"steps": self.steps}
+        numbers = {id(parameter): i for i, parameter in enumerate(self.parameters)}
+        for i, group in enumerate(self.groups):
+            for name, value in group.items():
+                if name == "parameters":
+                    value = np.array([numbers[id(parameter)] for parameter in value], np.int64)
+                arrays[f"groups.{i}.{name}"] = value
+        for parameter in self.parameters:
+            for name, value in self._state.get(parameter, {}).items():
+                arrays[f"state.{numbers[id(parameter)]}.{name}"] = value
+        return {name: np.array(value) for name, value in arrays.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; on an error nothing is changed.
+
+        Parameters are known by their order, so this optimiser must have been made like that one.
 
         Raises:
-            KeyError: when it belongs to another number of parameters.
+            KeyError: listing what is missing, unexpected or misshapen.
         """
-        state: list[dict[str, np.ndarray[Any, Any]]] = [{} for _ in self.parameters]
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        parameters = self.parameters
+        problems, groups = [], [dict(group) for group in self.groups]
+        states: dict[Tensor, State] = {}
+        if "steps" not in arrays:
+            problems.append("missing: steps")
+        start = 0
+        for i, group in enumerate(groups):
+            stop = start + len(group["parameters"])
+            numbers = arrays.get(f"groups.{i}.parameters")
+            if numbers is None or numbers.tolist() != list(range(start, stop)):
+                problems.append(
+                    f"group {i} has {stop - start} parameters here and "
+                    f"{'none' if numbers is None else numbers.size} there"
+                )
+            missing = [n for n in self.defaults if f"groups.{i}.{n}" not in arrays]
+            problems += [f"missing: groups.{i}.{name}" for name in missing]
+            start = stop
         for key, array in arrays.items():
-            index, _, name = key.partition(".")
-            if name:
-                if int(index) >= len(state):
-                    raise KeyError(
-                        f"{type(self).__name__}.load_state_dict: state of parameter {index}, but "
-                        f"there are {len(state)} parameters"
-                    )
-                state[int(index)][name] = np.array(array)
-        self.state, self.steps, self.rate = state, int(arrays["steps"]), float(arrays["rate"])
+            kind, _, rest = key.partition(".")
+            index, _, name = rest.partition(".")
+            number = int(index) if index.isdecimal() else -1
+            if kind == "state" and 0 <= number < len(parameters) and name:
+                parameter = parameters[number]
+                if name == "steps":
+                    value: Any = int(array)
+                elif array.shape == parameter.shape:
+                    value = array.astype(parameter.dtype)
+                else:
+                    problems.append(f"{key} has shape {array.shape} for {describe(parameter)}")
+                    continue
+                states.setdefault(parameter, {})[name] = value
+            elif kind == "state" and index:
+                problems.append(
+                    f"state of parameter {index}, but there are {len(parameters)} parameters"
+                )
+            elif kind == "groups" and 0 <= number < len(groups) and name:
+                if name != "parameters":
+                    value = array.tolist()
+                    groups[number][name] = tuple(value) if isinstance(value, list) else value
+            elif key != "steps":
+                problems.append(f"unexpected: {key}")
+        if problems:
+            raise KeyError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
+        self.steps, self._state = int(arrays["steps"]), states
+        for group, loaded in zip(self.groups, groups, strict=True):
+            group.pop("base_rate", None)
+            group.update(loaded)
+
+    def __repr__(self) -> str:
+        lines = []
+        for group in self.groups:
+            shown = {"parameters": len(group["parameters"])} | {
+                name: value for name, value in group.items() if name != "parameters"
+            }
+            lines.append(", ".join(f"{name}={value}" for name, value in shown.items()))
+        name = type(self).__name__
+        return (
+            f"{name}({lines[0]})" if len(lines) == 1 else "\n  ".join([f"{name}(", *lines]) + "\n)"
+        )
+
+
+def check_names(
+    owner: str, given: Mapping[str, Any], theirs: Mapping[str, str] = PYTORCH_NAMES
+) -> None:
+    """Refuse PyTorch's names of arguments that are called otherwise here.
+
+    Raises:
+        TypeError: with what to write instead.
+    """
+    for name in given:
+        if name in theirs:
+            raise TypeError(
+                f"{owner}: the argument {name}= of PyTorch is called {theirs[name]}= here: write "
+                f"{theirs[name]}={describe(given[name])}"
+            )
+
+
+def _groups_of(owner: str, parameters: Any) -> list[Mapping[str, Any]]:
+    """The groups in what a user passed as parameters."""
+    if isinstance(parameters, Tensor):
+        return [{"parameters": [parameters]}]
+    if hasattr(parameters, "parameters") or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{owner}: parameters must be a sequence of tensors or of groups, got "
+            f"{type(parameters).__name__}; for a module, pass module.parameters()"
+        )
+    given = list(parameters)
+    if given and all(isinstance(group, Mapping) for group in given):
+        return given
+    return [{"parameters": given}] if given else []
+
+
+def _fit(state: State, dtype: Any) -> None:
+    """Convert the arrays of a state whose parameter was converted in between."""
+    for name, entry in state.items():
+        if isinstance(entry, np.ndarray) and entry.dtype != dtype:
+            state[name] = entry.astype(dtype)

@@ -183,7 +183,8 @@ class _Check:
             for out in outs
         ]
         self.eps = max((float(np.finfo(out.dtype).eps) for out in outs), default=2.3e-16)
-        self.rtol, self.atol = max(rtol, self.eps**0.5), atol
+        self.rtol = rtol if self.eps < 1e-12 else max(rtol, self.eps**0.5)
+        self.atol = atol
         self.grads, _ = problem.gradients(problem.values, self.weights)
 
     def first_order(self) -> None:
@@ -254,13 +255,13 @@ class _Check:
         magnitude = sum(float(np.abs(w * out).sum()) for w, out in pairs)
         steps = Steps.of(self.eps, magnitude)
         try:
-            expected = self._expected(order, line, steps)
+            expected, noise = self._expected(order, line, steps)
         except Kink as kink:
             raise self._not_differentiable(order, direction, outputs, steps, str(kink)) from None
         if np.isnan(got) and np.isnan(expected):
             return
         scale = max(abs(expected), _largest_finite(gradient), 1e-3)
-        bound = 10 ** (order - 1) * (self.atol + self.rtol * scale) + steps.noise / steps.large
+        bound = 10 ** (order - 1) * (self.atol + self.rtol * scale) + noise
         if abs(got - expected) <= bound:
             return
         far, near = (sides(line, float(line(0.0)), h).central for h in (steps.large, steps.small))
@@ -280,8 +281,10 @@ class _Check:
         comma = "" if direction.place.startswith("(") else ","
         return f"derivative of order {order} with respect to {label}{comma} {direction.place}"
 
-    def _expected(self, order: int, line: Callable[[Any], Any], steps: Steps) -> float:
-        """The slope along a direction, by complex steps where they may be used."""
+    def _expected(
+        self, order: int, line: Callable[[Any], Any], steps: Steps
+    ) -> tuple[float, float]:
+        """The slope along a direction, by complex steps where they may be used; its rounding."""
         exact: float | None = None
         if order == 1 and self.analytic is not False and self.eps < 1e-12:
             try:
@@ -290,13 +293,13 @@ class _Check:
                 if self.analytic:
                     raise
         if self.analytic and exact is not None:
-            return exact
+            return exact, 0.0
         plain = slope(line, float(line(0.0)), steps)
         # A function that is not analytic (abs, max) takes the complex step without complaint, so
         # it counts only where differences agree with it.
         if exact is not None and abs(exact - plain) <= 1e-5 * max(1.0, abs(plain)):
-            return exact
-        return plain
+            return exact, 0.0
+        return plain, steps.noise / steps.large
 
     def _not_differentiable(
         self, order: int, direction: _Direction, outputs: Any, steps: Steps, reason: str

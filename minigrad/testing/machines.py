@@ -147,15 +147,25 @@ class EngineMachine(RuleBasedStateMachine):
         term.source, term.value, term.written = source, source.value, source.writes
         self.pairs.append((source.tensor, term))
 
-    @rule(data=st.data(), name=st.sampled_from(sorted(UNARY)), quiet=st.booleans())
-    def compute(self, data: Any, name: str, quiet: bool) -> None:
-        """An operation on one tensor, perhaps under no_grad."""
+    @rule(data=st.data(), names=st.lists(st.sampled_from(sorted(UNARY)), min_size=1, max_size=4))
+    def compute(self, data: Any, names: list[str]) -> None:
+        """A chain of operations on one tensor."""
+        pair = self._draw(data)
+        for name in names:
+            ours, theirs = UNARY[name]
+            tensor, term = pair
+            self._record(name, ours, theirs, (tensor,), (term,))
+            pair = self.pairs[-1]
+
+    @rule(data=st.data(), name=st.sampled_from(sorted(UNARY)))
+    def compute_under_no_grad(self, data: Any, name: str) -> None:
+        """An operation that is not recorded."""
         ours, theirs = UNARY[name]
         tensor, term = self._draw(data)
-        self._record(name, ours, theirs, (tensor,), (term,), quiet)
+        self._record(name, ours, theirs, (tensor,), (term,), quiet=True)
 
-    @rule(data=st.data(), name=st.sampled_from(sorted(BINARY)), quiet=st.booleans())
-    def combine(self, data: Any, name: str, quiet: bool) -> None:
+    @rule(data=st.data(), name=st.sampled_from(sorted(BINARY)))
+    def combine(self, data: Any, name: str) -> None:
         """An operation on two tensors, perhaps one tensor twice."""
         ours, theirs = BINARY[name]
         (tensor, term), (other, second) = self._draw(data), self._draw(data)
@@ -163,7 +173,7 @@ class EngineMachine(RuleBasedStateMachine):
             np.broadcast_shapes(tensor.shape, other.shape)
         except ValueError:
             return
-        self._record(name, ours, theirs, (tensor, other), (term, second), quiet)
+        self._record(name, ours, theirs, (tensor, other), (term, second))
 
     def _record(
         self,
@@ -172,7 +182,7 @@ class EngineMachine(RuleBasedStateMachine):
         theirs: Any,
         tensors: tuple[Tensor, ...],
         terms: tuple[Term, ...],
-        quiet: bool,
+        quiet: bool = False,
     ) -> None:
         made = Term(name, theirs, terms, not quiet and any(t.recorded for t in terms))
         made.value = theirs(*(jet(term.value) for term in terms)).value
@@ -201,38 +211,34 @@ class EngineMachine(RuleBasedStateMachine):
         (tensor, term), (other, second) = self._draw(data), self._draw(data)
         if other.shape not in ((), tensor.shape) or np.abs(term.value).max(initial=0) > 30:
             return
+        target: Any = tensor  # operators are bound to tensors at run time, unseen by type checkers
         if term.name == "leaf":
-            try:
-                tensor += other
-            except GradientError as error:
-                assert "leaf" in str(error)
-                return
-            raise AssertionError("a leaf that requires grad was written while recording")
+            self._must_refuse(lambda: target.__iadd__(other), "a leaf that requires grad")
+            return
+        apply: Callable[..., Jet]
         before = [pair for pair in self.pairs if pair[0] is not tensor]
         if name == "[...]=":
-            tensor[..., :1] = other if other.shape == () else 2.0
-
-            def apply(x: Jet, z: Jet) -> Jet:
-                return naive.updated(x, z if z.shape == () else 2.0, (..., slice(0, 1)))
-
             if not term.value.ndim:
                 return
+            target[..., :1] = other if other.shape == () else 2.0
+            apply = _write_first
         else:
             if name == "+=":
-                tensor += other
+                target += other
             else:
-                tensor *= other
+                target *= other
             apply = BINARY["add" if name == "+=" else "multiply"][1]
         used = name != "[...]=" or other.shape == ()
         made = Term(name, apply, (term, second), term.recorded or (used and second.recorded))
         made.value = apply(jet(term.value), jet(second.value)).value
         self.pairs = [*before, (tensor, made)]
 
-    @precondition(lambda self: self.sources)
     @rule(data=st.data())
     def update_leaf(self, data: Any) -> None:
-        """What an optimiser does: write a leaf under no_grad."""
-        source = data.draw(st.sampled_from(self.sources))
+        """What an optimiser does: write a leaf under no_grad, preferably one that was used."""
+        _, term = self._draw(data, computed=True)
+        used = {t.source for t in term.history() if t.source is not None}
+        source = data.draw(st.sampled_from([s for s in self.sources if s in used] or self.sources))
         with no_grad():
             source.tensor -= 0.25
         source.value = source.value - 0.25
@@ -252,7 +258,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(data=st.data(), retain=st.booleans())
     def backward(self, data: Any, retain: bool) -> None:
         """Backward gives the naive engine's gradients, or refuses where the model says so."""
-        tensor, term = self._draw(data)
+        tensor, term = self._draw(data, computed=True)
         history = term.history()
         if not term.recorded:
             self._refused(tensor, "does not require grad")
@@ -266,7 +272,8 @@ class EngineMachine(RuleBasedStateMachine):
         try:
             tensor.backward(weights, retain_graph=retain or stale)
         except GradientError as error:
-            assert stale, f"backward refused a graph that is whole: {error}"
+            if not stale:
+                raise AssertionError(f"backward refused a graph that is whole: {error}") from error
             return
         for source in {t.source for t in history if t.source is not None}:
             found = self._gradient(term, source, weights)
@@ -277,14 +284,17 @@ class EngineMachine(RuleBasedStateMachine):
 
     def _refused(self, tensor: Tensor, reason: str) -> None:
         """Backward must refuse; with retain_graph, so that it frees nothing on the way."""
+        self._must_refuse(lambda: tensor.backward(np.ones(tensor.shape), retain_graph=True), reason)
+
+    @staticmethod
+    def _must_refuse(action: Callable[[], Any], reason: str) -> None:
         try:
-            tensor.backward(np.ones(tensor.shape), retain_graph=True)
+            action()
         except GradientError as error:
-            assert reason in str(error), error
+            if reason not in str(error):
+                raise AssertionError(f"expected a refusal with {reason!r}, got: {error}") from error
             return
-        raise AssertionError(
-            f"backward should have refused: {reason or 'a saved leaf was written'}"
-        )
+        raise AssertionError(f"this should have been refused: {reason or 'a leaf was written'}")
 
     def _staleness(self, history: list[Term]) -> tuple[bool, bool]:
         """Whether a leaf was written since it was read, and whether its old value is needed."""
@@ -316,7 +326,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def differentiate_twice(self, data: Any) -> None:
         """Second derivatives along two directions; no `.grad` is touched and nothing is freed."""
-        tensor, term = self._draw(data)
+        tensor, term = self._draw(data, computed=True)
         history = term.history()
         found = {t.source: t for t in history if t.source is not None}
         if not found or any(t.freed for t in history) or self._staleness(history)[0]:
@@ -346,7 +356,6 @@ class EngineMachine(RuleBasedStateMachine):
                 leaf.grad = grad
         _compare("the second derivative", bend, expected.parts[3], expected.largest)
 
-    @precondition(lambda self: self.sources)
     @rule(data=st.data())
     def zero_grad(self, data: Any) -> None:
         """Forget the gradient of a leaf."""
@@ -372,9 +381,17 @@ class EngineMachine(RuleBasedStateMachine):
             if grad is not None:
                 _compare("a gradient", grad.numpy(), source.grad, np.abs(source.grad).max())
 
-    def _draw(self, data: Any) -> tuple[Tensor, Term]:
-        number = data.draw(st.integers(0, len(self.pairs) - 1))
-        return self.pairs[-1 - number]
+    def _draw(self, data: Any, computed: bool = False) -> tuple[Tensor, Term]:
+        """A tensor with its term, the latest preferred; with `computed` one with a history."""
+        pairs = [p for p in self.pairs if p[1].recorded and p[1].terms] if computed else []
+        pairs = pairs or self.pairs
+        pair: tuple[Tensor, Term] = pairs[-1 - data.draw(st.integers(0, len(pairs) - 1))]
+        return pair
+
+
+def _write_first(x: Jet, z: Jet) -> Jet:
+    """What `t[..., :1] = u` stands for; only single numbers are written."""
+    return naive.updated(x, z if z.shape == () else 2.0, (..., slice(0, 1)))
 
 
 def _compare(what: str, mine: Any, theirs: Any, largest: float) -> None:

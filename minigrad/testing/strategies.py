@@ -82,7 +82,9 @@ def layouts(array: Any) -> Any:
 
 
 @st.composite
-def tensors(draw: Any, shape: Any = None, *, requires_grad: bool = True, **options: Any) -> Tensor:
+def tensors(
+    draw: Any, /, shape: Any = None, *, requires_grad: bool = True, **options: Any
+) -> Tensor:
     """Tensors of well-spread numbers, as leaves that require grad unless told otherwise.
 
     Args:

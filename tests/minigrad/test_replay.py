@@ -12,7 +12,7 @@ import layers
 import minigrad as mg
 from minigrad import calls
 from minigrad.testing.profiles import examples
-from minigrad.testing.programs import programs
+from minigrad.testing import programs
 from minigrad.testing.strategies import layouts
 
 

@@ -1,3 +1,12 @@
+import io
+import json
+import os
+import pickle
+import stat
+import time
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,24 +16,87 @@ from hypothesis.extra import numpy as hnp
 import minigrad as mg
 from minigrad import serialize
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", ">f4", ">i8"]
+# What a zip archive or a keyword argument might make trouble of.
+NAMES = ["w", "file", "self", "layers.0.weight", "a/b", "weight é", "metadata", ""]
 
-@given(
-    st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_]).flatmap(
-        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
+@given(data=st.data())
+def test_arrays_come_back_as_they_were(tmp_path_factory, suffix, data):
+    arrays = data.draw(
+        st.dictionaries(
+            st.sampled_from(NAMES),
+            st.sampled_from(DTYPES).flatmap(
+                lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+            ),
+        )
     )
+    metadata = data.draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2))
+    file = tmp_path_factory.mktemp("arrays") / f"a.{suffix}"
+    turned = {name: array.T for name, array in arrays.items()}  # not contiguous
+    mg.save(file, turned, metadata)
+    loaded = mg.load(file)
+    assert loaded.keys() == arrays.keys()
+    for name, array in turned.items():
+        assert loaded[name].dtype == array.dtype.newbyteorder("=")
+        assert loaded[name].shape == array.shape
+        assert loaded[name].flags.writeable
+        np.testing.assert_array_equal(loaded[name], array)
+    assert serialize.load_metadata(file) == metadata
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
+def test_tensors_and_numbers_are_saved(tmp_path, suffix):
+    file = tmp_path / f"a.{suffix}"
+    mg.save(file, {"t": mg.Tensor([1.0, 2.0], requires_grad=True), "n": 3, "x": 0.5})
+    loaded = mg.load(str(file))
+    np.testing.assert_array_equal(loaded["t"], np.array([1, 2], np.float32))
+    assert loaded["n"].item() == 3
+    assert loaded["x"].dtype == np.float64
+
+
+def test_npz_files_are_numpys_and_hold_no_pickle(tmp_path):
+    mg.save(tmp_path / "a.npz", {"w": np.arange(3)}, {"model": "example"})
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as opened:
+        np.testing.assert_array_equal(opened["w"], [0, 1, 2])
+    np.savez(tmp_path / "b.npz", v=np.ones(2))
+    assert mg.load(tmp_path / "b.npz")["v"].tolist() == [1, 1]
+    np.savez(tmp_path / "c.npz", v=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match=r"c\.npz holds what is no array of numbers"):
+        mg.load(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("w", np.array(["text"]), "'w' has dtype <U4, .* only numbers and booleans"),
+        ("w", np.array([None]), "'w' has dtype object"),
+        ("w", np.zeros(2, complex), r"'w' has dtype complex128, .* ends in \.npz"),
+    ],
 )
-def test_arrays_come_back_as_they_were(tmp_path_factory, array):
-    file = tmp_path_factory.mktemp("arrays") / "a.safetensors"
-    serialize.save(file, {"a": array, "tensor": mg.Tensor([1.0, 2.0], requires_grad=True)})
-    loaded = serialize.load(file)
-    assert loaded["a"].dtype == array.dtype
-    np.testing.assert_array_equal(loaded["a"], array)
-    np.testing.assert_array_equal(loaded["tensor"], [1, 2])
+def test_what_a_format_cannot_hold_is_named(tmp_path, name, value, message):
+    with pytest.raises(mg.DtypeError, match=message):
+        mg.save(tmp_path / "a.safetensors", {name: value})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_and_metadata_must_be_text(tmp_path):
+    with pytest.raises(TypeError, match="names must be text, got 3"):
+        mg.save(tmp_path / "a.npz", {3: np.zeros(1)})
+    with pytest.raises(TypeError, match="metadata must be texts by name"):
+        mg.save(tmp_path / "a.npz", {}, {"step": 3})
+    mg.save(tmp_path / "c.npz", {"z": np.zeros(2, complex)})
+    assert mg.load(tmp_path / "c.npz")["z"].dtype == np.complex128
+
+
+# -- whole or not at all ---------------------------------------------------------------------------
 
 
 def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
     file = tmp_path / "model.safetensors"
-    serialize.save(file, {"a": np.zeros(2)})
+    mg.save(file, {"a": np.zeros(2)})
 
     def fail(path):
         path.write_bytes(b"half")
@@ -33,13 +105,113 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         serialize.write_atomically(file, fail)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
-    np.testing.assert_array_equal(serialize.load(file)["a"], [0, 0])
+    np.testing.assert_array_equal(mg.load(file)["a"], [0, 0])
 
 
-def test_errors_name_the_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file .*missing\.safetensors"):
-        serialize.load(tmp_path / "missing.safetensors")
-    damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(b"not a safetensors file")
-    with pytest.raises(ValueError, match="is not a safetensors file"):
-        serialize.load(damaged)
+def test_the_file_is_synced_before_and_its_folder_after_the_renaming(tmp_path, monkeypatch):
+    events = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle):
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def replaced(source, target):
+        events.append("rename")
+        assert Path(source).read_bytes() == b"whole"
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    serialize.write_atomically(tmp_path / "a", lambda path: path.write_bytes(b"whole"))
+    assert events in (["file", "rename", "folder"], ["file", "rename"])
+
+
+def test_temporary_files_of_a_crash_are_removed_and_those_in_use_are_not(tmp_path):
+    old, fresh, other = (
+        tmp_path / name
+        for name in (".a.npz.0a1b.partial", ".a.npz.2c3d.partial", ".b.npz.0a1b.partial")
+    )
+    for path in (old, fresh, other):
+        path.write_bytes(b"half")
+    hour_ago = time.time() - 3600
+    for path in (old, other):
+        os.utime(path, (hour_ago, hour_ago))
+    mg.save(tmp_path / "a.npz", {})
+    assert not old.exists()
+    assert fresh.exists()
+    assert other.exists()
+
+
+def test_files_have_the_usual_rights_and_links_stay(tmp_path):
+    before = os.umask(0o027)
+    try:
+        mg.save(tmp_path / "a.npz", {})
+        (tmp_path / "usual").write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.npz").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    (tmp_path / "latest.npz").symlink_to("a.npz")
+    mg.save(tmp_path / "latest.npz", {"w": np.ones(1)})
+    assert (tmp_path / "latest.npz").is_symlink()
+    assert list(mg.load(tmp_path / "a.npz")) == ["w"]
+
+
+# -- files of others -------------------------------------------------------------------------------
+
+
+def test_bfloat16_of_pytorch_becomes_float32():
+    loaded = mg.load(FIXTURES / "torch_bfloat16.safetensors")["w"]
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, np.array([[1.0, -2.5], [3.140625, np.inf]], np.float32))
+
+
+def test_dtypes_without_a_counterpart_are_named():
+    with pytest.raises(mg.DtypeError, match=r"'w' has dtype F8_E4M3, .* tensor\.float\(\)"):
+        mg.load(FIXTURES / "torch_float8.safetensors")
+
+
+def test_errors_name_the_file_and_the_way_out(tmp_path):
+    for read in (mg.load, serialize.load_metadata):
+        with pytest.raises(FileNotFoundError, match=r"no file .*missing\.safetensors"):
+            read(tmp_path / "missing.safetensors")
+        damaged = tmp_path / "damaged.safetensors"
+        damaged.write_bytes(b"not a safetensors file")
+        with pytest.raises(ValueError, match=r"damaged\.safetensors is not a safetensors file"):
+            read(damaged)
+        pickled = tmp_path / "old.pt"
+        pickled.write_bytes(pickle.dumps({"w": 1.0}))
+        with pytest.raises(ValueError, match=r"old\.pt is a file of torch\.save .*save_file"):
+            read(pickled)
+        archive = tmp_path / "new.pt"
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("new/data.pkl", pickle.dumps({"w": 1.0}))
+        with pytest.raises(ValueError, match=r"new\.pt is a file of torch\.save"):
+            read(archive)
+        archive.write_bytes(archive.read_bytes()[:40])
+        with pytest.raises(ValueError, match=r"new\.pt is not an npz file"):
+            read(archive)
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
+        mg.save(tmp_path / "nowhere" / "a.npz", {})
+
+
+@given(cut=st.integers(0, 200), place=st.integers(0, 10_000), value=st.integers(0, 255))
+def test_damaged_files_raise_and_do_nothing_else(tmp_path_factory, cut, place, value):
+    folder = tmp_path_factory.mktemp("damaged")
+    for suffix in ("safetensors", "npz"):
+        file = folder / f"a.{suffix}"
+        mg.save(file, {"w": np.arange(6.0), "v": np.arange(3)}, {"k": "v"})
+        content = bytearray(file.read_bytes())
+        content[place % len(content)] = value
+        file.write_bytes(content[: len(content) - cut])
+        try:
+            loaded = mg.load(file)
+        except (ValueError, mg.DtypeError):
+            continue
+        assert all(array.dtype.kind in "fiub" for array in loaded.values())
+
+
+def test_metadata_of_an_npz_is_readable_json(tmp_path):
+    mg.save(tmp_path / "a.npz", {}, {"k": "Größe"})
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert json.load(io.BytesIO(archive.read("metadata.json"))) == {"k": "Größe"}

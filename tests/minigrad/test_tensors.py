@@ -89,7 +89,7 @@ def leaf(value=1.5):
         (np.float64, mg.DetachError),
         (math.exp, mg.DetachError),
         (math.sqrt, mg.DetachError),
-        (round, (mg.DetachError, TypeError)),
+        (math.floor, mg.DetachError),
         (lambda t: [1, 2][t], mg.DetachError),
         (range, mg.DetachError),
         (lambda t: mg.Tensor([t, t]), mg.DetachError),
@@ -235,7 +235,7 @@ def test_repr_is_short():
     [
         lambda t: np.fft.fft(t),
         lambda t: np.add(t, t, out=np.zeros(2)),
-        lambda t: np.add.reduce(t),
+        lambda t: np.add.reduceat(t, [0]),
         lambda t: np.sum(t, where=np.array([True, False])),
         lambda t: np.histogram(t),
     ],

@@ -2,12 +2,16 @@
 
 import math
 import re
+import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.ops import attention_blockwise
+from minigrad.ops.attention import draw_dropout
 from minigrad.testing import Input, fused_test
 
 attend = mg.scaled_dot_product_attention
@@ -36,6 +40,12 @@ def by_formula(q, k, v, bias=None, mask=None, causal=False, scale=None):
     return y.astype(dtype)
 
 
+def by_blocks(q, k, v, bias=None, *, block=(2, 3), **chosen):
+    """Attention in blocks so small that there are several of them."""
+    with mock.patch.object(attention_blockwise, "BLOCK", block):
+        return attend(q, k, v, bias=bias, method="blockwise", **chosen)
+
+
 @st.composite
 def options(draw, arrays):
     shape = (arrays[0].shape[-2], arrays[1].shape[-2])
@@ -60,9 +70,22 @@ QKV = st.sampled_from(
         ((2, 2), (0, 2), (0, 2)),
     ]
 )
+LONGER = st.sampled_from(
+    [
+        ((5, 1), (7, 1), (7, 2)),
+        ((2, 1, 3, 2), (1, 4, 2), (2, 4, 1)),
+        ((2, 7, 1), (4, 1), (4, 1)),
+        ((3, 2), (3, 2), (2, 3, 1)),
+        ((0, 2), (3, 2), (3, 2)),
+        ((3, 2), (0, 2), (0, 2)),
+    ]
+)
 
 test_attention = fused_test(
     attend, Input(), Input(), Input(), shapes=QKV, params=options, reference=by_formula
+)
+test_blockwise = fused_test(
+    by_blocks, Input(), Input(), Input(), shapes=LONGER, params=options, reference=by_formula
 )
 
 
@@ -82,10 +105,31 @@ test_attention_with_bias = fused_test(
     params=options,
     reference=by_formula,
 )
+test_blockwise_with_bias = fused_test(
+    by_blocks,
+    Input(),
+    Input(),
+    Input(),
+    Input(),
+    shapes=st.sampled_from(
+        [
+            ((2, 3, 2), (2, 4, 2), (2, 4, 1), (3, 4)),
+            ((2, 5, 1), (4, 1), (4, 1), (2, 1, 4)),
+            ((2, 3, 1), (2, 4, 1), (2, 4, 1), (2, 3, 1)),
+            ((3, 1), (4, 1), (4, 2), (4,)),
+        ]
+    ),
+    params=options,
+    reference=by_formula,
+)
 
 
 def with_dropout(q, k, v, **chosen):
     return attend(q, k, v, dropout=0.4, generator=np.random.default_rng(3), **chosen)
+
+
+def blocks_with_dropout(q, k, v, **chosen):
+    return by_blocks(q, k, v, dropout=0.4, generator=np.random.default_rng(3), **chosen)
 
 
 test_attention_with_dropout = fused_test(
@@ -96,11 +140,20 @@ test_attention_with_dropout = fused_test(
     shapes=st.just(((2, 2, 3), (2, 3, 3), (2, 3, 1))),
     params=options,
 )
+test_blockwise_with_dropout = fused_test(
+    blocks_with_dropout,
+    Input(),
+    Input(),
+    Input(),
+    shapes=st.just(((2, 3, 2), (1, 4, 2), (2, 4, 1))),
+    params=options,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("fused", [True, False])
-def test_queries_without_keys_give_zeros_and_zero_gradients(dtype, fused):
+@pytest.mark.parametrize("attend", [attend, by_blocks])
+def test_queries_without_keys_give_zeros_and_zero_gradients(attend, dtype, fused):
     generator = np.random.default_rng(0)
     q, k, v = (
         mg.Tensor(generator.normal(size=(3, 4)).astype(dtype), requires_grad=True) for _ in range(3)
@@ -121,7 +174,8 @@ def test_queries_without_keys_give_zeros_and_zero_gradients(dtype, fused):
         np.testing.assert_allclose(weights.sum(axis=-1), [1, 0, 1], rtol=1e-3)
 
 
-def test_no_gradient_reaches_later_places_under_causal():
+@pytest.mark.parametrize("attend", [attend, by_blocks])
+def test_no_gradient_reaches_later_places_under_causal(attend):
     x = mg.Tensor(np.random.default_rng(0).normal(size=(5, 3)), requires_grad=True)
     y = attend(x, x, x, causal=True)
     for t in range(5):
@@ -130,7 +184,8 @@ def test_no_gradient_reaches_later_places_under_causal():
         np.testing.assert_array_equal(g.numpy()[t + 1 :], np.zeros((4 - t, 3)))
 
 
-def test_causal_with_a_cache_of_earlier_keys():
+@pytest.mark.parametrize("attend", [attend, by_blocks])
+def test_causal_with_a_cache_of_earlier_keys(attend):
     generator = np.random.default_rng(0)
     q, k, v = (generator.normal(size=(2, 6, 4)) for _ in range(3))
     whole = attend(q, k, v, causal=True).numpy()
@@ -161,6 +216,127 @@ def test_dropout_of_attention():
     np.testing.assert_array_equal(attend(q, q, v, dropout=1.0).numpy(), np.zeros((1, 400, 1)))
     with pytest.raises(ValueError, match="the probability p must be within 0 to 1, got 2"):
         attend(q, q, v, dropout=2)
+
+
+def test_dropout_keeps_weights_independently():
+    dropout = draw_dropout("test", (2, 600, 500), 0.3, True, np.random.default_rng(0))
+    kept = dropout.keep() - 0.7
+    assert abs(kept.mean()) < 0.002  # 600,000 draws: three standard deviations
+    for axes, count in (((0, 1), 1200), ((0, 2), 1000)):
+        assert np.abs(kept.mean(axis=axes)).max() < 5 * math.sqrt(0.21 / count)
+    for left, right in ((kept[:, 1:], kept[:, :-1]), (kept[..., 1:], kept[..., :-1]), kept):
+        assert abs((left * right).mean() / 0.21) < 0.008
+    pairs = kept[0] @ kept[0].T / (500 * 0.21)  # the correlations of every two rows
+    assert np.abs(pairs[~np.eye(600, dtype=bool)]).max() < 0.26
+    tile = dropout.tile((1,), slice(30, 50), slice(70, 80))
+    np.testing.assert_array_equal(tile, dropout.keep()[1, 30:50, 70:80])
+
+
+@pytest.mark.parametrize("method", ["plain", "blockwise"])
+def test_lengths_keep_padding_out(method):
+    generator = np.random.default_rng(0)
+    q, k, v = (generator.normal(size=(3, 2, 5, 4)) for _ in range(3))
+    lengths = np.array([4, 0, 5])
+    for b, length in enumerate(lengths):
+        k[b, :, length:] = v[b, :, length:] = np.nan
+    mask = generator.random((5, 5)) < 0.7
+    mask[0] = True
+    tensors = [mg.Tensor(a, requires_grad=True) for a in (q, k, v)]
+    y = attend(*tensors, lengths=lengths, mask=(mask, mask.T | mask), method=method)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.numpy()[1], np.zeros((2, 5, 4)))
+    weights = mg.attention_weights(q, k, lengths=lengths, mask=mask).numpy()
+    for b, length in enumerate(lengths):
+        alone = [mg.Tensor(q[b], requires_grad=True)]
+        alone += [mg.Tensor(a[b, :, :length], requires_grad=True) for a in (k, v)]
+        expected = attend(*alone, mask=mask[:, :length], method=method)
+        expected.sum().backward()
+        np.testing.assert_allclose(y.numpy()[b], expected.numpy(), rtol=1e-12)
+        for mine, theirs in zip(tensors, alone, strict=True):
+            count = theirs.shape[1]
+            np.testing.assert_allclose(
+                mine.grad.numpy()[b, :, :count], theirs.grad.numpy(), rtol=1e-11, atol=1e-14
+            )
+            np.testing.assert_array_equal(mine.grad.numpy()[b, :, count:], 0)
+        expected = mg.attention_weights(*alone[:2], mask=mask[:, :length]).numpy()
+        np.testing.assert_allclose(weights[b, ..., :length], expected, rtol=1e-12)
+        np.testing.assert_array_equal(weights[b, ..., length:], 0)
+    np.testing.assert_array_equal(
+        attend(q[0, 0], q[0, 0], v[2, 0], lengths=3).numpy(),
+        attend(q[0, 0], q[0, 0, :3], v[2, 0, :3]).numpy(),
+    )
+
+
+def long_inputs(requires_grad=True):
+    generator = np.random.default_rng(0)
+    arrays = (generator.standard_normal((4, 4096, 64), np.float32) for _ in range(3))
+    return [mg.Tensor(a, requires_grad=requires_grad) for a in arrays]
+
+
+def run_long(method, cotangent=None, **chosen):
+    tensors = long_inputs()
+    y = attend(*tensors, method=method, **chosen)
+    y.backward(cotangent)
+    return [y.numpy(), *(t.grad.numpy() for t in tensors)]
+
+
+def test_4096_places_take_little_memory_and_give_what_plain_attention_gives():
+    cotangent = np.random.default_rng(1).standard_normal((4, 4096, 64), np.float32)
+    tensors = long_inputs()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        y = attend(*tensors)  # in blocks: that is the default at this length
+        y.backward(cotangent)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 2**20
+    mine = [y.numpy(), *(t.grad.numpy() for t in tensors)]
+    for found, plain in zip(mine, run_long("plain", cotangent), strict=True):
+        np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_memory_stays_linear_with_every_option():
+    generator = np.random.default_rng(0)
+    peaks = []
+    for length in (1024, 4096):
+        tensors = [
+            mg.Tensor(generator.standard_normal((2, 1, length, 8), np.float32), requires_grad=True)
+            for _ in range(3)
+        ]
+        bias = mg.Tensor(generator.standard_normal((1, length), np.float32), requires_grad=True)
+        mask = generator.random((2, 1, 1, length)) < 0.9
+        tracemalloc.start()
+        try:
+            y = attend(
+                *tensors,
+                bias=bias,
+                mask=mask,
+                causal=True,
+                lengths=np.array([length, length // 2]),
+                dropout=0.1,
+                generator=generator,
+            )
+            y.backward(np.ones(y.shape, np.float32))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 4.2 * peaks[0]
+    assert peaks[1] < 16 * 2**20  # half the weights of one head
+
+
+def test_blocks_are_the_default_where_the_weights_are_many():
+    q, k = np.ones((600, 1), np.float32), np.ones((500, 1), np.float32)
+    with mock.patch.object(attention_blockwise, "blockwise_attention") as blocks:
+        table = mock.patch.dict("minigrad.ops.attention.METHODS_OF_ATTENTION", blockwise=blocks)
+        with table:
+            attend(q, k, k)
+            assert blocks.call_count == 1
+            attend(q[:1], np.ones((9000, 1), np.float32), np.ones((9000, 1), np.float32))
+            attend(k, k, k)
+            attend(q, k, k, method="plain")
+            assert blocks.call_count == 1
 
 
 def test_scores_that_float16_cannot_hold():
@@ -197,7 +373,23 @@ X = np.ones((2, 3))
         (lambda: attend(X, X, X, enable_gqa=True), "Repeat the heads"),
         (lambda: attend(X, X, X, maks=None), "unexpected keyword argument 'maks'"),
         (lambda: mg.attention_weights(X, X, attn_mask=None), "attention_weights: there is no"),
-        (lambda: attend(X, X, X, method="fast"), "method must be one of ['plain'], got 'fast'"),
+        (
+            lambda: attend(X, X, X, method="fast"),
+            "method must be one of ['plain', 'blockwise'] or None, got 'fast'",
+        ),
+        (
+            lambda: attend(X, X, X, lengths=[1, 2]),
+            "lengths must follow the leading axes (), got i64[2] for key: f64[2, 3]",
+        ),
+        (
+            lambda: attend(X[None], X, X, lengths=[3]),
+            "lengths must be 0 to 2, the keys of f64[2, 3], got 3 to 3",
+        ),
+        (lambda: attend(X, X, X, lengths=-1), "lengths must be 0 to 2"),
+        (
+            lambda: attend(X[None], X, X, lengths=np.ones(1)),
+            "lengths must be integers, got f64[1]; from a mask (batch, keys)",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(call, words):

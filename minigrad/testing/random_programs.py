@@ -18,7 +18,7 @@ from minigrad.testing.naive import Jet, jet, sin, total
 from minigrad.testing.specifications import Shape, Specification
 from minigrad.transforms import gradients
 
-require("hypothesis", "testing", "minigrad.testing.programs")
+require("hypothesis", "testing", "minigrad.testing.random_programs")
 
 from hypothesis import strategies as st  # noqa: E402 - after the check that it is installed
 

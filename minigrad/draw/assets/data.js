@@ -1,0 +1,151 @@
+// The data of the page: columns of plain values, back to arrays; numbers, norms and pens.
+
+const KINDS = ["op", "parameter", "input", "constant", "state", "group", "elided"];
+
+function unpack(column, count) {
+  if (Array.isArray(column)) return column;
+  if ("all" in column) return new Array(count).fill(column.all);
+  if ("steps" in column) {
+    let sum = 0;
+    return column.steps.map((step) => (sum += step));
+  }
+  const values = new Array(column.n).fill(null);
+  unpack(column.at, column.values.length).forEach((at, i) => { values[at] = column.values[i]; });
+  return values;
+}
+
+const NUMERIC = /^(norm|share|low|high|value_(norm|min|max|mean)|gradient_(norm|min|max|mean))/;
+const TEXTS = ["label", "type", "op", "name", "scope", "state", "detail", "route"];
+
+function unpackTable(table, texts) {
+  const columns = { n: table.n };
+  for (const name of Object.keys(table)) {
+    if (name === "n") continue;
+    let values = unpack(table[name], table.n);
+    if (TEXTS.includes(name)) values = values.map((place) => texts[place]);
+    else if (NUMERIC.test(name)) values = values.map((v) => (typeof v === "string" ? Number(v) : v));
+    columns[name] = values;
+  }
+  return columns;
+}
+
+// A picture as the rest of the script uses it: nodes and edges as columns, neighbours by node.
+function readPicture(raw) {
+  const P = Object.assign({}, raw);
+  P.nodes = unpackTable(raw.nodes, raw.texts);
+  P.edges = unpackTable(raw.edges, raw.texts);
+  const { nodes, edges } = P;
+  edges.source = edges.source.map((back, i) => edges.target[i] - back);
+  nodes.kind = nodes.kind.map((place) => KINDS[place]);
+  nodes.into = Array.from({ length: nodes.n }, () => []);
+  nodes.out = Array.from({ length: nodes.n }, () => []);
+  for (let e = 0; e < edges.n; e++) {
+    nodes.into[edges.target[e]].push(e);
+    nodes.out[edges.source[e]].push(e);
+  }
+  nodes.isState = nodes.kind.map((kind, i) => kind === "state" || (kind === "elided" && nodes.state[i] !== ""));
+  P.loss = readLanes(raw.loss, raw.texts);
+  P.routes = readLanes(raw.routes, raw.texts);
+  P.lossSteps = [...new Set([].concat(...P.loss.map((lane) => lane.loss)))].sort((a, b) => a - b);
+  const names = [].concat(...P.routes.map((lane) => lane.names), edges.route.filter((name) => name));
+  P.routeNames = [...new Set(names)];
+  return P;
+}
+
+const laneKey = (state, layer, reverse) => JSON.stringify([state, layer || 0, reverse ? 1 : 0]);
+
+function readLanes(lanes, texts) {
+  return (lanes || []).map((lane) => {
+    const at = new Map();
+    unpack(lane.at, 0).forEach((step, place) => at.set(step, place));
+    const steps = Array.isArray(lane.at) || lane.at.steps ? at : new Map([[lane.at.all, 0]]);
+    const names = (lane.names || []).map((place) => texts[place]);
+    const rows = lane.rows.length && Array.isArray(lane.rows[0]) ? lane.rows.map((row) => row.map(Number)) : lane.rows;
+    const loss = lane.loss ? (lane.loss.all !== undefined ? [lane.loss.all] : unpack(lane.loss, 0)) : [];
+    const key = laneKey(texts[lane.state], lane.layer, lane.reverse);
+    return Object.assign({}, lane, { at: steps, names, rows, loss, key });
+  });
+}
+
+// The norm that two characters of a row stand for.
+function lossNorm(lane, row, place) {
+  const code = lane.rows[row].substr(2 * place, 2);
+  if (code === "  ") return 0;
+  if (code === "! ") return NaN;
+  if (code === "!!") return Infinity;
+  const base = lane.digits.length;
+  const rank = lane.digits.indexOf(code[0]) * base + lane.digits.indexOf(code[1]);
+  return Math.pow(10, lane.low + (rank / (base * base - 1)) * (lane.high - lane.low));
+}
+
+function numberText(value) {
+  if (value === null || value === undefined) return "";
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "Inf" : "-Inf";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 0.01 && size < 1000) return String(Number(value.toPrecision(size >= 1 ? 3 : 2)));
+  const [mantissa, exponent] = value.toExponential(1).split("e");
+  return `${mantissa.replace(/\.0$/, "")}e${Number(exponent)}`;
+}
+
+function rangeText(low, high) {
+  if (low === null || high === null || low === undefined) return "";
+  const [a, b] = [numberText(low), numberText(high)];
+  return a === b ? a : `${a} to ${b}`;
+}
+
+function shorten(text, limit) {
+  const points = Array.from(text);
+  if (points.length <= limit) return text;
+  const tail = (limit - 1) >> 1;
+  return `${points.slice(0, limit - 1 - tail).join("")}\u2026${points.slice(points.length - tail).join("")}`;
+}
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const hexadecimal = (color) => "#" + color.map((channel) => channel.toString(16).padStart(2, "0")).join("");
+
+function contrasting(color) {
+  const linear = color.map((c) => (c <= 10 ? c / 255 / 12.92 : Math.pow((c / 255 + 0.055) / 1.055, 2.4)));
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.18 ? "#ffffff" : "#000000";
+}
+
+// Width and colour of a gradient, both linear in log10 of its norm, within one domain.
+class Scale {
+  constructor(data, theme) {
+    Object.assign(this, { low: data.low, high: data.high, ramp: data.ramp, pens: data.pens, theme });
+  }
+
+  position(norm) { return (Math.log10(norm) - this.low) / (this.high - this.low); }
+
+  color(norm) {
+    const [start, end] = this.theme.ramp;
+    const place = (start + clamp(this.position(norm), 0, 1) * (end - start)) * (this.ramp.length - 1);
+    const left = Math.min(Math.floor(place), this.ramp.length - 2);
+    return this.ramp[left].map((low, i) => Math.round(low + (place - left) * (this.ramp[left + 1][i] - low)));
+  }
+
+  pen(norm) {
+    const { theme } = this;
+    if (norm === null || norm === undefined) return { kind: "unknown", width: 0, color: theme.zero, dash: "", text: "" };
+    const text = numberText(norm);
+    if (!Number.isFinite(norm)) return { kind: "nonfinite", width: 4, color: theme.alarm, dash: "", text };
+    if (norm <= 0) return { kind: "zero", width: 1.6, color: theme.zero, dash: "1 4", text };
+    const place = this.position(norm);
+    const kind = place < -1e-3 ? "low" : place > 1 + 1e-3 ? "high" : "scaled";
+    const width = this.pens[0] + clamp(place, 0, 1) * (this.pens[1] - this.pens[0]);
+    return { kind, width, color: hexadecimal(this.color(norm)), dash: kind === "scaled" ? "" : "6 3", text };
+  }
+
+  samples(count) {
+    const [first, last] = [Math.ceil(this.low - 1e-9), Math.floor(this.high + 1e-9)];
+    const powers = [];
+    if (last - first >= 2) {
+      const stride = Math.max(1, Math.ceil((last - first) / (count - 1)));
+      for (let power = last; power >= first; power -= stride) powers.unshift(power);
+    } else {
+      for (let i = 0; i < count; i++) powers.push(this.low + (i * (this.high - this.low)) / (count - 1));
+    }
+    return powers.map((power) => Math.pow(10, power));
+  }
+}

@@ -1,0 +1,246 @@
+"""By which route did the gradient survive? Reverse mode with one adjoint for each route.
+
+Through a gated cell lead two kinds of ways: the highway, on which a state is handed on by products
+and sums alone, and detours through the gates. Every part of a gradient carries a tag for the
+detours that it took; the ordinary rule runs once for each tag, and an edge into a gate hands its
+part on under the next tag. So the parts add up to the gradient exactly, whatever the rules are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from minigrad.draw.measure import norm_of
+from minigrad.draw.tape_states import Lane, States
+from minigrad.draw.walk import Adjoints, walk_back
+from minigrad.mode import Scope
+from minigrad.nodes import Leaf, Node
+
+__all__ = ["Detours", "RouteParts", "RouteRow", "follow_routes"]
+
+By: TypeAlias = Literal["gate", "count"]
+Places: TypeAlias = "tuple[str, Scope | None] | None"
+
+
+class Detours:
+    """Which edges of a tape begin a detour, and of which name.
+
+    Args:
+        nodes: the tape, in the order of recording.
+        names: scopes that are detours, by name, class name or path, wherever they are:
+            ``["self_attn", "feed_forward"]`` for a residual stream. None takes what the cells
+            themselves declare as `routes` (see `layers.steps.Routes`).
+
+    Attributes:
+        names: of all detours, in the order of their declaration.
+        highway: what the ways without detour are called.
+
+    Raises ValueError for a name that no scope bears.
+    """
+
+    def __init__(self, nodes: Sequence[Node], names: Sequence[str] | None = None) -> None:
+        self.explicit = None if names is None else tuple(names)
+        self._known: dict[Scope, Places] = {}
+        highways: dict[str, None] = {}
+        found: dict[str, None] = {}
+        for scope in {node.scope: None for node in nodes}:
+            for part in () if scope is None else scope.chain():
+                routes = part.routes
+                if self.explicit is None and routes is not None:
+                    found.update(dict.fromkeys(routes.detours))
+                    if routes.highway:
+                        highways[routes.highway] = None
+        if self.explicit is not None:
+            seen = {
+                word
+                for scope in {node.scope: None for node in nodes}
+                for part in (() if scope is None else scope.chain())
+                for word in (part.name, part.kind, part.path)
+            }
+            missing = [name for name in self.explicit if name not in seen]
+            if missing:
+                known = sorted(word for word in seen if word)
+                raise ValueError(
+                    f"routes names {missing[0]!r}, which is no scope of this graph; there are "
+                    f"{', '.join(known[:20]) or 'none'}"
+                )
+            found = dict.fromkeys(self.explicit)
+        self.names = tuple(found)
+        self.highway = f"highway ({', '.join(highways)})" if highways else "highway"
+
+    def _place(self, scope: Scope | None) -> Places:
+        """The detour around a scope and the call that it belongs to; None outside of detours."""
+        if scope is None:
+            return None
+        if scope not in self._known:
+            chain = scope.chain()
+            place: Places = None
+            if self.explicit is not None:
+                for part in chain:
+                    words = {part.name, part.kind, part.path}
+                    name = next((n for n in self.explicit if n in words), None)
+                    if name is not None:
+                        place = (name, part)
+                        break
+            else:
+                declared: tuple[str, ...] = ()
+                call: Scope | None = None
+                for part in chain:
+                    if part.routes is not None:
+                        declared, call = part.routes.detours, part
+                    if part.name in declared and part is not call:
+                        # The step tells calls apart where one scope holds all steps of a layer.
+                        place = (part.name, part.parent)
+            self._known[scope] = place
+        return self._known[scope]
+
+    def begun(self, node: Node, source: Node) -> str | None:
+        """The name of the detour that the edge from a node back to its source begins, or None."""
+        here = self._place(node.scope)
+        if here is None:
+            return None
+        there = self._place(source.scope)
+        return here[0] if there is None or there[1] is not here[1] else None
+
+
+@dataclass(frozen=True)
+class RouteRow:
+    """How much of one gradient came by each route.
+
+    Attributes:
+        norms: of the part that came by each route. They do not add up to the whole's norm.
+        shares: <part, whole> / |whole|^2, which add up to 1; None where the whole is 0 or not
+            finite.
+    """
+
+    norms: tuple[float, ...]
+    shares: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class RouteParts:
+    """The routes of a gradient to every state and every leaf.
+
+    Attributes:
+        names: of the routes; the first one is the highway.
+        states: by lane and time step.
+        leaves: by node.
+        wholes: the gradients themselves, where they were asked for.
+    """
+
+    names: tuple[str, ...]
+    states: dict[tuple[Lane, int], RouteRow]
+    leaves: dict[Leaf, RouteRow]
+    wholes: dict[Node, Any]
+
+    def series(self, lane: Lane) -> tuple[list[int], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Time steps of a lane, its norms and shares (steps, routes); unknown shares are NaN."""
+        steps = sorted(step for known, step in self.states if known == lane)
+        rows = [self.states[lane, step] for step in steps]
+        unknown = (np.nan,) * len(self.names)
+        return (
+            steps,
+            np.array([row.norms for row in rows]).reshape(len(rows), len(self.names)),
+            np.array([unknown if row.shares is None else row.shares for row in rows]).reshape(
+                len(rows), len(self.names)
+            ),
+        )
+
+
+def follow_routes(
+    seeds: Mapping[Node, Any],
+    nodes: Sequence[Node],
+    states: States,
+    names: Sequence[str] | None = None,
+    by: By = "gate",
+    most: int = 3,
+    keep: bool = False,
+) -> RouteParts:
+    """Split a gradient by the routes that its parts took since they entered their cell.
+
+    Args:
+        seeds: the gradients to start from.
+        nodes, states: the tape.
+        names: the detours, see `Detours`.
+        by: "gate" tells apart the highway, the ways with detours through one gate alone, and those
+            through several; "count" the number of detours.
+        most: with "count", the last route stands for this many detours or more.
+        keep: also keep the gradients, for a check.
+
+    Raises DrawError where saved arrays were freed, ValueError for unknown names or counts.
+    """
+    if by not in ("gate", "count"):
+        raise ValueError(f"by must be 'gate' or 'count', got {by!r}")
+    if most < 1:
+        raise ValueError(f"most must be at least 1 detour, got {most}")
+    detours = Detours(nodes, names)
+    place = {name: tag for tag, name in enumerate(detours.names, 1)}
+    if by == "count":
+        counts = [f"{k} detour{'s' * (k > 1)}" for k in range(1, most)]
+        routes = (detours.highway, *counts, f"{most} or more detours")
+        last = most
+    else:
+        several = ("several gates",) if len(place) > 1 else ()
+        routes = (detours.highway, *detours.names, *several)
+        last = len(routes) - 1
+
+    def turn(node: Node, source: Node, tag: int) -> int:
+        entered = states.lane_of.get(source)
+        if entered is not None and states.cell_of(node.scope) != entered[0].cell:
+            return 0  # a way into another layer, or from the loss, begins anew
+        name = detours.begun(node, source)
+        if name is None:
+            return tag
+        if by == "count":
+            return min(tag + 1, last)
+        return place[name] if tag in (0, place[name]) else last
+
+    rows: dict[tuple[Lane, int], RouteRow] = {}
+    leaves: dict[Leaf, RouteRow] = {}
+    wholes: dict[Node, Any] = {}
+
+    def arrive(node: Node, parts: Adjoints) -> None:
+        lane = states.lane_of.get(node)
+        if lane is None and not isinstance(node, Leaf):
+            return
+        whole = sum_of(parts)
+        row = split(parts, whole, len(routes))
+        if lane is not None:
+            rows[lane] = row
+        elif isinstance(node, Leaf):
+            leaves[node] = row
+        if keep:
+            wholes[node] = whole
+
+    walk_back({node: {0: g} for node, g in seeds.items()}, arrive=arrive, turn=turn)
+    return RouteParts(routes, rows, leaves, wholes)
+
+
+def sum_of(parts: Adjoints) -> Any:
+    """The whole gradient."""
+    whole: Any = None
+    for part in parts.values():
+        whole = part if whole is None else whole + part
+    return whole
+
+
+def split(parts: Adjoints, whole: Any, count: int) -> RouteRow:
+    """Norm and share of each part."""
+    norms = tuple(norm_of(parts[tag]) if tag in parts else 0.0 for tag in range(count))
+    scale = norm_of(whole)
+    if not 0 < scale < np.inf:
+        return RouteRow(norms, None)
+    with np.errstate(all="ignore"):
+        # Divided by the norm first, so that no square under- or overflows.
+        unit = np.asarray(whole, np.float64).ravel() / scale
+        shares = tuple(
+            float(np.dot(np.asarray(parts[tag], np.float64).ravel() / scale, unit))
+            if tag in parts
+            else 0.0
+            for tag in range(count)
+        )
+    return RouteRow(norms, shares)

@@ -1,0 +1,194 @@
+"""One drawing, or several on one colour scale, as a single interactive HTML file.
+
+The file asks for nothing from anywhere: its policy allows the one script and the one style that
+it holds, by their hashes, and nothing else. The script reads the data from a block of JSON and
+builds the page from text and attributes only. Without scripts, the page shows the same pictures
+as plain SVG with a table.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Literal
+
+from minigrad.draw import labels, page_static
+from minigrad.draw.cells import cells_to_dot
+from minigrad.draw.dot import graph_to_dot
+from minigrad.draw.elide import elide, steps_to_show
+from minigrad.draw.interaction import Interaction
+from minigrad.draw.layout import DEFAULT_TIME_LIMIT, render
+from minigrad.draw.page_data import json_for_page, picture_data
+from minigrad.draw.records import Graph
+from minigrad.draw.scale import CIVIDIS, THICKEST, THINNEST, Scale
+from minigrad.draw.theme import THEMES, theme_named
+
+PageTheme = Literal["auto", "light", "dark"]
+
+_SCRIPTS: Final = ("data.js", "time.js", "ways.js", "boxes.js", "scene.js", "describe.js", "course.js", "view.js")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a page.
+
+    Fields:
+        graph: the whole graph; steps that are not shown at first can be expanded.
+        name: what it is called where a page has several.
+        shown: the time steps to show at first; None for the first, last and interesting ones.
+        interaction: norms by loss step and by route, for the scrubber and the toggles.
+    """
+
+    graph: Graph
+    name: str = ""
+    shown: tuple[int, ...] | None = None
+    interaction: Interaction | None = None
+
+
+def page(
+    pictures: Sequence[Picture],
+    *,
+    theme: PageTheme = "auto",
+    domain: tuple[float, float] | None = None,
+    title: str = "",
+    time_limit: float = DEFAULT_TIME_LIMIT,
+) -> str:
+    """Return an HTML page, whole in itself, of one or several pictures on one colour scale.
+
+    Args:
+        pictures: at least one; the reader chooses between several.
+        theme: `light`, `dark`, or `auto` for what the reader's system prefers; it can be changed
+            on the page.
+        domain: smallest and largest gradient norm of the scale; None spans those of all pictures.
+        title: of the page; that of the first picture if empty.
+        time_limit: seconds that each layout may take.
+
+    Raises ValueError for no picture, an unknown theme or step, or a domain that is none; and what
+    `minigrad.draw.layout.render` raises.
+    """
+    if not pictures:
+        raise ValueError("a page needs at least one picture, got none")
+    if theme not in ("auto", *THEMES):
+        raise ValueError(f"theme must be auto, {', '.join(THEMES)}; got {theme!r}")
+    colors = theme_named("light" if theme == "auto" else theme)
+    if domain is not None and not 0 < domain[0] < domain[1] < math.inf:
+        raise ValueError(
+            f"domain must be two norms with 0 < smallest < largest, both finite; got {domain!r}"
+        )
+    logs = None if domain is None else (math.log10(domain[0]), math.log10(domain[1]))
+    scale = _common_scale(pictures, colors) if logs is None else Scale(*logs, colors)
+    contents: list[dict[str, Any]] = []
+    stills: list[str] = []
+    for number, picture in enumerate(pictures):
+        content, still = _picture(picture, number, scale, time_limit)
+        contents.append(content)
+        stills.append(still)
+    data = {
+        "pictures": contents,
+        "low": scale.low,
+        "high": scale.high,
+        "theme": theme,
+        "themes": {name: asdict(theme) for name, theme in THEMES.items()},
+        "ramp": CIVIDIS,
+        "pens": [THINNEST, THICKEST],
+    }
+    heading = title or pictures[0].graph.title or "Computation graph"
+    script, style = asset_script(), asset_style()
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return "\n".join(
+        (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{page_static.text(heading[:200])}</title>",
+            f"<style>{style}</style>\n<script>{script}</script>\n</head>\n<body>",
+            f'<script type="application/json" id="data">{json_for_page(data)}</script>',
+            '<div id="still">',
+            *stills,
+            "</div>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _common_scale(pictures: Sequence[Picture], colors: Any) -> Scale:
+    """Return the scale that spans all norms of all pictures."""
+    norms = [
+        norm
+        for picture in pictures
+        for edge in picture.graph.edges
+        if (norm := labels.edge_norm(edge)) is not None
+    ]
+    norms += [
+        node.gradient.norm
+        for picture in pictures
+        if picture.graph.level == "cells"
+        for node in picture.graph.nodes
+        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None
+    ]
+    return Scale.spanning(norms, colors)
+
+
+def _picture(
+    picture: Picture, number: int, scale: Scale, time_limit: float
+) -> tuple[dict[str, Any], str]:
+    """Return the data of one picture, and what stands for it without scripts."""
+    graph = picture.graph
+    in_time = graph.level == "cells"
+    if picture.shown is not None:
+        shown = steps_to_show(graph, picture.shown)
+    else:
+        shown = steps_to_show(graph, "auto" if in_time else "all")
+    known = picture.shown is None and not in_time
+    still = graph if known or not shown else elide(graph, shown)
+    theme = scale.theme.name
+    dot = (
+        cells_to_dot(still, theme=theme, scale=scale)
+        if in_time
+        else graph_to_dot(still, theme=theme, scale=scale)
+    )
+    svg = render(dot.source, "svg", engine="nop2" if in_time else "dot", time_limit=time_limit)
+    root = page_static.parse(svg.decode("utf-8"))
+    boxes = None if in_time else page_static.box_positions(root, still)
+    content = picture_data(
+        graph if in_time else still, picture.name, shown, picture.interaction, boxes
+    )
+    content["gradients"] = labels.has_gradients(graph)
+    title = graph.title or "Computation graph"
+    description = " ".join(graph.diagnosis) or title
+    heading = f"<h1>{page_static.text(title)}</h1>" + "".join(
+        f"<p>{page_static.text(line)}</p>" for line in graph.diagnosis
+    )
+    drawn = page_static.plain_svg(root, number, title, description)
+    return content, f"<section>{heading}\n{drawn}\n{page_static.table(still)}</section>"
+
+
+@cache
+def asset_script() -> str:
+    """Return the script of the page: the package's files in one closed function."""
+    files = "\n".join(_asset(name) for name in _SCRIPTS)
+    return f'(function(){{"use strict";\n{files}\n}})();'
+
+
+@cache
+def asset_style() -> str:
+    """Return the style sheet of the page."""
+    return _asset("view.css")
+
+
+def _asset(name: str) -> str:
+    return resources.files("minigrad.draw").joinpath("assets", name).read_text("utf-8")
+
+
+def _digest(content: str) -> str:
+    """Return the hash that a Content-Security-Policy names an inline script or style by."""
+    hashed = hashlib.sha256(content.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(hashed).decode('ascii')}"

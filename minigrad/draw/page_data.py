@@ -1,0 +1,289 @@
+"""A graph and its layout as compact JSON for the interactive page.
+
+Records become columns: one list for each field, differences for integers that rise, a single
+value where all are alike. Texts are cleaned and shortened here, once, so that the page only ever
+sees characters that can be shown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from minigrad.draw import escape
+from minigrad.draw.grid import CELL_WIDTH, ELIDED_ROOM, ELIDED_WIDTH, TWO_LANES_ROOM, Grid, lay_out
+from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts
+from minigrad.draw.labels import title_of, type_text
+from minigrad.draw.records import EDGE_KINDS, NODE_KINDS, Graph, Statistics
+
+_LONGEST_TEXT: Final = 400
+_MOST_NUMBERS: Final = 160_000
+"""Of the norms by loss step: beyond that, fewer loss steps are kept."""
+_DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
+"""Two of these are one norm: its place between the smallest and the largest, in log10."""
+
+
+def json_for_page(content: object) -> str:
+    """Return JSON in ASCII that can stand inside any element of a page and ends none of them."""
+    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def number(value: float | None, digits: int = 4) -> float | str | None:
+    """Return a number for JSON, rounded; what JSON lacks becomes a word."""
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    rounded = float(f"{value:.{digits - 1}e}")
+    if not math.isfinite(rounded):
+        return value
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
+
+
+def column(values: Sequence[Any]) -> Any:
+    """Return the shortest of several notations for a list of plain values."""
+    if not values:
+        return []
+    first = values[0]
+    if all(value == first and type(value) is type(first) for value in values):
+        return {"all": first}
+    if all(type(value) is int for value in values):
+        steps = [b - a for a, b in zip([0, *values], values, strict=False)]
+        return {"steps": steps}
+    missing = sum(value is None for value in values)
+    if missing > len(values) // 2:
+        known = [(place, value) for place, value in enumerate(values) if value is not None]
+        places = [place for place, _ in known]
+        return {"at": column(places), "values": [value for _, value in known], "n": len(values)}
+    return values
+
+
+class _Texts:
+    """Collects texts; each is stored once and named by its place."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def place(self, text: str) -> int:
+        clean = escape.printable(escape.shorten(text, _LONGEST_TEXT))
+        return self.places.setdefault(clean, len(self.places))
+
+
+def picture_data(
+    graph: Graph,
+    name: str,
+    shown: Sequence[int],
+    interaction: Interaction | None,
+    boxes: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return everything that the page knows about one picture.
+
+    Args:
+        graph: the whole graph.
+        name: what the picture is called where there are several.
+        shown: the time steps that are shown at first.
+        interaction: norms by loss step and by route.
+        boxes: positions of all nodes and edges, or None for columns of time.
+    """
+    texts = _Texts()
+    ids = {node.id: place for place, node in enumerate(graph.nodes)}
+    data: dict[str, Any] = {
+        "name": escape.printable(escape.shorten(name, 60)),
+        "title": escape.printable(escape.shorten(graph.title, _LONGEST_TEXT)),
+        "diagnosis": [escape.printable(escape.shorten(line, 1000)) for line in graph.diagnosis],
+        "level": graph.level,
+        "nodes": _node_columns(graph, texts),
+        "edges": _edge_columns(graph, ids, texts),
+        "steps": list(shown),
+    }
+    if boxes is None:
+        data["time"] = _time_layout(graph, ids)
+    else:
+        data["boxes"] = boxes
+    if interaction is not None:
+        data["loss"] = [_loss_lane(lane, texts) for lane in _thinned(interaction.loss_norms)]
+        data["routes"] = [_route_lane(lane, texts) for lane in interaction.route_products]
+    data["texts"] = list(texts.places)
+    return data
+
+
+def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
+    nodes = graph.nodes
+
+    def statistics(part: str, field: str, digits: int) -> Any:
+        found: list[Statistics | None] = [getattr(node, part) for node in nodes]
+        return column(
+            [None if one is None else number(getattr(one, field), digits) for one in found]
+        )
+
+    columns: dict[str, Any] = {
+        "kind": column([NODE_KINDS.index(node.kind) for node in nodes]),
+        "label": column([texts.place(title_of(node)) for node in nodes]),
+        "step": column([node.step for node in nodes]),
+        "last": column([node.last_step for node in nodes]),
+        "layer": column([node.layer for node in nodes]),
+        "reverse": column([int(node.reverse) for node in nodes]),
+        "type": column([texts.place(type_text(node.shape, node.dtype)) for node in nodes]),
+        "low": column([number(node.lowest, 3) for node in nodes]),
+        "high": column([number(node.highest, 3) for node in nodes]),
+        "count": column([node.count for node in nodes]),
+    }
+    for field in ("op", "name", "scope", "state", "detail"):
+        columns[field] = column([texts.place(getattr(node, field)) for node in nodes])
+    for part in ("value", "gradient"):
+        columns[f"{part}_finite"] = column(
+            [None if (one := getattr(node, part)) is None else int(one.finite) for node in nodes]
+        )
+        for field, digits in (("norm", 4), ("minimum", 3), ("maximum", 3), ("mean", 3)):
+            columns[f"{part}_{field}"] = statistics(part, field, digits)
+    return {"n": len(nodes), **columns}
+
+
+def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
+    edges = graph.edges
+    terms = [edge.contribution for edge in edges]
+
+    def part(field: str, digits: int) -> Any:
+        return column(
+            [None if term is None else number(getattr(term, field), digits) for term in terms]
+        )
+
+    return {
+        "n": len(edges),
+        "target": column([ids[edge.target] for edge in edges]),
+        # Most edges come from nearby, so the difference is short.
+        "source": column([ids[edge.target] - ids[edge.source] for edge in edges]),
+        "slot": column([edge.slot for edge in edges]),
+        "kind": column([EDGE_KINDS.index(edge.kind) for edge in edges]),
+        "type": column([texts.place(type_text(edge.shape, "")) for edge in edges]),
+        "route": column([texts.place(edge.route) for edge in edges]),
+        "count": column([edge.count for edge in edges]),
+        "norm": part("norm", 4),
+        "share": part("share", 3),
+        "low": part("lowest", 3),
+        "high": part("highest", 3),
+    }
+
+
+def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
+    """Return columns, bands, and for each node its place relative to its column."""
+    grid = lay_out(graph)
+    slots: dict[tuple[float, ...], int] = {}
+    slot_of: list[int] = []
+    for node in graph.nodes:
+        place = grid.places.get(node.id)
+        if place is None:
+            slot_of.append(-1)
+            continue
+        found = grid.columns.get(node.step) if node.step is not None else None
+        offset = 0.0 if found is None else place.x - found.x
+        key = (offset, place.y, place.width, place.height, float(found is None))
+        slots.setdefault(tuple(round(part, 1) for part in key), len(slots))
+        slot_of.append(slots[tuple(round(part, 1) for part in key)])
+    return {
+        "slots": [list(slot) for slot in slots],
+        "slot": column(slot_of),
+        "columns": column([found.step for found in grid.columns.values()]),
+        "lasts": column([found.last_step for found in grid.columns.values()]),
+        "elided": column([int(found.elided) for found in grid.columns.values()]),
+        "widths": column([found.width for found in grid.columns.values()]),
+        "room": _room(grid),
+        "cell_width": CELL_WIDTH,
+        "gap_width": ELIDED_WIDTH,
+        "gap_room": ELIDED_ROOM,
+        "axis": grid.axis_y,
+        "top": grid.top,
+        "bands": [
+            {
+                "layer": key[0],
+                "reverse": int(key[1]),
+                "bottom": band.bottom,
+                "height": band.height,
+                "lanes": [escape.printable(escape.shorten(lane, 60)) for lane in band.lanes],
+                "lane_y": [band.lane_y[lane] for lane in band.lanes],
+                "parameters": [ids[node.id] for node in grid.parameters.get(key, [])],
+            }
+            for key, band in grid.bands.items()
+        ],
+        "free_parameters": [ids[node.id] for node in grid.parameters.get(None, [])],
+    }
+
+
+def _room(grid: Grid) -> float:
+    """Return the room between two columns, for the states of the first."""
+    columns = list(grid.columns.values())
+    for one, other in zip(columns, columns[1:], strict=False):
+        if not one.elided and not other.elided:
+            return round(other.x - other.width / 2 - one.x - one.width / 2, 2)
+    return TWO_LANES_ROOM
+
+
+def _thinned(lanes: Sequence[LossNorms]) -> list[LossNorms]:
+    """Return the lanes with so few loss steps that the page stays small; the last always stays."""
+    total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
+    stride = max(1, math.ceil(total / _MOST_NUMBERS))
+    thinned = []
+    for lane in lanes:
+        kept = range(len(lane.loss_steps) - 1, -1, -stride)[::-1]
+        thinned.append(
+            LossNorms(
+                lane.state,
+                lane.steps,
+                tuple(lane.loss_steps[place] for place in kept),
+                tuple(lane.norms[place] for place in kept),
+                lane.layer,
+                lane.reverse,
+            )
+        )
+    return thinned
+
+
+def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]:
+    return {
+        "state": texts.place(lane.state),
+        "layer": lane.layer,
+        "reverse": int(lane.reverse),
+        "at": column(list(lane.steps)),
+    }
+
+
+def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
+    flat = [norm for row in lane.norms for norm in row]
+    logs = [math.log10(norm) for norm in flat if norm > 0 and math.isfinite(norm)]
+    low, high = min(logs, default=0.0), max(logs, default=1.0)
+    return {
+        **_lane_head(lane, texts),
+        "loss": column(list(lane.loss_steps)),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "digits": _DIGITS,
+        "rows": ["".join(_two_digits(norm, low, high) for norm in row) for row in lane.norms],
+    }
+
+
+def _two_digits(norm: float, low: float, high: float) -> str:
+    """Return a norm as two characters: its place in log10, or `  `, `! `, `!!` for 0, NaN, Inf."""
+    if math.isnan(norm):
+        return "! "
+    if norm <= 0:
+        return "  "
+    if math.isinf(norm):
+        return "!!"
+    base = len(_DIGITS)
+    place = round((math.log10(norm) - low) / ((high - low) or 1.0) * (base * base - 1))
+    return _DIGITS[place // base] + _DIGITS[place % base]
+
+
+def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
+    return {
+        **_lane_head(lane, texts),
+        "names": [texts.place(name) for name in lane.routes],
+        "rows": [[number(value) for value in row] for row in lane.products],
+    }
+
+

@@ -1,0 +1,406 @@
+"""Back-propagation through time, measured: how much of the gradient is left after how many steps.
+
+A recurrent network's gradient dL/ds_t adds up over everything that came later. Looked at as a
+whole it can seem healthy while nothing is left of what lies far back, so it is taken apart: by the
+step at which the loss reads the states, by lag, and, for parameters, by the lag of their use
+(Bengio et al. 1994; Pascanu et al. 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from minigrad.draw.detours import By, RouteParts, follow_routes
+from minigrad.draw.errors import DrawError
+from minigrad.draw.measure import norm_of, read_tape
+from minigrad.draw.tape_states import Lane, States
+from minigrad.draw.walk import Adjoints, walk_back
+from minigrad.draw.weight_lags import WeightLags
+from minigrad.nodes import Leaf, Node
+from minigrad.tensors import Tensor
+
+if TYPE_CHECKING:
+    from minigrad.draw.drawing import Drawing
+    from minigrad.draw.gates import GateSeries
+
+__all__ = ["LaneGradients", "TimeGradients", "backprop_through_time"]
+
+Array = np.ndarray[Any, Any]
+MOST_LOSS_STEPS: Final = 128
+WALKED_STEPS: Final = 30_000
+"""So many time steps, over all loss steps, an automatic triangle walks back through at most."""
+REMEMBERED: Final = 0.01
+"""The memory horizon is the last lag with this part of the largest gradient norm."""
+
+
+def backprop_through_time(
+    loss: Tensor,
+    *,
+    loss_steps: Literal["auto", "all"] | Sequence[int] = "auto",
+    sample: int | None = None,
+    routes: Sequence[str] | None = None,
+    by: By = "gate",
+    most: int = 3,
+) -> TimeGradients:
+    """Measure the gradient of a loss at every state of every time step, lag by lag.
+
+    The states are those that cells label; `layers`' recurrent layers do under
+    ``minigrad.recording(fused=False)``, and so does any code that calls `minigrad.label_state`
+    inside ``with minigrad.step(t):``. No `.grad` is touched.
+
+    Args:
+        loss: a tensor of one number.
+        loss_steps: the time steps k at which the loss reads the states, for which the gradient is
+            followed by itself: dL_k/ds_t, with L_k all ways from the loss that enter the states at
+            step k. "auto" takes them all where that is quick, and else the last one and others
+            evenly spread, 128 at most.
+        sample: measure one sample of the batch, axis 0 of the states; None takes norms over all.
+        routes, by, most: see `gradient_flow`.
+
+    Raises DrawError for a tensor without a graph or without labelled states, for one that is not a
+    single number, and for a graph that a backward freed; ValueError for unknown loss steps.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor(0.5, dtype="float64", requires_grad=True)
+    >>> h = mg.Tensor(1.0, dtype="float64", requires_grad=True)
+    >>> for t in range(4):
+    ...     with mg.step(t), mg.scope("cell"):
+    ...         h = mg.label_state(w * h, "h")
+    >>> found = backprop_through_time(h)
+    >>> found.lane("h").norms.tolist()
+    [0.125, 0.25, 0.5, 1.0]
+    >>> found.lane("h").half_life
+    1.0
+    """
+    return TimeGradients(loss, loss_steps, sample, routes, by, most)
+
+
+@dataclass
+class LaneGradients:
+    """The gradient along one state of one cell.
+
+    Attributes:
+        lane: the cell's path and the state's name.
+        steps: all time steps, (T,).
+        norms: |dL/ds_t|, (T,).
+        per_sample: the same for each sample of a batch, (T, batch); None where steps differ.
+        loss_steps: the chosen loss steps, (K,).
+        triangle: |dL_k/ds_t|, (K, T); NaN where s_t does not come before the loss step.
+        backwards: whether the cell reads time backwards.
+    """
+
+    lane: Lane
+    steps: Array
+    norms: Array
+    per_sample: Array | None
+    loss_steps: Array
+    triangle: Array
+    backwards: bool = False
+
+    @property
+    def lags(self) -> Array:
+        """Steps from the last loss step back to each state, (T,); negative before it."""
+        last = self._last
+        return self.steps - last if self.backwards else last - self.steps
+
+    @property
+    def _last(self) -> int:
+        if not len(self.loss_steps):
+            return int(self.steps[0] if self.backwards else self.steps[-1])
+        return int(self.loss_steps.min() if self.backwards else self.loss_steps.max())
+
+    @property
+    def by_lag(self) -> tuple[Array, Array]:
+        """Lags from 0 on, and the norm of the last loss step's gradient at each of them."""
+        lags = self.lags
+        keep = lags >= 0
+        order = np.argsort(lags[keep])
+        norms = self.norms
+        if len(self.loss_steps):
+            row = int(np.flatnonzero(self.loss_steps == self._last)[0])
+            norms = self.triangle[row]
+        return lags[keep][order], norms[keep][order]
+
+    def quantiles(self, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
+        """Quantiles of the norms over the samples of the batch, (levels, T)."""
+        if self.per_sample is None:
+            raise DrawError(f"the states of {self.lane} have no batch axis of one length")
+        return np.quantile(self.per_sample, levels, axis=1)
+
+    @property
+    def rate(self) -> float:
+        """The factor per step back that fits the norms best (least squares in the logarithm)."""
+        lags, norms = self.by_lag
+        good = np.isfinite(norms) & (norms > 0)
+        if good.sum() < 2:
+            return float("nan") if len(norms) < 2 or not norms.any() else 0.0
+        x, y = lags[good].astype(float), np.log(norms[good])
+        x = x - x.mean()
+        return float(np.exp(np.dot(x, y) / np.dot(x, x)))
+
+    @property
+    def half_life(self) -> float:
+        """Steps back after which half of the norm is left, by `rate`; infinite if it grows."""
+        rate = self.rate
+        if np.isnan(rate) or rate == 0:
+            return 0.0 if rate == 0 else float("nan")
+        # Rounding in the fit shall not turn a constant into a half-life of 10^15 steps.
+        return float("inf") if rate >= 1 - 1e-9 else round(float(-np.log(2) / np.log(rate)), 9)
+
+    @property
+    def horizon(self) -> int:
+        """The largest lag at which 1 % of the largest norm is left."""
+        lags, norms = self.by_lag
+        finite = np.where(np.isfinite(norms), norms, np.inf)
+        if not len(norms) or not np.nanmax(norms, initial=0.0) > 0:
+            return 0
+        return int(lags[np.flatnonzero(finite >= REMEMBERED * np.nanmax(norms))[-1]])
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that matter, as plain Python values."""
+        lags, norms = self.by_lag
+        return {
+            "steps": len(self.steps),
+            "longest_lag": int(lags[-1]) if len(lags) else 0,
+            "norm_at_loss": float(norms[0]) if len(norms) else 0.0,
+            "norm_at_longest_lag": float(norms[-1]) if len(norms) else 0.0,
+            "rate": self.rate,
+            "half_life": self.half_life,
+            "horizon": self.horizon,
+        }
+
+
+@dataclass
+class _Rows:
+    """What one walk found at the states: norms by lane and step."""
+
+    norms: dict[tuple[Lane, int], float] = field(default_factory=dict)
+    samples: dict[tuple[Lane, int], Array] = field(default_factory=dict)
+
+
+class TimeGradients:
+    """What `backprop_through_time` found.
+
+    Attributes:
+        lanes: the gradient along each state of each cell.
+        weights: the parameters' gradients, split by the lag of their use.
+        input_norms: |dL_k/dx_t|, (K, T), for each leaf (batch, T, ...) that is no parameter.
+        sample: the sample that was measured, or None.
+    """
+
+    def __init__(
+        self,
+        loss: Tensor,
+        loss_steps: Literal["auto", "all"] | Sequence[int],
+        sample: int | None,
+        routes: Sequence[str] | None,
+        by: By,
+        most: int,
+    ) -> None:
+        self.tape = read_tape([loss])
+        self.states = States(self.tape.nodes)
+        self.states.require("back-propagation through time")
+        self.sample = sample
+        self._options = (routes, by, most)
+        self.seeds = self.tape.seeds()
+        direct = self._direct()
+        entered = sorted({self.states.lane_of[node][1] for node in direct})
+        chosen = self._chosen(loss_steps, entered)
+        rows = _Rows()
+        self.weights = WeightLags(self.tape.nodes, self.states, chosen, exact=entered == chosen)
+        walk_back(
+            {node: {0: g} for node, g in self.seeds.items()},
+            arrive=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
+            listen=self.weights.listen_whole,
+        )
+        self.input_norms: dict[Leaf, Array] = {}
+        triangles = [self._row(direct, k, number) for number, k in enumerate(chosen)]
+        self.weights.finish()
+        self.lanes = [
+            self._lane(lane, nodes, rows, chosen, triangles)
+            for lane, nodes in self.states.lanes.items()
+        ]
+
+    def _direct(self) -> dict[Node, Any]:
+        """The gradients that reach each state by ways through no other state."""
+        found: dict[Node, Any] = {}
+
+        def arrive(node: Node, parts: Adjoints) -> None:
+            if node in self.states.lane_of:
+                found[node] = parts[0]
+
+        walk_back(
+            {node: {0: g} for node, g in self.seeds.items()},
+            arrive=arrive,
+            stop=self.states.lane_of.keys(),
+        )
+        return found
+
+    def _chosen(
+        self, wanted: Literal["auto", "all"] | Sequence[int], entered: list[int]
+    ) -> list[int]:
+        if isinstance(wanted, str):
+            if wanted not in ("auto", "all"):
+                raise ValueError(f'loss_steps must be "auto", "all" or time steps, got {wanted!r}')
+            count = len(entered)
+            if wanted == "auto":
+                walks = max(1, WALKED_STEPS // max(1, len(self.states.steps)))
+                count = min(count, walks, MOST_LOSS_STEPS)
+            if count == len(entered):
+                return entered
+            # The last one, and from it back at even distances.
+            places = np.linspace(len(entered) - 1, 0, count, endpoint=count > 1).round()
+            return sorted({entered[int(place)] for place in places})
+        missing = [k for k in wanted if k not in entered]
+        if missing:
+            raise ValueError(
+                f"loss_steps has {missing[0]}, where the loss reads no state; it does at "
+                f"{entered[:10]}{' and more' if len(entered) > 10 else ''}"
+            )
+        return sorted(set(wanted))
+
+    def _measure(self, rows: _Rows, node: Node, parts: Adjoints, keep_samples: bool) -> None:
+        lane = self.states.lane_of.get(node)
+        if lane is None:
+            return
+        g = parts[0]
+        if keep_samples and g.ndim > 1:
+            flat = np.asarray(g, np.float64).reshape(len(g), -1)
+            rows.samples[lane] = np.linalg.norm(flat, axis=1)
+        rows.norms[lane] = norm_of(g if self.sample is None or g.ndim < 2 else g[self.sample])
+
+    def _row(self, direct: dict[Node, Any], step: int, number: int) -> _Rows:
+        """The gradient of what the loss reads at one step, at every state."""
+        rows = _Rows()
+
+        def arrive(node: Node, parts: Adjoints) -> None:
+            self._measure(rows, node, parts, keep_samples=False)
+            if isinstance(node, Leaf) and not node.learned and np.ndim(parts[0]) >= 2:
+                self._measure_input(node, parts[0], number)
+
+        seeds = {
+            node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step
+        }
+        walk_back(seeds, arrive=arrive, listen=self.weights.listen_at(step))
+        return rows
+
+    def _measure_input(self, leaf: Leaf, g: Any, number: int) -> None:
+        if g.shape[1] <= self.states.steps[-1]:
+            return
+        if leaf not in self.input_norms:
+            self.input_norms[leaf] = np.full((len(self.weights.loss_steps), g.shape[1]), np.nan)
+        g = g if self.sample is None else g[self.sample : self.sample + 1]
+        by_step = np.moveaxis(np.asarray(g, np.float64), 1, 0).reshape(g.shape[1], -1)
+        self.input_norms[leaf][number] = np.linalg.norm(by_step, axis=1)
+
+    def _lane(
+        self,
+        lane: Lane,
+        nodes: dict[int, Node],
+        rows: _Rows,
+        chosen: list[int],
+        triangles: list[_Rows],
+    ) -> LaneGradients:
+        steps = sorted(nodes)
+        backwards = self.states.backwards(lane.cell)
+        samples = [rows.samples.get((lane, step)) for step in steps]
+        known = [s for s in samples if s is not None]
+        per_sample = None
+        if known and len({len(s) for s in known}) == 1:
+            none = np.zeros(len(known[0]))
+            per_sample = np.array([none if s is None else s for s in samples])
+        triangle = np.array(
+            [
+                [
+                    row.norms.get((lane, t), 0.0)
+                    if (t >= k if backwards else t <= k)
+                    else np.nan
+                    for t in steps
+                ]
+                for k, row in zip(chosen, triangles, strict=True)
+            ]
+        ).reshape(len(chosen), len(steps))
+        return LaneGradients(
+            lane,
+            np.array(steps),
+            np.array([rows.norms.get((lane, step), 0.0) for step in steps]),
+            per_sample,
+            np.array(chosen, int),
+            triangle,
+            backwards,
+        )
+
+    def lane(self, state: str, cell: str | None = None) -> LaneGradients:
+        """The gradient along a state; of the last cell that has it, if none is named."""
+        for lane in reversed(self.lanes):
+            if lane.lane.state == state and cell in (None, lane.lane.cell):
+                return lane
+        known = ", ".join(str(lane.lane) for lane in self.lanes)
+        raise DrawError(f"no state {state!r} in cell {cell!r}; there are {known}")
+
+    @cached_property
+    def routes(self) -> RouteParts:
+        """The gradient of every state and leaf, split by the routes that it took."""
+        names, by, most = self._options
+        return follow_routes(self.seeds, self.tape.nodes, self.states, names, by, most)
+
+    @cached_property
+    def gates(self) -> list[GateSeries]:
+        """What the gates of the cells were at every step."""
+        from minigrad.draw.gates import gate_series
+
+        return gate_series(self.tape.nodes, self.states)
+
+    @cached_property
+    def diagnosis(self) -> tuple[str, ...]:
+        """How far the gradient fell and by which route it survived, in sentences."""
+        from minigrad.draw.diagnosis import describe_time
+
+        return describe_time(self)
+
+    def summary(self) -> dict[str, Any]:
+        """All that was found as plain Python values, so that a test can assert on it."""
+        return {
+            "steps": len(self.states.steps),
+            "loss_steps": [int(k) for k in self.weights.loss_steps],
+            "states": {str(lane.lane): lane.summary() for lane in self.lanes},
+            "parameters": self.weights.summary(),
+            "gates": {str(gate): gate.summary() for gate in self.gates},
+            "routes": self._route_summary(),
+            "diagnosis": list(self.diagnosis),
+        }
+
+    def _route_summary(self) -> dict[str, dict[str, float]]:
+        """For each state, the shares of the routes at the longest lag."""
+        found: dict[str, dict[str, float]] = {}
+        for lane in self.lanes:
+            steps, _, shares = self.routes.series(lane.lane)
+            if not steps:
+                continue
+            known = np.flatnonzero(np.isfinite(shares[:, 0]))
+            if len(known):
+                row = shares[known[-1] if lane.backwards else known[0]]
+                pairs = zip(self.routes.names, row, strict=True)
+                found[str(lane.lane)] = {name: float(share) for name, share in pairs}
+        return found
+
+    def plot(self, axes: Any = None, **options: Any) -> Any:
+        """Gradient norm against lag, one line a state; see `minigrad.draw.plots`."""
+        from minigrad.draw.plots import plot_gradient_norms
+
+        return plot_gradient_norms({"": self}, axes, **options)
+
+    def draw(self, **options: Any) -> Drawing:
+        """The picture of the cells and the gradient's way back; options as for `draw`."""
+        from minigrad.draw.drawing import draw
+
+        return draw(list(self.tape.outputs), **({"level": "cells", "grad": "norm"} | options))
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(lane.lane) for lane in self.lanes)
+        return f"TimeGradients({len(self.states.steps)} steps of {names})"

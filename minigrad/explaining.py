@@ -1,0 +1,83 @@
+"""What an error of NumPy means for the operation that ran into it."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.mode import current_mode, place
+from minigrad.operations import Operation
+
+__all__ = ["explain"]
+
+_BROADCAST = (
+    "the shapes do not broadcast together; lengths must be equal or 1, from the last axis on"
+)
+
+LEADS: tuple[tuple[str, str], ...] = (
+    (r"remapped shapes", "does not broadcast to this shape; lengths must be equal or 1"),
+    (r"could not be broadcast|shape mismatch: objects", _BROADCAST),
+    (
+        r"could not broadcast input array from shape (\([^)]*\)) into shape (\([^)]*\))",
+        r"values of shape \1 do not fit a place of shape \2",
+    ),
+    (
+        r"mismatch in its core dimension.*\(size (\d+) is different from (\d+)\)",
+        r"the lengths summed over differ, \2 and \1",
+    ),
+    (
+        r"does not have enough dimensions",
+        "a number has no axis to sum over; multiply by it with `*`",
+    ),
+    (r"ufunc '(bit|left|right|invert)", "works on integers and booleans alone; see t.astype"),
+    (r"ufunc '.*not supported for the input types", "is not defined for these dtypes"),
+    (r"zero-size array to reduction|of an empty sequence", "there are no elements to choose from"),
+    (r"^object too deep", "the first argument must be a vector"),
+    (r"axes don't match array|repeated axis in transpose", "axes must name every axis once"),
+    (r"cannot select an axis to squeeze", "only axes of length 1 can be squeezed away"),
+    (
+        r"Cannot interpret '(True|False)' as a data type",
+        r"this argument is dtype; write keepdims=\1",
+    ),
+    (r"cannot be interpreted as an integer", "an axis, a length or a count must be an integer"),
+    (r"requires an array of at least two", "needs two axes or more"),
+    (r"must have same number of dimensions", "arrays must have equally many axes; see stack"),
+    (r"all the input array dimensions except", "shapes may differ along the joined axis alone"),
+    (r"negative dimensions are not allowed", "a count must not be negative"),
+    (r"^only integers, slices", "an index must be made of integers, slices and the like"),
+    (r"^too many indices", "there are more indices than axes"),
+    (r"^boolean index did not match", "a mask must have the shape of the axes that it stands for"),
+    (r"invalid literal|^could not convert string", "numbers are needed, not text"),
+    (r"^Integers to negative integer powers", "write a floating exponent, such as -1.0"),
+)
+"""What to say first, by a pattern of NumPy's own text."""
+
+_AS_THEY_ARE = (DetachError, DtypeError, GradientError, ShapeError, IndexError)
+
+
+def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: Any) -> Any:
+    """The error of a forward that failed, with the operation, its place and its arguments."""
+    text, original = str(error).strip(), ""
+    for pattern, lead in LEADS:
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            text, original = found.expand(lead), f". NumPy: {text}"
+            break
+    inputs = [f"{n}: {describe(v)}" for n, v in zip(op.inputs, values, strict=True)]
+    others = [f"{n}={describe(v)}" for n, v in params.items()]
+    message = (
+        f"{place(op.name, current_mode().scope)}: {text} "
+        f"(called with {', '.join(inputs + others)})"
+        + (f". {op.hint}" if op.hint else "")
+        + original
+    )
+    if isinstance(error, np.exceptions.AxisError):  # an IndexError and a ValueError
+        return ShapeError(message)
+    if isinstance(error, (*_AS_THEY_ARE, np.linalg.LinAlgError)):
+        return type(error)(message)
+    if isinstance(error, ValueError):
+        return ShapeError(message)
+    if isinstance(error, TypeError):
+        return DtypeError(message)
+    return type(error)(message)

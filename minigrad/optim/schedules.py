@@ -1,0 +1,371 @@
+"""Schedules of the learning rate that depend on the number of steps alone.
+
+Each says by what factor the rates of step t = 0, 1, 2, ... differ from the base rates, those that
+the optimiser was made with. So a schedule holds nothing but its count, and schedules combine.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import describe
+from minigrad.optim.optimizer import Optimizer, PlainArray, check_names
+
+__all__ = [
+    "ChainedSchedule",
+    "CosineRestartsSchedule",
+    "CosineSchedule",
+    "ExponentialSchedule",
+    "LambdaSchedule",
+    "LinearSchedule",
+    "MultiStepSchedule",
+    "Schedule",
+    "SequentialSchedule",
+    "StepSchedule",
+]
+
+# What PyTorch calls our arguments.
+PYTORCH_NAMES = {
+    "T_0": "period",
+    "T_max": "total_steps",
+    "T_mult": "growth",
+    "anneal_strategy": "shape",
+    "div_factor": "initial_divisor",
+    "eps": "epsilon",
+    "eta_min": "min_rate",
+    "final_div_factor": "final_divisor",
+    "lr_lambda": "function",
+    "max_lr": "max_rate",
+    "min_lr": "min_rate",
+    "pct_start": "rise",
+    "total_iters": "total_steps",
+}
+
+
+class Schedule:
+    """The base of schedules: made, it sets the rates of step 0, and those of the next with `step`.
+
+    A subclass calls ``super().__init__(optimizer)``, keeps its options and defines `factor` (or
+    `rate_of`). The rates follow from the count: one set by hand holds until the next `step`.
+
+    Args:
+        optimizer: whose rates it sets; call `step` once after each of the optimiser's.
+
+    Attributes:
+        count: the steps so far.
+        base_rates: the rates of the optimiser's groups before any schedule touched them.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        check_names(cls.__name__, kwargs, PYTORCH_NAMES)
+        return object.__new__(cls)
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"{type(self).__name__}: optimizer must be an Optimizer, got {describe(optimizer)}"
+            )
+        self.optimizer = optimizer
+        self.count = 0
+        self.base_rates: list[float] = [
+            group.setdefault("base_rate", group["rate"]) for group in optimizer.groups
+        ]
+
+    def factor(self, count: int, group: int) -> float:
+        """What the base rate of a group is multiplied with at a step."""
+        raise AttributeError(f"{type(self).__name__} defines no factor")
+
+    def rate_of(self, count: int, group: int) -> float:
+        """The rate of a group at a step."""
+        return self.base_rates[group] * self.factor(count, group)
+
+    @property
+    def rates(self) -> list[float]:
+        """The rates of the optimiser's groups now."""
+        return [group["rate"] for group in self.optimizer.groups]
+
+    def step(self) -> None:
+        """Go on to the next step and set its rates."""
+        self.count += 1
+        self._set()
+
+    def _set(self) -> None:
+        for i, group in enumerate(self.optimizer.groups):
+            group["rate"] = self.rate_of(self.count, i)
+
+    def state_dict(self) -> dict[str, PlainArray]:
+        """The count and the rates, as arrays by name. Options are not in it: make it anew first."""
+        return {
+            "count": np.array(self.count),
+            "base_rates": np.array(self.base_rates, np.float64),
+            "rates": np.array(self.rates, np.float64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, and set the optimiser's rates.
+
+        Raises:
+            KeyError: when names are missing or unexpected.
+            ValueError: when it belongs to another number of groups.
+        """
+        expected = self.state_dict()
+        if state.keys() != expected.keys():
+            raise KeyError(
+                f"{type(self).__name__}.load_state_dict: the names must be "
+                f"{', '.join(sorted(expected))}, got {', '.join(sorted(state)) or 'none'}"
+            )
+        for name, array in expected.items():
+            if np.shape(state[name]) != array.shape:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: {name} has shape "
+                    f"{np.shape(state[name])}, but there are {len(self.base_rates)} groups"
+                )
+        self._load({name: np.asarray(value) for name, value in state.items()})
+        for group, rate in zip(self.optimizer.groups, state["rates"], strict=True):
+            group["rate"] = float(rate)
+
+    def _load(self, state: Mapping[str, PlainArray]) -> None:
+        self.count = int(state["count"])
+        self.base_rates = [float(rate) for rate in state["base_rates"]]
+
+
+def check_positive(owner: str, **numbers: float) -> None:
+    """Refuse counts and factors that must be above 0.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{owner}: {name} must be above 0, got {number}")
+
+
+class StepSchedule(Schedule):
+    """The rate is multiplied by `gamma` every `step_size` steps."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        check_positive("StepSchedule", step_size=step_size)
+        super().__init__(optimizer)
+        self.step_size, self.gamma = step_size, gamma
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """Constant between the drops."""
+        return float(self.gamma ** (count // self.step_size))
+
+
+class MultiStepSchedule(Schedule):
+    """The rate is multiplied by `gamma` at each of the steps `milestones`."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        super().__init__(optimizer)
+        self.milestones, self.gamma = sorted(milestones), gamma
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """Constant between the milestones."""
+        return float(self.gamma ** sum(count >= milestone for milestone in self.milestones))
+
+
+class ExponentialSchedule(Schedule):
+    """The rate is multiplied by `gamma` at every step."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        check_positive("ExponentialSchedule", gamma=gamma)
+        super().__init__(optimizer)
+        self.gamma = gamma
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """gamma to the power of the count."""
+        return float(self.gamma**count)
+
+
+class LinearSchedule(Schedule):
+    """The factor goes on a line from `start_factor` to `end_factor`, and stays: a linear warm-up.
+
+    Args:
+        optimizer: whose rates it sets.
+        start_factor: the factor at step 0.
+        end_factor: the factor from step `total_steps` on.
+        total_steps: how many steps the way takes.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_steps: int = 5,
+    ) -> None:
+        check_positive("LinearSchedule", total_steps=total_steps)
+        super().__init__(optimizer)
+        self.start_factor, self.end_factor = start_factor, end_factor
+        self.total_steps = total_steps
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """The point on the line."""
+        done = min(count, self.total_steps) / self.total_steps
+        return self.start_factor + (self.end_factor - self.start_factor) * done
+
+
+class CosineSchedule(Schedule):
+    """Half a cosine from the base rate down to `min_rate` (Loshchilov and Hutter 2017).
+
+    Past `total_steps` it goes on along the cosine and rises again, as PyTorch's does.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, min_rate: float = 0.0) -> None:
+        check_positive("CosineSchedule", total_steps=total_steps)
+        super().__init__(optimizer)
+        self.total_steps, self.min_rate = total_steps, min_rate
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """Between 1 and the share that `min_rate` is of the base rate."""
+        base = self.base_rates[group]
+        low = self.min_rate / base if base else 0.0
+        return low + (1 - low) * (1 + math.cos(math.pi * count / self.total_steps)) / 2
+
+
+class CosineRestartsSchedule(Schedule):
+    """Cosines that start again from the base rate (SGDR, Loshchilov and Hutter 2017, equation 5).
+
+    Args:
+        optimizer: whose rates it sets.
+        period: the steps of the first cosine.
+        growth: by what whole number each is longer than the one before.
+        min_rate: where each of them ends.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, period: int, growth: int = 1, min_rate: float = 0.0
+    ) -> None:
+        check_positive("CosineRestartsSchedule", period=period)
+        if growth < 1 or growth != int(growth):
+            raise ValueError(
+                f"CosineRestartsSchedule: growth must be a whole number of 1 or more, got {growth}"
+            )
+        super().__init__(optimizer)
+        self.period, self.growth, self.min_rate = period, growth, min_rate
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """The place on the cosine that runs at this step."""
+        length = self.period
+        if self.growth == 1:
+            count %= length
+        while count >= length:
+            count -= length
+            length *= self.growth
+        base = self.base_rates[group]
+        low = self.min_rate / base if base else 0.0
+        return low + (1 - low) * (1 + math.cos(math.pi * count / length)) / 2
+
+
+class LambdaSchedule(Schedule):
+    """The factor is what a function says of the count.
+
+    Args:
+        optimizer: whose rates it sets.
+        function: from the count to the factor; or one function for each group.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        function: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ) -> None:
+        super().__init__(optimizer)
+        count = len(optimizer.groups)
+        self.functions = [function] * count if callable(function) else list(function)
+        if len(self.functions) != count:
+            raise ValueError(
+                f"LambdaSchedule: {len(self.functions)} functions for {count} groups; pass one "
+                "for each, or one for all"
+            )
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """What the function says."""
+        return float(self.functions[group](count))
+
+
+class _Combination(Schedule):
+    """Schedules of one optimiser that act together."""
+
+    def __init__(self, schedules: Sequence[Schedule]) -> None:
+        name = type(self).__name__
+        if not schedules:
+            raise ValueError(f"{name}: schedules is empty")
+        for i, schedule in enumerate(schedules):
+            if getattr(type(schedule), "rate_of", None) is not Schedule.rate_of:
+                raise TypeError(
+                    f"{name}: schedules[{i}] is a {type(schedule).__name__}, which is no multiple "
+                    "of the base rate at each step and cannot be combined"
+                )
+            if schedule.optimizer is not schedules[0].optimizer:
+                raise ValueError(f"{name}: schedules[{i}] belongs to another optimiser")
+        super().__init__(schedules[0].optimizer)
+        self.schedules = list(schedules)
+
+    def _load(self, state: Mapping[str, PlainArray]) -> None:
+        super()._load(state)
+        for schedule in self.schedules:
+            schedule.base_rates = list(self.base_rates)
+
+
+class ChainedSchedule(_Combination):
+    """Several schedules at once: their factors are multiplied.
+
+    Args:
+        schedules: of one optimiser; step this one instead of them.
+
+    >>> from minigrad import Tensor
+    >>> from minigrad.optim import SGD
+    >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], rate=1.0)
+    >>> warmup = LinearSchedule(optimizer, start_factor=0.5, total_steps=2)
+    >>> schedule = ChainedSchedule([warmup, ExponentialSchedule(optimizer, gamma=0.5)])
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.rate)
+    ...     schedule.step()
+    >>> rates
+    [0.5, 0.375, 0.25, 0.125]
+    """
+
+    def __init__(self, schedules: Sequence[Schedule]) -> None:
+        super().__init__(schedules)
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """The product of all."""
+        return math.prod(schedule.factor(count, group) for schedule in self.schedules)
+
+
+class SequentialSchedule(_Combination):
+    """One schedule after the other; each counts from 0 where it begins.
+
+    Args:
+        schedules: of one optimiser; step this one instead of them.
+        milestones: the steps at which the second, the third, ... begin.
+    """
+
+    def __init__(self, schedules: Sequence[Schedule], milestones: Sequence[int]) -> None:
+        if len(milestones) != len(schedules) - 1 or list(milestones) != sorted(set(milestones)):
+            raise ValueError(
+                f"SequentialSchedule: milestones must rise and be one fewer than the "
+                f"{len(schedules)} schedules, got {list(milestones)}"
+            )
+        super().__init__(schedules)
+        self.milestones = list(milestones)
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """That of the schedule whose turn it is."""
+        turn = sum(count >= milestone for milestone in self.milestones)
+        start = self.milestones[turn - 1] if turn else 0
+        return self.schedules[turn].factor(count - start, group)
