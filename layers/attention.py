@@ -13,7 +13,7 @@ from layers.attention_arguments import (
     refuse_names,
     valid_places,
 )
-from layers.caches import KeyValueCache
+from layers.caches import KeyValueCache, check_cache
 from layers.heads import (
     AttentionSteps,
     Heads,
@@ -217,6 +217,7 @@ class MultiheadAttention(Module):
         cache: KeyValueCache | None,
     ) -> Heads:
         """Check the arguments, project the inputs, and put masks into one form."""
+        check_cache(NAME, cache, KeyValueCache, "KeyValueCache()")
         if cache is not None and cache.fixed and len(cache):
             q, k, v, valid = self._remembered(query, key, lengths, cache)
             valid_queries = None

@@ -10,7 +10,7 @@ from minigrad import Tensor
 from minigrad.errors import ShapeError, describe
 from minigrad.tensors import wrap
 
-__all__ = ["KeyValueCache", "LayerCache", "StackCache"]
+__all__ = ["KeyValueCache", "LayerCache", "StackCache", "check_cache"]
 
 PlainArray = np.ndarray[Any, Any]
 
@@ -184,3 +184,16 @@ class StackCache:
         """Let no gradient flow to earlier calls."""
         for cache in self._all():
             cache.detach()
+
+
+def check_cache(layer: str, cache: Any, kind: type, source: str) -> None:
+    """Refuse a cache of another part of a model.
+
+    Raises:
+        TypeError: saying where the right one comes from.
+    """
+    if cache is not None and not isinstance(cache, kind):
+        raise TypeError(
+            f"{layer}: cache must be a {kind.__name__}, which {source} gives, got "
+            f"{type(cache).__name__}"
+        )

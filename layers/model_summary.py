@@ -33,10 +33,15 @@ class ModuleRow(NamedTuple):
     multiply_adds: int
 
 
-class ModelSummary(NamedTuple):
-    """The rows of a summary, the model itself first; printed as a table."""
+class ModelSummary:
+    """A summary; printed as a table.
 
-    rows: tuple[ModuleRow, ...]
+    Attributes:
+        rows: one for each module, the model itself first.
+    """
+
+    def __init__(self, rows: tuple[ModuleRow, ...]) -> None:
+        self.rows = rows
 
     @property
     def parameters(self) -> int:
@@ -153,7 +158,7 @@ def summary(model: Module, *inputs: Any, **keywords: Any) -> ModelSummary:
     for operation in work:
         around = operation.scope.chain() if operation.scope is not None else []
         for path in {scopes[id(scope)][0] for scope in around if id(scope) in scopes}:
-            counts[path] += operation.count
+            counts[path] += operation.multiply_adds
     for path in modules:  # a list of modules is never called: what it holds counts for it
         if not calls[path] and not counts[path]:
             inner = [p for p in modules if p.startswith(f"{path}.")]

@@ -163,6 +163,14 @@ class Module:
                         f"`with minigrad.no_grad(): module.{name}[...] = values`."
                     )
                 table.pop(name, None)
+            parts = value.values() if isinstance(value, dict) else value
+            hiding = isinstance(value, (list, dict))
+            if hiding and any(isinstance(part, (Module, Parameter)) for part in parts):
+                kind = "dict" if isinstance(value, dict) else "list"
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: in a {kind}, parameters are neither learned "
+                    f"nor saved. Use Module{kind.title()}, or a tuple to keep them out on purpose."
+                )
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:

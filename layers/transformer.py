@@ -4,15 +4,17 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import minigrad as mg
+import numpy as np
+
 from layers.attention_arguments import (
     BOTH_SEQUENCES,
     check_sequence,
     clear,
+    fit_scores,
     refuse_names,
     valid_places,
 )
-from layers.caches import StackCache
+from layers.caches import StackCache, check_cache
 from layers.containers import ModuleList
 from layers.init import xavier_uniform_
 from layers.linear import check_sizes
@@ -25,7 +27,7 @@ from layers.transformer_layers import (
     sizes,
 )
 from minigrad import Tensor
-from minigrad.errors import describe
+from minigrad.errors import ShapeError, describe
 
 __all__ = ["Transformer", "TransformerDecoder", "TransformerEncoder"]
 
@@ -83,6 +85,7 @@ class _Stack(Module):
             check_sequence(name, argument, x, first.d_model, batch_first)
         batch, time = sizes(x, batch_first)
         valid = valid_places(name, "lengths", chosen.get("lengths"), argument, x, batch, time)
+        check_cache(name, cache, StackCache, "make_cache()")
         if cache is not None and len(cache.layers) != self.num_layers:
             raise ValueError(
                 f"{name}: the cache is for {len(cache.layers)} layers, and there are "
@@ -106,7 +109,6 @@ class TransformerEncoder(_Stack):
         num_layers: how many layers.
         norm: is applied at the end, if given.
 
-    >>> import numpy as np
     >>> layer = TransformerEncoderLayer(8, 2, dim_feedforward=16)
     >>> encoder = TransformerEncoder(layer, num_layers=2).eval()
     >>> x, cache = np.ones((1, 3, 8), np.float32), encoder.make_cache()
@@ -149,7 +151,6 @@ class TransformerDecoder(_Stack):
         num_layers: how many layers.
         norm: is applied at the end, if given.
 
-    >>> import numpy as np
     >>> layer = TransformerDecoderLayer(8, 2, dim_feedforward=16)
     >>> decoder = TransformerDecoder(layer, num_layers=2).eval()
     >>> x, memory = np.ones((1, 3, 8), np.float32), np.ones((1, 5, 8), np.float32)
@@ -222,7 +223,6 @@ class Transformer(Module):
     Both stacks end in a normalisation. Weights with two axes begin evenly from
     +-sqrt(6 / (rows + columns)), as in PyTorch (Glorot and Bengio 2010).
 
-    >>> import numpy as np
     >>> model = Transformer(8, 2, 1, 1, dim_feedforward=16)
     >>> source, target = np.ones((2, 7, 8), np.float32), np.ones((2, 5, 8), np.float32)
     >>> model(source, target, source_lengths=[7, 3], target_causal=True).shape
@@ -311,17 +311,19 @@ class Transformer(Module):
             TypeError: for PyTorch's names of masks, with what to write instead.
         """
         refuse_names("Transformer", unknown, BOTH_SEQUENCES)
-        for argument, x, lengths in (("src", src, source_lengths), ("tgt", tgt, target_lengths)):
-            batched = None if x is src else src.ndim == 3
-            check_sequence("Transformer", argument, x, self.d_model, self.batch_first, batched)
-            kind = "source_lengths" if argument == "src" else "target_lengths"
-            batch, time = sizes(x, self.batch_first)
-            valid_places("Transformer", kind, lengths, argument, x, batch, time)
-        if sizes(src, self.batch_first)[0] != sizes(tgt, self.batch_first)[0]:
-            raise mg.ShapeError(
-                f"Transformer: src and tgt must have equal batches, got src {describe(src)} and "
-                f"tgt {describe(tgt)}"
-            )
+        self._check_inputs(src, tgt, source_lengths, target_lengths)
+        source, target = (sizes(x, self.batch_first)[1] for x in (src, tgt))
+        for argument, value, times in (
+            ("source_mask", source_mask, (source, source)),
+            ("source_bias", source_bias, (source, source)),
+            ("target_mask", target_mask, (target, target)),
+            ("target_bias", target_bias, (target, target)),
+            ("cross_mask", cross_mask, (target, source)),
+            ("cross_bias", cross_bias, (target, source)),
+        ):
+            batch = sizes(src, self.batch_first)[0]
+            heads = np.shape(value)[1] if np.ndim(value) == 4 else self.nhead  # checked within
+            fit_scores("Transformer", argument, value, (batch, heads, *times))
         memory = self.encoder(
             src, mask=source_mask, bias=source_bias, causal=source_causal, lengths=source_lengths
         )
@@ -337,3 +339,19 @@ class Transformer(Module):
             memory_lengths=source_lengths,
         )
         return decoded
+
+    def _check_inputs(self, src: Any, tgt: Any, source_lengths: Any, target_lengths: Any) -> None:
+        """Refuse sequences and lengths that do not fit, under their own names."""
+        for kind, argument, x, lengths in (
+            ("source", "src", src, source_lengths),
+            ("target", "tgt", tgt, target_lengths),
+        ):
+            batched = None if x is src else src.ndim == 3
+            check_sequence("Transformer", argument, x, self.d_model, self.batch_first, batched)
+            batch, time = sizes(x, self.batch_first)
+            valid_places("Transformer", f"{kind}_lengths", lengths, argument, x, batch, time)
+        if sizes(src, self.batch_first)[0] != sizes(tgt, self.batch_first)[0]:
+            raise ShapeError(
+                f"Transformer: src and tgt must have equal batches, got src {describe(src)} and "
+                f"tgt {describe(tgt)}"
+            )

@@ -7,8 +7,14 @@ import numpy as np
 
 import minigrad as mg
 from layers.attention import MultiheadAttention
-from layers.attention_arguments import check_sequence, clear, refuse_names, valid_places
-from layers.caches import KeyValueCache, LayerCache
+from layers.attention_arguments import (
+    check_sequence,
+    clear,
+    fit_scores,
+    refuse_names,
+    valid_places,
+)
+from layers.caches import KeyValueCache, LayerCache, check_cache
 from layers.dropout import Dropout
 from layers.linear import Linear, check_sizes
 from layers.module import Module
@@ -81,9 +87,12 @@ class _Layer(Module):
     def _feed_forward(self, x: Any) -> Any:
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
-    def _start(self, argument: str, x: Any, lengths: Any) -> tuple[Any, PlainArray | None]:
+    def _start(
+        self, argument: str, x: Any, lengths: Any, cache: LayerCache | None
+    ) -> tuple[Any, PlainArray | None]:
         """The input with zeros in place of padding, and which places are none."""
         name = type(self).__name__
+        check_cache(name, cache, LayerCache, "make_cache().layers[i] of a stack")
         check_sequence(name, argument, x, self.d_model, self.batch_first)
         batch, time = sizes(x, self.batch_first)
         valid = valid_places(name, "lengths", lengths, argument, x, batch, time)
@@ -150,7 +159,7 @@ class TransformerEncoderLayer(_Layer):
             TypeError: for PyTorch's names of masks, with what to write instead.
         """
         refuse_names(type(self).__name__, unknown)
-        x, valid = self._start("src", src, lengths)
+        x, valid = self._start("src", src, lengths, cache)
         attend = {"mask": mask, "bias": bias, "causal": causal, "lengths": lengths}
         cached = None if cache is None else cache.own
         x = self._add(1, x, lambda x: attended(self.self_attn, x, cache=cached, **attend))
@@ -216,10 +225,10 @@ class TransformerDecoderLayer(_Layer):
         """
         name = type(self).__name__
         refuse_names(name, unknown)
-        x, valid = self._start("tgt", tgt, lengths)
+        x, valid = self._start("tgt", tgt, lengths, cache)
         own, fixed = (None, None) if cache is None else (cache.own, cache.memory)
-        memory, memory_valid = self._memory(memory, tgt, memory_lengths, fixed)
-        cross = {"mask": cross_mask, "bias": cross_bias, "lengths": memory_valid}
+        cross = {"cross_mask": cross_mask, "cross_bias": cross_bias}
+        cross = self._check_memory(memory, tgt, memory_lengths, fixed, cross)
         attend = {"mask": mask, "bias": bias, "causal": causal, "lengths": lengths}
         x = self._add(1, x, lambda x: attended(self.self_attn, x, cache=own, **attend))
         x = self._add(
@@ -228,10 +237,10 @@ class TransformerDecoderLayer(_Layer):
         x = self._add(3, x, self._feed_forward)
         return clear(x, valid, self.batch_first)  # type: ignore[no-any-return]
 
-    def _memory(
-        self, memory: Any, tgt: Any, lengths: Any, cache: KeyValueCache | None
-    ) -> tuple[Any, Any]:
-        """The memory and its lengths, checked under their own names."""
+    def _check_memory(
+        self, memory: Any, tgt: Any, lengths: Any, cache: KeyValueCache | None, given: Any
+    ) -> dict[str, Any]:
+        """Check what concerns the memory, under its own names; arguments for its attention."""
         name = type(self).__name__
         if memory is None:
             if cache is None or not len(cache):
@@ -244,7 +253,11 @@ class TransformerDecoderLayer(_Layer):
         else:
             check_sequence(name, "memory", memory, self.d_model, self.batch_first, tgt.ndim == 3)
             time = sizes(memory, self.batch_first)[1]
-        batch = sizes(tgt, self.batch_first)[0]
+        batch, queries = sizes(tgt, self.batch_first)
+        scores = (batch, self.nhead, queries, time)
+        mask, bias = (
+            fit_scores(name, argument, value, scores) for argument, value in given.items()
+        )
         shown = tgt if memory is None else memory
         valid_places(name, "memory_lengths", lengths, "memory", shown, batch, time)
-        return memory, lengths
+        return {"mask": mask, "bias": bias, "lengths": lengths}

@@ -24,11 +24,12 @@ class Work(NamedTuple):
 
     name: str
     scope: Scope | None
-    count: int
+    multiply_adds: int
 
 
 def _last_axis(inputs: list[PlainArray], out: PlainArray, params: Mapping[str, Any]) -> float:
-    return out.size * inputs[0].shape[params.get("axis", -1)]
+    axis: int = params.get("axis", -1)
+    return out.size * int(inputs[0].shape[axis])
 
 
 def _contraction(inputs: list[PlainArray], out: PlainArray, params: Mapping[str, Any]) -> float:
@@ -82,7 +83,7 @@ def multiply_adds(outputs: Any) -> list[Work]:
     >>> import minigrad as mg
     >>> with mg.recording(replay=True, fused=False):
     ...     y = mg.matmul(np.ones((2, 3)), np.ones((3, 4)))
-    >>> [(work.name, work.count) for work in multiply_adds(y)]
+    >>> [(work.name, work.multiply_adds) for work in multiply_adds(y)]
     [('matmul', 24)]
     """
     tensors = [leaf for _, leaf in labelled_leaves(outputs) if isinstance(leaf, Tensor)]

@@ -379,18 +379,6 @@ class Tensor(Signatures):
 
     __hash__ = object.__hash__
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: leaves go with their name, and without their gradient."""
-        if not self.is_leaf:
-            assert self._node is not None
-            raise GradientError(
-                f"copy or pickle of {describe(self)}: it was computed by {self._node.where}, and "
-                "its history cannot be copied. Use t.detach() for its values."
-            )
-        leaf = self._node
-        learned = isinstance(leaf, Leaf) and leaf.learned
-        return _restore, (type(self), self._array, leaf is not None, self.name, learned)
-
 
 def wrap(array: Any, node: Node | None) -> Tensor:
     """A tensor of an array as it is, not copied, at a place in the graph."""
@@ -401,16 +389,6 @@ def wrap(array: Any, node: Node | None) -> Tensor:
 
 
 _new = object.__new__
-
-
-def _restore(
-    kind: type[Tensor], array: "ndarray[Any, Any]", on_tape: bool, name: str | None, learned: bool
-) -> Tensor:
-    """The leaf that was pickled or copied."""
-    tensor = _new(kind)
-    tensor._array = array
-    tensor._node = Leaf(array, name, learned) if on_tape else None
-    return tensor
 
 
 def label_state(tensor: Tensor, state: str) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minigrad.draw.measure import norm_of
-from minigrad.draw.tape_states import Lane, States
+from minigrad.draw.tape_states import Lane, States, StepOf
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
@@ -188,9 +188,15 @@ def follow_routes(
         routes = (detours.highway, *detours.names, *several)
         last = len(routes) - 1
 
+    step_of = StepOf()
+
+    def inside(node: Node) -> str | None:
+        # What a layer does outside of its steps, such as stacking its output, is not in the cell.
+        return None if step_of(node) is None else states.cell_of(node.scope)
+
     def turn(node: Node, source: Node, tag: int) -> int:
         entered = states.lane_of.get(source)
-        if entered is not None and states.cell_of(node.scope) != entered[0].cell:
+        if entered is not None and inside(node) != entered[0].cell:
             return 0  # a way into another layer, or from the loss, begins anew
         name = detours.begun(node, source)
         if name is None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minigrad.draw.records import Graph
+from minigrad.draw.scale import number_text
+from minigrad.draw.xray import broken_chain
 
-__all__ = ["describe_cells"]
+if TYPE_CHECKING:
+    from minigrad.draw.gates import GateSeries
+    from minigrad.draw.time_gradients import LaneGradients, TimeGradients
+    from minigrad.draw.weight_lags import WeightLags
+
+__all__ = ["describe_cells", "describe_time"]
 
 
 def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
@@ -68,3 +78,104 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
     if factor > 1.01:
         words += f", by half every {lag / math.log2(factor):.2g} steps"
     return words + "."
+
+
+def describe_time(found: TimeGradients) -> tuple[str, ...]:
+    """How far the gradient of each state fell or grew, why, and by which route it survived."""
+    sentences = []
+    several = len({lane.lane.cell for lane in found.lanes}) > 1
+    for lane in found.lanes:
+        name = f"{lane.lane.state} of {lane.lane.cell}" if several else lane.lane.state
+        sentences.append(lane_sentence(lane, name))
+        sentences.append(route_sentence(found, lane, name))
+    sentences += [gate_sentence(gate, several) for gate in found.gates]
+    sentences += weight_sentences(found.weights)
+    chain = broken_chain(found.tape)
+    if chain is not None:
+        sentences.append(chain.sentence)
+    return tuple(text[0].upper() + text[1:] for text in sentences if text)
+
+
+def lane_sentence(lane: LaneGradients, name: str) -> str:
+    """Vanishing, exploding, or neither."""
+    lags, norms = lane.by_lag
+    known = np.isfinite(norms)
+    if not known.all():
+        return f"along {name} the gradient is not finite from {int(lags[~known][0])} steps back on."
+    if len(norms) < 2 or not norms.any():
+        return f"along {name} no gradient flows."
+    start = int(np.flatnonzero(norms)[0])
+    if not norms[-1]:
+        dead = int(lags[np.flatnonzero(norms)[-1]]) + 1
+        return f"along {name} the gradient is exactly zero from {dead} steps back on."
+    span = int(lags[-1] - lags[start])
+    factor = norms[-1] / norms[start]
+    rate = lane.rate
+    if factor < 0.01:
+        verdict, words = "vanishes", f"falls {number_text(1 / factor)}-fold"
+    elif factor > 100:
+        verdict, words = "explodes", f"grows {number_text(factor)}-fold"
+    else:
+        verdict, words = "survives", f"changes by a factor of {number_text(factor)}"
+    text = f"along {name} the gradient {verdict}: it {words} over {span} steps back"
+    if rate < 1 - 1e-6:
+        text += f", by half every {number_text(lane.half_life)}"
+        text += f"; 1 % is left up to {lane.horizon} steps back"
+    return f"{text}."
+
+
+def route_sentence(found: TimeGradients, lane: LaneGradients, name: str) -> str:
+    """By which route the gradient at the longest lag came."""
+    names = found.routes.names
+    steps, norms, shares = found.routes.series(lane.lane)
+    known = np.flatnonzero(np.isfinite(shares[:, 0]))
+    if len(names) < 2 or not len(known):
+        return ""
+    place = known[-1] if lane.backwards else known[0]
+    best = int(np.argmax(norms[place]))
+    lag = abs(int(steps[place]) - int(lane.loss_steps.max(initial=steps[-1])))
+    share = shares[place, best]
+    if lag == 0 or not norms[place].any():
+        return ""
+    way = f"{'the ' if best == 0 else 'way of the ' if names[best][-5:] != 'gates' else ''}"
+    mixed = bool((shares[place] < -0.05).any())
+    return (
+        f"of what reaches {name} {lag} step{'s' * (lag > 1)} back, "
+        f"{'the largest part' if mixed else f'{share:.0%}'} came by {way}{names[best]}"
+        + (f" (signed share {share:.0%}: other ways work against it)." if mixed else ".")
+    )
+
+
+def gate_sentence(gate: GateSeries, several: bool) -> str:
+    """The mean of a forget or update gate, and the decay that it implies by itself."""
+    if gate.op != "sigmoid" or gate.name not in ("forget gate", "update gate"):
+        return ""
+    where = f" of {gate.cell}" if several else ""
+    mean = float(gate.mean.mean())
+    kept = float(np.exp(gate.log_mean.mean()))
+    text = f"the {gate.name}{where} is {mean:.2f} in the mean"
+    if 0 < kept < 1 - 1e-9:
+        text += (
+            f", which by itself keeps {kept:.1%} a step: half every "
+            f"{number_text(math.log(0.5) / math.log(kept))} steps"
+        )
+    if (saturated := float(gate.saturated.mean())) > 0.5:
+        text += f"; {saturated:.0%} of it is saturated"
+    return f"{text}."
+
+
+def weight_sentences(weights: WeightLags) -> list[str]:
+    """Parameters whose gradient looks healthy although its long lags have vanished."""
+    hidden = []
+    for leaf, norms in weights.norms.items():
+        far = max(1, len(norms) // 2)
+        if len(norms) > 3 and max(norms) > 0 and all(n < 1e-3 * max(norms) for n in norms[far:]):
+            hidden.append(leaf.name or "a parameter")
+    if not hidden:
+        return []
+    first = weights.bins[max(1, len(weights.bins) // 2)][0]
+    names = ", ".join(hidden[:3]) + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
+    return [
+        f"the gradient of {names} comes from short lags alone: every lag from {first} on brings "
+        "less than a thousandth of the largest."
+    ]

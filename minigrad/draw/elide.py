@@ -27,8 +27,9 @@ _MOST_INTERESTING: Final = 6
 def interesting_steps(graph: Graph) -> list[int]:
     """Return the steps worth showing, most worth first, from the gradients of the states.
 
-    Steps at which something went wrong come first. For each state of each layer: the first step
-    (in backward order) whose gradient is not finite, the first that is below 1 % of the last step's, the smallest and the largest.
+    Steps at which something went wrong come first. Then, for each state of each layer: the first
+    step (in backward order) whose gradient is not finite, the first that is below 1 % of the last
+    step's, the smallest and the largest.
     """
     lanes: dict[tuple[str, int | None, bool, str], list[tuple[int, float]]] = {}
     at_fault: list[int] = []

@@ -26,11 +26,23 @@ from minigrad.draw.layout import DEFAULT_TIME_LIMIT, render
 from minigrad.draw.page_data import json_for_page, picture_data
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import CIVIDIS, THICKEST, THINNEST, Scale
-from minigrad.draw.theme import THEMES, theme_named
+from minigrad.draw.theme import THEMES, Theme, theme_named
 
 PageTheme = Literal["auto", "light", "dark"]
 
-_SCRIPTS: Final = ("data.js", "time.js", "ways.js", "boxes.js", "scene.js", "describe.js", "course.js", "view.js")
+_SCRIPTS: Final = (
+    "data.js",
+    "time.js",
+    "ways.js",
+    "boxes.js",
+    "scene.js",
+    "paint.js",
+    "describe.js",
+    "course.js",
+    "moves.js",
+    "controls.js",
+    "view.js",
+)
 
 
 @dataclass(frozen=True)
@@ -81,13 +93,15 @@ def page(
             f"domain must be two norms with 0 < smallest < largest, both finite; got {domain!r}"
         )
     logs = None if domain is None else (math.log10(domain[0]), math.log10(domain[1]))
-    scale = _common_scale(pictures, colors) if logs is None else Scale(*logs, colors)
+    shown = [_shown(picture) for picture in pictures]
+    graphs = [picture.graph for picture in pictures] + [still for _, still in shown]
+    scale = _common_scale(graphs, colors) if logs is None else Scale(*logs, colors)
     contents: list[dict[str, Any]] = []
     stills: list[str] = []
-    for number, picture in enumerate(pictures):
-        content, still = _picture(picture, number, scale, time_limit)
+    for number, (picture, (steps, still)) in enumerate(zip(pictures, shown, strict=True)):
+        content, section = _picture(picture, number, steps, still, scale, time_limit)
         contents.append(content)
-        stills.append(still)
+        stills.append(section)
     data = {
         "pictures": contents,
         "low": scale.low,
@@ -119,36 +133,44 @@ def page(
     )
 
 
-def _common_scale(pictures: Sequence[Picture], colors: Any) -> Scale:
-    """Return the scale that spans all norms of all pictures."""
+def _common_scale(graphs: Sequence[Graph], colors: Theme) -> Scale:
+    """Return the scale that spans all norms of all graphs."""
     norms = [
         norm
-        for picture in pictures
-        for edge in picture.graph.edges
+        for graph in graphs
+        for edge in graph.edges
         if (norm := labels.edge_norm(edge)) is not None
     ]
     norms += [
         node.gradient.norm
-        for picture in pictures
-        if picture.graph.level == "cells"
-        for node in picture.graph.nodes
+        for graph in graphs
+        if graph.level == "cells"
+        for node in graph.nodes
         if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None
     ]
     return Scale.spanning(norms, colors)
 
 
+def _shown(picture: Picture) -> tuple[list[int], Graph]:
+    """Return the time steps that a picture shows at first, and its graph with these alone."""
+    graph = picture.graph
+    known = "auto" if graph.level == "cells" else "all"
+    steps = steps_to_show(graph, known if picture.shown is None else picture.shown)
+    # Merged edges carry the norm of all that they stand for, so they too belong to the scale.
+    return steps, elide(graph, steps) if steps else graph
+
+
 def _picture(
-    picture: Picture, number: int, scale: Scale, time_limit: float
+    picture: Picture,
+    number: int,
+    steps: Sequence[int],
+    still: Graph,
+    scale: Scale,
+    time_limit: float,
 ) -> tuple[dict[str, Any], str]:
     """Return the data of one picture, and what stands for it without scripts."""
     graph = picture.graph
     in_time = graph.level == "cells"
-    if picture.shown is not None:
-        shown = steps_to_show(graph, picture.shown)
-    else:
-        shown = steps_to_show(graph, "auto" if in_time else "all")
-    known = picture.shown is None and not in_time
-    still = graph if known or not shown else elide(graph, shown)
     theme = scale.theme.name
     dot = (
         cells_to_dot(still, theme=theme, scale=scale)
@@ -159,7 +181,7 @@ def _picture(
     root = page_static.parse(svg.decode("utf-8"))
     boxes = None if in_time else page_static.box_positions(root, still)
     content = picture_data(
-        graph if in_time else still, picture.name, shown, picture.interaction, boxes
+        graph if in_time else still, picture.name, steps, picture.interaction, boxes
     )
     content["gradients"] = labels.has_gradients(graph)
     title = graph.title or "Computation graph"

@@ -6,8 +6,11 @@ each time step. Analyses fill them, the page of `minigrad.draw.html` reads them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from minigrad.draw.errors import GraphFormatError
 from minigrad.draw.records import well_formed
@@ -55,6 +58,8 @@ class RouteProducts:
         steps: the time steps t.
         products: one row for each time step, with <part_i, part_j> for i <= j, row by row of the
             upper triangle: 00, 01, 02, 11, 12, 22 for three routes.
+        scales: for each time step, the length in whose square the products are given, so that
+            they neither under- nor overflow; 1 everywhere if empty. See `inner_products`.
 
     Raises GraphFormatError if the sizes do not fit, or there are more routes.
     """
@@ -65,6 +70,7 @@ class RouteProducts:
     products: tuple[tuple[float, ...], ...]
     layer: int | None = None
     reverse: bool = False
+    scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", well_formed(self.state))
@@ -77,6 +83,11 @@ class RouteProducts:
         _check_rows(
             "RouteProducts.products", self.products, len(self.steps), count * (count + 1) // 2
         )
+        if len(self.scales) not in (0, len(self.steps)):
+            raise GraphFormatError(
+                f"RouteProducts.scales must be empty or {len(self.steps)} numbers, "
+                f"got {len(self.scales)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,23 @@ class Interaction:
 
     loss_norms: tuple[LossNorms, ...] = ()
     route_products: tuple[RouteProducts, ...] = ()
+
+
+def inner_products(parts: Sequence[Any]) -> tuple[float, tuple[float, ...]]:
+    """Return the scale and the products of one row of `RouteProducts`.
+
+    Args:
+        parts: one array for each route, all of one shape.
+
+    >>> inner_products([[3e-200, 0.0], [0.0, 4e-200]])
+    (4e-200, (0.5625, 0.0, 1.0))
+    """
+    rows = np.asarray(parts, np.float64).reshape(len(parts), -1)
+    scale = float(np.abs(rows).max(initial=0.0))
+    with np.errstate(all="ignore"):
+        unit = rows / scale if scale > 0 else rows
+        table = unit @ unit.T
+    return scale, tuple(table[np.triu_indices(len(rows))].tolist())
 
 
 def _check_rows(name: str, rows: tuple[tuple[float, ...], ...], count: int, width: int) -> None:

@@ -133,7 +133,7 @@ def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
         "high": column([number(node.highest, 3) for node in nodes]),
         "count": column([node.count for node in nodes]),
     }
-    for field in ("op", "name", "scope", "state", "detail"):
+    for field in ("op", "name", "scope", "state", "detail", "fault"):
         columns[field] = column([texts.place(getattr(node, field)) for node in nodes])
     for part in ("value", "gradient"):
         columns[f"{part}_finite"] = column(
@@ -284,6 +284,7 @@ def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
         **_lane_head(lane, texts),
         "names": [texts.place(name) for name in lane.routes],
         "rows": [[number(value) for value in row] for row in lane.products],
+        "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
     }
 
 

@@ -159,7 +159,13 @@ def _line_of(element: ElementTree.Element | None) -> tuple[_Points, list[float] 
     label = next(element.iter(f"{_SVG}text"), None)
     if label is None:
         return points, None
-    return points, [float(label.get("x", "0")), float(label.get("y", "0"))]
+    # Graphviz centres the text with the spaces in front of it, which keep it off the line.
+    content = label.text or ""
+    spaces = len(content) - len(content.lstrip("\u00a0"))
+    return points, [
+        round(float(label.get("x", "0")) + 1.25 * spaces, 1),
+        float(label.get("y", "0")),
+    ]
 
 
 def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -283,9 +283,7 @@ class TimeGradients:
             if isinstance(node, Leaf) and not node.learned and np.ndim(parts[0]) >= 2:
                 self._measure_input(node, parts[0], number)
 
-        seeds = {
-            node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step
-        }
+        seeds = {node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step}
         walk_back(seeds, arrive=arrive, listen=self.weights.listen_at(step))
         return rows
 
@@ -317,9 +315,7 @@ class TimeGradients:
         triangle = np.array(
             [
                 [
-                    row.norms.get((lane, t), 0.0)
-                    if (t >= k if backwards else t <= k)
-                    else np.nan
+                    row.norms.get((lane, t), 0.0) if (t >= k if backwards else t <= k) else np.nan
                     for t in steps
                 ]
                 for k, row in zip(chosen, triangles, strict=True)

@@ -93,7 +93,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
         values = moveaxis(wide, 0, k)
         places = np.repeat(places, values.shape[k])
     shape = (*x.shape[:k], places.size, *x.shape[k + 1 :])
-    if values.dtype != x.dtype:
+    if values.dtype != x.dtype and values.dtype.kind != "c":
         values = values.astype(x.dtype)
     order = np.insert(np.arange(length), places, np.arange(length, length + places.size))
     return take(concatenate([x, broadcast_to(values, shape)], axis=k), order, k)

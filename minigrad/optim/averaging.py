@@ -68,12 +68,14 @@ class ExponentialAverage:
             GradientError: at the end, when the parameters were written inside of the block; the
                 weights of before are back all the same.
         """
-        weights = [parameter._array for parameter in self.parameters]
-        inside = [
-            average.astype(weight.dtype)
-            for average, weight in zip(self.averages, weights, strict=True)
-        ]
-        self._write(inside)
+        weights = [parameter.numpy() for parameter in self.parameters]
+        self._write(
+            [
+                average.astype(weight.dtype)
+                for average, weight in zip(self.averages, weights, strict=True)
+            ]
+        )
+        inside = [parameter._array for parameter in self.parameters]
         written: list[str] = []
         try:
             yield

@@ -15,7 +15,7 @@ function unpack(column, count) {
 }
 
 const NUMERIC = /^(norm|share|low|high|value_(norm|min|max|mean)|gradient_(norm|min|max|mean))/;
-const TEXTS = ["label", "type", "op", "name", "scope", "state", "detail", "route"];
+const TEXTS = ["label", "type", "op", "name", "scope", "state", "detail", "route", "fault"];
 
 function unpackTable(table, texts) {
   const columns = { n: table.n };
@@ -54,6 +54,7 @@ function readPicture(raw) {
 
 const laneKey = (state, layer, reverse) => JSON.stringify([state, layer || 0, reverse ? 1 : 0]);
 
+// For each lane: its steps, and one row for each loss step, or for each time step by routes.
 function readLanes(lanes, texts) {
   return (lanes || []).map((lane) => {
     const at = new Map();
@@ -63,7 +64,8 @@ function readLanes(lanes, texts) {
     const rows = lane.rows.length && Array.isArray(lane.rows[0]) ? lane.rows.map((row) => row.map(Number)) : lane.rows;
     const loss = lane.loss ? (lane.loss.all !== undefined ? [lane.loss.all] : unpack(lane.loss, 0)) : [];
     const key = laneKey(texts[lane.state], lane.layer, lane.reverse);
-    return Object.assign({}, lane, { at: steps, names, rows, loss, key });
+    const scales = (lane.scales || []).map(Number);
+    return Object.assign({}, lane, { at: steps, names, rows, scales, loss, key });
   });
 }
 

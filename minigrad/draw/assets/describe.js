@@ -55,12 +55,13 @@ function describeItem(view, item) {
   if (N.type[i]) rows.push(["shape", N.type[i]]);
   if (N.value_finite[i] !== null) rows.push(["value", statisticsText(N, "value", i)]);
   if (N.gradient_finite[i] !== null) rows.push(["gradient", statisticsText(N, "gradient", i)]);
+  if (N.fault[i]) rows.push(["fault", N.fault[i]]);
   if (N.low[i] !== null) rows.push(["gradient norms", rangeText(N.low[i], N.high[i])]);
   if (N.isState[i] && state.loss !== null) rows.push([`of the loss at step ${P.lossSteps[state.loss]}`, `norm ${numberText(nodeNorm(view, i)) || "not measured"}`]);
   const lane = P.routes.find((one) => one.key === laneKey(N.state[i], N.layer[i], N.reverse[i]));
   if (N.isState[i] && lane && lane.at.has(N.step[i])) {
     const products = lane.rows[lane.at.get(N.step[i])];
-    const total = Math.pow(routesNorm(lane, products, new Set()), 2);
+    const total = Math.pow(routesNorm(lane, lane.at.get(N.step[i]), new Set()) / lane.scales[lane.at.get(N.step[i])], 2);
     lane.names.forEach((name, a) => {
       let along = 0;
       let place = 0;

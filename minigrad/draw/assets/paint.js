@@ -36,7 +36,6 @@ function paintLink(view, link, scale) {
     set(link.number, {
       fill: pen.kind === "nonfinite" ? theme.alarm : theme.text,
       stroke: theme.background, "stroke-width": 2.4, "paint-order": "stroke", "stroke-linejoin": "round",
-      dx: link.atStart ? 3 + pen.width / 2 : 0,
     });
   }
   if (!known) return;
@@ -105,7 +104,7 @@ function legend(view, parent) {
   const word = (text, color) => {
     const element = draw("text", { x: tidy(x), y: 12, "font-size": 10, fill: color || theme.faint_text }, text);
     parent.appendChild(element);
-    x += 5.5 * text.length + 12;
+    x += 5 * text.length + 12;
   };
   const bar = (width, color, dash) => {
     parent.appendChild(draw("path", { d: `M${tidy(x)},8.5h28`, stroke: color, "stroke-width": width, "stroke-dasharray": dash || "none" }));

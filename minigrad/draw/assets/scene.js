@@ -50,13 +50,14 @@ function nodeNorm(view, i) {
       return row >= 0 && lane.at.has(N.step[i]) ? lossNorm(lane, row, lane.at.get(N.step[i])) : null;
     }
     const lane = P.routes.find((one) => one.key === key);
-    if (lane && lane.at.has(N.step[i])) return routesNorm(lane, lane.rows[lane.at.get(N.step[i])], state.off);
+    if (lane && lane.at.has(N.step[i])) return routesNorm(lane, lane.at.get(N.step[i]), state.off);
   } else if (state.loss !== null) return null;
   return N.gradient_norm[i];
 }
 
 // |sum of the parts that are on|, from their inner products.
-function routesNorm(lane, products, off) {
+function routesNorm(lane, row, off) {
+  const products = lane.rows[row];
   let sum = 0;
   let place = 0;
   for (let i = 0; i < lane.names.length; i++) {
@@ -64,7 +65,7 @@ function routesNorm(lane, products, off) {
       if (!off.has(lane.names[i]) && !off.has(lane.names[j])) sum += (i === j ? 1 : 2) * products[place];
     }
   }
-  return Number.isNaN(sum) ? NaN : Math.sqrt(Math.max(sum, 0));
+  return Number.isNaN(sum) ? NaN : lane.scales[row] * Math.sqrt(Math.max(sum, 0));
 }
 
 // What one edge carries back; null where that is not known for the present choice.
@@ -106,7 +107,10 @@ function boxText(view, item) {
   if (item.gap || N.kind[i] === "elided") {
     const norms = item.nodes.map((k) => nodeNorm(view, k));
     const count = item.nodes.reduce((sum, k) => sum + N.count[k], 0);
-    if (!N.isState[i]) return [shorten(`${count} \u00d7 ${name}`, 20)];
+    if (!N.isState[i]) {
+      const alike = item.nodes.every((k) => N.label[k] === name);
+      return [shorten(`${count} \u00d7 ${alike ? name : N.kind[i]}`, 20)];
+    }
     if (N.kind[i] === "elided" && item.nodes.length === 1) return [`${N.state[i].slice(0, 4)}: ${rangeText(N.low[i], N.high[i])}`];
     const known = norms.filter((norm) => norm !== null);
     const text = known.length ? (known.some(Number.isNaN) ? "NaN" : rangeText(Math.min(...known), Math.max(...known))) : "";
@@ -121,7 +125,9 @@ function build(view) {
   const { layout, world } = view;
   world.textContent = "";
   const layers = {};
-  for (const name of ["clusters", "fore", "back", "texts", "items", "numbers"]) {
+  // In time, the lanes run over the cells; elsewhere boxes hide the ends of lines.
+  const order = view.P.time ? ["items", "fore", "back"] : ["fore", "back", "items"];
+  for (const name of ["clusters", ...order, "texts", "numbers"]) {
     layers[name] = draw("g", { class: name });
     world.appendChild(layers[name]);
   }
@@ -131,7 +137,7 @@ function build(view) {
     if (text.column) set(text.element, { class: "step", "data-key": text.key });
     layers.texts.appendChild(text.element);
   });
-  layout.links.forEach((link) => buildLink(link, layers));
+  layout.links.forEach((link) => buildLink(view, link, layers));
   layout.items.forEach((item) => buildItem(view, item, layers.items));
   const boxes = layout.items.map((item) => [item.x - item.w / 2, item.y - item.h / 2, item.x + item.w / 2, item.y + item.h / 2]);
   layout.clusters.forEach((box) => boxes.push([box.x0, box.y0, box.x1, box.y1]));
@@ -149,7 +155,7 @@ function buildCluster(view, box, parent) {
   parent.appendChild(box.element);
 }
 
-function buildLink(link, layers) {
+function buildLink(view, link, layers) {
   if (link.fore.length) {
     link.line = draw("path", { d: curve(link.fore, 4.5), fill: "none", "stroke-width": 0.8 });
     link.head = draw("polygon", { points: arrowHead(link.fore, 4.5, 1.7) });
@@ -165,7 +171,7 @@ function buildLink(link, layers) {
   link.element = draw("path", { d: curve(points, 0), fill: "none", stroke: "transparent", "stroke-width": 13, "pointer-events": "stroke", class: "edge", "data-key": link.key });
   layers.back.appendChild(link.element);
   if (link.at && link.back.length) {
-    link.number = draw("text", { x: tidy(link.at[0]), y: tidy(link.at[1] + (link.atStart ? 0 : 3)), "font-size": 9, "text-anchor": link.atStart ? "start" : "middle", "pointer-events": "none" });
+    link.number = draw("text", { x: tidy(link.at[0]), y: tidy(link.at[1] + (view.P.time ? 3 : 0)), "font-size": 9, "text-anchor": "middle", "pointer-events": "none" });
     layers.numbers.appendChild(link.number);
   }
 }
@@ -187,7 +193,7 @@ function buildItem(view, item, parent) {
     const count = Math.min(24, item.nodes.length);
     item.strip = [];
     for (let k = 0; k < count; k++) {
-      const part = draw("path", { d: `M${tidy(x + 3 + (k * (item.w - 6)) / count)},${tidy(item.y)}h${tidy((item.w - 6) / count + 0.3)}`, fill: "none" });
+      const part = draw("path", { d: `M${tidy(x + 3 + (k * (item.w - 6)) / count)},${tidy(item.y)}h${tidy((item.w - 6) / count + 1)}`, fill: "none", "shape-rendering": "crispEdges" });
       item.strip.push({ part, nodes: item.nodes.slice(Math.floor((k * item.nodes.length) / count), Math.floor(((k + 1) * item.nodes.length) / count)) });
       item.element.appendChild(part);
     }
@@ -199,7 +205,7 @@ function buildItem(view, item, parent) {
   const step = size + 2;
   let top = item.y - ((lines.length - 1) * step) / 2 + size * 0.36;
   if (inBand && item.band.lanes.length !== 2) top = y + 16;
-  if (lane) top = item.y + 17;
+  if (lane) top = item.y + (item.band.lanes.indexOf(N.state[i]) || item.band.lanes.length < 2 ? 17 : -10);
   lines.forEach((line, row) => {
     const text = draw("text", { x: tidy(item.tag ? x : item.x), y: tidy(top + row * step), "text-anchor": item.tag ? "start" : "middle", "font-size": view.P.time || !row ? size : size - 1, "pointer-events": "none" }, line);
     item.lines.push(text);

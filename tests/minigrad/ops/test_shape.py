@@ -203,7 +203,11 @@ def test_order_of_reading_is_differentiated():
     [
         (lambda t: t.reshape(5), mg.ShapeError, r"reshape: cannot reshape.*f64\[2, 3\], shape=5"),
         (lambda t: mg.reshape(t, (6,), order="K"), mg.ShapeError, 'order must be "C" or "F"'),
-        (lambda t: t.transpose(0, 0), mg.ShapeError, r"transpose: repeated axis.*f64\[2, 3\]"),
+        (
+            lambda t: t.transpose(0, 0),
+            mg.ShapeError,
+            r"transpose: axes must name every axis once.*f64\[2, 3\]",
+        ),
         (lambda t: t.swapaxes(0, 2), mg.ShapeError, r"swapaxes: .*axis2: axis 2 is out of bounds"),
         (lambda t: t.squeeze(0), mg.ShapeError, r"squeeze: .*size not equal to one"),
         (lambda t: mg.broadcast_to(t, (3, 2)), mg.ShapeError, r"broadcast_to: .*\(2,3\)"),
