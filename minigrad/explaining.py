@@ -49,7 +49,10 @@ LEADS: tuple[tuple[str, str], ...] = (
     (r"^too many indices", "there are more indices than axes"),
     (r"^boolean index did not match", "a mask must have the shape of the axes that it stands for"),
     (r"invalid literal|^could not convert string", "numbers are needed, not text"),
-    (r"^Integers to negative integer powers", "write a floating exponent, such as -1.0"),
+    (
+        r"^Integers to negative integer powers",
+        "an integer to a negative power is no integer; write a floating exponent, such as -1.0",
+    ),
 )
 """What to say first, by a pattern of NumPy's own text."""
 

@@ -13,6 +13,7 @@ from minigrad.ops.shape import matrix_transpose, reshape, transpose
 from minigrad.primitives import Primitive, make_operator
 from minigrad.protocols import numpy_functions
 from minigrad.tensors import Tensor, to_array
+from minigrad.unbound import bind
 
 __all__ = ["numpy_functions"]
 
@@ -125,5 +126,4 @@ for _name, (_function, _symbol) in BINARY.items():
     METHODS[f"__{_name}__"] = make_operator(_op, _owner(f"__r{_name}__"))
     METHODS[f"__r{_name}__"] = make_operator(_op, _owner(f"__{_name}__"), reflected=True)
     METHODS[f"__i{_name}__"] = inplace.in_place(_function, _symbol)
-for _name, _method in METHODS.items():
-    setattr(Tensor, _name, _method)
+bind(Tensor, METHODS)

@@ -7,6 +7,8 @@ holds these declarations against what is bound.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from minigrad.unbound import Unbound
+
 if TYPE_CHECKING:
     from minigrad.tensors import Tensor
 
@@ -263,7 +265,7 @@ class Methods:
         def softmax(self, axis: Axis = -1) -> "Tensor": ...
 
 
-class Signatures(Operators, Methods):
+class Signatures(Operators, Methods, Unbound):
     """What `Tensor` gets bound."""
 
     __slots__ = ()

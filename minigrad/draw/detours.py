@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from minigrad.draw.measure import norm_of
+from minigrad.draw.measure import norm_of, share_of
 from minigrad.draw.tape_states import Lane, States, StepOf
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.mode import Scope
@@ -240,13 +240,7 @@ def split(parts: Adjoints, whole: Any, count: int) -> RouteRow:
     scale = norm_of(whole)
     if not 0 < scale < np.inf:
         return RouteRow(norms, None)
-    with np.errstate(all="ignore"):
-        # Divided by the norm first, so that no square under- or overflows.
-        unit = np.asarray(whole, np.float64).ravel() / scale
-        shares = tuple(
-            float(np.dot(np.asarray(parts[tag], np.float64).ravel() / scale, unit))
-            if tag in parts
-            else 0.0
-            for tag in range(count)
-        )
+    shares = tuple(
+        (share_of(parts[tag], whole, scale) or 0.0) if tag in parts else 0.0 for tag in range(count)
+    )
     return RouteRow(norms, shares)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from minigrad.draw.cells import cells_to_dot
 from minigrad.draw.cells_view import cells_graph, has_cells
 from minigrad.draw.dot import graph_to_dot
-from minigrad.draw.elide import elide
+from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.flow import GradientFlow
+from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.records import Graph
@@ -30,7 +31,7 @@ from minigrad.tensors import Tensor
 if TYPE_CHECKING:
     import graphviz
 
-_SUFFIXES: Final = (".svg", ".png", ".pdf", ".json", ".dot", ".gv", ".txt")
+_SUFFIXES: Final = (".svg", ".png", ".pdf", ".html", ".json", ".dot", ".gv", ".txt")
 
 
 class Drawing:
@@ -38,7 +39,8 @@ class Drawing:
 
     `dot` is an object of the `graphviz` package and may be changed before the picture is made;
     `graph` is the whole record that it came from, with the time steps that the picture may leave
-    out. Every picture is laid out when it is asked for.
+    out. Every picture is laid out when it is asked for. The page that `html` returns is made from
+    `graph`, with the scale `domain`, the time steps in `shown`, and what is known in `interaction`.
     """
 
     def __init__(
@@ -48,11 +50,17 @@ class Drawing:
         *,
         engine: Engine = "dot",
         time_limit: float = DEFAULT_TIME_LIMIT,
+        domain: tuple[float, float] | None = None,
+        shown: tuple[int, ...] | None = None,
+        interaction: Interaction | None = None,
     ) -> None:
         self.graph = graph
         self.dot = dot
         self.engine: Engine = engine
         self.time_limit = time_limit
+        self.domain = domain
+        self.shown = shown
+        self.interaction = interaction
 
     def svg(self) -> str:
         """Return the picture as SVG text. Raises what `minigrad.draw.layout.render` raises."""
@@ -65,6 +73,18 @@ class Drawing:
     def pdf(self) -> bytes:
         """Return the picture as a PDF file. Raises what `minigrad.draw.layout.render` raises."""
         return self._render("pdf")
+
+    def html(self, theme: Literal["auto", "light", "dark"] = "auto") -> str:
+        """Return the picture as an interactive page that is whole in itself.
+
+        It can be moved, searched, and opened where it leaves out steps or closes scopes; it works
+        offline and, as a still picture with a table, without scripts. With `theme="auto"` it
+        follows the reader's system. See `minigrad.draw.html.page`, also for what it raises.
+        """
+        from minigrad.draw.html import Picture, page
+
+        picture = Picture(self.graph, shown=self.shown, interaction=self.interaction)
+        return page([picture], theme=theme, domain=self.domain, time_limit=self.time_limit)
 
     def json(self) -> str:
         """Return the graph as JSON text, which `Graph.from_json` reads."""
@@ -108,6 +128,8 @@ class Drawing:
             return self.pdf()
         if suffix == ".svg":
             return self.svg().encode("utf-8")
+        if suffix == ".html":
+            return self.html().encode("utf-8")
         if suffix == ".json":
             return self.json().encode("ascii")
         text = f"{self}\n" if suffix == ".txt" else self.dot.source
@@ -232,8 +254,11 @@ def draw_graph(
         scale = Scale(math.log10(low), math.log10(high), colors)
     if measure == "share":
         scale = ShareScale.of_theme(colors)
+    automatic = isinstance(steps, str) and steps == "auto"
+    chosen = None if automatic else tuple(steps_to_show(graph, steps))
+    options: dict[str, Any] = {"time_limit": time_limit, "domain": domain, "shown": chosen}
     if graph.level == "cells":
-        dot = cells_to_dot(elide(graph, steps), theme=theme, scale=scale)
-        return Drawing(graph, dot, engine="nop2", time_limit=time_limit)
-    shown = graph if isinstance(steps, str) and steps == "auto" else elide(graph, steps)
-    return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), time_limit=time_limit)
+        dot = cells_to_dot(elide(graph, "auto" if chosen is None else chosen), theme=theme, scale=scale)
+        return Drawing(graph, dot, engine="nop2", **options)
+    shown = graph if chosen is None else elide(graph, chosen)
+    return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), **options)

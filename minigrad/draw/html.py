@@ -9,6 +9,7 @@ as plain SVG with a table.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import math
 from collections.abc import Sequence
@@ -172,10 +173,12 @@ def _picture(
     graph = picture.graph
     in_time = graph.level == "cells"
     theme = scale.theme.name
+    # Title and diagnosis stand above the picture as text, so they are not drawn into it.
+    bare = dataclasses.replace(still, title="", diagnosis=())
     dot = (
-        cells_to_dot(still, theme=theme, scale=scale)
+        cells_to_dot(bare, theme=theme, scale=scale)
         if in_time
-        else graph_to_dot(still, theme=theme, scale=scale)
+        else graph_to_dot(bare, theme=theme, scale=scale)
     )
     svg = render(dot.source, "svg", engine="nop2" if in_time else "dot", time_limit=time_limit)
     root = page_static.parse(svg.decode("utf-8"))

@@ -5,7 +5,8 @@ Nothing is changed: `.grad` stays as it is, and the graph can still run backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from minigrad.draw.errors import DrawError
 from minigrad.draw.records import Contribution, Statistics
-from minigrad.draw.walk import Adjoints, dense, walk_back
+from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.nodes import Bundle, Node, Patch
 from minigrad.tensors import Tensor, seed_gradient
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_tape",
     "share_of",
     "statistics_of",
+    "sum_terms",
 ]
 
 
@@ -82,14 +84,17 @@ def pass_through(node: Node) -> Node:
 
 
 def norm_of(array: Any) -> float:
-    """The Euclidean norm in float64, without overflow for large entries."""
+    """The Euclidean norm in float64, of an array or a term, without overflow for large entries."""
+    array = array.part if array.__class__ is Patch else array
     flat = np.asarray(array, np.float64).ravel()
     if not flat.size:
         return 0.0
     largest = float(np.abs(flat).max())
     if largest == 0 or not np.isfinite(largest):
         return largest
-    return largest * float(np.linalg.norm(flat / largest))
+    flat = flat / largest
+    # Not by BLAS: its threads wait for each other on a busy machine, a hundred times the work.
+    return largest * math.sqrt(float((flat * flat).sum()))
 
 
 def statistics_of(array: Any) -> Statistics:
@@ -120,13 +125,29 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
     """
     if not 0 < scale < np.inf:
         return None
+    if term.__class__ is Patch:
+        term, total = term.part, total[term.index]
+    term, total = np.asarray(term, np.float64), np.asarray(total, np.float64)
     with np.errstate(all="ignore"):
         if scale < 1e-300:  # its inverse overflows
-            term = np.asarray(term, np.float64) * 2.0**200
-            total = np.asarray(total, np.float64) * 2.0**200
-            scale = norm_of(total)
-        unit = np.asarray(total, np.float64).ravel() / scale
-        return float(np.dot(np.asarray(term, np.float64).ravel() / scale, unit))
+            term, total, scale = term * 2.0**200, total * 2.0**200, scale * 2.0**200
+        return float(((term / scale) * (total / scale)).sum())
+
+
+def sum_terms(terms: Iterable[Any]) -> Any:
+    """The sum of some terms; what was read from places of one array is added in place."""
+    total: Any = None
+    owned = False
+    for term in terms:
+        if total is None:
+            total, owned = (term.dense(), True) if term.__class__ is Patch else (term, False)
+        elif not owned:
+            total, owned = total + term, True
+        elif term.__class__ is Patch:
+            term.add_into(total)
+        else:
+            total = total + term
+    return total
 
 
 @dataclass(frozen=True)
@@ -165,9 +186,9 @@ def measure_terms(
         if isinstance(term, Bundle):
             return
         if inspect is not None:
-            inspect(node, slot, dense(term))
+            inspect(node, slot, term)
         if source in late:
-            contributions[node, slot] = Contribution(norm_of(dense(term)))
+            contributions[node, slot] = Contribution(norm_of(term))
             return
         waiting.setdefault(source, []).append((node, slot, term))
         kept = term.part if term.__class__ is Patch else term
@@ -175,7 +196,7 @@ def measure_terms(
         if sizes[source] > budget:
             late[source] = None
             for reader, place, earlier in waiting.pop(source):
-                contributions[reader, place] = Contribution(norm_of(dense(earlier)))
+                contributions[reader, place] = Contribution(norm_of(earlier))
 
     def arrive(node: Node, parts: Adjoints) -> None:
         total = parts[0]
@@ -185,7 +206,7 @@ def measure_terms(
         if node in late:
             late[node] = np.array(total)
         for reader, place, term in waiting.pop(node, ()):
-            contributions[reader, place] = contribution_of(dense(term), total)
+            contributions[reader, place] = contribution_of(term, total)
 
     start = {node: {0: g} for node, g in seeds.items()}
     walk_back(start, arrive=arrive, listen=listen, needed=needed)
@@ -195,7 +216,7 @@ def measure_terms(
         def share(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
             if source in late:
                 norm = contributions[node, slot].norm
-                part = share_of(dense(term), late[source], scales[source])
+                part = share_of(term, late[source], scales[source])
                 contributions[node, slot] = Contribution(norm, part)
 
         walk_back(start, listen=share, needed=needed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.draw.measure import norm_of, share_of, statistics_of
+from minigrad.draw.measure import norm_of, share_of, statistics_of, sum_terms
 from minigrad.draw.records import Contribution, Statistics, total_norm
 from minigrad.draw.walk import dense
 from minigrad.nodes import Node as TapeNode
@@ -76,7 +76,7 @@ class Meter:
         self.sizes[source] = self.sizes.get(source, 0) + kept.nbytes
         if self.sizes[source] > self.budget:
             for older in [key for key in sums if key != ends]:
-                self.flows[older].norms.append(norm_of(dense(sums.pop(older))))
+                self.flows[older].norms.append(norm_of(sums.pop(older)))
                 self.early.add((source, older))
             self.sizes[source] = kept.nbytes
             self.dropped.add(source)
@@ -84,12 +84,10 @@ class Meter:
     def finish(self, source: TapeNode) -> None:
         """Measure the sums at a node whose gradient is complete."""
         self.sizes.pop(source, None)
-        sums = {ends: dense(term) for ends, term in self.waiting.pop(source, {}).items()}
+        sums = self.waiting.pop(source, {})
         if not sums:
             return
-        whole: Any = None
-        for term in sums.values():
-            whole = term if whole is None else whole + term
+        whole = sum_terms(sums.values())
         scale = norm_of(whole)
         for ends, term in sums.items():
             flow = self.flows[ends]

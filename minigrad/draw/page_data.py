@@ -286,5 +286,3 @@ def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
         "rows": [[number(value) for value in row] for row in lane.products],
         "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
     }
-
-

@@ -69,7 +69,9 @@ def plain_svg(root: ElementTree.Element, number: int, title: str, description: s
             if (value := element.get(name)) is not None and _VALUE.fullmatch(value)
         )
         content = text(element.text or "") if tag == "text" else ""
-        parts.append(f"<{tag}{attributes}>{content}</{tag}>" if content else f"<{tag}{attributes}/>")
+        parts.append(
+            f"<{tag}{attributes}>{content}</{tag}>" if content else f"<{tag}{attributes}/>"
+        )
     parts.append("</g></svg>")
     return "\n".join(parts)
 

@@ -231,7 +231,8 @@ class TimeGradients:
         found: dict[Node, Any] = {}
 
         def arrive(node: Node, parts: Adjoints) -> None:
-            if node in self.states.lane_of:
+            # Picking one step from a stack of outputs sends exact zeros to all others.
+            if node in self.states.lane_of and np.any(parts[0]):
                 found[node] = parts[0]
 
         walk_back(

@@ -93,7 +93,7 @@ class WeightLags:
     def _close(self, source: Node, step: int | None, term: Any) -> None:
         leaf = self._home[source]
         assert isinstance(leaf, Leaf)
-        norm = norm_of(dense(term))
+        norm = norm_of(term)
         if step is None:
             self.outside[leaf] = float(np.hypot(norm, self.outside.get(leaf, 0.0)))
         else:

@@ -52,7 +52,7 @@ class DeadUnits:
 
     def __call__(self, node: Node, slot: int, term: Any) -> None:
         """Look at one term."""
-        if node.plan.name not in RECTIFIERS or slot or np.ndim(term) < 2:
+        if node.plan.name not in RECTIFIERS or slot or len(getattr(term, "shape", ())) < 2:
             return
         rows = term.reshape(-1, term.shape[-1])
         if len(rows) < FEWEST_ROWS:

@@ -121,7 +121,7 @@ function boxLinks(P, byNode, mapX, mapY) {
     const from = [x(a, b), a.y + ((down ? 1 : -1) * a.h) / 2];
     const to = [x(b, a), b.y - ((down ? 1 : -1) * b.h) / 2];
     const shifted = (curve, dx) => curve.map(([px, py]) => [px + dx, py]);
-    Object.assign(link, { fore: shifted(bent(from, to), 5), back: shifted(bent(to, from), -4), at: [(from[0] + to[0]) / 2 + 8, (from[1] + to[1]) / 2] });
+    Object.assign(link, { fore: shifted(bent(from, to), 5), back: shifted(bent(to, from), -4), at: [(from[0] + to[0]) / 2 + 22, (from[1] + to[1]) / 2] });
   });
   return links;
 }

@@ -1,7 +1,7 @@
 // The page around the picture: heading, tools, panel, legend. All text goes in as text.
 
 function button(text, label, action) {
-  const element = make("button", { type: "button", "aria-label": label || null, title: label || null }, text);
+  const element = make("button", { type: "button", "aria-label": /^[A-Za-z]/.test(text) ? null : label, title: label || null }, text);
   element.addEventListener("click", action);
   return element;
 }

@@ -62,7 +62,10 @@ function choose(view, item, focus) {
   });
   if (!item && view.layout.items.length) view.layout.items[0].element.setAttribute("tabindex", "0");
   if (item && focus) item.element.focus({ preventScroll: true });
+  const before = view.panel.hidden;
   view.showPanel(item);
+  // The panel takes room from the picture, and the box shall stay in sight.
+  if (item && before !== view.panel.hidden) intoView(view, item);
 }
 
 function jump(view, item) {
@@ -97,7 +100,8 @@ function intoView(view, item) {
   const [width, height] = stageSize(view);
   const [x, y] = [item.x * view.at.k + view.at.x, item.y * view.at.k + view.at.y];
   const margin = 60;
-  pan(view, clamp(x, margin, width - margin) - x, clamp(y, margin, height - margin) - y);
+  const dx = item.bar ? 0 : clamp(x, margin, width - margin) - x;
+  pan(view, dx, clamp(y, margin, height - margin) - y);
 }
 
 function showSteps(view, steps) {

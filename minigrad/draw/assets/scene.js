@@ -74,7 +74,9 @@ function edgeNorm(view, e) {
   const { nodes: N, edges: E } = P;
   if (state.off.has(E.route[e])) return null;
   const from = E.source[e];
-  const inTime = P.time && N.isState[from] && N.step[from] !== N.step[E.target[e]] && E.norm[e] !== null;
+  const to = E.target[e];
+  // Only along a lane is it the gradient of the state itself that is on its way.
+  const inTime = P.time && N.isState[from] && E.norm[e] !== null && N.step[to] !== null && N.step[to] !== N.step[from] && (N.layer[to] || 0) === (N.layer[from] || 0);
   const split = state.loss !== null || (state.off.size && P.routes.some((lane) => lane.key === laneKey(N.state[from], N.layer[from], N.reverse[from])));
   if (split && inTime) return nodeNorm(view, from);
   return state.loss !== null ? null : E.norm[e];

@@ -58,9 +58,10 @@ function timeLayout(P, state) {
       items.push(byNode[i]);
       continue;
     }
-    const key = `${column.key}:${T.read.slot[i]}:${N.isState[i] ? "s" : "b"}`;
+    const inBand = N.layer[i] !== null || N.isState[i];
+    const lane = N.isState[i] ? laneKey(N.state[i], N.layer[i], N.reverse[i]) : inBand ? `${N.layer[i]}/${N.reverse[i]}` : y;
+    const key = `${column.key}:${lane}`;
     if (!gaps.has(key)) {
-      const inBand = N.layer[i] !== null || N.isState[i];
       const item = { key, nodes: [], x: column.x, y, w: column.width, h, column, gap: true, band: inBand ? bandOf(i) : null };
       if (N.isState[i]) item.h = 18;
       gaps.set(key, item);

@@ -1,0 +1,70 @@
+"""Rules that `tests/mutation.py` found to be changeable without any other test noticing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.testing import Input, check_gradients, property_test
+
+
+def leaf(value):
+    return Tensor(np.array(value, np.float64), requires_grad=True)
+
+
+@pytest.mark.parametrize("extremum", [np.maximum, np.minimum])
+def test_ties_share_a_gradient_that_is_not_1(extremum):
+    x, z = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    extremum(x, z).backward(np.array([3.0, -4.0]))
+    assert x.grad.tolist() == [1.5, -2.0]
+    assert z.grad.tolist() == [1.5, -2.0]
+
+
+def test_the_exponent_of_a_negative_number_has_no_derivative():
+    z = leaf([2.0, 3.0])
+    with np.errstate(invalid="ignore"):
+        y = (-2.0) ** z
+    y.sum().backward()
+    assert y.tolist() == [4.0, -8.0]
+    assert np.isnan(z.grad.numpy()).all()
+
+
+test_assigned_values_may_have_leading_axes_of_length_1 = property_test(
+    lambda x, value: _assigned(x, value),
+    Input(shape=(3, 2)),
+    Input(shape=st.sampled_from([(1, 1, 2), (1, 2), (1, 1, 1, 1), (1,)])),
+)
+
+
+def _assigned(x, value):
+    y = x * 1
+    y[1] = value
+    return y
+
+
+test_repeats_along_the_last_axis = property_test(
+    lambda x: mg.repeat(x, [0, 2, 1], axis=-1),
+    Input(shape=st.sampled_from([(2, 3), (2, 2, 3), (3,)])),
+    reference=lambda x: np.repeat(x, [0, 2, 1], axis=-1),
+)
+
+
+@pytest.mark.parametrize("options", [{"p": 0.0}, {"p": 0.5, "training": False}])
+def test_dropout_that_drops_nothing_passes_gradients_on(options):
+    x = leaf([1.0, 2.0])
+    mg.dropout(x, **options).backward(np.array([3.0, -4.0]))
+    assert x.grad.tolist() == [3.0, -4.0]
+
+
+@given(seed=st.integers(0, 100), n=st.integers(1, 3), stack=st.sampled_from([(), (2,)]))
+def test_third_derivatives_of_determinants(seed, n, stack):
+    generator = np.random.default_rng(seed)
+    a = generator.standard_normal((*stack, n, n)) + 3 * np.eye(n)
+    weights = generator.standard_normal((*stack, n, n))
+
+    def slope(a):
+        return (mg.grad(lambda t: mg.det(t).sum())(a) * weights).sum()
+
+    check_gradients(slope, a, rtol=1e-5)
