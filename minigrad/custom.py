@@ -9,10 +9,11 @@ import numpy as np
 
 from minigrad.calls import note_function
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
+from minigrad.conversion import to_array
 from minigrad.errors import GradientError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, is_recording
 from minigrad.nodes import Node, Wrap, make_node, output_node
-from minigrad.tensors import Tensor, to_array, wrap
+from minigrad.tensors import Tensor, wrap
 
 __all__ = ["CustomFunction", "custom_vjp", "stop_gradient"]
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import copying, inplace, ops, protocols
+from minigrad.conversion import to_array
 from minigrad.errors import DtypeError
 from minigrad.ops import elementwise, piecewise, predicates, products
 from minigrad.ops.shape import matrix_transpose, reshape, transpose
 from minigrad.primitives import Primitive, make_operator
 from minigrad.protocols import numpy_functions
-from minigrad.tensors import Tensor, to_array
+from minigrad.tensors import Tensor
 from minigrad.unbound import bind
 
 __all__ = ["numpy_functions"]

@@ -19,13 +19,14 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.calls import begin_call
+from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import explain
 from minigrad.mode import Mode, current_mode
 from minigrad.nodes import Node, make_node, next_number, output_node
 from minigrad.operations import Operation, Rule, compile_source, operations
 from minigrad.templates import apply_source
-from minigrad.tensors import Tensor, to_array, wrap
+from minigrad.tensors import Tensor, wrap
 from minigrad.watching import watch
 
 __all__ = ["Primitive", "primitive"]

@@ -7,10 +7,11 @@ from numpy import ndarray
 
 from minigrad.calls import Call, Constant, Result
 from minigrad.containers import replace_leaves
+from minigrad.conversion import to_array
 from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, place
 from minigrad.nodes import Leaf, Node
-from minigrad.tensors import Tensor, to_array, wrap
+from minigrad.tensors import Tensor, wrap
 
 __all__ = ["Recording"]
 

@@ -10,10 +10,11 @@ from numpy import ndarray
 from minigrad import tape
 from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
+from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, is_recording
 from minigrad.nodes import Handle
-from minigrad.tensors import Tensor, own, seed_gradient, to_array, wrap
+from minigrad.tensors import Tensor, own, seed_gradient, wrap
 
 __all__ = ["ArgNums", "Pushforward", "Run"]
 

@@ -13,7 +13,9 @@ from numpy import ndarray
 
 from minigrad import tape
 from minigrad.calls import note_leaf
-from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.conversion import to_array
+from minigrad.detaching import Detaching
+from minigrad.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
 from minigrad.signatures import Signatures
@@ -25,7 +27,7 @@ _LARGEST_SHOWN = 20  # values up to this many are shown by repr
 _adding = threading.RLock()  # threads may add into the gradient of the same leaf
 
 
-class Tensor(Signatures):
+class Tensor(Signatures, Detaching):
     """An array that remembers how it was computed.
 
     Args:
@@ -283,65 +285,6 @@ class Tensor(Signatures):
             note_leaf(self)
         return wrap(self._array, None)
 
-    # -- plain numbers ---------------------------------------------------------------------------
-
-    def numpy(self) -> "ndarray[Any, Any]":
-        """A read-only view of the values; detaches, since it was asked for."""
-        view = self._array.view()
-        view.flags.writeable = False
-        return view
-
-    def item(self) -> Any:
-        """The only element as a Python number; detaches, since it was asked for.
-
-        Raises:
-            ShapeError: when there is not exactly one element.
-        """
-        if self._array.size != 1:
-            raise ShapeError(
-                f"item: needs a tensor of one element, got {describe(self)}. "
-                "Index it first, or use t.tolist() or t.numpy()."
-            )
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers; detaches, since it was asked for."""
-        return self._array.tolist()
-
-    def _refuse_detach(self, what: str) -> None:
-        if self._node is not None:
-            raise DetachError(
-                f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
-                "silently lose its history. Use minigrad or NumPy functions on the tensor itself; "
-                "or, to leave the graph on purpose, t.item(), t.detach() or t.numpy()."
-            )
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
-        self._refuse_detach("conversion to a NumPy array")
-        array = np.array(self._array, dtype=dtype, copy=copy)
-        # Shared memory is for reading: writing would change values behind the engine's back.
-        return self.numpy() if array is self._array else array
-
-    def __float__(self) -> float:
-        self._refuse_detach("float()")
-        return float(self.item())
-
-    def __int__(self) -> int:
-        self._refuse_detach("int()")
-        return int(self.item())
-
-    def __index__(self) -> int:
-        self._refuse_detach("use as an index")
-        if self._array.dtype.kind not in "iu" or self._array.ndim:
-            raise TypeError(
-                f"only an integer tensor without axes can be an index, got {describe(self)}"
-            )
-        return int(self._array)
-
-    def __complex__(self) -> complex:
-        self._refuse_detach("complex()")
-        return complex(self.item())
-
     def __bool__(self) -> bool:
         if self._array.size != 1:
             raise ShapeError(
@@ -431,62 +374,3 @@ def seed_gradient(output: Tensor, gradient: Any, recorded: bool) -> Any:
     if recorded:
         return gradient if isinstance(gradient, Tensor) else wrap(gradient, None)
     return gradient._array if isinstance(gradient, Tensor) else gradient
-
-
-def to_array(data: Any, dtype: Any = None, argument: str = "data") -> "ndarray[Any, Any]":
-    """A new array of the data, with the contract's dtypes. `argument` is its name in errors.
-
-    Raises:
-        DtypeError: for text, objects, dates and ragged sequences.
-        DetachError: for a sequence that contains tensors which require grad.
-    """
-    if isinstance(data, Tensor):
-        data = data._array
-    elif isinstance(data, ndarray) and hasattr(data, "mask"):
-        raise DtypeError(
-            f"{argument}: a masked array {describe(data)} would lose its mask: choose the values "
-            "under the mask with a.filled(0), and keep the mask apart, for minigrad.where."
-        )
-    if dtype is not None:
-        try:
-            np.dtype(dtype)
-        except TypeError:
-            raise DtypeError(f"dtype: {dtype!r} is not a dtype of NumPy") from None
-    try:
-        array = np.array(data, dtype=dtype)
-    except DetachError:
-        raise DetachError(
-            f"{argument}: a sequence of tensors that require grad cannot be made into one tensor "
-            "without losing their history. Use minigrad.stack([...]) or "
-            "minigrad.concatenate([...])."
-        ) from None
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DtypeError(
-            f"{argument}: cannot be made into an array of numbers ({error}); got {describe(data)}. "
-            "Rows must have equal lengths and hold numbers."
-        ) from error
-    if array.dtype.kind not in "fiubc":
-        raise DtypeError(
-            f"{argument}: must be numbers or booleans, got dtype {array.dtype} ({describe(data)}). "
-            + (
-                "Encode text as integers first, for example with "
-                "layers.datasets.CharacterTokenizer."
-                if array.dtype.kind in "US"
-                else "Convert it to numbers first."
-            )
-        )
-    if dtype is None and array.dtype.type is np.float64 and not _holds_arrays(data):
-        array = array.astype(current_mode().dtype)
-    return array
-
-
-def _holds_arrays(data: Any) -> bool:
-    """Whether numbers come from NumPy (whose dtype is kept) rather than from Python."""
-    stack = [data]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, (ndarray, np.generic, Tensor)) or hasattr(value, "__array__"):
-            return True
-        if isinstance(value, (list, tuple)):
-            stack.extend(value)
-    return False

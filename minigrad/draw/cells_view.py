@@ -18,13 +18,12 @@ import numpy as np
 
 from minigrad.draw.diagnosis import describe_cells
 from minigrad.draw.errors import DrawError
-from minigrad.draw.flow import gradient_flow
-from minigrad.draw.measure import pass_through, read_tape, statistics_of
+from minigrad.draw.measure import measure_terms, pass_through, read_tape, statistics_of
 from minigrad.draw.meter import BoxFlow, Meter, taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
 from minigrad.draw.walk import Adjoints, walk_back
-from minigrad.draw.xray import Fault, broken_chain, from_flags, has_flags
+from minigrad.draw.xray import DeadUnits, Fault, broken_chain, find_faults, from_flags, has_flags
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -227,8 +226,16 @@ class _Grouping:
         """What went wrong; looked for among the operations only where the cells show a trace."""
         if self.grad is None:
             return ()
-        if any(not known.finite or known.norm == 0 for known in meter.gradients.values()):
-            return gradient_flow(list(self.tape.outputs)).faults
+        if any(
+            not known.finite or (known.norm == 0 and isinstance(box, Leaf))
+            for box, known in meter.gradients.items()
+        ):
+            units = DeadUnits()
+            try:
+                measured = measure_terms(self.tape.seeds(), inspect=units, shares=False)
+            except DrawError:
+                measured = from_flags(self.tape)
+            return find_faults(self.tape, measured, units)
         chain = broken_chain(self.tape)
         return () if chain is None else (chain,)
 

@@ -53,6 +53,7 @@ class Drawing:
         domain: tuple[float, float] | None = None,
         shown: tuple[int, ...] | None = None,
         interaction: Interaction | None = None,
+        measure: Literal["norm", "share"] = "norm",
     ) -> None:
         self.graph = graph
         self.dot = dot
@@ -61,6 +62,7 @@ class Drawing:
         self.domain = domain
         self.shown = shown
         self.interaction = interaction
+        self.measure: Literal["norm", "share"] = measure
 
     def svg(self) -> str:
         """Return the picture as SVG text. Raises what `minigrad.draw.layout.render` raises."""
@@ -84,7 +86,13 @@ class Drawing:
         from minigrad.draw.html import Picture, page
 
         picture = Picture(self.graph, shown=self.shown, interaction=self.interaction)
-        return page([picture], theme=theme, domain=self.domain, time_limit=self.time_limit)
+        return page(
+            [picture],
+            theme=theme,
+            domain=self.domain,
+            measure=self.measure,
+            time_limit=self.time_limit,
+        )
 
     def json(self) -> str:
         """Return the graph as JSON text, which `Graph.from_json` reads."""
@@ -256,9 +264,15 @@ def draw_graph(
         scale = ShareScale.of_theme(colors)
     automatic = isinstance(steps, str) and steps == "auto"
     chosen = None if automatic else tuple(steps_to_show(graph, steps))
-    options: dict[str, Any] = {"time_limit": time_limit, "domain": domain, "shown": chosen}
+    options: dict[str, Any] = {
+        "time_limit": time_limit,
+        "domain": domain,
+        "shown": chosen,
+        "measure": measure,
+    }
     if graph.level == "cells":
-        dot = cells_to_dot(elide(graph, "auto" if chosen is None else chosen), theme=theme, scale=scale)
+        shown = elide(graph, "auto" if chosen is None else chosen)
+        dot = cells_to_dot(shown, theme=theme, scale=scale)
         return Drawing(graph, dot, engine="nop2", **options)
     shown = graph if chosen is None else elide(graph, chosen)
     return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), **options)

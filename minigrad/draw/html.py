@@ -69,6 +69,7 @@ def page(
     theme: PageTheme = "auto",
     domain: tuple[float, float] | None = None,
     title: str = "",
+    measure: Literal["norm", "share"] = "norm",
     time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> str:
     """Return an HTML page, whole in itself, of one or several pictures on one colour scale.
@@ -78,6 +79,7 @@ def page(
         theme: `light`, `dark`, or `auto` for what the reader's system prefers; it can be changed
             on the page.
         domain: smallest and largest gradient norm of the scale; None spans those of all pictures.
+        measure: what the lines show at first, see `minigrad.draw.draw_graph`.
         title: of the page; that of the first picture if empty.
         time_limit: seconds that each layout may take.
 
@@ -108,6 +110,7 @@ def page(
         "low": scale.low,
         "high": scale.high,
         "theme": theme,
+        "measure": measure,
         "themes": {name: asdict(theme) for name, theme in THEMES.items()},
         "ramp": CIVIDIS,
         "pens": [THINNEST, THICKEST],
@@ -155,7 +158,7 @@ def _common_scale(graphs: Sequence[Graph], colors: Theme) -> Scale:
 def _shown(picture: Picture) -> tuple[list[int], Graph]:
     """Return the time steps that a picture shows at first, and its graph with these alone."""
     graph = picture.graph
-    known = "auto" if graph.level == "cells" else "all"
+    known: Literal["auto", "all"] = "auto" if graph.level == "cells" else "all"
     steps = steps_to_show(graph, known if picture.shown is None else picture.shown)
     # Merged edges carry the norm of all that they stand for, so they too belong to the scale.
     return steps, elide(graph, steps) if steps else graph

@@ -168,13 +168,14 @@ def measure_terms(
     needed: Collection[Node] | None = None,
     budget: int = 1 << 26,
     inspect: Callable[[Node, int, Any], None] | None = None,
+    shares: bool = True,
 ) -> Measured:
     """Norm and share of the term on every edge, with little memory.
 
     Terms wait until the gradient that they add up to is complete. Where those of one node, such as
     the weights that ten thousand steps read, would take more than `budget` bytes, only their norms
     are kept, and a second pass measures their shares against the sum. `inspect(node, slot, term)`
-    sees each term.
+    sees each term. Without `shares` only norms are measured, in one pass.
     """
     contributions: dict[tuple[Node, int], Contribution] = {}
     gradients: dict[Node, Statistics] = {}
@@ -187,7 +188,7 @@ def measure_terms(
             return
         if inspect is not None:
             inspect(node, slot, term)
-        if source in late:
+        if source in late or not shares:
             contributions[node, slot] = Contribution(norm_of(term))
             return
         waiting.setdefault(source, []).append((node, slot, term))
@@ -201,6 +202,10 @@ def measure_terms(
     def arrive(node: Node, parts: Adjoints) -> None:
         total = parts[0]
         if isinstance(total, Bundle):
+            return
+        if not shares:
+            norm = norm_of(total)
+            gradients[node] = Statistics(norm=norm, finite=math.isfinite(norm))
             return
         gradients[node] = statistics_of(total)
         if node in late:

@@ -7,6 +7,7 @@ sees characters that can be shown.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ _LONGEST_TEXT: Final = 400
 _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
 _DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
-"""Two of these are one norm: its place between the smallest and the largest, in log10."""
+"""Three of these are one norm: its place between the smallest and the largest, in log10."""
 
 
 def json_for_page(content: object) -> str:
@@ -217,7 +218,7 @@ def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
 def _room(grid: Grid) -> float:
     """Return the room between two columns, for the states of the first."""
     columns = list(grid.columns.values())
-    for one, other in zip(columns, columns[1:], strict=False):
+    for one, other in itertools.pairwise(columns):
         if not one.elided and not other.elided:
             return round(other.x - other.width / 2 - one.x - one.width / 2, 2)
     return TWO_LANES_ROOM
@@ -262,21 +263,21 @@ def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
         "low": round(low, 4),
         "high": round(high, 4),
         "digits": _DIGITS,
-        "rows": ["".join(_two_digits(norm, low, high) for norm in row) for row in lane.norms],
+        "rows": ["".join(_three_digits(norm, low, high) for norm in row) for row in lane.norms],
     }
 
 
-def _two_digits(norm: float, low: float, high: float) -> str:
-    """Return a norm as two characters: its place in log10, or `  `, `! `, `!!` for 0, NaN, Inf."""
+def _three_digits(norm: float, low: float, high: float) -> str:
+    """Return a norm as three characters: its place in log10; `   ` is 0, `!  ` NaN, `!! ` Inf."""
     if math.isnan(norm):
-        return "! "
+        return "!  "
     if norm <= 0:
-        return "  "
+        return "   "
     if math.isinf(norm):
-        return "!!"
+        return "!! "
     base = len(_DIGITS)
-    place = round((math.log10(norm) - low) / ((high - low) or 1.0) * (base * base - 1))
-    return _DIGITS[place // base] + _DIGITS[place % base]
+    place = round((math.log10(norm) - low) / ((high - low) or 1.0) * (base**3 - 1))
+    return "".join(_DIGITS[place // base**power % base] for power in (2, 1, 0))
 
 
 def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:

@@ -99,15 +99,15 @@ def box_positions(root: ElementTree.Element, graph: Graph) -> dict[str, Any]:
         if element is None:
             raise LayoutError(f"Graphviz left node {node.id} out of the picture")
         places.append(_box_of(element))
-    lines = []
+    lines: list[list[list[float] | None]] = []
     for number in range(len(graph.edges)):
         forward, _ = _line_of(found.get(f"f{number}"))
         backward, label = _line_of(found.get(f"g{number}"))
-        lines.append([forward, backward[::-1], label])
+        lines.append([_flat(forward), _flat(backward[::-1]), label])
     names, parents, clusters = _clusters(graph)
     return {
         "places": places,
-        "lines": [[_flat(forward), _flat(backward), label] for forward, backward, label in lines],
+        "lines": lines,
         "cluster": clusters,
         "cluster_names": names,
         "cluster_parents": parents,

@@ -71,6 +71,17 @@ function fillTools(view) {
       button("Open scopes", "open all scopes", () => { state.closed.clear(); rebuild(view, null); fit(view); }),
     );
   }
+  if (P.edges.share.some((share) => share !== null)) {
+    const select = make("select", { "aria-label": "what the lines show" });
+    ["norm", "share"].forEach((name) => select.appendChild(make("option", { value: name }, name === "norm" ? "Lines: norm" : "Lines: share")));
+    select.value = state.measure;
+    select.addEventListener("change", () => {
+      state.measure = select.value;
+      paint(view);
+      view.refresh();
+    });
+    tools.appendChild(select);
+  }
   tools.append(make("span", { class: "grow" }), button("Light or dark", "change between light and dark", () => view.setTheme(view.themeName === "dark" ? "light" : "dark")), button("Save SVG", "save the picture as shown", () => save(view)));
   fillTimes(view);
 }

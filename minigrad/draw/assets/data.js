@@ -69,15 +69,15 @@ function readLanes(lanes, texts) {
   });
 }
 
-// The norm that two characters of a row stand for.
+// The norm that three characters of a row stand for.
 function lossNorm(lane, row, place) {
-  const code = lane.rows[row].substr(2 * place, 2);
-  if (code === "  ") return 0;
-  if (code === "! ") return NaN;
-  if (code === "!!") return Infinity;
+  const code = lane.rows[row].slice(3 * place, 3 * place + 3);
+  if (code === "   ") return 0;
+  if (code === "!  ") return NaN;
+  if (code === "!! ") return Infinity;
   const base = lane.digits.length;
-  const rank = lane.digits.indexOf(code[0]) * base + lane.digits.indexOf(code[1]);
-  return Math.pow(10, lane.low + (rank / (base * base - 1)) * (lane.high - lane.low));
+  const rank = Array.from(code).reduce((sum, digit) => sum * base + lane.digits.indexOf(digit), 0);
+  return Math.pow(10, lane.low + (rank / (base ** 3 - 1)) * (lane.high - lane.low));
 }
 
 function numberText(value) {
@@ -139,6 +139,10 @@ class Scale {
     return { kind, width, color: hexadecimal(this.color(norm)), dash: kind === "scaled" ? "" : "6 3", text };
   }
 
+  get quantity() { return "norm of the gradient flowing back"; }
+
+  text(value) { return numberText(value); }
+
   samples(count) {
     const [first, last] = [Math.ceil(this.low - 1e-9), Math.floor(this.high + 1e-9)];
     const powers = [];
@@ -150,4 +154,29 @@ class Scale {
     }
     return powers.map((power) => Math.pow(10, power));
   }
+}
+
+// The same for shares of a gradient: linear from 0 to 1, dashed where a share is negative.
+class ShareScale extends Scale {
+  position(share) { return Math.abs(share); }
+
+  get quantity() { return "share of the gradient at the arrow's end"; }
+
+  text(value) { return percent(value); }
+
+  pen(share) {
+    if (share === null || share === 0 || !Number.isFinite(share)) return super.pen(share);
+    const place = Math.min(Math.abs(share), 1);
+    const kind = share < 0 ? "negative" : Math.abs(share) > 1.001 ? "high" : "scaled";
+    const width = this.pens[0] + place * (this.pens[1] - this.pens[0]);
+    return { kind, width, color: hexadecimal(this.color(share)), dash: kind === "scaled" ? "" : "6 3", text: percent(share) };
+  }
+
+  samples() { return [0.0625, 0.25, 0.5, 0.75, 1]; }
+}
+
+function percent(share) {
+  const value = 100 * share;
+  const size = Math.abs(value);
+  return `${size >= 9.95 ? value.toFixed(0) : size >= 0.095 || size === 0 ? value.toFixed(1) : numberText(value)} %`;
 }

@@ -73,8 +73,6 @@ function describeItem(view, item) {
   return rows;
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
 function describeLink(view, link) {
   const { nodes: N, edges: E } = view.P;
   const e = link.edges[0];

@@ -12,7 +12,8 @@ function paint(view) {
   });
   layout.texts.forEach((text) => set(text.element, { fill: text.faint ? theme.faint_text : theme.text }));
   view.pens = new Set();
-  layout.links.forEach((link) => paintLink(view, link, scale));
+  view.measure = view.state.measure === "share" ? new ShareScale(view.data, theme) : scale;
+  layout.links.forEach((link) => paintLink(view, link, view.measure));
   layout.items.forEach((item) => paintItem(view, item, scale));
 }
 
@@ -24,7 +25,7 @@ function paintLink(view, link, scale) {
     set(link.head, { fill: theme.forward });
   }
   if (!link.flow) return;
-  const pen = scale.pen(linkNorm(view, link));
+  const pen = scale.pen(linkMeasure(view, link));
   link.pen = pen;
   const known = pen.kind !== "unknown" && view.P.gradients;
   const show = (element, yes) => set(element, { visibility: yes ? "visible" : "hidden" });
@@ -99,7 +100,7 @@ function paintItem(view, item, scale) {
 
 // The legend as one SVG group, for the page and for the exported picture; returns its width.
 function legend(view, parent) {
-  const { theme, scale, P } = view;
+  const { theme, measure, P } = view;
   let x = 0;
   const word = (text, color) => {
     const element = draw("text", { x: tidy(x), y: 12, "font-size": 10, fill: color || theme.faint_text }, text);
@@ -111,16 +112,17 @@ function legend(view, parent) {
     x += 32;
   };
   if (P.gradients) {
-    word("norm of the gradient flowing back", theme.text);
-    scale.samples(6).forEach((norm) => {
-      const pen = scale.pen(norm);
+    word(measure.quantity, theme.text);
+    measure.samples(6).forEach((norm) => {
+      const pen = measure.pen(norm);
       bar(pen.width, pen.color);
-      word(numberText(norm));
+      word(measure.text(norm));
     });
   }
   bar(0.8, theme.forward);
   word("values, forward");
   if (view.pens.has("low") || view.pens.has("high")) { bar(2.5, theme.text, "6 3"); word("beyond the scale"); }
+  if (view.pens.has("negative")) { bar(2.5, theme.text, "6 3"); word("negative: against the sum"); }
   if (view.pens.has("zero")) { bar(1.6, theme.zero, "1 4"); word("exactly 0"); }
   if (view.pens.has("nonfinite")) { bar(4, theme.alarm); parent.appendChild(draw("path", { d: `M${tidy(x - 32)},8.5h28`, stroke: theme.background, "stroke-width": 1.6 })); word("NaN or Inf"); }
   const kinds = new Set(view.layout.items.map((item) => item.kind));

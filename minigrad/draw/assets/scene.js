@@ -91,6 +91,13 @@ function linkNorm(view, link) {
   return norms.some(Number.isNaN) ? NaN : Math.hypot(...norms);
 }
 
+// The number that a line shows: its norm, or its share where that is what was asked for.
+function linkMeasure(view, link) {
+  const norm = linkNorm(view, link);
+  if (view.state.measure === "norm" || norm === null || norm === 0 || !Number.isFinite(norm)) return norm;
+  return link.edges.length === 1 && view.state.loss === null && !view.state.off.size ? view.P.edges.share[link.edges[0]] : null;
+}
+
 function boxText(view, item) {
   const N = view.P.nodes;
   const i = item.nodes[0];

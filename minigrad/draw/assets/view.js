@@ -43,7 +43,7 @@ function open(view, number) {
   const raw = view.data.pictures[number];
   const P = readPicture(raw);
   Object.assign(view, { P, number, layout: null, lanes: null, range: null, found: null });
-  view.state = { shown: new Set(P.steps), closed: new Set(), loss: null, off: new Set(), chosen: null };
+  view.state = { shown: new Set(P.steps), closed: new Set(), loss: null, off: new Set(), chosen: null, measure: view.data.measure };
   if (P.time) {
     timeColumns(P, view.state.shown);
     view.steps = P.time.read.steps;

@@ -23,14 +23,14 @@ def test_random_programs_agree_with_the_naive_engine(program):
 
 
 # Operations that fit few shapes are rare in random programs, so each is looked at by itself too.
-HELPERS = [BY_NAME[name] for name in ("multiply", "sin", "reshape", "outer", "tanh")]
+HELPERS = [BY_NAME[name] for name in ("multiply", "sin", "sum", "getitem", "outer")]
 
 
 @pytest.mark.parametrize("specification", SPECIFICATIONS, ids=lambda s: s.name)
 def test_each_operation_agrees_with_the_naive_engine(specification):
     met = []
 
-    @examples(0.5)
+    @examples(0.4)
     @given(programs(max_operations=8, operations=[specification] * 4 + HELPERS))
     def check(program):
         met.extend(step for step in program.steps if step.operation is specification)

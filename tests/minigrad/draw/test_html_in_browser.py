@@ -1,0 +1,381 @@
+"""The interactive page in Chromium: everything works, nothing is asked for, nothing is said."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from minigrad.draw import Graph, Node
+from minigrad.draw.html import Picture, page
+from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+
+SWITCHES = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+STEPS = 100
+FACTOR = 0.5
+
+
+def interaction() -> Interaction:
+    """Norms that halve with each step back, three quarters of them by the highway."""
+    steps = tuple(range(STEPS))
+    norms = tuple(tuple(FACTOR ** (k - t) if t <= k else 0.0 for t in steps) for k in steps)
+    rows = [inner_products([[0.75 * 2.0**-t, 0.0], [0.0, 2.0**-t]]) for t in steps]
+    routes = RouteProducts(
+        "c",
+        ("highway", "<b>gates"),
+        steps,
+        tuple(products for _, products in rows),
+        0,
+        scales=tuple(scale for scale, _ in rows),
+    )
+    return Interaction((LossNorms("c", steps, steps, norms, 0),), (routes,))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with playwright.sync_playwright() as started:
+        # One new profile for all tests of this module; no page of theirs can store anything.
+        context = started.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=CHROMIUM,
+            args=SWITCHES,
+            offline=True,
+            color_scheme="light",
+            viewport={"width": 1300, "height": 800},
+            accept_downloads=True,
+        )
+        context.set_default_timeout(15_000)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a page from a file, and fails if it said or asked for anything in the meantime."""
+    said = []
+    pages = []
+
+    def open_page(content, expected="nothing"):
+        file = tmp_path / "page.html"
+        file.write_text(content, encoding="utf-8")
+        tab = browser.new_page()
+        pages.append(tab)
+        def printed(message):
+            if not message.text.startswith(expected):
+                said.append(f"console: {message.text}")
+
+        tab.on("console", printed)
+        tab.on("pageerror", lambda error: said.append(f"error: {error}"))
+        tab.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+
+        def asked(request):
+            if request.url != file.as_uri() and not request.url.startswith("blob:null/"):
+                said.append(f"request: {request.url[:100]}")
+
+        tab.on("request", asked)
+        tab.goto(file.as_uri())
+        tab.wait_for_selector("#stage .item, #still svg", state="attached")
+        return tab
+
+    yield open_page
+    for tab in pages:
+        tab.wait_for_timeout(50)
+        tab.close()
+    assert said == []
+
+
+@pytest.fixture(scope="module")
+def recurrent_page(make_recurrent):
+    graph = make_recurrent(steps=STEPS, layers=1, loss_at="all")
+    return page([Picture(graph, interaction=interaction())])
+
+
+@pytest.fixture(scope="module")
+def operations_page(ops_graph):
+    return page([Picture(ops_graph)])
+
+
+def item(tab, name):
+    """The box whose accessible name starts with some words."""
+    return tab.locator(f'#stage .item[aria-label^="{name}"]').first
+
+
+def fill_of(tab, name):
+    return item(tab, name).locator("rect").get_attribute("fill")
+
+
+def test_a_search_finds_what_is_hidden_and_shows_it(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    assert item(tab, "state c (layer 0, t = 50)").count() == 0
+    search = tab.get_by_role("searchbox")
+    search.fill("c50")
+    assert tab.locator(".count").inner_text() == "1 found"
+    search.press("Enter")
+    assert item(tab, "state c (layer 0, t = 50)").is_visible()
+    assert "layer 0, t = 50" in tab.locator("aside").inner_text()
+    search.fill("no such box")
+    assert tab.locator(".count").inner_text() == "none found"
+
+
+def test_steps_open_and_close(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    gaps = tab.locator("#stage .item.elided[aria-expanded=false]")
+    closed = gaps.count()
+    states = tab.locator("#stage .item.state")
+    shown = states.count()
+    assert closed > 0
+    gaps.first.click()
+    assert states.count() > shown
+    tab.get_by_role("button", name="All steps").click()
+    assert (gaps.count(), states.count()) == (0, 2 * STEPS)
+    tab.get_by_role("button", name="Fewer steps").click()
+    assert (gaps.count(), states.count()) == (closed, shown)
+    tab.locator('#stage .step[data-key="s99"]').click()
+    assert item(tab, "state c (layer 0, t = 99)").count() == 0
+
+
+def test_hovering_tells_shape_statistics_gradient_and_share(opened, operations_page):
+    tab = opened(operations_page)
+    item(tab, "add").hover()
+    card = tab.locator("#card")
+    assert "f32[32, 10]" in card.inner_text()
+    line = tab.locator('#stage .edge[data-key="e1"]')
+    place = line.evaluate(
+        "e => { const m = e.getScreenCTM(), p = e.getPointAtLength(e.getTotalLength() / 2);"
+        "const q = new DOMPoint(p.x, p.y).matrixTransform(m); return [q.x, q.y]; }"
+    )
+    tab.mouse.move(*place)
+    assert "norm 0.4" in card.inner_text()
+    assert "100 % of the gradient of weight" in card.inner_text()
+    tab.mouse.move(5, 5)
+    assert card.is_hidden()
+
+
+def test_a_click_on_a_line_jumps_to_its_other_end(opened, operations_page):
+    tab = opened(operations_page)
+    ends = tab.evaluate(
+        "() => { const e = document.querySelector('#stage .edge[data-key=e1]');"
+        "const m = e.getScreenCTM(), length = e.getTotalLength();"
+        "return [0.15, 0.85].map(part => { const p = e.getPointAtLength(part * length);"
+        "const q = new DOMPoint(p.x, p.y).matrixTransform(m); return [q.x, q.y]; }); }"
+    )
+    tab.mouse.click(*ends[0])
+    first = tab.locator("aside strong").inner_text()
+    tab.get_by_role("button", name="close the panel").click()
+    tab.get_by_role("button", name="Fit").click()
+    tab.mouse.click(*ends[1])
+    assert {first, tab.locator("aside strong").inner_text()} == {"matmul", "parameter weight"}
+
+
+def test_the_scrubber_shows_one_loss_step(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    item(tab, "state c (layer 0, t = 1)").click()
+    whole = fill_of(tab, "state c (layer 0, t = 1)")
+    tab.locator("#scrub").fill("4")
+    assert tab.locator("output").inner_text() == "step 4 alone"
+    assert re.search(r"norm 0\.1[23]\n", tab.locator("aside").inner_text())
+    assert fill_of(tab, "state c (layer 0, t = 1)") != whole
+    assert item(tab, "state c (layer 0, t = 99), gradient norm 0").count() == 1
+    tab.locator("#scrub").focus()
+    tab.keyboard.press("ArrowLeft")
+    assert tab.locator("output").inner_text() == "step 3 alone"
+    tab.keyboard.press("End")
+    assert tab.locator("output").inner_text() == "all steps together"
+    assert fill_of(tab, "state c (layer 0, t = 1)") == whole
+
+
+def test_routes_are_added_up_exactly(opened, recurrent_page):
+    tab = opened(recurrent_page)
+
+    def norm():
+        found = item(tab, "state c (layer 0, t = 1)").get_attribute("aria-label")
+        return float(re.search(r"norm (\S+)$", found)[1])
+
+    # Two parts at a right angle: 3/8 and 1/2, so 5/8 together.
+    tab.get_by_label("highway").uncheck()
+    assert norm() == 0.5
+    tab.get_by_label("<b>gates").uncheck()
+    assert norm() == 0
+    tab.get_by_label("highway").check()
+    assert norm() == pytest.approx(0.375, abs=0.01)
+
+
+def test_scopes_close_into_one_box_and_open_again(opened, operations_page):
+    tab = opened(operations_page)
+    boxes = tab.locator("#stage .item")
+    everything = boxes.count()
+    tab.locator("#stage .cluster[aria-label^='scope linear']").click(position={"x": 20, "y": 8})
+    assert boxes.count() == everything - 3
+    assert item(tab, "scope linear: Linear, closed, 4 boxes").count() == 1
+    tab.get_by_role("button", name="Close scopes").click()
+    assert boxes.count() == everything - 4
+    tab.get_by_role("button", name="Open scopes").click()
+    assert boxes.count() == everything
+
+
+def test_the_keyboard_reaches_everything(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    tab.keyboard.press("/")
+    tab.keyboard.type("c99")
+    tab.keyboard.press("Enter")
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.classList.contains('item')"):
+            break
+    focused = "document.activeElement.getAttribute('aria-label')"
+    assert tab.evaluate(focused).startswith("state c (layer 0, t = 99)")
+    tab.keyboard.press("ArrowLeft")
+    tab.keyboard.press("Enter")
+    assert "t = 99" not in tab.evaluate(focused) or "LSTMCell" in tab.evaluate(focused)
+    shown = tab.locator("#stage .item.state").count()
+    tab.keyboard.press("Delete")
+    assert tab.locator("#stage .item.state").count() < shown
+    before = tab.locator("#stage > g").get_attribute("transform")
+    tab.keyboard.press("+")
+    assert tab.locator("#stage > g").get_attribute("transform") != before
+
+
+def test_wheel_and_drag_move_the_picture(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    world = tab.locator("#stage > g")
+
+    def at():
+        numbers = re.findall(r"-?[\d.]+", world.get_attribute("transform"))
+        return [float(number) for number in numbers]
+
+    fitted = at()
+    tab.mouse.move(600, 300)
+    tab.mouse.wheel(0, -400)
+    zoomed = at()
+    assert zoomed[2] > 1.5 * fitted[2]
+    # The point under the pointer stays where it is.
+    box = tab.locator("#stage").bounding_box()
+    for axis, place in ((0, 600 - box["x"]), (1, 300 - box["y"])):
+        before = (place - fitted[axis]) / fitted[2]
+        assert (place - zoomed[axis]) / zoomed[2] == pytest.approx(before, abs=0.2)
+    tab.mouse.move(600, box["y"] + 12)
+    tab.mouse.down()
+    tab.mouse.move(650, box["y"] + 42, steps=3)
+    tab.mouse.up()
+    assert [at()[0] - zoomed[0], at()[1] - zoomed[1]] == pytest.approx([50, 30], abs=0.1)
+    assert tab.locator("aside").is_hidden()
+    tab.get_by_role("button", name="Fit").click()
+    assert at() == pytest.approx(fitted, abs=0.1)
+
+
+def test_light_and_dark(opened, recurrent_page):
+    tab = opened(recurrent_page)
+    root = tab.locator("html")
+    assert root.get_attribute("data-theme") == "light"
+    tab.get_by_role("button", name="Light or dark").click()
+    assert root.get_attribute("data-theme") == "dark"
+    assert tab.locator("#stage > rect").get_attribute("fill") == "#12161c"
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(18, 22, 28)"
+
+
+def test_the_picture_is_saved_as_svg(opened, operations_page):
+    tab = opened(operations_page)
+    with tab.expect_download() as waiting:
+        tab.get_by_role("button", name="Save SVG").click()
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert text.startswith("<svg xmlns=")
+    for words in ("A small network", "cross_entropy", "NaN", "norm of the gradient"):
+        assert words in text
+    assert "tabindex" not in text
+    assert "data-key" not in text
+
+
+def test_one_page_of_several_pictures(opened, make_recurrent):
+    pictures = [
+        Picture(make_recurrent(6, 1, "RNNCell"), "RNN"),
+        Picture(make_recurrent(6, 1), "LSTM"),
+    ]
+    tab = opened(page(pictures))
+    assert tab.locator("#stage .item.state").count() == 6
+    tab.get_by_label("picture").select_option("1")
+    assert tab.locator("#stage .item.state").count() == 12
+
+
+def test_a_sandboxed_frame_with_and_without_scripts(opened, operations_page):
+    tab = opened(
+        "<!DOCTYPE html><title>frame</title><p id='still'><svg></svg></p>",
+        # Chromium says so of every script in a frame that may run none.
+        expected="Blocked script execution in 'about:srcdoc'",
+    )
+    for permission, seen in (("allow-scripts", "#stage .item"), ("", "#still svg")):
+        tab.evaluate(
+            "([content, permission]) => { const frame = document.createElement('iframe');"
+            "frame.setAttribute('sandbox', permission); frame.srcdoc = content;"
+            "frame.width = 900; frame.height = 600;"
+            "document.body.replaceChildren(frame); }",
+            [operations_page, permission],
+        )
+        inside = tab.frame_locator("iframe")
+        assert inside.locator(seen).first.is_visible()
+
+
+def test_without_scripts_there_is_a_picture_and_a_table(browser, opened, recurrent_page):
+    tab = opened("<!DOCTYPE html><title>empty</title><p id='still'><svg></svg></p>")
+    tab.set_content(recurrent_page.replace("<script>", '<script type="text/none">', 1))
+    assert tab.locator("#still svg").is_visible()
+    assert tab.locator("#still table").is_visible()
+    assert tab.locator("#still tr").count() > 20
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '" onload="alert(1)',
+    "javascript:alert(1)",
+    "\\N \\G \\l",
+    "a\x00b\x1b",
+    "\u202ertl\u200f",
+    "\ud800",
+    "이름 한국어",
+    "x" * 10_000,
+    "</title></style></svg><!-- ]]>",
+    "__proto__",
+)
+
+
+def test_hostile_names_are_only_text(opened, make_recurrent):
+    base = make_recurrent(6, 1)
+    nodes = tuple(
+        replace(node, **{field: HOSTILE[(node.id + shift) % len(HOSTILE)] for shift, field in
+                enumerate(("name", "op", "scope", "detail", "dtype"))})
+        for node in base.nodes
+    )  # fmt: skip
+    graph = Graph(nodes, base.edges, level="cells", title=HOSTILE[0], diagnosis=HOSTILE)
+    ops = Graph(
+        tuple(Node(i, "op", op=name, name=HOSTILE[i - 1]) for i, name in enumerate(HOSTILE)),
+        title=HOSTILE[1],
+    )
+    tab = opened(page([Picture(graph, HOSTILE[0]), Picture(ops, HOSTILE[1])]))
+    for number in (0, 1):
+        tab.get_by_label("picture").select_option(str(number))
+        for i in range(min(8, tab.locator("#stage .item").count())):
+            tab.locator("#stage .item").nth(i).dispatch_event("pointermove", {"bubbles": True})
+        tab.get_by_role("searchbox").fill("<img")
+        tab.get_by_role("searchbox").press("Enter")
+        counts = tab.evaluate(
+            "['script', 'img', 'b', 'style', 'iframe', 'a'].map("
+            "name => document.getElementsByTagName(name).length)"
+        )
+        assert counts == [2, 0, 0, 1, 0, 0]
+    assert tab.locator("h1").first.evaluate("e => e.children.length") == 0
+
+
+def test_title_and_description_come_from_the_diagnosis(opened, operations_page):
+    tab = opened(operations_page)
+    assert tab.title() == "A small network"
+    assert tab.locator("#stage > title").text_content() == "A small network"
+    assert tab.locator("#stage > desc").text_content().startswith("The bias gets 0.")
