@@ -1,9 +1,12 @@
 """Pictures of computation graphs, and of the gradient on its way back through them.
 
 A `Graph` is plain records; `draw_graph` turns one into a `Drawing`, which is shown, saved as SVG,
-PNG or PDF, or handed on as an object of the `graphviz` package.
+PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow` and
+`backprop_through_time` measure how the gradient flows, and the plots show it with matplotlib.
 """
 
+from minigrad.draw.attention import attention_map
+from minigrad.draw.comparison import Comparison, compare
 from minigrad.draw.drawing import Drawing, draw, draw_graph
 from minigrad.draw.elide import elide, interesting_steps
 from minigrad.draw.errors import (
@@ -14,6 +17,17 @@ from minigrad.draw.errors import (
     MissingGlyphWarning,
     MissingGraphvizError,
 )
+from minigrad.draw.flow import GradientFlow, gradient_flow
+from minigrad.draw.jacobians import JacobianSpectra, jacobian_spectra
+from minigrad.draw.plots import (
+    plot_attention,
+    plot_gates,
+    plot_gradient_norms,
+    plot_jacobians,
+    plot_parameter_gradients,
+    plot_routes,
+    plot_triangle,
+)
 from minigrad.draw.records import (
     Contribution,
     Edge,
@@ -23,14 +37,18 @@ from minigrad.draw.records import (
     Statistics,
     combine_contributions,
 )
+from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
 
 __all__ = [
+    "Comparison",
     "Contribution",
     "DrawError",
     "Drawing",
     "Edge",
+    "GradientFlow",
     "Graph",
     "GraphFormatError",
+    "JacobianSpectra",
     "LayoutError",
     "LayoutTimeoutError",
     "MissingGlyphWarning",
@@ -38,9 +56,22 @@ __all__ = [
     "Node",
     "Scope",
     "Statistics",
+    "TimeGradients",
+    "attention_map",
+    "backprop_through_time",
     "combine_contributions",
+    "compare",
     "draw",
     "draw_graph",
     "elide",
+    "gradient_flow",
     "interesting_steps",
+    "jacobian_spectra",
+    "plot_attention",
+    "plot_gates",
+    "plot_gradient_norms",
+    "plot_jacobians",
+    "plot_parameter_gradients",
+    "plot_routes",
+    "plot_triangle",
 ]

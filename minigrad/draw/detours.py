@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from minigrad.draw.interaction import inner_products
 from minigrad.draw.measure import norm_of, share_of
 from minigrad.draw.tape_states import Lane, States, StepOf
 from minigrad.draw.walk import Adjoints, walk_back
@@ -115,10 +116,13 @@ class RouteRow:
         norms: of the part that came by each route. They do not add up to the whole's norm.
         shares: <part, whole> / |whole|^2, which add up to 1; None where the whole is 0 or not
             finite.
+        inner: a length, and in its square <part_i, part_j> for i <= j, row by row: the norm of
+            any choice of routes follows from them; see `minigrad.draw.interaction`.
     """
 
     norms: tuple[float, ...]
     shares: tuple[float, ...] | None
+    inner: tuple[float, tuple[float, ...]] = (0.0, ())
 
 
 @dataclass(frozen=True)
@@ -238,9 +242,11 @@ def split(parts: Adjoints, whole: Any, count: int) -> RouteRow:
     """Norm and share of each part."""
     norms = tuple(norm_of(parts[tag]) if tag in parts else 0.0 for tag in range(count))
     scale = norm_of(whole)
+    zero = np.zeros(np.size(whole))
+    inner = inner_products([np.ravel(parts[k]) if k in parts else zero for k in range(count)])
     if not 0 < scale < np.inf:
-        return RouteRow(norms, None)
+        return RouteRow(norms, None, inner)
     shares = tuple(
         (share_of(parts[tag], whole, scale) or 0.0) if tag in parts else 0.0 for tag in range(count)
     )
-    return RouteRow(norms, shares)
+    return RouteRow(norms, shares, inner)

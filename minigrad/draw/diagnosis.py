@@ -68,11 +68,11 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
     if not lag:
         factor = at_first / norms[-1][1] if norms[-1][1] else math.inf
         return (
-            f"along {state} the gradient grows {factor:.3g}-fold from step {last} back to {first}."
+            f"along {state} the gradient grows {number_text(factor)}-fold from step {last} back to {first}."
         )
     factor = peak / at_first
     words = (
-        f"along {state} the gradient falls {factor:.3g}-fold over the {lag} "
+        f"along {state} the gradient falls {number_text(factor)}-fold over the {lag} "
         f"{'step' if lag == 1 else 'steps'} back to step {first}"
     )
     if factor > 1.01:

@@ -24,9 +24,9 @@ from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, render
-from minigrad.draw.page_data import json_for_page, picture_data
+from minigrad.draw.page_data import DIGITS, json_for_page, picture_data
 from minigrad.draw.records import Graph
-from minigrad.draw.scale import CIVIDIS, THICKEST, THINNEST, Scale
+from minigrad.draw.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
 from minigrad.draw.theme import THEMES, Theme, theme_named
 
 PageTheme = Literal["auto", "light", "dark"]
@@ -102,7 +102,8 @@ def page(
     contents: list[dict[str, Any]] = []
     stills: list[str] = []
     for number, (picture, (steps, still)) in enumerate(zip(pictures, shown, strict=True)):
-        content, section = _picture(picture, number, steps, still, scale, time_limit)
+        drawn = ShareScale.of_theme(colors) if measure == "share" else scale
+        content, section = _picture(picture, number, steps, still, drawn, time_limit)
         contents.append(content)
         stills.append(section)
     data = {
@@ -113,6 +114,7 @@ def page(
         "measure": measure,
         "themes": {name: asdict(theme) for name, theme in THEMES.items()},
         "ramp": CIVIDIS,
+        "digits": DIGITS,
         "pens": [THINNEST, THICKEST],
     }
     heading = title or pictures[0].graph.title or "Computation graph"
@@ -202,7 +204,8 @@ def _picture(
 @cache
 def asset_script() -> str:
     """Return the script of the page: the package's files in one closed function."""
-    files = "\n".join(_asset(name) for name in _SCRIPTS)
+    lines = [line.strip() for name in _SCRIPTS for line in _asset(name).splitlines()]
+    files = "\n".join(line for line in lines if line and not line.startswith("//"))
     return f'(function(){{"use strict";\n{files}\n}})();'
 
 

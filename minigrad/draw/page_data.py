@@ -22,8 +22,10 @@ from minigrad.draw.records import EDGE_KINDS, NODE_KINDS, Graph, Statistics
 _LONGEST_TEXT: Final = 400
 _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
-_DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
-"""Three of these are one norm: its place between the smallest and the largest, in log10."""
+DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
+"""The digits of numbers whose size is written as its place between two others, in log10."""
+_WIDE: Final = 16.0
+"""Decades beyond which a norm needs three digits, to be right in what the page shows of it."""
 
 
 def json_for_page(content: object) -> str:
@@ -254,36 +256,53 @@ def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]
 
 
 def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
-    flat = [norm for row in lane.norms for norm in row]
-    logs = [math.log10(norm) for norm in flat if norm > 0 and math.isfinite(norm)]
-    low, high = min(logs, default=0.0), max(logs, default=1.0)
+    digits = 3 if _span([norm for row in lane.norms for norm in row])[2] > _WIDE else 2
+    low, high, _ = _span([norm for row in lane.norms for norm in row])
     return {
         **_lane_head(lane, texts),
         "loss": column(list(lane.loss_steps)),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "digits": _DIGITS,
-        "rows": ["".join(_three_digits(norm, low, high) for norm in row) for row in lane.norms],
+        "low": low,
+        "high": high,
+        "places": digits,
+        # Beyond the loss step all is 0, which need not be written.
+        "rows": [
+            "".join(_code(norm, low, high, digits) for norm in row).rstrip() for row in lane.norms
+        ],
     }
-
-
-def _three_digits(norm: float, low: float, high: float) -> str:
-    """Return a norm as three characters: its place in log10; `   ` is 0, `!  ` NaN, `!! ` Inf."""
-    if math.isnan(norm):
-        return "!  "
-    if norm <= 0:
-        return "   "
-    if math.isinf(norm):
-        return "!! "
-    base = len(_DIGITS)
-    place = round((math.log10(norm) - low) / ((high - low) or 1.0) * (base**3 - 1))
-    return "".join(_DIGITS[place // base**power % base] for power in (2, 1, 0))
 
 
 def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
+    low, high, _ = _span([value for row in lane.products for value in row])
     return {
         **_lane_head(lane, texts),
         "names": [texts.place(name) for name in lane.routes],
-        "rows": [[number(value) for value in row] for row in lane.products],
+        "low": low,
+        "high": high,
+        "places": 3,
+        "rows": ["".join(_code(value, low, high, 3) for value in row) for row in lane.products],
         "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
     }
+
+
+def _span(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the smallest and largest size among values, in log10, and their distance."""
+    logs = [math.log10(abs(value)) for value in values if value and math.isfinite(value)]
+    low, high = round(min(logs, default=0.0) - 5e-5, 4), round(max(logs, default=1.0) + 5e-5, 4)
+    return low, high, high - low
+
+
+def _code(value: float, low: float, high: float, places: int) -> str:
+    """Return a number as a few characters: its size's place in log10, and its sign in the last bit.
+
+    Blanks are 0, `!` and blanks NaN, `!!` and blanks infinity.
+    """
+    if math.isnan(value):
+        return "!".ljust(places)
+    if value == 0:
+        return " " * places
+    if math.isinf(value):
+        return "!!".ljust(places)
+    base = len(DIGITS)
+    most = base**places // 2 - 1
+    place = 2 * round((math.log10(abs(value)) - low) / (high - low) * most) + (value < 0)
+    return "".join(DIGITS[place // base**power % base] for power in range(places - 1, -1, -1))

@@ -81,8 +81,8 @@ def _numbers_text(value: str) -> list[str]:
 
 
 def _shorter(name: str, value: str) -> str:
-    """Return coordinates with one decimal at most; anything else as it is."""
-    if name not in ("d", "points"):
+    """Return numbers with one decimal at most; anything else as it is."""
+    if name in ("text-anchor", "font-weight", "fill", "stroke", "stroke-dasharray"):
         return value
     return _NUMBER.sub(lambda found: f"{round(float(found[0]), 1) + 0.0:g}", value)
 
@@ -177,31 +177,29 @@ def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
 def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
     """Return names and parents of the boxes around nodes, and the innermost one of each node."""
     scopes = {scope.path: scope for scope in graph.scopes}
-    steps = sorted({node.step for node in graph.nodes if node.step is not None})
-    places: dict[tuple[str, int | None], int] = {}
+    steps = dot_module._steps_within(graph)
+    places: dict[tuple[str, int | None], int] = {("", None): -1}
     names: list[str] = []
     parents: list[int] = []
     inner: list[int] = []
     for node in graph.nodes:
         path = node.scope if node.scope in scopes else ""
-        step = node.step if len(steps) > 1 and node.kind != "parameter" and path else None
-        trail: list[str] = []
-        while path:
-            trail.append(path)
-            path = scopes[path].parent
-        above = -1
-        chain: list[tuple[str, int | None]] = [(scope, None) for scope in reversed(trail)]
-        if step is not None:
-            chain.append((trail[0], step))
-        for key in chain:
-            if key not in places:
-                scope = scopes[key[0]]
-                own = key[0].removeprefix(f"{scope.parent}.") if scope.parent else key[0]
-                title = labels.scope_title(own, scope.name)
-                name = title if key[1] is None else f"{own}, t = {key[1]}"
-                places[key] = len(names)
-                names.append(escape.printable(escape.shorten(name, 60)))
-                parents.append(above)
+        step = node.step if path and node.kind != "parameter" and steps else None
+        key = (path, step)
+        missing: list[tuple[str, int | None]] = []
+        while key not in places:
+            missing.append(key)
+            key = dot_module._enclosing(key, scopes, steps)
+        above = places[key]
+        for key in reversed(missing):
+            scope = scopes[key[0]]
+            own = key[0].removeprefix(f"{scope.parent}.") if scope.parent else key[0]
+            name = labels.scope_title(own, scope.name)
+            if key[1] is not None and dot_module._enclosing(key, scopes, steps) == (key[0], None):
+                name = f"{own}, t = {key[1]}"
+            places[key] = len(names)
+            names.append(escape.printable(escape.shorten(name, 60)))
+            parents.append(above)
             above = places[key]
         inner.append(above)
     return names, parents, inner

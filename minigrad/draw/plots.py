@@ -98,10 +98,7 @@ def plot_gradient_norms(
             words = [name] if name else []
             if len(lanes) > 1 or not name:
                 words.append(str(lane.lane) if len(cells) > 1 else lane.lane.state)
-            life = lane.half_life
-            told = "grows" if np.isinf(life) and lane.rate > 1 + 1e-6 else number_text(life)
-            told = "no decay" if np.isinf(life) and told == "Inf" else told
-            label = f"{' '.join(words)} (half-life {told})"
+            label = f"{' '.join(words)} ({decay_text(lane)})"
             color = COLORS[model % len(COLORS)] if len(models) > 1 else COLORS[number % len(COLORS)]
             line = DASHES[(place if len(models) > 1 else number) % len(DASHES)]
             every = max(1, len(lags) // 8)
@@ -121,8 +118,10 @@ def plot_gradient_norms(
                 order = np.argsort(lane.lags[keep])
                 low, high = low[keep][order], high[keep][order]
                 if lane.per_sample.shape[1] > 1:
+                    low = np.where(low > 0, low, np.nan)
+                    words[-1] = f"{words[-1]}, single samples: 10 to 90 %"
                     axes.fill_between(
-                        lags, np.where(low > 0, low, np.nan), high, color=color, alpha=0.15, lw=0
+                        lags, low, high, color=color, alpha=0.15, lw=0, label=words[-1]
                     )
             number += 1
     if any(np.nanmax(line.get_ydata(), initial=0.0) > 0 for line in axes.lines):
@@ -132,6 +131,16 @@ def plot_gradient_norms(
     axes.set_title("What is left of the gradient")
     legend_of(axes, theme)
     return axes
+
+
+def decay_text(lane: LaneGradients) -> str:
+    """The half-life in words."""
+    rate = lane.rate
+    if np.isnan(rate):
+        return "no gradient"
+    if rate > 1 + 1e-6:
+        return "grows"
+    return "no decay" if np.isinf(lane.half_life) else f"half-life {number_text(lane.half_life)}"
 
 
 def plot_triangle(lane: LaneGradients, axes: Any = None, *, theme: str = "light") -> Any:
@@ -284,7 +293,7 @@ def plot_parameter_gradients(
 
     At most `most` parameters, those with the largest gradients.
     """
-    axes = axes_of(axes, theme)
+    axes = axes_of(axes, theme, (8.0, 4.4))
     weights = found.weights
     leaves = sorted(weights.norms, key=lambda leaf: -max(weights.norms[leaf], default=0.0))[:most]
     leaves = [leaf for leaf in leaves if any(weights.norms[leaf])]
@@ -322,12 +331,17 @@ def plot_parameter_gradients(
     positive = [size for size in values if size > 0 and np.isfinite(size)]
     axes.set_xscale("log")
     if positive:
-        axes.set_xlim(left=max(min(positive), max(positive) * 1e-12) * 0.5)
+        # A decade at least, so that small differences look small; twelve at most.
+        top = max(positive)
+        axes.set_xlim(min(max(min(positive), top * 1e-12) * 0.5, top / 20), top * 1.5)
+        axes.xaxis.set_minor_formatter(
+            require("matplotlib.ticker", "plot", "plotting").NullFormatter()
+        )
     axes.set_yticks(range(len(leaves)), [leaf.name or "leaf" for leaf in leaves])
     axes.invert_yaxis()
     axes.set_xlabel("norm of the gradient from uses at these lags (root sum of squares)")
     axes.set_title("Where the gradients of the parameters come from")
-    legend_of(axes, theme, loc="best")
+    legend_of(axes, theme, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return axes
 
 
@@ -336,7 +350,7 @@ def grouped_bins(bins: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     if len(bins) <= 8:
         return list(bins)
     last = bins[-1][1]
-    firsts = sorted({0, *(round(last ** (k / 6)) for k in range(7))})
+    firsts = sorted({0, *(round(last ** (k / 6)) for k in range(6))})
     # Groups begin where bins do.
     starts = [max(a for a, _ in bins if a <= first) for first in firsts]
     starts = sorted(set(starts))

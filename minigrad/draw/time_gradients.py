@@ -395,8 +395,12 @@ class TimeGradients:
     def draw(self, **options: Any) -> Drawing:
         """The picture of the cells and the gradient's way back; options as for `draw`."""
         from minigrad.draw.drawing import draw
+        from minigrad.draw.page_measures import interaction_of
 
-        return draw(list(self.tape.outputs), **({"level": "cells", "grad": "norm"} | options))
+        options = {"level": "cells", "grad": "norm"} | options
+        drawing = draw(list(self.tape.outputs), **options)
+        drawing.interaction = interaction_of(self, drawing.graph)
+        return drawing
 
     def __repr__(self) -> str:
         names = ", ".join(str(lane.lane) for lane in self.lanes)

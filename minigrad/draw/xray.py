@@ -258,6 +258,13 @@ def broken_chain(tape: Tape) -> Fault | None:
                 )
                 node = states.of_step(cell, step)[0]
                 return Fault(node, "backward", "detached before", text)
+        if steps and steps[-1] > 0 and not states.backwards(cell):
+            text = (
+                f"Detached: behind the loss, {cell or 'the cell'} begins at step {steps[-1]}; no "
+                "step before it is on the graph. Was its state detached there?"
+            )
+            node = states.of_step(cell, steps[-1])[0]
+            return Fault(node, "backward", "detached before", text)
     return None
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "mod",
     "modf",
     "nan_to_num",
+    "nextafter",
     "remainder",
 ]
 
@@ -184,6 +185,15 @@ def copysign(x: Array, z: Array) -> Array:
 
 
 copysign.vjp(x=lambda g, x, z: g * (np.sign(x) * np.copysign(1, z)), z=_nothing)
+
+
+@primitive
+def nextafter(x: Array, z: Array) -> Array:
+    """The next number after `x` towards `z`, elementwise; it follows `x` with slope 1."""
+    return np.nextafter(x, z)
+
+
+nextafter.vjp(x=lambda g: g, z=_nothing)
 
 
 @primitive

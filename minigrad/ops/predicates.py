@@ -47,7 +47,6 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
-    "nextafter",
     "right_shift",
     "rint",
     "round",
@@ -96,7 +95,6 @@ trunc = constant(np.trunc, 1, "The integer part of `x`, elementwise.")
 fix = constant(np.fix, 1, "The integer part of `x`, elementwise.")
 rint = constant(np.rint, 1, "The nearest integer, the even one of two, elementwise.")
 floor_divide = constant(np.floor_divide, 2, "floor(x / z), elementwise.")
-nextafter = constant(np.nextafter, 2, "The next number after `x` towards `z`, elementwise.")
 spacing = constant(np.spacing, 1, "The distance from `x` to the next number, elementwise.")
 
 isnan = constant(np.isnan, 1, "Whether `x` is NaN, elementwise.")

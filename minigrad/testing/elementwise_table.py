@@ -214,7 +214,7 @@ def _between(x: Any, **bounds: float) -> bool:
 
 SPECIAL = [
     Specification(
-        "softplus",
+        "softplus_of_rate",
         ops.softplus,
         naive.softplus,
         params=fixed(beta=(0.5, 2.0)),
@@ -264,7 +264,7 @@ SPECIAL = [
         smooth=lambda x, low, high: apart(x, low) and apart(x, high),
     ),
     Specification(
-        "power",
+        "integer_power",
         lambda x, n: x**n,
         _integer_power,
         domains=((-2.0, -0.3),),

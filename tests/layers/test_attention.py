@@ -254,6 +254,17 @@ def test_a_cache_can_be_reordered_detached_and_shown():
         attention(y[:2], causal=True, cache=cache)
 
 
+def test_a_cache_serves_calls_with_and_without_gradients():
+    attention = make()
+    x, cache = draw(1, 6, 6), KeyValueCache()
+    parts = []
+    for t in range(6):
+        with mg.enable_grad() if t == 3 else mg.no_grad():
+            parts.append(attention(x[:, t : t + 1], causal=True, cache=cache)[0].numpy())
+    whole = attention(x, causal=True)[0].numpy()
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=1e-12, atol=1e-12)
+
+
 def test_steps_are_what_their_names_say():
     attention = make(dtype="float64").eval()
     x, bias = draw(2, 4, 6), draw(4, 4, seed=3)

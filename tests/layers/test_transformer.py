@@ -216,7 +216,12 @@ def test_beams_are_reordered():
         model(prompt, memory, causal=True, cache=cache, memory_lengths=[3, 1], lengths=[2, 3])
         np.testing.assert_array_equal(cache.counts(), [2, 3])
         cache.reorder([1, 0, 1])
+        again = model.make_cache()
+        model(prompt, memory, causal=True, cache=again, memory_lengths=[3, 1], lengths=[2, 3])
+        again.reorder(np.array([1, 0, 1]))
         y = model(more, None, causal=True, cache=cache)
+        with_memory = model(more, memory[[1, 0, 1]], causal=True, cache=again)
+    np.testing.assert_array_equal(y.numpy(), with_memory.numpy())
     for b, (source, count, far) in enumerate(((1, 3, 1), (0, 2, 3), (1, 3, 1))):
         alone = mg.concatenate([prompt[source, :count], more[b]], axis=0)
         expected = model(alone, memory[source, :far], causal=True)[-1]

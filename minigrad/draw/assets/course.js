@@ -15,15 +15,16 @@ function courseLanes(view) {
   return [...lanes.values()].slice(0, 12);
 }
 
-// From the largest norm of any lane to the smallest, thirty decades at most.
+// From the largest norm of any lane to the smallest, thirty decades at most; the same for all
+// loss steps, so that the lines can be compared as the step moves.
 function courseRange(view) {
   const N = view.P.nodes;
   let [low, high] = [Infinity, -Infinity];
   const widen = (power) => { low = Math.min(low, power); high = Math.max(high, power); };
-  view.lanes.forEach((lane) => lane.nodes.forEach((i) => {
+  if (view.state.loss !== null) view.P.loss.forEach((lane) => { widen(lane.low); widen(lane.high); });
+  else view.lanes.forEach((lane) => lane.nodes.forEach((i) => {
     if (N.gradient_norm[i] > 0 && Number.isFinite(N.gradient_norm[i])) widen(Math.log10(N.gradient_norm[i]));
   }));
-  view.P.loss.forEach((lane) => { widen(lane.low); widen(lane.high); });
   if (low > high) return [-1, 0];
   return high - low < 1 ? [(low + high - 1) / 2, (low + high + 1) / 2] : [Math.max(low, high - 30), high];
 }
@@ -37,7 +38,7 @@ function drawCourse(view) {
   if (hidden) return;
   const N = P.nodes;
   view.lanes = view.lanes || courseLanes(view);
-  view.range = view.range || courseRange(view);
+  view.range = courseRange(view);
   const width = Math.max(300, (course.parentNode.clientWidth || 832) - 32);
   const height = Math.round(clamp(0.17 * window.innerHeight, 84, 170));
   const [left, right, top, bottom] = [58, width - 110, 10, height - 22];

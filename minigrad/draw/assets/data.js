@@ -30,7 +30,7 @@ function unpackTable(table, texts) {
 }
 
 // A picture as the rest of the script uses it: nodes and edges as columns, neighbours by node.
-function readPicture(raw) {
+function readPicture(raw, digits) {
   const P = Object.assign({}, raw);
   P.nodes = unpackTable(raw.nodes, raw.texts);
   P.edges = unpackTable(raw.edges, raw.texts);
@@ -44,8 +44,8 @@ function readPicture(raw) {
     nodes.out[edges.source[e]].push(e);
   }
   nodes.isState = nodes.kind.map((kind, i) => kind === "state" || (kind === "elided" && nodes.state[i] !== ""));
-  P.loss = readLanes(raw.loss, raw.texts);
-  P.routes = readLanes(raw.routes, raw.texts);
+  P.loss = readLanes(raw.loss, raw.texts, digits);
+  P.routes = readLanes(raw.routes, raw.texts, digits);
   P.lossSteps = [...new Set([].concat(...P.loss.map((lane) => lane.loss)))].sort((a, b) => a - b);
   const names = [].concat(...P.routes.map((lane) => lane.names), edges.route.filter((name) => name));
   P.routeNames = [...new Set(names)];
@@ -55,30 +55,34 @@ function readPicture(raw) {
 const laneKey = (state, layer, reverse) => JSON.stringify([state, layer || 0, reverse ? 1 : 0]);
 
 // For each lane: its steps, and one row for each loss step, or for each time step by routes.
-function readLanes(lanes, texts) {
+function readLanes(lanes, texts, digits) {
   return (lanes || []).map((lane) => {
     const at = new Map();
     unpack(lane.at, 0).forEach((step, place) => at.set(step, place));
     const steps = Array.isArray(lane.at) || lane.at.steps ? at : new Map([[lane.at.all, 0]]);
     const names = (lane.names || []).map((place) => texts[place]);
-    const rows = lane.rows.length && Array.isArray(lane.rows[0]) ? lane.rows.map((row) => row.map(Number)) : lane.rows;
+    const size = (names.length * (names.length + 1)) / 2;
+    const rows = names.length ? lane.rows.map((row) => Array.from({ length: size }, (_, k) => readCode(lane, row, k, digits))) : lane.rows;
     const loss = lane.loss ? (lane.loss.all !== undefined ? [lane.loss.all] : unpack(lane.loss, 0)) : [];
     const key = laneKey(texts[lane.state], lane.layer, lane.reverse);
     const scales = (lane.scales || []).map(Number);
-    return Object.assign({}, lane, { at: steps, names, rows, scales, loss, key });
+    return Object.assign({}, lane, { at: steps, names, rows, scales, loss, key, all: digits });
   });
 }
 
-// The norm that three characters of a row stand for.
-function lossNorm(lane, row, place) {
-  const code = lane.rows[row].slice(3 * place, 3 * place + 3);
-  if (code === "   ") return 0;
-  if (code === "!  ") return NaN;
-  if (code === "!! ") return Infinity;
-  const base = lane.digits.length;
-  const rank = Array.from(code).reduce((sum, digit) => sum * base + lane.digits.indexOf(digit), 0);
-  return Math.pow(10, lane.low + (rank / (base ** 3 - 1)) * (lane.high - lane.low));
+// The number that a few characters of a row stand for; the last bit of their rank is its sign.
+function readCode(lane, row, place, digits) {
+  const code = row.slice(lane.places * place, lane.places * (place + 1));
+  if (code.trim() === "") return 0;
+  if (code.startsWith("!!")) return Infinity;
+  if (code.startsWith("!")) return NaN;
+  const base = digits.length;
+  const rank = Array.from(code).reduce((sum, digit) => sum * base + digits.indexOf(digit), 0);
+  const part = Math.floor(rank / 2) / (Math.floor(base ** lane.places / 2) - 1);
+  return (rank % 2 ? -1 : 1) * 10 ** (lane.low + part * (lane.high - lane.low));
 }
+
+const lossNorm = (lane, row, place) => readCode(lane, lane.rows[row], place, lane.all);
 
 function numberText(value) {
   if (value === null || value === undefined) return "";

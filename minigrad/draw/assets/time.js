@@ -130,7 +130,7 @@ function timeTexts(P, columns) {
     const lines = [`layer ${band.layer}${band.reverse ? " (reverse)" : ""}`];
     if (cell >= 0 || any >= 0) lines.push([cell >= 0 ? shorten(N.label[cell], 14) : "", any >= 0 ? N.type[any] : ""].join(" ").trim());
     const top = -(band.bottom + band.height / 2) - 7 * band.parameters.length - 5 * lines.length + 4;
-    lines.forEach((line, row) => texts.push({ x: -140, y: top + 14 * row, size: row ? 9 : 12, anchor: "start", faint: row > 0, text: line, bold: !row }));
+    lines.forEach((line, row) => texts.push({ x: -142, y: top + 14 * row, size: row ? 9 : 12, anchor: "start", faint: row > 0, text: line, bold: !row }));
   });
   return texts;
 }

@@ -41,8 +41,8 @@ function start() {
 function open(view, number) {
   stop(view);
   const raw = view.data.pictures[number];
-  const P = readPicture(raw);
-  Object.assign(view, { P, number, layout: null, lanes: null, range: null, found: null });
+  const P = readPicture(raw, view.data.digits);
+  Object.assign(view, { P, number, layout: null, lanes: null, found: null });
   view.state = { shown: new Set(P.steps), closed: new Set(), loss: null, off: new Set(), chosen: null, measure: view.data.measure };
   if (P.time) {
     timeColumns(P, view.state.shown);

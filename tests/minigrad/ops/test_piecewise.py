@@ -31,6 +31,9 @@ test_remainder_of_negative = property_test(
     np.remainder, Input(-2.8, -2.2), Input(0.99, 1.01), reference=np.remainder
 )
 test_fmod = property_test(np.fmod, Input(-2.8, -2.2), Input(0.99, 1.01), reference=np.fmod)
+test_nextafter = property_test(
+    np.nextafter, Input(), Input(low=3.0, high=4.0), reference=np.nextafter, analytic=False
+)
 test_copysign = property_test(
     np.copysign, Input(avoid=(0.0,)), Input(avoid=(0.0,)), reference=np.copysign
 )

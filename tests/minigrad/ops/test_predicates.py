@@ -26,7 +26,7 @@ UNARY = [
     "spacing",
     "logical_not",
 ]
-BINARY = ["floor_divide", "nextafter", "logical_and", "logical_or", "logical_xor", "isclose"]
+BINARY = ["floor_divide", "logical_and", "logical_or", "logical_xor", "isclose"]
 BITS = ["bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "gcd", "lcm"]
 
 

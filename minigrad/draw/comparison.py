@@ -1,0 +1,195 @@
+"""Several models on one colour scale, one picture below the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import secrets
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from minigrad.draw import labels
+from minigrad.draw.drawing import Drawing, draw, draw_graph
+from minigrad.draw.flow import GradientFlow
+from minigrad.draw.layout import DEFAULT_TIME_LIMIT
+from minigrad.draw.records import Graph
+from minigrad.draw.scale import Scale
+from minigrad.draw.theme import theme_named
+from minigrad.draw.time_gradients import TimeGradients
+from minigrad.tensors import Tensor
+
+__all__ = ["Comparison", "compare"]
+
+Model: TypeAlias = "Tensor | Sequence[Tensor] | Graph | GradientFlow | TimeGradients | Drawing"
+_SVG: Final = "http://www.w3.org/2000/svg"
+_LINK: Final = "http://www.w3.org/1999/xlink"
+_SUFFIXES: Final = (".svg", ".html", ".txt")
+
+
+def compare(
+    models: Mapping[str, Model],
+    *,
+    theme: str = "light",
+    domain: tuple[float, float] | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+    **options: Any,
+) -> Comparison:
+    """Draw several models' gradients so that equal widths and colours mean equal norms.
+
+    Args:
+        models: by the name to show: a loss, a `Graph`, a `Drawing`, or what `gradient_flow` or
+            `backprop_through_time` found.
+        theme: `light` or `dark`.
+        domain: smallest and largest norm of the scale; None spans those of all models.
+        time_limit: seconds that each layout may take.
+        options: for `draw`, such as `level` and `steps`.
+
+    Raises ValueError without models, and what `draw` raises.
+    """
+    if not models:
+        raise ValueError("compare needs at least one model, got none")
+    how = {"grad": "norm"} | options
+    steps = how.get("steps", "auto")
+    graphs: dict[str, Graph] = {}
+    for name, model in models.items():
+        if isinstance(model, Drawing):
+            graph = model.graph
+        elif isinstance(model, Graph):
+            graph = model
+        elif isinstance(model, TimeGradients):
+            graph = draw(list(model.tape.outputs), theme=theme, **how).graph
+        else:
+            graph = draw(model, theme=theme, **how).graph
+        title = f"{name}: {graph.title}" if graph.title else name
+        graphs[name] = dataclasses.replace(graph, title=title)
+    if domain is None:
+        norms = [n for graph in graphs.values() for n in norms_of(graph)]
+        scale = Scale.spanning(norms, theme_named(theme))
+        domain = (10.0**scale.low, 10.0**scale.high)
+    pictures = {
+        name: draw_graph(graph, theme=theme, domain=domain, steps=steps, time_limit=time_limit)
+        for name, graph in graphs.items()
+    }
+    return Comparison(pictures, domain, theme, time_limit)
+
+
+def norms_of(graph: Graph) -> list[float]:
+    """All norms that a picture shows as a colour or a width."""
+    norms = [norm for edge in graph.edges if (norm := labels.edge_norm(edge)) is not None]
+    norms += [
+        node.gradient.norm
+        for node in graph.nodes
+        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None
+    ]
+    return norms
+
+
+class Comparison:
+    """Pictures of several models on one scale.
+
+    Attributes:
+        pictures: a `Drawing` for each model, by name.
+        domain: the smallest and the largest norm of their scale.
+    """
+
+    def __init__(
+        self,
+        pictures: dict[str, Drawing],
+        domain: tuple[float, float],
+        theme: str,
+        time_limit: float,
+    ) -> None:
+        self.pictures, self.domain = pictures, domain
+        self.theme, self.time_limit = theme, time_limit
+
+    def svg(self) -> str:
+        """One SVG with the pictures one below the other. Raises what `Drawing.svg` raises."""
+        return stacked(
+            [drawing.svg() for drawing in self.pictures.values()],
+            theme_named(self.theme).background,
+        )
+
+    def html(self) -> str:
+        """One page, whole in itself, on which the reader chooses between the models."""
+        from minigrad.draw.html import Picture, page
+
+        return page(
+            [
+                Picture(drawing.graph, name=name, shown=drawing.shown)
+                for name, drawing in self.pictures.items()
+            ],
+            theme="dark" if self.theme == "dark" else "light",
+            domain=self.domain,
+            time_limit=self.time_limit,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the comparison as SVG, HTML or text, by the suffix, and return the path.
+
+        Raises ValueError for another suffix and OSError where the file cannot be written.
+        """
+        target = Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise ValueError(
+                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; a comparison is "
+                f"saved as one of {', '.join(_SUFFIXES)}"
+            )
+        text = self.svg() if suffix == ".svg" else self.html() if suffix == ".html" else f"{self}\n"
+        scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            os.replace(scratch, target)
+        finally:
+            scratch.unlink(missing_ok=True)
+        return target
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(drawing) for drawing in self.pictures.values())
+
+    def __repr__(self) -> str:
+        low, high = self.domain
+        return f"Comparison({', '.join(self.pictures)}; norms {low:.2g} to {high:.2g})"
+
+
+def stacked(pictures: Sequence[str], background: str) -> str:
+    """Several SVGs of Graphviz one below the other in one, each drawn at the same scale.
+
+    Ids are made unique by the picture's number, so that styles and links still find them.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    parts = []
+    width = height = 0.0
+    for number, text in enumerate(pictures):
+        root = ElementTree.fromstring(text)
+        left, top, wide, high = (float(part) for part in root.attrib["viewBox"].split())
+        for element in root.iter():
+            if (own := element.attrib.get("id")) is not None:
+                element.attrib["id"] = f"p{number}{own}"
+            for attribute, value in element.attrib.items():
+                if value.startswith("url(#") or (attribute.endswith("href") and value[:1] == "#"):
+                    element.attrib[attribute] = value.replace("#", f"#p{number}", 1)
+        root.attrib |= {"x": "0", "y": f"{height:g}", "width": f"{wide:g}", "height": f"{high:g}"}
+        root.attrib["viewBox"] = f"{left:g} {top:g} {wide:g} {high:g}"
+        parts.append(root)
+        width, height = max(width, wide), height + high
+    outer = ElementTree.Element(
+        f"{{{_SVG}}}svg",
+        {
+            "width": f"{math.ceil(width)}pt",
+            "height": f"{math.ceil(height)}pt",
+            "viewBox": f"0 0 {width:g} {height:g}",
+        },
+    )
+    ElementTree.SubElement(
+        outer, f"{{{_SVG}}}rect", {"width": "100%", "height": "100%", "fill": background}
+    )
+    outer.extend(parts)
+    return ElementTree.tostring(outer, encoding="unicode", xml_declaration=False) + "\n"
