@@ -41,6 +41,8 @@ POOL = 1500  # random programs to choose from
 
 # Changes that change no result, by "operation, function: change" (with * as a wildcard).
 EQUIVALENT: dict[str, str] = {
+    "setitem, *: flip in `len(value_shape) - *": "more axes of length 1, summed away again",
+    "setitem, *: drop right in `len(value_shape) - *": "more axes of length 1, summed away again",
     "scaled_dot_product_attention, *: swap in `_leads(*": "broadcasts shapes, in any order",
     "einsum_pair, _pair_rule: reverse in `kept == own`": "a short cut: the spread would be a copy",
     "sum, _spread: reverse in *SMALL`": "chooses between a copy and a view of the same numbers",

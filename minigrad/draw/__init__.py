@@ -7,6 +7,7 @@ PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow`
 
 from minigrad.draw.attention import attention_map
 from minigrad.draw.comparison import Comparison, compare
+from minigrad.draw.connectivity import Connectivity, input_connectivity
 from minigrad.draw.drawing import Drawing, draw, draw_graph
 from minigrad.draw.elide import elide, interesting_steps
 from minigrad.draw.errors import (
@@ -41,6 +42,7 @@ from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
 
 __all__ = [
     "Comparison",
+    "Connectivity",
     "Contribution",
     "DrawError",
     "Drawing",
@@ -65,6 +67,7 @@ __all__ = [
     "draw_graph",
     "elide",
     "gradient_flow",
+    "input_connectivity",
     "interesting_steps",
     "jacobian_spectra",
     "plot_attention",

@@ -20,7 +20,7 @@ CELL: Final = 30.0
 GAP: Final = 34.0
 MOST_NUMBERS: Final = 20
 MOST_CELLS: Final = 20_000
-LONGEST: Final = 16
+LONGEST: Final = 14
 
 
 def attention_map(
@@ -111,20 +111,22 @@ def picture(
     dot.attr("node", label="\\N", fontname=FONT, fixedsize="true", shape="box", margin="0")
     short = [escape.shorten(escape.printable(name), LONGEST) for name in keys]
     tokens = [escape.shorten(escape.printable(name), LONGEST) for name in queries]
-    # Columns are as wide as their tokens need; those of long sequences are narrow and slanted off.
+    # Columns are as wide as their tokens need; those of long sequences are narrow.
     numbers = max(len(keys), len(queries)) <= MOST_NUMBERS
     longest = max(len(name) for name in short)
-    column = max(CELL, 6.4 * longest + 8) if numbers else 6.4 * min(longest, 3) + 4
+    column = max(CELL, 6.4 * longest + 8) if numbers else 15.0
     row = CELL if numbers else 15.0
     margin = 6.6 * max(len(name) for name in tokens) + 12
     panel_width = margin + column * len(keys)
     top = row * len(queries)
+    tall = 20.0 if numbers else 9.4 * longest + 6  # of the keys' tokens
+    letters = {"shape": "none", "fontcolor": colors.text, "fontsize": "8"}
     at = 0
 
     def add(text: str, x: float, y: float, width: float, height: float, **style: str) -> None:
         nonlocal at
         place = {"width": f"{width / 72:.4f}", "height": f"{height / 72:.4f}"}
-        label = escape.label_lines([text], limit=60, justify=style.pop("justify", "n"))
+        label = escape.label_lines(text.split("\n"), limit=60, justify=style.pop("justify", "n"))
         tip = escape.tooltip([style.pop("tip", text)])
         dot.node(f"n{at}", label=label, tooltip=tip, pos=coordinates((x, y)), **place, **style)
         at += 1
@@ -150,15 +152,19 @@ def picture(
                     fontsize="10",
                     **cell_style(weight, colors),
                 )
-        # Too narrow for whole tokens, each column takes what fits of its own.
         for k, token in enumerate(short):
-            text = token if numbers else token[:3]
-            plain(text, left + (k + 0.5) * column, top + 11, column, tip=keys[k])
+            x = left + (k + 0.5) * column
+            if numbers:
+                plain(token, x, top + 11, column, tip=keys[k])
+            else:  # too narrow for whole tokens: one letter below the other
+                add("\n".join(token), x, top + tall / 2, column, tall, tip=keys[k], **letters)
         if head:
             middle = left + column * len(keys) / 2
-            plain(head, middle, top + 30, max(120.0, column * len(keys)), fontsize="12")
+            plain(head, middle, top + tall + 10, max(120.0, column * len(keys)), fontsize="12")
     whole = len(heads) * (panel_width + GAP) - GAP
-    add_frame(plain, add, colors, title or "Attention", whole, top + (58 if heads[0] else 42))
+    add_frame(
+        plain, add, colors, title or "Attention", whole, top + tall + (38 if heads[0] else 22)
+    )
     return dot
 
 
@@ -166,8 +172,14 @@ def cell_style(weight: float, colors: Theme) -> dict[str, str]:
     """Fill and line of one weight."""
     if weight == 0:
         return {"style": "dotted", "color": colors.zero, "penwidth": "0.6"}
-    start, end = colors.ramp
-    fill = cividis(start + min(weight, 1.0) * (end - start))
+    # From the background to the end of the ramp, so that what is hardly looked at stays quiet.
+    depth = 0.07 + 0.93 * min(weight, 1.0)
+    base = [int(colors.background[k : k + 2], 16) for k in (1, 3, 5)]
+    red, green, blue = (
+        round(low + depth * (high - low))
+        for low, high in zip(base, cividis(colors.ramp[1]), strict=True)
+    )
+    fill = (red, green, blue)
     color = hexadecimal(fill)
     return {
         "style": "filled",

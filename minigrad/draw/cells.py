@@ -133,7 +133,7 @@ class _Picture:
             style |= {"color": self.colors.alarm, "penwidth": "2.4", "peripheries": "2"}
             self._text(
                 node.fault,
-                Place(place.x, place.top + 9, max(place.width, 6.0 * len(node.fault)), 12),
+                Place(place.x, place.top + 12, max(place.width, 6.0 * len(node.fault)), 12),
                 size=9.5,
                 color=self.colors.alarm,
                 name="fault",

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from minigrad.draw import labels
 from minigrad.draw.drawing import Drawing, draw, draw_graph
 from minigrad.draw.flow import GradientFlow
+from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale
@@ -54,13 +55,15 @@ def compare(
     how = {"grad": "norm"} | options
     steps = how.get("steps", "auto")
     graphs: dict[str, Graph] = {}
+    extra: dict[str, Interaction | None] = {}
     for name, model in models.items():
         if isinstance(model, Drawing):
-            graph = model.graph
+            graph, extra[name] = model.graph, model.interaction
         elif isinstance(model, Graph):
             graph = model
         elif isinstance(model, TimeGradients):
-            graph = draw(list(model.tape.outputs), theme=theme, **how).graph
+            drawing = model.draw(theme=theme, **how)
+            graph, extra[name] = drawing.graph, drawing.interaction
         else:
             graph = draw(model, theme=theme, **how).graph
         title = f"{name}: {graph.title}" if graph.title else name
@@ -73,6 +76,8 @@ def compare(
         name: draw_graph(graph, theme=theme, domain=domain, steps=steps, time_limit=time_limit)
         for name, graph in graphs.items()
     }
+    for name, interaction in extra.items():
+        pictures[name].interaction = interaction
     return Comparison(pictures, domain, theme, time_limit)
 
 
@@ -118,7 +123,7 @@ class Comparison:
 
         return page(
             [
-                Picture(drawing.graph, name=name, shown=drawing.shown)
+                Picture(drawing.graph, name, drawing.shown, drawing.interaction)
                 for name, drawing in self.pictures.items()
             ],
             theme="dark" if self.theme == "dark" else "light",

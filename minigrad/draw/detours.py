@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,9 +21,19 @@ from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
 
-__all__ = ["Detours", "RouteParts", "RouteRow", "follow_routes"]
+__all__ = ["PRESETS", "Detours", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
 
 By: TypeAlias = Literal["gate", "count"]
+RouteNames: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
+
+# The feed-forward branch is entered, from the stream back, through its second matrix.
+PRESETS: Final[dict[str, dict[str, str]]] = {
+    "residual": {
+        "attention": "self_attn",
+        "cross-attention": "multihead_attn",
+        "feed-forward": "linear2",
+    }
+}
 Places: TypeAlias = "tuple[str, Scope | None] | None"
 
 
@@ -32,9 +42,10 @@ class Detours:
 
     Args:
         nodes: the tape, in the order of recording.
-        names: scopes that are detours, by name, class name or path, wherever they are:
-            ``["self_attn", "feed_forward"]`` for a residual stream. None takes what the cells
-            themselves declare as `routes` (see `layers.steps.Routes`).
+        names: scopes that are detours, by name, class name or path, wherever they are, as a list
+            or as a mapping of the detours' names to those of scopes. "residual" stands for the
+            branches of a Transformer's residual stream: attention, cross-attention, feed-forward.
+            None takes what the cells themselves declare as `routes` (see `layers.steps.Routes`).
 
     Attributes:
         names: of all detours, in the order of their declaration.
@@ -43,8 +54,16 @@ class Detours:
     Raises ValueError for a name that no scope bears.
     """
 
-    def __init__(self, nodes: Sequence[Node], names: Sequence[str] | None = None) -> None:
-        self.explicit = None if names is None else tuple(names)
+    def __init__(self, nodes: Sequence[Node], names: RouteNames = None) -> None:
+        self.explicit: dict[str, str] | None = None  # by scope, the name of the detour
+        preset = isinstance(names, str)
+        if isinstance(names, str):
+            if names not in PRESETS:
+                raise ValueError(f"routes must be one of {', '.join(PRESETS)}, a list or a mapping")
+            names = PRESETS[names]
+        if names is not None:
+            pairs = names.items() if isinstance(names, Mapping) else ((n, n) for n in names)
+            self.explicit = {scope: name for name, scope in pairs}
         self._known: dict[Scope, Places] = {}
         highways: dict[str, None] = {}
         found: dict[str, None] = {}
@@ -63,13 +82,13 @@ class Detours:
                 for word in (part.name, part.kind, part.path)
             }
             missing = [name for name in self.explicit if name not in seen]
-            if missing:
+            if missing and (not preset or len(missing) == len(self.explicit)):
                 known = sorted(word for word in seen if word)
                 raise ValueError(
                     f"routes names {missing[0]!r}, which is no scope of this graph; there are "
                     f"{', '.join(known[:20]) or 'none'}"
                 )
-            found = dict.fromkeys(self.explicit)
+            found = dict.fromkeys(v for k, v in self.explicit.items() if k in seen)
         self.names = tuple(found)
         self.highway = f"highway ({', '.join(highways)})" if highways else "highway"
 
@@ -83,7 +102,7 @@ class Detours:
             if self.explicit is not None:
                 for part in chain:
                     words = {part.name, part.kind, part.path}
-                    name = next((n for n in self.explicit if n in words), None)
+                    name = next((v for k, v in self.explicit.items() if k in words), None)
                     if name is not None:
                         place = (name, part)
                         break
@@ -159,7 +178,7 @@ def follow_routes(
     seeds: Mapping[Node, Any],
     nodes: Sequence[Node],
     states: States,
-    names: Sequence[str] | None = None,
+    names: RouteNames = None,
     by: By = "gate",
     most: int = 3,
     keep: bool = False,
@@ -188,7 +207,9 @@ def follow_routes(
         routes = (detours.highway, *counts, f"{most} or more detours")
         last = most
     else:
-        several = ("several gates",) if len(place) > 1 else ()
+        # One tag more, for the ways through more than one of them.
+        word = "several gates" if names is None else "several of them"
+        several = (word,) if len(place) > 1 else ()
         routes = (detours.highway, *detours.names, *several)
         last = len(routes) - 1
 

@@ -67,9 +67,8 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
     lag = peak_step - first
     if not lag:
         factor = at_first / norms[-1][1] if norms[-1][1] else math.inf
-        return (
-            f"along {state} the gradient grows {number_text(factor)}-fold from step {last} back to {first}."
-        )
+        words = number_text(factor)
+        return f"along {state} the gradient grows {words}-fold from step {last} back to {first}."
     factor = peak / at_first
     words = (
         f"along {state} the gradient falls {number_text(factor)}-fold over the {lag} "
@@ -137,7 +136,9 @@ def route_sentence(found: TimeGradients, lane: LaneGradients, name: str) -> str:
     share = shares[place, best]
     if lag == 0 or not norms[place].any():
         return ""
-    way = f"{'the ' if best == 0 else 'way of the ' if names[best][-5:] != 'gates' else ''}"
+    way = (
+        f"{'the ' if best == 0 else 'way of the ' if not names[best].startswith('several') else ''}"
+    )
     mixed = bool((shares[place] < -0.05).any())
     return (
         f"of what reaches {name} {lag} step{'s' * (lag > 1)} back, "

@@ -31,7 +31,7 @@ from minigrad.tensors import Tensor
 if TYPE_CHECKING:
     import graphviz
 
-_SUFFIXES: Final = (".svg", ".png", ".pdf", ".html", ".json", ".dot", ".gv", ".txt")
+_SUFFIXES: Final = (".svg", ".png", ".pdf", ".json", ".html", ".dot", ".gv", ".txt")
 
 
 class Drawing:

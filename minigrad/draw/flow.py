@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minigrad.draw.detours import By, Detours, RouteParts, follow_routes
+from minigrad.draw.detours import By, Detours, RouteNames, RouteParts, follow_routes
 from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import Measured, Tape, measure_terms, norm_of, read_tape
 from minigrad.draw.records import Contribution, Statistics
@@ -29,7 +29,7 @@ def gradient_flow(
     loss: Tensor | Sequence[Tensor],
     *,
     wrt: Tensor | Iterable[Tensor] | None = None,
-    routes: Sequence[str] | None = None,
+    routes: RouteNames = None,
     by: By = "gate",
     most: int = 3,
 ) -> GradientFlow:
@@ -40,8 +40,9 @@ def gradient_flow(
     Args:
         loss: a tensor of one number, or several, whose gradients are added.
         wrt: follow only the ways to these tensors; None follows all.
-        routes: which scopes are detours, by name, class name or path, such as ``["self_attn"]``;
-            None takes what the cells themselves declare, as LSTM and GRU do.
+        routes: which scopes are detours, by name, class name or path, such as ``["self_attn"]``
+            or ``{"attention": "self_attn"}``; "residual" for the branches of a Transformer; None
+            takes what the cells themselves declare, as LSTM and GRU do.
         by, most: how routes are told apart, see `minigrad.draw.detours.follow_routes`.
 
     Raises DrawError for a tensor without a graph, for one that is not a single number, for `wrt`
@@ -76,7 +77,7 @@ class GradientFlow:
         self,
         tape: Tape,
         wrt: Sequence[Tensor] | None,
-        routes: Sequence[str] | None,
+        routes: RouteNames,
         by: By,
         most: int,
     ) -> None:

@@ -67,8 +67,10 @@ def legend_rows(
     first: list[str] = []
     second = [_bar(1, theme.forward), _text("values, forward", theme.faint_text)]
     if scale is not None:
-        first.append(_text(scale.quantity, theme.text))
-        for norm in scale.samples():
+        # Where all is zero or not finite there is no colour or width to explain.
+        known = not pen_kinds or not set(pen_kinds) <= {"zero", "nonfinite", "unknown"}
+        first += [_text(scale.quantity, theme.text)] if known else []
+        for norm in scale.samples() if known else []:
             pen = scale.pen(norm)
             first += [_GAP, _bar(pen.width, pen.color)]
             first.append(_text(scale.sample_text(norm), theme.faint_text))

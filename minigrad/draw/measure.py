@@ -31,6 +31,8 @@ __all__ = [
     "sum_terms",
 ]
 
+_SAFE = 1e-200  # squares between this and its inverse lost nothing on the way
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -89,11 +91,14 @@ def norm_of(array: Any) -> float:
     flat = np.asarray(array, np.float64).ravel()
     if not flat.size:
         return 0.0
+    # Not by BLAS: its threads wait for each other on a busy machine, a hundred times the work.
+    square = float(np.einsum("i,i->", flat, flat))
+    if _SAFE < square < 1 / _SAFE:
+        return math.sqrt(square)
     largest = float(np.abs(flat).max())
     if largest == 0 or not np.isfinite(largest):
         return largest
     flat = flat / largest
-    # Not by BLAS: its threads wait for each other on a busy machine, a hundred times the work.
     return largest * math.sqrt(float((flat * flat).sum()))
 
 
@@ -129,6 +134,8 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
         term, total = term.part, total[term.index]
     term, total = np.asarray(term, np.float64), np.asarray(total, np.float64)
     with np.errstate(all="ignore"):
+        if _SAFE < scale * scale < 1 / _SAFE:
+            return float(np.einsum("i,i->", term.ravel(), total.ravel())) / (scale * scale)
         if scale < 1e-300:  # its inverse overflows
             term, total, scale = term * 2.0**200, total * 2.0**200, scale * 2.0**200
         return float(((term / scale) * (total / scale)).sum())

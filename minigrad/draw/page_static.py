@@ -22,6 +22,7 @@ _SVG: Final = "{http://www.w3.org/2000/svg}"
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 _KEPT: Final = {
     "path": ("d", "fill", "stroke", "stroke-width", "stroke-dasharray"),
+    "rect": ("fill", "stroke", "stroke-width", "stroke-dasharray"),
     "polygon": ("points", "fill", "stroke", "stroke-width", "stroke-dasharray"),
     "polyline": ("points", "fill", "stroke", "stroke-width", "stroke-dasharray"),
     "ellipse": ("cx", "cy", "rx", "ry", "fill", "stroke", "stroke-width", "stroke-dasharray"),
@@ -29,6 +30,7 @@ _KEPT: Final = {
 }
 _VALUE: Final = re.compile(r"[\w#%., ()+-]*")
 _MOST_ROWS: Final = 600
+_Points = list[tuple[float, float]]
 
 
 def text(content: str) -> str:
@@ -57,16 +59,21 @@ def plain_svg(root: ElementTree.Element, number: int, title: str, description: s
         f'aria-labelledby="st{number} sd{number}" font-family="{FONT}">',
         f'<title id="st{number}">{text(title)}</title>',
         f'<desc id="sd{number}">{text(description)}</desc>',
-        f'<g transform="translate({" ".join(shift)})">',
+        # What most shapes and texts have is said once.
+        f'<g transform="translate({" ".join(shift)})" fill="none" text-anchor="middle">',
     ]
     for element in () if graph is None else graph.iter():
         tag = element.tag.removeprefix(_SVG)
         if tag not in _KEPT or element.get("fill") == element.get("stroke") == "none":
             continue
-        attributes = "".join(
+        shape = ""
+        if tag == "path" and (corners := _rounded_box(element)) is not None:
+            tag, shape = "rect", corners
+        attributes = shape + "".join(
             f' {name}="{_shorter(name, value)}"'
             for name in _KEPT[tag]
-            if (value := element.get(name)) is not None and _VALUE.fullmatch(value)
+            if (value := element.get(name, "black" if name == "fill" else "")) != ""
+            if value not in ("none", "middle") and _VALUE.fullmatch(value)
         )
         content = text(element.text or "") if tag == "text" else ""
         parts.append(
@@ -74,6 +81,23 @@ def plain_svg(root: ElementTree.Element, number: int, title: str, description: s
         )
     parts.append("</g></svg>")
     return "\n".join(parts)
+
+
+def _rounded_box(element: ElementTree.Element) -> str | None:
+    """Return the attributes of a rectangle for a path that draws one with rounded corners."""
+    points = _points(element.get("d", ""))
+    if len(points) != 25 or points[0] != points[-1] or element.get("fill") in (None, "none"):
+        return None
+    x, y, width, height = _extent(points)
+    radius = min(abs(points[0][0] - x), abs(x + width - points[0][0]))
+    sizes = {"x": x, "y": y, "width": width, "height": height, "rx": radius}
+    return "".join(f' {name}="{round(size, 1) + 0.0:g}"' for name, size in sizes.items())
+
+
+def _extent(points: _Points) -> tuple[float, float, float, float]:
+    """Return left, top, width and height of some points."""
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def _numbers_text(value: str) -> list[str]:
@@ -114,9 +138,6 @@ def box_positions(root: ElementTree.Element, graph: Graph) -> dict[str, Any]:
     }
 
 
-_Points = list[tuple[float, float]]
-
-
 def _flat(points: _Points) -> list[float]:
     return [round(value, 1) for point in points for value in point]
 
@@ -128,20 +149,16 @@ def _points(value: str) -> _Points:
 
 def _box_of(element: ElementTree.Element) -> list[float]:
     """Return centre, width and height of the shapes of a node."""
-    xs: list[float] = []
-    ys: list[float] = []
+    points: _Points = []
     for shape in element.iter():
         if shape.tag == f"{_SVG}ellipse":
             x, y, rx, ry = (float(shape.get(name, "0")) for name in ("cx", "cy", "rx", "ry"))
-            xs += [x - rx, x + rx]
-            ys += [y - ry, y + ry]
-        for x, y in _points(shape.get("points", "") or shape.get("d", "")):
-            xs.append(x)
-            ys.append(y)
-    if not xs:
+            points += [(x - rx, y - ry), (x + rx, y + ry)]
+        points += _points(shape.get("points", "") or shape.get("d", ""))
+    if not points:
         return [0.0, 0.0, 1.0, 1.0]
-    left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
-    sizes = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+    left, top, width, height = _extent(points)
+    sizes = (left + width / 2, top + height / 2, width, height)
     return [round(size, 1) for size in sizes]
 
 
@@ -155,8 +172,9 @@ def _line_of(element: ElementTree.Element | None) -> tuple[_Points, list[float] 
         for head in element.iter(f"{_SVG}polygon"):
             corners = _points(head.get("points", ""))
             at_start = _distance(points[0], corners[0]) < _distance(points[-1], corners[0])
-            end = points[0] if at_start else points[-1]
-            tip = max(corners, key=lambda corner: _distance(corner, end))
+            (x, y), (x0, y0) = points[:2] if at_start else points[:-3:-1]
+            # The tip is the corner farthest along the way that the curve takes at its end.
+            tip = max(corners, key=lambda corner: corner[0] * (x - x0) + corner[1] * (y - y0))
             points[0 if at_start else -1] = tip
     label = next(element.iter(f"{_SVG}text"), None)
     if label is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from minigrad.draw.errors import DrawError
+from minigrad.draw.plot_axes import axes_of, legend_of
 from minigrad.draw.scale import number_text
 from minigrad.draw.theme import theme_named
 from minigrad.errors import require
@@ -31,44 +32,6 @@ COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00
 DASHES: Final = ("-", "--", "-.", ":")
 MARKERS: Final = "osD^vP"
 MOST_NUMBERS: Final = 16
-
-
-def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> Any:
-    """The given Axes, or those of a new figure, in the colours of a theme.
-
-    Raises MissingPackageError without matplotlib, ValueError for an unknown theme.
-    """
-    colors = theme_named(theme)
-    if axes is None:
-        figure = require("matplotlib.figure", "plot", "plotting").Figure(
-            figsize=size, layout="constrained"
-        )
-        require("matplotlib.backends.backend_agg", "plot", "plotting").FigureCanvasAgg(figure)
-        figure.set_facecolor(colors.background)
-        axes = figure.add_subplot()
-    axes.set_facecolor(colors.background)
-    axes.tick_params(colors=colors.faint_text, which="both", labelcolor=colors.text)
-    for spine in axes.spines.values():
-        spine.set_color(colors.box_line)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.xaxis.label.set_color(colors.text)
-    axes.yaxis.label.set_color(colors.text)
-    axes.title.set_color(colors.text)
-    return axes
-
-
-def legend_of(axes: Any, theme: str, **options: Any) -> None:
-    """A legend in the colours of a theme, where there is anything to explain."""
-    if axes.get_legend_handles_labels()[0]:
-        colors = theme_named(theme)
-        axes.legend(
-            frameon=True,
-            facecolor=colors.background,
-            edgecolor=colors.box_line,
-            labelcolor=colors.text,
-            **({"fontsize": "small"} | options),
-        )
 
 
 def plot_gradient_norms(

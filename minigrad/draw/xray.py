@@ -93,6 +93,8 @@ def find_faults(
 ) -> tuple[Fault, ...]:
     """The first fault of each kind on a tape whose gradients were measured."""
     found: list[Fault | None] = [noted(tape, "forward"), noted(tape, "backward")]
+    if found[0] is not None:
+        found[1] = None  # what was bad on the way forward is bad on the way back as well
     broken = any(not s.finite for s in measured.gradients.values()) or any(
         not np.isfinite(c.norm) for c in measured.contributions.values()
     )

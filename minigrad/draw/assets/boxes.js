@@ -96,6 +96,19 @@ function closing(items, clusters, axis, most) {
   };
 }
 
+// Graphviz leaves room for heads as wide as their pens; these heads are smaller and go on to the box.
+function touching(points, item) {
+  if (points.length < 2) return points;
+  const [tip, before] = [points[points.length - 1], points[points.length - 2]];
+  const length = Math.hypot(tip[0] - before[0], tip[1] - before[1]) || 1;
+  const [dx, dy] = [(tip[0] - before[0]) / length, (tip[1] - before[1]) / length];
+  for (let more = 0; more <= 14; more += 0.5) {
+    const [x, y] = [tip[0] + more * dx, tip[1] + more * dy];
+    if (Math.abs(x - item.x) <= item.w / 2 && Math.abs(y - item.y) <= item.h / 2) return [...points.slice(0, -1), [x, y]];
+  }
+  return points;
+}
+
 function boxLinks(P, byNode, mapX, mapY) {
   const { edges: E, boxes: B } = P;
   const merged = new Map();
@@ -112,7 +125,7 @@ function boxLinks(P, byNode, mapX, mapY) {
     const [fore, back, at] = B.lines[link.edges[0]];
     const pairs = (flat) => flat.reduce((list, _, i) => (i % 2 ? list : [...list, [mapX(flat[i]), mapY(flat[i + 1])]]), []);
     if (link.whole) {
-      Object.assign(link, { fore: pairs(fore), back: pairs(back), at: at ? [mapX(at[0]), mapY(at[1])] : null });
+      Object.assign(link, { fore: pairs(fore), back: touching(pairs(back), link.a), at: at ? [mapX(at[0]), mapY(at[1])] : null });
       return;
     }
     const { a, b } = link;

@@ -62,7 +62,7 @@ function fillTools(view) {
   tools.append(view.input, view.count, zooms);
   if (P.time && view.steps.length > 2) {
     const all = view.steps.length <= MOST_SHOWN;
-    if (all) tools.appendChild(button("All steps", "show every time step", () => { showSteps(view, view.steps); rebuild(view, null); fit(view); }));
+    if (all) tools.appendChild(button("All steps", "show every time step", () => { showSteps(view, view.steps); rebuild(view, null); begin(view); }));
     if (P.steps.length < view.steps.length || all) tools.appendChild(button("Fewer steps", "show the first, last and interesting time steps", () => { state.shown = new Set(view.few); rebuild(view, null); fit(view); }));
   }
   if (P.boxes && P.boxes.cluster_names.length) {
@@ -191,7 +191,11 @@ function showPanel(view, item) {
 // The picture as it is shown now, whole, with heading and legend, as a file of its own.
 function exported(view) {
   const { theme, bounds, P } = view;
-  const lines = [P.title, ...P.diagnosis].filter((line) => line);
+  const { state } = view;
+  const chosen = [];
+  if (state.loss !== null) chosen.push(`Shown: the gradient of the loss at step ${P.lossSteps[state.loss]} alone.`);
+  if (state.off.size) chosen.push(`Shown: the gradient without the routes ${[...state.off].join(", ")}.`);
+  const lines = [P.title, ...P.diagnosis, ...chosen].filter((line) => line);
   const key = draw("g");
   const wide = legend(view, key);
   const [x0, y0, x1, y1] = bounds;

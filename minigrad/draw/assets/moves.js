@@ -5,6 +5,12 @@ const MOST_SHOWN = 240;
 function place(view) {
   const { x, y, k } = view.at;
   view.world.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${k.toFixed(4)})`);
+  // The name of a bar that reaches over many steps stays in sight.
+  const middle = (stageSize(view)[0] / 2 - x) / k;
+  view.layout.items.forEach((item) => {
+    const room = item.w / 2 - 60;
+    if (item.bar && room > 0) item.lines.forEach((line) => line.setAttribute("x", tidy(clamp(middle, item.x - room, item.x + room))));
+  });
 }
 
 const stageSize = (view) => [view.svg.clientWidth || 800, view.svg.clientHeight || 500];
@@ -22,8 +28,8 @@ function begin(view) {
   fit(view);
   const [x0, y0, x1, y1] = view.bounds;
   const [width, height] = stageSize(view);
-  if (view.at.k >= 0.5) return;
-  const k = clamp(height / (y1 - y0), 0.5, 0.8);
+  if (view.at.k >= 0.55) return;
+  const k = clamp(height / (y1 - y0), 0.7, 0.9);
   const top = view.P.time || k * (y1 - y0) < height ? (height - k * (y0 + y1)) / 2 : height - k * y1;
   view.at = { k, x: view.P.time ? width - k * x1 : (width - k * (x0 + x1)) / 2, y: top };
   place(view);
@@ -99,9 +105,11 @@ function neighbour(view, item, dx, dy) {
 function intoView(view, item) {
   const [width, height] = stageSize(view);
   const [x, y] = [item.x * view.at.k + view.at.x, item.y * view.at.k + view.at.y];
-  const margin = 60;
-  const dx = item.bar ? 0 : clamp(x, margin, width - margin) - x;
-  pan(view, dx, clamp(y, margin, height - margin) - y);
+  const inside = (at, size, whole) => {
+    const margin = Math.min(Math.max(60, (size * view.at.k) / 2 + 12), whole / 2);
+    return clamp(at, margin, whole - margin) - at;
+  };
+  pan(view, item.bar ? 0 : inside(x, item.w, width), inside(y, item.h, height));
 }
 
 function showSteps(view, steps) {

@@ -58,7 +58,7 @@ function paintItem(view, item, scale) {
   if (item.kind === "input") [fill, line] = [theme.input, theme.input_line];
   if (item.kind === "constant") [fill, dash] = [theme.constant, "4 3"];
   if (item.kind === "elided") [fill, dash] = [theme.background, "4 3"];
-  const broken = item.nodes.some((k) => N.value_finite[k] === 0 || N.gradient_finite[k] === 0);
+  const broken = item.nodes.some((k) => N.fault[k] || N.value_finite[k] === 0 || N.gradient_finite[k] === 0);
   if (broken && item.kind !== "state" && !item.strip) [line, width] = [theme.alarm, 3];
   if (item.kind === "state" && view.P.time && view.P.gradients) {
     const norm = nodeNorm(view, i);

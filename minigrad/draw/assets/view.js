@@ -54,7 +54,7 @@ function open(view, number) {
   view.diagnosis.textContent = "";
   P.diagnosis.forEach((line) => view.diagnosis.appendChild(make("p", {}, line)));
   view.title.textContent = title;
-  view.desc.textContent = `${P.diagnosis.join(" ")} ${P.nodes.n} boxes, ${P.edges.n} lines. Arrow keys move from box to box, Enter opens.`.trim();
+  view.desc.textContent = `${P.diagnosis.join(" ")} ${P.nodes.n} boxes, ${P.edges.n} lines. Arrow keys move from box to box, Enter opens, Delete leaves out a step or closes a scope, slash searches, f fits.`.trim();
   fillTools(view);
   rebuild(view, null);
   begin(view);

@@ -15,10 +15,16 @@ playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 
-SWITCHES = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 STEPS = 100
 FACTOR = 0.5
 
@@ -68,6 +74,7 @@ def opened(browser, tmp_path):
         file.write_text(content, encoding="utf-8")
         tab = browser.new_page()
         pages.append(tab)
+
         def printed(message):
             if not message.text.startswith(expected):
                 said.append(f"console: {message.text}")

@@ -1,0 +1,120 @@
+"""After a failure: the first bad operation is marked, and said in a sentence."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from layers import LSTM, LSTMCell
+from minigrad.draw import Graph, draw, gradient_flow
+
+
+def network(failure, shift=0.0):
+    rng = np.random.default_rng(0)
+    w = mg.Tensor(rng.standard_normal((6, 5)), requires_grad=True)
+    v = mg.Tensor(rng.standard_normal((5, 2)), requires_grad=True)
+    w.name, v.name = "w", "v"
+    a = rng.standard_normal((16, 6)) @ w + shift
+    with mg.scope("hidden"):
+        h = mg.relu(a)
+    if failure == "forward":
+        h = mg.log(h - 1e3)
+    if failure == "backward":
+        h = mg.sqrt(h * h)
+    return ((h @ v - 1) ** 2).sum()
+
+
+def marked(graph):
+    return [(node.op, node.fault) for node in graph.nodes if node.fault]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_the_first_nan_of_the_forward_pass():
+    loss = network("forward")
+    graph = draw(loss, grad="norm").graph
+    assert marked(graph) == [("log", "first bad op, forward")]
+    assert graph.diagnosis[0].startswith("Forward: log is the first whose result is not finite")
+    assert "80 NaN of 80" in graph.diagnosis[0]
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_the_first_infinity_of_the_backward_pass(retain):
+    loss = network("backward")
+    if retain:
+        loss.backward(retain_graph=True)
+    graph = draw(loss, grad="norm").graph
+    assert marked(graph) == [("sqrt", "first bad op, backward")]
+    assert "sqrt is the first to turn a finite gradient" in graph.diagnosis[0]
+    assert "The slope of sqrt is infinite at 0" in graph.diagnosis[0]
+
+
+def test_the_flags_of_anomaly_mode_are_enough():
+    with mg.anomaly_mode("mark"):
+        loss = network("backward")
+        loss.backward()
+    drawing = draw(loss, grad="norm")
+    assert marked(drawing.graph) == [("sqrt", "first bad op, backward")]
+    assert "Line of the forward:" in drawing.graph.diagnosis[0]
+    assert "NaN" in drawing.dot.source
+    assert Graph.from_json(drawing.json()).to_json() == drawing.json()
+
+
+def test_a_leaf_that_holds_nan():
+    x = mg.Tensor([1.0, np.nan], requires_grad=True)
+    x.name = "x"
+    graph = draw((x * 2).sum(), grad="norm").graph
+    assert "the leaf 'x' holds 1 NaN of 2 numbers" in graph.diagnosis[0]
+    assert graph.nodes[0].fault == "not finite"
+
+
+def test_a_dead_layer_names_the_operation_and_who_starves():
+    graph = draw(network(None, shift=-1e3), grad="norm").graph
+    # v starves first: what it multiplies is 0. Behind it relu lets nothing through.
+    assert any("exactly 0" in text for text in graph.diagnosis)
+    assert ("relu", "passes exactly 0") in marked(graph)
+    assert "'w'" in graph.diagnosis[0]
+
+
+def test_dead_units_are_counted():
+    graph = draw(network(None, shift=np.array([0, -1e3, 0, -1e3, 0])), grad="norm").graph
+    assert marked(graph) == [("relu", "2 of 5 units dead")]
+    assert "2 of the 5 units of relu in hidden are dead here: off for all 16" in graph.diagnosis[0]
+
+
+def test_a_healthy_graph_has_no_marks():
+    graph = draw(network(None), grad="norm").graph
+    assert marked(graph) == []
+    assert gradient_flow(network(None)).diagnosis == ()
+
+
+@pytest.mark.parametrize("keep_readout", [False, True])
+def test_a_state_that_was_detached_on_the_way(keep_readout):
+    cell, state, outputs = LSTMCell(3, 4), None, []
+    x = np.random.default_rng(0).standard_normal((2, 8, 3)).astype(np.float32)
+    for t in range(8):
+        with mg.step(t):
+            state = cell(x[:, t], state)
+        outputs.append(state[0])
+        if t == 3:
+            state = tuple(value.detach() for value in state)
+    loss = sum((h * h).sum() for h in (outputs if keep_readout else outputs[-1:]))
+    graph = draw(loss, grad="norm").graph
+    (fault,) = [node for node in graph.nodes if node.fault]
+    assert (fault.kind, fault.step, fault.fault) == ("group", 4, "detached before")
+    assert graph.diagnosis[0].startswith("Detached:")
+    assert "step 4" in graph.diagnosis[0]
+    assert "detached before" in draw(loss, grad="norm").dot.source
+
+
+def test_a_cell_that_breaks_is_marked_among_many_steps():
+    layer = LSTM(3, 4)
+    x = np.random.default_rng(0).standard_normal((2, 40, 3)).astype(np.float32)
+    x[0, 17, 0] = np.nan
+    with mg.anomaly_mode("mark"), mg.recording(fused=False):
+        output, _ = layer(x)
+        loss = (output**2).sum()
+        loss.backward()
+    drawing = draw(loss, grad="norm")
+    (fault,) = [node for node in drawing.graph.nodes if node.fault.endswith("forward")]
+    assert fault.step == 17
+    assert "first bad op, forward" in drawing.dot.source
+    assert "t = 17" in drawing.dot.source
