@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tape
 from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
 from minigrad.errors import GradientError, describe
 from minigrad.mode import Mode, ModeChange, current_mode, step
 from minigrad.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
 from minigrad.randomness import default_generator
+from minigrad.tape import run_backward
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["checkpoint", "checkpoint_sequence"]
@@ -176,7 +176,7 @@ class CheckpointPlan:
             for out, part in zip(outputs, grads, strict=True)
             if out._node is not None
         ]
-        found = tape.run_backward(
+        found = run_backward(
             roots,
             stop={*handles, *outside},
             retain=recorded,

@@ -7,12 +7,12 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, cast
 
-from minigrad import tape
 from minigrad.errors import AnomalyError
 from minigrad.mode import ModeChange
 from minigrad.nodes import Node, Wrap, alias_node
 from minigrad.operations import Operation
 from minigrad.primitives import Primitive, make_apply
+from minigrad.tape import needed_nodes, run_backward
 
 __all__ = ["FusedOperation", "fused", "run_reference"]
 
@@ -84,13 +84,11 @@ class FusedPlan:
             h._node if on_tape else None for h, on_tape in zip(handles, self.needed, strict=True)
         ]
         keep = {t for t in targets if t is not None}
-        needed, _ = tape.needed_nodes([root for root, _ in roots], keep)
+        needed, _ = needed_nodes([root for root, _ in roots], keep)
         roots = [
             (root, part if hasattr(part, "_node") else wrap(part, None)) for root, part in roots
         ]
-        found = tape.run_backward(
-            roots, needed=needed, keep=keep, retain=True, wrap=wrap, recorded=True
-        )
+        found = run_backward(roots, needed=needed, keep=keep, retain=True, wrap=wrap, recorded=True)
         return [None if t is None else found.get(t) for t in targets]
 
     def blame(self, node: Node, g: Any, wrap: Wrap) -> str:
@@ -104,7 +102,7 @@ class FusedPlan:
                     for out, part in zip(outs, grads, strict=True)
                     if out._node is not None
                 ]
-                tape.run_backward(roots, wrap=wrap)
+                run_backward(roots, wrap=wrap)
         except AnomalyError as error:
             return f"Step by step, in its reference: {error.finding}"
         return "Step by step, its reference stays finite."

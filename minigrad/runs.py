@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigrad import tape
 from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
 from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import ModeChange, current_mode, is_recording
 from minigrad.nodes import Handle
+from minigrad.tape import needed_nodes, run_backward
 from minigrad.tensors import Tensor, own, seed_gradient, wrap
 
 __all__ = ["ArgNums", "Pushforward", "Run"]
@@ -77,7 +77,7 @@ class Run:
         ]
         nodes = [out._node for out in self.outputs if out._node is not None]
         self.targets = {handle for handle in self.handles if handle is not None}
-        self.needed, self.beyond = tape.needed_nodes(nodes, self.targets)
+        self.needed, self.beyond = needed_nodes(nodes, self.targets)
 
     def _take(self, value: Any, label: str, connected: bool) -> Tensor:
         """A fresh tensor of an input; linked to the input's own place in the graph, if any."""
@@ -151,7 +151,7 @@ class Run:
         """
         if recorded is None:
             recorded = self.is_connected(outputs, seeds)
-        found = tape.run_backward(
+        found = run_backward(
             [
                 (out._node, seed_gradient(out, seed, recorded))
                 for out, seed in zip(outputs, seeds, strict=True)
@@ -195,12 +195,12 @@ class Pushforward:
             weight.live = False
         self.pulled = [g for g in pulled if g is not None]
         nodes = [g._node for g in self.pulled if g._node is not None]
-        self.needed, _ = tape.needed_nodes(nodes, self.weights)
+        self.needed, _ = needed_nodes(nodes, self.weights)
 
     def __call__(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """The tangent of each output, from one vector per input."""
         recorded = self.run.is_connected(self.run.outputs, vectors)
-        found = tape.run_backward(
+        found = run_backward(
             [
                 (g._node, seed_gradient(g, vector, recorded))
                 for g, vector in zip(self.pulled, vectors, strict=True)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigrad import tape
 from minigrad.calls import note_leaf
 from minigrad.conversion import to_array
 from minigrad.detaching import Detaching
@@ -19,6 +18,7 @@ from minigrad.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
 from minigrad.signatures import Signatures
+from minigrad.tape import run_backward
 
 __all__ = ["Tensor", "label_state", "wrap"]
 
@@ -202,7 +202,7 @@ class Tensor(Signatures, Detaching):
                 "with requires_grad=True, compute outside no_grad(), and do not detach on the way."
             )
         seed = seed_gradient(self, gradient, create_graph)
-        results = tape.run_backward(
+        results = run_backward(
             [(node, seed)],
             retain=retain_graph or create_graph,
             wrap=wrap,

@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from minigrad import tape
 from minigrad.containers import labelled_leaves, map_leaves
 from minigrad.errors import GradientError, describe
 from minigrad.mode import is_recording
@@ -28,6 +27,7 @@ from minigrad.runs import (
     on_tape,
     replace_outputs,
 )
+from minigrad.tape import needed_nodes, run_backward
 from minigrad.tensors import Tensor, seed_gradient, wrap
 
 __all__ = ["grad", "gradients", "hvp", "jvp", "value_and_grad", "vjp"]
@@ -127,11 +127,11 @@ def pull_back(
         for out, seed in zip(outputs, seeds, strict=True)
         if out._node is not None
     ]
-    needed, beyond = tape.needed_nodes([node for node, _, _ in pairs], targets)
+    needed, beyond = needed_nodes([node for node, _, _ in pairs], targets)
     recorded = create_graph
     if recorded is None:
         recorded = is_recording() and (bool(beyond) or on_tape(seeds))
-    found = tape.run_backward(
+    found = run_backward(
         [(node, seed_gradient(out, seed, recorded)) for node, out, seed in pairs],
         needed=needed,
         keep=set(targets),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from minigrad import calls
-from minigrad.testing.profiles import examples
 from minigrad.testing import programs
+from minigrad.testing.profiles import examples
 from minigrad.testing.strategies import layouts
 
 

@@ -284,8 +284,9 @@ def test_import_loads_no_optional_package():
 @pytest.mark.parametrize(
     "use",
     [
-        "np.exp(t)", "np.concatenate([t, t])", "t + 1", "1 - t", "t @ t", "-t", "t[0]", "t.sum()", "t.T",
-        "t == 1", "t < 2", "copy.deepcopy(t)", "pickle.dumps(t)", "divmod(t, 2)", "2 // t", "1 in t",
+        "np.exp(t)", "np.concatenate([t, t])", "t + 1", "1 - t", "t @ t", "-t", "t[0]", "t.sum()",
+        "t.T", "t == 1", "t < 2", "copy.deepcopy(t)", "pickle.dumps(t)", "divmod(t, 2)", "2 // t",
+        "1 in t",
     ],
 )  # fmt: skip
 def test_the_operations_are_imported_when_the_first_is_used(use):
