@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +34,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def installed_version() -> str:
+    """The version of the installed package; a checkout on the path has none."""
+    try:
+        return version("minigrad")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 def positive_int(text: str) -> int:
     """A whole number above 0, for argparse."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
     if number <= 0:
         raise argparse.ArgumentTypeError(f"must be above 0, got {number}")
     return number
 
 
+def finite_float(text: str) -> float:
+    """A number of 0 or more, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, and finite, got {text}")
+    return number
+
+
 def positive_float(text: str) -> float:
     """A number above 0, for argparse."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+    number = finite_float(text)
+    if not number:
+        raise argparse.ArgumentTypeError("must be above 0, got 0")
     return number
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help with the default of every option, and the example on a line of its own."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train and sample character models, and draw how their gradients flow.",
         epilog="Begin with: minigrad demo",
     )
+    parser.add_argument("--version", action="version", version=f"minigrad {installed_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, summary: str, example: str) -> argparse.ArgumentParser:
@@ -63,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
             help=summary,
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         sub.set_defaults(run=run)
         return sub
@@ -103,7 +132,9 @@ def build_parser() -> argparse.ArgumentParser:
     sampler.add_argument("model", type=Path, help="a folder written by demo or train")
     sampler.add_argument("prompt", nargs="?", default="\n", help="text to go on from")
     sampler.add_argument("--length", type=positive_int, default=300, help="characters to write")
-    sampler.add_argument("--temperature", type=float, default=1.0, help="0: always the likeliest")
+    sampler.add_argument(
+        "--temperature", type=finite_float, default=1.0, help="0: always the likeliest"
+    )
     sampler.add_argument("--seed", type=int, default=None, help="for the same text again")
 
     drawer = command(
@@ -119,7 +150,11 @@ def build_parser() -> argparse.ArgumentParser:
     drawer.add_argument("--text", default=None, help="what the model reads while it is drawn")
     drawer.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
     drawer.add_argument(
-        "-o", "--out", type=Path, default=Path("drawing.svg"), help=".svg, .png, .pdf, .dot, .json"
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("drawing.svg"),
+        help=".svg, .html, .png, .pdf, .dot, .json or .txt",
     )
     return parser
 
@@ -141,8 +176,21 @@ def seconds_of(options: argparse.Namespace) -> float | None:
     return 60.0 if given is None and options.steps is None else given
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, or say why it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"--out {folder}: this folder cannot be written ({error.strerror}); choose another one"
+        ) from error
+
+
 def demo_command(options: argparse.Namespace) -> None:
     """`minigrad demo`."""
+    make_folder(options.out)
     run_demo(DemoOptions(options.steps, seconds_of(options), options.out, options.seed))
 
 
@@ -157,6 +205,7 @@ def train_command(options: argparse.Namespace) -> None:
             f"the text has {len(text)} characters, of which {len(validation)} are for validation: "
             "too few to train on; pass a text of at least 30 characters"
         )
+    make_folder(options.out)  # now rather than after an hour of training
     mg.seed(options.seed)
     config = CharacterConfig(
         len(tokenizer), hidden_size=options.hidden_size, num_layers=options.layers
@@ -175,6 +224,8 @@ def train_command(options: argparse.Namespace) -> None:
             seed=options.seed,
         ),
     )
+    if history.interrupted:
+        print("\nInterrupted: keeping the model as it is.")
     model.save(options.out)
     loss = mean_loss(model, validation_batches(validation, length=length))
     print(
@@ -188,9 +239,10 @@ def sample_command(options: argparse.Namespace) -> None:
     model = CharacterModel.load(options.model)
     generator = np.random.default_rng(options.seed)
     text = model.generate(options.prompt, options.length, options.temperature, generator)
-    print(options.prompt.lstrip("\n"), end="")
-    for character in text:
-        print(character, end="", flush=True)
+    start = options.prompt.lstrip("\n")
+    for character in text:  # the first one comes after the arguments were checked
+        print(start + character, end="", flush=True)
+        start = ""
     print()
 
 
@@ -210,8 +262,13 @@ def draw_command(options: argparse.Namespace) -> None:
         drawing = draw_step(model, codes[:1], options.theme)
     else:
         drawing = draw_gradient_path(model, codes[None, :steps], int(codes[steps]), options.theme)
+    if not options.out.parent.is_dir():
+        raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
     drawing.save(options.out)
-    print(f"written to {options.out}")
+    shown = "one step" if options.level == "ops" else f"{steps} steps"
+    if options.text is not None and options.level == "cells" and steps < options.steps:
+        shown += f" (the text has {len(codes)} characters; the last is what is predicted)"
+    print(f"written to {options.out}: {shown}")
 
 
 if __name__ == "__main__":

@@ -163,6 +163,11 @@ class Module:
                         f"`with minigrad.no_grad(): module.{name}[...] = values`."
                     )
                 table.pop(name, None)
+            if type(value) is Tensor and value.requires_grad and value.is_leaf:
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: a plain tensor is neither learned nor saved. "
+                    "Make it a layers.Parameter, or keep a constant with t.detach()."
+                )
             parts = value.values() if isinstance(value, dict) else value
             hiding = isinstance(value, (list, dict))
             if hiding and any(isinstance(part, (Module, Parameter)) for part in parts):

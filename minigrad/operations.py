@@ -109,13 +109,18 @@ class Operation:
         """Whether any input has a derivative rule."""
         return bool(self.rules or self.joint)
 
-    def vjp(self, **rules: Rule) -> None:
+    def vjp(self, *unnamed: Rule, **rules: Rule) -> None:
         """Declare derivative rules, one per input by its name.
 
         Raises:
-            ValueError: when an input does not exist or has a rule, or when a rule asks for a name
-                that the operation does not have.
+            ValueError: when a rule is given without the name of an input, when an input does not
+                exist or has a rule, or when a rule asks for a name that the operation has not.
         """
+        if unnamed:
+            raise ValueError(
+                f"primitive {self.name}: name the input that a rule is for: "
+                f"{self.name}.vjp({self.inputs[0]}=...)"
+            )
         for name, rule in rules.items():
             self._check_rule((name,), rule)
             self.rules[name] = rule

@@ -132,6 +132,11 @@ def operand(value: Any, name: str, argument: str, others: tuple[Any, ...] = ()) 
 
 def finish(out: Any, inputs: Sequence[Any]) -> "ndarray[Any, Any]":
     """A forward's result as an array; of mere Python numbers, in the default dtype."""
+    if isinstance(out, (tuple, list)):
+        raise DtypeError(
+            f"a primitive returned a {type(out).__name__} of {len(out)}; declare several outputs "
+            'by name: @primitive(outputs=("first", "second"))'
+        )
     out = np.asarray(out)
     if out.dtype.type is np.float64 and all(i.__class__ in (float, int, bool) for i in inputs):
         out = out.astype(current_mode().dtype)

@@ -122,6 +122,11 @@ def save(
     ...     load(file)["w"], load_metadata(file)
     (array([0., 1., 2.]), {'model': 'example'})
     """
+    if not isinstance(tensors, Mapping):
+        raise TypeError(
+            f"save: tensors must be a dict of tensors or arrays by name, got "
+            f"{type(tensors).__name__}; of a module, save module.state_dict()"
+        )
     npz = os.fspath(path).endswith(".npz")
     kinds, itemsize = ("fiubc", 16) if npz else ("fiubc", 8)
     notes = dict(metadata or {})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from minigrad.containers import labelled_leaves, map_leaves
-from minigrad.errors import GradientError, describe
+from minigrad.errors import DtypeError, GradientError, describe
 from minigrad.mode import is_recording
 from minigrad.nodes import Node
 from minigrad.runs import (
@@ -80,6 +80,11 @@ def gradients(
     >>> slope.item(), gradients(slope, x).item()
     (27.0, 18.0)
     """
+    for name, given in (("outputs", outputs), ("inputs", inputs)):
+        if not isinstance(given, (Tensor, list, tuple)):
+            raise DtypeError(
+                f"gradients: {name} must be a tensor or a list of tensors, got {describe(given)}"
+            )
     single = isinstance(inputs, Tensor)
     wanted: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     several: Sequence[Tensor] = [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -17,7 +17,7 @@ from minigrad.draw.cells import cells_to_dot
 from minigrad.draw.cells_view import cells_graph, has_cells
 from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide, steps_to_show
-from minigrad.draw.errors import MissingGraphvizError
+from minigrad.draw.errors import DrawError, MissingGraphvizError
 from minigrad.draw.flow import GradientFlow
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
@@ -26,6 +26,7 @@ from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale
 from minigrad.draw.text import graph_to_text
 from minigrad.draw.theme import theme_named
+from minigrad.errors import describe
 from minigrad.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -215,6 +216,11 @@ def draw(
         if isinstance(target, GradientFlow):
             grad, outputs = grad or "norm", list(target.tape.outputs)
         else:
+            if not isinstance(target, (Tensor, list, tuple)):
+                raise DrawError(
+                    f"target must be a tensor, a list of tensors, a Graph or a GradientFlow, got "
+                    f"{describe(target)}"
+                )
             outputs = [target] if isinstance(target, Tensor) else list(target)
         if level == "auto":
             level = "cells" if has_cells(outputs) else "ops"

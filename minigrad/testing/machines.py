@@ -31,7 +31,7 @@ from hypothesis.stateful import (  # noqa: E402
 __all__ = ["EngineMachine"]
 
 TOLERANCE = 1e-9
-LARGEST = 1e3  # numbers beyond it are not computed with any further
+LARGEST = 300.0  # numbers beyond it are not computed with any further
 SHAPES: list[tuple[int, ...]] = [(2,), (), (2, 2), (1,)]
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Jet]]] = {
@@ -209,7 +209,9 @@ class EngineMachine(RuleBasedStateMachine):
     def write_in_place(self, data: Any, name: str) -> None:
         """Augmented assignment, and assignment by index, while recording."""
         (tensor, term), (other, second) = self._draw(data), self._draw(data)
-        if other.shape not in ((), tensor.shape) or np.abs(term.value).max(initial=0) > 30:
+        if other.shape not in ((), tensor.shape):
+            return
+        if max(np.abs(t.value).max(initial=0) for t in (term, second)) > LARGEST**0.5:
             return
         target: Any = tensor  # operators are bound to tensors at run time, unseen by type checkers
         if term.name == "leaf":
@@ -220,7 +222,10 @@ class EngineMachine(RuleBasedStateMachine):
         if name == "[...]=":
             if not term.value.ndim:
                 return
-            target[..., :1] = other if other.shape == () else 2.0
+            if other.shape:  # only single numbers are written
+                other, second = Tensor(2.0, dtype=np.float64), Term("constant")
+                second.value = np.float64(2.0)
+            target[..., :1] = other
             apply = _write_first
         else:
             if name == "+=":
@@ -228,8 +233,7 @@ class EngineMachine(RuleBasedStateMachine):
             else:
                 target *= other
             apply = BINARY["add" if name == "+=" else "multiply"][1]
-        used = name != "[...]=" or other.shape == ()
-        made = Term(name, apply, (term, second), term.recorded or (used and second.recorded))
+        made = Term(name, apply, (term, second), term.recorded or second.recorded)
         made.value = apply(jet(term.value), jet(second.value)).value
         self.pairs = [*before, (tensor, made)]
 
@@ -255,10 +259,14 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- differentiating -------------------------------------------------------------------------
 
-    @rule(data=st.data(), retain=st.booleans())
-    def backward(self, data: Any, retain: bool) -> None:
-        """Backward gives the naive engine's gradients, or refuses where the model says so."""
+    @rule(data=st.data(), retained=st.lists(st.booleans(), min_size=1, max_size=2))
+    def backward(self, data: Any, retained: list[bool]) -> None:
+        """Once or twice, backward gives the naive engine's gradients, or refuses as it should."""
         tensor, term = self._draw(data, computed=True)
+        for retain in retained:
+            self._backward(tensor, term, retain)
+
+    def _backward(self, tensor: Tensor, term: Term, retain: bool) -> None:
         history = term.history()
         if not term.recorded:
             self._refused(tensor, "does not require grad")
@@ -390,8 +398,8 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 def _write_first(x: Jet, z: Jet) -> Jet:
-    """What `t[..., :1] = u` stands for; only single numbers are written."""
-    return naive.updated(x, z if z.shape == () else 2.0, (..., slice(0, 1)))
+    """What `t[..., :1] = u` stands for."""
+    return naive.updated(x, z, (..., slice(0, 1)))
 
 
 def _compare(what: str, mine: Any, theirs: Any, largest: float) -> None:

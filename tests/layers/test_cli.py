@@ -190,3 +190,29 @@ def test_without_graphviz_the_demo_writes_dot_and_names_the_fix(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "gradient-path.dot").read_text().startswith("digraph")
     assert 'pip install "minigrad[draw]"' in done.stderr
+
+
+@pytest.mark.parametrize("name", ["demo", "train"])
+def test_a_folder_that_cannot_be_written_is_said_before_training(name, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert main([name, "--steps", "1", "--out", str(blocked)]) == 1
+    output = capsys.readouterr()
+    assert "cannot be written" in output.err
+    assert "training" not in output.err
+    assert blocked.read_text() == "not a folder"
+
+
+def test_the_prompt_is_not_printed_before_an_error(demo, capsys):
+    _, out = demo
+    assert main(["sample", str(out / "model"), "ROMEO é"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_draw_says_what_it_drew(demo, tmp_path, capsys):
+    _, out = demo
+    target = str(tmp_path / "a.svg")
+    assert main(["draw", str(out / "model"), "--steps", "9", "--text", "to be", "-o", target]) == 0
+    assert "4 steps (the text has 5 characters" in capsys.readouterr().out
+    assert main(["draw", str(out / "model"), "-o", str(tmp_path / "no" / "a.svg")]) == 1
+    assert "there is no folder" in capsys.readouterr().err

@@ -181,3 +181,11 @@ def test_a_seed_repeats_the_initial_values():
     mg.seed(5)
     for name, array in LSTM(2, 3).state_dict().items():
         np.testing.assert_array_equal(array, first[name])
+
+
+def test_a_plain_leaf_as_an_attribute_is_refused():
+    layer = Linear(2, 2)
+    with pytest.raises(TypeError, match=r"neither learned nor saved.*layers\.Parameter"):
+        layer.scale = mg.Tensor(1.0, requires_grad=True)
+    layer.scale = mg.Tensor(1.0)  # a constant may be kept
+    assert layer.scale.item() == 1
