@@ -153,8 +153,20 @@ def test_wrong_numbers_are_refused(capsys):
 
 
 def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
+    # Where the tests run in the background, processes start with Ctrl-C ignored: heed it again.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from layers.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
-        command("demo", "--seconds", 300, "--out", tmp_path / "out"),
+        [
+            sys.executable,
+            "-c",
+            script,
+            *command("demo", "--seconds", 300)[3:],
+            "--out",
+            tmp_path / "out",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,

@@ -19,16 +19,23 @@ def replace_rule(patch, operation, name, rule):
     operation.operation.plans.clear()
 
 
+def keep_graphs(patch, retain):
+    original = minigrad.Tensor.backward
+
+    def backward(self, gradient=None, retain_graph=False):
+        original(self, gradient, retain_graph=retain)
+
+    patch.setattr(minigrad.Tensor, "backward", backward)
+
+
 def never_free(patch):
     """Backward keeps what it should free."""
-    original = tape.run_backward
-    patch.setattr(tape, "run_backward", lambda *a, **k: original(*a, **(k | {"retain": True})))
+    keep_graphs(patch, True)
 
 
 def free_always(patch):
     """Backward frees what it should keep."""
-    original = tape.run_backward
-    patch.setattr(tape, "run_backward", lambda *a, **k: original(*a, **(k | {"retain": False})))
+    keep_graphs(patch, False)
 
 
 def overlook_writes(patch):
