@@ -81,7 +81,7 @@ def gradients(
     (27.0, 18.0)
     """
     for name, given in (("outputs", outputs), ("inputs", inputs)):
-        if not isinstance(given, (Tensor, list, tuple)):
+        if not hasattr(given, "__iter__"):
             raise DtypeError(
                 f"gradients: {name} must be a tensor or a list of tensors, got {describe(given)}"
             )

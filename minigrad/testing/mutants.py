@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigrad import ops  # noqa: F401 - which declares the operations
 from minigrad.kernels import FusedOperation
 from minigrad.operations import operations
 

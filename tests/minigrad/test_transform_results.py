@@ -140,14 +140,14 @@ def test_transforms_do_not_keep_an_exception_from_leaving():
 def test_an_inner_transform_costs_what_its_own_function_recorded(monkeypatch):
     # A loop of inner gradients, as in learning to learn: the walk must not grow with the history.
     seen = []
-    original = mg.tape.needed_nodes
+    original = mg.runs.needed_nodes
 
     def counted(outputs, targets):
         needed, beyond = original(outputs, targets)
         seen.append(len(needed or ()) + len(beyond))
         return needed, beyond
 
-    monkeypatch.setattr(mg.tape, "needed_nodes", counted)
+    monkeypatch.setattr(mg.runs, "needed_nodes", counted)
 
     def learned(rate):
         w = np.float64(1.0)
