@@ -71,9 +71,18 @@ def matmul(x: Array, z: Array) -> Array:
 matmul.vjp(x=_matmul_x, z=_matmul_z)
 
 
+def _check_axes(name: str, array: Array, least: int) -> None:
+    """Refuse an operand with too few axes, which `matmul` would take for a vector or matrix."""
+    if np.ndim(array) < least:
+        kind = "a matrix (..., m, n)" if least == 2 else "a vector (..., n)"
+        raise ValueError(f"{name} must be {kind}, got shape {np.shape(array)}")
+
+
 @primitive(hint="The last axis of x1 must be as long as the last axis of x2")
 def matvec(x1: Array, x2: Array, /) -> Array:
     """Matrices (..., m, n) times vectors (..., n), as in `numpy.matvec` (NumPy 2.2)."""
+    _check_axes("x1", x1, 2)
+    _check_axes("x2", x2, 1)
     return np.matmul(x1, np.asarray(x2)[..., None])[..., 0]
 
 
@@ -86,6 +95,8 @@ matvec.vjp(
 @primitive(hint="The last axis of x1 must be as long as the last but one of x2")
 def vecmat(x1: Array, x2: Array, /) -> Array:
     """Vectors (..., m), conjugated if complex, times matrices (..., m, n), as `numpy.vecmat`."""
+    _check_axes("x1", x1, 1)
+    _check_axes("x2", x2, 2)
     return np.matmul(np.conj(x1)[..., None, :], x2)[..., 0, :]
 
 

@@ -291,3 +291,22 @@ def test_repeated_inputs_have_the_right_second_derivative():
 def test_wrong_calls(call, error, words):
     with pytest.raises(error, match=words):
         call(Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: minigrad.matvec(np.ones(2), np.ones(2)),
+            r"x1 must be a matrix .* got shape \(2,\)",
+        ),
+        (
+            lambda: minigrad.vecmat(np.ones((1, 2)), np.ones(2)),
+            r"x2 must be a matrix .* got shape \(2,\)",
+        ),
+        (lambda: minigrad.matvec(np.ones((2, 2)), 1.0), r"x2 must be a vector .* got shape \(\)"),
+    ],
+)
+def test_operands_with_too_few_axes_are_refused(call, message):
+    with pytest.raises(minigrad.ShapeError, match=message):
+        call()
