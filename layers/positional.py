@@ -1,5 +1,6 @@
 """Where in the sequence a place is: sinusoidal, learned and rotary positions."""
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,9 @@ class _Added(Module):
     size: int
     dropout: Dropout
 
+    @abstractmethod
     def table(self, length: int, offset: Any) -> Any:
         """The vectors of positions, (length, size) or (batch, length, size)."""
-        raise NotImplementedError
 
     def forward(self, x: Any, offset: Any = 0) -> Tensor:
         """Add the positions.

@@ -1,6 +1,7 @@
 """What recurrent layers over sequences have in common."""
 
 import warnings
+from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -323,6 +324,6 @@ class Recurrent(Module):
         return AllStates(h, rest[0] if rest else None, made)
 
     @staticmethod
+    @abstractmethod
     def _kernel(*arguments: Any, **options: Any) -> Any:
         """The fused operation of one layer and direction."""
-        raise NotImplementedError

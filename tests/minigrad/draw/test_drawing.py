@@ -18,12 +18,7 @@ from minigrad.draw import (
     layout,
 )
 
-needs_graphviz = pytest.mark.skipif(
-    not layout.has_bundled_graphviz() and shutil.which("dot") is None, reason="no Graphviz"
-)
 
-
-@needs_graphviz
 @pytest.mark.parametrize(
     ("suffix", "start"),
     [
@@ -63,14 +58,12 @@ def test_a_failed_save_leaves_the_old_file(ops_graph, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["graph.json"]
 
 
-@needs_graphviz
 def test_changes_to_dot_reach_the_picture(ops_graph):
     drawing = draw_graph(ops_graph)
     drawing.dot.node("mine", label="my own node")
     assert "my own node" in drawing.svg()
 
 
-@needs_graphviz
 def test_resolution_of_a_png(ops_graph):
     drawing = draw_graph(ops_graph)
 
@@ -82,14 +75,12 @@ def test_resolution_of_a_png(ops_graph):
         drawing.png(dpi=0)
 
 
-@needs_graphviz
 def test_a_layout_that_takes_too_long_is_stopped(ops_graph):
     drawing = draw_graph(ops_graph, time_limit=0.001)
     with pytest.raises(LayoutTimeoutError, match=r"time_limit=0\.001 seconds"):
         drawing.svg()
 
 
-@needs_graphviz
 def test_broken_dot_is_an_error_with_graphviz_own_words():
     with pytest.raises(LayoutError, match="Graphviz failed"):
         layout.render("digraph {", "svg")
@@ -140,14 +131,12 @@ def test_old_pygraphviz_has_no_graphviz_of_its_own(monkeypatch):
     assert layout.has_bundled_graphviz()
 
 
-@needs_graphviz
 def test_notebooks_get_svg_and_text(ops_graph):
     bundle = draw_graph(ops_graph)._repr_mimebundle_()
     assert bundle["image/svg+xml"].startswith("<?xml")
     assert "A small network" in bundle["text/plain"]
 
 
-@needs_graphviz
 def test_show_opens_an_svg_file(ops_graph, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
@@ -156,7 +145,6 @@ def test_show_opens_an_svg_file(ops_graph, monkeypatch):
     assert opened[0].endswith("graph.svg")
 
 
-@needs_graphviz
 def test_characters_without_a_font_are_reported_once(monkeypatch, ops_graph):
     monkeypatch.setattr(layout, "_warned_scripts", set())
     real = subprocess.run

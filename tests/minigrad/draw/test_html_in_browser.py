@@ -13,6 +13,7 @@ from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inn
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# A browser is a system package, which no test run may need; .ci/run says when this was skipped.
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 
 SWITCHES = [
