@@ -7,23 +7,21 @@ an edge carries back is the exact sum of the terms of the operations that it sta
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.diagnosis import describe_cells
 from minigrad.draw.errors import DrawError
-from minigrad.draw.measure import measure_terms, pass_through, read_tape, statistics_of
-from minigrad.draw.meter import BoxFlow, Meter, taken
+from minigrad.draw.measure import pass_through, read_tape
+from minigrad.draw.meter import taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
-from minigrad.draw.walk import Adjoints, walk_back
-from minigrad.draw.xray import DeadUnits, Fault, broken_chain, find_faults, from_flags, has_flags
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -134,110 +132,50 @@ class _Grouping:
         source = stacked.inputs[place]
         return None if source is None else (source, axis, place)
 
-    def _flows(self) -> tuple[dict[tuple[Any, Any], BoxFlow], Meter]:
-        """The edges between boxes with their measured terms, and the gradients of leaves."""
-        flows: dict[tuple[Any, Any], BoxFlow] = defaultdict(BoxFlow)
-        picked = {node: p for node in self.tape.nodes if (p := self._picked(node)) is not None}
-        skipped = {
-            pass_through(source) for node in picked if (source := node.inputs[0]) is not None
+    def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
+        """The boxes between which an edge of the tape runs; see `minigrad.draw.box_flows.Place`."""
+        if node in self._skipped:
+            return None
+        if node in self._picks and pass_through(source) in self._skipped:
+            source, axis, place = self._picks[node]
+            if term is not None:
+                term = taken(term, axis, place)
+        start, end = self.boxes[pass_through(source)], self.boxes[node]
+        if start == end:
+            return None
+        if _state(node):
+            key = self._key(node)
+            if start != key and not (isinstance(start, TapeNode) and _state(start)):
+                end = key
+            elif isinstance(start, TapeNode) and self._key(start) != key:
+                end = key  # a state of another step enters through the cell
+        if isinstance(start, TapeNode) and _state(start) and self._key(start) == end:
+            # Within its own cell a state leads on to the other state: c to h.
+            others = [n for n in self._states_of(end) if n is not start]
+            if not others:
+                return None
+            end = others[-1]
+        return (start, end), source, term
+
+    @cached_property
+    def _picks(self) -> dict[TapeNode, tuple[TapeNode, int, int]]:
+        """The nodes that take one array out of a stack of them, with what they take."""
+        return {node: p for node in self.tape.nodes if (p := self._picked(node)) is not None}
+
+    @cached_property
+    def _skipped(self) -> set[TapeNode]:
+        """The stacks from which single arrays are taken and nothing else: they are left out."""
+        stacks = {
+            pass_through(source) for node in self._picks if (source := node.inputs[0]) is not None
         }
-        unpicked = {
+        otherwise = {
             pass_through(source)
             for node in self.tape.nodes
-            if node not in picked
+            if node not in self._picks
             for source in node.inputs
             if source is not None
         }
-        skipped -= unpicked
-        meter = Meter(flows)
-
-        def enter(node: TapeNode, source: TapeNode, slot: int, term: Any) -> None:
-            if node in skipped:
-                return
-            if node in picked and pass_through(source) in skipped:
-                source, axis, place = picked[node]
-                if term is not None:
-                    term = taken(term, axis, place)
-            start, end = self.boxes[pass_through(source)], self.boxes[node]
-            if start == end:
-                return
-            if _state(node):
-                key = self._key(node)
-                if start != key and not (isinstance(start, TapeNode) and _state(start)):
-                    end = key
-                elif isinstance(start, TapeNode) and self._key(start) != key:
-                    end = key  # a state of another step enters through the cell
-            if isinstance(start, TapeNode) and _state(start) and self._key(start) == end:
-                # Within its own cell a state leads on to the other state: c to h.
-                others = [n for n in self._states_of(end) if n is not start]
-                if not others:
-                    return
-                end = others[-1]
-            flow = flows[start, end]
-            flow.count += 1
-            flow.shape = tuple(source.shape)
-            if term is not None:
-                meter.add(source, (start, end), term)
-
-        if self.grad is None:
-            for node in self.tape.nodes:
-                for slot, source in enumerate(node.inputs):
-                    if source is not None and pass_through(node) is node:
-                        enter(node, source, slot, None)
-            return flows, meter
-
-        def arrive(node: TapeNode, parts: Adjoints) -> None:
-            meter.finish(node)
-            if isinstance(node, Leaf):
-                meter.gradients[node] = statistics_of(parts[0])
-
-        def listen(node: TapeNode, source: TapeNode, slot: int, term: Any, _: int) -> None:
-            if pass_through(node) is node:
-                enter(node, source, slot, term)
-
-        seeds = {node: {0: g} for node, g in self.tape.seeds().items()}
-        try:
-            walk_back(seeds, arrive=arrive, listen=listen)
-        except DrawError:
-            if not has_flags(self.tape):
-                raise
-            self._use_flags(flows, meter, enter)
-        return flows, meter
-
-    def _use_flags(
-        self, flows: dict[tuple[Any, Any], BoxFlow], meter: Meter, enter: Callable[..., None]
-    ) -> None:
-        """What anomaly mode left on a graph that was freed: whether gradients were finite."""
-        flows.clear()
-        known = from_flags(self.tape)
-        for node in self.tape.nodes:
-            for slot, source in enumerate(node.inputs):
-                if source is not None and pass_through(node) is node:
-                    enter(node, source, slot, None)
-        for node, gradient in known.gradients.items():
-            if isinstance(node, Leaf) or _state(node):
-                meter.gradients[node] = gradient
-        for (start, end), flow in flows.items():
-            ends = [meter.gradients.get(box) for box in (start, end)]
-            if ends[0] is not None and not any(known and known.finite for known in ends):
-                flow.norms.append(math.nan)
-
-    def _faults(self, meter: Meter) -> tuple[Fault, ...]:
-        """What went wrong; looked for among the operations only where the cells show a trace."""
-        if self.grad is None:
-            return ()
-        if any(
-            not known.finite or (known.norm == 0 and isinstance(box, Leaf))
-            for box, known in meter.gradients.items()
-        ):
-            units = DeadUnits()
-            try:
-                measured = measure_terms(self.tape.seeds(), inspect=units, shares=False)
-            except DrawError:
-                measured = from_flags(self.tape)
-            return find_faults(self.tape, measured, units)
-        chain = broken_chain(self.tape)
-        return () if chain is None else (chain,)
+        return stacks - otherwise
 
     def _states_of(self, key: Any) -> list[TapeNode]:
         if not hasattr(self, "_states"):
@@ -250,7 +188,12 @@ class _Grouping:
 
     def graph(self, title: str) -> Graph:
         """The picture's records."""
-        flows, meter = self._flows()
+        flows, meter = box_flows(
+            self.tape,
+            self.grad,
+            self._place,
+            lambda node: isinstance(node, Leaf) or bool(_state(node)),
+        )
         used = {box for ends in flows for box in ends}
         used |= {key for node in self.tape.nodes if _state(node) and (key := self._key(node))}
         firsts: dict[Any, TapeNode] = {}
@@ -277,7 +220,7 @@ class _Grouping:
         for node in self.tape.nodes:
             if _state(node) and (self._key(node), node) not in flows and self._key(node) in ids:
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
-        faults = self._faults(meter)
+        faults = box_faults(self.tape, self.grad, meter)
         for fault in reversed(faults):
             home = self._key(fault.node) if _state(fault.node) else self.boxes[fault.node]
             if home in ids:

@@ -1,0 +1,208 @@
+"""The graph of module calls: one box for each, whatever it computed inside.
+
+What a module that only combines others does by itself, such as the sum at the end of a residual
+connection, keeps its own small box: without it the picture would hide where ways meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from minigrad.draw.box_flows import box_faults, box_flows
+from minigrad.draw.measure import pass_through, read_tape
+from minigrad.draw.meter import Meter
+from minigrad.draw.operations_view import record_of_node, scope_records
+from minigrad.draw.records import Edge, Graph, Node, total_norm
+from minigrad.draw.scale import number_text
+from minigrad.mode import Scope
+from minigrad.nodes import Leaf
+from minigrad.nodes import Node as TapeNode
+from minigrad.tensors import Tensor
+
+__all__ = ["has_modules", "layers_graph"]
+
+
+def has_modules(outputs: Sequence[Tensor]) -> bool:
+    """Whether any module was called on the way to some tensors."""
+    scopes = {node.scope for node in read_tape(outputs).nodes if node.scope is not None}
+    return any(part.kind for scope in scopes for part in scope.chain())
+
+
+def layers_graph(
+    outputs: Sequence[Tensor],
+    *,
+    grad: str | None = None,
+    title: str = "",
+    depth: int | None = None,
+) -> Graph:
+    """One box per module call, and what each edge between them carries back.
+
+    Args:
+        outputs: the results.
+        grad: as for `minigrad.draw.draw`.
+        title: heading of the picture.
+        depth: how many levels of modules to open: 1 shows the outermost modules as boxes; None
+            opens all modules that do little more than call others.
+    """
+    return _Calls(outputs, grad, depth).graph(title)
+
+
+class _Calls:
+    """Maps nodes of the tape to module calls."""
+
+    def __init__(self, outputs: Sequence[Tensor], grad: str | None, depth: int | None) -> None:
+        self.tape = read_tape(outputs)
+        self.grad, self.depth = grad, depth
+        self.chains: dict[Scope, list[Scope]] = {}
+        self._latest: dict[str, Scope] = {}
+        self.own: dict[Scope, int] = defaultdict(int)
+        self.children: dict[Scope, set[Scope]] = defaultdict(set)
+        for node in self.tape.nodes:
+            if node.scope is None:
+                continue
+            chain = self._modules(node.scope)
+            if chain and not node.plan.view:
+                self.own[chain[-1]] += 1
+            for outer, inner in zip(chain, chain[1:], strict=False):
+                self.children[outer].add(inner)
+        self.boxes: dict[TapeNode, Any] = {}
+        self._assign()
+
+    def _modules(self, scope: Scope) -> list[Scope]:
+        """The module calls around an operation, the outermost first."""
+        if scope not in self.chains:
+            found = []
+            for part in scope.chain():
+                if not part.kind:
+                    continue
+                if part.state is None:
+                    self._latest[part.path] = part
+                else:
+                    # The mark of a state made a copy of the scope that the module's call has.
+                    part = self._latest.get(part.path, part)
+                found.append(part)
+            self.chains[scope] = found
+        return self.chains[scope]
+
+    def _call(self, node: TapeNode) -> Scope | None:
+        """The call that a node is shown as a part of; None for what stands by itself."""
+        if node.scope is None:
+            return None
+        for level, call in enumerate(self._modules(node.scope), 1):
+            # One that computes more by itself than it has parts is a layer, such as attention.
+            if level == self.depth or self.own[call] > len(self.children[call]):
+                return call
+            if not self.children[call]:
+                return call
+        return None
+
+    def _assign(self) -> None:
+        """Give every node a box; views and parameters go to the box of their only reader."""
+        readers: dict[TapeNode, set[Any]] = defaultdict(set)
+        for node in reversed(self.tape.nodes):
+            box: Any = self._call(node)
+            if box is None:
+                folds = node.plan.view or (isinstance(node, Leaf) and node.learned)
+                found = readers[node]
+                box = next(iter(found)) if folds and len(found) == 1 else node
+            self.boxes[node] = box
+            for source in node.inputs:
+                if source is not None:
+                    readers[source].add(box)
+
+    def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
+        """The boxes between which an edge of the tape runs."""
+        ends = self.boxes[pass_through(source)], self.boxes[node]
+        return None if ends[0] == ends[1] else (ends, source, term)
+
+    def graph(self, title: str) -> Graph:
+        """The picture's records."""
+        flows, meter = box_flows(
+            self.tape, self.grad, self._place, lambda node: self.boxes[node] is node
+        )
+        members: dict[Any, list[TapeNode]] = defaultdict(list)
+        for node in self.tape.nodes:
+            if pass_through(node) is node:
+                members[self.boxes[node]].append(node)
+        firsts = {
+            box: min((n.number for n in nodes if not isinstance(n, Leaf)), default=nodes[0].number)
+            for box, nodes in members.items()
+        }
+        order = sorted(members, key=firsts.__getitem__)
+        ids = {box: rank for rank, box in enumerate(order)}
+        nodes = [self._record(box, ids[box], members[box], meter) for box in order]
+        edges = []
+        slots: dict[Any, int] = defaultdict(int)
+        for (start, end), flow in sorted(flows.items(), key=lambda item: ids[item[0][0]]):
+            edges.append(
+                Edge(
+                    ids[start],
+                    ids[end],
+                    slots[end],
+                    shape=flow.shape,
+                    contribution=flow.contribution(meter.wholes[start]),
+                    count=flow.count,
+                )
+            )
+            slots[end] += 1
+        faults = box_faults(self.tape, self.grad, meter)
+        for fault in reversed(faults):
+            home = ids[self.boxes[fault.node]]
+            nodes[home] = replace(nodes[home], fault=fault.mark)
+        used = {node.scope for node in nodes}
+        scopes = {scope.path: scope for scope in scope_records(self.tape.nodes)}
+        for path in list(used):
+            while path in scopes:
+                path = scopes[path].parent
+                used.add(path)
+        return Graph(
+            tuple(nodes),
+            tuple(edges),
+            tuple(scope for path, scope in scopes.items() if path in used),
+            level="layers",
+            title=title,
+            diagnosis=tuple(fault.sentence for fault in faults),
+        )
+
+    def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
+        gradient = meter.gradients.get(box)
+        if not isinstance(box, Scope):
+            return record_of_node(box, number, gradient)
+        parameters = [node for node in nodes if isinstance(node, Leaf)]
+        last = nodes[-1]
+        several = bool(last.shape) and isinstance(last.shape[0], tuple)
+        shape = last.shape[0] if several else last.shape
+        dtype = last.dtype[0] if several else last.dtype
+        parent = box.parent
+        return Node(
+            number,
+            "group",
+            op=box.kind,
+            name="" if box.name == box.kind else box.name,
+            scope="" if parent is None else parent.path,
+            step=box.time_step,
+            shape=tuple(shape),
+            dtype=str(dtype),
+            detail=_parameter_detail(parameters, meter, self.grad),
+            gradient=gradient,
+        )
+
+
+def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) -> str:
+    """How many numbers a module learns, and the norm of their gradients."""
+    if not parameters:
+        return ""
+    count = sum(math.prod(leaf.shape) for leaf in parameters)
+    text = f"{count:,} weight{'s' * (count != 1)}"
+    norms = [
+        known.norm
+        for leaf in parameters
+        if (known := meter.gradients.get(leaf)) is not None and known.norm is not None
+    ]
+    if grad is None or not norms:
+        return text
+    return f"{text}, gradient {number_text(total_norm(norms))}"
