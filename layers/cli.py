@@ -1,19 +1,28 @@
-"""The command line: `minigrad demo`, `train`, `sample`, `draw`."""
+"""The command line: `minigrad demo`, `train`, `sample`, `draw`, `flow`."""
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
+from layers.cli_arguments import (
+    HelpFormatter,
+    finite_float,
+    make_folder,
+    natural_int,
+    positive_float,
+    positive_int,
+)
+from layers.cli_draw import add_draw
+from layers.cli_flow import add_flow
 from layers.datasets import CharacterTokenizer, read_text, shakespeare, split, validation_batches
 from layers.demo import DemoOptions, run_demo
 from layers.models.character import CharacterConfig, CharacterModel
-from layers.pictures import draw_gradient_path, draw_step
 from layers.training import TrainingOptions, mean_loss, train
 
 __all__ = ["main"]
@@ -42,56 +51,25 @@ def installed_version() -> str:
         return "(not installed)"
 
 
-def positive_int(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, got {number}")
-    return number
-
-
-def finite_float(text: str) -> float:
-    """A number of 0 or more, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be 0 or more, and finite, got {text}")
-    return number
-
-
-def positive_float(text: str) -> float:
-    """A number above 0, for argparse."""
-    number = finite_float(text)
-    if not number:
-        raise argparse.ArgumentTypeError("must be above 0, got 0")
-    return number
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help with the default of every option, and the example on a line of its own."""
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="minigrad",
-        description="Train and sample character models, and draw how their gradients flow.",
-        epilog="Begin with: minigrad demo",
+        description="Train and sample character models; draw and measure how gradients flow.",
+        epilog="Begin with: minigrad demo, or: minigrad draw lstm",
     )
     parser.add_argument("--version", action="version", version=f"minigrad {installed_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, summary: str, example: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Any, summary: str, *examples: str, more: str = ""
+    ) -> argparse.ArgumentParser:
+        heading = "example" if len(examples) == 1 else "examples"
         sub = commands.add_parser(
             name,
             help=summary,
-            description=summary,
-            epilog=f"example:\n  {example}",
+            description=f"{summary}\n{more}".rstrip(),
+            epilog="\n  ".join([f"{heading}:", *examples]),
             formatter_class=HelpFormatter,
         )
         sub.set_defaults(run=run)
@@ -105,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_length(demo)
     demo.add_argument("--out", type=Path, default=Path("minigrad-demo"), help="folder to write to")
-    demo.add_argument("--seed", type=int, default=0, help="of weights, windows and text")
+    demo.add_argument("--seed", type=natural_int, default=0, help="of weights, windows and text")
 
     trainer = command(
         "train",
@@ -121,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     trainer.add_argument("--hidden-size", type=positive_int, default=128, help="units per layer")
     trainer.add_argument("--layers", type=positive_int, default=1, help="LSTM layers")
     trainer.add_argument("--rate", type=positive_float, default=5e-3, help="highest learning rate")
-    trainer.add_argument("--seed", type=int, default=0, help="of weights and windows")
+    trainer.add_argument("--seed", type=natural_int, default=0, help="of weights and windows")
 
     sampler = command(
         "sample",
@@ -135,27 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     sampler.add_argument(
         "--temperature", type=finite_float, default=1.0, help="0: always the likeliest"
     )
-    sampler.add_argument("--seed", type=int, default=None, help="for the same text again")
+    sampler.add_argument("--seed", type=natural_int, default=None, help="for the same text again")
 
-    drawer = command(
-        "draw",
-        draw_command,
-        "Draw one step of a model's LSTM, or the gradient's way back through many.",
-        'minigrad draw minigrad-demo/model --steps 12 --grad norm -o path.svg --text "to be"',
-    )
-    drawer.add_argument("model", type=Path, help="a folder written by demo or train")
-    drawer.add_argument("--level", choices=("cells", "ops"), default="cells", help="how fine")
-    drawer.add_argument("--steps", type=positive_int, default=12, help="time steps")
-    drawer.add_argument("--grad", choices=("norm",), default="norm", help="what the arrows show")
-    drawer.add_argument("--text", default=None, help="what the model reads while it is drawn")
-    drawer.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
-    drawer.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("drawing.svg"),
-        help=".svg, .html, .png, .pdf, .dot, .json or .txt",
-    )
+    add_draw(command)
+    add_flow(command)
     return parser
 
 
@@ -174,18 +135,6 @@ def seconds_of(options: argparse.Namespace) -> float | None:
     """The time limit: the one given, or a minute when there is no other limit."""
     given: float | None = options.seconds
     return 60.0 if given is None and options.steps is None else given
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to, or say why it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"--out {folder}: this folder cannot be written ({error.strerror}); choose another one"
-        ) from error
 
 
 def demo_command(options: argparse.Namespace) -> None:
@@ -244,31 +193,6 @@ def sample_command(options: argparse.Namespace) -> None:
         print(start + character, end="", flush=True)
         start = ""
     print()
-
-
-def draw_command(options: argparse.Namespace) -> None:
-    """`minigrad draw`."""
-    model = CharacterModel.load(options.model)
-    if model.tokenizer is None:
-        raise ValueError(f"{options.model} has no tokenizer, so no text can be read into it")
-    text = options.text
-    if text is None:
-        text = "".join(model.generate("\n", options.steps + 1, generator=np.random.default_rng(0)))
-    codes = model.tokenizer.encode(text)
-    if len(codes) < 2:
-        raise ValueError(f"--text must have at least 2 characters, got {text!r}")
-    steps = min(options.steps, len(codes) - 1)
-    if options.level == "ops":
-        drawing = draw_step(model, codes[:1], options.theme)
-    else:
-        drawing = draw_gradient_path(model, codes[None, :steps], int(codes[steps]), options.theme)
-    if not options.out.parent.is_dir():
-        raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
-    drawing.save(options.out)
-    shown = "one step" if options.level == "ops" else f"{steps} steps"
-    if options.text is not None and options.level == "cells" and steps < options.steps:
-        shown += f" (the text has {len(codes)} characters; the last is what is predicted)"
-    print(f"written to {options.out}: {shown}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from minigrad.errors import require
 if TYPE_CHECKING:
     from minigrad.draw import Drawing
 
-__all__ = ["draw_gradient_path", "draw_step", "plot_losses"]
+__all__ = ["draw_gradient_path", "draw_step", "path_loss", "plot_losses"]
 
 
 def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawing":
@@ -48,11 +48,19 @@ def draw_gradient_path(
     """
     from minigrad.draw import draw
 
+    return draw(path_loss(model, codes, target), level="cells", grad="norm", theme=theme)
+
+
+def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:
+    """The loss of the character after the last one alone, with every operation recorded.
+
+    Args:
+        codes, target: as in `draw_gradient_path`.
+    """
     with mg.recording(fused=False):
         output, _ = model.lstm(model.embedding(codes))  # (batch, time, hidden_size)
         scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
-        loss = mg.cross_entropy(scores, np.full(len(codes), target))
-    return draw(loss, level="cells", grad="norm", theme=theme)
+        return mg.cross_entropy(scores, np.full(len(codes), target))
 
 
 def plot_losses(

@@ -1,0 +1,108 @@
+"""What the commands have in common: kinds of arguments, help, and checks before the work."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = [
+    "AddCommand",
+    "HelpFormatter",
+    "check_output",
+    "finite_float",
+    "make_folder",
+    "natural_int",
+    "positive_float",
+    "positive_int",
+]
+
+
+def positive_int(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = natural_int(text, "above 0")
+    if not number:
+        raise argparse.ArgumentTypeError("must be above 0, got 0")
+    return number
+
+
+def natural_int(text: str, bound: str = "0 or more") -> int:
+    """A whole number of 0 or more, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be {bound}, got {number}")
+    return number
+
+
+def finite_float(text: str) -> float:
+    """A number of 0 or more, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, and finite, got {text}")
+    return number
+
+
+def positive_float(text: str) -> float:
+    """A number above 0, for argparse."""
+    number = finite_float(text)
+    if not number:
+        raise argparse.ArgumentTypeError("must be above 0, got 0")
+    return number
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help with the default of every option that has one, and examples on lines of their own."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """The text of one option; an option that is off says nothing of a default."""
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class AddCommand(Protocol):
+    """Adds a command to the parser: its name, what it runs, a summary, and examples."""
+
+    def __call__(
+        self, name: str, run: Any, summary: str, *examples: str, more: str = ""
+    ) -> argparse.ArgumentParser: ...
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, or say why it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"--out {folder}: this folder cannot be written ({error.strerror}); choose another one"
+        ) from error
+
+
+def check_output(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file that could not be written, before anything is computed for it.
+
+    Raises:
+        ValueError: for a suffix that is none of the given ones.
+        OSError: where there is no folder for it, or it may not be written to.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"--out {path}: the suffix {path.suffix!r} is no format; choose one of "
+            f"{', '.join(suffixes)}"
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"--out {path}: this is a folder; name a file in it")
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--out {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--out {path}: the folder {folder} cannot be written to")

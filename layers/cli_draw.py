@@ -1,0 +1,192 @@
+"""`minigrad draw`: a picture of a model's graph, and of the gradient's way back through it."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layers.cli_arguments import AddCommand, check_output, positive_float, positive_int
+from layers.cli_sources import STEPS, Source, add_model_options, load, refuse
+from layers.showcase import NAMES
+from minigrad.serialize import write_atomically
+
+if TYPE_CHECKING:
+    from minigrad.draw import Drawing, Graph
+
+__all__ = ["add_draw", "draw_command"]
+
+SUFFIXES = (".svg", ".html", ".png", ".pdf", ".dot", ".json", ".txt")
+FEW_STEPS = 2
+"""So many time steps are drawn at level ops if none are given: each has dozens of operations."""
+
+MORE = f"""
+MODEL is one of {", ".join(NAMES)}:
+small, not trained, with random inputs and the loss at the last place; or the folder of a model
+that `minigrad demo` or `minigrad train` wrote; or a .json file that an earlier drawing wrote.
+Arrows show what flows back from the loss: the wider and darker, the larger its norm.
+"""
+
+
+def add_draw(command: AddCommand) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        "draw",
+        draw_command,
+        "Draw a model's computation graph, and the gradient's way back through its time steps.",
+        "minigrad draw lstm --steps 20 -o lstm.svg",
+        "minigrad draw gru --roll -o gru.png",
+        "minigrad draw gpt --level layers --grad share -o gpt.html",
+        'minigrad draw minigrad-demo/model --text "to be or not" -o path.html',
+        "minigrad draw lstm -o lstm.json && minigrad draw lstm.json -o lstm.pdf",
+        more=MORE,
+    )
+    parser.add_argument("model", help="a built-in name, a model's folder, or a graph's .json file")
+    add_model_options(parser, f"{STEPS} if none, {FEW_STEPS} for --level ops")
+    parser.add_argument(
+        "--level",
+        choices=("auto", "ops", "cells", "layers"),
+        help="every operation, a box for each cell and step, or one for each module's call; "
+        "auto if none: the finest that stays readable",
+    )
+    parser.add_argument("--roll", action="store_true", help="one cell in place of its time steps")
+    parser.add_argument("--depth", type=positive_int, help="how many levels of modules to open")
+    parser.add_argument(
+        "--grad",
+        choices=("norm", "share", "none"),
+        default="norm",
+        help="what arrows show: the norm of what they carry back, or its signed share",
+    )
+    parser.add_argument(
+        "--steps-shown",
+        type=steps_shown,
+        default="auto",
+        metavar="auto|all|0,1,9",
+        help="which time steps of a long sequence the picture shows",
+    )
+    parser.add_argument("--title", help="heading of the picture")
+    parser.add_argument(
+        "--theme", choices=("light", "dark"), help="colours; light, a page's own are the reader's"
+    )
+    parser.add_argument("--time-limit", type=positive_float, default=60.0, help="of layout, in s")
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("drawing.svg"), help=", ".join(SUFFIXES)
+    )
+
+
+def steps_shown(text: str) -> str | tuple[int, ...]:
+    """`auto`, `all` or numbers with commas between them, for argparse."""
+    if text in ("auto", "all"):
+        return text
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be auto, all, or time steps such as 0,1,9, got {text!r}"
+        ) from None
+
+
+def draw_command(options: argparse.Namespace) -> None:
+    """`minigrad draw`."""
+    from minigrad.draw import DrawError
+
+    check_output(options.out, SUFFIXES)
+    try:
+        if options.model not in NAMES and Path(options.model).is_file():
+            drawing, what = draw_saved(Path(options.model), options), options.model
+        else:
+            drawing, what = draw_model(options)
+        if options.out.suffix.lower() == ".html" and options.theme is not None:
+            page = drawing.html(options.theme)
+            write_atomically(options.out, lambda path: path.write_text(page, encoding="utf-8"))
+        else:
+            drawing.save(options.out)
+    except DrawError as error:
+        raise RuntimeError(str(error)) from error
+    print(f"written to {options.out}: {what}; level {drawing.graph.level}")
+    for sentence in drawing.graph.diagnosis:
+        print(f"  {sentence}")
+
+
+def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
+    """The picture of a graph that an earlier drawing saved as JSON."""
+    from minigrad.draw import Graph, GraphFormatError, draw_graph
+
+    refuse(
+        options,
+        "steps level roll depth hidden-size layers batch gain text",
+        f"has no effect on {path}, which is a graph already; pass a model to draw it differently",
+    )
+    try:
+        graph = Graph.from_json(path.read_bytes())
+    except GraphFormatError as error:
+        raise ValueError(f"{path} is no graph that `minigrad draw` saved: {error}") from error
+    if options.title is not None:
+        graph = dataclasses.replace(graph, title=options.title)
+    if options.grad == "none":
+        graph = without_gradients(graph)
+    return draw_graph(
+        graph,
+        theme=options.theme or "light",
+        steps=options.steps_shown,
+        time_limit=options.time_limit,
+        measure="share" if options.grad == "share" else "norm",
+    )
+
+
+def without_gradients(graph: "Graph") -> "Graph":
+    """The graph as if no gradient had been measured."""
+    return dataclasses.replace(
+        graph,
+        nodes=tuple(dataclasses.replace(node, gradient=None) for node in graph.nodes),
+        edges=tuple(dataclasses.replace(edge, contribution=None) for edge in graph.edges),
+        diagnosis=(),
+    )
+
+
+def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
+    """The picture of a model, and what was drawn in words."""
+    from minigrad.draw import draw
+
+    if options.model in NAMES:
+        refuse(options, "text", f"is for saved models; {options.model} reads random numbers")
+    source = load(options.model, options, FEW_STEPS if options.level == "ops" else STEPS)
+    if not source.recurrent:
+        check_attention(source, options)
+    chosen: dict[str, Any] = {"roll": options.roll, "depth": options.depth}
+    drawing = draw(
+        source.loss,
+        level=options.level or "auto",
+        grad=None if options.grad == "none" else options.grad,
+        steps=options.steps_shown,
+        theme=options.theme or "light",
+        title=options.title or "",
+        time_limit=options.time_limit,
+        **{key: value for key, value in chosen.items() if value},
+    )
+    if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
+        add_interaction(drawing, source)
+    words = f"{source.name}, {source.steps} step{'s' * (source.steps > 1)}"
+    return drawing, f"{words} ({source.note})" if source.note else words
+
+
+def check_attention(source: Source, options: argparse.Namespace) -> None:
+    """Refuse what only recurrent models have."""
+    for name, given in (
+        ("--level cells", options.level == "cells"),
+        ("--roll", options.roll),
+        ("--gain", options.gain is not None),
+    ):
+        if given:
+            raise ValueError(
+                f"{name}: {source.name} has no recurrent cells; choose --level layers or ops, or a "
+                "recurrent model"
+            )
+
+
+def add_interaction(drawing: "Drawing", source: Source) -> None:
+    """Let the reader of a page follow the gradient by loss step and by route."""
+    from minigrad.draw import backprop_through_time
+    from minigrad.draw.page_measures import interaction_of
+
+    if drawing.graph.level == "cells":
+        drawing.interaction = interaction_of(backprop_through_time(source.loss), drawing.graph)

@@ -1,0 +1,285 @@
+"""`minigrad flow`: how much of the gradient is left after how many steps, model beside model."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layers.cli_arguments import AddCommand, check_output
+from layers.cli_sources import Source, add_model_options, load, refuse
+from layers.showcase import NAMES, RECURRENT
+from minigrad.serialize import write_atomically
+
+if TYPE_CHECKING:
+    from minigrad.draw import Drawing, TimeGradients
+    from minigrad.draw.lanes import LaneGradients
+
+__all__ = ["add_flow", "flow_command"]
+
+STEPS = 20
+PICTURES = (".svg", ".html")
+PLOTS = (".png", ".pdf")
+LEAST_SHARE = 0.005
+
+MORE = f"""
+MODEL is one of {", ".join(NAMES)},
+or the folder of a model that `minigrad demo` or `minigrad train` wrote.
+
+Of recurrent models the norm of dL/dstate is measured at every step; the loss is at the last one,
+and a lag is a number of steps back from it. Attention has no states: there it is the norm of
+d(scores at the last place)/d(input), place by place, in units of its own.
+Half-life: the lags after which half is left, by the best fit of a decay. Horizon: the last lag at
+which 1 % of the largest norm is left. Route shares are signed, and add up to 100 %.
+"""
+
+
+def add_flow(command: AddCommand) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        "flow",
+        flow_command,
+        "Measure how the gradient fades with the number of steps back, in one or more models.",
+        "minigrad flow rnn gru lstm gpt",
+        "minigrad flow rnn lstm --steps 50 -o fading.png",
+        "minigrad flow rnn lstm gru -o comparison.html",
+        "minigrad flow minigrad-demo/model --steps 40 --json > flow.json",
+        more=MORE,
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a built-in name or a folder")
+    add_model_options(parser, f"{STEPS} if none")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON; null stands for numbers that do not exist"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help=".svg or .html: the graphs on one scale; .png or .pdf: a plot of the norms",
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """The gradient along one state, or towards one input.
+
+    Attributes:
+        label: the state or input.
+        lane: norms by lag.
+        routes: the shares of the routes; of a state those at the longest lag.
+    """
+
+    label: str
+    lane: "LaneGradients"
+    routes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What was measured of one model.
+
+    Attributes:
+        source: the model.
+        rows: one for each state or input.
+        diagnosis: sentences.
+        times: the measurement in time, of recurrent models.
+    """
+
+    source: Source
+    rows: tuple[Row, ...]
+    diagnosis: tuple[str, ...]
+    times: "TimeGradients | None" = None
+
+
+def flow_command(options: argparse.Namespace) -> None:
+    """`minigrad flow`."""
+    from minigrad.draw import DrawError
+
+    if options.out is not None:
+        check_output(options.out, PICTURES + PLOTS)
+    models = list(dict.fromkeys(options.models))
+    check_options(models, options)
+    try:
+        flows = named_apart([measure(load(name, options, STEPS)) for name in models], models)
+        if options.out is not None:
+            save(flows, options.out, options.theme)
+    except DrawError as error:
+        raise RuntimeError(str(error)) from error
+    if options.json:
+        found = {name: as_json(flow) for name, flow in flows.items()}
+        print(json.dumps({"models": found}, indent=2, allow_nan=False))
+        return
+    print(table(flows))
+    if options.out is not None:
+        print(f"\nwritten to {options.out}")
+
+
+def check_options(models: Sequence[str], options: argparse.Namespace) -> None:
+    """Refuse options that none of the models heeds."""
+    if all(name in NAMES for name in models):
+        refuse(options, "text", "is for saved models, and there is none among them")
+    if options.gain is not None and not any(name in RECURRENT for name in models):
+        raise ValueError(f"--gain is for {', '.join(RECURRENT)}, and there is none among them")
+
+
+def named_apart(flows: Sequence[Flow], models: Sequence[str]) -> dict[str, Flow]:
+    """Measurements by name; checkpoints whose folders are named alike by their whole path."""
+    short = [flow.source.name for flow in flows]
+    names = [
+        name if short.count(name) == 1 else model for name, model in zip(short, models, strict=True)
+    ]
+    return dict(zip(names, flows, strict=True))
+
+
+def measure(source: Source) -> Flow:
+    """Measure a model that ran."""
+    from minigrad.draw import backprop_through_time
+
+    if not source.recurrent:
+        return measure_attention(source)
+    found = backprop_through_time(source.loss)
+    routes = found.summary()["routes"]
+    several = len({lane.lane.cell for lane in found.lanes}) > 1
+    rows = [
+        Row(
+            str(lane.lane) if several else lane.lane.state,
+            lane,
+            shares if len(shares := routes.get(str(lane.lane), {})) > 1 else {},
+        )
+        for lane in found.lanes
+    ]
+    return Flow(source, tuple(rows), found.diagnosis, found)
+
+
+def measure_attention(source: Source) -> Flow:
+    """How much the scores at the last place depend on each place of each input, and by what way."""
+    from minigrad.draw import gradient_flow, input_connectivity
+    from minigrad.draw.diagnosis import lane_sentence
+    from minigrad.draw.lanes import LaneGradients
+    from minigrad.draw.tape_states import Lane
+
+    assert source.scores is not None
+    outputs = source.scores.reshape((len(source.scores), 1, -1))  # (batch, 1, classes)
+    parts = gradient_flow(source.loss, routes="residual").routes
+    rows, sentences = [], []
+    for x in source.inputs:
+        norms = input_connectivity(outputs, x).norms  # (1, time)
+        steps = np.arange(x.shape[1])
+        lane = LaneGradients(Lane("", x.name or "x"), steps, norms[0], None, steps[-1:], norms)
+        found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
+        shares = () if found is None or found.shares is None else found.shares
+        rows.append(Row(lane.lane.state, lane, dict(zip(parts.names, shares, strict=False))))
+        sentence = lane_sentence(lane, f"the input {lane.lane.state}")
+        sentences.append(sentence[:1].upper() + sentence[1:])
+    return Flow(source, tuple(rows), tuple(sentences))
+
+
+def save(flows: dict[str, Flow], path: Path, theme: str) -> None:
+    """Write the comparison, or the plot."""
+    from minigrad.draw import compare, plot_gradient_norms
+
+    if path.suffix.lower() in PICTURES:
+        drawn = {name: flow.times or draw_attention(flow) for name, flow in flows.items()}
+        compare(drawn, theme=theme).save(path)
+        return
+    lanes: dict[str, Any] = {}
+    for name, flow in flows.items():
+        for row in flow.rows:
+            lanes[f"{name} {row.label}"] = row.lane
+    axes = plot_gradient_norms(lanes, theme=theme)
+    kind = path.suffix.lower()[1:]
+    write_atomically(path, lambda file: axes.figure.savefig(file, format=kind, dpi=130))
+
+
+def draw_attention(flow: Flow) -> "Drawing":
+    """The modules of a model without cells, and what flows back between them."""
+    from minigrad.draw import draw
+
+    return draw(flow.source.loss, level="layers", grad="norm")
+
+
+def as_json(flow: Flow) -> dict[str, Any]:
+    """A measurement as plain values; what is not finite becomes None."""
+    return {
+        "steps": flow.source.steps,
+        "measure": "|dL/dstate|" if flow.source.recurrent else "|d scores at the end / d input|",
+        "lanes": {row.label: row_as_json(row) for row in flow.rows},
+        "diagnosis": list(flow.diagnosis),
+    }
+
+
+def row_as_json(row: Row) -> dict[str, Any]:
+    """One state or input as plain values."""
+    lags, norms = row.lane.by_lag
+    return {
+        "lags": [int(lag) for lag in lags],
+        "norms": [finite(norm) for norm in norms],
+        "rate": finite(row.lane.rate),
+        "half_life": finite(row.lane.half_life),
+        "horizon": row.lane.horizon,
+        "routes": {name: finite(share) for name, share in row.routes.items()},
+    }
+
+
+def finite(number: Any) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return float(number) if math.isfinite(number) else None
+
+
+def table(flows: dict[str, Flow]) -> str:
+    """Norms by lag, then the shares of the routes, then the sentences."""
+    longest = max(int(row.lane.by_lag[0][-1]) for flow in flows.values() for row in flow.rows)
+    shown = [0, *(2**k for k in range(longest.bit_length()) if 2**k < longest), longest]
+    shown = sorted(set(shown))
+    lines = [["lag", "", *map(str, shown), "half-life", "horizon"]]
+    for name, flow in flows.items():
+        for place, row in enumerate(flow.rows):
+            lines.append(["" if place else name, row.label, *numbers(row.lane, shown)])
+    blocks = ["Norm of the gradient, by steps back from the loss", aligned(lines)]
+    routes = [
+        [name, row.label, shares_text(row.routes)]
+        for name, flow in flows.items()
+        for row in flow.rows
+        if row.routes
+    ]
+    if routes:
+        blocks += ["\nBy which route it came: states at the longest lag, inputs as a whole"]
+        blocks += [aligned(routes, left=3)]
+    blocks.append("\nDiagnosis")
+    for name, flow in flows.items():
+        blocks += [f"{name}: {sentence}" for sentence in flow.diagnosis]
+    return "\n".join(blocks)
+
+
+def numbers(lane: "LaneGradients", shown: Sequence[int]) -> list[str]:
+    """The cells of one line of the table."""
+    lags, norms = lane.by_lag
+    by_lag = dict(zip(lags.tolist(), norms.tolist(), strict=True))
+    cells = [f"{by_lag[lag]:.2g}" if lag in by_lag else "" for lag in shown]
+    half_life = lane.half_life
+    words = "none" if math.isinf(half_life) else "-" if math.isnan(half_life) else ""
+    whole = lane.horizon == (lags[-1] if len(lags) else 0)
+    return [*cells, words or f"{half_life:.2g}", f"{'>= ' * bool(whole)}{lane.horizon}"]
+
+
+def shares_text(routes: dict[str, float]) -> str:
+    """The shares in words, the largest first, without those that are next to nothing."""
+    order = sorted(routes.items(), key=lambda pair: -abs(pair[1]))
+    return ", ".join(f"{name} {share:.0%}" for name, share in order if abs(share) >= LEAST_SHARE)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int = 2) -> str:
+    """Columns of one width; the first ones flush left, the others flush right."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,130 @@
+"""From a model's name on the command line to a loss on the tape: built-in ones and checkpoints."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import minigrad as mg
+from layers.cli_arguments import natural_int, positive_float, positive_int
+from layers.models.character import CharacterModel
+from layers.pictures import path_loss
+from layers.showcase import NAMES, RECURRENT, build, unknown_name
+from minigrad import Tensor
+
+__all__ = ["Source", "add_model_options", "load", "refuse"]
+
+STEPS = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that ran.
+
+    Attributes:
+        name: what it is called in tables and pictures.
+        loss: at the last step, on the tape.
+        steps: how many it read.
+        recurrent: whether it has cells with states.
+        scores: (batch, classes), from which the loss was computed.
+        inputs: (batch, time, features), for models without states.
+        note: more on what was read.
+    """
+
+    name: str
+    loss: Tensor
+    steps: int
+    recurrent: bool
+    scores: Tensor | None = None
+    inputs: tuple[Tensor, ...] = ()
+    note: str = ""
+
+
+def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
+    """The sizes of built-in models, and what a checkpoint reads; `steps` tells the default."""
+    parser.add_argument("--steps", type=positive_int, help=f"time steps; {steps}")
+    parser.add_argument("--hidden-size", type=positive_int, help="of a built-in model; 8 if none")
+    parser.add_argument("--layers", type=positive_int, help="of a built-in model; 1 if none")
+    parser.add_argument("--batch", type=positive_int, help="sequences at once; 2 if none")
+    parser.add_argument(
+        "--gain",
+        type=positive_float,
+        help="make the recurrent matrices of built-in models orthogonal, times this",
+    )
+    parser.add_argument(
+        "--seed", type=natural_int, default=0, help="of weights and inputs, or of a text"
+    )
+    parser.add_argument(
+        "--text", help="what a checkpoint reads, and at last predicts; its own if none"
+    )
+
+
+def refuse(options: argparse.Namespace, names: str, why: str) -> None:
+    """Refuse options that were given although they cannot have an effect."""
+    for name in names.split():
+        if getattr(options, name.replace("-", "_"), None) not in (None, False):
+            raise ValueError(f"--{name} {why}")
+
+
+def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
+    """Run the model of a name, every operation recorded.
+
+    Args:
+        name: of a built-in model, or a checkpoint's folder.
+        options: what `add_model_options` added.
+        steps: how many if the options do not say.
+
+    Raises:
+        ValueError, FileNotFoundError: where there is no such model; for options that do not fit.
+    """
+    steps = options.steps or steps
+    if name in NAMES:
+        return built_in(name, options, steps)
+    path = Path(name)
+    if path.is_dir():
+        refuse(options, "hidden-size layers batch gain", f"is for built-in models; {name} is saved")
+        return checkpoint(path, options, steps)
+    if path.is_file():
+        raise ValueError(f"{name} is a file, not a model: pass a built-in name or a model's folder")
+    if len(path.parts) != 1 or path.suffix:
+        raise FileNotFoundError(
+            f"there is no file or folder {name!r}; `minigrad demo` and `minigrad train` write "
+            f"folders, and built in are {', '.join(NAMES)}"
+        )
+    raise ValueError(f"{unknown_name(name)} (and there is no folder of that name)")
+
+
+def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
+    """A model of `layers.showcase`."""
+    recurrent = name in RECURRENT
+    given = {
+        key: value
+        for key in ("hidden_size", "layers", "batch")
+        if (value := getattr(options, key)) is not None
+    }
+    gain = options.gain if recurrent else None
+    with mg.recording(fused=False):
+        module, inputs, loss = build(name, steps=steps, gain=gain, seed=options.seed, **given)
+        scores = None if recurrent else module(*inputs)  # (batch, classes)
+    return Source(name, loss, steps, recurrent, scores, inputs)
+
+
+def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:
+    """A saved character model, reading a text up to the character before its last."""
+    model = CharacterModel.load(path)
+    if model.tokenizer is None:
+        raise ValueError(f"{path} has no tokenizer, so no text can be read into it")
+    text = options.text
+    if text is None:
+        generator = np.random.default_rng(options.seed)
+        text = "".join(model.generate("\n", steps + 1, generator=generator))
+    codes = model.tokenizer.encode(text)
+    if len(codes) < 2:
+        raise ValueError(f"--text must have at least 2 characters, got {text!r}")
+    read = min(steps, len(codes) - 1)
+    loss = path_loss(model, codes[None, :read], int(codes[read]))
+    note = ""
+    if options.text is not None and read < steps:
+        note = f"the text has {len(codes)} characters; the last is what is predicted"
+    return Source(path.resolve().name, loss, read, recurrent=True, note=note)
