@@ -8,7 +8,7 @@ PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow`
 from minigrad.draw.attention import attention_map
 from minigrad.draw.comparison import Comparison, compare
 from minigrad.draw.connectivity import Connectivity, input_connectivity
-from minigrad.draw.drawing import Drawing, draw, draw_graph
+from minigrad.draw.drawing import Drawing, draw_graph
 from minigrad.draw.elide import elide, interesting_steps
 from minigrad.draw.errors import (
     DrawError,
@@ -20,6 +20,8 @@ from minigrad.draw.errors import (
 )
 from minigrad.draw.flow import GradientFlow, gradient_flow
 from minigrad.draw.jacobians import JacobianSpectra, jacobian_spectra
+from minigrad.draw.opening import open_kernels
+from minigrad.draw.passes import focus, prune, without
 from minigrad.draw.plots import (
     plot_attention,
     plot_gates,
@@ -38,7 +40,9 @@ from minigrad.draw.records import (
     Statistics,
     combine_contributions,
 )
+from minigrad.draw.rolling import fold_repeats, roll
 from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
+from minigrad.draw.views import draw, view
 
 __all__ = [
     "Comparison",
@@ -66,10 +70,13 @@ __all__ = [
     "draw",
     "draw_graph",
     "elide",
+    "focus",
+    "fold_repeats",
     "gradient_flow",
     "input_connectivity",
     "interesting_steps",
     "jacobian_spectra",
+    "open_kernels",
     "plot_attention",
     "plot_gates",
     "plot_gradient_norms",
@@ -77,4 +84,8 @@ __all__ = [
     "plot_parameter_gradients",
     "plot_routes",
     "plot_triangle",
+    "prune",
+    "roll",
+    "view",
+    "without",
 ]

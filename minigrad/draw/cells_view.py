@@ -97,6 +97,8 @@ class _Grouping:
         """Give every node a box; glue goes to the box of its only reader, else gets its own."""
         readers: dict[TapeNode, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
+            if pass_through(node) is not node:
+                continue  # another name for a value: its readers read the value itself
             box: Any
             if isinstance(node, Leaf) or _state(node):
                 box = node
@@ -109,7 +111,7 @@ class _Grouping:
             reader = self._key(node) if _state(node) else box
             for source in node.inputs:
                 if source is not None and not self._picks_one(node):
-                    readers[source].add(reader)
+                    readers[pass_through(source)].add(reader)
 
     def _picks_one(self, node: TapeNode) -> bool:
         """Whether a node takes one array out of a stack of them, so that both can be left out."""
@@ -171,7 +173,7 @@ class _Grouping:
         otherwise = {
             pass_through(source)
             for node in self.tape.nodes
-            if node not in self._picks
+            if node not in self._picks and pass_through(node) is node
             for source in node.inputs
             if source is not None
         }
@@ -198,7 +200,7 @@ class _Grouping:
         used |= {key for node in self.tape.nodes if _state(node) and (key := self._key(node))}
         firsts: dict[Any, TapeNode] = {}
         for node in self.tape.nodes:
-            if (box := self.boxes[node]) in used:
+            if (box := self.boxes.get(node)) in used:
                 firsts.setdefault(box, node)
         for node in self.tape.nodes:
             key = self._key(node)
@@ -222,7 +224,7 @@ class _Grouping:
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
         faults = box_faults(self.tape, self.grad, meter)
         for fault in reversed(faults):
-            home = self._key(fault.node) if _state(fault.node) else self.boxes[fault.node]
+            home = self._key(fault.node) if _state(fault.node) else self.boxes.get(fault.node)
             if home in ids:
                 nodes[ids[home]] = replace(nodes[ids[home]], fault=fault.mark)
         scopes = scope_records(self.tape.nodes)

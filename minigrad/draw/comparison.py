@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from minigrad.draw import labels
-from minigrad.draw.drawing import Drawing, draw, draw_graph
+from minigrad.draw.cells_view import has_cells
+from minigrad.draw.drawing import Drawing, draw_graph
 from minigrad.draw.flow import GradientFlow
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
+from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
+from minigrad.draw.views import draw, results_of
 from minigrad.tensors import Tensor
 
 __all__ = ["Comparison", "compare"]
@@ -62,10 +65,10 @@ def compare(
         elif isinstance(model, Graph):
             graph = model
         elif isinstance(model, TimeGradients):
-            drawing = model.draw(theme=theme, **how)
+            drawing = model.draw(**how)
             graph, extra[name] = drawing.graph, drawing.interaction
         else:
-            graph = draw(model, theme=theme, **how).graph
+            graph = graph_of(model, how)
         title = f"{name}: {graph.title}" if graph.title else name
         graphs[name] = dataclasses.replace(graph, title=title)
     if domain is None:
@@ -79,6 +82,17 @@ def compare(
     for name, interaction in extra.items():
         pictures[name].interaction = interaction
     return Comparison(pictures, domain, theme, time_limit)
+
+
+def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
+    """The records of one model: cells where there are any, else module calls, unless told."""
+    if "level" in how or isinstance(model, GradientFlow):
+        return draw(model, **how).graph
+    results = results_of(model)
+    opened = open_kernels(results)
+    if has_cells(opened):
+        return draw(opened, level="cells", **how).graph
+    return draw(results, level="layers", **how).graph
 
 
 def norms_of(graph: Graph) -> list[float]:

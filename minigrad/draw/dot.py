@@ -239,6 +239,10 @@ def _add_edges(
         tip = escape.tooltip(labels.edge_tooltip(edge, nodes))
         ends = node_name(edge.source), node_name(edge.target)
         shared = {"tooltip": tip, "labeltooltip": tip}
+        onward = {}
+        if edge.kind == "rolled" and (scale is None or edge.contribution is None):
+            # Without a gradient beside it, the arrow itself says that it leads to the next step.
+            onward = {"label": labels.onward_text(edge), "fontcolor": colors.faint_text}
         picture.edge(
             *ends,
             id=f"f{number}",
@@ -248,6 +252,7 @@ def _add_edges(
             arrowsize="0.5",
             style="dashed" if edge.kind == "elided" else "solid",
             **shared,
+            **onward,
         )
         if scale is None or edge.contribution is None:
             continue
@@ -265,7 +270,7 @@ def _add_edges(
             style=pen.style,
             arrowsize="0.7",
             # Labels start at the line's centre, so a thick line needs room in front of them.
-            label="\u00a0" * (1 + round(pen.width / 2)) + pen.text,
+            label="\u00a0" * (1 + round(pen.width / 2)) + labels.gradient_text(edge, pen.text),
             fontcolor=colors.alarm if pen.kind == "nonfinite" else colors.text,
             **shared,
         )

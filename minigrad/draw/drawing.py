@@ -1,4 +1,4 @@
-"""A finished picture: what `draw` returns, to show, save, or go on with."""
+"""A finished picture of a graph, to show, save, or go on with."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ import secrets
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.cells_view import cells_graph, has_cells
 from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide, steps_to_show
-from minigrad.draw.errors import DrawError, MissingGraphvizError
-from minigrad.draw.flow import GradientFlow
+from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
-from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale
 from minigrad.draw.text import graph_to_text
 from minigrad.draw.theme import theme_named
-from minigrad.errors import describe
-from minigrad.tensors import Tensor
 
 if TYPE_CHECKING:
     import graphviz
@@ -170,68 +165,6 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
-
-
-def draw(
-    target: Tensor | Sequence[Tensor] | Graph | GradientFlow,
-    *,
-    level: Literal["auto", "ops", "cells"] = "auto",
-    grad: Literal["norm", "share"] | None = None,
-    steps: Literal["auto", "all"] | Iterable[int] = "auto",
-    theme: str = "light",
-    title: str = "",
-    domain: tuple[float, float] | None = None,
-    time_limit: float = DEFAULT_TIME_LIMIT,
-) -> Drawing:
-    """Draw what was computed on the way to some tensors, and how their gradient flows back.
-
-    Args:
-        target: a tensor, several, a `Graph`, or a `GradientFlow`.
-        level: `ops` shows every operation; `cells` one box per recurrent cell and time step, with
-            lanes for the carried states; `auto` takes cells where there are any.
-        grad: `norm` measures what every edge carries back from the target, a single number, and
-            shows it as width, colour and number. `share` shows how much of the gradient at its
-            end each edge brought, signed; the shares at one place sum to 1. `.grad` of no tensor
-            is touched. What went wrong is marked and said in a sentence: numbers that are not
-            finite, gradients that are exactly zero, states that were detached.
-        steps, theme, domain, time_limit: see `draw_graph`.
-        title: heading of the picture.
-
-    Raises DrawError for a target without a graph, and for `cells` without recurrent cells;
-    with `grad` also when the graph was freed by a backward, or the target is not a single number.
-
-    >>> import minigrad as mg
-    >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
-    >>> draw((x * x).sum(), grad="norm")
-    Drawing(ops, 3 nodes, 3 edges)
-    """
-    if grad not in (None, "norm", "share"):
-        raise ValueError(f"grad must be None, 'norm' or 'share', got {grad!r}")
-    if isinstance(target, Graph):
-        graph = target
-    else:
-        if level not in ("auto", "ops", "cells"):
-            raise ValueError(f"level must be 'auto', 'ops' or 'cells', got {level!r}")
-        flow = target if isinstance(target, GradientFlow) else None
-        if isinstance(target, GradientFlow):
-            grad, outputs = grad or "norm", list(target.tape.outputs)
-        else:
-            if not isinstance(target, (Tensor, list, tuple)):
-                raise DrawError(
-                    f"target must be a tensor, a list of tensors, a Graph or a GradientFlow, got "
-                    f"{describe(target)}"
-                )
-            outputs = [target] if isinstance(target, Tensor) else list(target)
-        if level == "auto":
-            level = "cells" if has_cells(outputs) else "ops"
-        if level == "cells":
-            graph = cells_graph(outputs, grad=grad, title=title)
-        else:
-            graph = operations_graph(outputs, grad=grad, title=title, flow=flow)
-    measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
-    return draw_graph(
-        graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit, measure=measure
-    )
 
 
 def draw_graph(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,9 +17,6 @@ from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf, Node
 from minigrad.tape import needed_nodes, run_backward
 from minigrad.tensors import Tensor, wrap
-
-if TYPE_CHECKING:
-    from minigrad.draw.drawing import Drawing
 
 __all__ = ["GradientFlow", "gradient_flow"]
 
@@ -169,12 +165,6 @@ class GradientFlow:
                     )
                 worst = max(worst, relative) if np.isfinite(scale) else worst
         return worst
-
-    def draw(self, *, grad: Literal["norm", "share"] = "norm", **options: Any) -> Drawing:
-        """The picture of the flow; options as for `minigrad.draw.draw`."""
-        from minigrad.draw.drawing import draw
-
-        return draw(self, grad=grad, **options)
 
     def __repr__(self) -> str:
         leaves = sum(isinstance(node, Leaf) for node in self.gradients)

@@ -128,6 +128,21 @@ def edge_norm(edge: Edge) -> float | None:
     return None if edge.contribution is None else edge.contribution.norm
 
 
+def onward_text(edge: Edge) -> str:
+    """Return `next, x99` for an edge that leads on to the next step or layer, else nothing."""
+    return f"next, x{edge.count}" if edge.kind == "rolled" else ""
+
+
+def gradient_text(edge: Edge, text: str) -> str:
+    """Return the number of a gradient; for a rolled edge smallest, median and largest of all."""
+    term = edge.contribution
+    if term is None or term.median is None or term.lowest is None or term.highest is None:
+        return text
+    numbers = " / ".join(number_text(n) for n in (term.lowest, term.median, term.highest))
+    onward = onward_text(edge)
+    return f"{onward}: {numbers}" if onward else numbers
+
+
 def has_gradients(graph: Graph) -> bool:
     """Return whether any edge of the graph knows what it carries back."""
     return any(edge.contribution is not None for edge in graph.edges)

@@ -6,6 +6,7 @@ connection, keeps its own small box: without it the picture would hide where way
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class _Calls:
             chain = self._modules(node.scope)
             if chain and not node.plan.view:
                 self.own[chain[-1]] += 1
-            for outer, inner in zip(chain, chain[1:], strict=False):
+            for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
         self.boxes: dict[TapeNode, Any] = {}
         self._assign()
@@ -104,6 +105,8 @@ class _Calls:
         """Give every node a box; views and parameters go to the box of their only reader."""
         readers: dict[TapeNode, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
+            if pass_through(node) is not node:
+                continue  # another name for a value: its readers read the value itself
             box: Any = self._call(node)
             if box is None:
                 folds = node.plan.view or (isinstance(node, Leaf) and node.learned)
@@ -112,7 +115,7 @@ class _Calls:
             self.boxes[node] = box
             for source in node.inputs:
                 if source is not None:
-                    readers[source].add(box)
+                    readers[pass_through(source)].add(box)
 
     def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
         """The boxes between which an edge of the tape runs."""
@@ -122,11 +125,11 @@ class _Calls:
     def graph(self, title: str) -> Graph:
         """The picture's records."""
         flows, meter = box_flows(
-            self.tape, self.grad, self._place, lambda node: self.boxes[node] is node
+            self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
         )
         members: dict[Any, list[TapeNode]] = defaultdict(list)
         for node in self.tape.nodes:
-            if pass_through(node) is node:
+            if node in self.boxes:
                 members[self.boxes[node]].append(node)
         firsts = {
             box: min((n.number for n in nodes if not isinstance(n, Leaf)), default=nodes[0].number)
@@ -151,7 +154,7 @@ class _Calls:
             slots[end] += 1
         faults = box_faults(self.tape, self.grad, meter)
         for fault in reversed(faults):
-            home = ids[self.boxes[fault.node]]
+            home = ids[self.boxes[pass_through(fault.node)]]
             nodes[home] = replace(nodes[home], fault=fault.mark)
         used = {node.scope for node in nodes}
         scopes = {scope.path: scope for scope in scope_records(self.tape.nodes)}

@@ -165,7 +165,7 @@ def _agree(node: Node, what: str, kernel: Any, reference: Any) -> None:
         return
     raise DrawError(
         f"the kernel of {node.where} and its reference do not agree: {what} differs by "
-        f"{error:.3g}, entries are up to {size:.3g}. A picture of the reference would show something else than "
-        "what ran; draw with kernels='closed', and check the kernel with "
-        "minigrad.testing.fused_test."
+        f"{error:.3g}, entries are up to {size:.3g}. A picture of the reference would show "
+        "something else than what ran; draw with show=('parameters', 'kernels'), and check the "
+        "kernel with minigrad.testing.fused_test."
     )

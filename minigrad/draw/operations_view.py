@@ -3,48 +3,85 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
-from minigrad.draw.flow import GradientFlow, gradient_flow
-from minigrad.draw.measure import pass_through, read_tape
-from minigrad.draw.records import Edge, Graph, Node, Scope, Statistics
+from minigrad.draw.measure import Tape, pass_through, read_tape
+from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
+from minigrad.draw.xray import Fault
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
 from minigrad.tensors import Tensor
 
-__all__ = ["operations_graph", "parameter_text", "record_of_node", "scope_records"]
+__all__ = ["Measurement", "operations_graph", "parameter_text", "record_of_node", "scope_records"]
+
+
+class Measurement(Protocol):
+    """What a picture needs of measured gradients; `minigrad.draw.flow.GradientFlow` has it."""
+
+    @property
+    def contributions(self) -> Mapping[tuple[TapeNode, int], Contribution]:
+        """Of each edge, by the node that reads and its input slot."""
+
+    @property
+    def gradients(self) -> Mapping[TapeNode, Statistics]:
+        """Of each node."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What went wrong."""
+
+    def route_of(self, node: TapeNode, source: TapeNode) -> str:
+        """The name of the detour that an edge begins, or nothing."""
 
 
 def operations_graph(
     outputs: Sequence[Tensor],
     *,
-    grad: str | None = None,
     title: str = "",
-    flow: GradientFlow | None = None,
+    flow: Measurement | None = None,
+    views: bool = True,
 ) -> Graph:
-    """Every operation behind some tensors, and with `grad` what each edge carries back."""
+    """Every operation behind some tensors, and what each edge carries back.
+
+    Args:
+        outputs: the results.
+        title: heading of the picture.
+        flow: the measured gradients; None leaves them out.
+        views: whether reshapes, transposes and the like get boxes; else those with one reader
+            are folded into the edge that they lie on.
+    """
     tape = read_tape(outputs)
+    faults = {} if flow is None else {f.node: f.mark for f in reversed(flow.faults)}
     shown = [node for node in tape.nodes if pass_through(node) is node]
+    folded = set() if views else _folded(tape, shown) - faults.keys()
+    shown = [node for node in shown if node not in folded]
     ids = {node: rank for rank, node in enumerate(shown)}
-    if flow is None and grad is not None:
-        flow = gradient_flow(list(outputs))
     terms = {} if flow is None else flow.contributions
     gradients = {} if flow is None else flow.gradients
-    faults = {} if flow is None else {f.node: f.mark for f in reversed(flow.faults)}
     edges = []
     for node in shown:
         for slot, source in enumerate(node.inputs):
             if source is None:
                 continue
+            shape = tuple(source.shape)
+            route = "" if flow is None else flow.route_of(node, source)
+            reader, place, start = node, slot, pass_through(source)
+            while start in folded:
+                # What a view with one reader sends on is all that this way carries.
+                reader, place = start, 0
+                first = start.inputs[0]
+                assert first is not None
+                start = pass_through(first)
             edges.append(
                 Edge(
-                    ids[pass_through(source)],
+                    ids[start],
                     ids[node],
                     slot,
-                    shape=tuple(source.shape),
-                    contribution=terms.get((node, slot)),
-                    route="" if flow is None else flow.route_of(node, source),
+                    shape=shape,
+                    contribution=terms.get((reader, place)),
+                    route=route,
                 )
             )
     nodes = [
@@ -57,6 +94,27 @@ def operations_graph(
     ]
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
     return Graph(tuple(nodes), tuple(edges), scope_records(shown), title=title, diagnosis=diagnosis)
+
+
+def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
+    """The views that one operation reads, and that carry no state."""
+    readers: dict[TapeNode, int] = defaultdict(int)
+    for node in shown:
+        for source in node.inputs:
+            if source is not None:
+                readers[pass_through(source)] += 1
+    results = {pass_through(t._node) for t in tape.outputs if t._node is not None}
+    return {
+        node
+        for node in shown
+        if node.plan.view
+        and readers[node] == 1
+        and node not in results
+        and node.inputs
+        and node.inputs[0] is not None
+        and all(source is None for source in node.inputs[1:])
+        and not (node.scope is not None and node.scope.state)
+    }
 
 
 def record_of_node(node: TapeNode, number: int, gradient: Statistics | None) -> Node:

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from minigrad.draw.errors import GraphFormatError
 
 NodeKind = Literal["op", "parameter", "input", "constant", "state", "group", "elided"]
-EdgeKind = Literal["data", "elided"]
+EdgeKind = Literal["data", "elided", "rolled"]
 Level = Literal["ops", "cells", "layers"]
 
 NODE_KINDS: Final[tuple[str, ...]] = get_args(NodeKind)
@@ -65,12 +65,14 @@ class Contribution:
 
     `norm` is the Euclidean norm of the term; the terms of all edges out of u sum to its gradient.
     `share` is <term, total> / |total|^2, signed; shares out of u sum to 1; None where the total
-    is zero. `lowest` and `highest` span the norms that a merged edge stands for.
+    is zero. `lowest` and `highest` span the norms that a merged edge stands for; a rolled one has
+    their `median` as well.
     """
 
     norm: float
     share: float | None = None
     lowest: float | None = None
+    median: float | None = None
     highest: float | None = None
 
 
@@ -143,7 +145,8 @@ class Edge:
     Fields:
         source, target: node ids. The gradient flows from target back to source.
         slot: which input of the target; `x * x` has two edges, slots 0 and 1.
-        kind: `data`, or `elided` if it stands for edges of nodes left out.
+        kind: `data`, `elided` if it stands for edges of nodes left out, or `rolled` if it leads on
+            to the next time step, or the next layer of a stack, of what is drawn once.
         shape: of the value; None if unknown or if merged edges differ.
         contribution: what the edge adds to the source's gradient; None where unknown.
         route: name of the route it belongs to (`highway`, `forget gate`); may be empty.

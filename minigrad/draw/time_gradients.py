@@ -19,6 +19,7 @@ from minigrad.draw.detours import By, RouteNames, RouteParts, follow_routes
 from minigrad.draw.errors import DrawError
 from minigrad.draw.lanes import LaneGradients
 from minigrad.draw.measure import norm_of, read_tape
+from minigrad.draw.opening import open_kernels
 from minigrad.draw.tape_states import Lane, States
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.draw.weight_lags import WeightLags
@@ -106,7 +107,7 @@ class TimeGradients:
         by: By,
         most: int,
     ) -> None:
-        self.tape = read_tape([loss])
+        self.tape = read_tape(open_kernels([loss]))
         self.states = States(self.tape.nodes)
         self.states.require("back-propagation through time")
         self.sample = sample
@@ -298,8 +299,8 @@ class TimeGradients:
 
     def draw(self, **options: Any) -> Drawing:
         """The picture of the cells and the gradient's way back; options as for `draw`."""
-        from minigrad.draw.drawing import draw
         from minigrad.draw.page_measures import interaction_of
+        from minigrad.draw.views import draw
 
         options = {"level": "cells", "grad": "norm"} | options
         drawing = draw(list(self.tape.outputs), **options)

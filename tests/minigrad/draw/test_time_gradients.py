@@ -151,7 +151,7 @@ def test_a_residual_stream_against_its_branches():
     assert row.norms[0] == pytest.approx(math.sqrt(8))  # the stream itself: all ones
     assert row.norms[4] == 0
     assert flow.check(1e-12) < 1e-12
-    routes = {e.route for e in flow.draw().graph.edges}
+    routes = {e.route for e in draw(flow).graph.edges}
     assert routes == {"", "attention"}
     with pytest.raises(ValueError, match="names 'nowhere', which is no scope"):
         gradient_flow(h.sum(), routes=["nowhere"])

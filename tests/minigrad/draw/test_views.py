@@ -153,7 +153,7 @@ def scalar_lstm(forget_bias, steps):
 
 @pytest.mark.parametrize("forget_bias", [0.0, 2.0, -3.0])
 def test_the_cell_lane_decays_by_the_forget_gate(forget_bias):
-    graph = draw(scalar_lstm(forget_bias, 6), grad="norm").graph
+    graph = draw(scalar_lstm(forget_bias, 6), level="cells", grad="norm").graph
     norms = {n.step: n.gradient.norm for n in nodes_of(graph, kind="state", state="c")}
     forget = 1 / (1 + np.exp(-forget_bias))
     for step in range(5):
@@ -161,14 +161,14 @@ def test_the_cell_lane_decays_by_the_forget_gate(forget_bias):
 
 
 def test_a_closed_forget_gate_lets_nothing_through():
-    graph = draw(scalar_lstm(-np.inf, 4), grad="norm").graph
+    graph = draw(scalar_lstm(-np.inf, 4), level="cells", grad="norm").graph
     norms = {n.step: n.gradient.norm for n in nodes_of(graph, kind="state", state="c")}
     assert norms[0] == 0
     assert any("exactly zero" in sentence for sentence in graph.diagnosis)
 
 
 def test_an_open_forget_gate_keeps_everything():
-    graph = draw(scalar_lstm(np.inf, 30), grad="norm").graph
+    graph = draw(scalar_lstm(np.inf, 30), level="cells", grad="norm").graph
     norms = [n.gradient.norm for n in nodes_of(graph, kind="state", state="c")]
     np.testing.assert_allclose(norms[:-1], 1.0)
 
@@ -183,7 +183,7 @@ def test_a_cell_of_ones_own_is_drawn_too():
     for t in range(5):
         with mg.step(t):
             h = leaky(h, 1.0, w)
-    graph = draw(h, grad="norm").graph
+    graph = draw(h, level="cells", grad="norm").graph
     cells = nodes_of(graph, kind="group", op="LeakyCell")
     assert [n.step for n in cells] == [0, 1, 2, 3, 4]
     norms = {n.step: n.gradient.norm for n in nodes_of(graph, kind="state")}
@@ -203,13 +203,13 @@ def test_user_loop_over_a_cell_module_numbers_its_steps():
             return state[0]
 
     x = np.random.default_rng(0).standard_normal((2, 5, 3))
-    graph = draw((Loop()(x) ** 2).sum(), grad="norm").graph
+    graph = draw((Loop()(x) ** 2).sum(), level="cells", grad="norm").graph
     assert sorted(n.step for n in nodes_of(graph, kind="group", op="LSTMCell")) == [0, 1, 2, 3, 4]
 
 
 def test_pictures_come_out_in_every_format(tmp_path):
     loss, _ = recorded_loss(Reader())
-    drawing = draw(loss, grad="norm", theme="dark")
+    drawing = draw(loss, level="cells", grad="norm", theme="dark")
     for suffix, start in [
         (".svg", b"<?xml"),
         (".png", b"\x89PNG"),

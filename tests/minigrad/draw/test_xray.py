@@ -97,12 +97,12 @@ def test_a_state_that_was_detached_on_the_way(keep_readout):
         if t == 3:
             state = tuple(value.detach() for value in state)
     loss = sum((h * h).sum() for h in (outputs if keep_readout else outputs[-1:]))
-    graph = draw(loss, grad="norm").graph
+    graph = draw(loss, level="cells", grad="norm").graph
     (fault,) = [node for node in graph.nodes if node.fault]
     assert (fault.kind, fault.step, fault.fault) == ("group", 4, "detached before")
     assert graph.diagnosis[0].startswith("Detached:")
     assert "step 4" in graph.diagnosis[0]
-    assert "detached before" in draw(loss, grad="norm").dot.source
+    assert "detached before" in draw(loss, level="cells", grad="norm").dot.source
 
 
 def test_a_cell_that_breaks_is_marked_among_many_steps():
