@@ -1,6 +1,7 @@
 """The command line: `minigrad demo`, `train`, `sample`, `draw`, `flow`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
         print(f"minigrad: {error}", file=sys.stderr)
         return 1

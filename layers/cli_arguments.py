@@ -94,13 +94,13 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
         ValueError: for a suffix that is none of the given ones.
         OSError: where there is no folder for it, or it may not be written to.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"--out {path}: this is a folder; name a file in it")
     if path.suffix.lower() not in suffixes:
         raise ValueError(
             f"--out {path}: the suffix {path.suffix!r} is no format; choose one of "
             f"{', '.join(suffixes)}"
         )
-    if path.is_dir():
-        raise IsADirectoryError(f"--out {path}: this is a folder; name a file in it")
     folder = path.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"--out {path}: there is no folder {folder}")

@@ -45,8 +45,8 @@ def add_draw(command: AddCommand) -> None:
     parser.add_argument(
         "--level",
         choices=("auto", "ops", "cells", "layers"),
-        help="every operation, a box for each cell and step, or one for each module's call; "
-        "auto if none: the finest that stays readable",
+        help="every operation, a box for each cell and step, or one for each module's call; auto "
+        "is the finest that stays readable; cells if none, or layers where there are no cells",
     )
     parser.add_argument("--roll", action="store_true", help="one cell in place of its time steps")
     parser.add_argument("--depth", type=positive_int, help="how many levels of modules to open")
@@ -155,7 +155,7 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     chosen: dict[str, Any] = {"roll": options.roll, "depth": options.depth}
     drawing = draw(
         source.loss,
-        level=options.level or "auto",
+        level=options.level or ("cells" if source.recurrent else "layers"),
         grad=None if options.grad == "none" else options.grad,
         steps=options.steps_shown,
         theme=options.theme or "light",

@@ -95,6 +95,11 @@ class Flow:
     diagnosis: tuple[str, ...]
     times: "TimeGradients | None" = None
 
+    @property
+    def lanes(self) -> list["LaneGradients"]:
+        """What a plot shows."""
+        return [row.lane for row in self.rows]
+
 
 def flow_command(options: argparse.Namespace) -> None:
     """`minigrad flow`."""
@@ -105,7 +110,7 @@ def flow_command(options: argparse.Namespace) -> None:
     models = list(dict.fromkeys(options.models))
     check_options(models, options)
     try:
-        flows = named_apart([measure(load(name, options, STEPS)) for name in models], models)
+        flows = {name: measure(load(name, options, STEPS)) for name in models}
         if options.out is not None:
             save(flows, options.out, options.theme)
     except DrawError as error:
@@ -127,19 +132,12 @@ def check_options(models: Sequence[str], options: argparse.Namespace) -> None:
         raise ValueError(f"--gain is for {', '.join(RECURRENT)}, and there is none among them")
 
 
-def named_apart(flows: Sequence[Flow], models: Sequence[str]) -> dict[str, Flow]:
-    """Measurements by name; checkpoints whose folders are named alike by their whole path."""
-    short = [flow.source.name for flow in flows]
-    names = [
-        name if short.count(name) == 1 else model for name, model in zip(short, models, strict=True)
-    ]
-    return dict(zip(names, flows, strict=True))
-
-
 def measure(source: Source) -> Flow:
     """Measure a model that ran."""
     from minigrad.draw import backprop_through_time
 
+    if source.steps < 2:
+        raise ValueError(f"{source.name} reads 1 step, and there are lags from 2 steps on")
     if not source.recurrent:
         return measure_attention(source)
     found = backprop_through_time(source.loss)
@@ -147,7 +145,9 @@ def measure(source: Source) -> Flow:
     several = len({lane.lane.cell for lane in found.lanes}) > 1
     rows = [
         Row(
-            str(lane.lane) if several else lane.lane.state,
+            f"{lane.lane.cell.rpartition('.')[2]}.{lane.lane.state}"
+            if several
+            else lane.lane.state,
             lane,
             shares if len(shares := routes.get(str(lane.lane), {})) > 1 else {},
         )
@@ -159,7 +159,6 @@ def measure(source: Source) -> Flow:
 def measure_attention(source: Source) -> Flow:
     """How much the scores at the last place depend on each place of each input, and by what way."""
     from minigrad.draw import gradient_flow, input_connectivity
-    from minigrad.draw.diagnosis import lane_sentence
     from minigrad.draw.lanes import LaneGradients
     from minigrad.draw.tape_states import Lane
 
@@ -174,26 +173,49 @@ def measure_attention(source: Source) -> Flow:
         found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
         shares = () if found is None or found.shares is None else found.shares
         rows.append(Row(lane.lane.state, lane, dict(zip(parts.names, shares, strict=False))))
-        sentence = lane_sentence(lane, f"the input {lane.lane.state}")
-        sentences.append(sentence[:1].upper() + sentence[1:])
+        sentences.append(reach_sentence(lane))
     return Flow(source, tuple(rows), tuple(sentences))
+
+
+def reach_sentence(lane: "LaneGradients") -> str:
+    """How much the farthest place of an input still counts."""
+    lags, norms = lane.by_lag
+    most = int(np.argmax(norms))
+    if not norms[most]:
+        return f"No place of {lane.lane.state} moves the last scores."
+    return (
+        f"{lags[-1]} places back {lane.lane.state} moves the last scores "
+        f"{norms[-1] / norms[most]:.2g} times as much as {lags[most]} places back, where it moves "
+        f"them most; over all places it is {norms.min() / norms[most]:.2g} times or more."
+    )
 
 
 def save(flows: dict[str, Flow], path: Path, theme: str) -> None:
     """Write the comparison, or the plot."""
     from minigrad.draw import compare, plot_gradient_norms
+    from minigrad.draw.plot_axes import legend_of
 
     if path.suffix.lower() in PICTURES:
         drawn = {name: flow.times or draw_attention(flow) for name, flow in flows.items()}
         compare(drawn, theme=theme).save(path)
         return
-    lanes: dict[str, Any] = {}
-    for name, flow in flows.items():
-        for row in flow.rows:
-            lanes[f"{name} {row.label}"] = row.lane
-    axes = plot_gradient_norms(lanes, theme=theme)
+    plotted: Any = flows
+    axes = plot_gradient_norms(plotted, theme=theme)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    tell_apart(axes.lines)
+    legend_of(axes, theme)
     kind = path.suffix.lower()[1:]
     write_atomically(path, lambda file: axes.figure.savefig(file, format=kind, dpi=130))
+
+
+def tell_apart(lines: Sequence[Any]) -> None:
+    """Give lines that look like an earlier one, as with many models, hollow marks."""
+    seen = set()
+    for line in lines:
+        look = (line.get_color(), line.get_linestyle(), line.get_marker())
+        if look in seen:
+            line.set_markerfacecolor("none")
+        seen.add(look)
 
 
 def draw_attention(flow: Flow) -> "Drawing":
@@ -240,7 +262,9 @@ def table(flows: dict[str, Flow]) -> str:
     for name, flow in flows.items():
         for place, row in enumerate(flow.rows):
             lines.append(["" if place else name, row.label, *numbers(row.lane, shown)])
-    blocks = ["Norm of the gradient, by steps back from the loss", aligned(lines)]
+    others = ", ".join(name for name, flow in flows.items() if not flow.source.recurrent)
+    note = f" ({others}: of the last scores by each place of the input)" if others else ""
+    blocks = [f"Norm of the gradient, by steps back from the loss{note}", aligned(lines)]
     routes = [
         [name, row.label, shares_text(row.routes)]
         for name, flow in flows.items()

@@ -112,6 +112,8 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
 
 def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:
     """A saved character model, reading a text up to the character before its last."""
+    if (path / "model" / "config.json").is_file() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"the model in {path} is in a folder of its own: {path / 'model'}")
     model = CharacterModel.load(path)
     if model.tokenizer is None:
         raise ValueError(f"{path} has no tokenizer, so no text can be read into it")
@@ -127,4 +129,4 @@ def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:
     note = ""
     if options.text is not None and read < steps:
         note = f"the text has {len(codes)} characters; the last is what is predicted"
-    return Source(path.resolve().name, loss, read, recurrent=True, note=note)
+    return Source(str(path), loss, read, recurrent=True, note=note)
