@@ -173,7 +173,8 @@ def measure_attention(source: Source) -> Flow:
         found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
         shares = () if found is None or found.shares is None else found.shares
         rows.append(Row(lane.lane.state, lane, dict(zip(parts.names, shares, strict=False))))
-        sentences.append(reach_sentence(lane))
+        sentence = reach_sentence(lane)
+        sentences.append(sentence[0].upper() + sentence[1:])
     return Flow(source, tuple(rows), tuple(sentences))
 
 
@@ -182,12 +183,16 @@ def reach_sentence(lane: "LaneGradients") -> str:
     lags, norms = lane.by_lag
     most = int(np.argmax(norms))
     if not norms[most]:
-        return f"No place of {lane.lane.state} moves the last scores."
-    return (
-        f"{lags[-1]} places back {lane.lane.state} moves the last scores "
-        f"{norms[-1] / norms[most]:.2g} times as much as {lags[most]} places back, where it moves "
-        f"them most; over all places it is {norms.min() / norms[most]:.2g} times or more."
-    )
+        return f"no place of the input {lane.lane.state} moves the last scores."
+    words = f"the input {lane.lane.state} moves the last scores most from {place_text(int(lags[most]))}"
+    if lags[-1] != lags[most]:
+        words += f", {norms[-1] / norms[most]:.2g} times as much from {place_text(int(lags[-1]))}"
+    return f"{words}, and from no place less than {norms.min() / norms[most]:.2g} times as much."
+
+
+def place_text(lag: int) -> str:
+    """A place of an input in words."""
+    return f"{lag} place{'s' * (lag > 1)} back" if lag else "the last place"
 
 
 def save(flows: dict[str, Flow], path: Path, theme: str) -> None:

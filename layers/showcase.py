@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from layers.init import orthogonal_
 from layers.linear import Linear
+from layers.losses import CrossEntropyLoss
 from layers.module import Module
 from layers.normalization import LayerNorm
 from layers.positional import sinusoidal_positions
@@ -148,7 +149,7 @@ def build(
         x = mg.Tensor(generator.standard_normal((batch, steps, features)), requires_grad=True)
         x.name = label
         inputs.append(x)
-    loss = mg.cross_entropy(module(*inputs), generator.integers(CLASSES, size=batch))
+    loss: Tensor = CrossEntropyLoss()(module(*inputs), generator.integers(CLASSES, size=batch))
     return Example(module, tuple(inputs), loss)
 
 
