@@ -198,6 +198,7 @@ class _Grouping:
         )
         used = {box for ends in flows for box in ends}
         used |= {key for node in self.tape.nodes if _state(node) and (key := self._key(node))}
+        used |= {node for node in self.tape.nodes if _state(node)}  # the last one has no reader
         firsts: dict[Any, TapeNode] = {}
         for node in self.tape.nodes:
             if (box := self.boxes.get(node)) in used:

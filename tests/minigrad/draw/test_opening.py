@@ -1,0 +1,131 @@
+"""Kernels opened by their references: the same values and gradients, and every step to be seen."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from layers import GRU, LSTM, RNN, TransformerEncoderLayer
+from minigrad.draw import DrawError, backprop_through_time, draw, gradient_flow, open_kernels
+
+
+@st.composite
+def recurrent_calls(draw_):
+    kind = draw_(st.sampled_from([RNN, LSTM, GRU]))
+    options = {
+        "num_layers": draw_(st.integers(1, 2)),
+        "bidirectional": draw_(st.booleans()),
+        "bias": draw_(st.booleans()),
+    }
+    dtype = draw_(st.sampled_from(["float32", "float64"]))
+    batch, time = draw_(st.integers(1, 3)), draw_(st.integers(1, 4))
+    lengths = draw_(st.none() | st.lists(st.integers(0, time), min_size=batch, max_size=batch))
+    return kind, options, dtype, batch, time, lengths
+
+
+def record(call):
+    kind, options, dtype, batch, time, lengths = call
+    mg.seed(1)
+    with mg.default_dtype(dtype):
+        module = kind(3, 4, **options)
+    values = np.random.default_rng(2).standard_normal((batch, time, 3)).astype(dtype)
+    x = mg.Tensor(values, requires_grad=True)
+    output, _ = module(x, lengths=lengths) if lengths is not None else module(x)
+    return module, x, (output * output).sum()
+
+
+@given(recurrent_calls())
+def test_an_opened_layer_has_the_value_and_the_gradients_of_its_kernel(call):
+    module, x, loss = record(call)
+    (opened,) = open_kernels([loss])
+    close = {"rtol": 2e-4, "atol": 1e-5} if call[2] == "float32" else {"rtol": 1e-9, "atol": 1e-12}
+    np.testing.assert_allclose(opened.item(), loss.item(), **close)
+    leaves = [x, *module.parameters()]
+    for one, other in zip(mg.gradients(opened, leaves), mg.gradients(loss, leaves), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), **close)
+
+
+@given(recurrent_calls())
+def test_it_is_drawn_like_one_that_was_recorded_step_by_step(call):
+    _, _, loss = record(call)
+    with mg.recording(fused=False):
+        _, _, by_step = record(call)
+
+    def shape(graph):
+        nodes = [(n.kind, n.op, n.name, n.state, n.step, n.scope, n.shape) for n in graph.nodes]
+        return nodes, [(e.source, e.target, e.count) for e in graph.edges], graph.scopes
+
+    opened, expected = (draw(t, level="cells", grad="norm").graph for t in (loss, by_step))
+    assert shape(opened) == shape(expected)
+    for one, other in zip(opened.edges, expected.edges, strict=True):
+        if other.contribution is None:
+            assert one.contribution is None
+        else:
+            assert one.contribution.norm == pytest.approx(other.contribution.norm, rel=1e-3)
+    # And a second look is the same: opening leaves no trace on the recorded graph.
+    assert shape(draw(loss, level="cells", grad="norm").graph) == shape(opened)
+
+
+def test_inputs_with_one_history_are_not_counted_twice():
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((1, 2, 5, 4)), requires_grad=True)
+    q = mg.tanh(x)
+    loss = mg.sum(mg.scaled_dot_product_attention(q, q, q) ** 2)
+    (opened,) = open_kernels([loss])
+    expected = mg.gradients(loss, x).numpy()
+    np.testing.assert_allclose(mg.gradients(opened, x).numpy(), expected, rtol=1e-10)
+    flow = gradient_flow(opened)
+    assert flow.gradient(x).norm == pytest.approx(np.linalg.norm(expected), rel=1e-10)
+
+
+def test_every_kernel_of_a_transformer_layer_is_opened():
+    mg.seed(0)
+    layer = TransformerEncoderLayer(8, 2, 16)
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32))
+    scores = layer(x)[:, -1]
+    loss = mg.cross_entropy(scores, [1, 2])
+    closed = draw(loss, level="ops", show=("kernels",)).graph
+    opened = draw(loss, level="ops").graph
+    kernels = {"scaled_dot_product_attention", "layer_norm", "cross_entropy"}
+    assert kernels <= {n.op for n in closed.nodes}
+    assert not kernels & {n.op for n in opened.nodes}
+    assert "softmax" in {n.op for n in opened.nodes}
+
+
+def test_a_reference_that_differs_is_not_drawn():
+    @mg.fused(reference=lambda x: x * 2.0, backward=lambda g, r, a, n: (g[0] * 3.0,))
+    def tripled(x):
+        return x * 3.0, None
+
+    @mg.fused(reference=lambda x: x * 3.0, backward=lambda g, r, a, n: (g[0] * 2.0,))
+    def wrong_backward(x):
+        return x * 3.0, None
+
+    x = mg.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(DrawError, match=r"kernel of tripled .*result y differs by 2"):
+        draw(tripled(x).sum(), level="ops")
+    with pytest.raises(DrawError, match="gradient of x differs"):
+        draw(wrong_backward(x).sum(), level="ops")
+    assert {n.op for n in draw(tripled(x).sum(), show=("kernels",)).graph.nodes} >= {"tripled"}
+
+
+def test_a_freed_kernel_stays_closed_and_a_written_leaf_is_refused():
+    _, _, loss = record((LSTM, {}, "float32", 1, 3, None))
+    loss.backward()
+    assert "lstm" in " ".join(n.op for n in draw(loss, level="ops").graph.nodes)
+    module, _, loss = record((LSTM, {}, "float32", 1, 3, None))
+    with mg.no_grad():
+        module.weight_hh_l0 -= 0.1
+    with pytest.raises(mg.GradientError, match="written in place"):
+        draw(loss, level="cells", grad="norm")
+
+
+def test_time_gradients_of_a_kernel_are_those_of_its_steps():
+    call = (LSTM, {"num_layers": 2}, "float64", 2, 6, None)
+    _, _, loss = record(call)
+    with mg.recording(fused=False):
+        _, _, by_step = record(call)
+    one, other = backprop_through_time(loss), backprop_through_time(by_step)
+    for mine, expected in zip(one.lanes, other.lanes, strict=True):
+        assert str(mine.lane) == str(expected.lane)
+        np.testing.assert_allclose(mine.triangle, expected.triangle, rtol=1e-9)
