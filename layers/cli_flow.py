@@ -164,7 +164,8 @@ def measure_attention(source: Source) -> Flow:
 
     assert source.scores is not None
     outputs = source.scores.reshape((len(source.scores), 1, -1))  # (batch, 1, classes)
-    parts = gradient_flow(source.loss, routes="residual").routes
+    flow = gradient_flow(source.loss, routes="residual")
+    parts = flow.routes
     rows, sentences = [], []
     for x in source.inputs:
         norms = input_connectivity(outputs, x).norms  # (1, time)
@@ -175,7 +176,7 @@ def measure_attention(source: Source) -> Flow:
         rows.append(Row(lane.lane.state, lane, dict(zip(parts.names, shares, strict=False))))
         sentence = reach_sentence(lane)
         sentences.append(sentence[0].upper() + sentence[1:])
-    return Flow(source, tuple(rows), tuple(sentences))
+    return Flow(source, tuple(rows), (*sentences, *flow.diagnosis))
 
 
 def reach_sentence(lane: "LaneGradients") -> str:
@@ -184,7 +185,9 @@ def reach_sentence(lane: "LaneGradients") -> str:
     most = int(np.argmax(norms))
     if not norms[most]:
         return f"no place of the input {lane.lane.state} moves the last scores."
-    words = f"the input {lane.lane.state} moves the last scores most from {place_text(int(lags[most]))}"
+    words = (
+        f"the input {lane.lane.state} moves the last scores most from {place_text(int(lags[most]))}"
+    )
     if lags[-1] != lags[most]:
         words += f", {norms[-1] / norms[most]:.2g} times as much from {place_text(int(lags[-1]))}"
     return f"{words}, and from no place less than {norms.min() / norms[most]:.2g} times as much."

@@ -6,6 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.cells import LSTMCell, lstm_step, weights_of
+from layers.losses import CrossEntropyLoss
 from layers.models.character import CharacterModel
 from layers.steps import take_step
 from minigrad.errors import require
@@ -60,7 +61,8 @@ def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:
     with mg.recording(fused=False):
         output, _ = model.lstm(model.embedding(codes))  # (batch, time, hidden_size)
         scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
-        return mg.cross_entropy(scores, np.full(len(codes), target))
+        loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(codes), target))
+    return loss
 
 
 def plot_losses(

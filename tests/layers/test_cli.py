@@ -137,12 +137,14 @@ def test_an_unknown_character_and_suffix_are_named(demo, tmp_path, capsys):
     assert ".svg" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["demo", "train", "sample", "draw"])
+@pytest.mark.parametrize("name", ["demo", "train", "sample", "draw", "flow"])
 def test_help_gives_an_example(name, capsys):
     with pytest.raises(SystemExit) as info:
         main([name, "--help"])
     assert info.value.code == 0
-    assert f"example:\n  minigrad {name}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f":\n  minigrad {name}" in text.partition("example")[2]
+    assert "None" not in text
 
 
 def test_wrong_numbers_are_refused(capsys):
@@ -150,6 +152,19 @@ def test_wrong_numbers_are_refused(capsys):
         main(["demo", "--steps", "-3"])
     assert info.value.code == 2
     assert "must be above 0" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    process = subprocess.Popen(
+        command("flow", "lstm", "--steps", 5, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=120) == 1
+    process.stderr.close()
 
 
 def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
