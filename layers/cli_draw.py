@@ -35,21 +35,31 @@ def add_draw(command: AddCommand) -> None:
         "Draw a model's computation graph, and the gradient's way back through its time steps.",
         "minigrad draw lstm --steps 20 -o lstm.svg",
         "minigrad draw gru --roll -o gru.png",
-        "minigrad draw gpt --level layers --grad share -o gpt.html",
+        "minigrad draw gpt --layers 4 --roll -o gpt.svg",
+        "minigrad draw transformer --grad share -o transformer.html",
         'minigrad draw minigrad-demo/model --text "to be or not" -o path.html',
         "minigrad draw lstm -o lstm.json && minigrad draw lstm.json -o lstm.pdf",
         more=MORE,
     )
     parser.add_argument("model", help="a built-in name, a model's folder, or a graph's .json file")
-    add_model_options(parser, f"{STEPS} if none, {FEW_STEPS} for --level ops")
+    add_model_options(parser, f"{STEPS} unless given, {FEW_STEPS} at --level ops")
     parser.add_argument(
         "--level",
         choices=("auto", "ops", "cells", "layers"),
         help="every operation, a box for each cell and step, or one for each module's call; auto "
-        "is the finest that stays readable; cells if none, or layers where there are no cells",
+        "is the finest that stays readable; unless given, cells where there are any, else layers",
     )
-    parser.add_argument("--roll", action="store_true", help="one cell in place of its time steps")
-    parser.add_argument("--depth", type=positive_int, help="how many levels of modules to open")
+    parser.add_argument(
+        "--roll",
+        action="store_true",
+        help="draw a cell once for all its time steps, and layers of a stack that are alike once",
+    )
+    parser.add_argument(
+        "--depth", type=positive_int, help="how many levels of modules to open, at level layers"
+    )
+    parser.add_argument(
+        "--focus", metavar="PATH", help="show only a module, or a named tensor, and what is around"
+    )
     parser.add_argument(
         "--grad",
         choices=("norm", "share", "none"),
@@ -65,7 +75,9 @@ def add_draw(command: AddCommand) -> None:
     )
     parser.add_argument("--title", help="heading of the picture")
     parser.add_argument(
-        "--theme", choices=("light", "dark"), help="colours; light, a page's own are the reader's"
+        "--theme",
+        choices=("light", "dark"),
+        help="colours; unless given light, or in a page what the reader's system prefers",
     )
     parser.add_argument("--time-limit", type=positive_float, default=60.0, help="of layout, in s")
     parser.add_argument(
@@ -109,11 +121,11 @@ def draw_command(options: argparse.Namespace) -> None:
 
 def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
     """The picture of a graph that an earlier drawing saved as JSON."""
-    from minigrad.draw import Graph, GraphFormatError, draw_graph
+    from minigrad.draw import Graph, GraphFormatError, draw
 
     refuse(
         options,
-        "steps level roll depth hidden-size layers batch gain text",
+        "steps level depth hidden-size layers batch gain text",
         f"has no effect on {path}, which is a graph already; pass a model to draw it differently",
     )
     try:
@@ -124,13 +136,19 @@ def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
         graph = dataclasses.replace(graph, title=options.title)
     if options.grad == "none":
         graph = without_gradients(graph)
-    return draw_graph(
-        graph,
-        theme=options.theme or "light",
-        steps=options.steps_shown,
-        time_limit=options.time_limit,
-        measure="share" if options.grad == "share" else "norm",
-    )
+    return draw(graph, **drawing_options(options))
+
+
+def drawing_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What models and saved graphs have in common, as arguments of `minigrad.draw.draw`."""
+    return {
+        "roll": options.roll,
+        "focus": options.focus,
+        "grad": None if options.grad == "none" else options.grad,
+        "steps": options.steps_shown,
+        "theme": options.theme or "light",
+        "time_limit": options.time_limit,
+    }
 
 
 def without_gradients(graph: "Graph") -> "Graph":
@@ -152,16 +170,18 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     source = load(options.model, options, FEW_STEPS if options.level == "ops" else STEPS)
     if not source.recurrent:
         check_attention(source, options)
-    chosen: dict[str, Any] = {"roll": options.roll, "depth": options.depth}
+    check_steps_shown(source, options)
+    level: Any = options.level or (
+        "cells" if source.recurrent and options.depth is None else "layers"
+    )
+    if level != "layers":
+        refuse(options, "depth", f"is for --level layers; this is --level {level}")
     drawing = draw(
         source.loss,
-        level=options.level or ("cells" if source.recurrent else "layers"),
-        grad=None if options.grad == "none" else options.grad,
-        steps=options.steps_shown,
-        theme=options.theme or "light",
+        level=level,
+        depth=options.depth,
         title=options.title or "",
-        time_limit=options.time_limit,
-        **{key: value for key, value in chosen.items() if value},
+        **drawing_options(options),
     )
     if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
         add_interaction(drawing, source)
@@ -169,11 +189,21 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     return drawing, f"{words} ({source.note})" if source.note else words
 
 
+def check_steps_shown(source: Source, options: argparse.Namespace) -> None:
+    """Refuse time steps that the model did not run."""
+    if isinstance(options.steps_shown, tuple):
+        unknown = [step for step in options.steps_shown if not 0 <= step < source.steps]
+        if unknown:
+            raise ValueError(
+                f"--steps-shown {unknown[0]}: {source.name} has the time steps 0 to "
+                f"{source.steps - 1}; --steps says how many there are"
+            )
+
+
 def check_attention(source: Source, options: argparse.Namespace) -> None:
     """Refuse what only recurrent models have."""
     for name, given in (
         ("--level cells", options.level == "cells"),
-        ("--roll", options.roll),
         ("--gain", options.gain is not None),
     ):
         if given:

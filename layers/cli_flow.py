@@ -51,7 +51,7 @@ def add_flow(command: AddCommand) -> None:
         more=MORE,
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a built-in name or a folder")
-    add_model_options(parser, f"{STEPS} if none")
+    add_model_options(parser, f"{STEPS} unless given")
     parser.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
     parser.add_argument(
         "--json", action="store_true", help="print JSON; null stands for numbers that do not exist"
@@ -246,11 +246,12 @@ def as_json(flow: Flow) -> dict[str, Any]:
 def row_as_json(row: Row) -> dict[str, Any]:
     """One state or input as plain values."""
     lags, norms = row.lane.by_lag
+    known = bool(np.isfinite(norms).any())
     return {
         "lags": [int(lag) for lag in lags],
         "norms": [finite(norm) for norm in norms],
-        "rate": finite(row.lane.rate),
-        "half_life": finite(row.lane.half_life),
+        "rate": finite(row.lane.rate) if known else None,
+        "half_life": finite(row.lane.half_life) if known else None,
         "horizon": row.lane.horizon,
         "routes": {name: finite(share) for name, share in row.routes.items()},
     }
@@ -293,7 +294,7 @@ def numbers(lane: "LaneGradients", shown: Sequence[int]) -> list[str]:
     lags, norms = lane.by_lag
     by_lag = dict(zip(lags.tolist(), norms.tolist(), strict=True))
     cells = [f"{by_lag[lag]:.2g}" if lag in by_lag else "" for lag in shown]
-    half_life = lane.half_life
+    half_life = lane.half_life if np.isfinite(norms).any() else math.nan
     words = "none" if math.isinf(half_life) else "-" if math.isnan(half_life) else ""
     whole = lane.horizon == (lags[-1] if len(lags) else 0)
     return [*cells, words or f"{half_life:.2g}", f"{'>= ' * bool(whole)}{lane.horizon}"]

@@ -44,19 +44,25 @@ class Source:
 def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
     """The sizes of built-in models, and what a checkpoint reads; `steps` tells the default."""
     parser.add_argument("--steps", type=positive_int, help=f"time steps; {steps}")
-    parser.add_argument("--hidden-size", type=positive_int, help="of a built-in model; 8 if none")
-    parser.add_argument("--layers", type=positive_int, help="of a built-in model; 1 if none")
-    parser.add_argument("--batch", type=positive_int, help="sequences at once; 2 if none")
+    parser.add_argument(
+        "--hidden-size", type=positive_int, help="of a built-in model; 8 unless given"
+    )
+    parser.add_argument("--layers", type=positive_int, help="of a built-in model; 1 unless given")
+    parser.add_argument("--batch", type=positive_int, help="sequences at once; 2 unless given")
     parser.add_argument(
         "--gain",
         type=positive_float,
         help="make the recurrent matrices of built-in models orthogonal, times this",
     )
     parser.add_argument(
-        "--seed", type=natural_int, default=0, help="of weights and inputs, or of a text"
+        "--seed",
+        type=natural_int,
+        default=0,
+        help="of weights and inputs, or of the text that a model writes",
     )
     parser.add_argument(
-        "--text", help="what a checkpoint reads, and at last predicts; its own if none"
+        "--text",
+        help="what a saved model reads, its last character predicted; else it reads its own",
     )
 
 
@@ -80,7 +86,8 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
     """
     steps = options.steps or steps
     if name in NAMES:
-        return built_in(name, options, steps)
+        with np.errstate(all="ignore"):  # what overflows is shown, and said in the diagnosis
+            return built_in(name, options, steps)
     path = Path(name)
     if path.is_dir():
         refuse(options, "hidden-size layers batch gain", f"is for built-in models; {name} is saved")

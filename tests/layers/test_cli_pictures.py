@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from layers.cli import main
-from layers.cli_arguments import natural_int
 from layers.datasets import CharacterTokenizer
 from layers.models.character import CharacterConfig, CharacterModel
 from layers.showcase import NAMES, RECURRENT
@@ -99,6 +98,14 @@ def test_levels_depth_and_rolling_up(run, tmp_path):
     run("draw", "gpt", "--depth", 2, "-o", file)
     assert len(graph_of(file).nodes) < len(fine.nodes)
     run("draw", "encoder", "--level", "auto", "-o", file)
+    run("draw", "gpt", "--layers", 4, "-o", file)
+    deep = len(graph_of(file).nodes)
+    run("draw", "gpt", "--layers", 4, "--roll", "-o", file)
+    assert len(graph_of(file).nodes) < deep // 2
+    run("draw", "gpt", "--focus", "AttendToAll.readout", "-o", file)
+    assert len(graph_of(file).nodes) < len(fine.nodes) // 2
+    run("draw", "lstm", "--depth", 1, "-o", file)
+    assert graph_of(file).level == "layers"
 
 
 def test_gradients_as_shares_or_not_at_all(run, tmp_path):
@@ -141,7 +148,9 @@ def test_a_saved_graph_is_drawn_again(run, error, tmp_path):
     again = tmp_path / "again.json"
     run("draw", file, "-o", again)
     assert again.read_bytes() == file.read_bytes()
-    assert "--roll has no effect" in error("draw", file, "--roll", "-o", picture)
+    assert "--depth has no effect" in error("draw", file, "--depth", 2, "-o", picture)
+    run("draw", file, "--roll", "-o", again)
+    assert len(graph_of(again).nodes) < len(graph_of(file).nodes)
     assert "not a model" in error("flow", file)
 
 
@@ -165,10 +174,11 @@ def test_a_checkpoint_is_drawn(saved, run, error, tmp_path):
         (["missing.json"], "there is no file or folder 'missing.json'"),
         (["some/folder"], "there is no file or folder 'some/folder'"),
         (["gpt", "--level", "cells"], "--level cells: gpt has no recurrent cells"),
-        (["encoder", "--roll"], "--roll: encoder has no recurrent cells"),
+        (["lstm", "--level", "ops", "--depth", "2"], "--depth is for --level layers"),
+        (["lstm", "--focus", "nowhere"], "nowhere"),
         (["encoder", "--gain", "2"], "--gain: encoder has no recurrent cells"),
         (["rnn", "--text", "abc"], "--text is for saved models"),
-        (["rnn", "--steps-shown", "50"], "none of the graph's time steps"),
+        (["rnn", "--steps-shown", "50"], "--steps-shown 50: rnn has the time steps 0 to 11"),
         (["rnn", "--steps", "30", "--time-limit", "1e-4"], "time_limit"),
         (["gpt", "--hidden-size", "7"], "must be even"),
     ],
@@ -262,6 +272,16 @@ def test_flow_of_an_orthogonal_relu_network_follows_its_gain(run):
     assert high["half_life"] is None
 
 
+def test_what_overflows_is_said_and_warns_of_nothing(run, tmp_path):
+    given = ["rnn-relu", "--gain", 1e12, "--steps", 60]
+    found = json.loads(run("flow", *given, "--json"))["models"]["rnn-relu"]
+    assert found["lanes"]["h"]["norms"][-1] is None
+    assert found["lanes"]["h"]["half_life"] is None
+    assert "not finite" in found["diagnosis"][0]
+    assert "nan" in run("flow", *given)
+    assert "not finite" in run("draw", *given, "-o", tmp_path / "a.svg")
+
+
 def test_flow_of_checkpoints(saved, run, error):
     found = json.loads(run("flow", saved, "lstm", "--text", "to be", "--json"))["models"]
     assert found[str(saved)]["steps"] == 4
@@ -296,7 +316,3 @@ def test_flow_saves_comparisons_and_plots(run, tmp_path):
 )
 def test_what_cannot_be_measured_is_said_in_one_line(arguments, message, error):
     assert message in error("flow", *arguments)
-
-
-def test_numbers_are_read_strictly():
-    assert natural_int("0") == 0
