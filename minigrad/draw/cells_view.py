@@ -56,6 +56,7 @@ class _Grouping:
         self.tape = read_tape(outputs)
         self.grad = grad
         self._keys: dict[Scope, Key | None] = {}
+        self._cells: dict[Scope | None, Scope | None] = {}
         states = [node for node in self.tape.nodes if _state(node)]
         if not states:
             raise DrawError(
@@ -71,9 +72,16 @@ class _Grouping:
 
     def _cell_scope(self, scope: Scope | None) -> Scope | None:
         """The innermost enclosing scope that is a cell, with its time step below it."""
-        while scope is not None and scope.path not in self.layers:
+        passed = []
+        while scope is not None and scope not in self._cells:
+            passed.append(scope)
+            if scope.path in self.layers:
+                break
             scope = scope.parent
-        return scope
+        found = self._cells.get(scope, scope)
+        for inner in passed:
+            self._cells[inner] = found
+        return found
 
     def _key(self, node: TapeNode) -> Key | None:
         """The cell or module that a node belongs to; None for glue between them."""

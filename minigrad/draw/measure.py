@@ -102,18 +102,19 @@ def norm_of(array: Any) -> float:
     return largest * math.sqrt(float((flat * flat).sum()))
 
 
-def statistics_of(array: Any) -> Statistics:
-    """Norm, extremes and mean of an array."""
+def statistics_of(array: Any, norm: float | None = None) -> Statistics:
+    """Norm, extremes and mean of an array; its norm need not be measured again if it is known."""
     values = np.asarray(array, np.float64)
     if not values.size:
         return Statistics(norm=0.0)
     with np.errstate(all="ignore"):
+        total = float(values.sum())
         return Statistics(
-            norm=norm_of(values),
+            norm=norm_of(values) if norm is None else norm,
             minimum=float(values.min()),
             maximum=float(values.max()),
-            mean=float(values.mean()),
-            finite=bool(np.isfinite(values).all()),
+            mean=total / values.size,
+            finite=math.isfinite(total) or bool(np.isfinite(values).all()),
         )
 
 

@@ -89,14 +89,18 @@ class Meter:
             return
         whole = sum_terms(sums.values())
         scale = norm_of(whole)
+        alone = len(sums) == 1  # then the term is the whole
         for ends, term in sums.items():
             flow = self.flows[ends]
-            flow.norms.append(norm_of(term))
-            if (part := share_of(term, whole, scale)) is not None and source not in self.dropped:
+            flow.norms.append(scale if alone else norm_of(term))
+            if source in self.dropped or not 0 < scale < math.inf:
+                continue
+            part = 1.0 if alone else share_of(term, whole, scale)
+            if part is not None:
                 flow.parts.append((scale, part))
         start = next(iter(sums))[0]
         self.wholes[start].append(scale)
-        self.gradients[start] = statistics_of(whole)
+        self.gradients[start] = statistics_of(whole, scale)
 
 
 def taken(term: Any, axis: int, place: int) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from minigrad.draw.measure import Tape, pass_through, read_tape
 from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
 from minigrad.draw.xray import Fault
+from minigrad.mode import Scope as TapeScope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
 from minigrad.tensors import Tensor
@@ -169,12 +170,13 @@ def _brief(value: Any) -> str:
 def scope_records(nodes: Sequence[TapeNode]) -> tuple[Scope, ...]:
     """The scopes of some nodes, with all that enclose them."""
     records: dict[str, Scope] = {}
-    for node in nodes:
-        scope = node.scope
-        while scope is not None:
-            path = scope.path
-            if path and path not in records and scope.name:
-                parent = "" if scope.parent is None else scope.parent.path
-                records[path] = Scope(path, scope.kind, parent)
-            scope = scope.parent
+    paths: dict[TapeScope | None, str] = {None: ""}
+    for scope in {node.scope: None for node in nodes}:
+        for part in () if scope is None or scope in paths else scope.chain():
+            if part in paths:
+                continue
+            parent = paths[part.parent]
+            paths[part] = ".".join(name for name in (parent, part.name) if name)
+            if part.name and paths[part] not in records:
+                records[paths[part]] = Scope(paths[part], part.kind, parent)
     return tuple(records.values())

@@ -24,6 +24,8 @@ LEVELS: Final[tuple[str, ...]] = get_args(Level)
 
 def well_formed(text: str) -> str:
     """Return `text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
