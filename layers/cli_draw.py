@@ -176,16 +176,17 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     )
     if level != "layers":
         refuse(options, "depth", f"is for --level layers; this is --level {level}")
+    words = f"{source.name}, {source.steps} step{'s' * (source.steps > 1)}"
     drawing = draw(
         source.loss,
         level=level,
         depth=options.depth,
-        title=options.title or "",
+        title=options.title
+        or (words if level in ("layers", "ops") else ""),  # cells have their own
         **drawing_options(options),
     )
     if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
         add_interaction(drawing, source)
-    words = f"{source.name}, {source.steps} step{'s' * (source.steps > 1)}"
     return drawing, f"{words} ({source.note})" if source.note else words
 
 

@@ -61,6 +61,7 @@ def test_every_built_in_model_is_drawn(name, run, tmp_path):
     graph = graph_of(file)
     level = "cells" if name in RECURRENT else "layers"
     assert graph.level == level
+    assert graph.title.startswith("The gradient's way" if name in RECURRENT else f"{name}, 3 steps")
     assert f"{file}: {name}, 3 steps; level {level}" in said
     assert any(edge.contribution is not None for edge in graph.edges)
     if level == "cells":
