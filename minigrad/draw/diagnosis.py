@@ -14,7 +14,8 @@ from minigrad.draw.xray import broken_chain
 
 if TYPE_CHECKING:
     from minigrad.draw.gates import GateSeries
-    from minigrad.draw.time_gradients import LaneGradients, TimeGradients
+    from minigrad.draw.lanes import LaneGradients
+    from minigrad.draw.time_measure import TimeMeasure
     from minigrad.draw.weight_lags import WeightLags
 
 __all__ = ["describe_cells", "describe_time"]
@@ -79,7 +80,7 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
     return words + "."
 
 
-def describe_time(found: TimeGradients) -> tuple[str, ...]:
+def describe_time(found: TimeMeasure) -> tuple[str, ...]:
     """How far the gradient of each state fell or grew, why, and by which route it survived."""
     sentences = []
     several = len({lane.lane.cell for lane in found.lanes}) > 1
@@ -123,7 +124,7 @@ def lane_sentence(lane: LaneGradients, name: str) -> str:
     return f"{text}."
 
 
-def route_sentence(found: TimeGradients, lane: LaneGradients, name: str) -> str:
+def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
     """By which route the gradient at the longest lag came."""
     names = found.routes.names
     steps, norms, shares = found.routes.series(lane.lane)

@@ -11,10 +11,11 @@ from minigrad.draw.interaction import MOST_ROUTES, Interaction, LossNorms, Route
 from minigrad.draw.records import Graph
 
 if TYPE_CHECKING:
-    from minigrad.draw.time_gradients import LaneGradients, TimeGradients
+    from minigrad.draw.lanes import LaneGradients
+    from minigrad.draw.time_measure import TimeMeasure
 
 
-def interaction_of(times: TimeGradients, graph: Graph) -> Interaction:
+def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
     """Return the norms by loss step and by route of all lanes that the graph shows.
 
     Args:

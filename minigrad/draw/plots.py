@@ -15,7 +15,8 @@ from minigrad.errors import require
 
 if TYPE_CHECKING:
     from minigrad.draw.jacobians import JacobianSpectra
-    from minigrad.draw.time_gradients import LaneGradients, TimeGradients
+    from minigrad.draw.lanes import LaneGradients
+    from minigrad.draw.time_measure import TimeMeasure
 
 __all__ = [
     "plot_attention",
@@ -35,7 +36,7 @@ MOST_NUMBERS: Final = 16
 
 
 def plot_gradient_norms(
-    models: Mapping[str, TimeGradients | LaneGradients],
+    models: Mapping[str, TimeMeasure | LaneGradients],
     axes: Any = None,
     *,
     theme: str = "light",
@@ -135,7 +136,7 @@ def plot_triangle(lane: LaneGradients, axes: Any = None, *, theme: str = "light"
 
 
 def plot_routes(
-    found: TimeGradients, axes: Any = None, *, state: str | None = None, theme: str = "light"
+    found: TimeMeasure, axes: Any = None, *, state: str | None = None, theme: str = "light"
 ) -> Any:
     """The signed shares of the routes at each time step of one state; they add up to 1.
 
@@ -173,7 +174,7 @@ def plot_routes(
 
 
 def plot_gates(
-    found: TimeGradients,
+    found: TimeMeasure,
     axes: Any = None,
     *,
     cell: str | None = None,
@@ -250,7 +251,7 @@ def plot_jacobians(found: JacobianSpectra, axes: Any = None, *, theme: str = "li
 
 
 def plot_parameter_gradients(
-    found: TimeGradients, axes: Any = None, *, most: int = 8, theme: str = "light"
+    found: TimeMeasure, axes: Any = None, *, most: int = 8, theme: str = "light"
 ) -> Any:
     """The gradient of each parameter as bars, one for each bin of lags, in log10.
 

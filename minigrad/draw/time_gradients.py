@@ -9,33 +9,21 @@ step at which the loss reads the states, by lag, and, for parameters, by the lag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.draw.detours import By, RouteNames, RouteParts, follow_routes
-from minigrad.draw.errors import DrawError
-from minigrad.draw.lanes import LaneGradients
-from minigrad.draw.measure import norm_of, read_tape
-from minigrad.draw.opening import open_kernels
-from minigrad.draw.tape_states import Lane, States
-from minigrad.draw.walk import Adjoints, walk_back
-from minigrad.draw.weight_lags import WeightLags
-from minigrad.nodes import Leaf, Node
+from minigrad.draw.detours import By, RouteNames
+from minigrad.draw.diagnosis import describe_time
+from minigrad.draw.drawing import Drawing
+from minigrad.draw.page_measures import interaction_of
+from minigrad.draw.plots import plot_gradient_norms
+from minigrad.draw.time_measure import TimeMeasure
+from minigrad.draw.views import draw
 from minigrad.tensors import Tensor
 
-if TYPE_CHECKING:
-    from minigrad.draw.drawing import Drawing
-    from minigrad.draw.gates import GateSeries
-
-__all__ = ["LaneGradients", "TimeGradients", "backprop_through_time"]
-
-Array = np.ndarray[Any, Any]
-MOST_LOSS_STEPS: Final = 128
-WALKED_STEPS: Final = 30_000
-"""So many time steps, over all loss steps, an automatic triangle walks back through at most."""
+__all__ = ["TimeGradients", "backprop_through_time"]
 
 
 def backprop_through_time(
@@ -80,189 +68,12 @@ def backprop_through_time(
     return TimeGradients(loss, loss_steps, sample, routes, by, most)
 
 
-@dataclass
-class _Rows:
-    """What one walk found at the states: norms by lane and step."""
-
-    norms: dict[tuple[Lane, int], float] = field(default_factory=dict)
-    samples: dict[tuple[Lane, int], Array] = field(default_factory=dict)
-
-
-class TimeGradients:
-    """What `backprop_through_time` found.
-
-    Attributes:
-        lanes: the gradient along each state of each cell.
-        weights: the parameters' gradients, split by the lag of their use.
-        input_norms: |dL_k/dx_t|, (K, T), for each leaf (batch, T, ...) that is no parameter.
-        sample: the sample that was measured, or None.
-    """
-
-    def __init__(
-        self,
-        loss: Tensor,
-        loss_steps: Literal["auto", "all"] | Sequence[int],
-        sample: int | None,
-        routes: RouteNames,
-        by: By,
-        most: int,
-    ) -> None:
-        self.tape = read_tape(open_kernels([loss]))
-        self.states = States(self.tape.nodes)
-        self.states.require("back-propagation through time")
-        self.sample = sample
-        self._options = (routes, by, most)
-        self.seeds = self.tape.seeds()
-        direct = self._direct()
-        entered = sorted({self.states.lane_of[node][1] for node in direct})
-        chosen = self._chosen(loss_steps, entered)
-        rows = _Rows()
-        self.weights = WeightLags(self.tape.nodes, self.states, chosen, exact=entered == chosen)
-        walk_back(
-            {node: {0: g} for node, g in self.seeds.items()},
-            arrive=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
-            listen=self.weights.listen_whole,
-        )
-        self.input_norms: dict[Leaf, Array] = {}
-        triangles = [self._row(direct, k, number) for number, k in enumerate(chosen)]
-        self.weights.finish()
-        self.lanes = [
-            self._lane(lane, nodes, rows, chosen, triangles)
-            for lane, nodes in self.states.lanes.items()
-        ]
-
-    def _direct(self) -> dict[Node, Any]:
-        """The gradients that reach each state by ways through no other state."""
-        found: dict[Node, Any] = {}
-
-        def arrive(node: Node, parts: Adjoints) -> None:
-            # Picking one step from a stack of outputs sends exact zeros to all others.
-            if node in self.states.lane_of and np.any(parts[0]):
-                found[node] = parts[0]
-
-        walk_back(
-            {node: {0: g} for node, g in self.seeds.items()},
-            arrive=arrive,
-            stop=self.states.lane_of.keys(),
-        )
-        return found
-
-    def _chosen(
-        self, wanted: Literal["auto", "all"] | Sequence[int], entered: list[int]
-    ) -> list[int]:
-        if isinstance(wanted, str):
-            if wanted not in ("auto", "all"):
-                raise ValueError(f'loss_steps must be "auto", "all" or time steps, got {wanted!r}')
-            count = len(entered)
-            if wanted == "auto":
-                walks = max(1, WALKED_STEPS // max(1, len(self.states.steps)))
-                count = min(count, walks, MOST_LOSS_STEPS)
-            if count == len(entered):
-                return entered
-            # The last one, and from it back at even distances.
-            places = np.linspace(len(entered) - 1, 0, count, endpoint=count > 1).round()
-            return sorted({entered[int(place)] for place in places})
-        missing = [k for k in wanted if k not in entered]
-        if missing:
-            raise ValueError(
-                f"loss_steps has {missing[0]}, where the loss reads no state; it does at "
-                f"{entered[:10]}{' and more' if len(entered) > 10 else ''}"
-            )
-        return sorted(set(wanted))
-
-    def _measure(self, rows: _Rows, node: Node, parts: Adjoints, keep_samples: bool) -> None:
-        lane = self.states.lane_of.get(node)
-        if lane is None:
-            return
-        g = parts[0]
-        if keep_samples and g.ndim > 1:
-            flat = np.asarray(g, np.float64).reshape(len(g), -1)
-            rows.samples[lane] = np.linalg.norm(flat, axis=1)
-        rows.norms[lane] = norm_of(g if self.sample is None or g.ndim < 2 else g[self.sample])
-
-    def _row(self, direct: dict[Node, Any], step: int, number: int) -> _Rows:
-        """The gradient of what the loss reads at one step, at every state."""
-        rows = _Rows()
-
-        def arrive(node: Node, parts: Adjoints) -> None:
-            self._measure(rows, node, parts, keep_samples=False)
-            if isinstance(node, Leaf) and not node.learned and np.ndim(parts[0]) >= 2:
-                self._measure_input(node, parts[0], number)
-
-        seeds = {node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step}
-        walk_back(seeds, arrive=arrive, listen=self.weights.listen_at(step))
-        return rows
-
-    def _measure_input(self, leaf: Leaf, g: Any, number: int) -> None:
-        if g.shape[1] <= self.states.steps[-1]:
-            return
-        if leaf not in self.input_norms:
-            self.input_norms[leaf] = np.full((len(self.weights.loss_steps), g.shape[1]), np.nan)
-        g = g if self.sample is None else g[self.sample : self.sample + 1]
-        by_step = np.moveaxis(np.asarray(g, np.float64), 1, 0).reshape(g.shape[1], -1)
-        self.input_norms[leaf][number] = np.linalg.norm(by_step, axis=1)
-
-    def _lane(
-        self,
-        lane: Lane,
-        nodes: dict[int, Node],
-        rows: _Rows,
-        chosen: list[int],
-        triangles: list[_Rows],
-    ) -> LaneGradients:
-        steps = sorted(nodes)
-        backwards = self.states.backwards(lane.cell)
-        samples = [rows.samples.get((lane, step)) for step in steps]
-        known = [s for s in samples if s is not None]
-        per_sample = None
-        if known and len({len(s) for s in known}) == 1:
-            none = np.zeros(len(known[0]))
-            per_sample = np.array([none if s is None else s for s in samples])
-        triangle = np.array(
-            [
-                [
-                    row.norms.get((lane, t), 0.0) if (t >= k if backwards else t <= k) else np.nan
-                    for t in steps
-                ]
-                for k, row in zip(chosen, triangles, strict=True)
-            ]
-        ).reshape(len(chosen), len(steps))
-        return LaneGradients(
-            lane,
-            np.array(steps),
-            np.array([rows.norms.get((lane, step), 0.0) for step in steps]),
-            per_sample,
-            np.array(chosen, int),
-            triangle,
-            backwards,
-        )
-
-    def lane(self, state: str, cell: str | None = None) -> LaneGradients:
-        """The gradient along a state; of the last cell that has it, if none is named."""
-        for lane in reversed(self.lanes):
-            if lane.lane.state == state and cell in (None, lane.lane.cell):
-                return lane
-        known = ", ".join(str(lane.lane) for lane in self.lanes)
-        raise DrawError(f"no state {state!r} in cell {cell!r}; there are {known}")
-
-    @cached_property
-    def routes(self) -> RouteParts:
-        """The gradient of every state and leaf, split by the routes that it took."""
-        names, by, most = self._options
-        return follow_routes(self.seeds, self.tape.nodes, self.states, names, by, most)
-
-    @cached_property
-    def gates(self) -> list[GateSeries]:
-        """What the gates of the cells were at every step."""
-        from minigrad.draw.gates import gate_series
-
-        return gate_series(self.tape.nodes, self.states)
+class TimeGradients(TimeMeasure):
+    """What `backprop_through_time` found, with words and pictures for it."""
 
     @cached_property
     def diagnosis(self) -> tuple[str, ...]:
         """How far the gradient fell and by which route it survived, in sentences."""
-        from minigrad.draw.diagnosis import describe_time
-
         return describe_time(self)
 
     def summary(self) -> dict[str, Any]:
@@ -293,15 +104,10 @@ class TimeGradients:
 
     def plot(self, axes: Any = None, **options: Any) -> Any:
         """Gradient norm against lag, one line a state; see `minigrad.draw.plots`."""
-        from minigrad.draw.plots import plot_gradient_norms
-
         return plot_gradient_norms({"": self}, axes, **options)
 
     def draw(self, **options: Any) -> Drawing:
         """The picture of the cells and the gradient's way back; options as for `draw`."""
-        from minigrad.draw.page_measures import interaction_of
-        from minigrad.draw.views import draw
-
         options = {"level": "cells", "grad": "norm"} | options
         drawing = draw(list(self.tape.outputs), **options)
         drawing.interaction = interaction_of(self, drawing.graph)
