@@ -158,8 +158,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         path = node.scope if node.scope in scopes else ""
         while path and depths[path] > _DEEPEST_CLUSTER:
             path = scopes[path].parent
-        # A parameter belongs to its module, not to one of the steps that use it.
-        step = node.step if path and node.kind != "parameter" and steps else None
+        step = node.step if path and steps else None
         cluster((path, step)).node(
             node_name(node.id),
             label=_node_label(node),
@@ -177,7 +176,7 @@ def _steps_within(graph: Graph) -> dict[str, set[int]]:
     """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
-        if node.step is not None and node.kind != "parameter":
+        if node.step is not None:
             steps.setdefault(node.scope, set()).add(node.step)
     return steps if len(set().union(*steps.values())) > 1 else {}
 

@@ -1,14 +1,15 @@
-"""Passes that leave something out: what takes no part in the gradient, or is not looked at."""
+"""Passes that leave something out, or put it where it can be read."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections import defaultdict
 from collections.abc import Collection
 
 from minigrad.draw.records import Graph, Node
 
-__all__ = ["focus", "prune", "without"]
+__all__ = ["focus", "prune", "tag_leaves", "without"]
 
 
 def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
@@ -45,6 +46,47 @@ def prune(graph: Graph) -> Graph:
 def without(graph: Graph, kinds: Collection[str]) -> Graph:
     """Leave out all nodes of some kinds, such as `parameter`."""
     return keep_nodes(graph, {node.id for node in graph.nodes if node.kind not in kinds})
+
+
+def tag_leaves(graph: Graph) -> Graph:
+    """Give each time step a small box of its own for the parameters and inputs that it reads.
+
+    One box for all steps would have an edge to each of them: the picture could not be read, and its
+    layout would take a hundred times as long. Each tag has the name, and the whole gradient, of
+    what it stands for.
+    """
+    nodes = {node.id: node for node in graph.nodes}
+    readers: dict[int, set[int | None]] = defaultdict(set)
+    for edge in graph.edges:
+        readers[edge.source].add(nodes[edge.target].step)
+    shared = {
+        node.id
+        for node in graph.nodes
+        if node.kind in ("parameter", "input", "constant")
+        and node.step is None
+        and len(readers[node.id]) > 1
+    }
+    if not shared:
+        return graph
+    tags: dict[tuple[int, int | None], Node] = {}
+    free = max(nodes) + 1
+    edges = []
+    for edge in graph.edges:
+        if edge.source in shared:
+            reader = nodes[edge.target]
+            key = edge.source, reader.step
+            if key not in tags:
+                new = dataclasses.replace(
+                    nodes[edge.source],
+                    id=free + len(tags),
+                    step=reader.step,
+                    scope=reader.scope,
+                )
+                tags[key] = new
+            edge = dataclasses.replace(edge, source=tags[key].id)
+        edges.append(edge)
+    kept = [node for node in graph.nodes if node.id not in shared]
+    return dataclasses.replace(graph, nodes=(*kept, *tags.values()), edges=tuple(edges))
 
 
 def focus(graph: Graph, where: str) -> Graph:

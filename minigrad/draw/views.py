@@ -17,7 +17,7 @@ from minigrad.draw.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.opening import has_kernels, open_kernels
 from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
-from minigrad.draw.passes import prune, without
+from minigrad.draw.passes import prune, tag_leaves, without
 from minigrad.draw.records import Graph
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
@@ -138,6 +138,8 @@ def view(
             graph = prune(graph)
     if roll:
         graph = fold_repeats(roll_up(graph))
+    elif graph.level == "ops" and not isinstance(target, Graph):
+        graph = tag_leaves(graph)
     if focus is not None:
         graph = focus_on(graph, focus)
     return graph if "parameters" in show else without(graph, ("parameter",))

@@ -15,10 +15,13 @@ from minigrad.draw import (
     draw,
     fold_repeats,
     gradient_flow,
+    open_kernels,
     prune,
     roll,
     without,
 )
+from minigrad.draw.operations_view import operations_graph
+from minigrad.draw.passes import tag_leaves
 
 
 def inputs(*shape, dtype=np.float64):
@@ -235,3 +238,23 @@ def test_a_fault_is_marked_at_the_level_of_layers():
         drawing = draw(loss, level="layers", grad="norm")
     assert [n.op for n in drawing.graph.nodes if n.fault]
     assert drawing.graph.diagnosis
+
+
+def test_every_step_has_its_own_tags_of_the_parameters():
+    lstm = LSTM(2, 3)
+    loss = (lstm(inputs(1, 5, 2, dtype=np.float32))[0] ** 2).sum()
+    shared = operations_graph(open_kernels([loss]), flow=gradient_flow(loss), views=False)
+    tagged = tag_leaves(shared)
+    names = [n.name for n in shared.nodes if n.kind == "parameter"]
+    assert sorted(names) == ["bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"]
+    tags = [(n.name, n.step) for n in tagged.nodes if n.kind == "parameter"]
+    assert sorted(tags) == sorted((name, t) for name in names for t in range(5))
+    # The same edges with the same terms, each from the tag of its own step.
+    step_of = {n.id: n.step for n in tagged.nodes}
+    assert len(tagged.edges) == len(shared.edges)
+    assert {e.contribution for e in tagged.edges} == {e.contribution for e in shared.edges}
+    sources = {n.id for n in tagged.nodes if n.kind == "parameter"}
+    assert all(step_of[e.source] == step_of[e.target] for e in tagged.edges if e.source in sources)
+    assert tag_leaves(tagged) == tagged
+    without_steps = draw(np.tanh(lstm.weight_ih_l0).sum(), level="ops").graph
+    assert [n.step for n in without_steps.nodes] == [None, None, None]

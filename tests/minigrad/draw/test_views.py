@@ -62,7 +62,8 @@ def test_parameters_are_told_from_inputs():
     assert {n.name for n in nodes_of(graph, kind="parameter")} == {
         "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight", "bias",
     }  # fmt: skip
-    assert [n.name for n in nodes_of(graph, kind="input")] == ["x"]
+    # Each of the four time steps has a tag of its own for the input that it reads.
+    assert [(n.name, n.step) for n in nodes_of(graph, kind="input")] == [("x", t) for t in range(4)]
 
 
 def test_operation_gradients_are_exact_and_shares_sum_to_one():
