@@ -243,7 +243,8 @@ def test_a_fault_is_marked_at_the_level_of_layers():
 def test_every_step_has_its_own_tags_of_the_parameters():
     lstm = LSTM(2, 3)
     loss = (lstm(inputs(1, 5, 2, dtype=np.float32))[0] ** 2).sum()
-    shared = operations_graph(open_kernels([loss]), flow=gradient_flow(loss), views=False)
+    opened = open_kernels([loss])
+    shared = operations_graph(opened, flow=gradient_flow(opened), views=False)
     tagged = tag_leaves(shared)
     names = [n.name for n in shared.nodes if n.kind == "parameter"]
     assert sorted(names) == ["bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"]
@@ -252,6 +253,7 @@ def test_every_step_has_its_own_tags_of_the_parameters():
     # The same edges with the same terms, each from the tag of its own step.
     step_of = {n.id: n.step for n in tagged.nodes}
     assert len(tagged.edges) == len(shared.edges)
+    assert None not in {e.contribution for e in shared.edges}
     assert {e.contribution for e in tagged.edges} == {e.contribution for e in shared.edges}
     sources = {n.id for n in tagged.nodes if n.kind == "parameter"}
     assert all(step_of[e.source] == step_of[e.target] for e in tagged.edges if e.source in sources)
