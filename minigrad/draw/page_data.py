@@ -24,6 +24,9 @@ _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
 DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
 """The digits of numbers whose size is written as its place between two others, in log10."""
+_LONG: Final = 48
+"""Columns of more values than this are written in characters."""
+_WORDS: Final = ("NaN", "Infinity", "-Infinity")
 _WIDE: Final = 16.0
 """Decades beyond which a norm needs three digits, to be right in what the page shows of it."""
 
@@ -56,14 +59,51 @@ def column(values: Sequence[Any]) -> Any:
     if all(value == first and type(value) is type(first) for value in values):
         return {"all": first}
     if all(type(value) is int for value in values):
-        steps = [b - a for a, b in zip([0, *values], values, strict=False)]
-        return {"steps": steps}
+        return _integers(values)
     missing = sum(value is None for value in values)
     if missing > len(values) // 2:
         known = [(place, value) for place, value in enumerate(values) if value is not None]
         places = [place for place, _ in known]
-        return {"at": column(places), "values": [value for _, value in known], "n": len(values)}
+        return {
+            "at": column(places),
+            "values": column([value for _, value in known]),
+            "n": len(values),
+        }
+    if all(value is None or type(value) is int for value in values):
+        none = min(value for value in values if value is not None) - 1
+        return {"none": none, "in": column([none if v is None else v for v in values])}
+    if len(values) > _LONG and not any(isinstance(v, str) and v not in _WORDS for v in values):
+        return _sizes(values)
     return values
+
+
+def _integers(values: Sequence[int]) -> dict[str, Any]:
+    """Return integers as differences; where these are small and many, as one character each."""
+    steps = [b - a for a, b in zip([0, *values], values, strict=False)]
+    half = len(DIGITS) // 2
+    if len(values) > _LONG:
+        for places in (1, 2):
+            most = half if places == 1 else len(DIGITS) * half
+            far = [place for place, step in enumerate(steps) if not -most <= step < most]
+            if len(far) * 20 <= len(steps):
+                codes = (
+                    _digits(0 if p in far else step + most, places) for p, step in enumerate(steps)
+                )
+                return {
+                    "near": "".join(codes),
+                    "places": places,
+                    "far": [[place, steps[place]] for place in sorted(far)],
+                }
+    return {"steps": steps}
+
+
+def _sizes(values: Sequence[Any]) -> dict[str, Any]:
+    """Return many numbers by their sizes, as accurately as the page shows them."""
+    numbers = [float(value) if type(value) is str else value for value in values]
+    low, high, span = _span([value for value in numbers if value is not None])
+    places = 3 if span < 2 * _WIDE else 4
+    codes = (_code(value, low, high, places) for value in numbers)
+    return {"sizes": "".join(codes), "low": low, "high": high, "places": places}
 
 
 class _Texts:
@@ -291,18 +331,25 @@ def _span(values: Sequence[float]) -> tuple[float, float, float]:
     return low, high, high - low
 
 
-def _code(value: float, low: float, high: float, places: int) -> str:
+def _code(value: float | None, low: float, high: float, places: int) -> str:
     """Return a number as a few characters: its size's place in log10, and its sign in the last bit.
 
-    Blanks are 0, `!` and blanks NaN, `!!` and blanks infinity.
+    Blanks are 0, `!` and blanks NaN, `!!` infinity, `!-` minus infinity, `!?` what is not known.
     """
+    if value is None:
+        return "!?".ljust(places)
     if math.isnan(value):
         return "!".ljust(places)
     if value == 0:
         return " " * places
     if math.isinf(value):
-        return "!!".ljust(places)
-    base = len(DIGITS)
-    most = base**places // 2 - 1
+        return ("!!" if value > 0 else "!-").ljust(places)
+    most = len(DIGITS) ** places // 2 - 1
     place = 2 * round((math.log10(abs(value)) - low) / (high - low) * most) + (value < 0)
-    return "".join(DIGITS[place // base**power % base] for power in range(places - 1, -1, -1))
+    return _digits(place, places)
+
+
+def _digits(number: int, places: int) -> str:
+    """Return a number from 0 on in so many digits."""
+    base = len(DIGITS)
+    return "".join(DIGITS[number // base**power % base] for power in range(places - 1, -1, -1))

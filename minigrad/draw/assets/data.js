@@ -1,17 +1,37 @@
 // The data of the page: columns of plain values, back to arrays; numbers, norms and pens.
 
 const KINDS = ["op", "parameter", "input", "constant", "state", "group", "elided"];
+let DIGITS = "";
 
 function unpack(column, count) {
   if (Array.isArray(column)) return column;
   if ("all" in column) return new Array(count).fill(column.all);
-  if ("steps" in column) {
+  if ("in" in column) return unpack(column.in, count).map((value) => (value === column.none ? null : value));
+  if ("sizes" in column) {
+    const length = column.sizes.length / column.places;
+    return Array.from({ length }, (_, place) => readCode(column, column.sizes, place));
+  }
+  if ("steps" in column || "near" in column) {
     let sum = 0;
-    return column.steps.map((step) => (sum += step));
+    return (column.steps || differences(column)).map((step) => (sum += step));
   }
   const values = new Array(column.n).fill(null);
-  unpack(column.at, column.values.length).forEach((at, i) => { values[at] = column.values[i]; });
+  const places = unpack(column.at, 1);
+  unpack(column.values, places.length).forEach((value, i) => { values[places[i]] = value; });
   return values;
+}
+
+// Differences between whole numbers: a character or two each, and apart those that are too large.
+function differences(column) {
+  const half = Math.floor(DIGITS.length / 2) * (column.places === 1 ? 1 : DIGITS.length);
+  const steps = [];
+  for (let at = 0; at < column.near.length; at += column.places) {
+    let step = 0;
+    for (let k = at; k < at + column.places; k++) step = step * DIGITS.length + DIGITS.indexOf(column.near[k]);
+    steps.push(step - half);
+  }
+  column.far.forEach(([place, step]) => { steps[place] = step; });
+  return steps;
 }
 
 const NUMERIC = /^(norm|share|low|high|value_(norm|min|max|mean)|gradient_(norm|min|max|mean))/;
@@ -31,6 +51,7 @@ function unpackTable(table, texts) {
 
 // A picture as the rest of the script uses it: nodes and edges as columns, neighbours by node.
 function readPicture(raw, digits) {
+  DIGITS = digits;
   const P = Object.assign({}, raw);
   P.nodes = unpackTable(raw.nodes, raw.texts);
   P.edges = unpackTable(raw.edges, raw.texts);
@@ -44,8 +65,8 @@ function readPicture(raw, digits) {
     nodes.out[edges.source[e]].push(e);
   }
   nodes.isState = nodes.kind.map((kind, i) => kind === "state" || (kind === "elided" && nodes.state[i] !== ""));
-  P.loss = readLanes(raw.loss, raw.texts, digits);
-  P.routes = readLanes(raw.routes, raw.texts, digits);
+  P.loss = readLanes(raw.loss, raw.texts);
+  P.routes = readLanes(raw.routes, raw.texts);
   P.lossSteps = [...new Set([].concat(...P.loss.map((lane) => lane.loss)))].sort((a, b) => a - b);
   const names = [].concat(...P.routes.map((lane) => lane.names), edges.route.filter((name) => name));
   P.routeNames = [...new Set(names)];
@@ -55,34 +76,37 @@ function readPicture(raw, digits) {
 const laneKey = (state, layer, reverse) => JSON.stringify([state, layer || 0, reverse ? 1 : 0]);
 
 // For each lane: its steps, and one row for each loss step, or for each time step by routes.
-function readLanes(lanes, texts, digits) {
+function readLanes(lanes, texts) {
   return (lanes || []).map((lane) => {
     const at = new Map();
     unpack(lane.at, 0).forEach((step, place) => at.set(step, place));
-    const steps = Array.isArray(lane.at) || lane.at.steps ? at : new Map([[lane.at.all, 0]]);
+    const steps = lane.at.all === undefined ? at : new Map([[lane.at.all, 0]]);
     const names = (lane.names || []).map((place) => texts[place]);
     const size = (names.length * (names.length + 1)) / 2;
-    const rows = names.length ? lane.rows.map((row) => Array.from({ length: size }, (_, k) => readCode(lane, row, k, digits))) : lane.rows;
+    const rows = names.length ? lane.rows.map((row) => Array.from({ length: size }, (_, k) => readCode(lane, row, k))) : lane.rows;
     const loss = lane.loss ? (lane.loss.all !== undefined ? [lane.loss.all] : unpack(lane.loss, 0)) : [];
     const key = laneKey(texts[lane.state], lane.layer, lane.reverse);
     const scales = (lane.scales || []).map(Number);
-    return Object.assign({}, lane, { at: steps, names, rows, scales, loss, key, all: digits });
+    return Object.assign({}, lane, { at: steps, names, rows, scales, loss, key });
   });
 }
 
 // The number that a few characters of a row stand for; the last bit of their rank is its sign.
-function readCode(lane, row, place, digits) {
+function readCode(lane, row, place) {
   const code = row.slice(lane.places * place, lane.places * (place + 1));
   if (code.trim() === "") return 0;
   if (code.startsWith("!!")) return Infinity;
+  if (code.startsWith("!-")) return -Infinity;
+  if (code.startsWith("!?")) return null;
   if (code.startsWith("!")) return NaN;
-  const base = digits.length;
-  const rank = Array.from(code).reduce((sum, digit) => sum * base + digits.indexOf(digit), 0);
+  const base = DIGITS.length;
+  let rank = 0;
+  for (const digit of code) rank = rank * base + DIGITS.indexOf(digit);
   const part = Math.floor(rank / 2) / (Math.floor(base ** lane.places / 2) - 1);
   return (rank % 2 ? -1 : 1) * 10 ** (lane.low + part * (lane.high - lane.low));
 }
 
-const lossNorm = (lane, row, place) => readCode(lane, lane.rows[row], place, lane.all);
+const lossNorm = (lane, row, place) => readCode(lane, lane.rows[row], place);
 
 function numberText(value) {
   if (value === null || value === undefined) return "";

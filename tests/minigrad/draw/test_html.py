@@ -14,7 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.draw import Contribution, Edge, Graph, Node, Statistics, draw_graph
+import minigrad as mg
+from layers import LSTM
+from minigrad.draw import (
+    Contribution,
+    Edge,
+    Graph,
+    Node,
+    Statistics,
+    backprop_through_time,
+    draw_graph,
+)
 from minigrad.draw.html import Picture, asset_script, asset_style, page
 from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
 from minigrad.draw.page_data import DIGITS, column, json_for_page, number, picture_data
@@ -67,14 +77,54 @@ def expand(packed, count):
         return packed
     if "all" in packed:
         return [packed["all"]] * count
+    if "in" in packed:
+        return [None if v == packed["none"] else v for v in expand(packed["in"], count)]
+    if "sizes" in packed:
+        many = len(packed["sizes"]) // packed["places"]
+        return decode([packed["sizes"]], packed["low"], packed["high"], packed["places"], many)[0]
+    if "near" in packed:
+        half = len(DIGITS) // 2 * (1 if packed["places"] == 1 else len(DIGITS))
+        codes = [
+            packed["near"][at : at + packed["places"]]
+            for at in range(0, len(packed["near"]), packed["places"])
+        ]
+        steps = [
+            sum(DIGITS.index(d) * len(DIGITS) ** k for k, d in enumerate(reversed(code))) - half
+            for code in codes
+        ]
+        for place, step in packed["far"]:
+            steps[place] = step
+        return [int(value) for value in np.cumsum(steps)]
     if "steps" in packed:
         return [int(value) for value in np.cumsum(packed["steps"])]
     values = [None] * packed["n"]
-    for place, value in zip(
-        expand(packed["at"], len(packed["values"])), packed["values"], strict=True
-    ):
+    places = expand(packed["at"], 1)
+    for place, value in zip(places, expand(packed["values"], len(places)), strict=True):
         values[place] = value
     return values
+
+
+@given(
+    st.lists(st.integers(-5000, 5000), max_size=120)
+    | st.lists(st.none() | st.integers(-3, 10**6), max_size=120)
+    | st.lists(
+        st.none()
+        | st.sampled_from([0.0, math.nan, math.inf, -math.inf])
+        | st.floats(1e-12, 1e3)
+        | st.floats(-1e30, -1e-30),
+        max_size=120,
+    )
+)
+def test_columns_are_read_back_as_they_were(values):
+    packed = json.loads(json.dumps(column([number(v) if isinstance(v, float) else v
+                                           for v in values]), allow_nan=False))  # fmt: skip
+    found = [float(v) if isinstance(v, str) else v for v in expand(packed, len(values))]
+    assert len(found) == len(values)
+    for one, value in zip(found, values, strict=True):
+        if value is None:
+            assert one is None
+        else:
+            assert one == pytest.approx(value, rel=1e-3, nan_ok=True)
 
 
 def decode(rows, low, high, places, count):
@@ -84,7 +134,7 @@ def decode(rows, low, high, places, count):
         codes = [row[places * k : places * (k + 1)].strip() for k in range(count)]
         for code in codes:
             if code.startswith("!"):
-                found.append(math.inf if code == "!!" else math.nan)
+                found.append({"!!": math.inf, "!-": -math.inf, "!?": None}.get(code, math.nan))
             elif not code:
                 found.append(0.0)
             else:
@@ -365,3 +415,14 @@ def test_text_in_the_still_picture_is_what_was_given(ops_graph):
     still = content[content.index('<div id="still">') :]
     assert html.escape("<x & 'y'>") in still
     assert "<x" not in still
+
+
+@pytest.mark.parametrize(
+    ("steps", "layers", "most"), [(100, 2, 300_000), (2000, 1, 2_000_000), (2000, 2, 2_000_000)]
+)
+def test_the_page_of_a_real_lstm_with_all_measures_stays_small(steps, layers, most):
+    mg.seed(0)
+    lstm = LSTM(8, 16, num_layers=layers)
+    x = np.random.default_rng(0).standard_normal((2, steps, 8)).astype(np.float32)
+    loss = (lstm(mg.Tensor(x))[0] ** 2).sum()  # every step is a loss step
+    assert len(backprop_through_time(loss).draw().html().encode()) <= most
