@@ -76,7 +76,7 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
         f"{'step' if lag == 1 else 'steps'} back to step {first}"
     )
     if factor > 1.01:
-        words += f", by half every {lag / math.log2(factor):.2g} steps"
+        words += f", by half every {number_text(lag / math.log2(factor))} steps"
     return words + "."
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.draw.detours import By, Detours, RouteNames, RouteParts, follow_routes
 from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import Measured, Tape, measure_terms, norm_of, read_tape
+from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Contribution, Statistics
 from minigrad.draw.tape_states import States
 from minigrad.draw.xray import DeadUnits, Fault, find_faults, from_flags, has_flags
@@ -83,7 +84,7 @@ class GradientFlow:
         self._route_names, self._by, self._most = routes, by, most
         self._detours: Detours | None = None
         if routes is not None:
-            self._detours = Detours(tape.nodes, routes)
+            self._detours = Detours(self._opened.nodes, routes)
         units = DeadUnits()
         try:
             measured = measure_terms(self.seeds, self.needed, inspect=units)
@@ -107,11 +108,17 @@ class GradientFlow:
         """The gradients of states and leaves, split by the routes that they took."""
         return self._follow(keep=False)
 
+    @cached_property
+    def _opened(self) -> Tape:
+        """The tape with kernels opened: routes lead through the gates inside."""
+        return read_tape(open_kernels(self.tape.outputs))
+
     def _follow(self, keep: bool) -> RouteParts:
+        nodes = self._opened.nodes
         return follow_routes(
-            self.seeds,
-            self.tape.nodes,
-            States(self.tape.nodes),
+            self._opened.seeds(),
+            nodes,
+            States(nodes),
             self._route_names,
             self._by,
             self._most,
@@ -121,7 +128,7 @@ class GradientFlow:
     def route_of(self, node: Node, source: Node) -> str:
         """The name of the detour that an edge begins, or nothing."""
         if self._detours is None:
-            self._detours = Detours(self.tape.nodes, self._route_names)
+            self._detours = Detours(self._opened.nodes, self._route_names)
         return self._detours.begun(node, source) or ""
 
     def gradient(self, tensor: Tensor) -> Statistics:
@@ -143,7 +150,9 @@ class GradientFlow:
         parts = self._follow(keep=True)
         keep = set(parts.wholes)
         with ModeChange(anomaly="", replay=False):
-            true = run_backward(list(self.seeds.items()), keep=keep, retain=True, wrap=wrap)
+            true = run_backward(
+                list(self._opened.seeds().items()), keep=keep, retain=True, wrap=wrap
+            )
         worst = 0.0
         for node, expected in true.items():
             scale = norm_of(expected)

@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import read_tape
+from minigrad.draw.opening import open_kernels
 from minigrad.draw.tape_states import States, value_of
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.nodes import Leaf, Node
@@ -150,7 +151,7 @@ def jacobian_spectra(
     Raises DrawError for a graph without states, an unknown cell or step, a cell whose samples
     influence each other, and a graph that was freed.
     """
-    tape = read_tape([loss] if isinstance(loss, Tensor) else list(loss))
+    tape = read_tape(open_kernels([loss] if isinstance(loss, Tensor) else list(loss)))
     states = States(tape.nodes)
     states.require("the Jacobian of a step")
     if cell is None:

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from layers import GRU, LSTM, RNN, TransformerEncoderLayer
-from minigrad.draw import DrawError, backprop_through_time, draw, gradient_flow, open_kernels
+from minigrad.draw import (
+    DrawError,
+    backprop_through_time,
+    draw,
+    gradient_flow,
+    jacobian_spectra,
+    open_kernels,
+)
 
 
 @st.composite
@@ -129,3 +136,17 @@ def test_time_gradients_of_a_kernel_are_those_of_its_steps():
     for mine, expected in zip(one.lanes, other.lanes, strict=True):
         assert str(mine.lane) == str(expected.lane)
         np.testing.assert_allclose(mine.triangle, expected.triangle, rtol=1e-9)
+
+
+def test_routes_and_jacobians_of_a_kernel_are_those_of_its_steps():
+    call = (LSTM, {}, "float64", 2, 4, None)
+    _, x, loss = record(call)
+    with mg.recording(fused=False):
+        _, other, by_step = record(call)
+    flow, expected = gradient_flow(loss), gradient_flow(by_step)
+    assert flow.check() < 1e-12
+    mine, theirs = flow.routes.leaves[x._node], expected.routes.leaves[other._node]
+    np.testing.assert_allclose(mine.norms, theirs.norms, rtol=1e-9)
+    np.testing.assert_allclose(
+        jacobian_spectra(loss).largest, jacobian_spectra(by_step).largest, rtol=1e-9
+    )
