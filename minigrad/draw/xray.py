@@ -17,6 +17,7 @@ import numpy as np
 from minigrad.draw.measure import Measured, Tape
 from minigrad.draw.records import Contribution, Statistics
 from minigrad.draw.tape_states import States, value_of
+from minigrad.kernels import FusedPlan
 from minigrad.nodes import Leaf, Node
 from minigrad.watching import BACKWARD_HINTS, FORWARD_HINTS
 
@@ -135,25 +136,56 @@ def bad_value(tape: Tape) -> Fault | None:
         for slot, source in enumerate(node.inputs):
             if source is not None:
                 readers.setdefault(source, []).append((node, slot))
-    values = {t._node: t._array for t in tape.outputs}
+    results = {t._node: t._array for t in tape.outputs}
+    values: dict[Node, Any] = {}
     bad: set[Node] = set()
     for node in tape.nodes:
-        value = node.value if isinstance(node, Leaf) else values.get(node)
+        value = node.value if isinstance(node, Leaf) else results.get(node)
         if value is None:
             value = value_of(node, readers.get(node, ()))
         if value is None:
+            value = computed_again(node, values)
+        if value is not None:
+            values[node] = value
+        else:
             if any(source in bad for source in node.inputs):
                 bad.add(node)
             continue
         if np.isfinite(value).all():
             continue
         if not any(source in bad for source in node.inputs):
-            return bad_value_fault(node, value)
+            unseen = [n for n in node.inputs if n is not None and n not in values]
+            return bad_value_fault(node, value, unseen)
         bad.add(node)
     return None
 
 
-def bad_value_fault(node: Node, value: Any) -> Fault:
+def computed_again(node: Node, values: dict[Node, Any]) -> Any:
+    """The value of a node from those of its inputs, where all of these are known; else None."""
+    operation = getattr(node.plan, "operation", None)
+    if operation is None or node.saved is None or len(operation.outputs) > 1:
+        return values.get(node.inputs[0]) if node.plan.name == "alias" and node.inputs[0] else None
+    if isinstance(node.plan, FusedPlan):
+        inputs = list(node.saved[0])
+    else:
+        inputs = []
+        for slot, source in enumerate(node.inputs):
+            if source is not None:
+                inputs.append(values.get(source))
+            elif slot in node.plan.sources and not operation.list_input:
+                inputs.append(node.saved[node.plan.sources.index(slot)])
+            else:
+                return None
+        if any(array is None for array in inputs):
+            return None
+    given = (inputs,) if operation.list_input else inputs
+    with np.errstate(all="ignore"):
+        value = operation.forward(*given, **node.params)
+    value = np.asarray(value[0] if operation.aux else value)
+    return value if value.shape == node.shape else None
+
+
+def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
     """The sentence for a node that made, or brought in, numbers that are not finite."""
     what = count_bad(value)
     if isinstance(node, Leaf):
@@ -161,6 +193,11 @@ def bad_value_fault(node: Node, value: Any) -> Fault:
         return Fault(node, "forward", "not finite", f"Forward: the leaf{name} holds {what}.")
     hint = FORWARD_HINTS.get(node.plan.name, "")
     text = f"Forward: {node.where} is the first whose result is not finite: it holds {what}. {hint}"
+    if unseen:
+        text = (
+            f"Forward: {node.where} is the first whose result is known not to be finite: it holds "
+            f"{what}. What it read from {unseen[0].where} was not kept; anomaly mode would tell."
+        )
     return Fault(node, "forward", mark_of("forward"), text.strip())
 
 

@@ -118,3 +118,30 @@ def test_a_cell_that_breaks_is_marked_among_many_steps():
     assert fault.step == 17
     assert "first bad op, forward" in drawing.dot.source
     assert "t = 17" in drawing.dot.source
+
+
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [
+        (lambda x: np.mean(np.log(x * 3.0)), "log"),
+        (lambda x: np.sum(np.exp(x * 1e3)), "exp"),
+        (lambda x: mg.concatenate([x, np.sqrt(x * 5.0)]).sum(), "sqrt"),
+        (lambda x: mg.stack([np.log(x), x]).reshape(-1)[:3].sum(), "log"),
+        (lambda x: (x / (x - x)).sum(), "divide"),
+    ],
+)
+def test_values_that_nobody_saved_are_computed_again(bad, name):
+    x = mg.Tensor([0.5, -0.1, 2.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        graph = draw(bad(x), grad="norm").graph
+    assert marked(graph) == [(name, "first bad op, forward")]
+    assert f"{name} is the first whose result is not finite" in graph.diagnosis[0]
+
+
+def test_what_cannot_be_known_is_said():
+    x = mg.Tensor([0.5, -0.1, 2.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        total = (x + np.array([1.0, np.inf, np.nan])).sum()  # addition saves neither of its inputs
+    sentence = draw(total, grad="norm").graph.diagnosis[0]
+    assert "sum is the first whose result is known not to be finite" in sentence
+    assert "What it read from add was not kept; anomaly mode would tell" in sentence
