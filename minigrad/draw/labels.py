@@ -114,7 +114,10 @@ def edge_tooltip(edge: Edge, graph_nodes: dict[int, Node]) -> list[str]:
         if term.share is not None:
             lines.append(f"share of that gradient: {term.share:.1%}")
         if term.lowest is not None and term.highest is not None:
-            lines.append(f"norms of the single edges: {range_text(term.lowest, term.highest)}")
+            middle = "" if term.median is None else f", median {number_text(term.median)}"
+            lines.append(
+                f"norms of the single edges: {range_text(term.lowest, term.highest)}{middle}"
+            )
     return lines
 
 

@@ -209,6 +209,7 @@ def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str,
         "norm": part("norm", 4),
         "share": part("share", 3),
         "low": part("lowest", 3),
+        "median": part("median", 3),
         "high": part("highest", 3),
     }
 

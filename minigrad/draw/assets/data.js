@@ -34,7 +34,7 @@ function differences(column) {
   return steps;
 }
 
-const NUMERIC = /^(norm|share|low|high|value_(norm|min|max|mean)|gradient_(norm|min|max|mean))/;
+const NUMERIC = /^(norm|share|low|median|high|value_(norm|min|max|mean)|gradient_(norm|min|max|mean))/;
 const TEXTS = ["label", "type", "op", "name", "scope", "state", "detail", "route", "fault"];
 
 function unpackTable(table, texts) {

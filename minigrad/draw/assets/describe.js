@@ -90,7 +90,8 @@ function describeLink(view, link) {
   if (link.edges.length === 1) {
     if (E.norm[e] !== null && E.share[e] !== null && view.state.loss === null) rows.push(["share of it", `${percent(E.share[e])} of the gradient of ${shorten(N.label[E.source[e]], 30)}`]);
     else if (E.norm[e] !== null && E.share[e] === null && N.gradient_norm[E.source[e]] === 0) rows.push(["share of it", "undefined: the gradient is 0"]);
-    if (E.low[e] !== null) rows.push(["single norms", rangeText(E.low[e], E.high[e])]);
+    const middle = E.median[e] === null ? "" : `, median ${numberText(E.median[e])}`;
+    if (E.low[e] !== null) rows.push(["single norms", `${rangeText(E.low[e], E.high[e])}${middle}`]);
   }
   rows.push(["", "Click to jump to the other end."]);
   return rows;

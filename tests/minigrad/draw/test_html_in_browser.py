@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.draw import Graph, Node
+from minigrad.draw import Contribution, Edge, Graph, Node
 from minigrad.draw.html import Picture, page
 from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
 
@@ -116,6 +116,14 @@ def item(tab, name):
     return tab.locator(f'#stage .item[aria-label^="{name}"]').first
 
 
+def middle_of(tab, key):
+    """Where the middle of a line is on the screen."""
+    return tab.locator(f'#stage .edge[data-key="{key}"]').evaluate(
+        "e => { const m = e.getScreenCTM(), p = e.getPointAtLength(e.getTotalLength() / 2);"
+        "const q = new DOMPoint(p.x, p.y).matrixTransform(m); return [q.x, q.y]; }"
+    )
+
+
 def fill_of(tab, name):
     return item(tab, name).locator("rect").get_attribute("fill")
 
@@ -155,11 +163,7 @@ def test_hovering_tells_shape_statistics_gradient_and_share(opened, operations_p
     item(tab, "add").hover()
     card = tab.locator("#card")
     assert "f32[32, 10]" in card.inner_text()
-    line = tab.locator('#stage .edge[data-key="e1"]')
-    place = line.evaluate(
-        "e => { const m = e.getScreenCTM(), p = e.getPointAtLength(e.getTotalLength() / 2);"
-        "const q = new DOMPoint(p.x, p.y).matrixTransform(m); return [q.x, q.y]; }"
-    )
+    place = middle_of(tab, "e1")
     tab.mouse.move(*place)
     assert "norm 0.4" in card.inner_text()
     assert "100 % of the gradient of weight" in card.inner_text()
@@ -387,3 +391,13 @@ def test_title_and_description_come_from_the_diagnosis(opened, operations_page):
     assert tab.title() == "A small network"
     assert tab.locator("#stage > title").text_content() == "A small network"
     assert tab.locator("#stage > desc").text_content().startswith("The bias gets 0.")
+
+
+def test_a_rolled_picture_of_module_calls_tells_the_middle_of_each_line(opened):
+    """Levels and kinds of edges that the page does not lay out by itself."""
+    edge = Edge(0, 1, kind="rolled", count=9, contribution=Contribution(1.0, None, 0.1, 0.4, 0.7))
+    nodes = (Node(0, "group", op="Cell", count=10), Node(1, "state", state="h", count=10))
+    tab = opened(page([Picture(Graph(nodes, (edge,), level="layers"))]))
+    assert item(tab, "Cell").is_visible()
+    tab.mouse.move(*middle_of(tab, "e0"))
+    tab.wait_for_selector("text=0.1 to 0.7, median 0.4")
