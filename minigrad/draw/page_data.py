@@ -297,17 +297,20 @@ def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]
 
 
 def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
-    digits = 3 if _span([norm for row in lane.norms for norm in row])[2] > _WIDE else 2
-    low, high, _ = _span([norm for row in lane.norms for norm in row])
+    low, high, span = _span([norm for row in lane.norms for norm in row])
+    # Norms have no sign, so two digits tell them to half a percent over twice as many decades.
+    digits = 3 if span > 2 * _WIDE else 2
     return {
         **_lane_head(lane, texts),
         "loss": column(list(lane.loss_steps)),
         "low": low,
         "high": high,
         "places": digits,
+        "signed": 0,
         # Beyond the loss step all is 0, which need not be written.
         "rows": [
-            "".join(_code(norm, low, high, digits) for norm in row).rstrip() for row in lane.norms
+            "".join(_code(norm, low, high, digits, signed=False) for norm in row).rstrip()
+            for row in lane.norms
         ],
     }
 
@@ -332,7 +335,7 @@ def _span(values: Sequence[float]) -> tuple[float, float, float]:
     return low, high, high - low
 
 
-def _code(value: float | None, low: float, high: float, places: int) -> str:
+def _code(value: float | None, low: float, high: float, places: int, signed: bool = True) -> str:
     """Return a number as a few characters: its size's place in log10, and its sign in the last bit.
 
     Blanks are 0, `!` and blanks NaN, `!!` infinity, `!-` minus infinity, `!?` what is not known.
@@ -345,9 +348,9 @@ def _code(value: float | None, low: float, high: float, places: int) -> str:
         return " " * places
     if math.isinf(value):
         return ("!!" if value > 0 else "!-").ljust(places)
-    most = len(DIGITS) ** places // 2 - 1
-    place = 2 * round((math.log10(abs(value)) - low) / (high - low) * most) + (value < 0)
-    return _digits(place, places)
+    most = len(DIGITS) ** places // (1 + signed) - 1
+    place = round((math.log10(abs(value)) - low) / (high - low) * most)
+    return _digits(2 * place + (value < 0) if signed else place, places)
 
 
 def _digits(number: int, places: int) -> str:

@@ -102,8 +102,9 @@ function readCode(lane, row, place) {
   const base = DIGITS.length;
   let rank = 0;
   for (const digit of code) rank = rank * base + DIGITS.indexOf(digit);
-  const part = Math.floor(rank / 2) / (Math.floor(base ** lane.places / 2) - 1);
-  return (rank % 2 ? -1 : 1) * 10 ** (lane.low + part * (lane.high - lane.low));
+  const kinds = lane.signed === 0 ? 1 : 2;
+  const part = Math.floor(rank / kinds) / (Math.floor(base ** lane.places / kinds) - 1);
+  return (kinds === 2 && rank % 2 ? -1 : 1) * 10 ** (lane.low + part * (lane.high - lane.low));
 }
 
 const lossNorm = (lane, row, place) => readCode(lane, lane.rows[row], place);
