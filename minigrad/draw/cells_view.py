@@ -17,11 +17,11 @@ import numpy as np
 
 from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.diagnosis import describe_cells
-from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
+from minigrad.draw.tape_states import missing_states
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -59,11 +59,7 @@ class _Grouping:
         self._cells: dict[Scope | None, Scope | None] = {}
         states = [node for node in self.tape.nodes if _state(node)]
         if not states:
-            raise DrawError(
-                "level='cells' needs a recurrent network whose steps are on the tape: no cell "
-                "labelled a state. Record it with `with minigrad.recording(fused=False):`, or "
-                "label the states of your own cell with minigrad.label_state(h, 'h')."
-            )
+            raise missing_states("level='cells'", self.tape.nodes)
         # A cell's layer is its place in the order in which the cells first ran.
         paths = dict.fromkeys(node.scope.path for node in states if node.scope is not None)
         self.layers = {path: layer for layer, path in enumerate(paths)}

@@ -17,6 +17,7 @@ from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import Meter
 from minigrad.draw.operations_view import record_of_node, scope_records
+from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import Edge, Graph, Node, total_norm
 from minigrad.draw.scale import number_text
 from minigrad.mode import Scope
@@ -156,16 +157,10 @@ class _Calls:
         for fault in reversed(faults):
             home = ids[self.boxes[pass_through(fault.node)]]
             nodes[home] = replace(nodes[home], fault=fault.mark)
-        used = {node.scope for node in nodes}
-        scopes = {scope.path: scope for scope in scope_records(self.tape.nodes)}
-        for path in list(used):
-            while path in scopes:
-                path = scopes[path].parent
-                used.add(path)
         return Graph(
             tuple(nodes),
             tuple(edges),
-            tuple(scope for path, scope in scopes.items() if path in used),
+            scopes_around(scope_records(self.tape.nodes), nodes),
             level="layers",
             title=title,
             diagnosis=tuple(fault.sentence for fault in faults),

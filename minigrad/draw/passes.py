@@ -5,29 +5,34 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
-from minigrad.draw.records import Graph, Node
+from minigrad.draw.records import Graph, Node, Scope
 
-__all__ = ["focus", "prune", "tag_leaves", "without"]
+__all__ = ["focus", "prune", "scopes_around", "tag_leaves", "without"]
 
 
 def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
     """The graph of some of the nodes, with the edges and scopes between them."""
     nodes = tuple(node for node in graph.nodes if node.id in kept)
-    known = {scope.path: scope for scope in graph.scopes}
+    return dataclasses.replace(
+        graph,
+        nodes=nodes,
+        edges=tuple(e for e in graph.edges if e.source in kept and e.target in kept),
+        scopes=scopes_around(graph.scopes, nodes),
+    )
+
+
+def scopes_around(scopes: Sequence[Scope], nodes: Iterable[Node]) -> tuple[Scope, ...]:
+    """Those scopes that hold one of the nodes, with all that enclose them."""
+    known = {scope.path: scope for scope in scopes}
     used: set[str] = set()
     for node in nodes:
         path = node.scope
         while path in known and path not in used:
             used.add(path)
             path = known[path].parent
-    return dataclasses.replace(
-        graph,
-        nodes=nodes,
-        edges=tuple(e for e in graph.edges if e.source in kept and e.target in kept),
-        scopes=tuple(scope for scope in graph.scopes if scope.path in used),
-    )
+    return tuple(scope for scope in scopes if scope.path in used)
 
 
 def prune(graph: Graph) -> Graph:

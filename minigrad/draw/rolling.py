@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import (
     Contribution,
     Edge,
@@ -177,30 +178,17 @@ def _merged(
         )
         for (source, target, onward), bundle in bundles.items()
     ]
-    scopes = _needed_scopes(graph, merged)
     return dataclasses.replace(
         graph,
         nodes=tuple(merged),
         edges=tuple(edges),
-        scopes=scopes,
+        scopes=scopes_around(graph.scopes, merged),
         # A rolled graph has no columns of time: it is boxes and arrows, as that of module calls.
         level="layers" if graph.level == "cells" else graph.level,
         diagnosis=(*graph.diagnosis, sentence)
         if any(e.contribution for e in edges)
         else (graph.diagnosis),
     )
-
-
-def _needed_scopes(graph: Graph, nodes: Sequence[Node]) -> tuple[Any, ...]:
-    """The scopes that still hold a node, with all around them."""
-    known = {scope.path: scope for scope in graph.scopes}
-    used: set[str] = set()
-    for node in nodes:
-        path = node.scope
-        while path in known and path not in used:
-            used.add(path)
-            path = known[path].parent
-    return tuple(scope for scope in graph.scopes if scope.path in used)
 
 
 def _merged_node(nodes: Sequence[Node], word: Callable[[int], str]) -> Node:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from minigrad.draw.errors import DrawError
+from minigrad.kernels import FusedPlan
 from minigrad.mode import Scope
 from minigrad.nodes import Node
 
@@ -52,11 +53,13 @@ class States:
     Attributes:
         lanes: each lane's nodes by time step, in the order in which they ran.
         lane_of: the lane and time step of each state.
+        nodes: all of the tape.
         layers: the number of each cell, counted in the order in which they first ran.
         steps: all time steps, sorted.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
         self.lanes: dict[Lane, dict[int, Node]] = {}
         self.lane_of: dict[Node, tuple[Lane, int]] = {}
         self.layers: dict[str, int] = {}
@@ -77,12 +80,7 @@ class States:
     def require(self, what: str) -> None:
         """Raise DrawError where no state was labelled."""
         if not self.lane_of:
-            raise DrawError(
-                f"{what} needs a recurrent network whose steps are on the tape: no cell labelled a "
-                "state at a time step. Record it with `with minigrad.recording(fused=False):`, or "
-                "label the states of your own cell with minigrad.label_state(h, 'h') inside "
-                "`with minigrad.step(t):`."
-            )
+            raise missing_states(what, self.nodes)
 
     def cell_of(self, scope: Scope | None) -> str | None:
         """The path of the innermost cell around a scope; None outside of all cells."""
@@ -125,3 +123,19 @@ def value_of(node: Node, readers: Sequence[tuple[Node, int]] = ()) -> Any:
             if source == wanted and getattr(saved, "shape", None) == node.shape:
                 return saved
     return None
+
+
+def missing_states(what: str, nodes: Sequence[Node]) -> DrawError:
+    """The error for a graph on which no cell labelled a state, with the likely reason."""
+    closed = [n for n in nodes if isinstance(n.plan, FusedPlan) and n.saved is None]
+    if closed:
+        return DrawError(
+            f"{what} needs the time steps of a recurrent network. The kernel of {closed[0].where} "
+            "was freed by a backward, so it cannot be opened: draw before backward, or call "
+            "backward(retain_graph=True)."
+        )
+    return DrawError(
+        f"{what} needs a recurrent network whose steps are on the tape: no cell labelled a state "
+        "at a time step. The recurrent layers of `layers` do; label the states of your own "
+        "cell with minigrad.label_state(h, 'h') inside `with minigrad.step(t):`."
+    )

@@ -37,9 +37,9 @@ def backprop_through_time(
 ) -> TimeGradients:
     """Measure the gradient of a loss at every state of every time step, lag by lag.
 
-    The states are those that cells label; `layers`' recurrent layers do under
-    ``minigrad.recording(fused=False)``, and so does any code that calls `minigrad.label_state`
-    inside ``with minigrad.step(t):``. No `.grad` is touched.
+    The states are those that cells label. The recurrent layers of `layers` do, also where they ran
+    as kernels, which are opened here, and so does any code that calls `minigrad.label_state` inside
+    ``with minigrad.step(t):``. No `.grad` is touched.
 
     Args:
         loss: a tensor of one number.

@@ -120,6 +120,8 @@ def test_a_freed_kernel_stays_closed_and_a_written_leaf_is_refused():
     _, _, loss = record((LSTM, {}, "float32", 1, 3, None))
     loss.backward()
     assert "lstm" in " ".join(n.op for n in draw(loss, level="ops").graph.nodes)
+    with pytest.raises(DrawError, match=r"kernel of lstm.* freed by a backward"):
+        draw(loss, level="cells")
     module, _, loss = record((LSTM, {}, "float32", 1, 3, None))
     with mg.no_grad():
         module.weight_hh_l0 -= 0.1

@@ -254,7 +254,7 @@ def test_ten_thousand_steps_in_a_straight_line():
 
 def test_errors_say_what_to_do():
     x = mg.Tensor([1.0], requires_grad=True)
-    with pytest.raises(DrawError, match=r"recording\(fused=False\)"):
+    with pytest.raises(DrawError, match=r"label_state\(h, 'h'\)"):
         backprop_through_time((x * 2).sum())
     loss, _ = scalar_chain(0.5, 4)
     with pytest.raises(ValueError, match="loss_steps has 1, where the loss reads no state"):

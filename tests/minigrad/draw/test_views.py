@@ -227,7 +227,7 @@ def test_errors_say_what_to_do():
         draw(mg.Tensor([1.0]))
     with pytest.raises(DrawError, match="single numbers, got a tensor of shape \\(2,\\)"):
         draw(x * 2, grad="norm")
-    with pytest.raises(DrawError, match=r"recording\(fused=False\)"):
+    with pytest.raises(DrawError, match=r"label_state\(h, 'h'\)"):
         draw(x * 2, level="cells")
     with pytest.raises(ValueError, match="level must be"):
         draw(x * 2, level="atoms")
