@@ -191,6 +191,13 @@ def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Faul
     if isinstance(node, Leaf):
         name = f" {node.name!r}" if node.name else ""
         return Fault(node, "forward", "not finite", f"Forward: the leaf{name} holds {what}.")
+    for slot, array in constants_of(node):
+        if not np.isfinite(array).all():
+            text = (
+                f"Forward: {node.where} reads a constant, its input {slot}, that holds "
+                f"{count_bad(array)}: look at the data."
+            )
+            return Fault(node, "forward", mark_of("forward"), text)
     hint = FORWARD_HINTS.get(node.plan.name, "")
     text = f"Forward: {node.where} is the first whose result is not finite: it holds {what}. {hint}"
     if unseen:
@@ -199,6 +206,19 @@ def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Faul
             f"{what}. What it read from {unseen[0].where} was not kept; anomaly mode would tell."
         )
     return Fault(node, "forward", mark_of("forward"), text.strip())
+
+
+def constants_of(node: Node) -> list[tuple[int, Any]]:
+    """The inputs of a node that are not on the tape, with their slots, where they were saved."""
+    sources = getattr(node.plan, "sources", None)
+    if sources is None or node.saved is None or node.plan.operation.list_input:
+        return []
+    return [
+        (slot, saved)
+        for slot, saved in zip(sources, node.saved, strict=True)
+        if slot is not None and slot >= 0 and node.inputs[slot] is None
+        if isinstance(saved, (np.ndarray, np.generic)) and saved.dtype.kind == "f"
+    ]
 
 
 def count_bad(value: Any) -> str:

@@ -145,3 +145,10 @@ def test_what_cannot_be_known_is_said():
     sentence = draw(total, grad="norm").graph.diagnosis[0]
     assert "sum is the first whose result is known not to be finite" in sentence
     assert "What it read from add was not kept; anomaly mode would tell" in sentence
+
+
+def test_a_constant_that_is_not_finite_is_told_from_an_overflow():
+    data = np.array([[1.0, np.nan], [2.0, 3.0]])
+    w = mg.Tensor(np.ones((2, 2)), requires_grad=True)
+    sentence = draw((data @ w).sum(), grad="norm").graph.diagnosis[0]
+    assert "matmul reads a constant, its input 0, that holds 1 NaN of 4 numbers" in sentence
