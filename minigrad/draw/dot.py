@@ -215,7 +215,8 @@ def _cluster_style(
     own = path.removeprefix(f"{parent}.") if parent else path
     text = f"t = {step}" if by_step else labels.scope_title(own, scopes[path].name)
     return {
-        "label": escape.label(text, 60),
+        # As much blank as text, so that arrows into the middle of the cluster pass beside it.
+        "label": escape.label(text, 60) + "\u00a0" * round(1.7 * min(len(text), 30)),
         "tooltip": escape.tooltip([text]),
         "labelloc": "t",
         "labeljust": "l",
@@ -239,9 +240,12 @@ def _add_edges(
         ends = node_name(edge.source), node_name(edge.target)
         shared = {"tooltip": tip, "labeltooltip": tip}
         onward = {}
-        if edge.kind == "rolled" and (scale is None or edge.contribution is None):
-            # Without a gradient beside it, the arrow itself says that it leads to the next step.
-            onward = {"label": labels.onward_text(edge), "fontcolor": colors.faint_text}
+        if edge.kind == "rolled":
+            # Else the layout would reverse it, and merge it with the edges within a step.
+            shared["constraint"] = "false"
+            if scale is None or edge.contribution is None:
+                # Without a gradient beside it, the arrow itself says where it leads.
+                onward = {"label": labels.onward_text(edge), "fontcolor": colors.faint_text}
         picture.edge(
             *ends,
             id=f"f{number}",

@@ -139,11 +139,12 @@ def onward_text(edge: Edge) -> str:
 def gradient_text(edge: Edge, text: str) -> str:
     """Return the number of a gradient; for a rolled edge smallest, median and largest of all."""
     term = edge.contribution
-    if term is None or term.median is None or term.lowest is None or term.highest is None:
-        return text
-    numbers = " / ".join(number_text(n) for n in (term.lowest, term.median, term.highest))
+    spread = () if term is None else (term.lowest, term.median, term.highest)
+    numbers = [number_text(number) for number in spread if number is not None]
+    if len(numbers) == 3:
+        text = " / ".join(numbers)
     onward = onward_text(edge)
-    return f"{onward}: {numbers}" if onward else numbers
+    return f"{onward}: {text}" if onward else text
 
 
 def has_gradients(graph: Graph) -> bool:

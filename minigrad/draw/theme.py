@@ -76,7 +76,7 @@ THEMES: Final[dict[str, Theme]] = {
         forward="#46505c",
         zero="#7d8792",
         alarm="#ff7b72",
-        ramp=(0.42, 1.0),
+        ramp=(0.55, 1.0),
     ),
 }
 
