@@ -147,7 +147,7 @@ def detached():
 def drawings(theme):
     """All pictures laid out by Graphviz, by file name."""
     weights, letters, said = attention()
-    transformer = build("transformer", steps=6, layers=2).loss
+    transformer = build("transformer", steps=6, layers=3).loss
     return {
         "operations": draw(
             network(), level="ops", grad="norm", theme=theme, title="Every operation"
@@ -155,11 +155,11 @@ def drawings(theme):
         "lstm-step": draw(
             lstm_step(), level="ops", grad="norm", theme=theme, title="One step of an LSTM"
         ),
-        "paths": compare(paths(10), theme=theme, level="cells"),
+        "paths": compare(paths(7), theme=theme, level="cells"),
         "relu-explosion": compare(
             {
                 f"ReLU, recurrent gain {gain:.3g}": build(
-                    "rnn-relu", steps=10, hidden_size=32, gain=gain
+                    "rnn-relu", steps=8, hidden_size=256, gain=gain
                 ).loss
                 for gain in (1.0, 2**0.5, 2.0)
             },
@@ -175,15 +175,29 @@ def drawings(theme):
             title="An LSTM over 50 steps, rolled up",
         ),
         "long-lstm": draw(
-            build("lstm", steps=200, layers=2).loss, level="cells", grad="norm", theme=theme
+            build("lstm", steps=200, layers=2).loss,
+            level="cells",
+            grad="norm",
+            steps=(0, 150, 198, 199),
+            theme=theme,
+            title="An LSTM of two layers over 200 steps",
         ),
         "transformer": draw(
             transformer,
             level="layers",
             roll=True,
+            depth=4,
             grad="norm",
             theme=theme,
-            title="Encoder and decoder, two layers each",
+            title="Encoder and decoder, three layers each",
+        ),
+        "decoder-layer": draw(
+            transformer,
+            level="layers",
+            focus="stack.decoder.layers.1",
+            grad="norm",
+            theme=theme,
+            title="The second layer of the decoder, and what it reads",
         ),
         "attention": attention_map(
             weights, letters, letters, theme=theme, title=f"Reversing: the model says {said}"

@@ -261,6 +261,9 @@ def _add_edges(
             continue
         pen = scale.pen(labels.edge_measure(edge, scale))
         pen_kinds.add(pen.kind)
+        # Labels start at the line's centre, so a thick line needs room in front of them.
+        room = "\u00a0" * (1 + round(pen.width / 2))
+        texts = [room + text for text in labels.gradient_text(edge, pen.text).split("\n")]
         picture.edge(
             *ends,
             id=f"g{number}",
@@ -272,8 +275,7 @@ def _add_edges(
             penwidth=f"{pen.width:g}",
             style=pen.style,
             arrowsize="0.7",
-            # Labels start at the line's centre, so a thick line needs room in front of them.
-            label="\u00a0" * (1 + round(pen.width / 2)) + labels.gradient_text(edge, pen.text),
+            label=texts[0] if len(texts) == 1 else escape.label_lines(texts, justify="l"),
             fontcolor=colors.alarm if pen.kind == "nonfinite" else colors.text,
             **shared,
         )

@@ -137,14 +137,17 @@ def onward_text(edge: Edge) -> str:
 
 
 def gradient_text(edge: Edge, text: str) -> str:
-    """Return the number of a gradient; for a rolled edge smallest, median and largest of all."""
+    """Return the number of a gradient; for a rolled edge smallest, median and largest of all.
+
+    An edge that leads on says so first, in two lines, as one would stick out of most frames.
+    """
     term = edge.contribution
     spread = () if term is None else (term.lowest, term.median, term.highest)
     numbers = [number_text(number) for number in spread if number is not None]
     if len(numbers) == 3:
         text = " / ".join(numbers)
     onward = onward_text(edge)
-    return f"{onward}: {text}" if onward else text
+    return f"{onward}: {text}".replace(" / ", " / \n", 1) if onward else text
 
 
 def has_gradients(graph: Graph) -> bool:
