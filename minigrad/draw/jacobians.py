@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -121,13 +122,14 @@ class JacobianSpectra:
 
 def multiplied(matrix: Array, scale: float, jacobian: Array) -> tuple[Array, float]:
     """matrix @ jacobian with norm 1, and log10 of the scale."""
-    product = matrix @ jacobian
+    first = float(np.abs(jacobian).max(initial=0.0))  # else entries near the largest overflow
+    product = matrix @ (jacobian / first) if first else np.zeros_like(matrix)
     size = float(np.abs(product).max(initial=0.0))
-    if size == 0 or not np.isfinite(size):
-        return np.zeros_like(product), -np.inf if size == 0 else np.nan
+    if size == 0:
+        return product, -np.inf
     product = product / size
     norm = float(np.linalg.norm(product))
-    return product / norm, scale + np.log10(size) + np.log10(norm)
+    return product / norm, scale + np.log10(first) + np.log10(size) + np.log10(norm)
 
 
 def jacobian_spectra(
@@ -162,16 +164,27 @@ def jacobian_spectra(
         {step for lane, nodes in states.lanes.items() if lane.cell == cell for step in nodes},
         reverse=states.backwards(cell),
     )
-    wanted = set(order[1:][-MOST_STEPS:] if isinstance(steps, str) else steps)
-    if unknown := wanted - set(order[1:]):
+    names = tuple(lane.state for lane in states.lanes if lane.cell == cell)
+    # What the loss does not read, such as c of the last step where h alone is masked by lengths,
+    # is not behind it; a step without one of its states has no whole Jacobian.
+    whole = {step for step in order if len(states.of_step(cell, step)) == len(names)}
+    pairs = [(a, b) for a, b in pairwise(reversed(order)) if a in whole and b in whole][::-1]
+    known = [now for now, _ in pairs]
+    if not pairs:
+        raise DrawError(
+            f"{cell} ran for one step alone: there is no step before it"
+            if len(order) < 2
+            else f"no two consecutive steps of {cell} have all their states behind the loss"
+        )
+    wanted = set(known[-MOST_STEPS:] if isinstance(steps, str) else steps)
+    if not wanted:
+        raise ValueError("steps is empty: name at least one step")
+    if unknown := wanted - set(known):
         raise DrawError(
             f"steps has {min(unknown)}, but {cell} has Jacobians for the steps "
-            f"{order[1:][:1]} to {order[-1:]} alone"
+            f"{known[0]} to {known[-1]} alone"
         )
-    pairs = [(a, b) for a, b in zip(order[1:], order, strict=False) if a in wanted]
-    if not pairs:
-        raise DrawError(f"{cell} ran for one step alone: there is no step before it")
-    names = tuple(lane.state for lane in states.lanes if lane.cell == cell)
+    pairs = [(now, before) for now, before in pairs if now in wanted]
     matrices = np.array(
         [
             step_jacobian(states.of_step(cell, now), states.of_step(cell, before), sample)

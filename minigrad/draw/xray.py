@@ -8,59 +8,20 @@ its saved arrays, or the flags that anomaly mode left on its nodes, which surviv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from minigrad.draw.evidence import Fault, known_values
 from minigrad.draw.measure import Measured, Tape
 from minigrad.draw.records import Contribution, Statistics
-from minigrad.draw.tape_states import States, value_of
-from minigrad.kernels import FusedPlan
+from minigrad.draw.starving import DeadUnits, dead_gradient, dead_unit_fault, starved_leaves
+from minigrad.draw.tape_states import States
 from minigrad.nodes import Leaf, Node
 from minigrad.watching import BACKWARD_HINTS, FORWARD_HINTS
 
 __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
-
-RECTIFIERS: Final = frozenset({"relu", "relu6", "hardtanh", "hardsigmoid", "clip", "maximum"})
-FEWEST_ROWS: Final = 8
-"""A unit that is off for fewer samples than this is not called dead."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that went wrong, at the operation where it began.
-
-    Attributes:
-        node: the operation or leaf.
-        direction: in which pass.
-        mark: a few words for the picture.
-        sentence: the whole story.
-    """
-
-    node: Node
-    direction: Literal["forward", "backward"]
-    mark: str
-    sentence: str
-
-
-class DeadUnits:
-    """Listens to the terms of rectifiers for units that pass nothing back for any sample."""
-
-    def __init__(self) -> None:
-        self.found: dict[Node, tuple[int, int, int]] = {}
-
-    def __call__(self, node: Node, slot: int, term: Any) -> None:
-        """Look at one term."""
-        if node.plan.name not in RECTIFIERS or slot or len(getattr(term, "shape", ())) < 2:
-            return
-        rows = term.reshape(-1, term.shape[-1])
-        if len(rows) < FEWEST_ROWS:
-            return
-        dead = int((~rows.any(axis=0)).sum())
-        if dead:
-            self.found[node] = (dead, rows.shape[1], len(rows))
 
 
 def has_flags(tape: Tape) -> bool:
@@ -104,7 +65,9 @@ def find_faults(
             found[0] = bad_value(tape)
         if found[1] is None and found[0] is None:
             found[1] = bad_gradient(tape, measured)
-    elif measured.contributions:
+    elif not measured.contributions:
+        found.append(starved_leaves(tape))
+    else:
         found.append(dead_gradient(tape, measured))
         if dead_units is not None and found[-1] is None:
             found.append(dead_unit_fault(dead_units))
@@ -131,20 +94,9 @@ def mark_of(direction: str) -> str:
 
 def bad_value(tape: Tape) -> Fault | None:
     """The first node whose value is not finite although those of its inputs are."""
-    readers: dict[Node, list[tuple[Node, int]]] = {}
-    for node in tape.nodes:
-        for slot, source in enumerate(node.inputs):
-            if source is not None:
-                readers.setdefault(source, []).append((node, slot))
-    results = {t._node: t._array for t in tape.outputs}
     values: dict[Node, Any] = {}
     bad: set[Node] = set()
-    for node in tape.nodes:
-        value = node.value if isinstance(node, Leaf) else results.get(node)
-        if value is None:
-            value = value_of(node, readers.get(node, ()))
-        if value is None:
-            value = computed_again(node, values)
+    for node, value in known_values(tape):
         if value is not None:
             values[node] = value
         else:
@@ -158,31 +110,6 @@ def bad_value(tape: Tape) -> Fault | None:
             return bad_value_fault(node, value, unseen)
         bad.add(node)
     return None
-
-
-def computed_again(node: Node, values: dict[Node, Any]) -> Any:
-    """The value of a node from those of its inputs, where all of these are known; else None."""
-    operation = getattr(node.plan, "operation", None)
-    if operation is None or node.saved is None or len(operation.outputs) > 1:
-        return values.get(node.inputs[0]) if node.plan.name == "alias" and node.inputs[0] else None
-    if isinstance(node.plan, FusedPlan):
-        inputs = list(node.saved[0])
-    else:
-        inputs = []
-        for slot, source in enumerate(node.inputs):
-            if source is not None:
-                inputs.append(values.get(source))
-            elif slot in node.plan.sources and not operation.list_input:
-                inputs.append(node.saved[node.plan.sources.index(slot)])
-            else:
-                return None
-        if any(array is None for array in inputs):
-            return None
-    given = (inputs,) if operation.list_input else inputs
-    with np.errstate(all="ignore"):
-        value = operation.forward(*given, **node.params)
-    value = np.asarray(value[0] if operation.aux else value)
-    return value if value.shape == node.shape else None
 
 
 def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
@@ -245,58 +172,6 @@ def bad_gradient(tape: Tape, measured: Measured) -> Fault | None:
                 )
                 return Fault(node, "backward", mark_of("backward"), text.strip())
     return None
-
-
-def dead_gradient(tape: Tape, measured: Measured) -> Fault | None:
-    """The first node, going back, that lets nothing at all of its gradient through."""
-    starved = [
-        leaf
-        for leaf in tape.nodes
-        if isinstance(leaf, Leaf) and leaf in measured.gradients
-        if measured.gradients[leaf].norm == 0
-    ]
-    if not starved:
-        return None
-    # Only operations on the way to a starved leaf can be to blame.
-    starving: set[Node] = set(starved)
-    for node in tape.nodes:
-        if any(source in starving for source in node.inputs):
-            starving.add(node)
-    for node in reversed(tape.nodes):
-        arrived = measured.gradients.get(node)
-        if node not in starving or arrived is None or not arrived.norm:
-            continue
-        sent = [
-            measured.contributions[node, slot].norm
-            for slot in range(len(node.inputs))
-            if (node, slot) in measured.contributions
-        ]
-        if sent and max(sent) == 0:
-            names = [repr(leaf.name) for leaf in starved if leaf.name]
-            whom = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-            number = len(starved)
-            text = (
-                f"Backward: {node.where} gets a gradient of norm {arrived.norm:.3g} and passes "
-                f"exactly 0 on to all its inputs, so {whom or f'{number} leaves'} learn"
-                f"{'s' if number == 1 and whom else ''} nothing from this loss."
-            )
-            return Fault(node, "backward", "passes exactly 0", text)
-    return None
-
-
-def dead_unit_fault(units: DeadUnits) -> Fault | None:
-    """Units that were off for every sample."""
-    if not units.found:
-        return None
-    node, (dead, total, rows) = max(
-        units.found.items(), key=lambda item: (item[1][0] / item[1][1], -item[0].number)
-    )
-    text = (
-        f"Backward: {dead} of the {total} units of {node.where} {'is' if dead == 1 else 'are'} "
-        f"dead here: off for all {rows} samples, so no gradient passes through "
-        f"{'it' if dead == 1 else 'them'}."
-    )
-    return Fault(node, "backward", f"{dead} of {total} units dead", text)
 
 
 def broken_chain(tape: Tape) -> Fault | None:

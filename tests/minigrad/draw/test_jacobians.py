@@ -126,3 +126,39 @@ def test_connectivity_is_the_norm_of_the_whole_jacobian():
 
 def fixed_generator():
     return np.random.default_rng(0)
+
+
+def test_steps_without_all_of_their_states_are_left_out():
+    with mg.default_dtype("float64"):
+        layer = LSTM(3, 4)
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((3, 7, 3)), requires_grad=True)
+    output, _ = layer(x, lengths=np.array([7, 5, 2]))
+    found = jacobian_spectra((output**2).sum())
+    # No loss reads c of the last step, so it is not behind the loss, and J_6 is not whole.
+    assert found.steps.tolist() == [1, 2, 3, 4, 5]
+    assert found.matrices.shape == (5, 8, 8)
+    with pytest.raises(DrawError, match="Jacobians for the steps 1 to 5"):
+        jacobian_spectra((output**2).sum(), steps=[6])
+    with pytest.raises(ValueError, match="steps is empty"):
+        jacobian_spectra((output**2).sum(), steps=[])
+
+
+def test_products_over_ten_thousand_steps():
+    w = mg.Tensor(0.25, dtype="float64", requires_grad=True)
+    h = mg.Tensor(0.0, dtype="float64", requires_grad=True)
+    for t in range(10_001):
+        with mg.step(t), mg.scope("cell"):
+            h = mg.label_state(w * h, "h")
+    found = jacobian_spectra(h, steps=range(1, 10_001))
+    assert len(found.steps) == 10_000
+    expected = np.log10(0.25) * np.arange(10_001)
+    np.testing.assert_allclose(found.log_norms(), expected, rtol=1e-12)
+    assert found.product()[1] == pytest.approx(expected[-1])
+    assert len(jacobian_spectra(h).steps) == 128
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-308])
+def test_products_of_matrices_near_the_ends_of_the_range(size):
+    found = jacobian_spectra(linear_chain(np.full((3, 3), size), 5, start=0.0))
+    expected = np.log10(3) + np.log10(size)
+    np.testing.assert_allclose(found.log_norms()[1:], expected * np.arange(1, 5), rtol=1e-9)

@@ -1,11 +1,13 @@
 """After a failure: the first bad operation is marked, and said in a sentence."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, LSTMCell
-from minigrad.draw import Graph, draw, gradient_flow
+from layers import GRU, LSTM, RNN, LSTMCell
+from minigrad.draw import DrawError, Graph, draw, gradient_flow
 
 
 def network(failure, shift=0.0):
@@ -152,3 +154,113 @@ def test_a_constant_that_is_not_finite_is_told_from_an_overflow():
     w = mg.Tensor(np.ones((2, 2)), requires_grad=True)
     sentence = draw((data @ w).sum(), grad="norm").graph.diagnosis[0]
     assert "matmul reads a constant, its input 0, that holds 1 NaN of 4 numbers" in sentence
+
+
+def watched(kept):
+    return mg.anomaly_mode("mark") if kept == "flags" else nullcontext()
+
+
+def own_cell(dead_at=None, detach_at=None, steps=8):
+    w = mg.Tensor(np.eye(3) * 0.9, requires_grad=True)
+    w.name = "W"
+    h = mg.Tensor(np.ones((2, 3)), requires_grad=True)
+    for t in range(steps):
+        with mg.step(t), mg.scope("mine"):
+            h = mg.label_state(mg.relu(h @ w - (100.0 if t == dead_at else 0.0)), "memory")
+        if t == detach_at:
+            h = h.detach()
+    return (h**2).sum()
+
+
+def test_zeros_that_come_from_below_name_the_operation_that_made_them():
+    graph = draw(own_cell(dead_at=7), grad="norm").graph
+    # The slope of the square is 0 at 0; the relu of the last step made that 0.
+    assert marked(graph) == [("power", "passes exactly 0")]
+    assert "'W' and 1 more leaf learn nothing" in graph.diagnosis[0]
+    assert "exactly 0 everywhere since relu in mine, step 7" in graph.diagnosis[0]
+
+
+def test_a_dead_layer_is_told_from_the_gradients_that_a_backward_left():
+    with mg.anomaly_mode("mark"):
+        loss = network(None, shift=-1e3)
+        loss.backward()
+    graph = draw(loss, grad="norm").graph
+    assert "so 'w' and 'v' learn nothing" in graph.diagnosis[0]
+    assert "On the way lies relu in hidden" in graph.diagnosis[0]
+    assert "backward(retain_graph=True)" in graph.diagnosis[0]
+    assert "gradient exactly 0" in [fault for _, fault in marked(graph)]
+    with mg.anomaly_mode("mark"):
+        healthy = network(None)
+        healthy.backward()
+    assert draw(healthy, grad="norm").graph.diagnosis == ()
+
+
+@pytest.mark.parametrize("freed", [False, True])
+def test_a_detached_state_of_a_cell_of_ones_own(freed):
+    with mg.anomaly_mode("mark"):
+        loss = own_cell(detach_at=3)
+        loss.backward(retain_graph=not freed)
+    graph = draw(loss, grad="norm").graph
+    assert [(node.step, node.fault) for node in graph.nodes if node.fault] == [
+        (4, "detached before")
+    ]
+    assert "mine begins at step 4" in graph.diagnosis[0]
+
+
+def test_a_freed_graph_without_flags_is_refused_and_the_way_out_named():
+    loss = own_cell()
+    loss.backward()
+    with pytest.raises(DrawError, match=r"backward\(retain_graph=True\)"):
+        draw(loss, grad="norm")
+
+
+@pytest.mark.parametrize(
+    ("bad", "name", "hint"),
+    [
+        (lambda x: np.log(x * 0.0), "log", "Keep its input above 0"),
+        (lambda x: np.exp(x * 1e4), "exp", "It overflows"),
+        (lambda x: (x - x) / (x - x), "divide", "Keep the divisor away from 0"),
+        (lambda x: (-x) ** 0.5, "power", "no fractional power"),
+    ],
+)
+@pytest.mark.parametrize("kept", ["before", "retained", "flags"])
+def test_failures_of_the_forward_pass_are_found_however_the_graph_was_kept(bad, name, hint, kept):
+    x = mg.Tensor([1.0, 2.0], requires_grad=True)
+    with np.errstate(all="ignore"), watched(kept):
+        loss = bad(x).sum()
+        if kept != "before":
+            loss.backward(retain_graph=kept == "retained")
+        graph = draw(loss, grad="norm").graph
+    assert marked(graph) == [(name, "first bad op, forward")]
+    assert graph.diagnosis[0].startswith("Forward:")
+    assert hint in graph.diagnosis[0]
+
+
+def test_nan_that_arises_only_on_the_way_back():
+    x = mg.Tensor([1.0, 0.0], requires_grad=True)
+    loss = mg.where(np.array([True, False]), np.sqrt(x), 0.0).sum()  # 0 times infinity
+    assert np.isfinite(loss.item())
+    graph = draw(loss, grad="norm").graph
+    assert marked(graph) == [("sqrt", "first bad op, backward")]
+    assert "into one that is NaN" in graph.diagnosis[0]
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("kept", ["before", "retained", "flags"])
+def test_bad_data_in_a_kernel_is_found(kind, kept):
+    layer = kind(3, 4)
+    x = np.random.default_rng(0).standard_normal((2, 12, 3)).astype(np.float32)
+    x[0, 5, 0] = np.nan
+    with watched(kept):
+        output, _ = layer(x)
+        loss = (output**2).sum()
+        if kept != "before":
+            loss.backward(retain_graph=kept == "retained")
+    graph = draw(loss, grad="norm").graph
+    (fault,) = [node for node in graph.nodes if node.fault]
+    assert fault.fault == "first bad op, forward"
+    if kept == "flags":  # the kernel is freed, and cannot be opened any more
+        assert "its argument x is a constant that was not finite" in graph.diagnosis[0]
+    else:
+        assert (fault.op, fault.step) == ("matmul", 5)
+        assert "holds 1 NaN of 6 numbers: look at the data" in graph.diagnosis[0]
