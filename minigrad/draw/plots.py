@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from minigrad.draw.errors import DrawError
-from minigrad.draw.plot_axes import axes_of, legend_of
+from minigrad.draw.plot_axes import (
+    as_text,
+    axes_of,
+    finish,
+    name_of,
+    note,
+    where_lost,
+    whole_steps,
+)
+from minigrad.draw.plot_maps import plot_attention, plot_triangle
 from minigrad.draw.scale import number_text
 from minigrad.draw.theme import theme_named
 from minigrad.errors import require
@@ -32,7 +41,8 @@ __all__ = [
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES: Final = ("-", "--", "-.", ":")
 MARKERS: Final = "osD^vP"
-MOST_NUMBERS: Final = 16
+MANY_STEPS: Final = 200
+"""Curves of more steps than this are thinner."""
 
 
 def plot_gradient_norms(
@@ -59,9 +69,9 @@ def plot_gradient_norms(
         for place, lane in enumerate(lanes):
             lags, norms = lane.by_lag
             shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-            words = [name] if name else []
+            words = [name_of(name)] if name else []
             if len(lanes) > 1 or not name:
-                words.append(str(lane.lane) if len(cells) > 1 else lane.lane.state)
+                words.append(name_of(str(lane.lane) if len(cells) > 1 else lane.lane.state))
             label = f"{' '.join(words)} ({decay_text(lane)})"
             color = COLORS[model % len(COLORS)] if len(models) > 1 else COLORS[number % len(COLORS)]
             line = DASHES[(place if len(models) > 1 else number) % len(DASHES)]
@@ -90,49 +100,35 @@ def plot_gradient_norms(
             number += 1
     if any(np.nanmax(line.get_ydata(), initial=0.0) > 0 for line in axes.lines):
         axes.set_yscale("log")
-    axes.set_xlabel("lag: steps back from the loss")
-    axes.set_ylabel("norm of the gradient")
-    axes.set_title("What is left of the gradient")
-    legend_of(axes, theme)
-    return axes
+    else:
+        axes.set_yticks([])
+        note(axes, theme, "nothing to draw: every norm is 0, or not finite")
+    whole_steps(axes.xaxis)
+    return finish(
+        axes,
+        theme,
+        "What is left of the gradient",
+        "lag: steps back from the loss",
+        "norm of the gradient",
+    )
 
 
 def decay_text(lane: LaneGradients) -> str:
-    """The half-life in words."""
+    """The half-life in words, and from which lag on the norms are zero or not finite."""
+    lags, norms = lane.by_lag
+    lost = where_lost(lags, norms, "lag")
+    known = norms[np.isfinite(norms) & (norms > 0)]
+    if not len(known):
+        return lost or "no gradient"
     rate = lane.rate
-    if np.isnan(rate):
-        return "no gradient"
-    if rate > 1 + 1e-6:
-        return "grows"
-    return "no decay" if np.isinf(lane.half_life) else f"half-life {number_text(lane.half_life)}"
-
-
-def plot_triangle(lane: LaneGradients, axes: Any = None, *, theme: str = "light") -> Any:
-    """The triangle |dL_k/ds_t|: loss steps k as rows, state steps t as columns, colour in log10.
-
-    Zero is left blank, as is what comes after the loss step.
-    """
-    axes = axes_of(axes, theme, (5.6, 4.6))
-    if not lane.triangle.size:
-        raise DrawError(f"the loss reads {lane.lane} at no step, so there is no triangle")
-    with np.errstate(divide="ignore"):
-        logs = np.log10(lane.triangle)
-    logs[~np.isfinite(logs)] = np.nan
-    ends = np.r_[lane.steps, lane.steps[-1] + 1] - 0.5
-    picture = axes.pcolormesh(
-        ends, np.arange(len(lane.loss_steps) + 1) - 0.5, logs, cmap="cividis", rasterized=True
-    )
-    places = np.unique(np.linspace(0, len(lane.loss_steps) - 1, 8).round().astype(int))
-    axes.set_yticks(places, [str(lane.loss_steps[place]) for place in places])
-    bar = axes.figure.colorbar(picture, ax=axes)
-    colors = theme_named(theme)
-    bar.set_label("log10 of the gradient norm", color=colors.text)
-    bar.ax.tick_params(colors=colors.faint_text, labelcolor=colors.text)
-    bar.outline.set_edgecolor(colors.box_line)
-    axes.set_xlabel("state at step t")
-    axes.set_ylabel("loss at step k")
-    axes.set_title(f"Gradient of the loss at k by {lane.lane.state} at t")
-    return axes
+    if len(known) == 1:
+        words = "one step"
+    elif rate > 1 + 1e-6:
+        words = "grows"
+    else:
+        decays = np.isfinite(lane.half_life)
+        words = f"half-life {number_text(lane.half_life)}" if decays else "no decay"
+    return f"{words}, {lost}" if lost else words
 
 
 def plot_routes(
@@ -163,14 +159,14 @@ def plot_routes(
             marker=MARKERS[number % len(MARKERS)],
             markevery=(number, max(1, len(steps) // 8)),
             markersize=4,
-            lw=2.6 if number == 0 else 1.3,
-            label=name,
+            lw=(2.6 if number == 0 else 1.3) / (1 if len(steps) <= MANY_STEPS else 2),
+            label=name_of(name),
         )
-    axes.set_xlabel("time step t")
-    axes.set_ylabel(f"share of the gradient at {state}")
-    axes.set_title("By which route the gradient came")
-    legend_of(axes, theme)
-    return axes
+    if not np.isfinite(shares).any():
+        note(axes, theme, "no shares: the gradient is 0, or not finite, at every step")
+    whole_steps(axes.xaxis)
+    title = "By which route the gradient came"
+    return finish(axes, theme, title, "time step t", f"share of the gradient at {name_of(state)}")
 
 
 def plot_gates(
@@ -198,6 +194,7 @@ def plot_gates(
     axes = axes_of(axes, theme)
     for number, gate in enumerate(chosen):
         color = COLORS[number % len(COLORS)]
+        lost = "" if np.isfinite(gate.mean).all() else where_lost(gate.steps, gate.mean, "step")
         axes.plot(
             gate.steps,
             gate.saturated if saturation else gate.mean,
@@ -206,18 +203,18 @@ def plot_gates(
             marker=MARKERS[number % len(MARKERS)],
             markevery=max(1, len(gate.steps) // 8),
             markersize=4,
-            label=gate.name,
+            lw=1.5 if len(gate.steps) <= MANY_STEPS else 0.8,
+            label=name_of(gate.name) + (f", {lost}" if lost else ""),
         )
         if not saturation:
             low, _, high = gate.quantiles
             axes.fill_between(gate.steps, low, high, color=color, alpha=0.12, lw=0)
-    axes.set_xlabel("time step t")
     if saturation:
         axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("part of units saturated" if saturation else "mean, 10 to 90 % of units")
-    axes.set_title(f"{'Saturation' if saturation else 'Activation'} of the gates of {cell}")
-    legend_of(axes, theme)
-    return axes
+    whole_steps(axes.xaxis)
+    measured = "part of units saturated" if saturation else "mean, 10 to 90 % of units"
+    title = f"{'Saturation' if saturation else 'Activation'} of the gates of {name_of(cell)}"
+    return finish(axes, theme, title, "time step t", measured)
 
 
 def plot_jacobians(found: JacobianSpectra, axes: Any = None, *, theme: str = "light") -> Any:
@@ -228,26 +225,42 @@ def plot_jacobians(found: JacobianSpectra, axes: Any = None, *, theme: str = "li
     """
     axes = axes_of(axes, theme)
     steps = found.steps
-    floor = max(float(found.largest.max(initial=1e-12)) * 1e-6, 1e-300)
-    low = np.maximum(found.smallest, floor)
-    axes.fill_between(steps, low, found.largest, color=COLORS[0], alpha=0.2, lw=0)
-    axes.plot(steps, found.largest, "-", color=COLORS[0], label="largest singular value")
-    axes.plot(steps, found.radius, "--", color=COLORS[1], label="spectral radius")
-    axes.plot(steps, low, ":", color=COLORS[0], label="smallest singular value")
+    top = float(found.largest.max(initial=0.0))
+    # Far below the largest one lies rounding alone, and zero is nowhere on this scale.
+    low = np.where(found.smallest > 0, np.maximum(found.smallest, max(top * 1e-6, 1e-300)), np.nan)
+    floor = np.where(np.isnan(low), max(top * 1e-6, 1e-300), low)
+    marker = "o" if len(steps) < 3 else ""
+    if top > 0:
+        axes.fill_between(steps, floor, found.largest, color=COLORS[0], alpha=0.2, lw=0)
+    curves = (
+        ("largest singular value", found.largest, "-", COLORS[0]),
+        ("spectral radius", found.radius, "--", COLORS[1]),
+        ("smallest singular value", low, ":", COLORS[0]),
+    )
+    for label, values, dash, color in curves:
+        known = np.where(values > 0, values, np.nan)
+        zero = ", 0 at every step" if np.isnan(known).all() else ""
+        axes.plot(steps, known, dash, color=color, marker=marker, markersize=4, label=label + zero)
     if found.bounds is not None:
         bound = found.bounds.weight_norm * found.bounds.slope
         label = f"bound |U| f' = {number_text(bound)}"
-        axes.axhline(bound, color=COLORS[3], ls="-.", lw=1.2, label=label)
+        shown = bound if bound > 0 else np.nan
+        axes.axhline(shown, color=COLORS[3], ls="-.", lw=1.2, label=label)
         axes.plot(
-            steps, found.bounds.step_bounds, color=COLORS[3], lw=0.8, label="bound at this step"
+            steps,
+            np.where(found.bounds.step_bounds > 0, found.bounds.step_bounds, np.nan),
+            color=COLORS[3],
+            lw=0.8,
+            marker=marker and "_",
+            label="bound at this step",
         )
     axes.axhline(1, color=theme_named(theme).text, lw=0.8)
     axes.set_yscale("log")
-    axes.set_xlabel("time step t")
-    axes.set_ylabel("of the Jacobian of step t")
-    axes.set_title(f"Jacobians of {', '.join(found.states)} in {found.cell or 'the cell'}")
-    legend_of(axes, theme)
-    return axes
+    axes.set_xlim(steps.min() - 0.5, steps.max() + 0.5)
+    whole_steps(axes.xaxis)
+    states = ", ".join(name_of(state) for state in found.states)
+    title = f"Jacobians of {states} in {name_of(found.cell) or 'the cell'}"
+    return finish(axes, theme, title, "time step t", "of the Jacobian of step t")
 
 
 def plot_parameter_gradients(
@@ -261,8 +274,13 @@ def plot_parameter_gradients(
     weights = found.weights
     leaves = sorted(weights.norms, key=lambda leaf: -max(weights.norms[leaf], default=0.0))[:most]
     leaves = [leaf for leaf in leaves if any(weights.norms[leaf])]
+    title = "Where the gradients of the parameters come from"
+    meaning = "norm of the gradient from uses at these lags (root sum of squares)"
     if not leaves:
-        raise DrawError("no parameter has a gradient from any time step")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        note(axes, theme, "no parameter has a gradient above 0 from any time step")
+        return finish(axes, theme, title, meaning, "")
     bins = grouped_bins(weights.bins)
     height = 0.8 / len(bins)
     shades = require("matplotlib", "plot", "plotting").colormaps["cividis"]
@@ -301,12 +319,16 @@ def plot_parameter_gradients(
         axes.xaxis.set_minor_formatter(
             require("matplotlib.ticker", "plot", "plotting").NullFormatter()
         )
-    axes.set_yticks(range(len(leaves)), [leaf.name or "leaf" for leaf in leaves])
-    axes.invert_yaxis()
-    axes.set_xlabel("norm of the gradient from uses at these lags (root sum of squares)")
-    axes.set_title("Where the gradients of the parameters come from")
-    legend_of(axes, theme, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return axes
+    names = [name_of(leaf.name or "leaf", 28) for leaf in leaves]
+    for place, leaf in enumerate(leaves):
+        if not np.isfinite(weights.norms[leaf]).all():
+            names[place] += "\n(not finite)"
+    axes.set_yticks(range(len(leaves)), names)
+    as_text(axes.get_yticklabels())
+    axes.set_ylim(len(leaves) - 0.5, -0.5)
+    if not positive:
+        note(axes, theme, "no norm is finite and above 0")
+    return finish(axes, theme, title, meaning, "", loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def grouped_bins(bins: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -322,50 +344,3 @@ def grouped_bins(bins: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         (first, (starts[k + 1] - 1) if k + 1 < len(starts) else last)
         for k, first in enumerate(starts)
     ]
-
-
-def plot_attention(
-    weights: Any,
-    queries: Sequence[str],
-    keys: Sequence[str],
-    axes: Any = None,
-    *,
-    theme: str = "light",
-) -> Any:
-    """An attention map: one row for each query token, one column for each key token.
-
-    Args:
-        weights: (queries, keys), between 0 and 1; exact zeros, as of masks, are left blank.
-        queries, keys: the tokens.
-
-    Raises ValueError where the shape does not fit the tokens.
-    """
-    values = np.asarray(getattr(weights, "_array", weights), np.float64)
-    if values.shape != (len(queries), len(keys)):
-        raise ValueError(
-            f"weights must have shape (queries, keys) = ({len(queries)}, {len(keys)}), got "
-            f"{values.shape}; of several heads plot one at a time"
-        )
-    size = (min(2.2 + 0.5 * len(keys), 12.0), min(1.6 + 0.42 * len(queries), 12.0))
-    axes = axes_of(axes, theme, size)
-    shown = np.where(values == 0, np.nan, values)
-    picture = axes.imshow(shown, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    # A dollar sign in a token is text, not the start of a formula.
-    axes.set_xticks(range(len(keys)), list(keys), rotation=45 if len(keys) > 6 else 0)
-    axes.set_yticks(range(len(queries)), list(queries))
-    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)
-    if max(len(queries), len(keys)) <= MOST_NUMBERS:
-        for (row, column), value in np.ndenumerate(values):
-            if value:
-                color = "white" if value < 0.55 else "black"
-                text = f"{value:.2f}"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    colors = theme_named(theme)
-    bar = axes.figure.colorbar(picture, ax=axes)
-    bar.set_label("attention weight", color=colors.text)
-    bar.ax.tick_params(colors=colors.faint_text, labelcolor=colors.text)
-    bar.outline.set_edgecolor(colors.box_line)
-    axes.set_xlabel("keys: looked at")
-    axes.set_ylabel("queries: looking")
-    return axes

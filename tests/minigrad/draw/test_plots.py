@@ -163,3 +163,107 @@ def test_attention_maps_refuse_what_is_no_attention():
         md.attention_map([[1.0]], ["a"], ["b"], heads=["x", "y"])
     with pytest.raises(ValueError, match="1 to 20,000 weights"):
         md.attention_map(np.zeros((200, 200)), ["a"] * 200, ["b"] * 200)
+
+
+def failing(kind):
+    """Losses whose gradients leave little to draw."""
+    mg.seed(0)
+    layer = LSTM(3, 4)
+    x = np.zeros((2, 12, 3), np.float32)
+    if kind == "nan":
+        x[0, 3] = np.nan
+    if kind == "one":
+        x = x[:, :1]
+    if kind == "long":
+        x = np.tile(x, (1, 84, 1))[:, :1000]
+    with mg.recording(fused=False):
+        output, _ = layer(x)
+        loss = ((output if kind == "long" else output[:, -1]) ** 2).sum()
+        return loss * 0.0 if kind == "zero" else loss
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("zero", ["no gradient", "every norm is 0", "no gradient above 0 enters", "no shares"]),
+        ("nan", ["not finite from lag 0", "NaN or infinite", "not finite from step 3"]),
+        ("one", ["one step"]),
+        ("long", ["half-life", "0 from lag", "exactly 0"]),
+    ],
+)
+def test_extreme_gradients_are_plotted_and_said(kind, words):
+    found = md.backprop_through_time(failing(kind))
+    every = [
+        md.plot_gradient_norms({"LSTM": found}),
+        md.plot_triangle(found.lane("h")),
+        md.plot_routes(found),
+        md.plot_gates(found),
+        md.plot_gates(found, saturation=True),
+        md.plot_parameter_gradients(found),
+    ]
+    said = []
+    for axes in every:
+        said += [*text_of(axes), *(text.get_text() for text in axes.texts)]
+        for tick in axes.get_xticks() if axes is not every[-1] else ():
+            assert tick == round(tick), "a step that is no whole number"
+    for word in words:
+        assert any(word in text for text in said), (word, said)
+
+
+def box_of(artist, axes):
+    return artist.get_window_extent(axes.figure.canvas.get_renderer())
+
+
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_long_tokens_stay_within_the_picture(count):
+    tokens = [f"{place} " + "token-without-an-end" * 20 for place in range(count)]
+    axes = md.plot_attention(np.eye(count), tokens, tokens)
+    axes.figure.canvas.draw()
+    bounds = axes.figure.bbox
+    labels = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label, axes.yaxis.label]
+    assert len(axes.get_xticklabels()) <= 40
+    for text in labels:
+        box = box_of(text, axes)
+        assert bounds.x0 <= box.x0 <= box.x1 <= bounds.x1, text.get_text()
+        assert bounds.y0 <= box.y0 <= box.y1 <= bounds.y1, text.get_text()
+    assert axes.bbox.width > 0.25 * min(bounds.width, 400)
+
+
+def test_weights_that_are_not_finite_are_named():
+    axes = md.plot_attention([[np.nan, np.inf], [0.25, 0.0]], ["a", "b"], ["c", "d"])
+    assert [text.get_text() for text in axes.texts] == ["NaN", "Inf", "0.25"]
+
+
+def test_many_models_do_not_hide_the_curves(found):
+    axes = md.plot_gradient_norms({f"model {number}": found for number in range(9)})
+    axes.figure.canvas.draw()
+    legend = box_of(axes.get_legend(), axes)
+    assert legend.x0 >= axes.bbox.x1
+    assert legend.x1 <= axes.figure.bbox.x1
+
+
+@pytest.mark.parametrize("name", ["$\\frac{", "_private", "a\ud800b", "\0", "x" * 10_000, "</b>"])
+def test_names_in_plots_are_text_and_nothing_else(found, name):
+    axes = md.plot_gradient_norms({name: found})
+    (first, *_) = text_of(axes)
+    assert "half-life" in first
+    assert len(first) < 100
+    shown = first.strip().partition(" c (")[0]
+    assert shown == {"a\ud800b": "a\ufffdb", "\0": "\ufffd"}.get(name, shown)
+    assert len(name) > 40 or len(shown) == len(name)
+    w = mg.Tensor(np.eye(2), requires_grad=True)
+    w.name = name
+    h = mg.Tensor(np.ones((2, 2)), requires_grad=True)
+    for t in range(3):
+        with mg.step(t), mg.scope(name):
+            h = mg.label_state(np.tanh(h @ w), name)
+    loss = h.sum()
+    named = md.backprop_through_time(loss)
+    for axes in (
+        md.plot_parameter_gradients(named),
+        md.plot_triangle(named.lanes[0]),
+        md.plot_routes(named),
+        md.plot_jacobians(md.jacobian_spectra(loss)),
+        md.plot_attention(np.eye(1), [name], [name]),
+    ):
+        axes.figure.canvas.draw()
