@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minigrad.draw.measure import measure_terms
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import number_text
-from minigrad.draw.xray import broken_chain
+from minigrad.draw.xray import Fault, broken_chain, find_faults
 
 if TYPE_CHECKING:
     from minigrad.draw.gates import GateSeries
@@ -90,9 +91,13 @@ def describe_time(found: TimeMeasure) -> tuple[str, ...]:
         sentences.append(route_sentence(found, lane, name))
     sentences += [gate_sentence(gate, several) for gate in found.gates]
     sentences += weight_sentences(found.weights)
-    chain = broken_chain(found.tape)
-    if chain is not None:
-        sentences.append(chain.sentence)
+    norms = [lane.by_lag[1] for lane in found.lanes]
+    if all(np.isfinite(n).all() and n.all() for n in norms):
+        chain = broken_chain(found.tape)
+        faults: tuple[Fault, ...] = () if chain is None else (chain,)
+    else:  # which operation made what is not finite, or the zeros
+        faults = find_faults(found.tape, measure_terms(found.seeds, shares=False))
+    sentences += [fault.sentence for fault in faults]
     return tuple(text[0].upper() + text[1:] for text in sentences if text)
 
 
@@ -101,13 +106,16 @@ def lane_sentence(lane: LaneGradients, name: str) -> str:
     lags, norms = lane.by_lag
     known = np.isfinite(norms)
     if not known.all():
-        return f"along {name} the gradient is not finite from {int(lags[~known][0])} steps back on."
-    if len(norms) < 2 or not norms.any():
+        broken = "explodes: it is infinite" if np.isinf(norms[~known][0]) else "is NaN"
+        return f"along {name} the gradient {broken} from {back(int(lags[~known][0]))} on."
+    if not norms.any():
         return f"along {name} no gradient flows."
+    if len(norms) < 2:
+        return ""  # of one step there is nothing to compare
     start = int(np.flatnonzero(norms)[0])
     if not norms[-1]:
         dead = int(lags[np.flatnonzero(norms)[-1]]) + 1
-        return f"along {name} the gradient is exactly zero from {dead} steps back on."
+        return f"along {name} the gradient is exactly zero from {back(dead)} on."
     span = int(lags[-1] - lags[start])
     factor = norms[-1] / norms[start]
     rate = lane.rate
@@ -117,11 +125,16 @@ def lane_sentence(lane: LaneGradients, name: str) -> str:
         verdict, words = "explodes", f"grows {number_text(factor)}-fold"
     else:
         verdict, words = "survives", f"changes by a factor of {number_text(factor)}"
-    text = f"along {name} the gradient {verdict}: it {words} over {span} steps back"
+    text = f"along {name} the gradient {verdict}: it {words} over {back(span)}"
     if rate < 1 - 1e-6:
-        text += f", by half every {number_text(lane.half_life)}"
-        text += f"; 1 % is left up to {lane.horizon} steps back"
+        text += f", by half every {number_text(lane.half_life)} steps"
+        text += f"; 1 % is left up to {back(lane.horizon)}"
     return f"{text}."
+
+
+def back(lag: int) -> str:
+    """A lag in words."""
+    return f"{lag} step{'s' * (lag != 1)} back"
 
 
 def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
@@ -142,7 +155,7 @@ def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
     )
     mixed = bool((shares[place] < -0.05).any())
     return (
-        f"of what reaches {name} {lag} step{'s' * (lag > 1)} back, "
+        f"of what reaches {name} {back(lag)}, "
         f"{'the largest part' if mixed else f'{share:.0%}'} came by {way}{names[best]}"
         + (f" (signed share {share:.0%}: other ways work against it)." if mixed else ".")
     )
@@ -172,7 +185,7 @@ def weight_sentences(weights: WeightLags) -> list[str]:
     for leaf, norms in weights.norms.items():
         far = max(1, len(norms) // 2)
         if len(norms) > 3 and max(norms) > 0 and all(n < 1e-3 * max(norms) for n in norms[far:]):
-            hidden.append(leaf.name or "a parameter")
+            hidden.append(weights.names[leaf])
     if not hidden:
         return []
     first = weights.bins[max(1, len(weights.bins) // 2)][0]

@@ -319,7 +319,7 @@ def plot_parameter_gradients(
         axes.xaxis.set_minor_formatter(
             require("matplotlib.ticker", "plot", "plotting").NullFormatter()
         )
-    names = [name_of(leaf.name or "leaf", 28) for leaf in leaves]
+    names = [name_of(weights.names[leaf], 28) for leaf in leaves]
     for place, leaf in enumerate(leaves):
         if not np.isfinite(weights.norms[leaf]).all():
             names[place] += "\n(not finite)"

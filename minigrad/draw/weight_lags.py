@@ -6,6 +6,7 @@ the short ones make up for them; so the terms are added up apart, by lag.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ class WeightLags:
         exact: whether they are all that there are, so that the lags add up to dL/dW.
 
     Attributes:
+        names: of each parameter, none twice: where modules gave the same one, the place of its
+            first use stands before it.
         bins: first and last lag of each bin.
         norms: by parameter, the norm of its gradient in each bin.
         wholes: by parameter, the norm of dL/dW itself.
@@ -66,6 +69,7 @@ class WeightLags:
             source = node.inputs[0] if node.inputs else None
             if source in self._home and node.plan.view and self._step_of(node) is None:
                 self._home[node] = self._home[source]
+        self.names = self._names(nodes)
         size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in self.leaves)
         longest = states.steps[-1] - states.steps[0]
         single = longest < MOST_SINGLE_LAGS and size * (longest + 1) <= BUDGET
@@ -76,6 +80,28 @@ class WeightLags:
         self.norms: dict[Leaf, list[float]] = {}
         self.by_step: dict[tuple[Leaf, int | None], float] = {}
         self.outside: dict[Leaf, float] = {}
+
+    def _names(self, nodes: Sequence[Node]) -> dict[Node, str]:
+        """A name for each parameter that no other one has."""
+        places: dict[Node, str] = {}
+        for node in nodes:
+            for source in node.inputs:
+                if source in self._home and node.scope is not None:
+                    places.setdefault(self._home[source], node.scope.path)
+        plain = {leaf: leaf.name or f"leaf {k}" for k, leaf in enumerate(self.leaves)}
+        times = Counter(plain.values())
+        names: dict[Node, str] = {}
+        taken: set[str] = set()
+        for leaf, name in plain.items():
+            if times[name] > 1 and places.get(leaf):
+                name = f"{places[leaf]}.{name}"
+            unique, number = name, 1
+            while unique in taken:
+                number += 1
+                unique = f"{name} ({number})"
+            taken.add(unique)
+            names[leaf] = unique
+        return names
 
     def listen_whole(self, node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         """Hear the terms of the whole gradient: their norms by time step."""
@@ -152,11 +178,11 @@ class WeightLags:
     def summary(self) -> dict[str, dict[str, Any]]:
         """By the parameter's name: bins of lags and the norm of the gradient in each."""
         return {
-            leaf.name or f"leaf {number}": {
+            self.names[leaf]: {
                 "lags": [list(ends) for ends in self.bins],
                 "norms": list(self.norms.get(leaf, [])),
                 "exact": self.exact,
             }
-            for number, leaf in enumerate(self.leaves)
+            for leaf in self.leaves
             if any(self.norms.get(leaf, []))
         }

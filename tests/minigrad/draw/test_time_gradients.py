@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, RNN, Linear
+from layers import GRU, LSTM, RNN, Linear, Module
 from minigrad.draw import DrawError, backprop_through_time, draw, gradient_flow
 
 
@@ -106,7 +106,7 @@ def test_a_closed_forget_gate_leaves_nothing_beyond_the_step():
     norms = found.lane("c").norms
     assert norms[-1] > 0
     np.testing.assert_array_equal(norms[:-1], 0)
-    assert any("exactly zero from 1 steps back" in text for text in found.diagnosis)
+    assert any("exactly zero from 1 step back" in text for text in found.diagnosis)
 
 
 @pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
@@ -305,3 +305,58 @@ def test_shares_are_drawn_with_their_sign():
     assert "negative" in drawing.dot.source
     cells = draw(loss_of(make(LSTM, 3, 4))[0], grad="share")
     assert "share of the gradient" in cells.dot.source
+
+
+def test_parameters_of_the_same_name_are_told_apart():
+    class Two(Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = LSTM(3, 4), LSTM(4, 4)
+
+        def forward(self, x):
+            return self.second(self.first(x)[0])[0]
+
+    x = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
+    found = backprop_through_time((Two()(x)[:, -1] ** 2).sum())
+    names = list(found.summary()["parameters"])
+    assert len(names) == 8
+    assert "Two.first.l0.weight_hh_l0" in names
+    assert "Two.second.l0.weight_hh_l0" in names
+
+
+def test_parameters_of_one_name_in_one_place_are_numbered():
+    h = mg.Tensor(1.0, dtype="float64", requires_grad=True)
+    weights = [mg.Tensor(0.5, dtype="float64", requires_grad=True) for _ in range(2)]
+    for weight in (*weights, h):
+        weight.name = "w"
+    for t in range(3):
+        with mg.step(t), mg.scope("cell"):
+            h = mg.label_state(weights[0] * h * weights[1], "h")
+    assert list(backprop_through_time(h).summary()["parameters"]) == [
+        "cell.w",
+        "cell.w (2)",
+        "cell.w (3)",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_what_is_not_finite_is_explained_where_it_began():
+    found = backprop_through_time(scalar_chain(1e200, 4)[0])
+    assert found.diagnosis[0].startswith("Along h the gradient explodes: it is infinite from 2 st")
+    assert "multiply in cell, step 1 is the first whose result is not finite" in found.diagnosis[1]
+    x = np.ones((2, 6, 3))
+    x[0, 2] = np.nan
+    loss = (make(LSTM, 3, 4)(x)[0] ** 2).sum()
+    sentences = backprop_through_time(loss).diagnosis
+    assert "Along c the gradient is NaN from 0 steps back on." in sentences
+    assert any("step 2 reads a constant" in text for text in sentences)
+
+
+def test_zeros_on_the_way_name_the_operation_that_made_them():
+    sentences = backprop_through_time(scalar_chain(0.0, 4)[0]).diagnosis
+    assert sentences[0] == "Along h the gradient is exactly zero from 1 step back on."
+    assert "multiply in cell, step 3 gets a gradient of norm 1 and passes exactly 0" in sentences[1]
+
+
+def test_one_step_is_no_way_to_fall():
+    assert backprop_through_time(scalar_chain(0.5, 1)[0]).diagnosis == ()
