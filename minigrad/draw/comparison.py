@@ -9,7 +9,7 @@ import secrets
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from minigrad.draw import labels
 from minigrad.draw.cells_view import has_cells
@@ -19,7 +19,7 @@ from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Graph
-from minigrad.draw.scale import Scale
+from minigrad.draw.scale import Scale, power_of_ten
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
 from minigrad.draw.views import draw, results_of
@@ -49,10 +49,16 @@ def compare(
         theme: `light` or `dark`.
         domain: smallest and largest norm of the scale; None spans those of all models.
         time_limit: seconds that each layout may take.
-        options: for `draw`, such as `level` and `steps`.
+        options: for `draw`, such as `level` and `steps`; with ``grad="share"`` widths and colours
+            mean shares, which are on one scale in any picture.
 
-    Raises ValueError without models, and what `draw` raises.
+    Raises TypeError for what is no mapping, ValueError without models, and what `draw` raises.
     """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            f"compare needs a mapping from names to models, such as {{'RNN': loss}}, got "
+            f"{type(models).__name__}"
+        )
     if not models:
         raise ValueError("compare needs at least one model, got none")
     how = {"grad": "norm"} | options
@@ -74,9 +80,12 @@ def compare(
     if domain is None:
         norms = [n for graph in graphs.values() for n in norms_of(graph)]
         scale = Scale.spanning(norms, theme_named(theme))
-        domain = (10.0**scale.low, 10.0**scale.high)
+        domain = (power_of_ten(scale.low), power_of_ten(scale.high))
+    measure: Literal["norm", "share"] = "share" if how["grad"] == "share" else "norm"
     pictures = {
-        name: draw_graph(graph, theme=theme, domain=domain, steps=steps, time_limit=time_limit)
+        name: draw_graph(
+            graph, theme=theme, domain=domain, steps=steps, time_limit=time_limit, measure=measure
+        )
         for name, graph in graphs.items()
     }
     for name, interaction in extra.items():
@@ -142,6 +151,7 @@ class Comparison:
             ],
             theme="dark" if self.theme == "dark" else "light",
             domain=self.domain,
+            measure=next(iter(self.pictures.values())).measure,
             time_limit=self.time_limit,
         )
 

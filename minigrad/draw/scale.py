@@ -159,9 +159,9 @@ class Scale:
         decades = last - first + 1
         if decades >= 3:
             stride = max(1, math.ceil((decades - 1) / (count - 1)))
-            return [_power(decade) for decade in range(last, first - 1, -stride)][::-1]
+            return [power_of_ten(decade) for decade in range(last, first - 1, -stride)][::-1]
         steps = [self.low + index * (self.high - self.low) / (count - 1) for index in range(count)]
-        return [_power(step) for step in steps]
+        return [power_of_ten(step) for step in steps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,6 @@ def share_text(share: float) -> str:
     return f"{percent:.1f} %" if abs(percent) >= 0.095 else f"{number_text(percent)} %"
 
 
-def _power(logarithm: float) -> float:
+def power_of_ten(logarithm: float) -> float:
     """Return 10 to a power, kept within what a float holds."""
     return float(10.0 ** min(max(logarithm, -323.0), 308.25))

@@ -8,7 +8,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.draw as md
-from layers import GRU, LSTM, RNN
+from layers import GRU, LSTM, RNN, TransformerEncoder, TransformerEncoderLayer
 from minigrad.errors import MissingPackageError
 
 pytest.importorskip("matplotlib")
@@ -267,3 +267,43 @@ def test_names_in_plots_are_text_and_nothing_else(found, name):
         md.plot_attention(np.eye(1), [name], [name]),
     ):
         axes.figure.canvas.draw()
+
+
+def test_a_transformer_beside_recurrent_networks():
+    pytest.importorskip("pygraphviz")
+    encoder = TransformerEncoder(TransformerEncoderLayer(8, 2, 16, dropout=0.0), 2)
+    x = np.random.default_rng(0).standard_normal((2, 6, 8)).astype(np.float32)
+    models = {kind.__name__: (kind(8, 8)(x)[0][:, -1] ** 3).sum() for kind in (RNN, GRU, LSTM)}
+    models["Transformer"] = (encoder(x)[:, -1] ** 3).sum()
+    four = md.compare(models)
+    levels = [drawing.graph.level for drawing in four.pictures.values()]
+    assert levels == ["cells", "cells", "cells", "layers"]
+    low, high = four.domain
+    for drawing in four.pictures.values():
+        assert drawing.domain == four.domain
+        for edge in drawing.graph.edges:
+            norm = edge.contribution.norm if edge.contribution is not None else 0.0
+            assert norm == 0 or low * (1 - 1e-9) <= norm <= high * (1 + 1e-9)
+    boxes = {node.op for node in four.pictures["Transformer"].graph.nodes}
+    assert {"MultiheadAttention", "LayerNorm", "Linear", "add"} <= boxes
+    root = ElementTree.fromstring(four.svg())
+    parts = root.findall("{http://www.w3.org/2000/svg}svg")
+    assert len(parts) == 4
+    tops = [float(part.attrib["y"]) + float(part.attrib["height"]) for part in parts]
+    assert tops == sorted(tops)
+    assert tops[-1] <= float(root.attrib["viewBox"].split()[3]) * 1.001
+    page = four.html()
+    assert all(f"{name}: " in page or f">{name}<" in page for name in models)
+
+
+def test_comparisons_of_shares_and_of_norms_at_the_ends_of_the_range():
+    x = mg.Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    shares = md.compare({"a": (3 * x - x).sum()}, grad="share", level="ops")
+    assert shares.pictures["a"].measure == "share"
+    assert "150 %" in shares.pictures["a"].dot.source
+    for factor in (1.7e308, 5e-324):
+        one = mg.Tensor([1.0], dtype="float64", requires_grad=True)
+        low, high = md.compare({"a": (one * factor).sum()}).domain
+        assert 0 < low < high < np.inf
+    with pytest.raises(TypeError, match="compare needs a mapping from names to models"):
+        md.compare([(x * 2).sum()])
