@@ -106,8 +106,9 @@ def lane_sentence(lane: LaneGradients, name: str) -> str:
     lags, norms = lane.by_lag
     known = np.isfinite(norms)
     if not known.all():
-        broken = "explodes: it is infinite" if np.isinf(norms[~known][0]) else "is NaN"
-        return f"along {name} the gradient {broken} from {back(int(lags[~known][0]))} on."
+        endless = np.isinf(norms[~known][0])
+        text = f"along {name} the gradient {'explodes: it is infinite,' if endless else 'is NaN,'}"
+        return f"{text} not finite from {back(int(lags[~known][0]))} on."
     if not norms.any():
         return f"along {name} no gradient flows."
     if len(norms) < 2:
