@@ -21,7 +21,7 @@ from layers.recurrent_checks import (
     states_of,
     zeros,
 )
-from layers.steps import Routes, Weights, take_step
+from layers.steps import Routes, Weights, hold, take_step
 from minigrad import Tensor
 
 __all__ = [
@@ -80,7 +80,12 @@ class GRUGates(NamedTuple):
 
 
 def rnn_step(
-    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None, nonlinearity: str = "tanh"
+    x: Any,
+    states: tuple[Any, ...],
+    weights: Weights,
+    keep: Any = None,
+    active: Any = None,
+    nonlinearity: str = "tanh",
 ) -> tuple[tuple[Tensor], tuple[()]]:
     """One step of a plain recurrent network (Elman 1990).
 
@@ -91,16 +96,18 @@ def rnn_step(
         states: (h,), of shape (batch, H).
         weights: the parameters W, U, b and b'; see `Weights`.
         keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
         nonlinearity: "tanh", "relu" or "sigmoid".
 
     Returns (h',) and no gates.
     """
     from_input, from_state = _shares(x, states[0], weights, keep)
-    return (NONLINEARITIES[nonlinearity](from_input + from_state),), ()
+    h = NONLINEARITIES[nonlinearity](from_input + from_state)
+    return (hold(active, h, states[0]),), ()
 
 
 def lstm_step(
-    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None
+    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None, active: Any = None
 ) -> tuple[tuple[Tensor, Tensor], LSTMGates]:
     """One step of an LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
 
@@ -115,11 +122,12 @@ def lstm_step(
         states: (h, c), of shape (batch, H) each.
         weights: the parameters, with rows in the order i, f, g, o; see `Weights`.
         keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
 
     Returns (h', c') and the gates.
     """
-    h, c = states
-    from_input, from_state = _shares(x, h, weights, keep)
+    h_before, c_before = states
+    from_input, from_state = _shares(x, h_before, weights, keep)
     a = from_input + from_state  # (batch, 4 H)
     n = a.shape[-1] // 4
     with mg.scope("input gate"):
@@ -130,18 +138,18 @@ def lstm_step(
         g = mg.tanh(a[..., 2 * n : 3 * n])
     with mg.scope("output gate"):
         o = mg.sigmoid(a[..., 3 * n :])
-    c = f * c + i * g
+    c = hold(active, f * c_before + i * g, c_before)
     shown = c
     if weights.norm_c is not None:
         shown = mg.layer_norm(c, weights.norm_c, weights.norm_c_bias)
     h = o * mg.tanh(shown)
     if weights.hr is not None:
         h = mg.matmul(h, weights.hr.T)  # (batch, P)
-    return (h, c), LSTMGates(i, f, g, o)
+    return (hold(active, h, h_before), c), LSTMGates(i, f, g, o)
 
 
 def gru_step(
-    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None
+    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None, active: Any = None
 ) -> tuple[tuple[Tensor], GRUGates]:
     """One step of a GRU (Cho et al. 2014), with the reset after the product, as in PyTorch.
 
@@ -153,6 +161,7 @@ def gru_step(
         states: (h,), of shape (batch, H).
         weights: the parameters, with rows in the order r, z, n; see `Weights`.
         keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
 
     Returns (h',) and the gates.
     """
@@ -165,7 +174,7 @@ def gru_step(
         z = mg.sigmoid(a[..., size : 2 * size] + b[..., size : 2 * size])
     with mg.scope("candidate"):
         n = mg.tanh(a[..., 2 * size :] + r * b[..., 2 * size :])
-    return ((1 - z) * n + z * h,), GRUGates(r, z, n)
+    return (hold(active, (1 - z) * n + z * h, h),), GRUGates(r, z, n)
 
 
 def _shares(x: Any, h: Any, weights: Weights, keep: Any) -> tuple[Tensor, Tensor]:
@@ -221,8 +230,8 @@ class Cell(Module):
                 check_state(name, label, value, shape, x)
         weights = weights_of(self)
 
-        def step(x: Any, states: Any) -> Any:
-            return type(self).step(x, states, weights, **self.step_options)
+        def step(x: Any, states: Any, active: Any) -> Any:
+            return type(self).step(x, states, weights, active=active, **self.step_options)
 
         new, _ = take_step(step, self.states, x, states)
         return new if len(new) > 1 else new[0]

@@ -33,7 +33,10 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
     weights = weights_of(lstm, "_l0")
     with mg.scope("LSTM cell"):
         (h, c), _ = take_step(
-            lambda x, states: lstm_step(x, states, weights), LSTMCell.states, x, (h, c)
+            lambda x, states, active: lstm_step(x, states, weights, active=active),
+            LSTMCell.states,
+            x,
+            (h, c),
         )
     return draw([h, c], level="ops", theme=theme, title="One step of an LSTM")
 

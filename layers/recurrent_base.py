@@ -19,7 +19,7 @@ from layers.recurrent_checks import (
     states_of,
     zeros,
 )
-from layers.steps import Run, Weights, run_steps
+from layers.steps import Run, Weights, hold, run_steps
 from minigrad import Tensor
 from minigrad.mode import current_mode
 from minigrad.ops.neural import draw_mask, keep_scale
@@ -288,10 +288,12 @@ class Recurrent(Module):
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * x.dtype.type(keep_scale(p))
 
-        def step(x: Any, states: tuple[Any, ...]) -> Any:
-            new, made = self.cell.step(x, states, weights, keep, **self.step_options)
+        def step(x: Any, states: tuple[Any, ...], active: Any) -> Any:
+            new, made = self.cell.step(x, states, weights, keep, active, **self.step_options)
             if any(self.zoneout):
-                new = tuple(map(self._zone_out, self.zoneout, states, new))
+                zoned = map(self._zone_out, self.zoneout, states, new)
+                # Once more: a mean of a number with itself may differ from it in the last bit.
+                new = tuple(hold(active, s, b) for s, b in zip(zoned, states, strict=True))
             return new, made
 
         count = len(self.cell.gates._fields) if gates and self.cell.gates is not None else 0

@@ -1,8 +1,8 @@
 """One step of a recurrent cell, and many: what cells, layers and `scan` share.
 
-The mathematics of a cell is a function ``step(x, states, weights)`` that returns the new states
-and the gates (see `layers.cells`). Here such a function is run over time, with sequences of
-several lengths, and its results are marked for drawings.
+The mathematics of a cell is a function ``step(x, states, active)`` that returns the new states,
+those of before where `active` is False, and the gates (see `layers.cells`). Here such a function
+is run over time, with sequences of several lengths, and its results are marked for drawings.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 
-__all__ = ["Routes", "Run", "Weights", "run_steps", "take_step"]
+__all__ = ["Routes", "Run", "Weights", "hold", "run_steps", "take_step"]
 
 States = tuple[Any, ...]
 Gates = tuple[Any, ...]
-Step = Callable[[Any, States], tuple[States, Gates]]
+Step = Callable[[Any, States, Any], tuple[States, Gates]]
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,7 @@ def take_step(
         states: the states before, (batch, ...) each.
         active: where False, (batch,), the states stay as they are.
     """
-    new, gates = step(x, states)
-    if active is not None:
-        new = tuple(
-            mg.where(along_batch(active, after), after, before)
-            for after, before in zip(new, states, strict=True)
-        )
+    new, gates = step(x, states, active)
     for name, value in zip(names, new, strict=True):
         mg.label_state(value, name)
     return new, gates
@@ -131,6 +126,15 @@ def run_steps(
             series[t] = beyond_zero(value, active)
     series = [stack_steps(values) for values in kept]
     return Run(tuple(series[: len(names)]), tuple(series[len(names) :]), states)
+
+
+def hold(active: Any, after: Any, before: Any) -> Any:
+    """A state after a step, and that of before for the sequences that have ended.
+
+    Cells do this themselves, at once: h must read the very c that is carried on, or a gradient by c
+    would miss the way through h.
+    """
+    return after if active is None else mg.where(along_batch(active, after), after, before)
 
 
 def active_at(t: int, lengths: "np.ndarray[Any, Any] | None") -> Any:

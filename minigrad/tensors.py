@@ -338,12 +338,17 @@ def label_state(tensor: Tensor, state: str) -> Tensor:
     """Say that a tensor is a state which a cell carries to the next time step ("h", "c").
 
     Drawings and the analysis of gradient flow read it; nothing is computed. Returns the tensor.
+    The state belongs to the scope in which it is labelled, also where a module called in it made
+    the value. A value from outside of it, such as the state before, stays what it is.
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"label_state: needs a tensor, got {describe(tensor)}")
     node = tensor._node
-    if node is not None and node.scope is not None and node.scope is current_mode().scope:
-        node.scope = node.scope.with_state(state)
+    here = current_mode().scope
+    if node is None or node.scope is None or here is None:
+        return tensor
+    if node.scope is here or (not node.scope.state and here in node.scope.chain()):
+        node.scope = here.with_state(state)
     return tensor
 
 

@@ -31,7 +31,7 @@ def gru_sequence_reference(
     """`gru_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
     run = run_steps(
-        lambda x, states: gru_step(x, states, weights),
+        lambda x, states, active: gru_step(x, states, weights, active=active),
         ("h",),
         x,
         (h0,),

@@ -33,7 +33,7 @@ def lstm_sequence_reference(
     """`lstm_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
     run = run_steps(
-        lambda x, states: lstm_step(x, states, weights),
+        lambda x, states, active: lstm_step(x, states, weights, active=active),
         ("h", "c"),
         x,
         (h0, c0),

@@ -29,7 +29,9 @@ def rnn_sequence_reference(
     """`rnn_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
     run = run_steps(
-        lambda x, states: rnn_step(x, states, weights, nonlinearity=nonlinearity),
+        lambda x, states, active: rnn_step(
+            x, states, weights, active=active, nonlinearity=nonlinearity
+        ),
         ("h",),
         x,
         (h0,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -145,27 +146,28 @@ class GradientFlow:
                 corresponds to it in other dtypes.
 
         Returns the largest relative error found: of the routes of every state and leaf, and of the
-        norm of every measured gradient. Raises DrawError when it exceeds the tolerance.
+        norm of every measured gradient. Where a gradient is what is left of larger numbers that
+        cancel, the error is relative to them. Raises DrawError when it exceeds the tolerance.
         """
         parts = self._follow(keep=True)
         keep = set(parts.wholes)
-        with ModeChange(anomaly="", replay=False):
-            true = run_backward(
-                list(self._opened.seeds().items()), keep=keep, retain=True, wrap=wrap
-            )
+        true = self._ordinary(keep, 1.0)
+        # The same gradient by other roundings: no power of 2, which would change no mantissa.
+        again = self._ordinary(keep, 3.0)
         worst = 0.0
         for node, expected in true.items():
             scale = norm_of(expected)
-            allowed = tolerance
-            if allowed is None:
-                allowed = 4500 * float(np.finfo(expected.dtype).eps)
+            eps = float(np.finfo(expected.dtype).eps)
+            allowed = 4500 * eps if tolerance is None else tolerance
+            # How far the two differ tells how large the numbers were that were rounded.
+            size = max(scale, norm_of(again[node] / 3 - expected) / eps)
             errors = []
             if node in parts.wholes:
                 errors.append(norm_of(parts.wholes[node] - expected))
             if node in self.gradients and self.gradients[node].norm is not None:
                 errors.append(abs(float(self.gradients[node].norm or 0.0) - scale))
             for error in errors:
-                relative = error / scale if scale else error
+                relative = error / size if size else error
                 if not relative <= allowed and np.isfinite(scale):
                     raise DrawError(
                         f"the parts of the gradient at {node.name or node.where} do not add up to "
@@ -174,6 +176,12 @@ class GradientFlow:
                     )
                 worst = max(worst, relative) if np.isfinite(scale) else worst
         return worst
+
+    def _ordinary(self, keep: set[Node], factor: float) -> dict[Node, Any]:
+        """The gradients of an ordinary backward pass from the seeds times a factor."""
+        seeds = [(node, g * g.dtype.type(factor)) for node, g in self._opened.seeds().items()]
+        with ModeChange(anomaly="", replay=False):
+            return run_backward(seeds, keep=keep, retain=True, wrap=wrap)
 
     def __repr__(self) -> str:
         leaves = sum(isinstance(node, Leaf) for node in self.gradients)

@@ -76,7 +76,8 @@ class LaneGradients:
         lags, norms = self.by_lag
         good = np.isfinite(norms) & (norms > 0)
         if good.sum() < 2:
-            return float("nan") if len(norms) < 2 or not norms.any() else 0.0
+            known = len(norms) > 1 and norms.any() and np.isfinite(norms).all()
+            return 0.0 if known else float("nan")
         x, y = lags[good].astype(float), np.log(norms[good])
         x = x - x.mean()
         return float(np.exp(np.dot(x, y) / np.dot(x, x)))

@@ -63,6 +63,10 @@ class TimeMeasure:
         self.states = States(self.tape.nodes)
         self.states.require("back-propagation through time")
         self.sample = sample
+        batches = {node.shape[0] for node in self.states.lane_of if len(node.shape) > 1}
+        for batch in batches if sample is not None else ():
+            if not -batch <= sample < batch:
+                raise DrawError(f"sample {sample} is not in a batch of {batch}")
         self._options = (routes, by, most)
         self.seeds = self.tape.seeds()
         direct = self._direct()
