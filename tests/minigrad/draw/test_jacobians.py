@@ -128,19 +128,35 @@ def fixed_generator():
     return np.random.default_rng(0)
 
 
-def test_steps_without_all_of_their_states_are_left_out():
+def test_a_padded_sequence_has_the_jacobians_that_it_has_alone():
     with mg.default_dtype("float64"):
         layer = LSTM(3, 4)
-    x = mg.Tensor(np.random.default_rng(0).standard_normal((3, 7, 3)), requires_grad=True)
-    output, _ = layer(x, lengths=np.array([7, 5, 2]))
-    found = jacobian_spectra((output**2).sum())
+    x = np.random.default_rng(0).standard_normal((3, 7, 3))
+    output, _ = layer(mg.Tensor(x), lengths=np.array([7, 5, 2]))
+    alone, _ = layer(mg.Tensor(x[1:2, :5]))
+    found = jacobian_spectra((output**2).sum(), sample=1)
+    expected = jacobian_spectra((alone**2).sum())
+    assert found.steps.tolist() == [1, 2, 3, 4, 5, 6]
+    assert expected.steps.tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(found.matrices[:4], expected.matrices, rtol=1e-10, atol=1e-14)
+    # Once the sequence has ended its states stay as they are.
+    np.testing.assert_allclose(found.matrices[4:], np.broadcast_to(np.eye(8), (2, 8, 8)))
+
+
+def test_steps_without_all_of_their_states_are_left_out():
+    w = mg.Tensor(np.eye(2) * 0.5, requires_grad=True)
+    h = c = mg.Tensor(np.ones((1, 2)), requires_grad=True)
+    for t in range(7):
+        with mg.step(t), mg.scope("cell"):
+            h, c = mg.label_state(mg.tanh(h @ w) + c, "h"), mg.label_state(c * 0.5, "c")
     # No loss reads c of the last step, so it is not behind the loss, and J_6 is not whole.
+    found = jacobian_spectra(h.sum())
     assert found.steps.tolist() == [1, 2, 3, 4, 5]
-    assert found.matrices.shape == (5, 8, 8)
+    assert found.matrices.shape == (5, 4, 4)
     with pytest.raises(DrawError, match="Jacobians for the steps 1 to 5"):
-        jacobian_spectra((output**2).sum(), steps=[6])
+        jacobian_spectra(h.sum(), steps=[6])
     with pytest.raises(ValueError, match="steps is empty"):
-        jacobian_spectra((output**2).sum(), steps=[])
+        jacobian_spectra(h.sum(), steps=[])
 
 
 def test_products_over_ten_thousand_steps():
