@@ -10,12 +10,15 @@ from typing import Any, Protocol
 __all__ = [
     "AddCommand",
     "HelpFormatter",
+    "add_length",
     "check_output",
     "finite_float",
     "make_folder",
     "natural_int",
     "positive_float",
     "positive_int",
+    "refuse",
+    "seconds_of",
 ]
 
 
@@ -106,3 +109,27 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
         raise FileNotFoundError(f"--out {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"--out {path}: the folder {folder} cannot be written to")
+
+
+def add_length(parser: argparse.ArgumentParser) -> None:
+    """How long to train: `--steps` and `--seconds`."""
+    parser.add_argument("--steps", type=positive_int, default=None, help="training steps")
+    parser.add_argument(
+        "--seconds",
+        type=positive_float,
+        default=None,
+        help="training time; 60 unless --steps is given",
+    )
+
+
+def seconds_of(options: argparse.Namespace) -> float | None:
+    """The time limit: the one given, or a minute when there is no other limit."""
+    given: float | None = options.seconds
+    return 60.0 if given is None and options.steps is None else given
+
+
+def refuse(options: argparse.Namespace, names: str, why: str) -> None:
+    """Refuse options that were given although they cannot have an effect."""
+    for name in names.split():
+        if getattr(options, name.replace("-", "_"), None) not in (None, False):
+            raise ValueError(f"--{name} {why}")

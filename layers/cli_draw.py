@@ -5,8 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layers.cli_arguments import AddCommand, check_output, positive_float, positive_int
-from layers.cli_sources import STEPS, Source, add_model_options, load, refuse
+from layers.cli_arguments import AddCommand, check_output, positive_float, positive_int, refuse
+from layers.cli_sources import STEPS, Source, add_model_options, load
 from layers.showcase import NAMES
 from minigrad.serialize import write_atomically
 

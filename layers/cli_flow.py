@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layers.cli_arguments import AddCommand, check_output
-from layers.cli_sources import Source, add_model_options, load, refuse
+from layers.cli_arguments import AddCommand, check_output, refuse
+from layers.cli_sources import Source, add_model_options, load
 from layers.showcase import NAMES, RECURRENT
 from minigrad.serialize import write_atomically
 

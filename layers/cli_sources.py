@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from layers.cli_arguments import natural_int, positive_float, positive_int
+from layers.cli_arguments import natural_int, positive_float, positive_int, refuse
 from layers.models.character import CharacterModel
 from layers.pictures import path_loss
 from layers.showcase import NAMES, RECURRENT, build, unknown_name
 from minigrad import Tensor
 
-__all__ = ["Source", "add_model_options", "load", "refuse"]
+__all__ = ["Source", "add_model_options", "load"]
 
 STEPS = 12
 
@@ -64,13 +64,6 @@ def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
         "--text",
         help="what a saved model reads, its last character predicted; else it reads its own",
     )
-
-
-def refuse(options: argparse.Namespace, names: str, why: str) -> None:
-    """Refuse options that were given although they cannot have an effect."""
-    for name in names.split():
-        if getattr(options, name.replace("-", "_"), None) not in (None, False):
-            raise ValueError(f"--{name} {why}")
 
 
 def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:

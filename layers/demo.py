@@ -11,7 +11,7 @@ from layers.datasets import CharacterTokenizer, shakespeare, split, validation_b
 from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
 from layers.pictures import draw_gradient_path, draw_step, plot_losses
-from layers.training import TrainingOptions, mean_loss, train
+from layers.training import fit_text, mean_loss
 from minigrad.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -52,10 +52,8 @@ def run_demo(options: DemoOptions) -> None:
         f"{model.parameter_count():,} parameters. Ctrl-C ends training early and keeps it.",
         flush=True,
     )
-    history = train(
-        model,
-        training,
-        TrainingOptions(steps=options.steps, seconds=options.seconds, seed=options.seed),
+    history = fit_text(
+        model, training, steps=options.steps, seconds=options.seconds, seed=options.seed
     )
     if history.interrupted:
         print("\nInterrupted: going on with the model as it is.")

@@ -25,7 +25,7 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
     """
     from minigrad.draw import draw
 
-    lstm, size = model.lstm, model.config.hidden_size
+    lstm, size = model.recurrent, model.config.hidden_size
     h = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
     c = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
     h.name, c.name = "h before", "c before"
@@ -62,7 +62,7 @@ def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:
         codes, target: as in `draw_gradient_path`.
     """
     with mg.recording(fused=False):
-        output, _ = model.lstm(model.embedding(codes))  # (batch, time, hidden_size)
+        output, _ = model.recurrent(model.embedding(codes))  # (batch, time, hidden_size)
         scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
         loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(codes), target))
     return loss

@@ -1,1 +1,83 @@
-"""The systems people ask for, built from the layers: models to be read from top to bottom."""
+"""The systems people ask for, built from the layers: models to be read from top to bottom.
+
+Each has a configuration with presets, and `save` and `load`; those of text have `generate`, those
+of series `forecast`. `load` opens a folder of any kind.
+"""
+
+import os
+from typing import Any, Final
+
+from layers.models.autoregressive import Autoregressive, AutoregressiveConfig
+from layers.models.character import CharacterConfig, CharacterModel
+from layers.models.dalle import DALLE, DALLEConfig
+from layers.models.decoding import Decoding
+from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
+from layers.models.gpt import GPT, GPTConfig
+from layers.models.latent import LatentAutoregressive, LatentConfig
+from layers.models.ngram import NGram, NGramConfig, NGramModel
+from layers.models.saving import SavedModel, read_config
+from layers.models.series import SeriesModel
+from layers.models.translation import TranslationConfig, TranslationModel
+from layers.models.writing import TextModel
+
+__all__ = [
+    "Autoregressive",
+    "AutoregressiveConfig",
+    "CharacterConfig",
+    "CharacterModel",
+    "DALLE",
+    "DALLEConfig",
+    "Decoding",
+    "DiscreteVAE",
+    "DiscreteVAEConfig",
+    "GPT",
+    "GPTConfig",
+    "KINDS",
+    "LatentAutoregressive",
+    "LatentConfig",
+    "NGram",
+    "NGramConfig",
+    "NGramModel",
+    "SavedModel",
+    "SeriesModel",
+    "TextModel",
+    "TranslationConfig",
+    "TranslationModel",
+    "load",
+]
+
+MODELS: Final[tuple[type[Any], ...]] = (
+    Autoregressive,
+    NGramModel,
+    LatentAutoregressive,
+    CharacterModel,
+    GPT,
+    TranslationModel,
+    DiscreteVAE,
+    DALLE,
+)
+
+KINDS: Final[dict[str, type[Any]]] = {model.KIND: model for model in MODELS}
+"""The models by what config.json calls them."""
+
+
+def load(folder: str | os.PathLike[str]) -> Any:
+    """The model in a folder, whatever its kind.
+
+    Raises:
+        FileNotFoundError: when there is no such folder, or no model in it.
+        ValueError: when its kind is unknown, or a file is damaged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Autoregressive(AutoregressiveConfig(order=3)).save(folder)
+    ...     load(folder).config
+    AutoregressiveConfig(order=3)
+    """
+    kind = read_config(folder)["kind"]
+    if kind not in KINDS:
+        raise ValueError(
+            f"{os.fspath(folder)} holds a {kind!r}, which is unknown here; there are: "
+            f"{', '.join(KINDS)}"
+        )
+    return KINDS[kind].load(folder)

@@ -1,12 +1,19 @@
 """Character n-grams with Witten-Bell interpolation: the count model a network has to beat."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_codes, as_count, as_generator
+from layers.models.saving import Config, check_at_least
+from layers.models.writing import TextModel
+
+__all__ = ["NGram", "NGramConfig", "NGramModel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,10 @@ class NGram:
             contexts = self._advance(contexts, symbol)
         return result
 
+    def count_of_grams(self) -> int:
+        """How many distinct grams of all lengths were counted: the numbers that the model holds."""
+        return sum(len(level.counts) for level in self._levels)
+
     def _fitted_levels(self) -> list[_Level]:
         if not self._levels:
             raise RuntimeError("the model has no counts yet; call fit(codes) first")
@@ -254,3 +265,112 @@ class NGram:
 
     def __repr__(self) -> str:
         return f"NGram(order={self.order}, vocabulary_size={self.vocabulary_size})"
+
+
+@dataclass(frozen=True)
+class NGramConfig(Config):
+    """What an n-gram model of text counts.
+
+    Attributes:
+        vocabulary_size: the number of distinct characters.
+        order: n; 1 counts characters, 2 (a bigram model, of the first-order Markov kind) pairs.
+    """
+
+    vocabulary_size: int
+    order: int = 5
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "unigram": {"order": 1},
+        "bigram": {"order": 2},
+        "trigram": {"order": 3},
+        "5-gram": {"order": 5},
+    }
+
+    def __post_init__(self) -> None:
+        check_at_least("NGramConfig", vocabulary_size=self.vocabulary_size, order=self.order)
+
+
+class NGramModel(TextModel):
+    """A text model of counted n-grams, which writes, and can be saved.
+
+    Args:
+        config: the order and the number of characters.
+        tokenizer: which number stands for which character; needed to generate text.
+
+    Attributes:
+        counts: the `NGram` that counts.
+
+    >>> tokenizer = CharacterTokenizer.from_text("abcabcabc")
+    >>> model = NGramModel(NGramConfig.preset("bigram", vocabulary_size=3), tokenizer)
+    >>> model.fit(tokenizer.encode("abcabcabc")).complete("a", length=5)
+    'bcabc'
+    """
+
+    KIND = "n-gram"
+    CONFIG = NGramConfig
+
+    config: NGramConfig
+
+    def __init__(self, config: NGramConfig, tokenizer: CharacterTokenizer | None = None) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.counts = NGram(config.order, config.vocabulary_size)
+
+    def fit(self, codes: ArrayLike) -> "NGramModel":
+        """Count a text; see `NGram.fit`."""
+        self.counts.fit(codes)
+        return self
+
+    def cross_entropy(self, codes: ArrayLike) -> float:
+        """The mean surprise in nats per character; see `NGram.cross_entropy`."""
+        return self.counts.cross_entropy(codes)
+
+    def parameter_count(self) -> int:
+        """How many numbers the model holds: the counts of all grams that were seen."""
+        return self.counts.count_of_grams()
+
+    def decoder(self) -> "NGramDecoder":
+        """Scores of the next character; the state is the contexts that end there."""
+        self.counts._fitted_levels()
+        return NGramDecoder(self.counts)
+
+    def _arrays(self) -> Mapping[str, Any]:
+        return {
+            f"{number}.{name}": getattr(level, name)
+            for number, level in enumerate(self.counts._levels)
+            for name in _Level.__slots__
+        }
+
+    def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
+        numbers = range(len(arrays) // len(_Level.__slots__))
+        self.counts._levels = [
+            _Level(**{name: arrays[f"{number}.{name}"] for name in _Level.__slots__})
+            for number in numbers
+        ]
+
+
+@dataclass(frozen=True)
+class NGramDecoder:
+    """Reads one character after the other and carries the contexts."""
+
+    counts: NGram
+
+    def begin(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[list[int]]]:
+        """As in `layers.models.decoding.Decoder`; the scores are log-probabilities."""
+        contexts = [self.counts._contexts_of(row) for row in codes]
+        return self._scores(contexts), contexts
+
+    def advance(
+        self, codes: NDArray[np.int64], state: list[list[int]]
+    ) -> tuple[NDArray[np.float64], list[list[int]]]:
+        """As in `layers.models.decoding.Decoder`."""
+        pairs = zip(state, codes.tolist(), strict=True)
+        contexts = [self.counts._advance(before, code) for before, code in pairs]
+        return self._scores(contexts), contexts
+
+    def reorder(self, state: list[list[int]], index: NDArray[np.int64]) -> list[list[int]]:
+        """As in `layers.models.decoding.Decoder`."""
+        return [state[place] for place in index.tolist()]
+
+    def _scores(self, contexts: list[list[int]]) -> NDArray[np.float64]:
+        return np.log(np.stack([self.counts._distribution(row) for row in contexts]))

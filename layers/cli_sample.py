@@ -1,0 +1,280 @@
+"""`minigrad sample`: what a trained model writes, forecasts, translates or draws."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from layers.cli_arguments import (
+    AddCommand,
+    check_output,
+    finite_float,
+    natural_int,
+    positive_float,
+    positive_int,
+    refuse,
+)
+from layers.datasets import digits, read_series
+from layers.models import (
+    DALLE,
+    DiscreteVAE,
+    SeriesModel,
+    TextModel,
+    TranslationModel,
+    load,
+)
+from minigrad.errors import MissingPackageError
+
+__all__ = ["add_sample", "in_characters"]
+
+MORE = """
+MODEL is a folder that demo, train or run wrote. A model of text goes on with PROMPT, character
+by character; a model of a series forecasts, from --data or from the end of what it learned; a
+translation model translates PROMPT; DALL-E draws PROMPT; a discrete VAE encodes a digit.
+"""
+
+SHADES: Final = " .:-=+*#%@"
+SUFFIXES: Final = (".png", ".svg", ".pdf")
+
+
+def add_sample(command: AddCommand) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        "sample",
+        sample_command,
+        "Let a trained model write, forecast, translate or draw.",
+        'minigrad sample minigrad-demo/model "ROMEO:" --length 500 --temperature 0.8',
+        'minigrad sample my-model "Once" --top-k 5 --stop "."',
+        "minigrad sample my-forecast --length 24 --data rain.csv --column rain --out rain.png",
+        'minigrad sample minigrad-runs/translation/model "two hundred and one"',
+        'minigrad sample minigrad-runs/dalle/model "draw a seven" --out seven.png',
+        more=MORE,
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a model's folder")
+    parser.add_argument(
+        "prompt", nargs="?", metavar="PROMPT", help="text to go on from, to translate or to draw"
+    )
+    parser.add_argument(
+        "--length", type=positive_int,
+        help="characters to write (300 unless given), or steps to forecast (12)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--temperature", type=finite_float,
+        help="0: always the likeliest; unless given 1 for text, 0 for translations, 0.7 for DALL-E",
+    )  # fmt: skip
+    parser.add_argument("--top-k", type=positive_int, help="draw from the k likeliest alone")
+    parser.add_argument(
+        "--top-p", type=positive_float, help="draw from the fewest that have this probability"
+    )
+    parser.add_argument("--beams", type=positive_int, help="search with so many candidates")
+    parser.add_argument("--stop", help="characters that end a text")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="read everything anew at each step: same result"
+    )
+    parser.add_argument("--seed", type=natural_int, default=None, help="for the same result again")
+    parser.add_argument("--data", type=Path, help="a CSV file to forecast from")
+    parser.add_argument("--column", help="of the CSV file; the last with numbers unless given")
+    parser.add_argument(
+        "-o", "--out", type=Path,
+        help="the picture of a forecast (forecast.png unless given) or drawing (drawing.png)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def sample_command(options: argparse.Namespace) -> None:
+    """`minigrad sample`."""
+    model = load(options.model)
+    if not isinstance(model, SeriesModel):
+        refuse(options, "data column", f"is for forecasts; {options.model} is a {model.KIND}")
+    if isinstance(model, SeriesModel | DiscreteVAE):
+        refuse(options, "temperature top-k top-p beams stop",
+               f"has no effect on a model of the kind {model.KIND}")  # fmt: skip
+    if isinstance(model, TextModel):
+        write_text(model, options)
+    elif isinstance(model, SeriesModel):
+        write_forecast(model, options)
+    elif isinstance(model, TranslationModel):
+        write_translation(model, options)
+    elif isinstance(model, DALLE):
+        draw_caption(model, options)
+    else:
+        draw_reconstruction(model, options)
+
+
+def choices(options: argparse.Namespace, **usual: Any) -> dict[str, Any]:
+    """The options of decoding that were given, or their usual values."""
+    names = ("temperature", "top_k", "top_p", "beams")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if given.get("beams", 1) > 1:
+        usual.pop("temperature", None)
+    return {
+        **usual,
+        **given,
+        "cache": not options.no_cache,
+        "generator": np.random.default_rng(options.seed),
+    }
+
+
+def tell(options: argparse.Namespace, model: Any, **found: Any) -> None:
+    """Print a result as JSON."""
+    print(json.dumps({"model": model.KIND, "prompt": options.prompt, **found}))
+
+
+def write_text(model: TextModel, options: argparse.Namespace) -> None:
+    """Characters as they come."""
+    refuse(options, "out", "is for pictures; this model writes text")
+    prompt = "\n" if options.prompt is None else options.prompt
+    text = model.generate(
+        prompt, options.length or 300, stop=options.stop or "", **choices(options)
+    )
+    if options.json:
+        tell(options, model, text="".join(text))
+        return
+    start = prompt.lstrip("\n")
+    for character in text:
+        print(start + character, end="", flush=True)
+        start = ""
+    print(start)
+
+
+def write_translation(model: TranslationModel, options: argparse.Namespace) -> None:
+    """One target."""
+    refuse(options, "out stop", "has no effect on translations")
+    if not options.prompt:
+        raise ValueError("pass the text to translate as PROMPT")
+    (text,) = model.translate([options.prompt], length=options.length, **choices(options))
+    if options.json:
+        tell(options, model, text=text)
+    else:
+        print(text)
+
+
+def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
+    """Numbers, and a plot of them after the series."""
+    if options.prompt is not None:
+        raise ValueError(
+            "a forecast takes no PROMPT; pass the series to go on from as --data FILE.csv"
+        )
+    steps = options.length or 12
+    out = options.out or Path("forecast.png")
+    check_output(out, SUFFIXES)
+    if options.data is None:
+        if options.column is not None:
+            raise ValueError("--column is for --data")
+        series, name = model.history, "value"
+        times: tuple[str, ...] = ()
+    else:
+        read = read_series(options.data, options.column)
+        series, name, times = read.values, read.name, read.times
+    if len(series) < model.context:
+        raise ValueError(
+            f"{options.data or options.model} has {len(series)} values, and this model needs "
+            f"{model.context} to go on from"
+        )
+    forecast = model.forecast(series, steps, cache=not options.no_cache)
+    labels = following(times, steps)
+    if options.json:
+        tell(options, model, times=labels, forecast=forecast.tolist())
+    else:
+        for label, value in zip(labels, forecast, strict=True):
+            print(f"{label:>8}  {value:.5g}")
+    first = max(0, len(series) - max(60, 3 * steps))
+    places = np.arange(len(series) + steps)
+    from layers.systems.plots import plot_curves
+
+    curves = {
+        "series": (places[first : len(series)], series[first:]),
+        "forecast": (places[len(series) - 1 :], np.concatenate([series[-1:], forecast])),
+    }
+    save_picture(
+        options,
+        out,
+        lambda: plot_curves(out, curves, title=f"Forecast of {name}", x="step", y=name),
+    )
+
+
+def following(times: tuple[str, ...], steps: int) -> list[str]:
+    """What the steps after a series are called: years go on; else they count from +1."""
+    try:
+        last, before = int(times[-1]), int(times[-2])
+    except (ValueError, IndexError):
+        return [f"+{step}" for step in range(1, steps + 1)]
+    return [str(last + (last - before) * step) for step in range(1, steps + 1)]
+
+
+def save_picture(options: argparse.Namespace, out: Path, draw: Any) -> None:
+    """Write a picture; where matplotlib is missing, say so and go on."""
+    try:
+        draw()
+    except MissingPackageError as error:
+        print(f"{out} was not written: {error}", file=sys.stderr)
+        return
+    if not options.json:
+        print(f"written to {out}")
+
+
+def in_characters(picture: np.ndarray[Any, Any]) -> str:
+    """A grey picture as text, two characters for each point.
+
+    >>> print(in_characters(np.array([[0.0, 1.0], [0.5, 0.0]])))
+      @@
+    ++
+    """
+    levels = np.clip((picture * (len(SHADES) - 1) + 0.5).astype(int), 0, len(SHADES) - 1)
+    return "\n".join("".join(2 * SHADES[level] for level in row).rstrip() for row in levels)
+
+
+def draw_caption(model: DALLE, options: argparse.Namespace) -> None:
+    """A drawing in characters, and as a file."""
+    refuse(options, "stop length", "has no effect on drawings")
+    out = options.out or Path("drawing.png")
+    check_output(out, SUFFIXES)
+    caption = "a seven" if options.prompt is None else options.prompt
+    codes = np.stack(list(model.stream([caption], **choices(options))), axis=1)
+    picture = model.vae.decode(codes)
+    show_pictures(model, options, out, {caption: picture[0]}, codes)
+
+
+def draw_reconstruction(model: DiscreteVAE, options: argparse.Namespace) -> None:
+    """A digit, its codes and what is left of it."""
+    refuse(options, "length", "has no effect on drawings")
+    out = options.out or Path("drawing.png")
+    check_output(out, SUFFIXES)
+    asked = "7" if options.prompt is None else options.prompt
+    if asked not in tuple("0123456789"):
+        raise ValueError(f"PROMPT must be a digit to encode, 0 to 9, got {asked!r}")
+    pictures, labels = digits()
+    shown = pictures[labels == int(asked)][-1:] / np.float32(16)  # one that is not trained on
+    codes = model.encode(shown.astype(np.float32))
+    show_pictures(
+        model, options, out, {"original": shown[0], "from its codes": model.decode(codes)[0]}, codes
+    )
+
+
+def show_pictures(
+    model: Any,
+    options: argparse.Namespace,
+    out: Path,
+    pictures: dict[str, Any],
+    codes: np.ndarray[Any, Any],
+) -> None:
+    """Print pictures, and save them side by side."""
+    if options.json:
+        tell(options, model, codes=codes[0].tolist(),
+             pictures={name: picture.tolist() for name, picture in pictures.items()})  # fmt: skip
+    else:
+        for name, picture in pictures.items():
+            print(f"{name}:\n{in_characters(picture)}\n")
+        print(f"codes: {' '.join(str(code) for code in codes[0])}")
+    from layers.systems.plots import plot_pictures
+
+    save_picture(
+        options,
+        out,
+        lambda: plot_pictures(
+            out, list(pictures.values()), labels=list(pictures), title="", columns=len(pictures)
+        ),
+    )

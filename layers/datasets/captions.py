@@ -1,0 +1,55 @@
+"""Captions for the pictures of digits."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from layers.datasets.checks import as_generator
+
+DIGIT_NAMES: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+)  # fmt: skip
+
+CAPTION_TEMPLATES: Final = (
+    "a {name}",
+    "draw a {name}",
+    "the digit {digit}",
+    "number {name}",
+    "{digit}",
+)
+"""How a digit is asked for; with the longest name a caption has 13 characters."""
+
+
+def digit_captions(label: int) -> tuple[str, ...]:
+    """Return all captions of a digit.
+
+    Args:
+        label: 0 to 9.
+
+    Raises:
+        ValueError: for another number.
+
+    >>> digit_captions(7)
+    ('a seven', 'draw a seven', 'the digit 7', 'number seven', '7')
+    """
+    if label not in range(10):
+        raise ValueError(f"label must be a digit, 0 to 9, got {label!r}")
+    name, digit = DIGIT_NAMES[label], str(int(label))
+    return tuple(template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+
+
+def draw_captions(labels: Iterable[int], generator: np.random.Generator) -> list[str]:
+    """Draw one of the captions of each label.
+
+    Raises:
+        TypeError: the generator is not a NumPy generator.
+        ValueError: a label is not a digit.
+
+    >>> draw_captions([7, 7], np.random.default_rng(1))
+    ['the digit 7', 'the digit 7']
+    """
+    generator = as_generator(generator)
+    listed = [digit_captions(int(label)) for label in labels]
+    chosen = generator.integers(len(CAPTION_TEMPLATES), size=len(listed))
+    return [captions[place] for captions, place in zip(listed, chosen, strict=True)]

@@ -1,0 +1,109 @@
+"""Pairs of texts, for models that turn one into the other: numbers in words, and your own."""
+
+import io
+import os
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+
+from layers.datasets.text import read_text
+
+
+class NumberWords(NamedTuple):
+    """A number in words.
+
+    Attributes:
+        language: its code, such as "de".
+        words: the number, written out in lower case.
+        digits: the number.
+    """
+
+    language: str
+    words: str
+    digits: str
+
+
+def number_words() -> tuple[NumberWords, ...]:
+    """Read numbers below 10,000 written out in English, French, German, Korean and Spanish.
+
+    Returns:
+        3,500 numbers in each language: all below 1,000, and 2,500 drawn from those above.
+
+    Source: written by the package num2words; see ``data/SOURCES.md``.
+
+    >>> [item for item in number_words() if item.digits == "21"][0]
+    NumberWords(language='de', words='einundzwanzig', digits='21')
+    """
+    # Some builds of Python lack lzma; only packed data need it.
+    import lzma
+
+    packed = files("layers.datasets").joinpath("data", "number_words.tsv.xz").read_bytes()
+    lines = lzma.decompress(packed).decode("utf-8").splitlines()
+    return tuple(NumberWords(*line.split("\t")) for line in lines)
+
+
+def split_number_words(
+    held_out: float = 0.1, *, seed: int = 0
+) -> tuple[list[NumberWords], list[NumberWords]]:
+    """Split the numbers in words by number: one held out is not seen in any language.
+
+    Args:
+        held_out: the share of the numbers to hold out, between 0 and 1.
+        seed: of the choice.
+
+    Returns:
+        ``(training, held_out)``.
+
+    Raises:
+        ValueError: the share is not between 0 and 1.
+
+    >>> training, test = split_number_words()
+    >>> {item.digits for item in training} & {item.digits for item in test}
+    set()
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie between 0 and 1, got {held_out!r}")
+    items = number_words()
+    numbers = sorted({item.digits for item in items}, key=int)
+    count = max(1, round(held_out * len(numbers)))
+    chosen = np.random.default_rng(seed).permutation(len(numbers))[:count]
+    apart = {numbers[place] for place in chosen}
+    training = [item for item in items if item.digits not in apart]
+    return training, [item for item in items if item.digits in apart]
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Read pairs of your own: a line each, source and target with a tab between them.
+
+    Args:
+        path: a file in UTF-8. Empty lines are passed over.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: as `read_text`.
+        ValueError: the file is empty or no text, or a line is not such a pair; the message names
+            the line.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "numbers.tsv")
+    ...     _ = file.write_text("one\\t1\\ntwo\\t2\\n")
+    ...     read_pairs(file)
+    [('one', '1'), ('two', '2')]
+    """
+    pairs = []
+    for number, line in enumerate(io.StringIO(read_text(path)), start=1):
+        cells = line.rstrip("\n").split("\t")
+        if cells == [""]:
+            continue
+        if len(cells) != 2 or not all(cells):
+            raise ValueError(
+                f"{os.fspath(path)}, line {number}: {line.rstrip()[:60]!r} is not a source, a tab "
+                "and a target"
+            )
+        pairs.append((cells[0], cells[1]))
+    if not pairs:
+        raise ValueError(
+            f"{os.fspath(path)} has no pairs; write a source, a tab and a target a line"
+        )
+    return pairs

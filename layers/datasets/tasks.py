@@ -1,0 +1,176 @@
+"""Synthetic tasks, each made to need one ability: a long memory, positions, or exact steps."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layers.datasets.checks import as_count, as_generator
+
+Codes = NDArray[np.int64]
+
+
+def adding_problem(
+    batch_size: int, length: int, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw sequences of numbers in which two are marked; their sum is to be given at the end.
+
+    Args:
+        batch_size: how many sequences.
+        length: steps of each, at least 2.
+        generator: draws the numbers and the places.
+
+    Returns:
+        ``(x, y)``: x float32 of shape (batch_size, length, 2) with numbers from 0 to 1 in the
+        first feature, and in the second a 1 at a random place in each half; y float32 of shape
+        (batch_size, 1). Giving 1 always has the mean squared error 1/6.
+
+    Raises:
+        TypeError: a size is not a whole number, or the generator is not a NumPy generator.
+        ValueError: the batch size is below 1, or the length below 2.
+
+    Source: Hochreiter and Schmidhuber (1997), experiment 4; in the form of Le, Jaitly and Hinton
+    (2015), "A simple way to initialize recurrent networks of rectified linear units".
+
+    >>> x, y = adding_problem(3, 10, np.random.default_rng(0))
+    >>> x.shape, bool(np.allclose((x[..., 0] * x[..., 1]).sum(axis=1), y[:, 0]))
+    ((3, 10, 2), True)
+    """
+    batch_size, length = as_count("batch_size", batch_size), as_count("length", length)
+    generator = as_generator(generator)
+    if length < 2:
+        raise ValueError(f"length must be at least 2, for two marked places, got {length}")
+    half, rows = length // 2, np.arange(batch_size)
+    x = np.zeros((batch_size, length, 2), np.float32)
+    x[:, :, 0] = generator.random((batch_size, length))
+    first = generator.integers(half, size=batch_size)
+    second = half + generator.integers(length - half, size=batch_size)
+    x[rows, first, 1] = x[rows, second, 1] = 1.0
+    return x, (x[rows, first, 0] + x[rows, second, 0])[:, None]
+
+
+def copy_memory(
+    batch_size: int,
+    delay: int,
+    generator: np.random.Generator,
+    *,
+    symbols: int = 8,
+    length: int = 10,
+) -> tuple[Codes, Codes]:
+    """Draw symbols that are to be written again after a delay.
+
+    Args:
+        batch_size: how many sequences.
+        delay: steps between the last symbol and the first to be written.
+        generator: draws the symbols.
+        symbols: how many different ones there are; after them come the codes of the blank,
+            ``symbols``, and of the sign to begin, ``symbols + 1``.
+        length: how many symbols there are to remember.
+
+    Returns:
+        ``(inputs, targets)``, both int64 of shape (batch_size, delay + 2 * length). The inputs are
+        the symbols, blanks, the sign, and blanks; the targets are blanks, and last the symbols.
+
+    Raises:
+        TypeError: a size is not a whole number, or the generator is not a NumPy generator.
+        ValueError: a size is below 1.
+
+    Source: Arjovsky, Shah and Bengio (2016), "Unitary evolution recurrent neural networks".
+
+    >>> inputs, targets = copy_memory(1, 3, np.random.default_rng(0), length=2)
+    >>> inputs.tolist(), targets.tolist()
+    ([[6, 5, 8, 8, 9, 8, 8]], [[8, 8, 8, 8, 8, 6, 5]])
+    """
+    batch_size, delay = as_count("batch_size", batch_size), as_count("delay", delay)
+    symbols, length = as_count("symbols", symbols), as_count("length", length)
+    drawn = as_generator(generator).integers(symbols, size=(batch_size, length))
+    inputs = np.full((batch_size, delay + 2 * length), symbols)
+    targets = inputs.copy()
+    inputs[:, :length] = targets[:, delay + length :] = drawn
+    inputs[:, delay + length - 1] = symbols + 1
+    return inputs, targets
+
+
+def copy_memory_baseline(delay: int, *, symbols: int = 8, length: int = 10) -> float:
+    """Return the nats per step of blanks, and then guesses, in `copy_memory`.
+
+    >>> round(copy_memory_baseline(delay=100), 4)
+    0.1733
+    """
+    return length * math.log(symbols) / (delay + 2 * length)
+
+
+def reversal(
+    batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int = 10
+) -> tuple[Codes, Codes]:
+    """Draw sequences, and give them reversed: what stands where matters, and nothing else.
+
+    Returns:
+        ``(inputs, targets)``, both int64 of shape (batch_size, length).
+
+    Raises:
+        TypeError: a size is not a whole number, or the generator is not a NumPy generator.
+        ValueError: a size is below 1.
+
+    >>> inputs, targets = reversal(1, 4, np.random.default_rng(0))
+    >>> inputs.tolist(), targets.tolist()
+    ([[8, 6, 5, 2]], [[2, 5, 6, 8]])
+    """
+    inputs = _symbols(batch_size, length, generator, vocabulary_size)
+    return inputs, inputs[:, ::-1].copy()
+
+
+def sorting(
+    batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int = 10
+) -> tuple[Codes, Codes]:
+    """Draw sequences, and give them sorted.
+
+    Returns, Raises: as `reversal`.
+
+    >>> inputs, targets = sorting(1, 4, np.random.default_rng(0))
+    >>> inputs.tolist(), targets.tolist()
+    ([[8, 6, 5, 2]], [[2, 5, 6, 8]])
+    """
+    inputs = _symbols(batch_size, length, generator, vocabulary_size)
+    return inputs, np.sort(inputs, axis=1)
+
+
+def _symbols(
+    batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int
+) -> Codes:
+    shape = (as_count("batch_size", batch_size), as_count("length", length))
+    count = as_count("vocabulary_size", vocabulary_size)
+    return as_generator(generator).integers(count, size=shape)
+
+
+def addition_problems(held_out: int = 500, *, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Return all 10,000 additions of two two-digit numbers as texts, some of them held out.
+
+    Each text is such as ``"07+45=250\\n"``: the sum has three digits and begins with the last one,
+    as one adds by hand. So every digit depends on what is already written, by one carry; in the
+    usual order the first digit would have to foresee all carries.
+
+    Args:
+        held_out: how many problems to hold out, 1 to 9,999.
+        seed: of the order.
+
+    Returns:
+        ``(training, held_out)``.
+
+    Raises:
+        ValueError: when one of the two would be empty.
+
+    >>> training, test = addition_problems(held_out=500)
+    >>> len(training), len(test), "07+45=250\\n" in training + test
+    (9500, 500, True)
+    """
+    if not 0 < held_out < 10_000:
+        raise ValueError(f"held_out must be between 1 and 9999, got {held_out}")
+    problems = [
+        f"{one:02d}+{other:02d}={f'{one + other:03d}'[::-1]}\n"
+        for one in range(100)
+        for other in range(100)
+    ]
+    order = np.random.default_rng(seed).permutation(len(problems))
+    shuffled = [problems[place] for place in order]
+    return shuffled[held_out:], shuffled[:held_out]

@@ -1,0 +1,201 @@
+"""A discrete variational autoencoder: small pictures as a few codes from a book."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+import minigrad as mg
+from layers.convolution import Conv2d, ConvTranspose2d
+from layers.init import normal_
+from layers.models.saving import Config, SavedModel, check_at_least
+from layers.module import Module, Parameter
+from minigrad import Tensor
+from minigrad.errors import ShapeError, describe
+from minigrad.randomness import choose_generator
+
+__all__ = ["DiscreteVAE", "DiscreteVAEConfig"]
+
+PlainArray = np.ndarray[Any, Any]
+
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.1
+
+
+@dataclass(frozen=True)
+class DiscreteVAEConfig(Config):
+    """The sizes of a discrete variational autoencoder.
+
+    Attributes:
+        image_size: height and width of the pictures; even. The codes have half of both.
+        book_size: how many codes there are.
+        code_width: features of each code.
+        channels: of the convolutions.
+        divergence: the weight of the Kullback-Leibler divergence of the codes from even use.
+
+    >>> DiscreteVAEConfig.preset("digits").codes
+    16
+    """
+
+    image_size: int = 8
+    book_size: int = 32
+    code_width: int = 16
+    channels: int = 32
+    divergence: float = 1e-3
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "digits": {},
+        "tiny": {"book_size": 8, "code_width": 4, "channels": 8},
+    }
+
+    def __post_init__(self) -> None:
+        check_at_least(
+            "DiscreteVAEConfig",
+            book_size=self.book_size,
+            code_width=self.code_width,
+            channels=self.channels,
+        )
+        check_at_least("DiscreteVAEConfig", 0, divergence=self.divergence)
+        if self.image_size < 2 or self.image_size % 2:
+            raise ValueError(
+                f"DiscreteVAEConfig: image_size must be even and at least 2, got {self.image_size}"
+            )
+
+    @property
+    def side(self) -> int:
+        """Codes in each row and column."""
+        return self.image_size // 2
+
+    @property
+    def codes(self) -> int:
+        """Codes of a picture."""
+        return self.side**2
+
+
+class DiscreteVAE(SavedModel, Module):
+    """Encodes a picture as a grid of codes, and decodes it: the first stage of DALL-E.
+
+    The encoder scores every code at every place. In training a code is drawn in a way that lets
+    the gradient through: softmax((scores + Gumbel noise) / temperature), which approaches a single
+    code as the temperature falls (Jang et al. 2017; Maddison et al. 2017; Ramesh et al. 2021,
+    section 2.1). Afterwards the code with the highest score is taken.
+
+    Args:
+        config: the sizes.
+
+    Shapes: pictures (batch, image_size, image_size) with grey levels 0 to 1 <-> codes (batch,
+    side^2), row by row.
+
+    >>> model = DiscreteVAE(DiscreteVAEConfig.preset("tiny"))
+    >>> codes = model.encode(np.zeros((2, 8, 8), np.float32))
+    >>> codes.shape, model.decode(codes).shape
+    ((2, 16), (2, 8, 8))
+    """
+
+    KIND = "discrete VAE"
+    CONFIG = DiscreteVAEConfig
+
+    config: DiscreteVAEConfig
+
+    def __init__(self, config: DiscreteVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.encode_whole = Conv2d(1, channels, 3, padding=1)
+        self.encode_halved = Conv2d(channels, channels, 4, stride=2, padding=1)
+        self.encode_scores = Conv2d(channels, config.book_size, 1)
+        self.book = Parameter(np.zeros((config.book_size, config.code_width), np.float32))
+        normal_(self.book)
+        self.decode_halved = Conv2d(config.code_width, channels, 3, padding=1)
+        self.decode_whole = ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
+        self.decode_picture = Conv2d(channels, 1, 3, padding=1)
+        self.register_buffer("temperature", Tensor(np.array(FIRST_TEMPERATURE, np.float32)))
+
+    def anneal(self, done: float) -> None:
+        """Set the temperature for a share of the training, from 1 down to 0.1 geometrically."""
+        ratio = LAST_TEMPERATURE / FIRST_TEMPERATURE
+        value = FIRST_TEMPERATURE * ratio ** min(max(done, 0.0), 1.0)
+        self.temperature.write(np.array(value, np.float32))
+
+    def scores(self, images: Any) -> Tensor:
+        """The score of every code at every place: (batch, side^2, book_size).
+
+        Raises:
+            ShapeError: for pictures of another size.
+        """
+        size = self.config.image_size
+        if np.ndim(images) != 3 or images.shape[1:] != (size, size):
+            raise ShapeError(
+                f"DiscreteVAE: images must be (batch, {size}, {size}), got {describe(images)}"
+            )
+        x = images[:, None]  # (batch, 1, size, size)
+        x = mg.relu(self.encode_whole(x))  # (batch, channels, size, size)
+        x = mg.relu(self.encode_halved(x))  # (batch, channels, side, side)
+        x = self.encode_scores(x)  # (batch, book_size, side, side)
+        scores: Tensor = x.reshape(len(images), self.config.book_size, -1).swapaxes(1, 2)
+        return scores
+
+    def picture(self, vectors: Tensor) -> Tensor:
+        """Pictures (batch, size, size) from vectors of the book (batch, side^2, code_width)."""
+        side = self.config.side
+        x = vectors.swapaxes(1, 2).reshape(len(vectors), self.config.code_width, side, side)
+        x = mg.relu(self.decode_halved(x))  # (batch, channels, side, side)
+        x = mg.relu(self.decode_whole(x))  # (batch, channels, size, size)
+        picture: Tensor = self.decode_picture(x)[:, 0]  # (batch, size, size)
+        return picture
+
+    def forward(
+        self, images: Any, generator: "np.random.Generator | None" = None
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstructions through softly drawn codes, and the scores.
+
+        Args:
+            images: (batch, size, size).
+            generator: draws the noise; the default one if None.
+        """
+        scores = self.scores(images)  # (batch, side^2, book_size)
+        noise = choose_generator(generator, "DiscreteVAE").gumbel(size=scores.shape)
+        drawn = mg.softmax((scores + noise.astype(scores.dtype)) / self.temperature, axis=-1)
+        return self.picture(drawn @ self.book), scores
+
+    def loss(self, images: Any) -> Tensor:
+        """The mean squared error of reconstructions, plus the weighted divergence of the codes."""
+        pictures, scores = self(images)
+        logarithms = mg.log_softmax(scores, axis=-1)  # (batch, side^2, book_size)
+        divergence = (np.exp(logarithms) * logarithms).sum(axis=-1).mean() + float(
+            np.log(self.config.book_size)
+        )
+        total: Tensor = mg.mse_loss(pictures, images) + self.config.divergence * divergence
+        return total
+
+    def encode(self, images: Any) -> PlainArray:
+        """The likeliest codes, int64 (batch, side^2)."""
+        with mg.no_grad():
+            codes: PlainArray = self.scores(images).numpy().argmax(axis=-1)
+        return codes
+
+    def decode(self, codes: Any) -> PlainArray:
+        """The pictures of codes (batch, side^2): float32 (batch, size, size) within 0 and 1.
+
+        Raises:
+            ShapeError: for another number of codes.
+            ValueError: for a code that is not in the book.
+        """
+        chosen = np.asarray(codes)
+        if chosen.ndim != 2 or chosen.shape[1] != self.config.codes:
+            raise ShapeError(
+                f"DiscreteVAE: codes must be (batch, {self.config.codes}), got {describe(chosen)}"
+            )
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.config.book_size:
+            raise ValueError(
+                f"DiscreteVAE: codes must lie in 0..{self.config.book_size - 1}, got "
+                f"{chosen.min()} to {chosen.max()}"
+            )
+        with mg.no_grad():
+            pictures = self.picture(self.book[chosen]).numpy()
+        clipped: PlainArray = np.clip(pictures, 0.0, 1.0)
+        return clipped
+
+    def reconstruct(self, images: Any) -> PlainArray:
+        """Pictures from the likeliest codes of pictures."""
+        return self.decode(self.encode(images))

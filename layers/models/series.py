@@ -1,0 +1,161 @@
+"""What models of a time series have in common: standardising, errors, forecasts."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import minigrad as mg
+from layers.models.saving import SavedModel
+from layers.module import Module
+from minigrad import Tensor
+
+__all__ = ["SeriesModel", "as_series"]
+
+
+def as_series(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
+    """Values as float64 (time,).
+
+    Raises:
+        ValueError: for more than one axis, for fewer than `least` values, and for NaN or infinity.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one axis (time,), got shape {array.shape}")
+    if len(array) < least:
+        raise ValueError(f"{name} must have at least {least} values, got {len(array)}")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise ValueError(f"{name}[{int(bad.argmax())}] is {array[bad.argmax()]}, not a number")
+    return array
+
+
+class SeriesModel(SavedModel, Module):
+    """Predicts the next value of a series from those before it.
+
+    The model works on values from which the mean is taken and which are divided by the standard
+    deviation, of the series given to `standardize`; what it takes and gives are in the series' own
+    units.
+
+    Attributes:
+        history: that series, (time,), which is saved with the model: a forecast goes on from it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = np.zeros(0)
+        self.register_buffer("mean", Tensor(np.zeros((), np.float64)))
+        self.register_buffer("scale", Tensor(np.ones((), np.float64)))
+
+    @property
+    @abstractmethod
+    def context(self) -> int:
+        """How many values it needs before the first that it predicts."""
+
+    @abstractmethod
+    def predict_all(self, standardized: Any) -> Tensor:
+        """Predict every standardised value but the first `context`, and the one that follows.
+
+        Args:
+            standardized: (time,), at least `context` values.
+
+        Returns:
+            (time - context + 1,), standardised too.
+        """
+
+    @abstractmethod
+    def begin(self, standardized: NDArray[np.float64]) -> tuple[float, Any]:
+        """The forecast after standardised values (time,), and a state to go on from."""
+
+    @abstractmethod
+    def advance(self, value: float, state: Any) -> tuple[float, Any]:
+        """The forecast after one more standardised value."""
+
+    def standardize(self, values: ArrayLike) -> Self:
+        """Take over the mean and the standard deviation of a series.
+
+        Raises:
+            ValueError: when all values are equal.
+        """
+        series = as_series("values", values, 2)
+        if not series.std():
+            raise ValueError(f"values are all {series[0]}: there is nothing to predict")
+        self.mean.write(np.asarray(series.mean()))
+        self.scale.write(np.asarray(series.std()))
+        self.history = series.copy()
+        return self
+
+    def _standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        standard: NDArray[np.float64] = (values - self.mean.item()) / self.scale.item()
+        return standard
+
+    def _in_units(self, standardized: NDArray[np.float64]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = standardized * self.scale.item() + self.mean.item()
+        return values
+
+    def loss(self, values: Any) -> Tensor:
+        """The mean squared error of one-step forecasts, in units of the variance."""
+        standard = self._standard(as_series("values", values, self.context + 1))
+        return mg.mse_loss(self.predict_all(standard)[:-1], standard[self.context :])
+
+    def forecast(
+        self, values: ArrayLike | None = None, steps: int = 1, *, cache: bool = True
+    ) -> NDArray[np.float64]:
+        """Forecast the values that follow, each from those before it and the forecasts so far.
+
+        Args:
+            values: what came before, (time,), at least `context` of them; the series that the
+                model learned from if None.
+            steps: how many to forecast, at least 1.
+            cache: False reads the whole series again for every step: slower, with the same result.
+
+        Returns:
+            float64 (steps,).
+
+        Raises:
+            ValueError: for too few values or steps.
+        """
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        before = self.history if values is None else values
+        series = self._standard(as_series("values", before, self.context))
+        forecasts = np.empty(steps)
+        with mg.no_grad():
+            forecasts[0], state = self.begin(series)
+            for step in range(1, steps):
+                latest = float(forecasts[step - 1])
+                if cache:
+                    forecasts[step], state = self.advance(latest, state)
+                else:
+                    forecasts[step], _ = self.begin(np.append(series, forecasts[:step]))
+        return self._in_units(forecasts)
+
+    def one_step(self, values: ArrayLike) -> NDArray[np.float64]:
+        """One-step forecasts of all values but the first `context`, each from the true ones before.
+
+        Returns:
+            float64 (time - context,).
+        """
+        series = self._standard(as_series("values", values, self.context + 1))
+        with mg.no_grad():
+            predicted = self.predict_all(series).numpy()[:-1]
+        return self._in_units(np.asarray(predicted, np.float64))
+
+    def _arrays(self) -> Mapping[str, Any]:
+        return {**super()._arrays(), "history": self.history}
+
+    def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
+        super()._take_arrays({n: array for n, array in arrays.items() if n != "history"})
+        self.history = as_series("history", arrays["history"], 0)
+
+    def k_step(self, values: ArrayLike, steps: int) -> NDArray[np.float64]:
+        """Forecasts `steps` ahead, each from the true values up to that long before.
+
+        Returns:
+            float64 (time - context - steps + 1,): forecasts of values[context + steps - 1:].
+        """
+        series = as_series("values", values, self.context + steps)
+        ends = range(self.context, len(series) - steps + 1)
+        return np.array([self.forecast(series[:end], steps)[-1] for end in ends])

@@ -1,0 +1,268 @@
+"""An encoder-decoder Transformer that turns one text into another, character by character."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+import minigrad as mg
+from layers.datasets import CharacterTokenizer, pad
+from layers.embedding import Embedding
+from layers.init import normal_
+from layers.linear import Linear
+from layers.models.decoding import Decoding, decode
+from layers.models.saving import Config, SavedModel, check_at_least
+from layers.module import Module
+from layers.positional import SinusoidalPositions
+from layers.transformer import Transformer
+from minigrad import Tensor
+
+__all__ = ["TranslationConfig", "TranslationModel"]
+
+PlainArray = np.ndarray[Any, Any]
+
+IGNORED = -100  # a target that does not count in the cross-entropy
+
+
+@dataclass(frozen=True)
+class TranslationConfig(Config):
+    """The sizes of an encoder-decoder Transformer.
+
+    Attributes:
+        source_size, target_size: the numbers of distinct characters.
+        width: features of every place; even.
+        num_heads: attention heads.
+        encoder_layers, decoder_layers: how many layers.
+        feedforward: features between the two linear layers of each.
+        dropout: the probability of zero, in training.
+        norm_first: normalise what goes into each part, and not the sum.
+        longest: how many characters are generated at most.
+
+    >>> TranslationConfig.preset("small", source_size=30, target_size=10).width
+    64
+    """
+
+    source_size: int
+    target_size: int
+    width: int = 64
+    num_heads: int = 4
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    feedforward: int = 128
+    dropout: float = 0.0
+    norm_first: bool = True
+    longest: int = 64
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"width": 16, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 1,
+                 "feedforward": 32},
+        "small": {},
+        "base": {"width": 128, "encoder_layers": 3, "decoder_layers": 3, "feedforward": 512,
+                 "dropout": 0.1},
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_at_least(
+            "TranslationConfig",
+            source_size=self.source_size,
+            target_size=self.target_size,
+            num_heads=self.num_heads,
+            encoder_layers=self.encoder_layers,
+            decoder_layers=self.decoder_layers,
+            feedforward=self.feedforward,
+            longest=self.longest,
+        )
+        if self.width < 2 or self.width % 2 or self.width % self.num_heads:
+            raise ValueError(
+                f"TranslationConfig: width={self.width} must be even, and a multiple of "
+                f"num_heads={self.num_heads}"
+            )
+
+
+class TranslationModel(SavedModel, Module):
+    """Reads a source with masks for its padding, and writes a target (Vaswani et al. 2017).
+
+    The decoder attends to what the topmost encoder layer gives, through masked self-attention and
+    attention to the source. The target has two more codes than characters: begin and end.
+
+    Args:
+        config: the sizes.
+        source, target: which number stands for which character; needed for texts.
+
+    Shapes: source codes (batch, source time), target codes (batch, target time) -> scores (batch,
+    target time, target_size + 2).
+
+    >>> letters, digits = CharacterTokenizer("abc"), CharacterTokenizer("123")
+    >>> config = TranslationConfig.preset("tiny", source_size=3, target_size=3, longest=4)
+    >>> model = TranslationModel(config, letters, digits)
+    >>> model.translate(["ab", "c"]) == model.translate(["ab", "c"], cache=False)
+    True
+    """
+
+    KIND = "encoder-decoder Transformer"
+    CONFIG = TranslationConfig
+
+    config: TranslationConfig
+    TOKENIZERS = ("source", "target")
+
+    def __init__(
+        self,
+        config: TranslationConfig,
+        source: CharacterTokenizer | None = None,
+        target: CharacterTokenizer | None = None,
+    ) -> None:
+        super().__init__()
+        self.config, self.source, self.target = config, source, target
+        width = config.width
+        self.source_embedding = Embedding(config.source_size, width)
+        self.target_embedding = Embedding(config.target_size + 2, width)
+        self.positions = SinusoidalPositions(width, dropout=config.dropout)
+        self.transformer = Transformer(
+            width,
+            config.num_heads,
+            config.encoder_layers,
+            config.decoder_layers,
+            config.feedforward,
+            config.dropout,
+            norm_first=config.norm_first,
+        )
+        self.readout = Linear(width, config.target_size + 2)
+        for embedding in (self.source_embedding, self.target_embedding):
+            normal_(embedding.weight, 0.0, 0.5)  # about as large as the positions
+
+    @property
+    def begin_code(self) -> int:
+        """The target's code before the first character."""
+        return self.config.target_size
+
+    @property
+    def end_code(self) -> int:
+        """The target's code after the last character."""
+        return self.config.target_size + 1
+
+    def encode(self, source: Any, lengths: Any) -> Tensor:
+        """What the topmost encoder layer gives: (batch, source time, width)."""
+        x = self.positions(self.source_embedding(source))
+        memory: Tensor = self.transformer.encoder(x, lengths=lengths)
+        return memory
+
+    def decode(self, target: Any, memory: Tensor, lengths: Any, cache: Any = None) -> Tensor:
+        """Scores for what follows each target code: (batch, target time, target_size + 2)."""
+        before = 0 if cache is None else len(cache)
+        y = self.positions(self.target_embedding(target), before)  # (batch, target time, width)
+        y = self.transformer.decoder(y, memory, causal=True, memory_lengths=lengths, cache=cache)
+        scores: Tensor = self.readout(y)
+        return scores
+
+    def forward(self, source: Any, lengths: Any, target: Any) -> Tensor:
+        """Scores for what follows each target code, all places at once (teacher forcing)."""
+        return self.decode(target, self.encode(source, lengths), lengths)
+
+    def loss(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> Tensor:
+        """The mean cross-entropy in nats per target character; see `batch` for the arguments."""
+        return mg.cross_entropy(self(source, lengths, inputs), targets)
+
+    def batch(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> tuple[PlainArray, PlainArray, PlainArray, PlainArray]:
+        """Texts as arrays: source codes and lengths, decoder inputs and targets, padded.
+
+        Raises:
+            ValueError: for a character that a tokenizer does not know, or a model without them.
+        """
+        source, target = self._tokenizers()
+        codes, lengths = pad([source.encode(text) for text, _ in pairs])
+        begin, end = [self.begin_code], [self.end_code]
+        written = [target.encode(text) for _, text in pairs]
+        inputs, _ = pad([np.concatenate([begin, text]) for text in written])
+        targets, _ = pad([np.concatenate([text, end]) for text in written], value=IGNORED)
+        return codes, lengths, inputs, targets
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        length: int | None = None,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        beams: int = 1,
+        length_penalty: float = 1.0,
+        cache: bool = True,
+        generator: "np.random.Generator | None" = None,
+    ) -> list[str]:
+        """Translate texts, greedily unless told otherwise.
+
+        Args:
+            texts: at least one character each.
+            length: how many characters at most; the configuration's `longest` if None.
+            temperature, top_k, top_p, beams, length_penalty: see `layers.models.decoding.Decoding`.
+            cache: False computes everything again for each character: slower, same result.
+            generator: draws; the default one if None.
+
+        Raises:
+            ValueError: for an empty text or an unknown character.
+        """
+        source, target = self._tokenizers()
+        if not len(texts):
+            return []
+        for i, text in enumerate(texts):
+            if not text:
+                raise ValueError(f"translate: texts[{i}] is empty")
+        codes, lengths = pad([source.encode(text) for text in texts])
+        limit = self.config.longest if length is None else length
+        stop = (self.end_code,)
+        if beams > 1 and temperature == 0:
+            temperature = 1.0
+        how = Decoding(limit, temperature, top_k, top_p, beams, length_penalty, stop)
+        with mg.no_grad():
+            decoder = TranslationDecoder(self, self.encode(codes, lengths), lengths)
+        start = np.full((len(texts), 1), self.begin_code)
+        written: list[list[int]] = [[] for _ in texts]
+        for chosen in decode(decoder, start, how, cache=cache, generator=generator):
+            for codes_of, code in zip(written, chosen.tolist(), strict=True):
+                if 0 <= code < self.config.target_size:
+                    codes_of.append(code)
+        return [target.decode(codes_of) for codes_of in written]
+
+    def _tokenizers(self) -> tuple[CharacterTokenizer, CharacterTokenizer]:
+        if self.source is None or self.target is None:
+            raise ValueError("the model has no tokenizers; pass source and target to it")
+        return self.source, self.target
+
+
+@dataclass(frozen=True)
+class TranslationDecoder:
+    """Writes targets for encoded sources; the state is keys and values, and the sources."""
+
+    model: TranslationModel
+    memory: Tensor  # (batch, source time, width)
+    lengths: PlainArray  # (batch,)
+
+    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
+        """As in `layers.models.decoding.Decoder`; `codes` has as many sequences as the sources."""
+        cache = self.model.transformer.make_cache()
+        memory, lengths = self._sources(len(codes))
+        scores = self.model.decode(codes, memory, lengths, cache)
+        return scores.numpy()[:, -1], (cache, memory, lengths)
+
+    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+        """As in `layers.models.decoding.Decoder`."""
+        cache, memory, lengths = state
+        scores = self.model.decode(codes[:, None], memory, lengths, cache)
+        return scores.numpy()[:, -1], state
+
+    def reorder(self, state: Any, index: PlainArray) -> Any:
+        """As in `layers.models.decoding.Decoder`."""
+        cache, memory, lengths = state
+        cache.reorder(index)
+        return cache, memory[index], lengths[index]
+
+    def _sources(self, count: int) -> tuple[Tensor, PlainArray]:
+        """The sources, each as often as a search without cache has candidates for it."""
+        repeats = count // len(self.lengths)
+        if repeats == 1:
+            return self.memory, self.lengths
+        index = np.repeat(np.arange(len(self.lengths)), repeats)
+        return self.memory[index], self.lengths[index]

@@ -1,0 +1,104 @@
+"""What all models that write text have in common: `generate`, one character after the other."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from layers.datasets import CharacterTokenizer
+from layers.models.decoding import Decoder, Decoding, decode
+from layers.models.saving import SavedModel
+
+__all__ = ["TextModel"]
+
+
+class TextModel(SavedModel):
+    """A model of text that predicts the next character from those before it.
+
+    A subclass gives a `decoder`, and has the attribute `tokenizer`.
+    """
+
+    TOKENIZERS: ClassVar[tuple[str, ...]] = ("tokenizer",)
+
+    tokenizer: CharacterTokenizer | None
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """What gives the scores of the next character."""
+
+    def generate(
+        self,
+        prompt: str = "\n",
+        length: int = 300,
+        temperature: float = 1.0,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        beams: int = 1,
+        length_penalty: float = 1.0,
+        stop: str = "",
+        cache: bool = True,
+        generator: "np.random.Generator | None" = None,
+    ) -> Iterator[str]:
+        """Characters that go on from the prompt, one by one as they are found.
+
+        Args:
+            prompt: what to continue; at least one character.
+            length: how many characters at most.
+            temperature: divides the scores; below 1 bolder, 0 always the likeliest character.
+            top_k: draw from the k likeliest characters alone.
+            top_p: draw from the fewest characters that have this probability together.
+            beams: above 1, search for the likeliest text with so many candidates; the characters
+                then come all at once.
+            length_penalty: see `layers.models.decoding.Decoding`.
+            stop: each of these characters ends the text; it is not given. Characters that the
+                model does not know cannot come, and are passed over.
+            cache: False reads the whole text again for every character: slower, with the same
+                result.
+            generator: the source of randomness; the default one if None.
+
+        Raises:
+            ValueError: for an empty prompt, an unknown character, an option out of range, or a
+                model without tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ValueError(
+                f"generate: the model has no tokenizer; pass one to {type(self).__name__}"
+            )
+        if not prompt:
+            raise ValueError('generate: prompt is empty; "\\n" starts a new line')
+        known = [character for character in stop if character in self.tokenizer.characters]
+        how = Decoding(
+            length,
+            temperature,
+            top_k,
+            top_p,
+            beams,
+            length_penalty,
+            tuple(self.tokenizer.encode("".join(known)).tolist()),
+        )
+        return self._stream(self.tokenizer, self.tokenizer.encode(prompt), how, cache, generator)
+
+    def _stream(
+        self,
+        tokenizer: CharacterTokenizer,
+        codes: np.ndarray[Any, Any],
+        how: Decoding,
+        cache: bool,
+        generator: "np.random.Generator | None",
+    ) -> Iterator[str]:
+        for chosen in decode(self.decoder(), codes[None], how, cache=cache, generator=generator):
+            if chosen[0] < 0:
+                return
+            yield tokenizer.decode(chosen)
+
+    def complete(
+        self, prompt: str, length: int = 300, temperature: float = 0.0, **how: object
+    ) -> str:
+        """The text that follows a prompt, all at once and greedily unless told otherwise.
+
+        Args:
+            prompt, length, temperature, how: as in `generate`.
+        """
+        return "".join(self.generate(prompt, length, temperature, **how))  # type: ignore[arg-type]

@@ -1,0 +1,19 @@
+"""Training: one loop, `fit`, with all that a long run needs."""
+
+from layers.training.batches import ShuffledBatches
+from layers.training.loop import fit, mean_loss
+from layers.training.options import History, Progress, TrainingOptions
+from layers.training.texts import fit_text, text_options
+from layers.training.threads import one_blas_thread
+
+__all__ = [
+    "History",
+    "Progress",
+    "ShuffledBatches",
+    "TrainingOptions",
+    "fit",
+    "fit_text",
+    "mean_loss",
+    "one_blas_thread",
+    "text_options",
+]

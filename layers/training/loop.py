@@ -1,0 +1,371 @@
+"""`fit`: the training loop."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from layers.module import Module
+from layers.training.interrupts import Interrupts
+from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
+from layers.training.progress import ProgressBar
+from layers.training.run_folder import RunFolder
+from layers.training.threads import one_blas_thread
+from minigrad import Tensor
+from minigrad.errors import GradientError
+from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
+from minigrad.randomness import generator_state, set_generator_state
+
+__all__ = ["fit", "mean_loss"]
+
+Batches = Callable[[np.random.Generator], Any]
+Loss = Callable[[Any, Any], Tensor]
+Callback = Callable[[Progress], object]
+
+
+def fit(
+    model: Module,
+    batches: Batches,
+    options: TrainingOptions,
+    *,
+    loss: Loss | None = None,
+    validate: Callable[[], float] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    identity: Mapping[str, Any] | None = None,
+    optimizer: Optimizer | None = None,
+    schedule: Schedule | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> History:
+    """Train a model.
+
+    Args:
+        model: changed in place, and in evaluation mode afterwards.
+        batches: gives the next batch, drawn with the generator that it is given. If it has a
+            `state_dict`, that is saved in checkpoints too.
+        options: how.
+        loss: of model and batch, a scalar; `model.loss(*batch)` if None.
+        validate: a number that is better the lower it is. It is called in evaluation mode, without
+            recording; random numbers that it draws do not change the run.
+        folder: where checkpoints, the log and the model are kept; None keeps nothing. See
+            `layers.training.run_folder.RunFolder` for its files.
+        resume: go on with the run in the folder, if there is one. A run that was cut, by Ctrl-C or
+            by a kill, and resumed gives the same weights as one that was not, bit for bit; model,
+            batches and options must be made in the same way as then.
+        identity: more that must be the same when a run is resumed, such as a digest of the data,
+            as JSON knows it.
+        optimizer: `AdamW` with the options' rate, betas and weight_decay if None. The options then
+            set its rates as a multiple of `rate`, unless a schedule does.
+        schedule: sets the rates of that optimizer; the options if None.
+        callbacks: called with a `Progress` after each step; a true result ends the run.
+        progress: whether to show a bar on standard error.
+
+    Returns:
+        The losses, the validations and why the run ended. Ctrl-C ends it after the step that is
+        being made; then the last checkpoint is written and the model stays as it is.
+
+    Raises:
+        GradientError: when the loss or the gradient is not finite, with the first operation that
+            made it so. The weights are those of before the step, and the folder has them.
+        FileExistsError: when there is a run in the folder, and `resume` is false.
+        ValueError: when the run in the folder is another one.
+
+    >>> import layers
+    >>> model = layers.Linear(2, 1)
+    >>> def batches(generator):
+    ...     x = generator.standard_normal((16, 2), np.float32)
+    ...     return x, x @ np.array([[1.0], [-2.0]], np.float32)
+    >>> def loss(model, batch):
+    ...     return mg.mse_loss(model(batch[0]), batch[1])
+    >>> options = TrainingOptions(steps=300, rate=0.1, warmup=10)
+    >>> history = fit(model, batches, options, loss=loss, progress=False)
+    >>> model.weight.numpy().round(2).tolist()
+    [[1.0, -2.0]]
+    """
+    run = _Run(model, batches, options, loss, validate, optimizer, schedule, identity)
+    if folder is not None:
+        run.folder = RunFolder(folder, resume)
+        if run.folder.has_run:
+            run.restore()
+    with one_blas_thread(), Interrupts() as interrupts:
+        run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+    return run.history
+
+
+def mean_loss(model: Any, batches: Iterable[Sequence[Any]]) -> float:
+    """The mean of `model.loss(*batch)` over batches, in evaluation mode and without recording."""
+    training = model.training
+    model.eval()
+    try:
+        with mg.no_grad():
+            return float(np.mean([model.loss(*batch).item() for batch in batches]))
+    finally:
+        model.train(training)
+
+
+class _Run:
+    """The state of a run, and its steps."""
+
+    def __init__(
+        self,
+        model: Module,
+        batches: Batches,
+        options: TrainingOptions,
+        loss: Loss | None,
+        validate: Callable[[], float] | None,
+        optimizer: Optimizer | None,
+        schedule: Schedule | None,
+        identity: Mapping[str, Any] | None,
+    ) -> None:
+        if schedule is not None and optimizer is not schedule.optimizer:
+            raise ValueError("fit: schedule belongs to another optimizer; pass that as optimizer=")
+        self.model, self.batches, self.options = model, batches, options
+        self.loss = loss or (lambda model, batch: model.loss(*batch))
+        self.validate, self.schedule = validate, schedule
+        self.optimizer = optimizer or AdamW(
+            decay_groups(model, options.weight_decay), options.rate, options.betas
+        )
+        self.base_rates = [group["rate"] for group in self.optimizer.groups]
+        self.average = (
+            ExponentialAverage(self.optimizer.parameters, options.average)
+            if options.average is not None
+            else None
+        )
+        self.generator = np.random.default_rng(options.seed)
+        self.history = History()
+        self.identity = {**options.fixed(), **(identity or {})}
+        self.folder: RunFolder | None = None
+        self.best: dict[str, Any] | None = None
+        self.updating = False  # whether the weights are being written
+        self.begun = 0.0
+
+    # -- what is saved -----------------------------------------------------------------------------
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "average": self.average,
+            "history": self.history,
+            "batches": self.batches if hasattr(self.batches, "state_dict") else None,
+            "generator": self.generator,
+        }
+
+    def restore(self) -> None:
+        """Go back to the folder's last checkpoint."""
+        assert self.folder is not None
+        self.folder.load_last(self.identity, **self._parts())
+        if self.history.best is not None:
+            self.best = self.folder.best_weights()
+
+    def save(self) -> None:
+        """Write the last checkpoint, and the model unless that holds the best weights."""
+        if self.folder is None:
+            return
+        self.history.seconds = self.seconds
+        self.folder.save_last(self.history.step, self.identity, **self._parts())
+        if self.best is None or self.options.keep == "last":
+            folder = self.folder
+            self._with_average(lambda: folder.save_model(self.model))
+
+    def _with_average(self, action: Callable[[], Any]) -> Any:
+        """Do something while the model holds the averaged weights, if there are any."""
+        if self.average is None or not self.average.updates:
+            return action()
+        with self.average.swapped_in():
+            return action()
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, with its earlier parts."""
+        return time.perf_counter() - self.begun
+
+    def go(
+        self, interrupts: Interrupts, callbacks: Sequence[Callback], bar: ProgressBar | None
+    ) -> None:
+        """All steps that are left."""
+        self.begun = time.perf_counter() - self.history.seconds
+        already = self.history.seconds
+        history, options = self.history, self.options
+        saved = -1
+        self.model.train()
+        try:
+            while not interrupts.noted:
+                self._validate_when_due()
+                if options.patience is not None and history.stale >= options.patience:
+                    history.stopped = f"no better validation in {history.stale}"
+                done = share_done(options, history.step, self.seconds)
+                if history.stopped or done >= 1:
+                    break
+                if history.step % options.checkpoint_every == 0 and saved != history.step:
+                    self.save()
+                    saved = history.step
+                loss, rate, norm = self._step()
+                last = history.validations[-1][1] if history.validations else None
+                told = Progress(
+                    history.step, loss, rate, norm, self.seconds, last, self.model, history
+                )
+                if self.folder and history.step % options.log_every == 0:
+                    self.folder.log(
+                        step=told.step, loss=loss, rate=rate, norm=norm, seconds=told.seconds
+                    )
+                if bar:
+                    done = share_done(options, history.step, self.seconds)
+                    bar.show(history, rate, self.seconds - already, done)
+                answers = [callback(told) for callback in callbacks]  # all are told
+                if any(answers):
+                    history.stopped = "a callback asked for it"
+        except KeyboardInterrupt:
+            if self.updating:
+                raise
+            history.interrupted = True
+        finally:
+            history.seconds = self.seconds
+            if bar:
+                bar.close()
+        history.interrupted |= interrupts.noted
+        self.save()
+        if not history.interrupted and self._validate_when_due(at_the_end=True):
+            self.save()
+        self._settle()
+        self.model.eval()
+
+    def _settle(self) -> None:
+        """Leave the model with the weights to use."""
+        if self.best is not None and self.options.keep == "best":
+            self.model.load_state_dict(self.best)
+        elif self.average is not None and self.average.updates:
+            with self.average.swapped_in():
+                averaged = self.model.state_dict()
+            self.model.load_state_dict(averaged)
+
+    def _validate_when_due(self, at_the_end: bool = False) -> bool:
+        """Validate, when it is time and this step was not validated yet; whether that was so."""
+        history = self.history
+        due = at_the_end or (history.step and history.step % self.options.validate_every == 0)
+        done = history.validations[-1][0] == history.step if history.validations else False
+        if self.validate is None or not due or done:
+            return False
+        before = generator_state()
+        self.model.eval()
+        try:
+            value = float(self._with_average(self._measure))
+        finally:
+            self.model.train()
+            set_generator_state(before)
+        better = history.note_validation(value)
+        if better:
+            self.best = self._with_average(self.model.state_dict)
+        if self.folder:
+            self.folder.log(step=history.step, validation=value, seconds=self.seconds)
+            if better:
+                self._with_average(lambda: self._save_best(value))
+        return True
+
+    def _measure(self) -> float:
+        assert self.validate is not None
+        with mg.no_grad():
+            value = float(self.validate())
+        if math.isnan(value):
+            raise GradientError(f"fit: validate gave nan at step {self.history.step}")
+        return value
+
+    def _save_best(self, value: float) -> None:
+        assert self.folder is not None
+        self.folder.save_best(self.history.step, value, self.model)
+        if self.options.keep == "best":
+            self.folder.save_model(self.model)
+
+    # -- a step ------------------------------------------------------------------------------------
+
+    def _step(self) -> tuple[float, float, float]:
+        """One step of the optimiser: its loss, its rate and the norm of its gradient."""
+        before = self._place()
+        try:
+            factor = planned_rate(self.options, self.history.step, self.seconds) / self.options.rate
+            if self.schedule is None:
+                for group, rate in zip(self.optimizer.groups, self.base_rates, strict=True):
+                    group["rate"] = rate * factor
+            rate = self.optimizer.groups[0]["rate"]
+            self.optimizer.zero_grad()
+            value = 0.0
+            for _ in range(self.options.accumulate):
+                loss = self.loss(self.model, self.batches(self.generator))
+                if not math.isfinite(loss.item()):
+                    self._refuse(f"the loss is {loss.item()}", before)
+                value += loss.item() / self.options.accumulate
+                (loss / self.options.accumulate if self.options.accumulate > 1 else loss).backward()
+            limit = math.inf if self.options.max_norm is None else self.options.max_norm
+            try:
+                norm = clip_grad_norm(self.optimizer.parameters, limit)
+            except GradientError:
+                self._refuse("the gradient is not finite", before)
+        except KeyboardInterrupt:
+            self._go_back(before)
+            raise
+        self.updating = True
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        if self.average is not None:
+            self.average.update()
+        self.history.losses.append(value)
+        self.updating = False
+        return value, rate, norm
+
+    def _place(self) -> tuple[Any, Any, Any]:
+        """Where the generators and the batches are."""
+        stateful: Any = self.batches if hasattr(self.batches, "state_dict") else None
+        return (
+            generator_state(),
+            generator_state(self.generator),
+            None if stateful is None else stateful.state_dict(),
+        )
+
+    def _go_back(self, before: tuple[Any, Any, Any]) -> None:
+        """Put the generators and the batches back to where they were before the step."""
+        set_generator_state(before[0])
+        set_generator_state(before[1], self.generator)
+        if before[2] is not None:
+            stateful: Any = self.batches
+            stateful.load_state_dict(before[2])
+
+    def _refuse(self, what: str, before: tuple[Any, Any, Any]) -> None:
+        """Save the run as it was before the step, and say where the bad number came from."""
+        self._go_back(before)
+        self.save()
+        sentence = ""
+        for _ in range(self.options.accumulate):
+            sentence = sentence or diagnosis(self.loss(self.model, self.batches(self.generator)))
+        self._go_back(before)
+        raise GradientError(
+            f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
+            f"A lower rate than {self.options.rate} may help."
+        )
+
+
+def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The parameters in groups for AdamW: those with two axes or more decay, the others do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"parameters": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"parameters": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["parameters"]]
+
+
+def diagnosis(loss: Tensor) -> str:
+    """What the X-ray of a loss says of its first fault; "" if it finds none."""
+    from minigrad.draw import draw
+
+    with np.errstate(all="ignore"):
+        graph = draw(loss, grad="norm").graph
+    return " ".join(graph.diagnosis[:1])

@@ -1,0 +1,206 @@
+"""How to train, and what came of it."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
+
+SCHEDULES: Final = ("constant", "linear", "cosine")
+
+MAY_CHANGE: Final = frozenset(
+    {"steps", "seconds", "validate_every", "patience", "checkpoint_every", "log_every", "keep"}
+)
+"""The options that a run may change when it is resumed."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        steps: how many steps of the optimiser; None leaves it to `seconds`.
+        seconds: stop after this time; None leaves it to `steps`. Whichever comes first.
+        rate: the highest learning rate, reached after the warm-up.
+        schedule: the way down from there, over the steps or, without `steps`, over the seconds:
+            "cosine", "linear" or "constant".
+        final: the share of `rate` at the end of the schedule.
+        warmup: steps over which the rate rises on a line.
+        betas, weight_decay: of AdamW; weights with two axes or more decay, the others do not.
+        max_norm: gradients are clipped to this norm; None leaves them as they are.
+        accumulate: batches whose gradients are averaged in each step.
+        average: the decay of an exponential average of the weights, which is then what is
+            validated and kept; None for no average.
+        validate_every: steps between validations; there is always one at the end of a run.
+        patience: stop after so many validations in a row that did not improve; None never does.
+        keep: the weights that the model ends with when it is validated: "best" or "last".
+        checkpoint_every: steps between checkpoints, when there is a folder.
+        log_every: steps between lines of the log, when there is a folder.
+        seed: of the generator that the batches are drawn with.
+
+    Raises:
+        ValueError: naming an option that is out of range.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    rate: float = 1e-3
+    schedule: str = "cosine"
+    final: float = 0.1
+    warmup: int = 100
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    max_norm: float | None = 1.0
+    accumulate: int = 1
+    average: float | None = None
+    validate_every: int = 250
+    patience: int | None = None
+    keep: str = "best"
+    checkpoint_every: int = 250
+    log_every: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise ValueError("TrainingOptions: give steps, seconds or both")
+        positive = "steps seconds rate max_norm accumulate validate_every patience checkpoint_every"
+        for name in (*positive.split(), "log_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"TrainingOptions: {name} must be above 0, got {value}")
+        for name in ("warmup", "final", "weight_decay", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"TrainingOptions: {name} must be 0 or more, got {getattr(self, name)}"
+                )
+        for name, known in (("schedule", SCHEDULES), ("keep", ("best", "last"))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"TrainingOptions: {name} must be one of {', '.join(known)}, got "
+                    f"{getattr(self, name)!r}"
+                )
+
+    def fixed(self) -> dict[str, Any]:
+        """The options that must stay the same when a run is resumed, as JSON knows them."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in MAY_CHANGE
+        }
+
+
+def share_done(options: TrainingOptions, step: int, seconds: float) -> float:
+    """How much of a run is done, between 0 and 1 or more."""
+    shares = [0.0]
+    if options.steps is not None:
+        shares.append(step / options.steps)
+    if options.seconds is not None:
+        shares.append(seconds / options.seconds)
+    return max(shares)
+
+
+def planned_rate(options: TrainingOptions, step: int, seconds: float) -> float:
+    """The rate of step 0, 1, 2, ...
+
+    >>> options = TrainingOptions(steps=2000, rate=1.0)
+    >>> [round(planned_rate(options, step, 0.0), 3) for step in (0, 49, 1000, 1999)]
+    [0.01, 0.499, 0.55, 0.1]
+    """
+    # With steps the rate must not depend on the time, or no run could be repeated.
+    done = share_done(options, step, seconds) if options.steps is None else step / options.steps
+    rise = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
+    left = {
+        "constant": 1.0,
+        "linear": 1 - min(done, 1.0),
+        "cosine": (1 + math.cos(math.pi * min(done, 1.0))) / 2,
+    }[options.schedule]
+    low = 1.0 if options.schedule == "constant" else options.final
+    return options.rate * rise * (low + (1 - low) * left)
+
+
+@dataclass
+class History:
+    """What a run was like; it goes on when the run is resumed.
+
+    Attributes:
+        losses: the loss of each step.
+        validations: pairs of step and value; lower is better.
+        best: the step and the value of the best of them; None before the first.
+        stale: how many validations ago it was.
+        seconds: how long the run took, all its parts together.
+        interrupted: whether Ctrl-C ended it.
+        stopped: why it ended before its steps or seconds were up, in words; "" if it did not.
+        resumed: the step at which this part of the run began.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validations: list[tuple[int, float]] = field(default_factory=list)
+    best: tuple[int, float] | None = None
+    stale: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    stopped: str = ""
+    resumed: int = 0
+
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
+        return len(self.losses)
+
+    def note_validation(self, value: float) -> bool:
+        """Add a validation; whether it is the best so far."""
+        self.validations.append((self.step, value))
+        if self.best is None or value < self.best[1]:
+            self.best, self.stale = (self.step, value), 0
+            return True
+        self.stale += 1
+        return False
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Losses and validations as arrays, for a checkpoint."""
+        return {
+            "losses": np.array(self.losses, np.float64),
+            "validation_steps": np.array([step for step, _ in self.validations], np.int64),
+            "validation_values": np.array([value for _, value in self.validations], np.float64),
+            "seconds": np.array(self.seconds),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        losses = [float(loss) for loss in state["losses"]]
+        pairs = zip(state["validation_steps"], state["validation_values"], strict=True)
+        self.losses, self.validations, self.best, self.stale = [], [], None, 0
+        for step, value in pairs:
+            self.losses = losses[: int(step)]
+            self.note_validation(float(value))
+        self.losses, self.seconds = losses, float(state["seconds"])
+        self.resumed = len(losses)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is told after each step.
+
+    Attributes:
+        step: how many steps were made.
+        loss: of this one.
+        rate: the learning rate that it used.
+        norm: of the gradient before clipping.
+        seconds: since the start of the run.
+        validation: the value of the last validation; None before the first.
+        model: what is trained.
+        history: all so far.
+    """
+
+    step: int
+    loss: float
+    rate: float
+    norm: float
+    seconds: float
+    validation: float | None
+    model: Any
+    history: History

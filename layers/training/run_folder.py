@@ -1,0 +1,119 @@
+"""The folder of a run: checkpoints to go on from, the model to use, and a log."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minigrad import serialize
+from minigrad.resuming import load_checkpoint, save_checkpoint
+
+__all__ = ["RunFolder"]
+
+LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
+
+
+class RunFolder:
+    """Where a run keeps what must outlive it.
+
+    - last.safetensors: the whole state of the run, from which it goes on bit for bit
+    - best.safetensors: the weights of the best validation
+    - log.jsonl: a line of JSON for some steps, and for each validation
+    - what `model.save` writes, when the model has it: the weights to use
+
+    Each file is written whole or not at all.
+
+    Args:
+        path: the folder, made when missing.
+        resume: whether to go on with the run that is in it.
+
+    Raises:
+        FileExistsError: when there is a run in it, and it is not to be resumed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], resume: bool) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.has_run and not resume:
+            raise FileExistsError(
+                f"{self.path} holds a run already ({LAST}); go on with it (resume=True, or "
+                "--resume), choose another folder, or remove it first"
+            )
+
+    @property
+    def has_run(self) -> bool:
+        """Whether there is a run to go on with."""
+        return (self.path / LAST).is_file()
+
+    def save_last(self, step: int, identity: Mapping[str, Any], **parts: Any) -> None:
+        """Save all that the run needs to go on.
+
+        Args:
+            step: how far it is.
+            identity: what must be the same when it is resumed.
+            parts: as for `minigrad.save_checkpoint`.
+        """
+        metadata = {"identity": json.dumps(identity, sort_keys=True)}
+        save_checkpoint(self.path / LAST, step=step, metadata=metadata, **parts)
+
+    def load_last(self, identity: Mapping[str, Any], **parts: Any) -> int:
+        """Put the run back to where it was, and drop the log's lines from after that.
+
+        Raises:
+            ValueError: when it is another run: other options or data.
+        """
+        notes = serialize.load_metadata(self.path / LAST)
+        try:
+            before = json.loads(json.loads(notes["metadata"])["identity"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{self.path / LAST} is not the checkpoint of a run") from error
+        now = json.loads(json.dumps(identity))
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                raise ValueError(
+                    f"the run in {self.path} cannot be resumed with {name}={now.get(name)!r}: it "
+                    f"began with {before.get(name)!r}; use that, or another folder"
+                )
+        step = load_checkpoint(self.path / LAST, **parts).step
+        self._cut_log(step)
+        return step
+
+    def save_best(self, step: int, value: float, model: Any) -> None:
+        """Save the weights of the best validation."""
+        save_checkpoint(
+            self.path / BEST, step=step, metadata={"validation": repr(value)}, model=model
+        )
+
+    def save_model(self, model: Any) -> None:
+        """Write the folder's model, for those that can be saved so."""
+        if hasattr(model, "save"):
+            model.save(self.path)
+
+    def best_weights(self) -> dict[str, Any]:
+        """The weights that `save_best` wrote."""
+        arrays = serialize.load(self.path / BEST)
+        return {
+            name.removeprefix("model."): array
+            for name, array in arrays.items()
+            if name.startswith("model.")
+        }
+
+    def log(self, **line: Any) -> None:
+        """Add a line to the log."""
+        with (self.path / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _cut_log(self, step: int) -> None:
+        """Drop lines of steps that will be made again, and a last line that was cut."""
+        log = self.path / LOG
+        if not log.is_file():
+            return
+        kept = []
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue  # cut in the middle when the run was killed
+        serialize.write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
