@@ -50,6 +50,7 @@ __all__ = ["add_train"]
 
 TEXT: Final = ("lstm", "gru", "rnn", "gpt", "ngram")
 SERIES: Final = ("ar", "latent")
+SHORTEST: Final = 30  # characters of a text
 KINDS: Final = (*TEXT, *SERIES, "translation")
 
 MORE = """
@@ -150,14 +151,14 @@ def digest(data: bytes) -> str:
 def train_text(options: argparse.Namespace) -> dict[str, Any]:
     """A model of a text."""
     text = shakespeare() if options.file is None else read_text(options.file)
+    if len(text) < SHORTEST:
+        raise ValueError(
+            f"the text has {len(text)} characters: too few to train on, as a tenth is for "
+            f"validation; pass a text of at least {SHORTEST}"
+        )
     tokenizer = CharacterTokenizer.from_text(text)
     training, validation = split(tokenizer.encode(text))
     length = min(64, len(validation) - 1)
-    if length < 2:
-        raise ValueError(
-            f"the text has {len(text)} characters, of which {len(validation)} are for validation: "
-            "too few to train on; pass a text of at least 30 characters"
-        )
     make_folder(options.out)  # now rather than after an hour of training
     mg.seed(options.seed)
     if options.model == "ngram":

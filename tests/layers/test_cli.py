@@ -137,7 +137,7 @@ def test_an_unknown_character_and_suffix_are_named(demo, tmp_path, capsys):
     assert ".svg" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["demo", "train", "sample", "draw", "flow"])
+@pytest.mark.parametrize("name", ["demo", "train", "sample", "systems", "run", "draw", "flow"])
 def test_help_gives_an_example(name, capsys):
     with pytest.raises(SystemExit) as info:
         main([name, "--help"])

@@ -1,0 +1,187 @@
+"""Decoding against brute force, on models whose scores are a table."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layers.models.decoding import (
+    Decoding,
+    Rereading,
+    beam_search,
+    choose,
+    decode,
+    log_softmax,
+    probabilities,
+)
+
+
+class Table:
+    """A decoder whose scores depend on the last two symbols; its state is the last one."""
+
+    def __init__(self, seed, vocabulary=4):
+        self.scores = 2 * np.random.default_rng(seed).standard_normal((vocabulary,) * 3)
+
+    def begin(self, codes):
+        before = codes[:, -2] if codes.shape[1] > 1 else np.zeros(len(codes), int)
+        return self.scores[before, codes[:, -1]], codes[:, -1]
+
+    def advance(self, codes, state):
+        return self.scores[state, codes], codes
+
+    def reorder(self, state, index):
+        return state[index]
+
+
+def total(table, prompt, text):
+    """The log-probability of a text after a prompt."""
+    codes, found = list(prompt), 0.0
+    for code in text:
+        scores, _ = table.begin(np.array([codes]))
+        found += log_softmax(scores)[0, code]
+        codes.append(code)
+    return found
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_wide_beam_search_finds_the_likeliest_text(seed, length):
+    table, prompt = Table(seed), [1, 2]
+    (found,) = beam_search(table, np.array([prompt]), Decoding(length, beams=4**length))
+    best = max(
+        itertools.product(range(4), repeat=length), key=lambda text: total(table, prompt, text)
+    )
+    assert total(table, prompt, found) == pytest.approx(total(table, prompt, best))
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.sampled_from([0.0, 0.7, 1.0]))
+def test_wide_beam_search_with_a_stop_finds_the_best_mean(seed, length, penalty):
+    table, prompt, stop = Table(seed), [1], 3
+    how = Decoding(length, beams=4**length, stop=(stop,), length_penalty=penalty)
+    found = [int(c) for c in beam_search(table, np.array([prompt]), how)[0] if c >= 0]
+
+    def value(text, stopped):
+        count = len(text) + stopped
+        return total(table, prompt, [*text, *[stop] * stopped]) / max(count, 1) ** penalty
+
+    every = [
+        value(text, True) for n in range(length) for text in itertools.product(range(3), repeat=n)
+    ] + [value(text, False) for text in itertools.product(range(3), repeat=length)]
+    mine = [value(found, True)] if len(found) < length else [value(found, False)]
+    assert max(mine) == pytest.approx(max(every))
+
+
+@given(st.integers(0, 1000), st.integers(2, 5), st.integers(1, 3))
+def test_beams_of_a_batch_are_those_of_its_sequences(seed, beams, batch):
+    table = Table(seed)
+    prompts = np.random.default_rng(seed).integers(4, size=(batch, 2))
+    how = Decoding(5, beams=beams, stop=(0,))
+    together = beam_search(table, prompts, how)
+    for row, prompt in zip(together, prompts, strict=True):
+        (alone,) = beam_search(table, prompt[None], how)
+        assert [c for c in row if c >= 0] == [c for c in alone if c >= 0]
+
+
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([
+        {"temperature": 0.0}, {}, {"temperature": 0.5, "top_k": 2}, {"top_p": 0.7}, {"beams": 3},
+    ]),
+)  # fmt: skip
+def test_without_cache_is_the_same(seed, how):
+    table = Table(seed)
+    prompts = np.random.default_rng(seed).integers(4, size=(2, 3))
+    runs = [
+        list(
+            decode(table, prompts, Decoding(8, stop=(3,), **how), cache=cache,
+                   generator=np.random.default_rng(seed))
+        )
+        for cache in (True, False)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*runs)
+
+
+def test_greedy_takes_the_highest_score():
+    scores = np.array([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0]])
+    chosen = choose(scores, Decoding(1, temperature=0), np.random.default_rng(0))
+    assert chosen.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"temperature": 0.5}, {"temperature": 2.0, "top_k": 3}, {"top_p": 0.6}]
+)
+def test_draws_follow_the_distribution(how):
+    scores = np.log([[0.4, 0.3, 0.2, 0.1]])
+    expected = np.array([0.4, 0.3, 0.2, 0.1]) ** (1 / how.get("temperature", 1))
+    expected /= expected.sum()
+    if "top_k" in how:
+        expected[3:] = 0
+    if "top_p" in how:
+        expected[2:] = 0  # 0.4 + 0.3 are above 0.6
+    expected /= expected.sum()
+    decoding = Decoding(1, **how)
+    np.testing.assert_allclose(probabilities(scores, decoding)[0], expected)
+    drawn = choose(np.repeat(scores, 20_000, axis=0), decoding, np.random.default_rng(0))
+    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    np.testing.assert_allclose(shares, expected, atol=0.015)
+
+
+@given(st.integers(0, 100), st.integers(1, 6), st.floats(0.05, 1.0))
+def test_cuts_keep_the_likeliest(seed, top_k, top_p):
+    scores = np.random.default_rng(seed).standard_normal((3, 6)).astype(np.float32)
+    plain = probabilities(scores, Decoding(1))
+    cut = probabilities(scores, Decoding(1, top_k=top_k))
+    assert ((cut > 0).sum(axis=1) == top_k).all()
+    assert (
+        (plain[cut > 0].min() >= plain[cut == 0].max()) if top_k < 6 and len(plain) == 1 else True
+    )
+    nucleus = probabilities(scores, Decoding(1, top_p=top_p))
+    kept = np.where(nucleus > 0, plain, 0.0)
+    assert (kept.sum(axis=1) >= top_p - 1e-9).all()
+    smallest = np.where(nucleus > 0, plain, 2.0).min(axis=1)
+    assert ((kept.sum(axis=1) - smallest < top_p) | ((nucleus > 0).sum(axis=1) == 1)).all()
+    np.testing.assert_allclose(nucleus.sum(axis=1), 1.0)
+
+
+def test_sequences_of_a_batch_stop_on_their_own():
+    class Counting:
+        """Always likes the next number; 3 ends."""
+
+        def begin(self, codes):
+            return np.eye(4)[(codes[:, -1] + 1) % 4] * 50, codes[:, -1]
+
+        def advance(self, codes, state):
+            return self.begin(codes[:, None])
+
+        def reorder(self, state, index):
+            return state[index]
+
+    codes = decode(Counting(), np.array([[0], [1]]), Decoding(9, temperature=0, stop=(3,)))
+    assert np.stack(list(codes), axis=1).tolist() == [[1, 2], [2, -1]]
+    again = Rereading(Counting())
+    assert again.begin(np.array([[1, 2]]))[0].argmax() == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": -1}, "length"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"beams": 0}, "beams"),
+        ({"beams": 2, "top_k": 3}, "beams=2 draws nothing"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        Decoding(**{"length": 5, **options})
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [-np.inf, -np.inf]])
+def test_scores_that_are_not_finite_are_refused(bad):
+    with pytest.raises(ValueError, match="not finite"):
+        choose(np.array([bad]), Decoding(1), np.random.default_rng(0))
