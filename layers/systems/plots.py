@@ -96,6 +96,7 @@ def plot_table(
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     center: bool = False,
+    highest: float | None = None,
 ) -> None:
     """A matrix as colours, or several beside each other.
 
@@ -105,11 +106,12 @@ def plot_table(
         title, x, y: of the picture and its axes.
         rows, columns: labels.
         center: whether the colours are for numbers of both signs.
+        highest: the end of the scale; the largest number if None.
     """
     matrices = np.asarray(values, np.float64)
     matrices = matrices[None] if matrices.ndim == 2 else matrices
-    figure = new_figure(max(4.5, 3.4 * len(matrices)), 4.2)
-    limit = float(np.abs(matrices).max()) or 1.0
+    figure = new_figure(max(4.5, 3.4 * len(matrices), 0.19 * len(columns)), 4.2)
+    limit = highest or float(np.abs(matrices).max()) or 1.0
     for number, matrix in enumerate(matrices):
         axes = figure.add_subplot(1, len(matrices), number + 1)
         image = axes.imshow(

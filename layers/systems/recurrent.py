@@ -127,16 +127,16 @@ def largest(*pairs: tuple[Array, Array]) -> float:
 
 
 def text_model(
-    setting: Setting, preset: str, title: str, text: Text
+    setting: Setting, preset: str, title: str, text: Text, label: str = ""
 ) -> tuple[CharacterModel, float]:
     """A character model, trained, and its nats per character; draws its gradient's path."""
     mg.seed(setting.seed)
     config = CharacterConfig.preset(preset, vocabulary_size=len(text.tokenizer))
     model = CharacterModel(config, text.tokenizer)
-    _, nats = train_text(setting, text, model, title)
+    _, nats = train_text(setting, text, model, title, label)
     codes, target = text.tokenizer.encode(TEXT_SHOWN)[None], int(text.tokenizer.encode(",")[0])
     setting.picture(
-        "gradient-path.svg",
+        f"gradient-path{label}.svg",
         f"the gradient's way back through {len(TEXT_SHOWN)} steps of the trained network",
         lambda path: draw_gradient_path(model, codes, target).save(path),
     )
@@ -189,7 +189,7 @@ def run_lstm(setting: Setting) -> list[Figure]:
     text = Text()
     small, nats = text_model(setting, "lstm", "LSTM 128", text)
     draw_gates(setting, small, text)
-    larger, better = text_model(setting, "lstm-256", "LSTM 256", text)
+    larger, better = text_model(setting, "lstm-256", "LSTM 256", text, "-256")
     return [
         at_most("states, difference from the standard equations", difference, 1e-10),
         at_most("gradient along c, forget gate frozen at 1: largest change in 50 steps", constant,
@@ -248,7 +248,7 @@ def draw_gates(setting: Setting, model: CharacterModel, text: Text) -> None:
         "how far the gates are open, on average over the units, at each character",
         lambda path: plot_table(
             path, means, title="Gates of the LSTM, mean of its units", x="character read", y="gate",
-            rows=names, columns=list(shown),
+            rows=names, columns=list(shown), highest=1.0,
         ),
     )  # fmt: skip
 

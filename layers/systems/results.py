@@ -38,6 +38,12 @@ class Figure:
     passed: bool | None = None
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        # NumPy's numbers and truths are not what JSON knows.
+        object.__setattr__(self, "value", float(self.value))
+        if self.passed is not None:
+            object.__setattr__(self, "passed", bool(self.passed))
+
 
 def number(value: float) -> str:
     """A number with five digits that count.

@@ -14,6 +14,8 @@ from layers.models import (
     AutoregressiveConfig,
     LatentAutoregressive,
     LatentConfig,
+    NGramConfig,
+    NGramModel,
     SeriesModel,
 )
 from layers.systems.plots import plot_curves
@@ -101,6 +103,8 @@ def run_markov(setting: Setting) -> list[Figure]:
         within(f"text, {order}-gram, nats per character", value, reference, 0.001, str(reference))
         for order, value, reference in zip(ORDERS, found, WITTEN_BELL, strict=True)
     ]
+    config = NGramConfig.preset("5-gram", vocabulary_size=len(text.tokenizer))
+    setting.keep(NGramModel(config, text.tokenizer).fit(text.training), "model-5-gram")
     setting.picture(
         "n-grams.png",
         "nats per character against the order of the n-gram",

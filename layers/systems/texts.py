@@ -57,7 +57,12 @@ def compare_tables(text: Text, setting: Setting) -> list[float]:
 
 
 def train_text(
-    setting: Setting, text: Text, model: CharacterModel | GPT, title: str, **options: Any
+    setting: Setting,
+    text: Text,
+    model: CharacterModel | GPT,
+    title: str,
+    label: str = "",
+    **options: Any,
 ) -> tuple[History, float]:
     """Train a model, keep it, and note its line in the table, its loss curve and a sample.
 
@@ -66,6 +71,7 @@ def train_text(
         text: the text.
         model: changed in place.
         title: its name in the table.
+        label: ends the names of its files, where a system has several models.
         options: of `TrainingOptions` that differ.
 
     Returns:
@@ -88,7 +94,7 @@ def train_text(
     nats = history.validations[-1][1]
     count = model.parameter_count()
     setting.comparisons.append(text_row(title, count, history.seconds, nats))
-    setting.keep(model)
+    setting.keep(model, f"model{label}")
     generator = np.random.default_rng(setting.seed)
     setting.sample = "".join(model.generate("\n", 200, 0.8, generator=generator)).strip()
     tables = {
@@ -96,8 +102,8 @@ def train_text(
         for name, order in (("trigram table", 3), ("5-gram table", 5))
     }
     setting.picture(
-        "loss.png",
-        "the loss curve",
+        f"loss{label}.png",
+        f"the loss curve of {title}",
         lambda path: plot_losses(
             path,
             {f"{title}, training": history.losses},

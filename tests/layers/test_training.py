@@ -1,5 +1,6 @@
 """The training loop: what it learns, what it keeps, and that a cut run goes on as if it had not."""
 
+import itertools
 import json
 import os
 import signal
@@ -164,8 +165,11 @@ def test_clipping_holds_the_step_of_sgd():
 def test_the_average_is_what_is_kept():
     seen = []
     model = new_model()
-    run(model, steps=20, average=0.5, keep="last",
-        callbacks=[lambda told: seen.append(told.model.one.weight.numpy().copy()) and False])  # fmt: skip
+
+    def remember(told):
+        seen.append(told.model.one.weight.numpy().copy())
+
+    run(model, steps=20, average=0.5, keep="last", callbacks=[remember])
     expected = seen[0]
     for value in seen[1:]:
         expected = expected + 0.5 * (value - expected)
@@ -248,10 +252,10 @@ def test_a_schedule_of_ones_own_sets_the_rates():
 def test_rates_stay_between_their_bounds(steps, warmup, schedule, final):
     options = TrainingOptions(steps=steps, warmup=warmup, schedule=schedule, final=final, rate=2.0)
     rates = [planned_rate(options, step, 0.0) for step in range(steps)]
-    assert 0 <= min(rates)
+    assert min(rates) >= 0
     assert max(rates) <= 2.0 + 1e-12
     after = rates[warmup:]
-    assert all(one >= other - 1e-12 for one, other in zip(after, after[1:], strict=False))
+    assert all(one >= other - 1e-12 for one, other in itertools.pairwise(after))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +294,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_sentence_of_the_xray(setting, 
     model, codes = setting
     model.readout.bias.write(np.full_like(model.readout.bias.numpy(), np.nan))
     before = model.state_dict()
-    with pytest.raises(mg.GradientError, match="loss is nan at step 0.*'bias' holds 11 NaN"):
+    with pytest.raises(mg.GradientError, match=r"loss is nan at step 0.*'bias' holds 11 NaN"):
         fit_text(model, codes, steps=9, run={"folder": tmp_path}, **FAST)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
@@ -304,7 +308,7 @@ def test_a_gradient_that_is_not_finite_stops_too():
     def loss(model, batch):
         return np.sqrt(model(batch) ** 2).sum()  # the slope of the root at 0 is infinite
 
-    with pytest.raises(mg.GradientError, match="the gradient is not finite at step 0.*sqrt"):
+    with pytest.raises(mg.GradientError, match=r"the gradient is not finite at step 0.*sqrt"):
         fit(model, lambda _: np.ones((3, 2), np.float32), TrainingOptions(steps=3), loss=loss,
             progress=False)  # fmt: skip
     np.testing.assert_array_equal(model.weight.numpy(), 0.0)
@@ -362,7 +366,7 @@ def test_batches_with_a_state_go_on_where_they_were(tmp_path):
 
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     run(new_model(), tmp_path, steps=3)
-    with pytest.raises(FileExistsError, match="holds a run already.*resume"):
+    with pytest.raises(FileExistsError, match=r"holds a run already.*resume"):
         run(new_model(), tmp_path, steps=3)
 
 
