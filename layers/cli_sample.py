@@ -133,7 +133,7 @@ def write_text(model: TextModel, options: argparse.Namespace) -> None:
     if options.json:
         tell(options, model, text="".join(text))
         return
-    start = prompt.lstrip("\n")
+    start = (options.prompt or "").lstrip("\n")
     for character in text:
         print(start + character, end="", flush=True)
         start = ""

@@ -8,7 +8,8 @@ import numpy as np
 
 import minigrad as mg
 from layers.cli_arguments import natural_int, positive_float, positive_int, refuse
-from layers.models.character import CharacterModel
+from layers.models import GPT, CharacterModel
+from layers.models import load as load_model
 from layers.pictures import path_loss
 from layers.showcase import NAMES, RECURRENT, build, unknown_name
 from minigrad import Tensor
@@ -112,21 +113,37 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
 
 def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:
     """A saved character model, reading a text up to the character before its last."""
-    if (path / "model" / "config.json").is_file() and not (path / "config.json").is_file():
-        raise FileNotFoundError(f"the model in {path} is in a folder of its own: {path / 'model'}")
-    model = CharacterModel.load(path)
+    model = load_model(path)
+    if not isinstance(model, CharacterModel | GPT):
+        raise ValueError(
+            f"{path} holds a model of the kind {model.KIND!r}; what can be drawn are those of the "
+            f"kinds {CharacterModel.KIND!r} and {GPT.KIND!r}"
+        )
     if model.tokenizer is None:
         raise ValueError(f"{path} has no tokenizer, so no text can be read into it")
     text = options.text
     if text is None:
         generator = np.random.default_rng(options.seed)
-        text = "".join(model.generate("\n", steps + 1, generator=generator))
+        text = "".join(model.generate(None, steps + 1, generator=generator))
     codes = model.tokenizer.encode(text)
     if len(codes) < 2:
         raise ValueError(f"--text must have at least 2 characters, got {text!r}")
     read = min(steps, len(codes) - 1)
-    loss = path_loss(model, codes[None, :read], int(codes[read]))
+    if isinstance(model, GPT) and read > model.config.block_size:
+        raise ValueError(
+            f"{path} reads at most {model.config.block_size} characters, not {read}; pass a "
+            "smaller --steps"
+        )
     note = ""
     if options.text is not None and read < steps:
         note = f"the text has {len(codes)} characters; the last is what is predicted"
-    return Source(str(path), loss, read, recurrent=True, note=note)
+    target = int(codes[read])
+    if isinstance(model, CharacterModel):
+        loss = path_loss(model, codes[None, :read], target)
+        return Source(str(path), loss, read, recurrent=True, note=note)
+    x = mg.Tensor(model.positions(model.embedding(codes[None, :read])).numpy(), requires_grad=True)
+    x.name = "x"  # the characters, embedded and placed
+    scores = model.read(x)[:, -1]  # (1, vocabulary)
+    return Source(
+        str(path), mg.cross_entropy(scores, np.array([target])), read, False, scores, (x,), note
+    )

@@ -147,7 +147,15 @@ class GPT(TextModel, Module):
                 f"GPT: codes {describe(codes)} and {before} symbols before them are more than "
                 f"block_size={self.config.block_size}; pass the last ones alone"
             )
-        x = self.positions(self.embedding(codes), before)  # (batch, time, width)
+        return self.read(self.positions(self.embedding(codes), before), cache)
+
+    def read(self, x: Any, cache: StackCache | None = None) -> Tensor:
+        """The scores from symbols that are embedded and placed already.
+
+        Args:
+            x: (batch, time, width).
+            cache: as in `forward`.
+        """
         x = self.stack(self.dropout(x), causal=True, cache=cache)  # (batch, time, width)
         weight = self.embedding.weight if self.config.tied else self.readout.weight
         scores: Tensor = x @ weight.T  # (batch, time, vocabulary_size)

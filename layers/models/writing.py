@@ -29,7 +29,7 @@ class TextModel(SavedModel):
 
     def generate(
         self,
-        prompt: str = "\n",
+        prompt: str | None = None,
         length: int = 300,
         temperature: float = 1.0,
         *,
@@ -44,7 +44,8 @@ class TextModel(SavedModel):
         """Characters that go on from the prompt, one by one as they are found.
 
         Args:
-            prompt: what to continue; at least one character.
+            prompt: what to continue, at least one character; a new line if None, or, where the
+                model knows none, its first character.
             length: how many characters at most.
             temperature: divides the scores; below 1 bolder, 0 always the likeliest character.
             top_k: draw from the k likeliest characters alone.
@@ -66,6 +67,9 @@ class TextModel(SavedModel):
             raise ValueError(
                 f"generate: the model has no tokenizer; pass one to {type(self).__name__}"
             )
+        if prompt is None:
+            known_characters = self.tokenizer.characters
+            prompt = "\n" if "\n" in known_characters else known_characters[0]
         if not prompt:
             raise ValueError('generate: prompt is empty; "\\n" starts a new line')
         known = [character for character in stop if character in self.tokenizer.characters]

@@ -49,8 +49,8 @@ def future_figures(setting: Setting) -> list[Figure]:
         "future.png",
         "how far each output depends on each input: nothing above the diagonal",
         lambda path: plot_table(
-            path, np.log10(norms + 1e-12) + 12, title="log10 |dy_t / dx_s| + 12", x="input s",
-            y="output t",
+            path, np.log10(np.maximum(norms, 1e-12)), lowest=-12.0, highest=0.0,
+            title="log10 |dy_t / dx_s|; dark: exactly 0", x="input s", y="output t",
         ),
     )  # fmt: skip
     return [

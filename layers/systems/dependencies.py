@@ -24,7 +24,7 @@ __all__ = ["AddingModel", "CopyModel", "gradient_by_lag", "run_dependencies", "r
 LENGTH: Final = 50  # of the adding problem
 UNITS: Final = 64
 BATCH: Final = 50
-DELAY: Final = 20  # of the copy memory
+DELAY: Final = 10  # of the copy memory
 ONE_ALWAYS: Final = 1 / 6
 """The mean squared error of predicting 1 in the adding problem: the variance of two draws."""
 

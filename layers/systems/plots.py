@@ -96,6 +96,7 @@ def plot_table(
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     center: bool = False,
+    lowest: float = 0.0,
     highest: float | None = None,
 ) -> None:
     """A matrix as colours, or several beside each other.
@@ -106,18 +107,18 @@ def plot_table(
         title, x, y: of the picture and its axes.
         rows, columns: labels.
         center: whether the colours are for numbers of both signs.
-        highest: the end of the scale; the largest number if None.
+        lowest, highest: the ends of the scale; the largest magnitude if None.
     """
     matrices = np.asarray(values, np.float64)
     matrices = matrices[None] if matrices.ndim == 2 else matrices
     figure = new_figure(max(4.5, 3.4 * len(matrices), 0.19 * len(columns)), 4.2)
-    limit = highest or float(np.abs(matrices).max()) or 1.0
+    limit = (float(np.abs(matrices).max()) or 1.0) if highest is None else highest
     for number, matrix in enumerate(matrices):
         axes = figure.add_subplot(1, len(matrices), number + 1)
         image = axes.imshow(
             matrix,
             cmap="RdBu_r" if center else "viridis",
-            vmin=-limit if center else 0.0,
+            vmin=-limit if center else lowest,
             vmax=limit,
             aspect="auto",
         )

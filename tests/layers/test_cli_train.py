@@ -115,6 +115,11 @@ def test_texts_are_written_with_and_without_cache(trained, run, kind, options):
     assert found["text"] == out[5:-1]
 
 
+def test_without_prompt_a_text_begins_with_what_the_model_knows(trained, run):
+    assert len(run("sample", trained / "ngram", "--length", 9).out) == 10
+    assert "level" in run("draw", trained / "lstm", "-o", trained / "x.svg").out
+
+
 def test_a_stop_ends_the_text(trained, run):
     arguments = ["sample", trained / "ngram", "the cat ", "--temperature", 0, "--length", 40]
     whole = run(*arguments).out
@@ -222,9 +227,19 @@ def test_what_is_wrong_with_a_sample_is_said(trained, data, tmp_path, error):
     assert "beams=2 draws nothing" in error(
         "sample", trained / "gpt", "the", "--beams", 2, "--top-k", 3
     )
-    assert "not a 'character language model'" in error(
-        "draw", trained / "gpt", "-o", tmp_path / "x.svg"
+    assert "what can be drawn" in error("draw", trained / "ngram", "-o", tmp_path / "x.svg")
+    assert "reads at most 64 characters" in error(
+        "draw", trained / "gpt", "--steps", 80, "--text", "the cat " * 12, "-o", tmp_path / "x.svg"
     )
+
+
+def test_a_trained_gpt_is_drawn_and_its_flow_measured(trained, tmp_path, run):
+    picture = tmp_path / "gpt.svg"
+    out = run("draw", trained / "gpt", "--text", "the cat sat", "-o", picture).out
+    assert "10 steps" in out
+    assert "linear1" in picture.read_text() or "Linear" in picture.read_text()
+    out = run("flow", trained / "gpt", "--text", "the cat sat").out
+    assert "moves the last scores most" in out
 
 
 def test_a_run_is_not_written_over_but_resumed(data, tmp_path, run, error):
