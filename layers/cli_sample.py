@@ -126,9 +126,8 @@ def tell(options: argparse.Namespace, model: Any, **found: Any) -> None:
 def write_text(model: TextModel, options: argparse.Namespace) -> None:
     """Characters as they come."""
     refuse(options, "out", "is for pictures; this model writes text")
-    prompt = "\n" if options.prompt is None else options.prompt
     text = model.generate(
-        prompt, options.length or 300, stop=options.stop or "", **choices(options)
+        options.prompt, options.length or 300, stop=options.stop or "", **choices(options)
     )
     if options.json:
         tell(options, model, text="".join(text))
