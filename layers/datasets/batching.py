@@ -14,7 +14,7 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
 
     Args:
         sequences: arrays of shape (time,) or (time, features), alike but for the time.
-        value: what to fill up with.
+        value: what to fill up with; a number that the dtype can hold.
 
     Returns:
         ``(batch, lengths)``: the batch has shape (sequences, longest) or (sequences, longest,
@@ -22,7 +22,8 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
         argument ``lengths=`` of the layers.
 
     Raises:
-        ValueError: there are no sequences, or their other axes differ.
+        ValueError: there are no sequences, their other axes differ, or whole numbers were to be
+            filled up with a value that is none, or too large for their dtype.
 
     >>> batch, lengths = pad([[1, 2, 3], [4]])
     >>> batch.tolist(), lengths.tolist()
@@ -33,15 +34,28 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
     if not arrays:
         raise ValueError("sequences is empty; pass at least one sequence")
     for position, array in enumerate(arrays):
-        if array.ndim < 1 or array.shape[1:] != arrays[0].shape[1:]:
+        if array.ndim < 1:
+            raise ValueError(
+                f"sequences[{position}] is {array!r}, not a sequence; pass a list of sequences, "
+                "each of shape (time,) or (time, features)"
+            )
+        if array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
                 f"sequences[{position}] has shape {array.shape} and sequences[0] "
                 f"{arrays[0].shape}: they may differ in the first axis, the time, alone"
             )
     kinds = [array.dtype for array in arrays if array.size] or [arrays[0].dtype]
+    dtype = np.result_type(*kinds)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max or value != int(value):
+            raise ValueError(
+                f"value={value!r} cannot fill up sequences of dtype {dtype}; pass a whole number "
+                f"from {limits.min} to {limits.max}, or turn the sequences into floats"
+            )
     lengths = np.array([len(array) for array in arrays], np.int64)
     shape = (len(arrays), int(lengths.max()), *arrays[0].shape[1:])
-    batch = np.full(shape, value, np.result_type(*kinds))
+    batch = np.full(shape, value, dtype)
     for row, array in zip(batch, arrays, strict=True):
         row[: len(array)] = array
     return batch, lengths

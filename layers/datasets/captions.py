@@ -1,5 +1,6 @@
 """Captions for the pictures of digits."""
 
+import operator
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,7 +19,7 @@ CAPTION_TEMPLATES: Final = (
     "number {name}",
     "{digit}",
 )
-"""How a digit is asked for; with the longest name a caption has 13 characters."""
+"""How a digit is asked for; with the longest name a caption has 12 characters."""
 
 
 def digit_captions(label: int) -> tuple[str, ...]:
@@ -28,28 +29,40 @@ def digit_captions(label: int) -> tuple[str, ...]:
         label: 0 to 9.
 
     Raises:
-        ValueError: for another number.
+        TypeError: the label is not a whole number.
+        ValueError: it is not a digit.
 
     >>> digit_captions(7)
     ('a seven', 'draw a seven', 'the digit 7', 'number seven', '7')
     """
-    if label not in range(10):
-        raise ValueError(f"label must be a digit, 0 to 9, got {label!r}")
-    name, digit = DIGIT_NAMES[label], str(int(label))
+    try:
+        number = operator.index(label)
+    except TypeError:
+        raise TypeError(
+            f"label must be a whole number, got {label!r} of type {type(label).__name__}; "
+            "pass an int from 0 to 9"
+        ) from None
+    if not 0 <= number < 10:
+        raise ValueError(f"label must be a digit, got {number}; pass an int from 0 to 9")
+    name, digit = DIGIT_NAMES[number], str(number)
     return tuple(template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
 
 
 def draw_captions(labels: Iterable[int], generator: np.random.Generator) -> list[str]:
     """Draw one of the captions of each label.
 
+    Args:
+        labels: whole numbers, 0 to 9.
+        generator: draws the captions, each with the same probability.
+
     Raises:
-        TypeError: the generator is not a NumPy generator.
+        TypeError: a label is not a whole number, or the generator is not a NumPy generator.
         ValueError: a label is not a digit.
 
     >>> draw_captions([7, 7], np.random.default_rng(1))
     ['the digit 7', 'the digit 7']
     """
     generator = as_generator(generator)
-    listed = [digit_captions(int(label)) for label in labels]
+    listed = [digit_captions(label) for label in labels]
     chosen = generator.integers(len(CAPTION_TEMPLATES), size=len(listed))
     return [captions[place] for captions, place in zip(listed, chosen, strict=True)]

@@ -1,6 +1,7 @@
 """Pairs of texts, for models that turn one into the other: numbers in words, and your own."""
 
 import io
+import numbers
 import os
 from importlib.resources import files
 from typing import NamedTuple
@@ -49,26 +50,35 @@ def split_number_words(
     """Split the numbers in words by number: one held out is not seen in any language.
 
     Args:
-        held_out: the share of the numbers to hold out, between 0 and 1.
+        held_out: the share of the numbers to hold out, between 0 and 1; at least one number is
+            in each part.
         seed: of the choice.
 
     Returns:
         ``(training, held_out)``.
 
     Raises:
+        TypeError: the share is not a number.
         ValueError: the share is not between 0 and 1.
 
     >>> training, test = split_number_words()
     >>> {item.digits for item in training} & {item.digits for item in test}
     set()
     """
+    if not isinstance(held_out, numbers.Real):
+        raise TypeError(
+            f"held_out must be a number, got {held_out!r} of type {type(held_out).__name__}; "
+            "write 10 % as held_out=0.1"
+        )
     if not 0 < held_out < 1:
-        raise ValueError(f"held_out must lie between 0 and 1, got {held_out!r}")
+        raise ValueError(
+            f"held_out must lie between 0 and 1, got {held_out!r}; write 10 % as held_out=0.1"
+        )
     items = number_words()
-    numbers = sorted({item.digits for item in items}, key=int)
-    count = max(1, round(held_out * len(numbers)))
-    chosen = np.random.default_rng(seed).permutation(len(numbers))[:count]
-    apart = {numbers[place] for place in chosen}
+    all_digits = sorted({item.digits for item in items}, key=int)
+    count = min(max(1, round(held_out * len(all_digits))), len(all_digits) - 1)
+    chosen = np.random.default_rng(seed).permutation(len(all_digits))[:count]
+    apart = {all_digits[place] for place in chosen}
     training = [item for item in items if item.digits not in apart]
     return training, [item for item in items if item.digits in apart]
 

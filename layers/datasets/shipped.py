@@ -27,7 +27,7 @@ def shakespeare() -> str:
     >>> len(text), len(set(text))
     (1120277, 64)
     """
-    # Some builds of Python lack lzma; only this text needs it.
+    # Some builds of Python lack lzma; only packed data need it.
     import lzma
 
     return lzma.decompress(_read("shakespeare.txt.xz")).decode("utf-8")

@@ -39,10 +39,14 @@ def adding_problem(
     batch_size, length = as_count("batch_size", batch_size), as_count("length", length)
     generator = as_generator(generator)
     if length < 2:
-        raise ValueError(f"length must be at least 2, for two marked places, got {length}")
+        raise ValueError(
+            f"length must be at least 2, for two marked places, got {length}; pass a larger length"
+        )
     half, rows = length // 2, np.arange(batch_size)
     x = np.zeros((batch_size, length, 2), np.float32)
-    x[:, :, 0] = generator.random((batch_size, length))
+    # Rounding to float32 would make a few numbers 1.0, which is outside the range.
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    x[:, :, 0] = np.minimum(generator.random((batch_size, length)), below_one)
     first = generator.integers(half, size=batch_size)
     second = half + generator.integers(length - half, size=batch_size)
     x[rows, first, 1] = x[rows, second, 1] = 1.0
@@ -94,10 +98,15 @@ def copy_memory(
 def copy_memory_baseline(delay: int, *, symbols: int = 8, length: int = 10) -> float:
     """Return the nats per step of blanks, and then guesses, in `copy_memory`.
 
+    Raises:
+        TypeError: a size is not a whole number.
+        ValueError: a size is below 1.
+
     >>> round(copy_memory_baseline(delay=100), 4)
     0.1733
     """
-    return length * math.log(symbols) / (delay + 2 * length)
+    delay, length = as_count("delay", delay), as_count("length", length)
+    return length * math.log(as_count("symbols", symbols)) / (delay + 2 * length)
 
 
 def reversal(
@@ -158,14 +167,19 @@ def addition_problems(held_out: int = 500, *, seed: int = 0) -> tuple[list[str],
         ``(training, held_out)``.
 
     Raises:
+        TypeError: ``held_out`` is not a whole number.
         ValueError: when one of the two would be empty.
 
     >>> training, test = addition_problems(held_out=500)
     >>> len(training), len(test), "07+45=250\\n" in training + test
     (9500, 500, True)
     """
-    if not 0 < held_out < 10_000:
-        raise ValueError(f"held_out must be between 1 and 9999, got {held_out}")
+    held_out = as_count("held_out", held_out)
+    if held_out >= 10_000:
+        raise ValueError(
+            f"held_out must be at most 9999, got {held_out}: of the 10,000 problems, at least one "
+            "must be left for training"
+        )
     problems = [
         f"{one:02d}+{other:02d}={f'{one + other:03d}'[::-1]}\n"
         for one in range(100)

@@ -1,0 +1,66 @@
+"""Properties of pairs of texts, and of the split of the numbers in words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layers.datasets import number_words, read_pairs, split_number_words
+
+# Separators of lines other than \\n stay inside a text.
+cell = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\t\n\r\0\ufeff"), min_size=1
+)
+
+
+@given(pairs=st.lists(st.tuples(cell, cell), min_size=1, max_size=10))
+def test_pairs_come_back_as_they_were_written(tmp_path_factory, pairs):
+    path = tmp_path_factory.mktemp("pairs") / "own.tsv"
+    text = "".join(f"{source}\t{target}\n" for source, target in pairs)
+    path.write_bytes(text.encode())
+    assert read_pairs(path) == pairs
+
+
+def test_a_file_that_is_no_pairs_is_named_with_its_line(tmp_path):
+    path = tmp_path / "own.tsv"
+    path.write_text("one\t1\n\nthree\t\n")
+    with pytest.raises(ValueError, match=r"own\.tsv, line 3: 'three' is not a source, a tab"):
+        read_pairs(path)
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        read_pairs(tmp_path)
+
+
+def test_words_are_lower_case_and_every_language_has_the_same_numbers():
+    items = number_words()
+    assert all(item.words == item.words.lower().strip() for item in items)
+    numbers = {}
+    for item in items:
+        numbers.setdefault(item.language, []).append(int(item.digits))
+    first = numbers["en"]
+    assert all(others == first for others in numbers.values())
+    assert first[:1000] == list(range(1000))
+    assert len(set(first)) == 3500
+    assert 1000 <= min(first[1000:]) <= max(first[1000:]) <= 9999
+    assert len({(item.language, item.words) for item in items}) == len(items)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1e-9, 1), (0.5, 1750), (0.99999, 3499)])
+def test_neither_part_of_the_split_is_empty(share, expected):
+    training, test = split_number_words(share)
+    assert len(test) == 5 * expected
+    assert len(training) == 5 * (3500 - expected)
+
+
+def test_the_split_depends_on_the_seed_alone():
+    assert split_number_words(seed=4) == split_number_words(0.1, seed=4)
+    assert split_number_words(seed=4) != split_number_words(seed=5)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 10, float("nan")])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match=r"held_out must lie between 0 and 1, .* held_out=0\.1"):
+        split_number_words(share)
+
+
+def test_a_share_that_is_no_number_is_refused():
+    with pytest.raises(TypeError, match="held_out must be a number, got '10' of type str"):
+        split_number_words("10")
