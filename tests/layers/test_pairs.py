@@ -1,4 +1,4 @@
-"""Properties of pairs of texts, and of the split of the numbers in words."""
+"""Pairs of texts, and the numbers in words with their split."""
 
 import pytest
 from hypothesis import given
@@ -64,3 +64,56 @@ def test_a_share_out_of_range_is_refused(share):
 def test_a_share_that_is_no_number_is_refused():
     with pytest.raises(TypeError, match="held_out must be a number, got '10' of type str"):
         split_number_words("10")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def go(content):
+        path = tmp_path / "own.tsv"
+        path.write_text(content, encoding="utf-8", newline="")
+        return path
+
+    return go
+
+
+def test_pairs_are_read(write):
+    assert read_pairs(write("one\t1\n\ntwo words\t2\r\n")) == [("one", "1"), ("two words", "2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("one\t1\ntwo 2\n", "line 2: 'two 2' is not a source, a tab"),
+        ("one\t1\t2\n", "line 1"),
+        ("\t1\n", "line 1"),
+        ("\n", "has no pairs"),
+    ],
+)
+def test_what_is_wrong_with_pairs_is_said(write, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_pairs(write(content))
+
+
+def test_numbers_in_words():
+    items = number_words()
+    assert len(items) == 17_500
+    assert {item.language for item in items} == {"de", "en", "es", "fr", "ko"}
+    words = {(item.language, item.digits): item.words for item in items}
+    assert words["en", "342"] == "three hundred and forty-two"
+    assert words["fr", "80"] == "quatre-vingts"
+    assert words["ko", "21"] == "이십일"
+    assert words["es", "16"] == "dieciséis"
+    by_language = [
+        {item.digits for item in items if item.language == language} for language in ("de", "ko")
+    ]
+    assert by_language[0] == by_language[1]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_held_out_numbers_are_unseen_in_every_language(share):
+    training, test = split_number_words(share, seed=3)
+    assert not {item.digits for item in training} & {item.digits for item in test}
+    assert len(test) == round(share * 3500) * 5
+    assert len(training) + len(test) == 17_500
+    with pytest.raises(ValueError, match="held_out"):
+        split_number_words(1.0)
