@@ -132,5 +132,3 @@ def test_what_is_wrong_with_a_series_is_said(write, content, column, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_series(tmp_path / "no.csv")
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        read_pairs(tmp_path / "no.tsv")
