@@ -125,10 +125,12 @@ def train_command(options: argparse.Namespace) -> None:
     print(f"written to {options.out}/; go on with: minigrad sample {options.out}")
 
 
-def outcome(history: History, measure: str) -> dict[str, Any]:
+def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:
     """What is told of a run."""
     if history.interrupted:
-        print("\nInterrupted: keeping the model as it is; --resume goes on.")
+        say(options, "\nInterrupted: keeping the model as it is; --resume goes on.")
+    elif history.resumed == history.step:
+        say(options, "The run is at its end already: pass more --steps, or more --seconds.")
     best = history.best
     return {
         "steps": history.step,
@@ -188,7 +190,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
             "identity": {"text": digest(text.encode("utf-8", "surrogatepass"))},
         },
     )
-    return outcome(history, "validation_nats_per_character")
+    return outcome(options, history, "validation_nats_per_character")
 
 
 def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> CharacterModel | GPT:
@@ -269,7 +271,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     )
     latent.history = values  # forecasts go on from the end of all that is known
     latent.save(options.out)
-    return outcome(history, "validation_root_mean_squared_error")
+    return outcome(options, history, "validation_root_mean_squared_error")
 
 
 def held_out_error(model: Any, values: Any, count: int) -> float:
@@ -326,4 +328,4 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         resume=options.resume,
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},
     )
-    return outcome(history, "validation_share_wrong")
+    return outcome(options, history, "validation_share_wrong")

@@ -10,6 +10,7 @@ import minigrad as mg
 from layers.datasets import CharacterTokenizer
 from layers.embedding import Embedding
 from layers.linear import Linear
+from layers.models.decoding import reading
 from layers.models.saving import Config, check_at_least
 from layers.models.writing import TextModel
 from layers.module import Module
@@ -122,7 +123,8 @@ class CharacterDecoder:
 
     def begin(self, codes: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
         """As in `layers.models.decoding.Decoder`."""
-        scores, state = self.model(codes, state)
+        with reading(self.model):
+            scores, state = self.model(codes, state)
         return scores.numpy()[:, -1], state  # (batch, vocabulary)
 
     def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:

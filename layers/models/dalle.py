@@ -163,6 +163,8 @@ class DALLE(SavedModel, Module):
             captions: what to draw.
             how: as in `stream`.
         """
+        if not len(captions):
+            return np.zeros((0, *2 * (self.config.vae.image_size,)), np.float32)
         codes = list(self.stream(captions, **how))
         return self.vae.decode(np.stack(codes, axis=1))
 

@@ -7,21 +7,52 @@ on purpose, so that one can see that remembering changes nothing but the time it
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 import minigrad as mg
+from layers.module import Module
 from minigrad.randomness import choose_generator
 
-__all__ = ["Decoder", "Decoding", "Rereading", "beam_search", "choose", "decode", "probabilities"]
+__all__ = [
+    "Decoder",
+    "Decoding",
+    "Rereading",
+    "beam_search",
+    "choose",
+    "decode",
+    "probabilities",
+    "reading",
+]
 
 PlainArray = np.ndarray[Any, Any]
 
 
+@contextmanager
+def reading(model: Module) -> Iterator[None]:
+    """A block in which a model reads: nothing is recorded, and nothing dropped out.
+
+    It is left before a symbol is given to the caller, whose own modes are as they were.
+    """
+    learning = [module for module in model.modules() if module.training]
+    for module in learning:
+        module.training = False
+    try:
+        with mg.no_grad():
+            yield
+    finally:
+        for module in learning:
+            module.training = True
+
+
 class Decoder(Protocol):
-    """Scores of the next symbol, and a state that goes on with every symbol."""
+    """Scores of the next symbol, and a state that goes on with every symbol.
+
+    Its methods compute within `reading`.
+    """
 
     def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
         """Read codes (batch, time); give the scores (batch, vocabulary) after them, and a state."""
@@ -135,8 +166,7 @@ def decode(
     if not how.length:
         return
     going = np.ones(len(codes), bool)  # (batch,)
-    with mg.no_grad():
-        scores, state = reader.begin(codes)
+    scores, state = reader.begin(codes)
     for count in range(how.length):
         chosen = choose(scores, how, draws)  # (batch,)
         going &= ~np.isin(chosen, how.stop)
@@ -144,9 +174,7 @@ def decode(
             return
         yield np.where(going, chosen, -1)
         if count + 1 < how.length:
-            # Inside the loop, so that no block is held open while the caller has the symbol.
-            with mg.no_grad():
-                scores, state = reader.advance(chosen, state)
+            scores, state = reader.advance(chosen, state)
 
 
 def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") -> PlainArray:
@@ -228,9 +256,8 @@ def beam_search(decoder: Decoder, codes: PlainArray, how: Decoding) -> PlainArra
     totals[:, 0] = 0.0  # at the start all candidates are the same: one is enough
     open_ = np.ones(batch, bool)
     if how.length:
-        with mg.no_grad():
-            scores, state = decoder.begin(codes)
-            state = decoder.reorder(state, np.repeat(np.arange(batch), beams))
+        scores, state = decoder.begin(codes)
+        state = decoder.reorder(state, np.repeat(np.arange(batch), beams))
         scores = np.repeat(scores, beams, axis=0)  # (batch x beams, vocabulary)
     for count in range(how.length):
         check_scores(scores)
@@ -267,8 +294,7 @@ def beam_search(decoder: Decoder, codes: PlainArray, how: Decoding) -> PlainArra
                 open_[row] &= totals[row, 0] > -np.inf
         if not open_.any() or count + 1 == how.length:
             break
-        with mg.no_grad():
-            scores, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
+        scores, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
     results = []
     for row in range(batch):
         grown = texts[row * beams]

@@ -14,6 +14,7 @@ from layers.dropout import Dropout
 from layers.embedding import Embedding
 from layers.init import normal_, zeros_
 from layers.linear import Linear
+from layers.models.decoding import reading
 from layers.models.saving import Config, check_at_least
 from layers.models.writing import TextModel
 from layers.module import Module
@@ -139,8 +140,11 @@ class GPT(TextModel, Module):
             cache: the keys and values of the symbols before these, from `make_cache`.
 
         Raises:
-            ShapeError: for more symbols than block_size.
+            ShapeError: for codes of another shape, and for more symbols than block_size.
         """
+        if np.ndim(codes) != 2:
+            raise ShapeError(f"GPT: codes must be (batch, time), got {describe(np.asarray(codes))}")
+        codes = np.asarray(codes)
         before = 0 if cache is None else len(cache)
         if before + codes.shape[1] > self.config.block_size:
             raise ShapeError(
@@ -189,7 +193,8 @@ class GPTDecoder:
         """As in `layers.models.decoding.Decoder`; the state is the codes and the cache."""
         window = codes[:, -self.model.config.block_size :]
         cache = self.model.make_cache()
-        scores = self.model(window, cache)
+        with reading(self.model):
+            scores = self.model(window, cache)
         return scores.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
 
     def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
@@ -198,7 +203,8 @@ class GPTDecoder:
         longer = np.concatenate([window, codes[:, None]], axis=1)
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
-        scores = self.model(codes[:, None], cache)
+        with reading(self.model):
+            scores = self.model(codes[:, None], cache)
         return scores.numpy()[:, -1], (longer, cache)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:

@@ -11,7 +11,7 @@ from layers.datasets import CharacterTokenizer, pad
 from layers.embedding import Embedding
 from layers.init import normal_
 from layers.linear import Linear
-from layers.models.decoding import Decoding, decode
+from layers.models.decoding import Decoding, decode, reading
 from layers.models.saving import Config, SavedModel, check_at_least
 from layers.module import Module
 from layers.positional import SinusoidalPositions
@@ -216,7 +216,7 @@ class TranslationModel(SavedModel, Module):
         if beams > 1 and temperature == 0:
             temperature = 1.0
         how = Decoding(limit, temperature, top_k, top_p, beams, length_penalty, stop)
-        with mg.no_grad():
+        with reading(self):
             decoder = TranslationDecoder(self, self.encode(codes, lengths), lengths)
         start = np.full((len(texts), 1), self.begin_code)
         written: list[list[int]] = [[] for _ in texts]
@@ -244,13 +244,15 @@ class TranslationDecoder:
         """As in `layers.models.decoding.Decoder`; `codes` has as many sequences as the sources."""
         cache = self.model.transformer.make_cache()
         memory, lengths = self._sources(len(codes))
-        scores = self.model.decode(codes, memory, lengths, cache)
+        with reading(self.model):
+            scores = self.model.decode(codes, memory, lengths, cache)
         return scores.numpy()[:, -1], (cache, memory, lengths)
 
     def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
         """As in `layers.models.decoding.Decoder`."""
         cache, memory, lengths = state
-        scores = self.model.decode(codes[:, None], memory, lengths, cache)
+        with reading(self.model):
+            scores = self.model.decode(codes[:, None], memory, lengths, cache)
         return scores.numpy()[:, -1], state
 
     def reorder(self, state: Any, index: PlainArray) -> Any:

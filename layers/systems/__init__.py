@@ -63,16 +63,20 @@ SYSTEMS: Final = (
 
 
 def find_system(name: str) -> System:
-    """The system of a name, or of a number.
+    """The system of a name, a title or a number; case and signs do not matter.
 
     Raises:
         ValueError: when there is none, with the nearest name.
 
-    >>> find_system("17").name
-    'dalle'
+    >>> find_system("17").name, find_system("DALL-E").number
+    ('dalle', 17)
     """
+
+    def plain(text: str) -> str:
+        return "".join(filter(str.isalnum, text.lower()))
+
     for system in SYSTEMS:
-        if name.lower() in (system.name, str(system.number)):
+        if plain(name) in map(plain, (system.name, system.title, str(system.number))):
             return system
     names = [system.name for system in SYSTEMS]
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)

@@ -20,7 +20,8 @@ from layers.recurrent import RNN
 from layers.systems.plots import plot_curves, plot_table
 from layers.systems.recurrent import gradient_of
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
-from layers.training import History, TrainingOptions, fit
+from layers.systems.whole_runs import fit
+from layers.training import History, TrainingOptions
 from layers.transformer import TransformerEncoder
 from layers.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor

@@ -9,7 +9,8 @@ from layers.datasets import CharacterTokenizer, addition_problems, sorting, spli
 from layers.models import GPT, GPTConfig, TranslationConfig, TranslationModel
 from layers.systems.plots import plot_losses, plot_table
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
-from layers.training import History, ShuffledBatches, TrainingOptions, fit
+from layers.systems.whole_runs import fit
+from layers.training import History, ShuffledBatches, TrainingOptions
 from minigrad.errors import ShapeError
 
 __all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]

@@ -14,7 +14,8 @@ from layers.module import Module
 from layers.recurrent import GRU, LSTM, RNN
 from layers.systems.plots import plot_curves, plot_losses
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
-from layers.training import History, TrainingOptions, fit, mean_loss
+from layers.systems.whole_runs import fit
+from layers.training import History, TrainingOptions, mean_loss
 from minigrad import Tensor
 from minigrad.errors import GradientError
 from minigrad.optim import SGD

@@ -20,7 +20,8 @@ from layers.models import DALLE, DALLEConfig, DiscreteVAE, DiscreteVAEConfig
 from layers.module import Module
 from layers.systems.plots import plot_pictures
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
-from layers.training import Progress, ShuffledBatches, TrainingOptions, fit
+from layers.systems.whole_runs import fit
+from layers.training import Progress, ShuffledBatches, TrainingOptions
 
 __all__ = ["learn_codes", "learn_to_draw", "learn_to_read", "run_dalle"]
 

@@ -11,7 +11,8 @@ from layers.datasets import CharacterTokenizer, shakespeare, split
 from layers.models import GPT, CharacterModel, GPTConfig, NGram
 from layers.systems.plots import plot_losses
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most
-from layers.training import History, fit_text
+from layers.systems.whole_runs import fit_text
+from layers.training import History
 
 __all__ = ["Text", "compare_tables", "run_gpt", "same_without_cache", "train_text"]
 

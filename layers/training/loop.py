@@ -72,6 +72,7 @@ def fit(
     Raises:
         GradientError: when the loss or the gradient is not finite, with the first operation that
             made it so. The weights are those of before the step, and the folder has them.
+        TypeError: when the model has no `loss`, and none is given.
         FileExistsError: when there is a run in the folder, and `resume` is false.
         ValueError: when the run in the folder is another one.
 
@@ -124,6 +125,11 @@ class _Run:
     ) -> None:
         if schedule is not None and optimizer is not schedule.optimizer:
             raise ValueError("fit: schedule belongs to another optimizer; pass that as optimizer=")
+        if loss is None and not hasattr(model, "loss"):
+            raise TypeError(
+                f"fit: {type(model).__name__} has no method loss; pass loss=, a function of the "
+                "model and a batch"
+            )
         self.model, self.batches, self.options = model, batches, options
         self.loss = loss or (lambda model, batch: model.loss(*batch))
         self.validate, self.schedule = validate, schedule

@@ -385,3 +385,24 @@ def test_wrong_sizes_are_named(config, message):
 def test_series_that_cannot_be_learned_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         Autoregressive(AutoregressiveConfig(2)).fit_least_squares(values)
+
+
+@pytest.mark.parametrize("kind", ["gpt", "translation", "dalle"])
+def test_reading_drops_nothing_out_and_leaves_training_on(kind):
+    mg.seed(0)
+    if kind == "gpt":
+        model = gpt(dropout=0.5)
+        texts = [model.complete("ab", 8) for _ in range(2)]
+    elif kind == "translation":
+        config = TranslationConfig.preset("tiny", source_size=8, target_size=10, dropout=0.5)
+        model = TranslationModel(config, LETTERS, DIGITS)
+        texts = [model.translate(["ab"]) for _ in range(2)]
+    else:
+        config = DALLEConfig.preset("tiny", caption_size=8, caption_length=6, dropout=0.5)
+        model = DALLE(config, LETTERS)
+        model.vae.eval()  # as a user may have frozen a part
+        texts = [model.generate(["ab"], temperature=0).tolist() for _ in range(2)]
+        assert not model.vae.training
+        assert model.generate([]).shape == (0, 8, 8)
+    assert texts[0] == texts[1]
+    assert model.training

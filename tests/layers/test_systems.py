@@ -2,6 +2,12 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +217,25 @@ def test_a_system_that_fails_has_a_row_that_says_so(tmp_path, monkeypatch, capsy
     assert "runs to its end" in text
     assert "positions.png" in text
     assert "1 of 3 systems passed" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_a_system_instead_of_measuring_half_of_it(tmp_path):
+    # Where the tests run in the background, processes start with Ctrl-C ignored: heed it again.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from layers.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "run", "dependencies", "--out", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    seen, end = b"", time.monotonic() + 120
+    while b"step 2" not in seen and time.monotonic() < end:
+        seen += os.read(process.stderr.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert b"minigrad: interrupted" in err
+    assert out == b""

@@ -375,8 +375,8 @@ def test_another_run_cannot_be_resumed(tmp_path):
     with pytest.raises(ValueError, match=r"rate=0\.5: it began with 0\.02"):
         run(new_model(), tmp_path, steps=3, resume=True, rate=0.5)
     with pytest.raises((KeyError, mg.ShapeError)):
-        fit(layers.Linear(2, 2), points, TrainingOptions(
-            steps=3, rate=0.02, warmup=5), folder=tmp_path, resume=True)  # fmt: skip
+        fit(layers.Linear(2, 2), points, TrainingOptions(steps=3, rate=0.02, warmup=5),
+            loss=lambda model, batch: model(batch[0]).sum(), folder=tmp_path, resume=True)  # fmt: skip
 
 
 def test_more_steps_may_be_asked_for_later(tmp_path):
@@ -479,3 +479,8 @@ def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path
         assert process.returncode == -signal.SIGKILL
         assert "interrupted" not in out
     assert_same(whole, finish(folder))
+
+
+def test_a_model_without_loss_is_refused():
+    with pytest.raises(TypeError, match="Linear has no method loss; pass loss="):
+        fit(layers.Linear(2, 1), points, TrainingOptions(steps=1))
