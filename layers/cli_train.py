@@ -184,11 +184,9 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         seconds=seconds_of(options),
         seed=options.seed,
         **({} if options.rate is None else {"rate": options.rate}),
-        run={
-            "folder": options.out,
-            "resume": options.resume,
-            "identity": {"text": digest(text.encode("utf-8", "surrogatepass"))},
-        },
+        folder=options.out,
+        resume=options.resume,
+        identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
     )
     return outcome(options, history, "validation_nats_per_character")
 

@@ -1,5 +1,7 @@
 """Training a model of text: windows at random places, and settings that work for each kind."""
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from layers.datasets import random_windows, validation_batches
 from layers.models.character import CharacterModel
 from layers.models.gpt import GPT
-from layers.training.loop import fit, mean_loss
+from layers.training.loop import Callback, fit, mean_loss
 from layers.training.options import History, TrainingOptions
 
 __all__ = ["fit_text", "text_batch_size", "text_options"]
@@ -43,8 +45,11 @@ def fit_text(
     *,
     batch_size: int | None = None,
     length: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    identity: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
-    run: dict[str, Any] | None = None,
     **changes: Any,
 ) -> History:
     """Train a model on a sequence of codes, by windows of it at random places.
@@ -55,8 +60,7 @@ def fit_text(
         validation: codes (time,) to validate on, as `validation_batches` cuts them; or None.
         batch_size: windows per step; what suits the model if None.
         length: characters of a window; 64, or a GPT's block size, if None.
-        progress: whether to show a bar.
-        run: folder, resume, callbacks and other arguments of `fit`.
+        folder, resume, identity, callbacks, progress: as in `fit`.
         changes: options of `TrainingOptions` that differ from `text_options`.
 
     Raises:
@@ -82,6 +86,9 @@ def fit_text(
         lambda generator: random_windows(training, chosen, size, generator),
         text_options(model, **changes),
         validate=None if batches is None else lambda: mean_loss(model, batches),
+        folder=folder,
+        resume=resume,
+        identity=identity,
+        callbacks=callbacks,
         progress=progress,
-        **(run or {}),
     )

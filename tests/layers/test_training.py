@@ -295,7 +295,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_sentence_of_the_xray(setting, 
     model.readout.bias.write(np.full_like(model.readout.bias.numpy(), np.nan))
     before = model.state_dict()
     with pytest.raises(mg.GradientError, match=r"loss is nan at step 0.*'bias' holds 11 NaN"):
-        fit_text(model, codes, steps=9, run={"folder": tmp_path}, **FAST)
+        fit_text(model, codes, steps=9, folder=tmp_path, **FAST)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert (tmp_path / "last.safetensors").is_file()
@@ -375,8 +375,14 @@ def test_another_run_cannot_be_resumed(tmp_path):
     with pytest.raises(ValueError, match=r"rate=0\.5: it began with 0\.02"):
         run(new_model(), tmp_path, steps=3, resume=True, rate=0.5)
     with pytest.raises((KeyError, mg.ShapeError)):
-        fit(layers.Linear(2, 2), points, TrainingOptions(steps=3, rate=0.02, warmup=5),
-            loss=lambda model, batch: model(batch[0]).sum(), folder=tmp_path, resume=True)  # fmt: skip
+        fit(
+            layers.Linear(2, 2),
+            points,
+            TrainingOptions(steps=3, rate=0.02, warmup=5),
+            loss=lambda model, batch: model(batch[0]).sum(),
+            folder=tmp_path,
+            resume=True,
+        )
 
 
 def test_more_steps_may_be_asked_for_later(tmp_path):
@@ -436,7 +442,7 @@ def tell(told):
 history = fit_text(
     model, codes, codes[:300], steps=60, batch_size=4, length=16, checkpoint_every=5,
     validate_every=20, progress=False,
-    run={"folder": sys.argv[1], "resume": True, "callbacks": [tell]},
+    folder=sys.argv[1], resume=True, callbacks=[tell],
 )
 print("interrupted" if history.interrupted else "whole", history.step)
 """
