@@ -45,6 +45,7 @@ from layers.models import (
     TranslationModel,
 )
 from layers.training import History, TrainingOptions, fit, fit_text
+from layers.training.run_folder import RunFolder
 
 __all__ = ["add_train"]
 
@@ -106,6 +107,8 @@ def train_command(options: argparse.Namespace) -> None:
     if kind in ("ngram", "ar"):
         refuse(options, "steps seconds rate resume", f"has no effect on {kind}, which is counted "
                "or solved in one go")  # fmt: skip
+    if options.resume and options.overwrite:
+        raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
     train: Callable[[argparse.Namespace], dict[str, Any]] = train_text
     if kind in SERIES:
         train = train_series
@@ -123,6 +126,14 @@ def train_command(options: argparse.Namespace) -> None:
             shown = f"{value:.4g}" if isinstance(value, float) else value
             print(f"{name.replace('_', ' ')}: {shown}")
     print(f"written to {options.out}/; go on with: minigrad sample {options.out}")
+
+
+def prepare_folder(options: argparse.Namespace) -> None:
+    """Make the folder, and refuse one with a run that is not to be touched."""
+    make_folder(options.out)
+    if options.overwrite:
+        RunFolder(options.out, resume=True).clear()
+    RunFolder(options.out, resume=options.resume)
 
 
 def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:
@@ -161,7 +172,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
     tokenizer = CharacterTokenizer.from_text(text)
     training, validation = split(tokenizer.encode(text))
     length = min(64, len(validation) - 1)
-    make_folder(options.out)  # now rather than after an hour of training
+    prepare_folder(options)  # now rather than after an hour of training
     mg.seed(options.seed)
     if options.model == "ngram":
         config = NGramConfig(len(tokenizer), options.order or 5)
@@ -227,7 +238,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         values = sunspots()[1]
     else:
         values = read_series(options.file, options.column).values
-    make_folder(options.out)
+    prepare_folder(options)
     training, validation = split(values)
     if options.model == "ar":
         order = options.order or 2
@@ -289,7 +300,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         pairs = read_pairs(options.file)
     if len(pairs) < 10:
         raise ValueError(f"there are {len(pairs)} pairs, too few to train on; pass at least 10")
-    make_folder(options.out)
+    prepare_folder(options)
     mg.seed(options.seed)
     source = CharacterTokenizer.from_text("".join(one for one, _ in pairs))
     target = CharacterTokenizer.from_text("".join(other for _, other in pairs))

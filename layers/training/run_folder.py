@@ -38,13 +38,18 @@ class RunFolder:
         if self.has_run and not resume:
             raise FileExistsError(
                 f"{self.path} holds a run already ({LAST}); go on with it (resume=True, or "
-                "--resume), choose another folder, or remove it first"
+                "--resume), choose another folder, or remove it first (--overwrite)"
             )
 
     @property
     def has_run(self) -> bool:
         """Whether there is a run to go on with."""
         return (self.path / LAST).is_file()
+
+    def clear(self) -> None:
+        """Remove the run, and leave the model."""
+        for name in (LAST, BEST, LOG):
+            (self.path / name).unlink(missing_ok=True)
 
     def save_last(self, step: int, identity: Mapping[str, Any], **parts: Any) -> None:
         """Save all that the run needs to go on.

@@ -249,6 +249,11 @@ def test_a_run_is_not_written_over_but_resumed(data, tmp_path, run, error):
     out = run(*arguments, "--steps", 9, "--resume").out
     assert "9 steps" in out
     assert "resumed at: 5" in out
+    assert "5 steps" in run(*arguments, "--steps", 5, "--overwrite").out
+    assert "pass one of them" in run(*arguments, "--resume", "--overwrite", code=1).err
+    again = run("train", "--model", "ngram", "--out", tmp_path / "m", code=1)
+    assert "holds a run already" in again.err
+    run(*arguments, "--steps", 9, "--resume")
     other = tmp_path / "other.txt"
     other.write_text(TEXT.upper())
     assert "cannot be resumed with text=" in error_after_text(
