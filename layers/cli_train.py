@@ -83,6 +83,9 @@ def add_train(command: AddCommand) -> None:
         "--resume", action="store_true", help="go on with the run that is in the folder"
     )
     parser.add_argument(
+        "--overwrite", action="store_true", help="begin anew, in place of the run in the folder"
+    )
+    parser.add_argument(
         "--hidden-size", type=positive_int, help="units; 128 unless given, latent 8"
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
