@@ -352,6 +352,9 @@ class _Run:
         for _ in range(self.options.accumulate):
             sentence = sentence or diagnosis(self.loss(self.model, self.batches(self.generator)))
         self._go_back(before)
+        spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]
+        if spoilt:
+            sentence += f" Before the step already not finite: {', '.join(spoilt[:3])}."
         raise GradientError(
             f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
             f"A lower rate than {self.options.rate} may help."
