@@ -44,7 +44,7 @@ def digit_pictures() -> tuple[Array, Array]:
 
 
 def learn_codes(
-    pictures: Array, steps: int = 3000, seed: int = 0, progress: bool = False
+    pictures: Array, steps: int = 2000, seed: int = 0, progress: bool = False
 ) -> DiscreteVAE:
     """A discrete VAE of pictures, its temperature falling while it learns.
 
@@ -77,7 +77,7 @@ def learn_to_draw(
     vae: DiscreteVAE,
     pictures: Array,
     labels: Array,
-    steps: int = 3000,
+    steps: int = 2000,
     seed: int = 0,
     progress: bool = False,
 ) -> DALLE:
@@ -156,11 +156,11 @@ def run_dalle(setting: Setting) -> list[Figure]:
     pictures, labels = digit_pictures()
     seen, test = slice(0, TRAINING), slice(TRAINING, None)
     options: dict[str, Any] = {"seed": setting.seed, "progress": setting.progress}
-    vae = learn_codes(pictures[seen], setting.steps(3000), **options)
+    vae = learn_codes(pictures[seen], setting.steps(2000), **options)
     error = float(np.mean((vae.reconstruct(pictures[test]) - pictures[test]) ** 2))
     mean = pictures[seen].mean(axis=0)
     untrained = learn_to_draw(vae, pictures[seen], labels[seen], 1, setting.seed)
-    model = learn_to_draw(vae, pictures[seen], labels[seen], setting.steps(3000), **options)
+    model = learn_to_draw(vae, pictures[seen], labels[seen], setting.steps(2000), **options)
     reader = learn_to_read(pictures[seen], labels[seen], setting.steps(1500), **options)
     asked = np.arange(SAMPLES) % 10
     captions = draw_captions(asked.tolist(), np.random.default_rng(setting.seed + 1000))
