@@ -142,6 +142,15 @@ def test_forecasts_are_printed_and_plotted(trained, data, tmp_path, run, kind):
     np.testing.assert_allclose(found["forecast"], model.forecast(steps=4))
 
 
+def test_without_matplotlib_a_forecast_is_printed_all_the_same(trained, tmp_path, run, monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    captured = run("sample", trained / "ar", "--length", 2, "-o", tmp_path / "f.png")
+    assert captured.out.count("\n") == 2
+    assert "f.png was not written" in captured.err
+    assert 'pip install "minigrad[plot]"' in captured.err
+
+
 def test_a_translation_is_printed(trained, run):
     out = run("sample", trained / "translation", "ace").out
     assert out.count("\n") == 1

@@ -219,6 +219,15 @@ def test_a_system_that_fails_has_a_row_that_says_so(tmp_path, monkeypatch, capsy
     assert "1 of 3 systems passed" in capsys.readouterr().out
 
 
+def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    result = run_system(find_system("self-attention"), Setting(tmp_path, progress=False))
+    assert result.passed
+    assert result.written == {}
+    assert 'pip install "minigrad[plot]"' in result.remarks[0]
+
+
 def test_ctrl_c_ends_a_system_instead_of_measuring_half_of_it(tmp_path):
     # Where the tests run in the background, processes start with Ctrl-C ignored: heed it again.
     script = (
