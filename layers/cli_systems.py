@@ -13,7 +13,7 @@ from layers.cli_arguments import (
     positive_int,
 )
 from layers.systems import SYSTEMS, Setting, find_system, run_system
-from layers.systems.report import as_page, as_text
+from layers.systems.report import as_page, as_text, misses
 from layers.systems.results import Result
 from layers.systems.run_all import RESULT_FILE, run_systems
 from minigrad.serialize import write_atomically
@@ -140,9 +140,8 @@ def run_all(options: argparse.Namespace) -> int:
             return
         word = "passed" if result.passed else "NOT passed"
         print(f"{result.number:2}  {result.name:16} {word:10}  {result.seconds:4.0f} s", flush=True)
-        for figure in result.figures:
-            if figure.passed is False:
-                print(f"    {figure.name}: {figure.value:.5g}, {figure.bar}; {figure.reason}")
+        for sentence in misses(result):
+            print(f"    {sentence}", flush=True)
 
     results = run_systems(
         SYSTEMS,

@@ -7,7 +7,7 @@ import numpy as np
 
 from layers.systems.results import ComparisonRow, Figure, Result, number
 
-__all__ = ["as_page", "as_text"]
+__all__ = ["as_page", "as_text", "misses"]
 
 COMMAND = "minigrad run --all"
 
@@ -15,6 +15,18 @@ COMMAND = "minigrad run --all"
 def verdict(figure: Figure) -> str:
     """Whether a figure reaches its bar, in a word."""
     return {True: "yes", False: "NO", None: ""}[figure.passed]
+
+
+def misses(result: Result) -> list[str]:
+    """A sentence for each bar that is missed, with the reason as far as it is known."""
+    usual = "the reason is not known"
+    if result.scale < 1:
+        usual = f"only {result.scale:g} of the training steps were made"
+    return [
+        f"Missed: {figure.name}: {figure.reason or usual}."
+        for figure in result.figures
+        if figure.passed is False
+    ]
 
 
 def as_text(result: Result) -> str:
@@ -30,11 +42,11 @@ def as_text(result: Result) -> str:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     lines += ["", *result.remarks] if result.remarks else []
-    missed = [figure for figure in result.figures if figure.passed is False]
+    missed = misses(result)
     end = "passed" if not missed else f"NOT passed: {len(missed)} of its figures miss the bar"
     scaled = f", {result.scale:g} of the training steps" if result.scale != 1 else ""
     lines += [
-        *(f"Missed: {figure.name}: {figure.reason}" for figure in missed if figure.reason),
+        *missed,
         "",
         f"{result.name}: {end} ({result.seconds:.0f} s, seed {result.seed}{scaled})",
     ]
@@ -105,8 +117,7 @@ def as_page(results: Sequence[Result]) -> str:
             ["figure", "measured", "bar", "reference", "reached"],
             [[f.name, number(f.value), f.bar, f.reference, verdict(f)] for f in result.figures],
         )
-        missed = [f for f in result.figures if f.passed is False and f.reason]
-        for sentence in (*(f"{f.name}: {f.reason}" for f in missed), *result.remarks):
+        for sentence in (*misses(result), *result.remarks):
             lines += ["", sentence]
     return "\n".join(lines) + "\n"
 

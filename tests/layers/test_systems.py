@@ -145,6 +145,8 @@ def test_the_text_has_all_that_was_measured():
     for part in ("1.5", "at most 1.7", "1.6", "NO", "2 ± 0.05", "A remark.", "too few steps",
                  "NOT passed: 1 of its figures", "seed 3"):  # fmt: skip
         assert part in text
+    short = as_text(result(figures=(at_most("x", 3.0, 2.0),), scale=0.1))
+    assert "Missed: x: only 0.1 of the training steps were made." in short
     assert "rnn: passed" in as_text(result(figures=(at_most("x", 1.0, 2.0),)))
 
 
@@ -153,7 +155,7 @@ def test_the_page_has_a_row_for_each_figure():
     assert "0 of 1 systems" in page
     assert "minigrad run --all" in page
     assert "| a loss | 1.5 | at most 1.7 | 1.6 | yes |" in page
-    assert "a share: too few steps" in page
+    assert "Missed: a share: too few steps." in page
     assert "a \\| b" in page
     assert "One series" not in page
 
