@@ -264,8 +264,9 @@ def beam_search(decoder: Decoder, codes: PlainArray, how: Decoding) -> PlainArra
         vocabulary = scores.shape[1]
         longer = totals[:, :, None] + log_softmax(scores).reshape(batch, beams, vocabulary)
         flat = longer.reshape(batch, -1)  # (batch, beams x vocabulary)
-        # Twice as many as beams, as one half of them may end here.
-        best = np.argsort(-flat, axis=1, kind="stable")[:, : 2 * beams]
+        # So many that beams are left even if every one of them ends here by each of the stops.
+        most_needed = beams * (1 + len(how.stop))
+        best = np.argsort(-flat, axis=1, kind="stable")[:, :most_needed]
         source, chosen = np.zeros((batch, beams), np.int64), np.zeros((batch, beams), np.int64)
         following = np.full((batch, beams), -np.inf)
         for row in range(batch):

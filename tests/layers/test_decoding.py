@@ -55,21 +55,30 @@ def test_wide_beam_search_finds_the_likeliest_text(seed, length):
     assert total(table, prompt, found) == pytest.approx(total(table, prompt, best))
 
 
-@given(st.integers(0, 1000), st.integers(1, 4), st.sampled_from([0.0, 0.7, 1.0]))
-def test_wide_beam_search_with_a_stop_finds_the_best_mean(seed, length, penalty):
-    table, prompt, stop = Table(seed), [1], 3
-    how = Decoding(length, beams=4**length, stop=(stop,), length_penalty=penalty)
+@given(
+    st.integers(0, 1000),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 0.7, 1.0]),
+    st.sampled_from([(3,), (3, 2), (3, 2, 1)]),
+)
+def test_wide_beam_search_with_stops_finds_the_best_mean(seed, length, penalty, stops):
+    table, prompt, going = Table(seed), [1], 4 - len(stops)
+    how = Decoding(length, beams=going**length + 1, stop=stops, length_penalty=penalty)
     found = [int(c) for c in beam_search(table, np.array([prompt]), how)[0] if c >= 0]
 
-    def value(text, stopped):
-        count = len(text) + stopped
-        return total(table, prompt, [*text, *[stop] * stopped]) / max(count, 1) ** penalty
+    def value(text, stop=None):
+        ended = [] if stop is None else [stop]
+        count = len(text) + len(ended)
+        return total(table, prompt, [*text, *ended]) / max(count, 1) ** penalty
 
-    every = [
-        value(text, True) for n in range(length) for text in itertools.product(range(3), repeat=n)
-    ] + [value(text, False) for text in itertools.product(range(3), repeat=length)]
-    mine = [value(found, True)] if len(found) < length else [value(found, False)]
-    assert max(mine) == pytest.approx(max(every))
+    def best_end(text):
+        return max(value(text, stop) for stop in stops)
+
+    texts = [itertools.product(range(going), repeat=n) for n in range(length)]
+    every = [best_end(text) for part in texts for text in part]
+    every += [value(text) for text in itertools.product(range(going), repeat=length)]
+    mine = best_end(found) if len(found) < length else value(found)
+    assert mine == pytest.approx(max(every))
 
 
 @given(st.integers(0, 1000), st.integers(2, 5), st.integers(1, 3))
@@ -185,3 +194,21 @@ def test_wrong_options_are_named(options, message):
 def test_scores_that_are_not_finite_are_refused(bad):
     with pytest.raises(ValueError, match="not finite"):
         choose(np.array([bad]), Decoding(1), np.random.default_rng(0))
+
+
+def test_likely_stops_do_not_crowd_out_what_still_grows():
+    class Late:
+        """After a first symbol three stops are likely; what goes on all the same is then certain."""
+
+        def begin(self, codes):
+            return np.log([[0.4, 0.4, 0.1, 0.05, 0.05]] * len(codes)), np.zeros(len(codes), int)
+
+        def advance(self, codes, state):
+            rows = {0: [0.05, 0.05, 0.3, 0.3, 0.3], 1: [0.98, 0.005, 0.005, 0.005, 0.005]}
+            return np.log([rows[min(step, 1)] for step in state.tolist()]), state + 1
+
+        def reorder(self, state, index):
+            return state[index]
+
+    how = Decoding(4, beams=2, stop=(2, 3, 4), length_penalty=3.0)
+    assert beam_search(Late(), np.array([[0]]), how)[0, 2:].tolist() == [0, 0]
