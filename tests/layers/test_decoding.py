@@ -198,7 +198,7 @@ def test_scores_that_are_not_finite_are_refused(bad):
 
 def test_likely_stops_do_not_crowd_out_what_still_grows():
     class Late:
-        """After a first symbol three stops are likely; what goes on all the same is then certain."""
+        """After one symbol three stops are likely; what goes on all the same is then certain."""
 
         def begin(self, codes):
             return np.log([[0.4, 0.4, 0.1, 0.05, 0.05]] * len(codes)), np.zeros(len(codes), int)
