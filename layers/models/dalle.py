@@ -92,9 +92,9 @@ class DALLE(SavedModel, Module):
 
     KIND = "DALL-E"
     CONFIG = DALLEConfig
+    TOKENIZERS = ("tokenizer",)
 
     config: DALLEConfig
-    TOKENIZERS = ("tokenizer",)
 
     def __init__(
         self,

@@ -102,9 +102,9 @@ class TranslationModel(SavedModel, Module):
 
     KIND = "encoder-decoder Transformer"
     CONFIG = TranslationConfig
+    TOKENIZERS = ("source", "target")
 
     config: TranslationConfig
-    TOKENIZERS = ("source", "target")
 
     def __init__(
         self,

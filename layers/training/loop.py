@@ -144,7 +144,7 @@ class _Run:
         )
         self.generator = np.random.default_rng(options.seed)
         self.history = History()
-        self.identity = {**options.fixed(), **(identity or {})}
+        self.identity = {"model": describe_model(model), **options.fixed(), **(identity or {})}
         self.folder: RunFolder | None = None
         self.best: dict[str, Any] | None = None
         self.updating = False  # whether the weights are being written
@@ -359,6 +359,15 @@ class _Run:
             f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
             f"A lower rate than {self.options.rate} may help."
         )
+
+
+def describe_model(model: Module) -> str:
+    """What must be the same when a run is resumed: the class, and the configuration if it has one.
+
+    Weights of other shapes would be refused anyway; this says it in the user's own words.
+    """
+    config = getattr(model, "config", None)
+    return type(model).__name__ if config is None else f"{type(model).__name__}({config})"
 
 
 def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:

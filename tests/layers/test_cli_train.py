@@ -263,6 +263,8 @@ def test_a_run_is_not_written_over_but_resumed(data, tmp_path, run, error):
     again = run("train", "--model", "ngram", "--out", tmp_path / "m", code=1)
     assert "holds a run already" in again.err
     run(*arguments, "--steps", 9, "--resume")
+    arguments[arguments.index(8)] = 9
+    assert "hidden_size=9" in run(*arguments, "--steps", 9, "--resume", code=1).err
     other = tmp_path / "other.txt"
     other.write_text(TEXT.upper())
     assert "cannot be resumed with text=" in error_after_text(
