@@ -54,6 +54,9 @@ SERIES: Final = ("ar", "latent")
 SHORTEST: Final = 30  # characters of a text
 KINDS: Final = (*TEXT, *SERIES, "translation")
 
+USUAL: Final = {".csv": "ar", ".tsv": "translation"}
+"""What is trained on files of these kinds when nothing is said; on others a text model."""
+
 MORE = """
 FILE is a text for lstm, gru, rnn, gpt and ngram; a CSV file for ar and latent; and lines of
 source, tab and target for translation. Left out, data that are shipped are learned: Shakespeare,
@@ -76,7 +79,11 @@ def add_train(command: AddCommand) -> None:
         more=MORE,
     )
     parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="data of your own")
-    parser.add_argument("--model", choices=KINDS, default="lstm", help="what to train")
+    parser.add_argument(
+        "--model",
+        choices=KINDS,
+        help="what to train; unless given ar for .csv files, translation for .tsv, else lstm",
+    )
     add_length(parser)
     parser.add_argument("--out", type=Path, default=Path("minigrad-model"), help="model folder")
     parser.add_argument(
@@ -98,6 +105,9 @@ def add_train(command: AddCommand) -> None:
 
 def train_command(options: argparse.Namespace) -> None:
     """`minigrad train`."""
+    if options.model is None:
+        suffix = "" if options.file is None else options.file.suffix.lower()
+        options.model = USUAL.get(suffix, "lstm")
     kind = options.model
     for names, kinds in (
         ("column", SERIES),

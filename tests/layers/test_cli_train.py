@@ -101,6 +101,13 @@ def test_the_result_as_json(data, tmp_path, run):
     assert found["steps"] == found["best_step"] == 3
 
 
+def test_the_kind_follows_from_the_file_unless_it_is_given(data, tmp_path, run):
+    run("train", data / "r.csv", "--out", tmp_path / "m")
+    assert layers.models.load(tmp_path / "m").KIND == "autoregressive"
+    run("train", data / "p.tsv", "--steps", 1, "--out", tmp_path / "p")
+    assert layers.models.load(tmp_path / "p").KIND == "encoder-decoder Transformer"
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "gpt", "ngram"])
 @pytest.mark.parametrize(
     "options", [[], ["--top-k", 3], ["--top-p", 0.8], ["--beams", 2], ["--temperature", 0]]
