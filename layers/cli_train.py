@@ -44,7 +44,7 @@ from layers.models import (
     TranslationConfig,
     TranslationModel,
 )
-from layers.training import History, TrainingOptions, fit, fit_text
+from layers.training import History, TrainingOptions, fit, fit_pairs, fit_text
 from layers.training.run_folder import RunFolder
 
 __all__ = ["add_train"]
@@ -52,6 +52,7 @@ __all__ = ["add_train"]
 TEXT: Final = ("lstm", "gru", "rnn", "gpt", "ngram")
 SERIES: Final = ("ar", "latent")
 SHORTEST: Final = 30  # characters of a text
+VALIDATED: Final = 300  # pairs at most
 KINDS: Final = (*TEXT, *SERIES, "translation")
 
 USUAL: Final = {".csv": "ar", ".tsv": "translation"}
@@ -319,7 +320,6 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     target = CharacterTokenizer.from_text("".join(other for _, other in pairs))
     order = np.random.default_rng(0).permutation(len(pairs))
     training, validation = split([pairs[i] for i in order])
-    validation = validation[:300]
     longest = max(len(other) for _, other in pairs)
     config = TranslationConfig.preset(
         "small", source_size=len(source), target_size=len(target), longest=2 * longest
@@ -327,25 +327,14 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     model = TranslationModel(config, source, target)
     say(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
 
-    def share_wrong() -> float:
-        texts = model.translate([one for one, _ in validation])
-        wrong = [text != other for text, (_, other) in zip(texts, validation, strict=True)]
-        return float(np.mean(wrong))
-
-    def batches(generator: np.random.Generator) -> Any:
-        return model.batch([training[i] for i in generator.integers(len(training), size=64)])
-
-    history = fit(
+    history = fit_pairs(
         model,
-        batches,
-        TrainingOptions(
-            steps=options.steps,
-            seconds=seconds_of(options),
-            rate=options.rate or 2e-3,
-            warmup=200,
-            seed=options.seed,
-        ),
-        validate=share_wrong,
+        training,
+        validation[:VALIDATED],
+        steps=options.steps,
+        seconds=seconds_of(options),
+        seed=options.seed,
+        **({} if options.rate is None else {"rate": options.rate}),
         folder=options.out,
         resume=options.resume,
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},

@@ -1,16 +1,23 @@
 """Systems 13 and 14: masked self-attention, and the encoder-decoder Transformer."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 import minigrad as mg
-from layers.datasets import CharacterTokenizer, addition_problems, sorting, split_number_words
+from layers.datasets import (
+    CharacterTokenizer,
+    NumberWords,
+    addition_problems,
+    sorting,
+    split_number_words,
+)
 from layers.models import GPT, GPTConfig, TranslationConfig, TranslationModel
 from layers.systems.plots import plot_losses, plot_table
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
-from layers.systems.whole_runs import fit
-from layers.training import History, ShuffledBatches, TrainingOptions
+from layers.systems.whole_runs import fit, fit_pairs
+from layers.training import History, ShuffledBatches, TrainingOptions, share_exact
 from minigrad.errors import ShapeError
 
 __all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]
@@ -197,38 +204,35 @@ def run_translation(setting: Setting) -> list[Figure]:
     >>> len(model.translate(["a b", "c"], beams=2))
     2
     """
-    training, held_out = split_number_words(seed=0)
-    pairs = [(item.words, item.digits) for item in training]
-    source = CharacterTokenizer.from_text("".join(words for words, _ in pairs))
+    known, held_out = split_number_words(seed=0)
+    training, validation = apart_by_number(known, 60)
+    source = CharacterTokenizer.from_text("".join(item.words for item in known))
     target = CharacterTokenizer("0123456789")
     mg.seed(setting.seed)
-    config = TranslationConfig.preset("small", source_size=len(source), target_size=len(target))
+    config = TranslationConfig.preset(
+        "small", source_size=len(source), target_size=len(target), longest=8
+    )
     model = TranslationModel(config, source, target)
-    chosen = np.random.default_rng(0).permutation(len(held_out))
-    some = [held_out[i] for i in chosen[:300]]
-
-    def batches(generator: np.random.Generator) -> Any:
-        return model.batch([pairs[i] for i in generator.integers(len(pairs), size=64)])
-
-    history = fit(
+    history = fit_pairs(
         model,
-        batches,
-        TrainingOptions(
-            steps=setting.steps(2500), rate=2e-3, warmup=200, seed=setting.seed,
-            validate_every=setting.steps(500),
-        ),
-        validate=lambda: 1 - share_exact(model, some),
+        as_pairs(training),
+        as_pairs(validation),
+        steps=setting.steps(2500),
+        seed=setting.seed,
+        validate_every=setting.steps(500),
         progress=setting.progress,
-    )  # fmt: skip
+    )
     setting.keep(model)
     by_language = {
-        language: share_exact(model, [item for item in held_out if item.language == language])
+        language: share_exact(model, as_pairs(i for i in held_out if i.language == language))
         for language in sorted({item.language for item in held_out})
     }
+    order = np.random.default_rng(0).permutation(len(held_out))
+    some = [held_out[i] for i in order[:300]]
     words = [item.words for item in some[:40]]
     greedy = model.translate(words)
     same = greedy == model.translate(words, cache=False)
-    beams = share_exact(model, some, beams=4)
+    beams = share_exact(model, as_pairs(some), beams=4)
     shown = next(item for item in some if item.language == "en")
     draw_translation(setting, model, shown.words)
     setting.picture(
@@ -244,8 +248,8 @@ def run_translation(setting: Setting) -> list[Figure]:
         for item, text in zip(some[:8], greedy, strict=False)
     )
     return [
-        at_least(f"{len(held_out)} held-out numbers, share exact", share_exact(model, held_out),
-                 0.95),
+        at_least(f"{len(held_out)} held-out numbers, share exact",
+                 share_exact(model, as_pairs(held_out)), 0.95),
         *(noted(f"share exact, {name}", share) for name, share in by_language.items()),
         noted("share exact of 300, beam search with 4", beams),
         Figure("translation with cache equals without", float(same), "1", "", same),
@@ -253,15 +257,19 @@ def run_translation(setting: Setting) -> list[Figure]:
     ]  # fmt: skip
 
 
-def share_exact(model: TranslationModel, items: Any, **how: Any) -> float:
-    """The share of items whose digits are all right."""
-    right = 0
-    for start in range(0, len(items), 200):
-        part = items[start : start + 200]
-        texts = model.translate([item.words for item in part], length=8, **how)
-        pairs = zip(texts, part, strict=True)
-        right += sum(text == item.digits for text, item in pairs)
-    return right / len(items)
+def as_pairs(items: Iterable[NumberWords]) -> list[tuple[str, str]]:
+    """Words and digits."""
+    return [(item.words, item.digits) for item in items]
+
+
+def apart_by_number(
+    items: Sequence[NumberWords], count: int
+) -> tuple[list[NumberWords], list[NumberWords]]:
+    """The items without those of so many numbers, in all languages, and those."""
+    numbers = sorted({item.digits for item in items})
+    chosen = set(np.random.default_rng(1).choice(numbers, count, replace=False).tolist())
+    rest = [item for item in items if item.digits not in chosen]
+    return rest, [item for item in items if item.digits in chosen]
 
 
 def draw_translation(setting: Setting, model: TranslationModel, words: str) -> None:

@@ -6,7 +6,7 @@ from typing import ParamSpec
 from layers import training
 from layers.training import History
 
-__all__ = ["fit", "fit_text"]
+__all__ = ["fit", "fit_pairs", "fit_text"]
 
 P = ParamSpec("P")
 
@@ -24,4 +24,5 @@ def whole(train: Callable[P, History]) -> Callable[P, History]:
 
 
 fit = whole(training.fit)
+fit_pairs = whole(training.fit_pairs)
 fit_text = whole(training.fit_text)

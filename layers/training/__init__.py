@@ -3,6 +3,7 @@
 from layers.training.batches import ShuffledBatches
 from layers.training.loop import fit, mean_loss
 from layers.training.options import History, Progress, TrainingOptions
+from layers.training.pairs import fit_pairs, share_exact
 from layers.training.texts import fit_text, text_options
 from layers.training.threads import one_blas_thread
 
@@ -12,8 +13,10 @@ __all__ = [
     "ShuffledBatches",
     "TrainingOptions",
     "fit",
+    "fit_pairs",
     "fit_text",
     "mean_loss",
     "one_blas_thread",
+    "share_exact",
     "text_options",
 ]
