@@ -26,6 +26,7 @@ from layers.models import (
     TranslationModel,
     load,
 )
+from layers.plots import plot_curves, plot_pictures
 from minigrad.errors import MissingPackageError
 
 __all__ = ["add_sample", "in_characters"]
@@ -182,8 +183,6 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
             print(f"{label:>8}  {value:.5g}")
     first = max(0, len(series) - max(60, 3 * steps))
     places = np.arange(len(series) + steps)
-    from layers.systems.plots import plot_curves
-
     curves = {
         "series": (places[first : len(series)], series[first:]),
         "forecast": (places[len(series) - 1 :], np.concatenate([series[-1:], forecast])),
@@ -268,8 +267,6 @@ def show_pictures(
         for name, picture in pictures.items():
             print(f"{name}:\n{in_characters(picture)}\n")
         print(f"codes: {' '.join(str(code) for code in codes[0])}")
-    from layers.systems.plots import plot_pictures
-
     save_picture(
         options,
         out,

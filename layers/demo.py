@@ -10,7 +10,8 @@ import minigrad as mg
 from layers.datasets import CharacterTokenizer, shakespeare, split, validation_batches
 from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
-from layers.pictures import draw_gradient_path, draw_step, plot_losses
+from layers.pictures import draw_gradient_path, draw_step
+from layers.plots import plot_losses
 from layers.training import fit_text, mean_loss
 from minigrad.errors import MissingPackageError
 
@@ -102,7 +103,16 @@ def draw_all(
     target = int(model.tokenizer.encode(",")[0])
     try:
         if losses:
-            plot_losses(out / "loss.png", losses, validation, tables)
+            plot_losses(
+                out / "loss.png",
+                {"training": losses},
+                title="A character LSTM learns",
+                y="nats per character",
+                lines={
+                    f"{name}, validation: {value:.3f}": value
+                    for name, value in {"LSTM": validation, **tables}.items()
+                },
+            )
             written.append(("loss.png", "the loss curve"))
     except MissingPackageError as error:
         print(f"loss.png was not written: {error}", file=sys.stderr)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
-from layers.models.saving import Config, check_at_least
+from layers.linear import check_sizes
+from layers.models.saving import Config
 from layers.models.series import SeriesModel, as_series
 from layers.module import Parameter
 from minigrad import Tensor
@@ -33,7 +34,7 @@ class AutoregressiveConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least("AutoregressiveConfig", order=self.order)
+        check_sizes("AutoregressiveConfig", 1, order=self.order)
 
 
 class Autoregressive(SeriesModel):

@@ -9,9 +9,9 @@ import numpy as np
 import minigrad as mg
 from layers.datasets import CharacterTokenizer
 from layers.embedding import Embedding
-from layers.linear import Linear
+from layers.linear import Linear, check_sizes
 from layers.models.decoding import reading
-from layers.models.saving import Config, check_at_least
+from layers.models.saving import Config
 from layers.models.writing import TextModel
 from layers.module import Module
 from layers.recurrent import GRU, LSTM, RNN
@@ -51,8 +51,9 @@ class CharacterConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least(
+        check_sizes(
             "CharacterConfig",
+            1,
             vocabulary_size=self.vocabulary_size,
             embedding_size=self.embedding_size,
             hidden_size=self.hidden_size,

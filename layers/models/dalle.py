@@ -8,10 +8,11 @@ import numpy as np
 
 import minigrad as mg
 from layers.datasets import CharacterTokenizer
+from layers.linear import check_sizes
 from layers.models.decoding import Decoding, decode
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
 from layers.models.gpt import GPT, GPTConfig, GPTDecoder
-from layers.models.saving import Config, SavedModel, check_at_least
+from layers.models.saving import Config, SavedModel
 from layers.module import Module
 from minigrad import Tensor
 
@@ -55,8 +56,8 @@ class DALLEConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least(
-            "DALLEConfig", caption_size=self.caption_size, caption_length=self.caption_length
+        check_sizes(
+            "DALLEConfig", 1, caption_size=self.caption_size, caption_length=self.caption_length
         )
 
     @property

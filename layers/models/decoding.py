@@ -262,7 +262,8 @@ def beam_search(decoder: Decoder, codes: PlainArray, how: Decoding) -> PlainArra
     for count in range(how.length):
         check_scores(scores)
         vocabulary = scores.shape[1]
-        longer = totals[:, :, None] + log_softmax(scores).reshape(batch, beams, vocabulary)
+        logarithms = mg.log_softmax(scores.astype(np.float64), axis=-1).numpy()
+        longer = totals[:, :, None] + logarithms.reshape(batch, beams, vocabulary)
         flat = longer.reshape(batch, -1)  # (batch, beams x vocabulary)
         # So many that beams are left even if every one of them ends here by each of the stops.
         most_needed = beams * (1 + len(how.stop))
@@ -308,10 +309,3 @@ def beam_search(decoder: Decoder, codes: PlainArray, how: Decoding) -> PlainArra
     for row, text in enumerate(results):
         padded[row, : len(text)] = text
     return padded
-
-
-def log_softmax(scores: PlainArray) -> PlainArray:
-    """Logarithms of probabilities along the last axis, in float64."""
-    shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
-    result: PlainArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result

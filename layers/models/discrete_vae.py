@@ -9,7 +9,8 @@ import numpy as np
 import minigrad as mg
 from layers.convolution import Conv2d, ConvTranspose2d
 from layers.init import normal_
-from layers.models.saving import Config, SavedModel, check_at_least
+from layers.linear import check_sizes
+from layers.models.saving import Config, SavedModel
 from layers.module import Module, Parameter
 from minigrad import Tensor
 from minigrad.errors import ShapeError, describe
@@ -49,13 +50,17 @@ class DiscreteVAEConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least(
+        check_sizes(
             "DiscreteVAEConfig",
+            1,
             book_size=self.book_size,
             code_width=self.code_width,
             channels=self.channels,
         )
-        check_at_least("DiscreteVAEConfig", 0, divergence=self.divergence)
+        if not self.divergence >= 0:
+            raise ValueError(
+                f"DiscreteVAEConfig: divergence must be 0 or more, got {self.divergence}"
+            )
         if self.image_size < 2 or self.image_size % 2:
             raise ValueError(
                 f"DiscreteVAEConfig: image_size must be even and at least 2, got {self.image_size}"

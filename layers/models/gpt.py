@@ -13,9 +13,9 @@ from layers.datasets import CharacterTokenizer
 from layers.dropout import Dropout
 from layers.embedding import Embedding
 from layers.init import normal_, zeros_
-from layers.linear import Linear
+from layers.linear import Linear, check_sizes
 from layers.models.decoding import reading
-from layers.models.saving import Config, check_at_least
+from layers.models.saving import Config
 from layers.models.writing import TextModel
 from layers.module import Module
 from layers.normalization import LayerNorm
@@ -62,8 +62,9 @@ class GPTConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least(
+        check_sizes(
             "GPTConfig",
+            1,
             vocabulary_size=self.vocabulary_size,
             block_size=self.block_size,
             num_layers=self.num_layers,

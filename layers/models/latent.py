@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad as mg
-from layers.linear import Linear
-from layers.models.saving import Config, check_at_least
+from layers.linear import Linear, check_sizes
+from layers.models.saving import Config
 from layers.models.series import SeriesModel
 from layers.recurrent import GRU
 from minigrad import Tensor
@@ -32,8 +32,8 @@ class LatentConfig(Config):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sunspots": {}}
 
     def __post_init__(self) -> None:
-        check_at_least("LatentConfig", hidden_size=self.hidden_size)
-        check_at_least("LatentConfig", 0, skip=self.skip)
+        check_sizes("LatentConfig", 1, hidden_size=self.hidden_size)
+        check_sizes("LatentConfig", skip=self.skip)
 
 
 class LatentAutoregressive(SeriesModel):

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_codes, as_count, as_generator
-from layers.models.saving import Config, check_at_least
+from layers.linear import check_sizes
+from layers.models.saving import Config
 from layers.models.writing import TextModel
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
@@ -287,7 +288,7 @@ class NGramConfig(Config):
     }
 
     def __post_init__(self) -> None:
-        check_at_least("NGramConfig", vocabulary_size=self.vocabulary_size, order=self.order)
+        check_sizes("NGramConfig", 1, vocabulary_size=self.vocabulary_size, order=self.order)
 
 
 class NGramModel(TextModel):

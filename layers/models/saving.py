@@ -59,17 +59,6 @@ class Config:
         return cls(**fields)
 
 
-def check_at_least(owner: str, least: float = 1, **numbers: float) -> None:
-    """Refuse sizes that are too small.
-
-    Raises:
-        ValueError: naming the field.
-    """
-    for name, number in numbers.items():
-        if not number >= least:
-            raise ValueError(f"{owner}: {name} must be at least {least}, got {number}")
-
-
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What config.json of a model's folder holds: kind, config, and tokenizers by name.
 

@@ -10,9 +10,9 @@ import minigrad as mg
 from layers.datasets import CharacterTokenizer, pad
 from layers.embedding import Embedding
 from layers.init import normal_
-from layers.linear import Linear
+from layers.linear import Linear, check_sizes
 from layers.models.decoding import Decoding, decode, reading
-from layers.models.saving import Config, SavedModel, check_at_least
+from layers.models.saving import Config, SavedModel
 from layers.module import Module
 from layers.positional import SinusoidalPositions
 from layers.transformer import Transformer
@@ -63,8 +63,9 @@ class TranslationConfig(Config):
     }  # fmt: skip
 
     def __post_init__(self) -> None:
-        check_at_least(
+        check_sizes(
             "TranslationConfig",
+            1,
             source_size=self.source_size,
             target_size=self.target_size,
             num_heads=self.num_heads,

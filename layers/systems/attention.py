@@ -15,9 +15,9 @@ from layers.embedding import Embedding
 from layers.init import normal_
 from layers.linear import Linear
 from layers.module import Module
+from layers.plots import plot_curves, plot_table
 from layers.positional import LearnedPositions, SinusoidalPositions, sinusoidal_positions
 from layers.recurrent import RNN
-from layers.systems.plots import plot_curves, plot_table
 from layers.systems.recurrent import gradient_of
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
+from layers.attention import attention_steps
 from layers.datasets import (
     CharacterTokenizer,
     NumberWords,
@@ -14,7 +15,8 @@ from layers.datasets import (
     split_number_words,
 )
 from layers.models import GPT, GPTConfig, TranslationConfig, TranslationModel
-from layers.systems.plots import plot_losses, plot_table
+from layers.models.decoding import Decoding, decode
+from layers.plots import plot_losses, plot_table
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit, fit_pairs
 from layers.training import History, ShuffledBatches, TrainingOptions, share_exact
@@ -108,8 +110,6 @@ def learn_answers(
 
 def answer(model: GPT, questions: list[str], length: int) -> list[str]:
     """The likeliest continuations of questions that are equally long."""
-    from layers.models.decoding import Decoding, decode
-
     assert model.tokenizer is not None
     codes = model.tokenizer.encode("".join(questions)).reshape(len(questions), -1)
     written = list(decode(model.decoder(), codes, Decoding(length, temperature=0)))
@@ -274,13 +274,10 @@ def apart_by_number(
 
 def draw_translation(setting: Setting, model: TranslationModel, words: str) -> None:
     """Draw which letters the decoder looks at for each digit."""
-    from layers.attention import attention_steps
-
     assert model.source is not None
     assert model.target is not None
     digits = model.translate([words])[0]
     codes, lengths, inputs, _ = model.batch([(words, digits)])
-    seen: list[Array] = []
     layer: Any = model.transformer.decoder.layers[-1]
     with mg.no_grad():
         memory = model.encode(codes, lengths)
@@ -290,12 +287,12 @@ def draw_translation(setting: Setting, model: TranslationModel, words: str) -> N
         own, _ = layer.self_attn(layer.norm1(y), causal=True)
         query = layer.norm2(y + own)
         steps = attention_steps(layer.multihead_attn, query, memory, memory)
-        seen.append(steps.weights.numpy()[0].mean(axis=0))  # (target, source)
+    weights = steps.weights.numpy()[0].mean(axis=0)  # (target, source)
     setting.picture(
         "attention.png",
         "which letters the last decoder layer looks at for each digit, mean of its heads",
         lambda path: plot_table(
-            path, seen[0], title=words, x="letter", y="digit written next",
+            path, weights, title=words, x="letter", y="digit written next",
             rows=[*digits, "end"], columns=list(words),
         ),
     )  # fmt: skip

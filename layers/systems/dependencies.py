@@ -11,8 +11,8 @@ from layers.datasets import adding_problem, copy_memory, copy_memory_baseline
 from layers.embedding import Embedding
 from layers.linear import Linear
 from layers.module import Module
+from layers.plots import plot_curves, plot_losses
 from layers.recurrent import GRU, LSTM, RNN
-from layers.systems.plots import plot_curves, plot_losses
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit
 from layers.training import History, TrainingOptions, mean_loss

@@ -18,7 +18,7 @@ from layers.datasets import (
 from layers.linear import Linear
 from layers.models import DALLE, DALLEConfig, DiscreteVAE, DiscreteVAEConfig
 from layers.module import Module
-from layers.systems.plots import plot_pictures
+from layers.plots import plot_pictures
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit
 from layers.training import Progress, ShuffledBatches, TrainingOptions

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad as mg
+from layers.cells import LSTMCell
 from layers.models import CharacterConfig, CharacterModel
 from layers.pictures import draw_gradient_path
+from layers.plots import plot_table
 from layers.recurrent import GRU, LSTM, RNN
 from layers.systems.results import Figure, Setting, at_most, noted
 from layers.systems.texts import Text, same_without_cache, train_text
@@ -208,8 +210,6 @@ def constant_carousel(setting: Setting, steps: int = 50) -> float:
     The forget gate's weights are 0 and its bias is so large that the sigmoid is 1 in float64; the
     recurrent weights are 0, so that c is the only way back.
     """
-    from layers.cells import LSTMCell
-
     size = 5
     mg.seed(setting.seed)
     with mg.default_dtype("float64"):
@@ -238,8 +238,6 @@ def draw_gates(setting: Setting, model: CharacterModel, text: Text) -> None:
     codes = text.tokenizer.encode(shown)[None]
     with mg.no_grad():
         _, _, more = model.recurrent(model.embedding(codes), return_gates=True)
-    from layers.systems.plots import plot_table
-
     gates = more.gates
     names = [name for name in gates._fields if name != "candidate"]
     means = [getattr(gates, name).numpy()[0, 0].mean(axis=-1) for name in names]

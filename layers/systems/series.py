@@ -18,7 +18,7 @@ from layers.models import (
     NGramModel,
     SeriesModel,
 )
-from layers.systems.plots import plot_curves
+from layers.plots import plot_curves
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most, noted, within
 from layers.systems.texts import ORDERS, WITTEN_BELL, Text, compare_tables
 from layers.systems.whole_runs import fit

@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 from layers.datasets import CharacterTokenizer, shakespeare, split
 from layers.models import GPT, CharacterModel, GPTConfig, NGram
-from layers.systems.plots import plot_losses
+from layers.plots import plot_losses
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most
 from layers.systems.whole_runs import fit_text
 from layers.training import History

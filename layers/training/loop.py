@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import minigrad as mg
+from layers.models.decoding import reading
 from layers.module import Module
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
@@ -67,7 +67,8 @@ def fit(
 
     Returns:
         The losses, the validations and why the run ended. Ctrl-C ends it after the step that is
-        being made; then the last checkpoint is written and the model stays as it is.
+        being made; then the last checkpoint is written, and the model has the best weights so far
+        or, without a validation, the last.
 
     Raises:
         GradientError: when the loss or the gradient is not finite, with the first operation that
@@ -77,6 +78,7 @@ def fit(
         ValueError: when the run in the folder is another one.
 
     >>> import layers
+    >>> import minigrad as mg
     >>> model = layers.Linear(2, 1)
     >>> def batches(generator):
     ...     x = generator.standard_normal((16, 2), np.float32)
@@ -100,13 +102,8 @@ def fit(
 
 def mean_loss(model: Any, batches: Iterable[Sequence[Any]]) -> float:
     """The mean of `model.loss(*batch)` over batches, in evaluation mode and without recording."""
-    training = model.training
-    model.eval()
-    try:
-        with mg.no_grad():
-            return float(np.mean([model.loss(*batch).item() for batch in batches]))
-    finally:
-        model.train(training)
+    with reading(model):
+        return float(np.mean([model.loss(*batch).item() for batch in batches]))
 
 
 class _Run:
@@ -261,11 +258,9 @@ class _Run:
         if self.validate is None or not due or done:
             return False
         before = generator_state()
-        self.model.eval()
         try:
             value = float(self._with_average(self._measure))
         finally:
-            self.model.train()
             set_generator_state(before)
         better = history.note_validation(value)
         if better:
@@ -278,7 +273,7 @@ class _Run:
 
     def _measure(self) -> float:
         assert self.validate is not None
-        with mg.no_grad():
+        with reading(self.model):
             value = float(self.validate())
         if math.isnan(value):
             raise GradientError(f"fit: validate gave nan at step {self.history.step}")

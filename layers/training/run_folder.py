@@ -22,7 +22,7 @@ class RunFolder:
     - log.jsonl: a line of JSON for some steps, and for each validation
     - what `model.save` writes, when the model has it: the weights to use
 
-    Each file is written whole or not at all.
+    Each but the log is written whole or not at all; a line that a kill cut is dropped on resuming.
 
     Args:
         path: the folder, made when missing.

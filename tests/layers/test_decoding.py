@@ -13,7 +13,6 @@ from layers.models.decoding import (
     beam_search,
     choose,
     decode,
-    log_softmax,
     probabilities,
 )
 
@@ -40,7 +39,7 @@ def total(table, prompt, text):
     codes, found = list(prompt), 0.0
     for code in text:
         scores, _ = table.begin(np.array([codes]))
-        found += log_softmax(scores)[0, code]
+        found += scores[0, code] - np.log(np.exp(scores[0]).sum())
         codes.append(code)
     return found
 

@@ -359,7 +359,7 @@ def test_configurations_have_presets_and_come_back_from_json(kind):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (lambda: CharacterConfig(0), "vocabulary_size must be at least 1, got 0"),
+        (lambda: CharacterConfig(0), "vocabulary_size must be an integer of 1 or more, got 0"),
         (lambda: CharacterConfig(5, cell="moon"), "one of rnn, gru, lstm, got 'moon'"),
         (lambda: GPTConfig(5, width=9, num_heads=2), "multiple of num_heads=2"),
         (lambda: TranslationConfig(5, 5, width=9), "width=9"),

@@ -1,18 +1,10 @@
 """The training loop: what it learns, what it keeps, and that a cut run goes on as if it had not."""
 
-import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import layers
 import minigrad as mg
@@ -26,7 +18,6 @@ from layers.training import (
     mean_loss,
     text_options,
 )
-from layers.training.options import planned_rate
 from minigrad.optim import SGD, StepSchedule
 
 ROOT = Path(__file__).parents[2]
@@ -245,48 +236,6 @@ def test_a_schedule_of_ones_own_sets_the_rates():
         fit(model, points, TrainingOptions(steps=1), schedule=StepSchedule(optimizer, 2))
 
 
-@given(
-    st.integers(1, 500), st.integers(0, 50), st.sampled_from(["cosine", "linear", "constant"]),
-    st.floats(0, 1),
-)  # fmt: skip
-def test_rates_stay_between_their_bounds(steps, warmup, schedule, final):
-    options = TrainingOptions(steps=steps, warmup=warmup, schedule=schedule, final=final, rate=2.0)
-    rates = [planned_rate(options, step, 0.0) for step in range(steps)]
-    assert min(rates) >= 0
-    assert max(rates) <= 2.0 + 1e-12
-    after = rates[warmup:]
-    assert all(one >= other - 1e-12 for one, other in itertools.pairwise(after))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "give steps, seconds"),
-        ({"steps": 0}, "steps must be"),
-        ({"steps": 1, "warmup": -1}, "warmup"),
-        ({"steps": 1, "schedule": "cubic"}, "cosine"),
-        ({"steps": 1, "keep": "all"}, "keep must be one of best, last"),
-    ],
-)
-def test_options_are_checked(options, message):
-    with pytest.raises(ValueError, match=message):
-        TrainingOptions(**options)
-
-
-def test_every_example_comes_once_in_a_pass():
-    batches = ShuffledBatches([np.arange(10), np.arange(10) * 2], 3)
-    generator = np.random.default_rng(0)
-    seen = [batches(generator) for _ in range(10)]
-    ones = np.concatenate([one for one, _ in seen])
-    for start in range(0, 30, 10):
-        assert sorted(ones[start : start + 10]) == list(range(10))
-    assert all((one * 2 == other).all() for one, other in seen)
-    with pytest.raises(ValueError, match="same number of examples"):
-        ShuffledBatches([np.arange(3), np.arange(2)], 1)
-    with pytest.raises(ValueError, match="other data"):
-        ShuffledBatches([np.arange(3)], 1).load_state_dict({"left": [5]})
-
-
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
@@ -349,7 +298,7 @@ def test_a_run_that_was_cut_goes_on_bit_for_bit(tmp_path, cut, more):
     history = run(again, tmp_path, resume=True, **more)
     assert_same(whole, again)
     assert history.losses == uncut.losses
-    assert history.validations[-4:] == uncut.validations[-4:] or cut % 10
+    assert set(uncut.validations) <= set(history.validations)  # and one at the end of each part
     assert history.resumed == cut
 
 
@@ -422,69 +371,6 @@ def test_the_folder_has_the_model_of_the_best_validation(setting, tmp_path):
     loaded = CharacterModel.load(tmp_path)
     assert_same(model, loaded)
     assert "best.safetensors" in {path.name for path in tmp_path.iterdir()}
-
-
-# -- real processes --------------------------------------------------------------------------------
-
-SCRIPT = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background processes
-import numpy as np
-import minigrad as mg
-from layers.models import CharacterConfig, CharacterModel
-from layers.training import fit_text
-mg.seed(0)
-model = CharacterModel(CharacterConfig(5, hidden_size=16))
-codes = np.tile([0, 1, 2, 3, 4, 2, 1], 100)
-def tell(told):
-    print("step", told.step, flush=True)
-    time.sleep(float(sys.argv[2]))
-history = fit_text(
-    model, codes, codes[:300], steps=60, batch_size=4, length=16, checkpoint_every=5,
-    validate_every=20, progress=False,
-    folder=sys.argv[1], resume=True, callbacks=[tell],
-)
-print("interrupted" if history.interrupted else "whole", history.step)
-"""
-
-
-def training_process(folder, pause):
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(pause)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
-def read_until(process, text):
-    end = time.monotonic() + 120
-    for line in process.stdout:
-        if line.startswith(text):
-            return
-        assert time.monotonic() < end
-    raise AssertionError(process.stderr.read())
-
-
-def finish(folder):
-    out, err = training_process(folder, 0).communicate(timeout=240)
-    assert "whole 60" in out, err
-    return CharacterModel.load(folder)
-
-
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGKILL, 23), (signal.SIGINT, 31)])
-def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path, number, step):
-    whole = finish(tmp_path / "whole")
-    folder = tmp_path / "cut"
-    process = training_process(folder, 0.02)
-    read_until(process, f"step {step}")
-    os.kill(process.pid, number)
-    out, err = process.communicate(timeout=240)
-    if number == signal.SIGINT:
-        assert "interrupted" in out
-        assert err == ""
-    else:
-        assert process.returncode == -signal.SIGKILL
-        assert "interrupted" not in out
-    assert_same(whole, finish(folder))
 
 
 def test_a_model_without_loss_is_refused():

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright import sync_api as playwright
 
 from minigrad.draw import Contribution, Edge, Graph, Node
 from minigrad.draw.html import Picture, page
 from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
 
-playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # A browser is a system package, which no test run may need; .ci/run says when this was skipped.
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")

@@ -1,4 +1,4 @@
-"""The plots that systems make of what they measured, with matplotlib."""
+"""Plots of what was measured: losses, curves, matrices and small pictures, with matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

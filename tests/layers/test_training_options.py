@@ -1,0 +1,53 @@
+"""The options of training, the rates that follow from them, and batches in passes."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layers.training import ShuffledBatches, TrainingOptions
+from layers.training.options import planned_rate
+
+
+@given(
+    st.integers(1, 500), st.integers(0, 50), st.sampled_from(["cosine", "linear", "constant"]),
+    st.floats(0, 1),
+)  # fmt: skip
+def test_rates_stay_between_their_bounds(steps, warmup, schedule, final):
+    options = TrainingOptions(steps=steps, warmup=warmup, schedule=schedule, final=final, rate=2.0)
+    rates = [planned_rate(options, step, 0.0) for step in range(steps)]
+    assert min(rates) >= 0
+    assert max(rates) <= 2.0 + 1e-12
+    after = rates[warmup:]
+    assert all(one >= other - 1e-12 for one, other in itertools.pairwise(after))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give steps, seconds"),
+        ({"steps": 0}, "steps must be"),
+        ({"steps": 1, "warmup": -1}, "warmup"),
+        ({"steps": 1, "schedule": "cubic"}, "cosine"),
+        ({"steps": 1, "keep": "all"}, "keep must be one of best, last"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**options)
+
+
+def test_every_example_comes_once_in_a_pass():
+    batches = ShuffledBatches([np.arange(10), np.arange(10) * 2], 3)
+    generator = np.random.default_rng(0)
+    seen = [batches(generator) for _ in range(10)]
+    ones = np.concatenate([one for one, _ in seen])
+    for start in range(0, 30, 10):
+        assert sorted(ones[start : start + 10]) == list(range(10))
+    assert all((one * 2 == other).all() for one, other in seen)
+    with pytest.raises(ValueError, match="same number of examples"):
+        ShuffledBatches([np.arange(3), np.arange(2)], 1)
+    with pytest.raises(ValueError, match="other data"):
+        ShuffledBatches([np.arange(3)], 1).load_state_dict({"left": [5]})

@@ -1,0 +1,77 @@
+"""Training in processes that are killed or interrupted, and resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layers.models import CharacterModel
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background processes
+import numpy as np
+import minigrad as mg
+from layers.models import CharacterConfig, CharacterModel
+from layers.training import fit_text
+mg.seed(0)
+model = CharacterModel(CharacterConfig(5, hidden_size=16))
+codes = np.tile([0, 1, 2, 3, 4, 2, 1], 100)
+def tell(told):
+    print("step", told.step, flush=True)
+    time.sleep(float(sys.argv[2]))
+history = fit_text(
+    model, codes, codes[:300], steps=60, batch_size=4, length=16, checkpoint_every=5,
+    validate_every=20, progress=False,
+    folder=sys.argv[1], resume=True, callbacks=[tell],
+)
+print("interrupted" if history.interrupted else "whole", history.step)
+"""
+
+
+def training_process(folder, pause):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(pause)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+def read_until(process, text):
+    end = time.monotonic() + 120
+    for line in process.stdout:
+        if line.startswith(text):
+            return
+        assert time.monotonic() < end
+    raise AssertionError(process.stderr.read())
+
+
+def finish(folder):
+    out, err = training_process(folder, 0).communicate(timeout=240)
+    assert "whole 60" in out, err
+    return CharacterModel.load(folder)
+
+
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGKILL, 23), (signal.SIGINT, 31)])
+def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path, number, step):
+    whole = finish(tmp_path / "whole")
+    folder = tmp_path / "cut"
+    process = training_process(folder, 0.02)
+    read_until(process, f"step {step}")
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=240)
+    if number == signal.SIGINT:
+        assert "interrupted" in out
+        assert err == ""
+    else:
+        assert process.returncode == -signal.SIGKILL
+        assert "interrupted" not in out
+    resumed = finish(folder).state_dict()
+    for name, array in whole.state_dict().items():
+        np.testing.assert_array_equal(array, resumed[name], err_msg=name)
