@@ -9,7 +9,7 @@ from layers.module_state import StateDictError, convert, load_entries, state_ent
 from layers.module_text import constructor_arguments, tree
 from minigrad import Tensor
 from minigrad.errors import GradientError, describe
-from minigrad.mode import ModeChange, Scope, current_mode
+from minigrad.mode import ModeChange, Scope, Token, current_mode
 from minigrad.nodes import HookHandle, Leaf, add_hook
 
 __all__ = ["Module", "Parameter", "StateDictError"]
@@ -78,6 +78,7 @@ class Module:
     _pre_hooks: dict[int, Callable[..., Any]]
     _hooks: dict[int, Callable[..., Any]]
     _name: str
+    _token: Token  # who this module is, in graphs; names are not unique
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -88,6 +89,7 @@ class Module:
             _pre_hooks={},
             _hooks={},
             _name="",
+            _token=Token(),
             training=True,
         )
 
@@ -99,7 +101,9 @@ class Module:
         kind = type(self).__name__
         # Cells declare as `routes` which ways their states take (see `layers.steps.Routes`).
         routes = getattr(type(self), "routes", None)
-        scope = Scope(current_mode().scope, self._name or kind, kind, routes=routes)
+        scope = Scope(
+            current_mode().scope, self._name or kind, kind, routes=routes, token=self._token
+        )
         with ModeChange(scope=scope):
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)

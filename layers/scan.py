@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from layers.recurrent_checks import check_lengths
 from layers.steps import active_at, along_batch, beyond_zero, clear_padding, stack_steps
 from minigrad import Tensor
 from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.mode import ModeChange, Scope, current_mode
+from minigrad.mode import ModeChange, Scope, Token, current_mode
+from minigrad.tensors import state_source
 
 __all__ = ["detach_state", "run_in_chunks", "scan"]
 
@@ -78,7 +80,8 @@ def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:
     if isinstance(cell, Module):
         new = cell(x, state)
     else:
-        with mg.scope(name, kind=name, routes=getattr(cell, "routes", None)):
+        routes = getattr(cell, "routes", None)
+        with ModeChange(scope=Scope(step, name, name, routes=routes, token=_token_of(cell, name))):
             new = cell(x, state)
     made = new if isinstance(new, tuple) else (new,)
     made = tuple(mg.Tensor(value) if isinstance(value, np.ndarray) else value for value in made)
@@ -118,8 +121,20 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
             value = mg.where(along_batch(active, value), value, before)
     if scope is not None and made._node is not None and value._node is not None:
         made._node.scope = scope
-        value._node.scope = scope.with_state(label)
+        value._node.scope = scope.with_state(label, state_source(old))
     return value
+
+
+_tokens: WeakKeyDictionary[Any, dict[str, Token]] = WeakKeyDictionary()
+
+
+def _token_of(cell: Any, name: str) -> Token | None:
+    """The identity of a function or a bound method; None for what cannot be referred to weakly."""
+    try:
+        known = _tokens.setdefault(getattr(cell, "__self__", cell), {})
+    except TypeError:
+        return None
+    return known.setdefault(name, Token())
 
 
 def detach_state(state: Any) -> Any:

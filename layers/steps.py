@@ -72,8 +72,8 @@ def take_step(
         active: where False, (batch,), the states stay as they are.
     """
     new, gates = step(x, states, active)
-    for name, value in zip(names, new, strict=True):
-        mg.label_state(value, name)
+    for name, value, before in zip(names, new, states, strict=True):
+        mg.label_state(value, name, before)
     return new, gates
 
 

@@ -17,6 +17,7 @@ from minigrad.errors import DtypeError
 __all__ = [
     "Mode",
     "Scope",
+    "Token",
     "anomaly_mode",
     "current_mode",
     "default_dtype",
@@ -33,19 +34,43 @@ __all__ = [
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class Token:
+    """Who somebody is: equal to itself alone. A copy of a module gets one of its own."""
+
+    __slots__ = ()
+
+
 class Scope:
     """Where an operation was recorded: a chain of names, each with an optional time step.
+
+    Names are for people, and two modules may share one. Who was called is told by `identity`.
 
     Attributes:
         parent: the enclosing scope, or None.
         name: the attribute or class name of the module that was called; "" for a mere step.
         kind: the class name of the module; "" for a mere step.
-        call: how many calls of the same name came before it within the parent.
+        call: how many calls of the same module or name came before it within the parent.
+        token: the identity of the module that was called; None for a block that has a name alone.
         state: the name of the carried state that the operation produced ("h", "c"), or None.
+        before: the nodes of the state that this one was made from; empty where a sequence begins
+            with plain numbers, None where that was not told.
+        origin: of the scope of a state, the scope of the call that made it; else itself.
         routes: what the module declares about the ways its states take through it, or None.
     """
 
-    __slots__ = ("_step", "call", "calls", "kind", "name", "parent", "routes", "state")
+    __slots__ = (
+        "_origin",
+        "_step",
+        "before",
+        "call",
+        "calls",
+        "kind",
+        "name",
+        "parent",
+        "routes",
+        "state",
+        "token",
+    )
 
     def __init__(
         self,
@@ -53,22 +78,25 @@ class Scope:
         name: str = "",
         kind: str = "",
         step: int | None = None,
-        state: str | None = None,
         routes: Any = None,
+        token: Token | None = None,
     ) -> None:
         self.parent = parent
         self.name = name
         self.kind = kind
-        self.state = state
+        self.token = token
+        self.state: str | None = None
+        self.before: tuple[Any, ...] | None = None
         self.routes = routes
         self._step = step
-        self.calls: dict[str, int] | None = None
+        self._origin: Scope | None = None
+        self.calls: dict[Token | str, int] | None = None
         self.call = 0
         if parent is not None and name:
             if parent.calls is None:
                 parent.calls = {}
-            self.call = parent.calls.get(name, 0)
-            parent.calls[name] = self.call + 1
+            self.call = parent.calls.get(token or name, 0)
+            parent.calls[token or name] = self.call + 1
 
     @property
     def step(self) -> int | None:
@@ -76,7 +104,26 @@ class Scope:
         if self._step is not None or self.parent is None or not self.name:
             return self._step
         calls = self.parent.calls
-        return self.call if calls is not None and calls.get(self.name, 0) > 1 else None
+        several = calls is not None and calls.get(self.token or self.name, 0) > 1
+        return self.call if several else None
+
+    @property
+    def given_step(self) -> int | None:
+        """The time step that `with step(t)` gave to this very scope."""
+        return self._step
+
+    @property
+    def origin(self) -> "Scope":
+        """The scope of the call itself, where this one is marked as that of a state."""
+        return self if self._origin is None else self._origin
+
+    @property
+    def identity(self) -> Any:
+        """Who was called: the module's token, or the name of the block within its parent."""
+        if self.token is not None:
+            return self.token
+        outside = None if self.parent is None else self.parent.identity
+        return (outside, self.name) if self.name else outside
 
     def chain(self) -> list["Scope"]:
         """This scope and those around it, the outermost first."""
@@ -93,21 +140,31 @@ class Scope:
         return ".".join(scope.name for scope in self.chain() if scope.name)
 
     @property
-    def time_step(self) -> int | None:
-        """The step of the innermost scope that has one."""
+    def timed(self) -> "Scope | None":
+        """The innermost scope with a time step that was given; else with one that was counted."""
+        counted: Scope | None = None
         scope: Scope | None = self
         while scope is not None:
-            if (step := scope.step) is not None:
-                return step
+            if scope._step is not None:
+                return scope
+            if counted is None and scope.step is not None:
+                counted = scope
             scope = scope.parent
-        return None
+        return counted
 
-    def with_state(self, state: str) -> "Scope":
+    @property
+    def time_step(self) -> int | None:
+        """The time step of what ran here: the one given, else counted, nearest to it."""
+        timed = self.timed
+        return None if timed is None else timed.step
+
+    def with_state(self, state: str, before: tuple[Any, ...] | None = None) -> "Scope":
         """This scope, marked as the producer of a carried state."""
         marked = object.__new__(Scope)
-        for field in ("_step", "call", "calls", "kind", "name", "parent", "routes"):
+        for field in ("_step", "call", "calls", "kind", "name", "parent", "routes", "token"):
             setattr(marked, field, getattr(self, field))
-        marked.state = state
+        marked.state, marked.before = state, before
+        marked._origin = self.origin
         return marked
 
     def __repr__(self) -> str:

@@ -279,9 +279,9 @@ class _Picture:
         """Add the time steps below the columns."""
         grid = self.grid
         for column in grid.columns.values():
-            text = f"t = {column.step}"
+            text = f"t = {column.step - column.offset}"
             if column.elided:
-                text = f"t = {column.step} to {column.last_step}"
+                text += f" to {column.last_step - column.offset}"
             width = max(column.width, 40.0) + 20
             x = column.x
             if column.width == 0:

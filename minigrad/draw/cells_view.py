@@ -21,7 +21,8 @@ from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
-from minigrad.draw.tape_states import missing_states
+from minigrad.draw.sequences import Call, labels_of
+from minigrad.draw.tape_states import States
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -29,12 +30,13 @@ from minigrad.tensors import Tensor
 
 __all__ = ["cells_graph", "has_cells"]
 
-Key = tuple[str, int | None]  # the path of a cell or module, and its time step
+Key = Call | tuple[str, int | None]
+"""A step of a cell, or the path of a module and its time."""
 
 
 def has_cells(outputs: Sequence[Tensor]) -> bool:
     """Whether any cell labelled a state in the graph of some tensors."""
-    return any(_state(node) for node in read_tape(outputs).nodes)
+    return bool(labels_of(read_tape(outputs).nodes))
 
 
 def cells_graph(outputs: Sequence[Tensor], *, grad: str | None = None, title: str = "") -> Graph:
@@ -45,57 +47,43 @@ def cells_graph(outputs: Sequence[Tensor], *, grad: str | None = None, title: st
     return _Grouping(outputs, grad).graph(title)
 
 
-def _state(node: TapeNode) -> str | None:
-    return None if node.scope is None else node.scope.state
-
-
 class _Grouping:
     """Maps nodes of the tape to boxes of the picture."""
 
     def __init__(self, outputs: Sequence[Tensor], grad: str | None) -> None:
         self.tape = read_tape(outputs)
         self.grad = grad
-        self._keys: dict[Scope, Key | None] = {}
-        self._cells: dict[Scope | None, Scope | None] = {}
-        states = [node for node in self.tape.nodes if _state(node)]
-        if not states:
-            raise missing_states("level='cells'", self.tape.nodes)
-        # A cell's layer is its place in the order in which the cells first ran.
-        paths = dict.fromkeys(node.scope.path for node in states if node.scope is not None)
-        self.layers = {path: layer for layer, path in enumerate(paths)}
+        self.states = States(self.tape.nodes)
+        self.states.require("level='cells'")
+        self._around: set[Any] = set()  # who contains cells: such modules only pass values on
+        passed: set[Scope] = set()
+        for call in self.states.calls:
+            scope = call.scope
+            while scope is not None and scope not in passed:
+                passed.add(scope)
+                self._around.add(scope.identity)
+                scope = scope.parent
         self.boxes: dict[TapeNode, Any] = {}
         self._assign()
 
-    def _cell_scope(self, scope: Scope | None) -> Scope | None:
-        """The innermost enclosing scope that is a cell, with its time step below it."""
-        passed = []
-        while scope is not None and scope not in self._cells:
-            passed.append(scope)
-            if scope.path in self.layers:
-                break
-            scope = scope.parent
-        found = self._cells.get(scope, scope)
-        for inner in passed:
-            self._cells[inner] = found
-        return found
+    def _is_state(self, node: Any) -> bool:
+        return node in self.states.lane_of
 
     def _key(self, node: TapeNode) -> Key | None:
         """The cell or module that a node belongs to; None for glue between them."""
-        if node.scope is None:
-            return None if node.plan.view else ("", None)
-        if node.scope not in self._keys:
-            self._keys[node.scope] = self._key_of(node.scope)
-        return self._keys[node.scope]
-
-    def _key_of(self, scope: Scope) -> Key | None:
-        cell = self._cell_scope(scope)
-        if cell is not None:
-            return (cell.path, scope.time_step) if scope.time_step is not None else None
-        kinds = [part for part in scope.chain() if part.kind]
-        # Operations of a module that contains the cells are glue: they reshape and pass on.
-        if kinds and not any(path.startswith(f"{kinds[-1].path}.") for path in self.layers):
-            return (kinds[-1].path, scope.time_step)
-        return None
+        call = self.states.call_of(node)
+        if call is not None:
+            return call
+        scope = node.scope
+        while scope is not None and not scope.kind:
+            scope = scope.parent
+        if scope is None:
+            # What comes before the cells is no part of the loss.
+            loose = node.plan.view or self.states.leads_to_cells(node)
+            return None if loose else ("", None)
+        if scope.identity in self._around:
+            return None
+        return self.states.names(scope), self.states.time_of(node)
 
     def _assign(self) -> None:
         """Give every node a box; glue goes to the box of its only reader, else gets its own."""
@@ -104,7 +92,7 @@ class _Grouping:
             if pass_through(node) is not node:
                 continue  # another name for a value: its readers read the value itself
             box: Any
-            if isinstance(node, Leaf) or _state(node):
+            if isinstance(node, Leaf) or self._is_state(node):
                 box = node
             else:
                 key = self._key(node)
@@ -112,7 +100,7 @@ class _Grouping:
                 box = key if key is not None else next(iter(found)) if len(found) == 1 else node
                 # A state reads through its cell, so glue in front of it belongs to the cell.
             self.boxes[node] = box
-            reader = self._key(node) if _state(node) else box
+            reader = self._key(node) if self._is_state(node) else box
             for source in node.inputs:
                 if source is not None and not self._picks_one(node):
                     readers[pass_through(source)].add(reader)
@@ -149,13 +137,13 @@ class _Grouping:
         start, end = self.boxes[pass_through(source)], self.boxes[node]
         if start == end:
             return None
-        if _state(node):
+        if self._is_state(node):
             key = self._key(node)
-            if start != key and not (isinstance(start, TapeNode) and _state(start)):
+            if start != key and not (isinstance(start, TapeNode) and self._is_state(start)):
                 end = key
             elif isinstance(start, TapeNode) and self._key(start) != key:
                 end = key  # a state of another step enters through the cell
-        if isinstance(start, TapeNode) and _state(start) and self._key(start) == end:
+        if isinstance(start, TapeNode) and self._is_state(start) and self._key(start) == end:
             # Within its own cell a state leads on to the other state: c to h.
             others = [n for n in self._states_of(end) if n is not start]
             if not others:
@@ -187,7 +175,7 @@ class _Grouping:
         if not hasattr(self, "_states"):
             states: dict[Any, list[TapeNode]] = defaultdict(list)
             for node in self.tape.nodes:
-                if _state(node):
+                if self._is_state(node):
                     states[self._key(node)].append(node)
             self._states = states
         return self._states[key]
@@ -198,11 +186,11 @@ class _Grouping:
             self.tape,
             self.grad,
             self._place,
-            lambda node: isinstance(node, Leaf) or bool(_state(node)),
+            lambda node: isinstance(node, Leaf) or bool(self._is_state(node)),
         )
         used = {box for ends in flows for box in ends}
-        used |= {key for node in self.tape.nodes if _state(node) and (key := self._key(node))}
-        used |= {node for node in self.tape.nodes if _state(node)}  # the last one has no reader
+        used |= {key for node in self.tape.nodes if self._is_state(node) and (key := self._key(node))}
+        used |= {node for node in self.tape.nodes if self._is_state(node)}  # the last one has no reader
         firsts: dict[Any, TapeNode] = {}
         for node in self.tape.nodes:
             if (box := self.boxes.get(node)) in used:
@@ -225,51 +213,45 @@ class _Grouping:
             for (start, end), flow in flows.items()
         ]
         for node in self.tape.nodes:
-            if _state(node) and (self._key(node), node) not in flows and self._key(node) in ids:
+            if self._is_state(node) and (self._key(node), node) not in flows and self._key(node) in ids:
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
         faults = box_faults(self.tape, self.grad, meter)
         for fault in reversed(faults):
-            home = self._key(fault.node) if _state(fault.node) else self.boxes.get(fault.node)
+            home = self._key(fault.node) if self._is_state(fault.node) else self.boxes.get(fault.node)
             if home in ids:
                 nodes[ids[home]] = replace(nodes[ids[home]], fault=fault.mark)
-        scopes = scope_records(self.tape.nodes)
+        scopes = scope_records(self.states)
         graph = Graph(tuple(nodes), tuple(edges), scopes, level="cells", title=title)
         return describe_cells(graph, [fault.sentence for fault in faults])
 
     def _record(self, box: Any, number: int, gradient: Statistics | None) -> Node:
+        states = self.states
         if isinstance(box, Leaf):
-            return record_of_node(box, number, gradient)
-        if isinstance(box, TapeNode) and _state(box):
-            path, step = self._key(box) or ("", None)
+            return record_of_node(box, number, gradient, states)
+        if box in states.lane_of:
+            call = states.call_of(box)
+            assert call is not None
             if gradient is None and self.grad is not None:
                 gradient = Statistics(norm=0.0)
             return Node(
                 number,
                 "state",
-                state=_state(box) or "",
-                scope=path,
-                step=step,
-                layer=self.layers[path],
+                state=states.lane_of[box][0].state,
+                scope=states.path_of(call),
+                layer=states.layers[states.title_of(call)],
                 shape=tuple(box.shape),
                 dtype=str(box.dtype),
                 gradient=gradient,
+                **states.on_axis(call.time),
             )
         if isinstance(box, TapeNode):
-            return record_of_node(box, number, None)
-        path, step = box
-        if path in self.layers:
-            kind = self._kinds.get(path, "cell")
-            return Node(number, "group", op=kind, scope=path, step=step, layer=self.layers[path])
-        if not path:
-            return Node(number, "group", op="loss", step=None)
-        return Node(number, "group", op=path.rpartition(".")[2], scope=path, step=step)
-
-    @cached_property
-    def _kinds(self) -> dict[str, str]:
-        """The class name of each cell."""
-        kinds: dict[str, str] = {}
-        for scope in {node.scope: None for node in self.tape.nodes}:
-            for part in () if scope is None else scope.chain():
-                if part.kind:
-                    kinds.setdefault(part.path, part.kind)
-        return kinds
+            return record_of_node(box, number, None, states)
+        if isinstance(box, Call):
+            path = states.path_of(box)
+            kind = states.kind_of(path)
+            layer = states.layers[states.title_of(box)]
+            place = states.on_axis(box.time)
+            return Node(number, "group", op=kind, scope=path, layer=layer, **place)
+        path, time = box
+        op = path.rpartition(".")[2] or "loss"
+        return Node(number, "group", op=op, scope=path, **states.on_axis(time))

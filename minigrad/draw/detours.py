@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.draw.interaction import inner_products
 from minigrad.draw.measure import norm_of, share_of
-from minigrad.draw.tape_states import Lane, States, StepOf
+from minigrad.draw.tape_states import Lane, States
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
@@ -150,7 +150,7 @@ class RouteParts:
 
     Attributes:
         names: of the routes; the first one is the highway.
-        states: by lane and time step.
+        states: by lane and time.
         leaves: by node.
         wholes: the gradients themselves, where they were asked for.
     """
@@ -160,13 +160,20 @@ class RouteParts:
     leaves: dict[Leaf, RouteRow]
     wholes: dict[Node, Any]
 
-    def series(self, lane: Lane) -> tuple[list[int], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Time steps of a lane, its norms and shares (steps, routes); unknown shares are NaN."""
-        steps = sorted(step for known, step in self.states if known == lane)
-        rows = [self.states[lane, step] for step in steps]
+    def series(
+        self, lane: Lane, offset: int = 0
+    ) -> tuple[list[int], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Time steps of a lane, its norms and shares (steps, routes); unknown shares are NaN.
+
+        Args:
+            lane: whose.
+            offset: of its time axis, which is taken off the times.
+        """
+        times = sorted(time for known, time in self.states if known == lane)
+        rows = [self.states[lane, time] for time in times]
         unknown = (np.nan,) * len(self.names)
         return (
-            steps,
+            [time - offset for time in times],
             np.array([row.norms for row in rows]).reshape(len(rows), len(self.names)),
             np.array([unknown if row.shares is None else row.shares for row in rows]).reshape(
                 len(rows), len(self.names)
@@ -213,15 +220,9 @@ def follow_routes(
         routes = (detours.highway, *detours.names, *several)
         last = len(routes) - 1
 
-    step_of = StepOf()
-
-    def inside(node: Node) -> str | None:
-        # What a layer does outside of its steps, such as stacking its output, is not in the cell.
-        return None if step_of(node) is None else states.cell_of(node.scope)
-
     def turn(node: Node, source: Node, tag: int) -> int:
         entered = states.lane_of.get(source)
-        if entered is not None and inside(node) != entered[0].cell:
+        if entered is not None and states.cell_of(node) != entered[0].cell:
             return 0  # a way into another layer, or from the loss, begins anew
         name = detours.begun(node, source)
         if name is None:

@@ -141,7 +141,7 @@ def back(lag: int) -> str:
 def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
     """By which route the gradient at the longest lag came."""
     names = found.routes.names
-    steps, norms, shares = found.routes.series(lane.lane)
+    steps, norms, shares = found.routes.series(lane.lane, lane.offset)
     known = np.flatnonzero(np.isfinite(shares[:, 0]))
     if len(names) < 2 or not len(known):
         return ""

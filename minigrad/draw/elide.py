@@ -34,12 +34,12 @@ def interesting_steps(graph: Graph) -> list[int]:
     lanes: dict[tuple[str, int | None, bool, str], list[tuple[int, float]]] = {}
     at_fault: list[int] = []
     for node in graph.nodes:
-        if node.fault and node.step is not None:
-            at_fault.append(node.step)
+        if node.fault and node.time is not None:
+            at_fault.append(node.time)
         norm = None if node.gradient is None else node.gradient.norm
-        if node.kind == "state" and node.step is not None and norm is not None:
+        if node.kind == "state" and node.time is not None and norm is not None:
             key = (node.scope, node.layer, node.reverse, node.state)
-            lanes.setdefault(key, []).append((node.step, norm))
+            lanes.setdefault(key, []).append((node.time, norm))
     ranked: list[list[int]] = [at_fault, [], [], []]
     for lane, series in lanes.items():
         # Backward starts at the last step, or at the first one in a layer that reads backwards.
@@ -57,25 +57,29 @@ def interesting_steps(graph: Graph) -> list[int]:
 
 
 def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -> list[int]:
-    """Return the sorted time steps of the graph that a picture shows.
+    """Return the sorted times of the graph that a picture shows; steps name them on every axis.
 
     Raises ValueError when `steps` is another word, or names no step of the graph.
     """
-    present = sorted({node.step for node in graph.nodes if node.step is not None})
+    axes = _axes(graph)
+    present = [time for times in axes for time in times]
     if isinstance(steps, str):
         if steps not in ("auto", "all"):
             raise ValueError(f'steps must be "auto", "all" or time steps; got {steps!r}')
         if steps == "all" or len(present) <= MOST_STEPS:
             return present
-        chosen = {*present[:FIRST_STEPS], *present[-LAST_STEPS:]}
+        chosen = {
+            time for times in axes for time in (*times[:FIRST_STEPS], *times[-LAST_STEPS:])
+        }
         extra = [step for step in interesting_steps(graph) if step not in chosen]
         chosen.update(extra[:_MOST_INTERESTING])
     else:
         wanted = set(steps)
-        chosen = wanted.intersection(present)
+        chosen = {n.time for n in graph.nodes if n.time is not None and n.step in wanted}
+        known = [node.step for node in graph.nodes if node.step is not None]
         if present and not chosen:
             raise ValueError(
-                f"steps names none of the graph's time steps {present[0]} to {present[-1]}; "
+                f"steps names none of the graph's time steps {min(known)} to {max(known)}; "
                 f"got {sorted(wanted)[:10]}"
             )
     # A box for a single step would be no smaller than the step itself.
@@ -97,23 +101,24 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
         steps: `auto` (the first 2, the last 3, the interesting ones), `all`, or the steps to show.
     """
     shown = set(steps_to_show(graph, steps))
-    present = sorted({node.step for node in graph.nodes if node.step is not None})
     gap_of: dict[int, int] = {}
     gap = 0
-    for step in present:
-        if step in shown:
-            gap += 1
-        else:
-            gap_of[step] = gap
+    for times in _axes(graph):
+        gap += 1
+        for time in times:
+            if time in shown:
+                gap += 1
+            else:
+                gap_of[time] = gap
     if not gap_of:
         return graph
     members: dict[tuple[object, ...], list[Node]] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        if node.step is None or node.step not in gap_of:
+        if node.time is None or node.time not in gap_of:
             kept.append(node)
             continue
-        key: tuple[object, ...] = (gap_of[node.step], node.kind, node.layer, node.reverse)
+        key: tuple[object, ...] = (gap_of[node.time], node.kind, node.layer, node.reverse)
         # The scope of a cell may name its step, so only what has no layer is told apart by it.
         members.setdefault((*key, *_identity(node)), []).append(node)
     stands_for: dict[int, int] = {}
@@ -123,6 +128,15 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
     return dataclasses.replace(
         graph, nodes=tuple(kept), edges=tuple(_merged_edges(graph.edges, stands_for))
     )
+
+
+def _axes(graph: Graph) -> list[list[int]]:
+    """The times of the graph, sorted, apart by time axis."""
+    offsets = {node.time: node.offset for node in graph.nodes if node.time is not None}
+    return [
+        [time for time in sorted(offsets) if offsets[time] == offset]
+        for offset in sorted(set(offsets.values()))
+    ]
 
 
 def _identity(node: Node) -> tuple[str, ...]:

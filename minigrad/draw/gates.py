@@ -62,7 +62,7 @@ def gate_series(nodes: Sequence[Node], states: States) -> list[GateSeries]:
     """
     readers: dict[Node, list[tuple[Node, int]]] = {}
     found: dict[tuple[str, str, str], dict[int, Any]] = {}
-    known: dict[Scope, tuple[str, str, int] | None] = {}
+    known: dict[Scope, str | None] = {}
     for node in nodes:
         for slot, source in enumerate(node.inputs):
             if source is not None and source.plan.name in SQUASHING:
@@ -73,25 +73,25 @@ def gate_series(nodes: Sequence[Node], states: States) -> list[GateSeries]:
             continue
         if scope not in known:
             known[scope] = _gate_of(scope)
-        place = known[scope]
-        if place is None:
+        name, call = known[scope], states.call_of(node)
+        if name is None or call is None:
             continue
         value = value_of(node, readers.get(node, ()))
         if value is not None:
-            cell, name, step = place
-            found.setdefault((cell, name, node.plan.name), {})[step] = value
+            cell = states.title_of(call)
+            steps = found.setdefault((cell, name, node.plan.name), {})
+            steps[call.time - states.offset_of(cell)] = value
     return [_series(*key, values) for key, values in found.items()]
 
 
-def _gate_of(scope: Scope) -> tuple[str, str, int] | None:
-    """Cell, gate and time step of a scope that is a declared detour."""
+def _gate_of(scope: Scope) -> str | None:
+    """The gate that a scope is, as its cell declares it among its detours."""
     declared: tuple[str, ...] = ()
-    cell: Scope | None = None
     for part in scope.chain():
         if part.routes is not None:
-            declared, cell = part.routes.detours, part
-        elif cell is not None and part.name in declared and scope.time_step is not None:
-            return cell.path, part.name, scope.time_step
+            declared = part.routes.detours
+        elif part.name in declared:
+            return part.name
     return None
 
 

@@ -60,10 +60,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One time step, or a run of elided ones; `x` is the centre of its cells."""
+    """One time step, or a run of elided ones; `x` is the centre of its cells.
+
+    `step` and `last_step` are places on the time line of the picture, `offset` is that of step 0.
+    """
 
     step: int
     last_step: int
+    offset: int
     elided: bool
     count: int
     x: float
@@ -160,15 +164,15 @@ def lay_out(graph: Graph) -> Grid:
     top = max([place.top for place in places.values()], default=0.0)
     right = max([place.right for place in places.values()], default=0.0) + 8
     pills = {
-        (band_key(node), node.state, node.step): places[node.id]
+        (band_key(node), node.state, node.time): places[node.id]
         for node in graph.nodes
         if is_state(node) and node.kind != "elided"
     }
     fed = {
-        (band_key(nodes[edge.target]), nodes[edge.source].state, nodes[edge.target].step)
+        (band_key(nodes[edge.target]), nodes[edge.source].state, nodes[edge.target].time)
         for edge in graph.edges
         if is_state(nodes[edge.source]) and edge.target in cells
-        if nodes[edge.source].step != nodes[edge.target].step
+        if nodes[edge.source].time != nodes[edge.target].time
     }
     return Grid(columns, bands, places, parameters, axis_y, -HEADER_WIDTH, right, top, fed, pills)
 
@@ -177,7 +181,7 @@ def _cells(graph: Graph) -> set[int]:
     return {
         node.id
         for node in graph.nodes
-        if node.layer is not None and node.step is not None and not is_state(node)
+        if node.layer is not None and node.time is not None and not is_state(node)
         if node.kind in ("group", "op", "elided")
     }
 
@@ -209,25 +213,30 @@ def _rooms(graph: Graph, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, 
 def _columns(graph: Graph, pill_room: float) -> dict[int, Column]:
     """Return the column of every time step that starts one, from left to right."""
     spans: dict[int, tuple[int, bool, int]] = {}
+    offsets: dict[int, int] = {}
     has_cell: set[int] = set()
     for node in graph.nodes:
-        if node.step is None:
+        if node.time is None:
             continue
         elided = node.kind == "elided"
-        last = node.step if node.last_step is None else node.last_step
-        before = spans.get(node.step, (last, elided, 1))
-        count = max(before[2], last - node.step + 1)
-        spans[node.step] = (max(last, before[0]), elided or before[1], count)
+        offsets.setdefault(node.time, node.offset)
+        last = node.time if node.last_time is None else node.last_time
+        known = spans.get(node.time, (last, elided, 1))
+        count = max(known[2], last - node.time + 1)
+        spans[node.time] = (max(last, known[0]), elided or known[1], count)
         if not is_state(node):
-            has_cell.add(node.step)
+            has_cell.add(node.time)
     reverse = any(node.reverse for node in graph.nodes)
     columns: dict[int, Column] = {}
     x = 0.0
     for step in sorted(spans):
         last, elided, count = spans[step]
-        x += ELIDED_ROOM if elided and columns else 0.0
+        before = next(reversed(columns.values()), None)
+        apart = before is not None and (elided or before.offset != offsets[step])
+        x += ELIDED_ROOM if apart else 0.0
         width = ELIDED_WIDTH if elided else CELL_WIDTH if step in has_cell else 0.0
-        columns[step] = Column(step, last, elided, count, x + width / 2, width)
+        middle = x + width / 2
+        columns[step] = Column(step, last, offsets[step], elided, count, middle, width)
         x += width + pill_room + (ELIDED_ROOM if elided and reverse else 0.0)
     return columns
 
@@ -304,7 +313,7 @@ def _place_row(
     last = max((column.x for column in columns.values()), default=0.0)
     stacked: dict[int | None, int] = defaultdict(int)
     for node in row:
-        column = columns.get(node.step) if node.step is not None else None
+        column = columns.get(node.time) if node.time is not None else None
         if column is not None:
             needed = 6.4 * len(node.op or node.name) + 10
             width = max(column.width, CELL_WIDTH, min(needed, CELL_WIDTH + room - 8))
@@ -314,7 +323,7 @@ def _place_row(
             left = min((place.left for place in near), default=first - CELL_WIDTH / 2)
             right = max((place.right for place in near), default=last + CELL_WIDTH / 2)
             x, width = (left + right) / 2, max(right - left, 2 * CELL_WIDTH)
-        key = node.step if column is not None else None
+        key = node.time if column is not None else None
         places[node.id] = Place(x, y + STACK_DISTANCE * stacked[key], width, BOX_HEIGHT)
         stacked[key] += 1
     return STACK_DISTANCE * (max(stacked.values(), default=1) - 1)
@@ -333,7 +342,7 @@ def _place_in_band(
     node: Node, bands: dict[BandKey, Band], columns: dict[int, Column], room: float
 ) -> Place:
     band = bands[band_key(node)]
-    column = columns[node.step if node.step is not None else min(columns)]
+    column = columns[node.time if node.time is not None else min(columns)]
     if not is_state(node):
         return Place(column.x, band.bottom + band.height / 2, column.width, band.height)
     y = band.lane_y[node.state]

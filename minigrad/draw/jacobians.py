@@ -65,7 +65,8 @@ class JacobianSpectra:
     Attributes:
         cell: its path.
         states: the names of the states that s_t is made of, one after the other.
-        steps: the time steps t, (N,), in the order in which they ran.
+        steps: the time steps t, (N,), in the order in which they ran; counted from where the cell
+            begins, if it is a decoder.
         matrices: J_t for each of them, (N, n, n).
         largest, smallest: singular values, (N,).
         radius: the spectral radius, (N,).
@@ -159,7 +160,9 @@ def jacobian_spectra(
     if cell is None:
         cell = next(reversed(states.layers))
     if cell not in states.layers:
-        raise DrawError(f"no cell {cell!r} on the tape; there are {', '.join(states.layers)}")
+        known = ", ".join(map(repr, states.layers))
+        raise DrawError(f"no cell {cell!r} on the tape; there are {known}")
+    offset = states.offset_of(cell)
     order = sorted(
         {step for lane, nodes in states.lanes.items() if lane.cell == cell for step in nodes},
         reverse=states.backwards(cell),
@@ -169,22 +172,22 @@ def jacobian_spectra(
     # is not behind it; a step without one of its states has no whole Jacobian.
     whole = {step for step in order if len(states.of_step(cell, step)) == len(names)}
     pairs = [(a, b) for a, b in pairwise(reversed(order)) if a in whole and b in whole][::-1]
-    known = [now for now, _ in pairs]
+    steps_known = [now - offset for now, _ in pairs]
     if not pairs:
         raise DrawError(
             f"{cell} ran for one step alone: there is no step before it"
             if len(order) < 2
             else f"no two consecutive steps of {cell} have all their states behind the loss"
         )
-    wanted = set(known[-MOST_STEPS:] if isinstance(steps, str) else steps)
+    wanted = set(steps_known[-MOST_STEPS:] if isinstance(steps, str) else steps)
     if not wanted:
         raise ValueError("steps is empty: name at least one step")
-    if unknown := wanted - set(known):
+    if unknown := wanted - set(steps_known):
         raise DrawError(
             f"steps has {min(unknown)}, but {cell} has Jacobians for the steps "
-            f"{known[0]} to {known[-1]} alone"
+            f"{steps_known[0]} to {steps_known[-1]} alone"
         )
-    pairs = [(now, before) for now, before in pairs if now in wanted]
+    pairs = [(now, before) for now, before in pairs if now - offset in wanted]
     matrices = np.array(
         [
             step_jacobian(states.of_step(cell, now), states.of_step(cell, before), sample)
@@ -198,7 +201,7 @@ def jacobian_spectra(
     return JacobianSpectra(
         cell,
         names,
-        np.array([now for now, _ in pairs]),
+        np.array([now - offset for now, _ in pairs]),
         matrices,
         singular[:, 0],
         singular[:, -1],

@@ -24,12 +24,14 @@ class LaneGradients:
 
     Attributes:
         lane: the cell's path and the state's name.
-        steps: all time steps, (T,).
+        steps: all time steps, (T,), counted from where the cell's time axis begins.
         norms: |dL/ds_t|, (T,).
         per_sample: the same for each sample of a batch, (T, batch); None where steps differ.
-        loss_steps: the chosen loss steps, (K,).
+        loss_steps: the chosen loss steps, (K,), on the same axis: for an encoder, those of its
+            decoder come after its own last step.
         triangle: |dL_k/ds_t|, (K, T); NaN where s_t does not come before the loss step.
         backwards: whether the cell reads time backwards.
+        offset: what is added to a step to get its place on the time line of the picture.
     """
 
     lane: Lane
@@ -39,6 +41,7 @@ class LaneGradients:
     loss_steps: Array
     triangle: Array
     backwards: bool = False
+    offset: int = 0
 
     @property
     def lags(self) -> Array:

@@ -20,6 +20,7 @@ from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import Edge, Graph, Node, total_norm
 from minigrad.draw.scale import number_text
+from minigrad.draw.tape_states import States
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
@@ -58,9 +59,9 @@ class _Calls:
 
     def __init__(self, outputs: Sequence[Tensor], grad: str | None, depth: int | None) -> None:
         self.tape = read_tape(outputs)
+        self.states = States(self.tape.nodes)
         self.grad, self.depth = grad, depth
         self.chains: dict[Scope, list[Scope]] = {}
-        self._latest: dict[str, Scope] = {}
         self.own: dict[Scope, int] = defaultdict(int)
         self.children: dict[Scope, set[Scope]] = defaultdict(set)
         for node in self.tape.nodes:
@@ -77,17 +78,7 @@ class _Calls:
     def _modules(self, scope: Scope) -> list[Scope]:
         """The module calls around an operation, the outermost first."""
         if scope not in self.chains:
-            found = []
-            for part in scope.chain():
-                if not part.kind:
-                    continue
-                if part.state is None:
-                    self._latest[part.path] = part
-                else:
-                    # The mark of a state made a copy of the scope that the module's call has.
-                    part = self._latest.get(part.path, part)
-                found.append(part)
-            self.chains[scope] = found
+            self.chains[scope] = [part.origin for part in scope.chain() if part.kind]
         return self.chains[scope]
 
     def _call(self, node: TapeNode) -> Scope | None:
@@ -160,7 +151,7 @@ class _Calls:
         return Graph(
             tuple(nodes),
             tuple(edges),
-            scopes_around(scope_records(self.tape.nodes), nodes),
+            scopes_around(scope_records(self.states), nodes),
             level="layers",
             title=title,
             diagnosis=tuple(fault.sentence for fault in faults),
@@ -169,20 +160,21 @@ class _Calls:
     def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
         gradient = meter.gradients.get(box)
         if not isinstance(box, Scope):
-            return record_of_node(box, number, gradient)
+            return record_of_node(box, number, gradient, self.states)
         parameters = [node for node in nodes if isinstance(node, Leaf)]
         last = nodes[-1]
         several = bool(last.shape) and isinstance(last.shape[0], tuple)
         shape = last.shape[0] if several else last.shape
         dtype = last.dtype[0] if several else last.dtype
-        parent = box.parent
+        parent, path = self.states.names(box.parent), self.states.names(box)
+        name = path.removeprefix(f"{parent}.") if parent else path
         return Node(
             number,
             "group",
             op=box.kind,
-            name="" if box.name == box.kind else box.name,
-            scope="" if parent is None else parent.path,
-            step=box.time_step,
+            name="" if name == box.kind else name,
+            scope=parent,
+            **self.states.on_axis(self.states.time_within(box, last)),
             shape=tuple(shape),
             dtype=str(dtype),
             detail=_parameter_detail(parameters, meter, self.grad),

@@ -95,7 +95,11 @@ class _Opened:
         elif inputs == node.inputs or isinstance(node, Leaf):
             self.nodes[node] = node
         else:
-            self.nodes[node] = _copy(node, inputs)
+            self.nodes[node] = copy = _copy(node, inputs)
+            scope = node.scope
+            if scope is not None and scope.state and scope.before:
+                before = (self.nodes.get(at) for at in scope.before)
+                copy.scope = scope.with_state(scope.state, tuple(at for at in before if at))
 
     def _run(self, node: Node) -> tuple[Any, ...]:
         """Record the reference of a kernel on its inputs."""
@@ -109,7 +113,7 @@ class _Opened:
 
 def _uncounted(scope: Scope) -> Scope:
     """The same scope without the count of calls, so that those of the reference begin at 0."""
-    fresh = scope.with_state(scope.state or "")
+    fresh = scope.with_state(scope.state or "", scope.before)
     fresh.state = scope.state
     fresh.calls = None
     return fresh

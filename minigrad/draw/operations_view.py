@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 from minigrad.draw.measure import Tape, pass_through, read_tape
 from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
+from minigrad.draw.tape_states import States
 from minigrad.draw.xray import Fault
-from minigrad.mode import Scope as TapeScope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
 from minigrad.tensors import Tensor
@@ -54,6 +54,7 @@ def operations_graph(
             are folded into the edge that they lie on.
     """
     tape = read_tape(outputs)
+    states = States(tape.nodes)
     faults = {} if flow is None else {f.node: f.mark for f in reversed(flow.faults)}
     shown = [node for node in tape.nodes if pass_through(node) is node]
     folded = set() if views else _folded(tape, shown) - faults.keys()
@@ -87,14 +88,15 @@ def operations_graph(
             )
     nodes = [
         dataclasses.replace(
-            record_of_node(node, ids[node], gradients.get(node)), fault=faults.get(node, "")
+            record_of_node(node, ids[node], gradients.get(node), states),
+            fault=faults.get(node, ""),
         )
         if node in faults
-        else record_of_node(node, ids[node], gradients.get(node))
+        else record_of_node(node, ids[node], gradients.get(node), states)
         for node in shown
     ]
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
-    return Graph(tuple(nodes), tuple(edges), scope_records(shown), title=title, diagnosis=diagnosis)
+    return Graph(tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis)
 
 
 def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
@@ -118,7 +120,9 @@ def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
     }
 
 
-def record_of_node(node: TapeNode, number: int, gradient: Statistics | None) -> Node:
+def record_of_node(
+    node: TapeNode, number: int, gradient: Statistics | None, states: States
+) -> Node:
     """One node of the tape as a plain record."""
     several = bool(node.shape) and isinstance(node.shape[0], tuple)
     where: dict[str, Any] = {
@@ -133,13 +137,12 @@ def record_of_node(node: TapeNode, number: int, gradient: Statistics | None) -> 
         number,
         "op",
         op=node.plan.name,
-        scope="" if scope is None else scope.path,
-        step=None if scope is None else scope.time_step,
         state="" if scope is None else scope.state or "",
         name="" if scope is None else scope.state or "",
         detail=parameter_text(node.params),
         gradient=gradient,
         **where,
+        **states.place_of(node),
     )
 
 
@@ -167,16 +170,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:21]}..."
 
 
-def scope_records(nodes: Sequence[TapeNode]) -> tuple[Scope, ...]:
-    """The scopes of some nodes, with all that enclose them."""
-    records: dict[str, Scope] = {}
-    paths: dict[TapeScope | None, str] = {None: ""}
-    for scope in {node.scope: None for node in nodes}:
-        for part in () if scope is None or scope in paths else scope.chain():
-            if part in paths:
-                continue
-            parent = paths[part.parent]
-            paths[part] = ".".join(name for name in (parent, part.name) if name)
-            if part.name and paths[part] not in records:
-                records[paths[part]] = Scope(paths[part], part.kind, parent)
-    return tuple(records.values())
+def scope_records(states: States) -> tuple[Scope, ...]:
+    """The scopes of a tape's nodes, with all that enclose them."""
+    names = states.names
+    return tuple(Scope(path, names.kinds[path], names.parents[path]) for path in names.parents)

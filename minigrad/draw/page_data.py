@@ -144,6 +144,12 @@ def picture_data(
         "edges": _edge_columns(graph, ids, texts),
         "steps": list(shown),
     }
+    axes = {node.offset: 0 for node in graph.nodes if node.offset}
+    if axes:
+        for node in graph.nodes:
+            if node.time is not None and node.offset:
+                axes[node.offset] = min(axes[node.offset] or node.time, node.time)
+        data["axes"] = [[first, offset] for offset, first in sorted(axes.items())]
     if boxes is None:
         data["time"] = _time_layout(graph, ids)
     else:
@@ -167,8 +173,8 @@ def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "kind": column([NODE_KINDS.index(node.kind) for node in nodes]),
         "label": column([texts.place(title_of(node)) for node in nodes]),
-        "step": column([node.step for node in nodes]),
-        "last": column([node.last_step for node in nodes]),
+        "step": column([node.time for node in nodes]),
+        "last": column([node.last_time for node in nodes]),
         "layer": column([node.layer for node in nodes]),
         "reverse": column([int(node.reverse) for node in nodes]),
         "type": column([texts.place(type_text(node.shape, node.dtype)) for node in nodes]),
@@ -224,7 +230,7 @@ def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
         if place is None:
             slot_of.append(-1)
             continue
-        found = grid.columns.get(node.step) if node.step is not None else None
+        found = grid.columns.get(node.time) if node.time is not None else None
         offset = 0.0 if found is None else place.x - found.x
         key = (offset, place.y, place.width, place.height, float(found is None))
         slots.setdefault(tuple(round(part, 1) for part in key), len(slots))

@@ -23,7 +23,7 @@ def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
         graph: of level `cells`, drawn from the same loss.
     """
     places = {
-        (node.scope, node.state): (node.layer, node.reverse)
+        (node.layer, node.state): (node.layer, node.reverse)
         for node in graph.nodes
         if node.kind == "state"
     }
@@ -31,7 +31,7 @@ def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
     routes: list[RouteProducts] = []
     parts = times.routes
     for lane in times.lanes:
-        place = places.get((lane.lane.cell, lane.lane.state))
+        place = places.get((times.states.layers[lane.lane.cell], lane.lane.state))
         if place is None:
             continue
         layer, reverse = place
@@ -56,14 +56,14 @@ def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
 def _loss_norms(lane: LaneGradients, layer: int | None, reverse: bool) -> LossNorms:
     """Return the triangle of one lane; states that a loss step does not depend on have norm 0."""
     order = np.argsort(lane.loss_steps)
-    losses, steps = _integers(lane.loss_steps[order]), _integers(lane.steps)
+    losses, steps = lane.loss_steps[order] + lane.offset, lane.steps + lane.offset
     triangle = np.array(lane.triangle, np.float64)[order].reshape(len(losses), len(steps))
-    distance = np.asarray(losses)[:, None] - np.asarray(steps)[None, :]
+    distance = losses[:, None] - steps[None, :]
     triangle[(distance > 0) if lane.backwards else (distance < 0)] = 0.0
     return LossNorms(
         lane.lane.state,
-        steps,
-        losses,
+        _integers(steps),
+        _integers(losses),
         tuple(tuple(row) for row in triangle.tolist()),
         layer,
         reverse,

@@ -145,7 +145,8 @@ def plot_routes(
     if state is None:
         known = {lane.lane.state for lane in found.lanes}
         state = next((s for s in sorted(known) if f"({s})" in names[0]), sorted(known)[0])
-    steps, _, shares = found.routes.series(found.lane(state).lane)
+    lane = found.lane(state)
+    steps, _, shares = found.routes.series(lane.lane, lane.offset)
     colors = theme_named(theme)
     axes.axhline(0, color=colors.box_line, lw=0.8)
     axes.axhline(1, color=colors.box_line, lw=0.8, ls=":")

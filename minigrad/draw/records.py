@@ -91,6 +91,8 @@ class Node:
         scope: path of the module call that made it; a key of `Graph.scopes` or empty.
         step: time step, or the first one if it stands for several.
         last_step: last time step, if it stands for several.
+        offset: of its time axis: the place of step 0 on the time line of the picture. It is not 0
+            for a decoder, whose axis begins where that of its encoder ends.
         layer: number of the stacked layer, counted from 0.
         reverse: whether it belongs to a layer that reads time backwards.
         state: name of the state it carries (`h`, `c`), for kind `state` and elided states.
@@ -109,6 +111,7 @@ class Node:
     scope: str = ""
     step: int | None = None
     last_step: int | None = None
+    offset: int = 0
     layer: int | None = None
     reverse: bool = False
     state: str = ""
@@ -138,6 +141,17 @@ class Node:
                 f"node {self.id} has last_step={self.last_step} with step={self.step}; "
                 "last_step needs a step that is not later"
             )
+
+
+    @property
+    def time(self) -> int | None:
+        """The place of its step on the time line of the picture; None for what is at no step."""
+        return None if self.step is None else self.step + self.offset
+
+    @property
+    def last_time(self) -> int | None:
+        """The place of its last step, if it stands for several; else None."""
+        return None if self.last_step is None else self.last_step + self.offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,15 @@ def roll(graph: Graph) -> Graph:
     An edge from a step to a later one becomes a `rolled` edge of the cell to itself, with the
     smallest, the median and the largest of what it carried back at each step.
     """
-    steps = {node.step for node in graph.nodes if node.step is not None}
+    steps = {node.time for node in graph.nodes if node.time is not None}
     if len(steps) < 2:
         return graph
 
     def place(node: Node) -> Place | None:
-        if node.step is None:
+        if node.time is None:
             return None
         what = (node.kind, node.op, node.layer, node.reverse, node.state, node.scope, node.name)
-        return (what, node.detail if node.kind == "op" else ""), node.step
+        return (what, node.offset, node.detail if node.kind == "op" else ""), node.time
 
     sentence = (
         f"Rolled up over {len(steps)} time steps: numbers are the smallest / median / largest "
@@ -71,7 +71,7 @@ def fold_repeats(graph: Graph) -> Graph:
             return None
         which = tuple(part for part, star in zip(path.split("."), general.split("."), strict=True)
                       if part != star)  # fmt: skip
-        return (node.kind, node.op, general, node.shape, node.step), which
+        return (node.kind, node.op, general, node.shape, node.time), which
 
     sentence = (
         "Layers of a stack that differ in their weights alone are drawn once: numbers are the "

@@ -58,7 +58,7 @@ def route(grid: Grid, source: Node, target: Node, sibling: int = 0) -> Route | N
     source_in_band = source.layer is not None or is_state(source)
     target_in_band = target.layer is not None or is_state(target)
     if source_in_band and target_in_band and band_key(source) == band_key(target):
-        if source.step == target.step:
+        if source.time == target.time:
             return _within_step(grid, source, target, start, end)
         if is_state(source):
             return _lane(grid, source, target, start, sibling)
@@ -77,7 +77,7 @@ def _within_step(grid: Grid, source: Node, target: Node, start: Place, end: Plac
             None,
         )
     if is_state(target):
-        if (band_key(target), target.state, target.step) in grid.fed:
+        if (band_key(target), target.state, target.time) in grid.fed:
             return None
         cell_edge = start.x + side * start.width / 2
         pill_edge = end.x - side * end.width / 2
@@ -110,7 +110,7 @@ def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) ->
         stop = cell.x - side * cell.width / 2
         number = None
     else:
-        offset = grid.columns[target.step or 0].width / 2 if target.step is not None else 0
+        offset = grid.columns[target.time or 0].width / 2 if target.time is not None else 0
         stop = cell.x + side * offset
         pill = _state_pill(grid, target, source.state)
         if pill is not None:
@@ -126,7 +126,7 @@ def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) ->
 
 def _state_pill(grid: Grid, cell: Node, state: str) -> Place | None:
     """Return the place of the state `state` that the given cell makes, if it is shown."""
-    return grid.pills.get((band_key(cell), state, cell.step))
+    return grid.pills.get((band_key(cell), state, cell.time))
 
 
 def _upward(
@@ -137,9 +137,9 @@ def _upward(
     if source.kind == "elided" and is_state(source):
         y0 = grid.bands[band_key(source)].top
     x1, y1 = end.x, end.bottom
-    if end.width > 1.5 * grid.widest_cell or target.step is None:
+    if end.width > 1.5 * grid.widest_cell or target.time is None:
         x1 = min(max(x0, end.left + 8), end.right - 8)
-    if start.width > 1.5 * grid.widest_cell or source.step is None:
+    if start.width > 1.5 * grid.widest_cell or source.time is None:
         x0 = min(max(x1, start.left + 8), start.right - 8)
     # A line that goes up from a state keeps its thick part away from the lane of c beside it.
     sign = -1 if is_state(source) and source.kind != "elided" and not source.reverse else 1

@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from minigrad.draw.call_of import CallOf
 from minigrad.draw.errors import DrawError
+from minigrad.draw.scope_names import ScopeNames
+from minigrad.draw.sequences import Call, Chain, Label, chains_of, labels_of
+from minigrad.draw.time_axes import lay_axes
 from minigrad.kernels import FusedPlan
 from minigrad.mode import Scope
 from minigrad.nodes import Node
 
-__all__ = ["Lane", "States", "StepOf", "value_of"]
+__all__ = ["Lane", "States", "value_of"]
 
 
 class Lane(NamedTuple):
     """One state of one cell, over all time steps.
 
     Attributes:
-        cell: the path of the cell.
+        cell: the path of the cell, with the number of the sequence where it ran on several.
         state: the name of the state.
     """
 
@@ -32,72 +36,121 @@ class Lane(NamedTuple):
         return f"{self.cell}.{self.state}" if self.cell else self.state
 
 
-class StepOf:
-    """The time step of nodes, remembered by scope: many nodes share one."""
-
-    def __init__(self) -> None:
-        self._known: dict[Scope, int | None] = {}
-
-    def __call__(self, node: Node) -> int | None:
-        scope = node.scope
-        if scope is None:
-            return None
-        if scope not in self._known:
-            self._known[scope] = scope.time_step
-        return self._known[scope]
-
-
 class States:
-    """All labelled states among some nodes.
+    """All states among some nodes, by sequence and time.
+
+    Time is counted on one line for the whole picture. It is the time step itself where all
+    sequences run side by side; the steps of a decoder come after those of its encoder, see
+    `minigrad.draw.time_axes`.
 
     Attributes:
-        lanes: each lane's nodes by time step, in the order in which they ran.
-        lane_of: the lane and time step of each state.
         nodes: all of the tape.
-        layers: the number of each cell, counted in the order in which they first ran.
-        steps: all time steps, sorted.
+        names: of the scopes, as the picture shows them.
+        lanes: each lane's nodes by time, in the order in which they ran.
+        lane_of: the lane and time of each state.
+        layers: the rank of each sequence's cell, counted in the order in which they began.
+        calls: every step of every sequence.
+        axes: the time axes.
+        steps: all times, sorted.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], labels: Sequence[Label] | None = None) -> None:
         self.nodes = nodes
+        self.names = ScopeNames(node.scope for node in nodes)
+        labels = labels_of(nodes) if labels is None else labels
+        chains = chains_of(labels)
+        self.axes = lay_axes(chains)
         self.lanes: dict[Lane, dict[int, Node]] = {}
         self.lane_of: dict[Node, tuple[Lane, int]] = {}
         self.layers: dict[str, int] = {}
-        self._cells: dict[Scope, str | None] = {}
-        for node in nodes:
-            scope = node.scope
-            if scope is None or not scope.state:
-                continue
-            path, step = scope.path, scope.time_step
-            self.layers.setdefault(path, len(self.layers))
-            if step is None:
-                continue
-            lane = Lane(path, scope.state)
-            self.lanes.setdefault(lane, {})[step] = node
-            self.lane_of[node] = (lane, step)
-        self.steps = sorted({step for _, step in self.lane_of.values()})
+        self._titles: dict[Chain, str] = {}
+        for chain in chains:
+            title = self._title(chain)
+            self._titles[chain] = title
+            self.layers[title] = len(self.layers)
+            for call in chain.calls:
+                for state, node in call.states.items():
+                    lane = Lane(title, state)
+                    self.lanes.setdefault(lane, {})[call.time] = node
+                    self.lane_of[node] = (lane, call.time)
+        self.steps = sorted({time for _, time in self.lane_of.values()})
+        self.calls = [call for chain in chains for call in chain.calls]
+        self._calls = CallOf(nodes, chains)
+        self._axis_of = {chain: axis for axis in self.axes for chain in axis.chains}
+
+    def _title(self, chain: Chain) -> str:
+        """The path of a sequence's cell, with its number where the cell ran on several."""
+        path = self.names(chain.calls[0].scope)
+        title, rank = path, 1
+        while title in self.layers:
+            rank += 1
+            title = f"{path}, sequence {rank}" if path else f"sequence {rank}"
+        return title
 
     def require(self, what: str) -> None:
         """Raise DrawError where no state was labelled."""
         if not self.lane_of:
             raise missing_states(what, self.nodes)
 
-    def cell_of(self, scope: Scope | None) -> str | None:
-        """The path of the innermost cell around a scope; None outside of all cells."""
-        trail = []
-        found: str | None = None
-        while scope is not None:
-            if scope in self._cells:
-                found = self._cells[scope]
-                break
-            trail.append(scope)
-            if (path := scope.path) in self.layers:
-                found = path
-                break
-            scope = scope.parent
-        for passed in trail:
-            self._cells[passed] = found
-        return found
+    def call_of(self, node: Node) -> Call | None:
+        """The step of a cell that a node is a part of; None outside of all cells."""
+        return self._calls(node)
+
+    def cell_of(self, node: Node) -> str | None:
+        """The sequence that a node is a part of a step of; None outside of all cells."""
+        call = self._calls(node)
+        return None if call is None else self._titles[call.chain]
+
+    def title_of(self, call: Call) -> str:
+        """The name of the sequence that a call is a step of."""
+        return self._titles[call.chain]
+
+    def leads_to_cells(self, node: Node) -> bool:
+        """Whether a step of a cell is computed from a node without another step on the way."""
+        return self._calls.leads_to_cells(node)
+
+    def kind_of(self, path: str) -> str:
+        """The class name of a cell, or the nearest name around one that has none."""
+        while path and not self.names.kinds[path]:
+            path = self.names.parents[path]
+        return self.names.kinds[path] if path else "cell"
+
+    def path_of(self, call: Call) -> str:
+        """The path of the cell that was called, a key of the picture's scopes."""
+        return self.names(call.chain.calls[0].scope)
+
+    def time_of(self, node: Node) -> int | None:
+        """The time of what ran at a step, inside of a cell or beside it; None outside of steps."""
+        call = self._calls(node)
+        if call is not None:
+            return call.time
+        return self._calls.time_beside(node, node.scope, self._axis_of)
+
+    def time_within(self, scope: Scope, node: Node) -> int | None:
+        """The time of a module's call, given one of the nodes in it; None if it is at no step."""
+        call = self._calls.around(scope)
+        if call is not None:
+            return call.time
+        return self._calls.time_beside(node, scope, self._axis_of)
+
+    def place_of(self, node: Node) -> dict[str, Any]:
+        """Scope, axis and step of a node, as fields of its record."""
+        return {"scope": self.names(node.scope), **self.on_axis(self.time_of(node))}
+
+    def on_axis(self, time: int | None) -> dict[str, int | None]:
+        """A time as fields of a record: the step on its axis, and where that begins."""
+        for axis in self.axes:
+            if time is not None and axis.offset and axis.first <= time <= axis.last:
+                return {"step": time - axis.offset, "offset": axis.offset}
+        return {"step": time, "offset": 0}
+
+    def chain_of(self, cell: str) -> Chain:
+        """The sequence of a name."""
+        return next(chain for chain, title in self._titles.items() if title == cell)
+
+    def offset_of(self, cell: str) -> int:
+        """What is added to the steps of a sequence to get times."""
+        return self._axis_of[self.chain_of(cell)].offset
 
     def backwards(self, cell: str) -> bool:
         """Whether a cell reads time backwards: its first step ran last."""
@@ -107,7 +160,7 @@ class States:
         return False
 
     def of_step(self, cell: str, step: int) -> list[Node]:
-        """The states of a cell at a time step, in the order of their lanes."""
+        """The states of a cell at a time, in the order of their lanes."""
         return [
             nodes[step] for lane, nodes in self.lanes.items() if lane.cell == cell and step in nodes
         ]

@@ -92,7 +92,7 @@ class TimeGradients(TimeMeasure):
         """For each state, the shares of the routes at the longest lag."""
         found: dict[str, dict[str, float]] = {}
         for lane in self.lanes:
-            steps, _, shares = self.routes.series(lane.lane)
+            steps, _, shares = self.routes.series(lane.lane, lane.offset)
             if not steps:
                 continue
             known = np.flatnonzero(np.isfinite(shares[:, 0]))

@@ -167,6 +167,7 @@ class TimeMeasure:
         triangles: list[_Rows],
     ) -> LaneGradients:
         steps = sorted(nodes)
+        offset = self.states.offset_of(lane.cell)
         backwards = self.states.backwards(lane.cell)
         samples = [rows.samples.get((lane, step)) for step in steps]
         known = [s for s in samples if s is not None]
@@ -185,12 +186,13 @@ class TimeMeasure:
         ).reshape(len(chosen), len(steps))
         return LaneGradients(
             lane,
-            np.array(steps),
+            np.array(steps) - offset,
             np.array([rows.norms.get((lane, step), 0.0) for step in steps]),
             per_sample,
-            np.array(chosen, int),
+            np.array(chosen, int) - offset,
             triangle,
             backwards,
+            offset,
         )
 
     def lane(self, state: str, cell: str | None = None) -> LaneGradients:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.draw.measure import norm_of
-from minigrad.draw.tape_states import States, StepOf
+from minigrad.draw.tape_states import States
 from minigrad.draw.walk import dense
 from minigrad.nodes import Leaf, Node
 
@@ -62,14 +62,14 @@ class WeightLags:
         self.leaves = [node for node in nodes if isinstance(node, Leaf) and node.learned] or [
             node for node in nodes if isinstance(node, Leaf)
         ]
-        self._step_of, self._states = StepOf(), states
+        self._step_of, self._states = states.time_of, states
         self._home: dict[Node, Node] = {leaf: leaf for leaf in self.leaves}
         for node in nodes:
             # A transposed parameter that was made once, before all steps, still is the parameter.
             source = node.inputs[0] if node.inputs else None
             if source in self._home and node.plan.view and self._step_of(node) is None:
                 self._home[node] = self._home[source]
-        self.names = self._names(nodes)
+        self.names = self._names(nodes, states)
         size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in self.leaves)
         longest = states.steps[-1] - states.steps[0]
         single = longest < MOST_SINGLE_LAGS and size * (longest + 1) <= BUDGET
@@ -81,13 +81,13 @@ class WeightLags:
         self.by_step: dict[tuple[Leaf, int | None], float] = {}
         self.outside: dict[Leaf, float] = {}
 
-    def _names(self, nodes: Sequence[Node]) -> dict[Node, str]:
+    def _names(self, nodes: Sequence[Node], states: States) -> dict[Node, str]:
         """A name for each parameter that no other one has."""
         places: dict[Node, str] = {}
         for node in nodes:
             for source in node.inputs:
                 if source in self._home and node.scope is not None:
-                    places.setdefault(self._home[source], node.scope.path)
+                    places.setdefault(self._home[source], states.names(node.scope))
         plain = {leaf: leaf.name or f"leaf {k}" for k, leaf in enumerate(self.leaves)}
         times = Counter(plain.values())
         names: dict[Node, str] = {}

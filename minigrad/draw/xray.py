@@ -178,6 +178,7 @@ def broken_chain(tape: Tape) -> Fault | None:
     """The last step whose states do not depend on those of the step before."""
     states = States(tape.nodes)
     for cell in states.layers:
+        offset = states.offset_of(cell)
         steps = sorted(
             {step for lane, nodes in states.lanes.items() if lane.cell == cell for step in nodes},
             reverse=not states.backwards(cell),
@@ -186,16 +187,18 @@ def broken_chain(tape: Tape) -> Fault | None:
             targets = states.of_step(cell, before)
             if not reaches(states.of_step(cell, step), set(targets)):
                 text = (
-                    f"Detached: the state of {cell or 'the cell'} at step {step} does not depend "
-                    f"on that at step {before}, so no gradient goes further back along it. Was it "
-                    "detached, or made from plain numbers?"
+                    f"Detached: the state of {cell or 'the cell'} at step {step - offset} does not "
+                    f"depend on that at step {before - offset}, so no gradient goes further back "
+                    "along it. Was it detached, or made from plain numbers?"
                 )
                 node = states.of_step(cell, step)[0]
                 return Fault(node, "backward", "detached before", text)
-        if steps and steps[-1] > 0 and not states.backwards(cell):
+        branched = states.chain_of(cell).after is not None
+        if steps and steps[-1] > offset and not branched and not states.backwards(cell):
             text = (
-                f"Detached: behind the loss, {cell or 'the cell'} begins at step {steps[-1]}; no "
-                "step before it is on the graph. Was its state detached there?"
+                f"Detached: behind the loss, {cell or 'the cell'} begins at step "
+                f"{steps[-1] - offset}; no step before it is on the graph. Was its state "
+                "detached there?"
             )
             node = states.of_step(cell, steps[-1])[0]
             return Fault(node, "backward", "detached before", text)

@@ -145,7 +145,7 @@ function stop(view) {
 
 function lossText(view) {
   const { P, state } = view;
-  const text = state.loss === null ? "all steps together" : `step ${P.lossSteps[state.loss]} alone`;
+  const text = state.loss === null ? "all steps together" : `step ${stepName(P, P.lossSteps[state.loss])} alone`;
   if (view.shownLoss) {
     view.shownLoss.textContent = text;
     view.scrub.setAttribute("aria-valuetext", text);
@@ -193,7 +193,7 @@ function exported(view) {
   const { theme, bounds, P } = view;
   const { state } = view;
   const chosen = [];
-  if (state.loss !== null) chosen.push(`Shown: the gradient of the loss at step ${P.lossSteps[state.loss]} alone.`);
+  if (state.loss !== null) chosen.push(`Shown: the gradient of the loss at step ${stepName(P, P.lossSteps[state.loss])} alone.`);
   if (state.off.size) chosen.push(`Shown: the gradient without the routes ${[...state.off].join(", ")}.`);
   const lines = [P.title, ...P.diagnosis, ...chosen].filter((line) => line);
   const key = draw("g");

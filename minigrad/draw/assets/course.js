@@ -53,7 +53,7 @@ function drawCourse(view) {
   });
   const ticks = Math.max(2, Math.min(10, Math.floor((right - left) / 90)));
   const stride = Math.max(1, Math.ceil((steps.length - 1) / ticks));
-  for (let k = 0; k < steps.length; k += stride) text([x(steps[k]), height - 4], `t = ${steps[k]}`, "middle");
+  for (let k = 0; k < steps.length; k += stride) text([x(steps[k]), height - 4], `t = ${stepName(P, steps[k])}`, "middle");
   // What the picture shows is marked below the chart.
   steps.forEach((step) => {
     if (view.state.shown.has(step)) course.appendChild(draw("path", { d: `M${tidy(x(step))},${bottom + 2}v4`, stroke: theme.text, "stroke-width": 1.2 }));
@@ -91,7 +91,7 @@ function drawCourse(view) {
   if (view.state.loss !== null) {
     const at = x(P.lossSteps[view.state.loss]);
     course.appendChild(draw("path", { d: `M${tidy(at)},${top - 4}V${bottom}`, stroke: theme.alarm, "stroke-width": 1.4 }));
-    text([at > right - 60 ? at - 4 : at + 4, top + 2], `loss at ${P.lossSteps[view.state.loss]}`, at > right - 60 ? "end" : "start", theme.alarm);
+    text([at > right - 60 ? at - 4 : at + 4, top + 2], `loss at ${stepName(P, P.lossSteps[view.state.loss])}`, at > right - 60 ? "end" : "start", theme.alarm);
   }
   view.stepAt = (px) => {
     const share = clamp((px - left) / (right - left), 0, 1);

@@ -49,6 +49,20 @@ function unpackTable(table, texts) {
   return columns;
 }
 
+// The place of step 0 of the time axis that a time is on; one axis alone begins at 0.
+function axisStart(P, time) {
+  let start = 0;
+  (P.axes || []).forEach(([first, offset]) => { if (first <= time) start = offset; });
+  return start;
+}
+
+// The step that a time is called, counted on its own axis.
+const stepName = (P, time) => time - axisStart(P, time);
+
+function stepsName(P, first, last) {
+  return last !== null && last > first ? `t = ${stepName(P, first)} to ${stepName(P, last)}` : `t = ${stepName(P, first)}`;
+}
+
 // A picture as the rest of the script uses it: nodes and edges as columns, neighbours by node.
 function readPicture(raw, digits) {
   DIGITS = digits;

@@ -4,7 +4,7 @@ function placeText(view, i) {
   const N = view.P.nodes;
   const parts = [];
   if (N.layer[i] !== null) parts.push(`layer ${N.layer[i]}${N.reverse[i] ? " reverse" : ""}`);
-  if (N.step[i] !== null) parts.push(N.last[i] !== null && N.last[i] !== N.step[i] ? `t = ${N.step[i]} to ${N.last[i]}` : `t = ${N.step[i]}`);
+  if (N.step[i] !== null) parts.push(stepsName(view.P, N.step[i], N.last[i]));
   return parts.join(", ");
 }
 
@@ -19,7 +19,7 @@ function itemName(view, item) {
   const N = view.P.nodes;
   const i = item.nodes[0];
   if (item.cluster !== undefined) return `scope ${view.P.boxes.cluster_names[item.cluster]}, closed, ${item.nodes.length} boxes`;
-  if (item.gap) return `${item.nodes.length} \u00d7 ${shorten(N.label[i], 60)}, t = ${item.column.step} to ${item.column.last}, left out`;
+  if (item.gap) return `${item.nodes.length} \u00d7 ${shorten(N.label[i], 60)}, ${stepsName(view.P, item.column.step, item.column.last)}, left out`;
   const kind = N.kind[i] === "op" || N.kind[i] === "group" ? "" : `${N.kind[i]} `;
   const norm = nodeNorm(view, i);
   return `${kind}${nodeName(view, i)}${norm === null ? "" : `, gradient norm ${numberText(norm)}`}`;
@@ -57,7 +57,7 @@ function describeItem(view, item) {
   if (N.gradient_finite[i] !== null) rows.push(["gradient", statisticsText(N, "gradient", i)]);
   if (N.fault[i]) rows.push(["fault", N.fault[i]]);
   if (N.low[i] !== null) rows.push(["gradient norms", rangeText(N.low[i], N.high[i])]);
-  if (N.isState[i] && state.loss !== null) rows.push([`of the loss at step ${P.lossSteps[state.loss]}`, `norm ${numberText(nodeNorm(view, i)) || "not measured"}`]);
+  if (N.isState[i] && state.loss !== null) rows.push([`of the loss at step ${stepName(P, P.lossSteps[state.loss])}`, `norm ${numberText(nodeNorm(view, i)) || "not measured"}`]);
   const lane = P.routes.find((one) => one.key === laneKey(N.state[i], N.layer[i], N.reverse[i]));
   if (N.isState[i] && lane && lane.at.has(N.step[i])) {
     const products = lane.rows[lane.at.get(N.step[i])];

@@ -128,7 +128,7 @@ function boxText(view, item) {
     const text = known.length ? (known.some(Number.isNaN) ? "NaN" : rangeText(Math.min(...known), Math.max(...known))) : "";
     return [`${N.state[i].slice(0, 4)}${text ? `: ${text}` : ""}`];
   }
-  if (N.kind[i] === "state") return [`${N.state[i].slice(0, 4)}${N.step[i] === null ? "" : N.step[i]}`];
+  if (N.kind[i] === "state") return [`${N.state[i].slice(0, 4)}${N.step[i] === null ? "" : stepName(view.P, N.step[i])}`];
   return [shorten(name, Math.max(4, Math.floor((item.w - 6) / 6.2)))];
 }
 

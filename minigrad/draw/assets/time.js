@@ -20,10 +20,12 @@ function timeColumns(P, shown) {
   let x = 0;
   for (let i = 0; i < steps.length; i++) {
     let to = i;
-    while (to < steps.length && !shown.has(steps[to])) to++;
+    const start = axisStart(P, steps[i]);
+    while (to < steps.length && !shown.has(steps[to]) && axisStart(P, steps[to]) === start) to++;
     const isGap = to - i >= 2;
     const wide = isGap || elided[i];
     if (wide && columns.length) x += T.gap_room;
+    else if (i && axisStart(P, steps[i - 1]) !== start) x += T.gap_room;
     const width = wide ? T.gap_width : widths[i];
     const end = isGap ? to - 1 : i;
     columns.push({
@@ -117,7 +119,7 @@ function timeTexts(P, columns) {
   const { time: T, nodes: N } = P;
   const texts = columns.map((column) => ({
     key: column.key, x: column.x, y: -T.axis + 4, size: 10, anchor: "middle", faint: true, column,
-    text: column.last > column.step ? `t = ${column.step} to ${column.last}` : `t = ${column.step}`,
+    text: stepsName(P, column.step, column.last),
   }));
   texts.forEach((text) => {
     if (text.column.width > 0) return;

@@ -74,8 +74,9 @@ function addSearch(view) {
       for (let i = 0; i < N.n; i++) {
         const item = view.layout.byNode[i];
         if (!item) continue;
-        const short = N.kind[i] === "state" ? `${N.state[i]}${N.step[i] === null ? "" : N.step[i]}` : "";
-        const where = N.step[i] === null ? "" : `t=${N.step[i]}`;
+        const step = N.step[i] === null ? "" : stepName(view.P, N.step[i]);
+        const short = N.kind[i] === "state" ? `${N.state[i]}${step}` : "";
+        const where = step === "" ? "" : `t=${step}`;
         const fields = [N.label[i], N.name[i], N.op[i], N.kind[i], N.scope[i], N.detail[i], N.type[i]];
         if (short.toLowerCase() === words || where === words.replace(/\s/g, "") || fields.some((text) => text.toLowerCase().includes(words))) {
           view.matches.push(i);
@@ -143,7 +144,7 @@ function rowsOf(view, { item, link, cluster, column }) {
   if (item) return describeItem(view, item);
   if (link) return describeLink(view, link);
   if (cluster) return [["", `scope ${cluster.name}`], ["", "Click to close it into one box."]];
-  if (column) return [["", column.gap ? `t = ${column.step} to ${column.last}` : `t = ${column.step}`], ["", column.gap ? "Click to show more of these steps." : "Click to leave this step out."]];
+  if (column) return [["", stepsName(view.P, column.step, column.gap ? column.last : null)], ["", column.gap ? "Click to show more of these steps." : "Click to leave this step out."]];
   return null;
 }
 

@@ -88,7 +88,7 @@ def test_a_plain_rnn_keeps_to_the_bounds_of_pascanu():
 
 def test_errors_say_what_to_do():
     h = linear_chain(np.eye(2), 4)
-    with pytest.raises(DrawError, match="no cell 'x' on the tape; there are cell"):
+    with pytest.raises(DrawError, match="no cell 'x' on the tape; there are 'cell'"):
         jacobian_spectra(h, cell="x")
     with pytest.raises(DrawError, match="steps has 9"):
         jacobian_spectra(h, steps=[9])
