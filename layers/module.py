@@ -9,7 +9,7 @@ from layers.module_state import StateDictError, convert, load_entries, state_ent
 from layers.module_text import constructor_arguments, tree
 from minigrad import Tensor
 from minigrad.errors import GradientError, describe
-from minigrad.mode import ModeChange, Scope, Token, current_mode
+from minigrad.mode import ModeChange, ModuleToken, Scope, current_mode
 from minigrad.nodes import HookHandle, Leaf, add_hook
 
 __all__ = ["Module", "Parameter", "StateDictError"]
@@ -78,7 +78,7 @@ class Module:
     _pre_hooks: dict[int, Callable[..., Any]]
     _hooks: dict[int, Callable[..., Any]]
     _name: str
-    _token: Token  # who this module is, in graphs; names are not unique
+    _token: ModuleToken  # who this module is, in graphs; names are not unique
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -89,7 +89,7 @@ class Module:
             _pre_hooks={},
             _hooks={},
             _name="",
-            _token=Token(),
+            _token=ModuleToken(),
             training=True,
         )
 

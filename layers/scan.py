@@ -12,7 +12,7 @@ from layers.recurrent_checks import check_lengths
 from layers.steps import active_at, along_batch, beyond_zero, clear_padding, stack_steps
 from minigrad import Tensor
 from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.mode import ModeChange, Scope, Token, current_mode
+from minigrad.mode import ModeChange, ModuleToken, Scope, current_mode
 from minigrad.tensors import state_source
 
 __all__ = ["detach_state", "run_in_chunks", "scan"]
@@ -125,16 +125,16 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
     return value
 
 
-_tokens: WeakKeyDictionary[Any, dict[str, Token]] = WeakKeyDictionary()
+_tokens: WeakKeyDictionary[Any, dict[str, ModuleToken]] = WeakKeyDictionary()
 
 
-def _token_of(cell: Any, name: str) -> Token | None:
+def _token_of(cell: Any, name: str) -> ModuleToken | None:
     """The identity of a function or a bound method; None for what cannot be referred to weakly."""
     try:
         known = _tokens.setdefault(getattr(cell, "__self__", cell), {})
     except TypeError:
         return None
-    return known.setdefault(name, Token())
+    return known.setdefault(name, ModuleToken())
 
 
 def detach_state(state: Any) -> Any:

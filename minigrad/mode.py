@@ -16,8 +16,8 @@ from minigrad.errors import DtypeError
 
 __all__ = [
     "Mode",
+    "ModuleToken",
     "Scope",
-    "Token",
     "anomaly_mode",
     "current_mode",
     "default_dtype",
@@ -34,7 +34,7 @@ __all__ = [
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Token:
+class ModuleToken:
     """Who somebody is: equal to itself alone. A copy of a module gets one of its own."""
 
     __slots__ = ()
@@ -79,7 +79,7 @@ class Scope:
         kind: str = "",
         step: int | None = None,
         routes: Any = None,
-        token: Token | None = None,
+        token: ModuleToken | None = None,
     ) -> None:
         self.parent = parent
         self.name = name
@@ -90,7 +90,7 @@ class Scope:
         self.routes = routes
         self._step = step
         self._origin: Scope | None = None
-        self.calls: dict[Token | str, int] | None = None
+        self.calls: dict[ModuleToken | str, int] | None = None
         self.call = 0
         if parent is not None and name:
             if parent.calls is None:

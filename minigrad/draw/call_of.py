@@ -20,8 +20,8 @@ _SEVERAL: Call = Call(None)
 class CallOf:
     """The call of a cell around each node.
 
-    What ran in the scope of a call is a part of it. Where one scope, or none, holds several steps, a
-    node belongs to the step whose states it leads to and to no other one's, so that what all
+    What ran in the scope of a call is a part of it. Where one scope, or none, holds several steps,
+    a node belongs to the step whose states it leads to and to no other one's, so that what all
     steps share, such as inputs that were projected at once, stays outside.
 
     Args:
@@ -67,14 +67,14 @@ class CallOf:
         return found
 
     def _may_share(self, scope: Scope | None) -> bool:
-        """Whether the innermost module or block around a node holds several steps."""
+        """Whether a scope around a node holds several steps; none does for those of a module."""
+        module = False
         while scope is not None:
             if scope.origin in self._shared:
                 return True
-            if scope.kind:
-                return False
+            module = module or bool(scope.kind)
             scope = scope.parent
-        return None in self._shared
+        return None in self._shared and not module
 
     def leads_to_cells(self, node: Node) -> bool:
         """Whether a step of a cell is computed from a node without another step on the way."""
@@ -90,7 +90,9 @@ class CallOf:
         found: dict[Node, Call] = {}
         for reader in reversed(self._nodes):
             target = self._of_state.get(reader) or found.get(reader)
-            for source in reader.inputs if target is not None else ():
+            if target is None:
+                continue
+            for source in reader.inputs:
                 if source is None or source in self._of_state:
                     continue
                 if found.setdefault(source, target) is not target:

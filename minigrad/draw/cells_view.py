@@ -8,7 +8,7 @@ an edge carries back is the exact sum of the terms of the operations that it sta
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
+from minigrad.draw.recurrence import labels_on
 from minigrad.draw.sequences import Call, labels_of
 from minigrad.draw.tape_states import States
 from minigrad.mode import Scope
@@ -39,21 +40,37 @@ def has_cells(outputs: Sequence[Tensor]) -> bool:
     return bool(labels_of(read_tape(outputs).nodes))
 
 
-def cells_graph(outputs: Sequence[Tensor], *, grad: str | None = None, title: str = "") -> Graph:
+def cells_graph(
+    outputs: Sequence[Tensor],
+    *,
+    grad: str | None = None,
+    title: str = "",
+    states: Mapping[str, Sequence[Tensor]] | None = None,
+) -> Graph:
     """Cells by layer and time step, their states, and what each edge carries back.
 
-    Raises DrawError when no cell labelled a state.
+    Args:
+        outputs: the results, with kernels opened.
+        grad, title: as for `minigrad.draw.draw`.
+        states: named states, see `minigrad.draw.recurrence.open_with_states`.
+
+    Raises DrawError when no cell labelled a state, and none was named or found.
     """
-    return _Grouping(outputs, grad).graph(title)
+    return _Grouping(outputs, grad, states or {}).graph(title)
 
 
 class _Grouping:
     """Maps nodes of the tape to boxes of the picture."""
 
-    def __init__(self, outputs: Sequence[Tensor], grad: str | None) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        grad: str | None,
+        named: Mapping[str, Sequence[Tensor]],
+    ) -> None:
         self.tape = read_tape(outputs)
         self.grad = grad
-        self.states = States(self.tape.nodes)
+        self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
         self.states.require("level='cells'")
         self._around: set[Any] = set()  # who contains cells: such modules only pass values on
         passed: set[Scope] = set()
@@ -189,8 +206,12 @@ class _Grouping:
             lambda node: isinstance(node, Leaf) or bool(self._is_state(node)),
         )
         used = {box for ends in flows for box in ends}
-        used |= {key for node in self.tape.nodes if self._is_state(node) and (key := self._key(node))}
-        used |= {node for node in self.tape.nodes if self._is_state(node)}  # the last one has no reader
+        used |= {
+            key for node in self.tape.nodes if self._is_state(node) and (key := self._key(node))
+        }
+        used |= {
+            node for node in self.tape.nodes if self._is_state(node)
+        }  # the last one has no reader
         firsts: dict[Any, TapeNode] = {}
         for node in self.tape.nodes:
             if (box := self.boxes.get(node)) in used:
@@ -213,11 +234,17 @@ class _Grouping:
             for (start, end), flow in flows.items()
         ]
         for node in self.tape.nodes:
-            if self._is_state(node) and (self._key(node), node) not in flows and self._key(node) in ids:
+            if (
+                self._is_state(node)
+                and (self._key(node), node) not in flows
+                and self._key(node) in ids
+            ):
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
         faults = box_faults(self.tape, self.grad, meter)
         for fault in reversed(faults):
-            home = self._key(fault.node) if self._is_state(fault.node) else self.boxes.get(fault.node)
+            home = (
+                self._key(fault.node) if self._is_state(fault.node) else self.boxes.get(fault.node)
+            )
             if home in ids:
                 nodes[ids[home]] = replace(nodes[ids[home]], fault=fault.mark)
         scopes = scope_records(self.states)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minigrad.draw.measure import measure_terms
-from minigrad.draw.records import Graph
+from minigrad.draw.records import Graph, Node
 from minigrad.draw.scale import number_text
 from minigrad.draw.xray import Fault, broken_chain, find_faults
 
@@ -25,12 +25,18 @@ __all__ = ["describe_cells", "describe_time"]
 def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
     """Say what cells the picture shows and how the gradient fared along each lane."""
     cells = [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
-    steps = sorted({node.step for node in cells if node.step is not None})
+    axes: dict[int, list[Node]] = {}
+    for node in cells:
+        if node.step is not None:
+            axes.setdefault(node.offset, []).append(node)
     layers = sorted({node.layer for node in cells if node.layer is not None})
-    kinds = sorted({node.op for node in cells})
+    ways = [
+        f"{len({node.step for node in side})} steps of {', '.join(sorted({n.op for n in side}))}"
+        for _, side in sorted(axes.items())
+    ]
     title = graph.title or (
-        f"The gradient's way back through {len(steps)} steps of {', '.join(kinds)}"
-        + (f", {len(layers)} layers" if len(layers) > 1 else "")
+        f"The gradient's way back through {', then '.join(ways)}"
+        + (f", {len(layers)} layers" if len(layers) > 1 and len(axes) == 1 else "")
     )
     sentences = list(faults)
     for layer in layers:

@@ -68,9 +68,7 @@ def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -
             raise ValueError(f'steps must be "auto", "all" or time steps; got {steps!r}')
         if steps == "all" or len(present) <= MOST_STEPS:
             return present
-        chosen = {
-            time for times in axes for time in (*times[:FIRST_STEPS], *times[-LAST_STEPS:])
-        }
+        chosen = {time for times in axes for time in (*times[:FIRST_STEPS], *times[-LAST_STEPS:])}
         extra = [step for step in interesting_steps(graph) if step not in chosen]
         chosen.update(extra[:_MOST_INTERESTING])
     else:

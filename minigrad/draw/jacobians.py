@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import read_tape
-from minigrad.draw.opening import open_kernels
+from minigrad.draw.recurrence import NamedStates, labels_on, open_with_states
 from minigrad.draw.tape_states import States, value_of
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.nodes import Leaf, Node
@@ -139,6 +139,7 @@ def jacobian_spectra(
     cell: str | None = None,
     steps: Literal["auto"] | Sequence[int] = "auto",
     sample: int = 0,
+    states: NamedStates = None,
 ) -> JacobianSpectra:
     """The Jacobians of a cell's states by those of the step before, from its recorded graph.
 
@@ -150,27 +151,29 @@ def jacobian_spectra(
         cell: the path of the cell; None takes the last one.
         steps: consecutive steps t for J_t; "auto" takes all, or the last 128.
         sample: which sample of the batch.
+        states: as for `minigrad.draw.backprop_through_time`.
 
     Raises DrawError for a graph without states, an unknown cell or step, a cell whose samples
     influence each other, and a graph that was freed.
     """
-    tape = read_tape(open_kernels([loss] if isinstance(loss, Tensor) else list(loss)))
-    states = States(tape.nodes)
-    states.require("the Jacobian of a step")
+    opened, named = open_with_states([loss] if isinstance(loss, Tensor) else list(loss), states)
+    tape = read_tape(opened)
+    found = States(tape.nodes, labels_on(tape.nodes, named))
+    found.require("the Jacobian of a step")
     if cell is None:
-        cell = next(reversed(states.layers))
-    if cell not in states.layers:
-        known = ", ".join(map(repr, states.layers))
+        cell = next(reversed(found.layers))
+    if cell not in found.layers:
+        known = ", ".join(map(repr, found.layers))
         raise DrawError(f"no cell {cell!r} on the tape; there are {known}")
-    offset = states.offset_of(cell)
+    offset = found.offset_of(cell)
     order = sorted(
-        {step for lane, nodes in states.lanes.items() if lane.cell == cell for step in nodes},
-        reverse=states.backwards(cell),
+        {step for lane, nodes in found.lanes.items() if lane.cell == cell for step in nodes},
+        reverse=found.backwards(cell),
     )
-    names = tuple(lane.state for lane in states.lanes if lane.cell == cell)
+    names = tuple(lane.state for lane in found.lanes if lane.cell == cell)
     # What the loss does not read, such as c of the last step where h alone is masked by lengths,
     # is not behind it; a step without one of its states has no whole Jacobian.
-    whole = {step for step in order if len(states.of_step(cell, step)) == len(names)}
+    whole = {step for step in order if len(found.of_step(cell, step)) == len(names)}
     pairs = [(a, b) for a, b in pairwise(reversed(order)) if a in whole and b in whole][::-1]
     steps_known = [now - offset for now, _ in pairs]
     if not pairs:
@@ -190,7 +193,7 @@ def jacobian_spectra(
     pairs = [(now, before) for now, before in pairs if now - offset in wanted]
     matrices = np.array(
         [
-            step_jacobian(states.of_step(cell, now), states.of_step(cell, before), sample)
+            step_jacobian(found.of_step(cell, now), found.of_step(cell, before), sample)
             for now, before in pairs
         ]
     )
@@ -206,7 +209,7 @@ def jacobian_spectra(
         singular[:, 0],
         singular[:, -1],
         radius,
-        plain_bounds(tape.nodes, states, cell, pairs, sample),
+        plain_bounds(tape.nodes, found, cell, pairs, sample),
     )
 
 

@@ -96,7 +96,9 @@ def operations_graph(
         for node in shown
     ]
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
-    return Graph(tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis)
+    return Graph(
+        tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis
+    )
 
 
 def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:

@@ -142,7 +142,6 @@ class Node:
                 "last_step needs a step that is not later"
             )
 
-
     @property
     def time(self) -> int | None:
         """The place of its step on the time line of the picture; None for what is at no step."""

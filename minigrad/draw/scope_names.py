@@ -13,8 +13,8 @@ __all__ = ["ScopeNames"]
 class ScopeNames:
     """The path of each scope, unlike that of any other module's.
 
-    Who was called is told by the scopes' identity, which means nothing to people. They get the names
-    that the modules have, and where those are the same, the rank in which they first ran:
+    Who was called is told by the scopes' identity, which means nothing to people. They get the
+    names that the modules have, and where those are the same, the rank in which they first ran:
     "LSTM" and "LSTM (2)".
 
     Args:

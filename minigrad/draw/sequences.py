@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.draw.measure import pass_through
@@ -110,7 +111,7 @@ class Chain:
         """
         for steps in ([c.step for c in self.calls], [c.outer_step for c in self.calls]):
             known = [step for step in steps if step is not None]
-            pairs = list(zip(known, known[1:], strict=False))
+            pairs = list(pairwise(known))
             if len(known) == len(steps) and (
                 all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
             ):

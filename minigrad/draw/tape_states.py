@@ -137,7 +137,7 @@ class States:
         """Scope, axis and step of a node, as fields of its record."""
         return {"scope": self.names(node.scope), **self.on_axis(self.time_of(node))}
 
-    def on_axis(self, time: int | None) -> dict[str, int | None]:
+    def on_axis(self, time: int | None) -> dict[str, Any]:
         """A time as fields of a record: the step on its axis, and where that begins."""
         for axis in self.axes:
             if time is not None and axis.offset and axis.first <= time <= axis.last:
@@ -188,7 +188,8 @@ def missing_states(what: str, nodes: Sequence[Node]) -> DrawError:
             "backward(retain_graph=True)."
         )
     return DrawError(
-        f"{what} needs a recurrent network whose steps are on the tape: no cell labelled a state "
-        "at a time step. The recurrent layers of `layers` do; label the states of your own "
-        "cell with minigrad.label_state(h, 'h') inside `with minigrad.step(t):`."
+        f"{what} needs a recurrent network: no cell on the tape labelled a state, and no weight is "
+        "used again and again, each time on what came of the time before. The recurrent layers of "
+        "`layers` label theirs; name those of your own cell with states={'h': [h0, h1, ...]}, or "
+        "call minigrad.label_state(h, 'h') in its loop."
     )

@@ -61,9 +61,7 @@ def lay_axes(chains: Sequence[Chain]) -> list[TimeAxis]:
     return axes
 
 
-def _axis_of(
-    chain: Chain, home: dict[Chain, TimeAxis]
-) -> tuple[TimeAxis | None, TimeAxis | None]:
+def _axis_of(chain: Chain, home: dict[Chain, TimeAxis]) -> tuple[TimeAxis | None, TimeAxis | None]:
     """The axis that a sequence shares, or else the one that it comes after, if any."""
     first, last = chain.calls[0].number, chain.calls[-1].number
     for other, axis in home.items():

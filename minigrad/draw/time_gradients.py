@@ -19,6 +19,7 @@ from minigrad.draw.diagnosis import describe_time
 from minigrad.draw.drawing import Drawing
 from minigrad.draw.page_measures import interaction_of
 from minigrad.draw.plots import plot_gradient_norms
+from minigrad.draw.recurrence import NamedStates
 from minigrad.draw.time_measure import TimeMeasure
 from minigrad.draw.views import draw
 from minigrad.tensors import Tensor
@@ -34,21 +35,27 @@ def backprop_through_time(
     routes: RouteNames = None,
     by: By = "gate",
     most: int = 3,
+    states: NamedStates = None,
 ) -> TimeGradients:
     """Measure the gradient of a loss at every state of every time step, lag by lag.
 
     The states are those that cells label. The recurrent layers of `layers` do, also where they ran
-    as kernels, which are opened here, and so does any code that calls `minigrad.label_state` inside
-    ``with minigrad.step(t):``. No `.grad` is touched.
+    as kernels, which are opened here, and so does any code that calls `minigrad.label_state`. A
+    call is the next step of a sequence where its state comes from that of the call before; the
+    steps of a decoder come after those of its encoder. No `.grad` is touched.
 
     Args:
         loss: a tensor of one number.
-        loss_steps: the time steps k at which the loss reads the states, for which the gradient is
-            followed by itself: dL_k/ds_t, with L_k all ways from the loss that enter the states at
-            step k. "auto" takes them all where that is quick, and else the last one and others
-            evenly spread, 128 at most.
+        loss_steps: the time steps k, those of a decoder counted on from its encoder's, at which
+            the loss reads the states, for which the gradient is followed by itself: dL_k/ds_t,
+            with L_k all ways from the loss that enter the states at step k. "auto" takes them all
+            where that is quick, and else the last one and others evenly spread, 128 at most.
         sample: measure one sample of the batch, axis 0 of the states; None takes norms over all.
         routes, by, most: see `gradient_flow`.
+        states: the states of a cell that is written in plain operations, by name and time step,
+            such as ``{"h": [h0, h1, h2]}``; a list of tensors names one state, a list of pairs
+            (h, c) two. None takes those that were labelled, and without any finds those of a loop
+            whose weights are used again at every step.
 
     Raises DrawError for a tensor without a graph or without labelled states, for one that is not a
     single number, and for a graph that a backward freed; ValueError for unknown loss steps.
@@ -65,7 +72,7 @@ def backprop_through_time(
     >>> found.lane("h").half_life
     1.0
     """
-    return TimeGradients(loss, loss_steps, sample, routes, by, most)
+    return TimeGradients(loss, loss_steps, sample, routes, by, most, states)
 
 
 class TimeGradients(TimeMeasure):

@@ -17,7 +17,7 @@ from minigrad.draw.errors import DrawError
 from minigrad.draw.gates import GateSeries, gate_series
 from minigrad.draw.lanes import LaneGradients
 from minigrad.draw.measure import norm_of, read_tape
-from minigrad.draw.opening import open_kernels
+from minigrad.draw.recurrence import NamedStates, labels_on, open_with_states
 from minigrad.draw.tape_states import Lane, States
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.draw.weight_lags import WeightLags
@@ -58,9 +58,11 @@ class TimeMeasure:
         routes: RouteNames,
         by: By,
         most: int,
+        states: NamedStates = None,
     ) -> None:
-        self.tape = read_tape(open_kernels([loss]))
-        self.states = States(self.tape.nodes)
+        opened, named = open_with_states([loss], states)
+        self.tape = read_tape(opened)
+        self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
         self.states.require("back-propagation through time")
         self.sample = sample
         batches = {node.shape[0] for node in self.states.lane_of if len(node.shape) > 1}

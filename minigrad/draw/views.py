@@ -14,11 +14,12 @@ from minigrad.draw.errors import DrawError
 from minigrad.draw.flow import GradientFlow, gradient_flow
 from minigrad.draw.layers_view import has_modules, layers_graph
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
-from minigrad.draw.opening import has_kernels, open_kernels
+from minigrad.draw.opening import has_kernels
 from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
 from minigrad.draw.passes import prune, tag_leaves, without
 from minigrad.draw.records import Graph
+from minigrad.draw.recurrence import NamedStates, open_with_states
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
 from minigrad.errors import describe
@@ -45,6 +46,7 @@ def draw(
     focus: str | None = None,
     depth: int | None = None,
     max_nodes: int = MAX_NODES,
+    states: NamedStates = None,
     theme: str = "light",
     title: str = "",
     domain: tuple[float, float] | None = None,
@@ -71,6 +73,9 @@ def draw(
         depth: at level `layers`, how many levels of modules to open; None opens those that do
             little more than call others.
         max_nodes: see `level`.
+        states: the states of a cell that is written in plain operations, see
+            `minigrad.draw.backprop_through_time`; level `cells` draws them, and without any finds
+            those of a loop by itself.
         steps, theme, domain, time_limit: see `draw_graph`.
         title: heading of the picture.
 
@@ -93,6 +98,7 @@ def draw(
         title=title,
         roll=roll,
         focus=focus,
+        states=states,
     )
     measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
     return draw_graph(
@@ -111,6 +117,7 @@ def view(
     depth: int | None = None,
     max_nodes: int = MAX_NODES,
     title: str = "",
+    states: NamedStates = None,
 ) -> Graph:
     """The records of the picture that `draw` makes, with the same arguments."""
     if grad not in GRADIENTS:
@@ -131,8 +138,11 @@ def view(
     else:
         flow = target if isinstance(target, GradientFlow) else None
         outputs = list(flow.tape.outputs) if flow is not None else results_of(target)
-        chooser = _Chooser(outputs, grad or ("norm" if flow else None), flow, show, depth, title)
+        measure = grad or ("norm" if flow else None)
+        chooser = _Chooser(outputs, measure, flow, show, depth, title, states)
         with collector_paused():
+            if level == "auto" and states is not None:
+                level = "cells"
             graph = chooser.automatic(max_nodes) if level == "auto" else chooser.at(level)
         if flow is not None and flow.needed is not None:
             graph = prune(graph)
@@ -207,25 +217,34 @@ class _Chooser:
         show: Collection[Shown],
         depth: int | None,
         title: str,
+        states: NamedStates = None,
     ) -> None:
         self.outputs, self.grad, self.flow = list(outputs), grad, flow
         self.show, self.depth, self.title = show, depth, title
-        self._opened: list[Tensor] | None = None
+        self._states = states
+        self._opened: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
 
     @property
     def opened(self) -> list[Tensor]:
         """The results, with all kernels opened unless they are to be shown."""
         if self._opened is None:
-            closed = "kernels" in self.show
-            self._opened = self.outputs if closed else open_kernels(self.outputs)
-        return self._opened
+            closed = "kernels" in self.show and self._states is None
+            self._opened = (
+                (self.outputs, {}) if closed else open_with_states(self.outputs, self._states)
+            )
+        return self._opened[0]
+
+    def cells(self) -> Graph:
+        """The graph of cells and time steps."""
+        outputs, states = self.opened, self._opened[1] if self._opened else {}
+        return cells_graph(outputs, grad=self.grad, title=self.title, states=states)
 
     def at(self, level: ViewLevel) -> Graph:
         """The graph of one level."""
         if level == "layers":
             return layers_graph(self.outputs, grad=self.grad, title=self.title, depth=self.depth)
         if level == "cells":
-            return cells_graph(self.opened, grad=self.grad, title=self.title)
+            return self.cells()
         outputs, flow = (self.opened if self.flow is None else self.outputs), self.flow
         if flow is None and self.grad is not None:
             flow = gradient_flow(outputs)
