@@ -12,6 +12,7 @@ from minigrad.containers import labelled_leaves
 from minigrad.errors import GradientError, describe
 from minigrad.nodes import Leaf, Node
 from minigrad.replaying import Recording
+from minigrad.scope_names import ScopeNames
 from minigrad.tensors import Tensor
 from minigrad.watching import first_anomaly
 
@@ -156,6 +157,7 @@ class Graph:
         by_op: dict[str, Tally] = {}
         by_scope: dict[str, Tally] = {}
         total = edges = 0
+        names = ScopeNames(node.scope for node in self.nodes)
         for node in self.nodes:
             held = 0
             for array in saved_arrays(node.saved):
@@ -165,8 +167,7 @@ class Graph:
                     held += owner.nbytes
             total += held
             edges += sum(source is not None for source in node.inputs)
-            scope = "" if node.scope is None else node.scope.path
-            for tallies, key in ((by_op, node.plan.name), (by_scope, scope)):
+            for tallies, key in ((by_op, node.plan.name), (by_scope, names(node.scope))):
                 before = tallies.get(key, Tally(0, 0))
                 tallies[key] = Tally(before.nodes + 1, before.nbytes + held)
         return GraphSummary(len(self.nodes), edges, total, by_op, by_scope)

@@ -20,6 +20,7 @@ from minigrad.draw.tape_states import Lane, States
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
+from minigrad.scope_names import ScopeNames
 
 __all__ = ["PRESETS", "Detours", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
 
@@ -65,6 +66,7 @@ class Detours:
             pairs = names.items() if isinstance(names, Mapping) else ((n, n) for n in names)
             self.explicit = {scope: name for name, scope in pairs}
         self._known: dict[Scope, Places] = {}
+        self._names = ScopeNames(node.scope for node in nodes)
         highways: dict[str, None] = {}
         found: dict[str, None] = {}
         for scope in {node.scope: None for node in nodes}:
@@ -79,7 +81,7 @@ class Detours:
                 word
                 for scope in {node.scope: None for node in nodes}
                 for part in (() if scope is None else scope.chain())
-                for word in (part.name, part.kind, part.path)
+                for word in self._words(part)
             }
             missing = [name for name in self.explicit if name not in seen]
             if missing and (not preset or len(missing) == len(self.explicit)):
@@ -92,6 +94,10 @@ class Detours:
         self.names = tuple(found)
         self.highway = f"highway ({', '.join(highways)})" if highways else "highway"
 
+    def _words(self, scope: Scope) -> set[str]:
+        """What a scope may be called by: its name, its class, and its path, in pictures or not."""
+        return {scope.name, scope.kind, scope.path, self._names(scope)}
+
     def _place(self, scope: Scope | None) -> Places:
         """The detour around a scope and the call that it belongs to; None outside of detours."""
         if scope is None:
@@ -101,7 +107,7 @@ class Detours:
             place: Places = None
             if self.explicit is not None:
                 for part in chain:
-                    words = {part.name, part.kind, part.path}
+                    words = self._words(part)
                     name = next((v for k, v in self.explicit.items() if k in words), None)
                     if name is not None:
                         place = (name, part)

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+import layers
 import minigrad as mg
 from minigrad.errors import GradientError
 
@@ -146,3 +147,10 @@ def test_pauses_in_threads_last_until_the_last_one_ends():
         thread.join()
     assert seen == [False, False]
     assert gc.isenabled()
+
+
+def test_a_summary_tells_two_modules_of_one_name_apart():
+    first, second = layers.Linear(3, 4), layers.Linear(4, 2)
+    by_scope = mg.graph(second(first(np.ones((2, 3), np.float32)))).summary().by_scope
+    assert {"Linear", "Linear (2)"} <= set(by_scope)
+    assert by_scope["Linear"].nodes == by_scope["Linear (2)"].nodes
