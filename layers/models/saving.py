@@ -117,6 +117,7 @@ class SavedModel:
             tokenizer: CharacterTokenizer | None = getattr(self, name)
             if tokenizer is not None:
                 content[name] = tokenizer.to_dict()
+        content.update(self._described())
         text = json.dumps(content, indent=2, ensure_ascii=True) + "\n"
         serialize.save(path / WEIGHTS_FILE, self._arrays(), {"kind": self.KIND})
         serialize.write_atomically(
@@ -148,6 +149,7 @@ class SavedModel:
             }
             make: Any = cls  # subclasses take a configuration and tokenizers
             model: Self = make(cls.CONFIG.from_dict(content["config"]), **tokenizers)
+            model._take_description(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{config_file} is damaged: {error}") from error
         try:
@@ -160,6 +162,13 @@ class SavedModel:
         """What model.safetensors holds; a module's state dict unless a subclass says otherwise."""
         state: Mapping[str, np.ndarray[Any, Any]] = self.state_dict()  # type: ignore[attr-defined]
         return state
+
+    def _described(self) -> Mapping[str, Any]:
+        """More for config.json than kind, configuration and tokenizers."""
+        return {}
+
+    def _take_description(self, content: Mapping[str, Any]) -> None:
+        """Take over what `_described` gave."""
 
     def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
         self.load_state_dict(arrays)  # type: ignore[attr-defined]
