@@ -18,7 +18,8 @@ from layers.cli_arguments import (
 from layers.cli_data import SERIES_OPTIONS, add_data_options
 from layers.cli_results import PICTURES, save_picture, tell
 from layers.cli_series import write_forecast
-from layers.datasets import digits
+from layers.datasets import digit_captions, digits
+from layers.datasets.captions import check_caption
 from layers.models import (
     DALLE,
     DiscreteVAE,
@@ -169,9 +170,27 @@ def draw_caption(model: DALLE, options: argparse.Namespace) -> None:
     out = options.out or Path("drawing.png")
     check_output(out, PICTURES)
     caption = "a seven" if options.prompt is None else options.prompt
+    check_known(model, caption)
     codes = np.stack(list(model.stream([caption], **choices(options))), axis=1)
     picture = model.vae.decode(codes)
     show_pictures(model, options, out, {caption: picture[0]}, codes)
+
+
+def check_known(model: DALLE, caption: str) -> None:
+    """Refuse a caption that a model of the digits did not learn.
+
+    Raises:
+        ValueError: as said, with the captions that it knows.
+    """
+    letters = set("".join("".join(digit_captions(label)) for label in range(10)))
+    if model.tokenizer is None or set(model.tokenizer.characters) != letters:
+        return  # it learned other captions
+    try:
+        check_caption(caption)
+    except ValueError as unknown:
+        size = model.config.caption_length
+        long = f"; and it reads at most caption_length={size} characters"
+        raise ValueError(f"{unknown}{long if len(caption) > size else ''}") from None
 
 
 def draw_reconstruction(model: DiscreteVAE, options: argparse.Namespace) -> None:

@@ -27,12 +27,13 @@ from layers.models import (
     LatentConfig,
     SeriesModel,
 )
-from layers.models.yardsticks import held_out_error, series_yardsticks
+from layers.models.yardsticks import series_yardsticks
 from layers.plots import plot_curves
 from layers.training import TrainingOptions, fit
 
 __all__ = ["train_series", "write_forecast"]
 
+PLOTTED = 1e100  # beyond it, matplotlib gets values by their power of ten
 MEASURE = "validation_root_mean_squared_error"
 
 
@@ -44,15 +45,15 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         note = f"sunspots: {len(activity)} values, {years[0]} to {years[-1]}"
         series = Series("sunspots", activity, tuple(map(str, years)), (note,))
     values = series.values
-    training, validation = split(values) if len(values) > 1 else (values, values)
     order = options.order or 2
-    least = 2 * order + 1 if options.model == "ar" else 10
-    if len(training) < least:
+    least = max(10, -(-10 * (2 * order + 1 if options.model == "ar" else 10) // 9))
+    if len(values) < least:
         what = f"--order {order}" if options.model == "ar" else "a latent model"
         raise ValueError(
-            f"the series has {len(values)} values, too few for {what}: nine tenths of them must be "
-            f"at least {least}"
+            f"the series has {len(values)} values, too few for {what}, as a tenth is for "
+            f"validation; at least {least} are needed"
         )
+    training, validation = split(values)
     if training.min() == training.max():
         raise ValueError(
             f"the first {len(training)} of {len(values)} values of {series.name!r} are all "
@@ -68,7 +69,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         folder.log(step=0, column=series.name, yardsticks=yardsticks)
     if options.model == "ar":
         model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(training)
-        error = held_out_error(model, values, len(validation))
+        error = model.root_mean_squared_error(values, len(validation))
         model.fit_least_squares(values).series_name = series.name
         model.save(options.out)
         folder.log(step=0, validation=error)
@@ -93,7 +94,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
             patience=10,
             seed=options.seed,
         ),
-        validate=lambda: held_out_error(latent, values, len(validation)),
+        validate=lambda: latent.root_mean_squared_error(values, len(validation)),
         folder=options.out,
         resume=options.resume,
         identity={"series": digest(np.ascontiguousarray(values).tobytes())},
@@ -139,7 +140,7 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
         found["coefficients"] = labelled(model)
     count = len(values) - model.context
     if options.data is not None and count > 0:
-        found["one_step_error"] = held_out_error(model, values, count)
+        found["one_step_error"] = model.root_mean_squared_error(values)
         found["persistence_error"] = series_yardsticks(values, count, orders=())["persistence"]
     if options.json:
         tell(options, model, times=labels, forecast=forecast.tolist(), **found)
@@ -148,18 +149,21 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
         width = max(map(len, [*labels, 8 * " "]))
         for label, value in zip(labels, forecast, strict=True):
             print(f"{label:>{width}}  {value:.5g}")
-    first = max(0, len(values) - max(60, 3 * steps))
-    places = np.arange(len(values) + steps)
+    shown = np.concatenate([values, forecast])
+    high = np.abs(shown).max()
+    power = int(np.log10(high)) if high > PLOTTED else 0
+    title = f"{series.name} / 1e{power}" if power else series.name
+    shown = shown / 10.0**power
+    places = np.arange(len(shown))
+    first, last = max(0, len(values) - max(60, 3 * steps)), len(values)
     curves = {
-        "series": (places[first : len(values)], values[first:]),
-        "forecast": (places[len(values) - 1 :], np.concatenate([values[-1:], forecast])),
+        "series": (places[first:last], shown[first:last]),
+        "forecast": (places[last - 1 :], shown[last - 1 :]),
     }
     save_picture(
         options,
         out,
-        lambda: plot_curves(
-            out, curves, title=f"Forecast of {series.name}", x="step", y=series.name
-        ),
+        lambda: plot_curves(out, curves, title=f"Forecast of {series.name}", x="step", y=title),
     )
 
 

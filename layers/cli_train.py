@@ -51,7 +51,6 @@ __all__ = ["add_train"]
 TEXT: Final = ("lstm", "gru", "rnn", "gpt", "ngram")
 SERIES: Final = ("ar", "latent")
 SHORTEST: Final = 30  # characters of a text
-ORDERS: Final = (3, 5)  # of n-grams to compare with
 VALIDATED: Final = 300  # pairs at most
 KINDS: Final = (*TEXT, *SERIES, "translation")
 
@@ -138,13 +137,11 @@ def train_command(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"model": kind, "out": str(options.out), **found}))
         return
-    told = dict(found)
-    told.pop("notes", None)  # told before
+    told = {name: value for name, value in found.items() if name != "notes"}  # told before
     if "steps" in told:
         print(f"{told.pop('steps')} steps in {told.pop('seconds'):.0f} s")
-    told.update(told.pop("coefficients", {}))
     told.update({f"for comparison, {k}": v for k, v in told.pop("yardsticks", {}).items()})
-    for name, value in told.items():
+    for name, value in [*told.pop("coefficients", {}).items(), *told.items()]:
         if value not in ("", None):
             shown = f"{value:.5g}" if isinstance(value, float) else value
             print(f"{name.replace('_', ' ')}: {shown}")
@@ -192,13 +189,14 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
     training, validation = split(tokenizer.encode(text))
     length = min(64, len(validation) - 1)
     folder = prepare_folder(options)  # now rather than after an hour of training
-    orders = [order for order in ORDERS if options.model != "ngram" or order != options.order]
+    own = (options.order or 5) if options.model == "ngram" else None
+    orders = [order for order in (3, 5) if order != own]
     yardsticks = text_yardsticks(training, validation, len(tokenizer), orders)
     if not options.resume:
         folder.log(step=0, yardsticks=yardsticks)
     mg.seed(options.seed)
     if options.model == "ngram":
-        config = NGramConfig(len(tokenizer), options.order or 5)
+        config = NGramConfig(len(tokenizer), own or 5)
         counted = NGramModel(config, tokenizer).fit(training)
         counted.save(options.out)
         value = counted.cross_entropy(validation)
@@ -253,22 +251,35 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
 # -- pairs -----------------------------------------------------------------------------------------
 
 
+def own_pairs(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """The pairs in the file.
+
+    Raises:
+        ValueError: where it has none, or looks like a series and nobody said what it is.
+    """
+    told = options.told_kind
+    try:
+        pairs = read_pairs(source_of(options.file), options.encoding)
+    except ValueError as error:
+        raise (
+            error if told else ValueError(f"{error}; if it is a series, pass --model ar")
+        ) from None
+    sources, targets = zip(*(pairs[1:] or pairs), strict=True)  # the first may be a header
+    if not told and all(map(is_number, targets)) and read_times(sources) is not None:
+        raise ValueError(
+            f"{options.file} looks like a series, with {targets[0]!r} at {sources[0]!r} and so on; "
+            "pass --model ar to learn it as one, or --model translation"
+        )
+    return pairs
+
+
 def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     """A model that turns sources into targets."""
     if options.file is None:
         refuse(options, "encoding", "is for a file of your own")
         pairs = [(item.words, item.digits) for item in number_words()]
     else:
-        pairs = read_pairs(source_of(options.file), options.encoding)
-        if (
-            not options.told_kind
-            and all(is_number(target) for _, target in pairs)
-            and (read_times([source for source, _ in pairs]) is not None)
-        ):
-            raise ValueError(
-                f"{options.file} looks like a series, of {pairs[0][1]!r} at {pairs[0][0]!r} and so "
-                "on; pass --model ar to learn it as one, or --model translation"
-            )
+        pairs = own_pairs(options)
     if len(pairs) < 10:
         raise ValueError(f"there are {len(pairs)} pairs, too few to train on; pass at least 10")
     prepare_folder(options)

@@ -172,9 +172,9 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
         return
     place = axis.disordered()
     if place is not None:
-        row, before = labels.row(place), labels.row(place - 1)
+        late, before = labels.row(place), labels.row(place - 1)
         raise ValueError(
-            f"{name}, line {table.rows[row].line}: {labels.cells[row]!r} in column {title!r} comes "
+            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title!r} comes "
             f"after {labels.cells[before]!r}; sort the rows by time, with one row for each, or put "
             "each series into a file of its own"
         )
@@ -218,8 +218,14 @@ def find_column(name: str, table: Table, column: str | int | None) -> int | None
     raise ValueError(f"{name} has no column {column!r}, only {', '.join(header)}{hint}")
 
 
-def check_separator(name: str, table: Table, labels: Labels) -> None:
+def check_separator(name: str, table: Table, labels: Labels, value: int | None) -> None:
     """Refuse rows of cells that are as well one number each, unless the first cells are times.
+
+    Args:
+        name: of the file, for messages.
+        table: as it was parted.
+        labels: found in it.
+        value: the column that was asked for, if one was.
 
     Raises:
         ValueError: as said, with the options that decide.
@@ -227,9 +233,9 @@ def check_separator(name: str, table: Table, labels: Labels) -> None:
     if not table.unclear:
         return
     axis, header = labels.axis, table.header
-    if axis is not None and axis.looks_like_years:
+    if value or (axis is not None and axis.looks_like_years):
         return
-    if axis is not None and axis.unit != "decimal" and 0 in labels.columns:
+    if value == 0 or (axis is not None and axis.unit != "decimal" and 0 in labels.columns):
         # In "temp, C" above 1,5 the comma of the header is no separator.
         spaced = any(cell.startswith(" ") for cell in table.head[1:])
         if header and table.separator == "," and not spaced:

@@ -19,7 +19,7 @@ MARKS: Final = {
 }
 """What a byte order mark at the beginning says of the encoding."""
 
-_LATIN: Final = "äöüßéèêàáíóúñçåøæâîôûëïœÉÀÇ’‘“”–—…«»°€£"
+_LATIN: Final = "äöüßéèêàáíóúùòìãõñçåøæâîôûëïœÉÀÇ’‘“”–—…«»°€£¿¡"
 _CYRILLIC: Final = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
 _KANA: Final = "".join(map(chr, [*range(0x3041, 0x3097), *range(0x30A1, 0x30FB), 0x3001, 0x3002]))
 
@@ -33,7 +33,6 @@ COMMON: Final = {
     "cp866": _CYRILLIC,
     "cp1253": "αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώ",
     "cp1254": "ğışçöüİâ",
-    "cp1255": "אבגדהוזחטיכךלמםנןסעפףצץקרשת",
     "cp1256": "ابتثجحخدذرزسشصضطظعغفقكلمنهويةىأإ،",
     "shift_jis": _KANA,
     "euc_jp": _KANA,
@@ -133,7 +132,9 @@ def _check_encoding(encoding: str) -> None:
         ValueError: there is no such encoding.
     """
     try:
-        b"".decode(encoding)
+        b" ".decode(encoding)  # Python looks nothing up for empty bytes
+    except UnicodeDecodeError:
+        return  # a space is too short for UTF-16
     except LookupError:
         raise ValueError(
             f"encoding={encoding!r} is no encoding of text that Python knows; utf-8, utf-16, "
@@ -173,13 +174,25 @@ def likely_encoding(content: bytes) -> str | None:
             text = part.decode(encoding, "strict" if len(part) == len(content) else "ignore")
         except UnicodeDecodeError:
             continue
-        beyond = [character for character in text if character > "\x7f"]
-        if not beyond or not _is_text(text):
+        if not _is_text(text):
             continue
-        share = sum(character in common for character in beyond) / len(beyond)
-        if share > best:
-            best, likely = share, encoding
+        latin = common in (_LATIN, COMMON["cp1250"], COMMON["cp1254"])
+        beyond = [place for place, character in enumerate(text) if character > "\x7f"]
+        fits = sum(text[place] in common and _has_company(text, place, latin) for place in beyond)
+        if beyond and fits / len(beyond) > best:
+            best, likely = fits / len(beyond), encoding
     return likely
+
+
+def _has_company(text: str, place: int, latin: bool) -> bool:
+    """Whether the neighbours of a character fit it.
+
+    Latin accents stand alone among plain letters; letters of other scripts have none beside them.
+    """
+    around = text[max(0, place - 1) : place] + text[place + 1 : place + 2]
+    if latin:
+        return not (len(around) == 2 and all(character > "\x7f" for character in around))
+    return not any(character.isascii() and character.isalpha() for character in around)
 
 
 def _is_text(text: str) -> bool:

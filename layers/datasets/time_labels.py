@@ -183,7 +183,7 @@ def _mean_step(positions: Sequence[int]) -> Fraction | None:
     if len(positions) < 3:
         return None
     step = Fraction(positions[-1] - positions[0], len(positions) - 1)
-    near = max(1, abs(step) * MONTHS_DIFFER)
+    near = max(Fraction(1), abs(step) * MONTHS_DIFFER)
     even = all(abs(place - positions[0] - step * i) <= near for i, place in enumerate(positions))
     return step if even else None
 

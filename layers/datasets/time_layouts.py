@@ -158,9 +158,8 @@ def _position(unit: str, one: Fields) -> int:
     if unit == "month":
         datetime(year, month, 1)
         return year * 12 + month - 1
-    time = datetime(
-        year, month, int(one["d"]), *(int(one.get(part) or 0) for part in ("H", "M", "S"))
-    )
+    hour, minute, second = (int(one.get(part) or 0) for part in ("H", "M", "S"))
+    time = datetime(year, month, int(one["d"]), hour, minute, second)
     return round((time - EPOCH).total_seconds())
 
 

@@ -69,10 +69,11 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder)
     config_file = path / CONFIG_FILE
     if not config_file.is_file():
-        inner = path / "model" / CONFIG_FILE
+        places = (path / "model", Path("minigrad-runs") / path / "model")
+        inner = next((place for place in places if (place / CONFIG_FILE).is_file()), None)
         hint = (
-            f"the model is in a folder of its own: {inner.parent}"
-            if inner.is_file()
+            f"the model is in a folder of its own: {inner}"
+            if inner is not None
             else "`minigrad demo`, `train` and `run` write one, and model.save(folder)"
         )
         raise FileNotFoundError(

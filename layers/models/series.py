@@ -188,6 +188,20 @@ class SeriesModel(SavedModel, Module):
             predicted = self.predict_all(series).numpy()[:-1]
         return self._in_units(np.asarray(predicted, np.float64))
 
+    def root_mean_squared_error(self, values: ArrayLike, last: int | None = None) -> float:
+        """The error of one-step forecasts, in the units of the series.
+
+        Args:
+            values: (time,), more than `context` of them.
+            last: how many of the last values count; all but the first `context` if None.
+        """
+        series = self._standard(as_series("values", values, self.context + 1))
+        with mg.no_grad():
+            predicted = self.predict_all(series).numpy()[:-1]
+        misses = predicted - series[self.context :]
+        scale: float = self.scale.item()
+        return scale * root_mean_square(misses[-last:] if last else misses)
+
     def _arrays(self) -> Mapping[str, Any]:
         return {**super()._arrays(), "history": self.history}
 

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 from layers.datasets.checks import as_codes
 from layers.models.autoregressive import Autoregressive, AutoregressiveConfig
 from layers.models.ngram import NGram
-from layers.models.series import SeriesModel, as_series, root_mean_square
+from layers.models.series import as_series, root_mean_square
 
-__all__ = ["held_out_error", "series_yardsticks", "text_yardsticks"]
+__all__ = ["series_yardsticks", "text_yardsticks"]
 
 COUNTED = 2_000_000  # characters, the last of a training part: enough to compare with
 
@@ -39,7 +39,7 @@ def text_yardsticks(
 def series_yardsticks(
     values: ArrayLike, held_out: int, orders: Iterable[int] = (1, 2)
 ) -> dict[str, float]:
-    """The errors of one-step forecasts of the last values, as `held_out_error` gives them.
+    """The errors of one-step forecasts of the last values, the root of their mean square.
 
     Args:
         values: (time,).
@@ -58,18 +58,5 @@ def series_yardsticks(
     for order in orders:
         if len(before) > 2 * order and before.min() < before.max():
             model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(before)
-            found[f"AR({order})"] = held_out_error(model, series, held_out)
+            found[f"AR({order})"] = model.root_mean_squared_error(series, held_out)
     return found
-
-
-def held_out_error(model: SeriesModel, values: ArrayLike, count: int) -> float:
-    """The root of the mean squared error of one-step forecasts of the last values.
-
-    Args:
-        model: of a series.
-        values: (time,), more than the model's context and `count` together.
-        count: how many of the last ones are forecast.
-    """
-    series = np.asarray(values, np.float64)
-    misses = model.one_step(series)[-count:] / 2 - series[-count:] / 2  # halves cannot overflow
-    return 2 * root_mean_square(misses)
