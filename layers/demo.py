@@ -12,7 +12,7 @@ from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
 from layers.pictures import draw_gradient_path, draw_step
 from layers.plots import plot_losses
-from layers.training import fit_text, mean_loss
+from layers.training import History, fit_text, mean_loss
 from minigrad.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -69,8 +69,8 @@ def run_demo(options: DemoOptions) -> None:
         for name, order in (("bigram table", 2), ("trigram table", 3))
     }
     loss = mean_loss(model, validation_batches(validation))
-    recent = float(np.mean(history.losses[-100:])) if history.losses else float("nan")
-    print(f"\n{len(history.losses)} steps in {history.seconds:.0f} s. Nats per character:")
+    recent = history.recent_loss(100)
+    print(f"\n{history.step} steps in {history.seconds:.0f} s. Nats per character:")
     print(f"  {'LSTM, training (last 100 steps)':34}{recent:.3f}")
     print(f"  {'LSTM, validation':34}{loss:.3f}")
     for name, value in tables.items():
@@ -82,7 +82,7 @@ def run_demo(options: DemoOptions) -> None:
         print(character, end="", flush=True)
     print("\n" + "-" * 60)
 
-    written += draw_all(model, options.out, history.losses, loss, tables)
+    written += draw_all(model, options.out, history, loss, tables)
     print(f"\nWritten to {options.out}/:")
     for name, what in written:
         print(f"  {name:22} {what}")
@@ -92,7 +92,7 @@ def run_demo(options: DemoOptions) -> None:
 def draw_all(
     model: CharacterModel,
     out: Path,
-    losses: list[float],
+    history: History,
     validation: float,
     tables: dict[str, float],
 ) -> list[tuple[str, str]]:
@@ -102,10 +102,10 @@ def draw_all(
     codes = model.tokenizer.encode(TEXT_SHOWN)[None, :DRAWN_STEPS]
     target = int(model.tokenizer.encode(",")[0])
     try:
-        if losses:
+        if history.step:
             plot_losses(
                 out / "loss.png",
-                {"training": losses},
+                {"training": history},
                 title="A character LSTM learns",
                 y="nats per character",
                 lines={

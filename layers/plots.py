@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from layers.training.options import History
 from minigrad.errors import require
 
 __all__ = ["plot_curves", "plot_losses", "plot_pictures", "plot_table"]
@@ -70,7 +71,7 @@ def plot_curves(
 
 def plot_losses(
     path: Path,
-    losses: Mapping[str, Sequence[float]],
+    losses: Mapping[str, History | Sequence[float]],
     *,
     title: str,
     y: str,
@@ -79,10 +80,10 @@ def plot_losses(
 ) -> None:
     """The losses of runs, each a running mean over a fiftieth of its steps."""
     curves = {}
-    for name, values in losses.items():
-        width = max(1, len(values) // 50)
-        smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
-        curves[name] = (np.arange(width, len(values) + 1), smooth)
+    for name, run in losses.items():
+        history = run if isinstance(run, History) else History(list(run))
+        width = max(1, history.step // 50)
+        curves[name] = (np.arange(width, history.step + 1), history.running_losses(width))
     plot_curves(path, curves, title=title, x="step", y=y, lines=lines, log=log)
 
 

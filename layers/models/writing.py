@@ -9,6 +9,7 @@ import numpy as np
 from layers.datasets import CharacterTokenizer
 from layers.models.decoding import Decoder, Decoding, decode
 from layers.models.saving import SavedModel
+from layers.models.targets import count_targets
 
 __all__ = ["TextModel"]
 
@@ -26,6 +27,10 @@ class TextModel(SavedModel):
     @abstractmethod
     def decoder(self) -> Decoder:
         """What gives the scores of the next character."""
+
+    def loss_weight(self, codes: Any, targets: Any) -> int:
+        """How many targets the mean of `loss` is over."""
+        return count_targets(targets)
 
     def generate(
         self,

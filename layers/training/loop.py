@@ -10,6 +10,7 @@ import numpy as np
 
 from layers.models.decoding import reading
 from layers.module import Module
+from layers.training.averages import LossResult, loss_and_weight, model_loss, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
 from layers.training.progress import ProgressBar
@@ -23,7 +24,7 @@ from minigrad.randomness import generator_state, set_generator_state
 __all__ = ["fit", "mean_loss"]
 
 Batches = Callable[[np.random.Generator], Any]
-Loss = Callable[[Any, Any], Tensor]
+Loss = Callable[[Any, Any], LossResult]
 Callback = Callable[[Progress], object]
 
 
@@ -49,7 +50,11 @@ def fit(
         batches: gives the next batch, drawn with the generator that it is given. If it has a
             `state_dict`, that is saved in checkpoints too.
         options: how.
-        loss: of model and batch, a scalar; `model.loss(*batch)` if None.
+        loss: of model and batch: a scalar, the mean over the batch's examples; or a pair of mean
+            and weight, where it is the mean over something else, such as tokens that are not
+            padding. `model.loss(*batch)` if None, with `model.loss_weight(*batch)` where there is
+            such a method. The weights count wherever losses are averaged: the gradient of
+            accumulated batches is that of one large batch.
         validate: a number that is better the lower it is. It is called in evaluation mode, without
             recording; random numbers that it draws do not change the run.
         folder: where checkpoints, the log and the model are kept; None keeps nothing. See
@@ -100,10 +105,31 @@ def fit(
     return run.history
 
 
-def mean_loss(model: Any, batches: Iterable[Sequence[Any]]) -> float:
-    """The mean of `model.loss(*batch)` over batches, in evaluation mode and without recording."""
+def mean_loss(model: Any, batches: Iterable[Any], loss: Loss | None = None) -> float:
+    """The mean loss of all examples of all batches, in evaluation mode and without recording.
+
+    Args:
+        model: whose mode is as it was afterwards.
+        batches: of any lengths.
+        loss: as in `fit`.
+
+    Raises:
+        ValueError: when there is no batch, or nothing in them counts.
+
+    >>> import layers, minigrad as mg
+    >>> x = np.array([[1.0], [1.0], [1.0], [1.0], [6.0]])
+    >>> def loss(model, batch):
+    ...     return mg.mse_loss(batch, np.zeros_like(batch))
+    >>> mean_loss(layers.Identity(), [mg.Tensor(x[:4]), mg.Tensor(x[4:])], loss)  # (4 + 36) / 5
+    8.0
+    """
+    found, weights = [], []
     with reading(model):
-        return float(np.mean([model.loss(*batch).item() for batch in batches]))
+        for batch in batches:
+            value, weight = loss_and_weight((loss or model_loss)(model, batch), batch)
+            found.append(value.item())
+            weights.append(weight)
+    return weighted_mean(found, weights)
 
 
 class _Run:
@@ -128,7 +154,7 @@ class _Run:
                 "model and a batch"
             )
         self.model, self.batches, self.options = model, batches, options
-        self.loss = loss or (lambda model, batch: model.loss(*batch))
+        self.loss: Loss = loss or model_loss
         self.validate, self.schedule = validate, schedule
         self.optimizer = optimizer or AdamW(
             decay_groups(model, options.weight_decay), options.rate, options.betas
@@ -218,7 +244,12 @@ class _Run:
                 )
                 if self.folder and history.step % options.log_every == 0:
                     self.folder.log(
-                        step=told.step, loss=loss, rate=rate, norm=norm, seconds=told.seconds
+                        step=told.step,
+                        loss=loss,
+                        weight=history.weights[-1],
+                        rate=rate,
+                        norm=norm,
+                        seconds=told.seconds,
                     )
                 if bar:
                     done = share_done(options, history.step, self.seconds)
@@ -297,13 +328,7 @@ class _Run:
                     group["rate"] = rate * factor
             rate = self.optimizer.groups[0]["rate"]
             self.optimizer.zero_grad()
-            value = 0.0
-            for _ in range(self.options.accumulate):
-                loss = self.loss(self.model, self.batches(self.generator))
-                if not math.isfinite(loss.item()):
-                    self._refuse(f"the loss is {loss.item()}", before)
-                value += loss.item() / self.options.accumulate
-                (loss / self.options.accumulate if self.options.accumulate > 1 else loss).backward()
+            value, weight = self._accumulate(before)
             limit = math.inf if self.options.max_norm is None else self.options.max_norm
             try:
                 norm = clip_grad_norm(self.optimizer.parameters, limit)
@@ -318,9 +343,42 @@ class _Run:
             self.schedule.step()
         if self.average is not None:
             self.average.update()
-        self.history.losses.append(value)
+        self.history.note_step(value, weight)
         self.updating = False
         return value, rate, norm
+
+    def _accumulate(self, before: tuple[Any, Any, Any]) -> tuple[float, float]:
+        """Put the gradient of the step's batches, as if they were one, into the parameters.
+
+        Returns:
+            The mean loss and its weight. A batch in which nothing counts is passed over.
+        """
+        values: list[float] = []
+        weights: list[float] = []
+        for _ in range(self.options.accumulate):
+            batch = self.batches(self.generator)
+            loss, weight = loss_and_weight(self.loss(self.model, batch), batch)
+            if not weight:
+                continue
+            values.append(loss.item())
+            weights.append(weight)
+            if not math.isfinite(values[-1]):
+                self._refuse(f"the loss is {values[-1]}", before)
+            # Relative to the first weight, so that half-precision gradients stay within range.
+            share = weight / weights[0]
+            (loss if share == 1 else loss * share).backward()
+        if not weights:
+            self._go_back(before)
+            raise ValueError(
+                f"fit: nothing counts in the batch of step {self.history.step}: its loss has the "
+                "weight 0, so there is nothing to learn from it"
+            )
+        total = sum(weights) / weights[0]
+        if total != 1:
+            for parameter in self.optimizer.parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad / total
+        return weighted_mean(values, weights), sum(weights)
 
     def _place(self) -> tuple[Any, Any, Any]:
         """Where the generators and the batches are."""
@@ -345,7 +403,9 @@ class _Run:
         self.save()
         sentence = ""
         for _ in range(self.options.accumulate):
-            sentence = sentence or diagnosis(self.loss(self.model, self.batches(self.generator)))
+            batch = self.batches(self.generator)
+            loss, _ = loss_and_weight(self.loss(self.model, batch), batch)
+            sentence = sentence or diagnosis(loss)
         self._go_back(before)
         spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]
         if spoilt:

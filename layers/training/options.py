@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from layers.training.averages import running_means, weighted_mean
+
 __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
@@ -32,7 +34,7 @@ class TrainingOptions:
         warmup: steps over which the rate rises on a line.
         betas, weight_decay: of AdamW; weights with two axes or more decay, the others do not.
         max_norm: gradients are clipped to this norm; None leaves them as they are.
-        accumulate: batches whose gradients are averaged in each step.
+        accumulate: batches of each step, whose gradient is that of one large batch.
         average: the decay of an exponential average of the weights, which is then what is
             validated and kept; None for no average.
         validate_every: steps between validations; there is always one at the end of a run.
@@ -128,6 +130,7 @@ class History:
 
     Attributes:
         losses: the loss of each step.
+        weights: how many examples or tokens each of them is the mean of.
         validations: pairs of step and value; lower is better.
         best: the step and the value of the best of them; None before the first.
         stale: how many validations ago it was.
@@ -138,6 +141,7 @@ class History:
     """
 
     losses: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     validations: list[tuple[int, float]] = field(default_factory=list)
     best: tuple[int, float] | None = None
     stale: int = 0
@@ -150,6 +154,30 @@ class History:
     def step(self) -> int:
         """How many steps were made."""
         return len(self.losses)
+
+    def note_step(self, loss: float, weight: float) -> None:
+        """Add a step's mean loss, and what it is the mean of."""
+        self.losses.append(loss)
+        self.weights.append(weight)
+
+    def recent_loss(self, steps: int) -> float:
+        """The mean loss of all examples of the last so many steps; NaN before the first.
+
+        >>> History(losses=[9.0, 1.0, 6.0], weights=[1.0, 4.0, 1.0]).recent_loss(2)
+        2.0
+        """
+        if not self.losses:
+            return math.nan
+        return weighted_mean(self.losses[-steps:], self._all_weights()[-steps:])
+
+    def running_losses(self, width: int) -> np.ndarray[Any, Any]:
+        """The mean loss of all examples of every `width` steps in a row."""
+        return running_means(self.losses, self._all_weights(), width)
+
+    def _all_weights(self) -> list[float]:
+        """A weight for each step; equal ones where those of some steps are not known."""
+        known = len(self.weights) == len(self.losses)
+        return self.weights if known else [1.0] * len(self.losses)
 
     def note_validation(self, value: float) -> bool:
         """Add a validation; whether it is the best so far."""
@@ -164,6 +192,7 @@ class History:
         """Losses and validations as arrays, for a checkpoint."""
         return {
             "losses": np.array(self.losses, np.float64),
+            "weights": np.array(self.weights, np.float64),
             "validation_steps": np.array([step for step, _ in self.validations], np.int64),
             "validation_values": np.array([value for _, value in self.validations], np.float64),
             "seconds": np.array(self.seconds),
@@ -178,6 +207,7 @@ class History:
             self.losses = losses[: int(step)]
             self.note_validation(float(value))
         self.losses, self.seconds = losses, float(state["seconds"])
+        self.weights = [float(weight) for weight in state.get("weights", ())]
         self.resumed = len(losses)
 
 

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from layers.training.options import History, TrainingOptions
 from minigrad.errors import require
 
@@ -29,7 +27,7 @@ class ProgressBar:
         left = elapsed / (done - begun) * (1 - done) if done > begun else math.nan
         clock = "--:--" if math.isnan(left) else f"{int(left) // 60}:{int(left) % 60:02d}"
         of = "" if self._steps is None else f"/{self._steps}"
-        recent = float(np.mean(history.losses[-20:]))
+        recent = history.recent_loss(20)
         validated = f", validation {history.validations[-1][1]:.3f}" if history.validations else ""
         self._bar.set_description_str(
             f"step {history.step}{of}, loss {recent:.3f}{validated}, rate {rate:.1e}, {clock} left",
