@@ -17,6 +17,7 @@ __all__ = [
     "natural_int",
     "positive_float",
     "positive_int",
+    "probability",
     "refuse",
     "seconds_of",
 ]
@@ -57,6 +58,14 @@ def positive_float(text: str) -> float:
     number = finite_float(text)
     if not number:
         raise argparse.ArgumentTypeError("must be above 0, got 0")
+    return number
+
+
+def probability(text: str) -> float:
+    """A number from 0 up to, but not, 1, for argparse."""
+    number = finite_float(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
     return number
 
 

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from layers.cli_arguments import (
     natural_int,
     positive_float,
     positive_int,
+    probability,
     refuse,
     seconds_of,
 )
@@ -45,6 +47,8 @@ from layers.models import (
     TranslationModel,
 )
 from layers.training import History, TrainingOptions, fit, fit_pairs, fit_text
+from layers.training.interrupts import Terminated
+from layers.training.progress import say
 from layers.training.run_folder import RunFolder
 
 __all__ = ["add_train"]
@@ -100,7 +104,18 @@ def add_train(command: AddCommand) -> None:
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
     parser.add_argument("--column", help="of the CSV file; the last with numbers unless given")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")
+    parser.add_argument(
+        "--dropout", type=probability, help="share of features zeroed in training; 0 unless given"
+    )
     parser.add_argument("--seed", type=natural_int, default=0, help="of weights and batches")
+    parser.add_argument(
+        "--checkpoint-seconds", type=positive_float,
+        help="longest time between checkpoints; 60 unless given",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint-every", type=positive_int, metavar="STEPS",
+        help="steps between checkpoints; 250 unless given",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -115,12 +130,16 @@ def train_command(options: argparse.Namespace) -> None:
         ("order", ("ngram", "ar")),
         ("layers", ("lstm", "gru", "rnn", "gpt")),
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
+        ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
     ):
         if kind not in kinds:
             refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
     if kind in ("ngram", "ar"):
-        refuse(options, "steps seconds rate resume", f"has no effect on {kind}, which is counted "
-               "or solved in one go")  # fmt: skip
+        refuse(
+            options,
+            "steps seconds rate resume checkpoint-seconds checkpoint-every",
+            f"has no effect on {kind}, which is counted or solved in one go",
+        )
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
     train: Callable[[argparse.Namespace], dict[str, Any]] = train_text
@@ -128,7 +147,11 @@ def train_command(options: argparse.Namespace) -> None:
         train = train_series
     elif kind == "translation":
         train = train_translation
-    found = train(options)
+    try:
+        found = train(options)
+    except Terminated:
+        tell_resuming(options)
+        raise
     if options.json:
         print(json.dumps({"model": kind, "out": str(options.out), **found}))
         return
@@ -142,20 +165,45 @@ def train_command(options: argparse.Namespace) -> None:
     print(f"written to {options.out}/; go on with: minigrad sample {options.out}")
 
 
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options of these names that were given."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+TRAINING: Final = ("rate", "checkpoint_seconds", "checkpoint_every")
+"""Options of `TrainingOptions` with defaults that the kind of model sets."""
+
+
+def tell_resuming(options: argparse.Namespace) -> None:
+    """How to go on with the run that is in the folder, if there is one."""
+    if not options.out.is_dir():
+        return
+    kept = RunFolder(options.out, resume=True)
+    if not kept.has_run:
+        return
+    again = [part for part in options.arguments if part not in ("--overwrite", "--resume")]
+    say(f"\nThe run is kept at step {kept.step}; go on with: minigrad {shlex.join(again)} --resume")
+
+
 def prepare_folder(options: argparse.Namespace) -> None:
     """Make the folder, and refuse one with a run that is not to be touched."""
     make_folder(options.out)
     if options.overwrite:
-        RunFolder(options.out, resume=True).clear()
+        before = RunFolder(options.out, resume=True)
+        if before.has_run:
+            say(f"dropping the run in {options.out}, which was at step {before.step}: beginning at "
+                "step 0")  # fmt: skip
+        before.clear()
     RunFolder(options.out, resume=options.resume)
 
 
 def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:
     """What is told of a run."""
     if history.interrupted:
-        say(options, "\nInterrupted: keeping the model as it is; --resume goes on.")
+        inform(options, "\nInterrupted: keeping the model as it is; --resume goes on.")
     elif history.resumed == history.step:
-        say(options, "The run is at its end already: pass more --steps, or more --seconds.")
+        inform(options, "The run is at its end already: pass more --steps, or more --seconds.")
     best = history.best
     return {
         "steps": history.step,
@@ -198,8 +246,8 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
             "validation_nats_per_character": counted.cross_entropy(validation),
         }
     model = text_model(options, tokenizer)
-    say(options, f"{len(text):,} characters, {len(tokenizer)} distinct; "
-                 f"{model.parameter_count():,} parameters")  # fmt: skip
+    inform(options, f"{len(text):,} characters, {len(tokenizer)} distinct; "
+                    f"{model.parameter_count():,} parameters")  # fmt: skip
     history = fit_text(
         model,
         training,
@@ -208,7 +256,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
@@ -222,7 +270,11 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
     if options.model == "gpt":
         heads = next(heads for heads in (4, 2, 1) if size % heads == 0)
         config = GPTConfig(
-            len(tokenizer), num_layers=options.layers or 4, num_heads=heads, width=size
+            len(tokenizer),
+            num_layers=options.layers or 4,
+            num_heads=heads,
+            width=size,
+            **given(options, "dropout"),
         )
         return GPT(config, tokenizer)
     return CharacterModel(
@@ -231,12 +283,13 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
             hidden_size=size,
             num_layers=options.layers or 1,
             cell=options.model,
+            **given(options, "dropout"),
         ),
         tokenizer,
     )
 
 
-def say(options: argparse.Namespace, text: str) -> None:
+def inform(options: argparse.Namespace, text: str) -> None:
     """Tell something on the way, unless the output is JSON."""
     if not options.json:
         print(text, flush=True)
@@ -281,11 +334,11 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         TrainingOptions(
             steps=options.steps or (None if options.seconds else 800),
             seconds=options.seconds,
-            rate=options.rate or 0.01,
             warmup=20,
             validate_every=20,
             patience=10,
             seed=options.seed,
+            **{"rate": 0.01, **given(options, *TRAINING)},
         ),
         validate=lambda: held_out_error(latent, values, len(validation)),
         folder=options.out,
@@ -322,10 +375,14 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     training, validation = split([pairs[i] for i in order])
     longest = max(len(other) for _, other in pairs)
     config = TranslationConfig.preset(
-        "small", source_size=len(source), target_size=len(target), longest=2 * longest
+        "small",
+        source_size=len(source),
+        target_size=len(target),
+        longest=2 * longest,
+        **given(options, "dropout"),
     )
     model = TranslationModel(config, source, target)
-    say(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
+    inform(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
 
     history = fit_pairs(
         model,
@@ -334,7 +391,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from layers.models.decoding import reading
+from layers.models.saving import Config
 from layers.module import Module
 from layers.training.averages import LossResult, loss_and_weight, model_loss, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
-from layers.training.progress import ProgressBar
+from layers.training.progress import ProgressBar, say
 from layers.training.run_folder import RunFolder
 from layers.training.threads import one_blas_thread
 from minigrad import Tensor
@@ -73,7 +74,8 @@ def fit(
     Returns:
         The losses, the validations and why the run ended. Ctrl-C ends it after the step that is
         being made; then the last checkpoint is written, and the model has the best weights so far
-        or, without a validation, the last.
+        or, without a validation, the last. SIGTERM and SIGHUP do the same, and then what they do
+        outside of `fit`: unless they are handled, the process ends.
 
     Raises:
         GradientError: when the loss or the gradient is not finite, with the first operation that
@@ -100,8 +102,11 @@ def fit(
         run.folder = RunFolder(folder, resume)
         if run.folder.has_run:
             run.restore()
+        if resume and progress:
+            say(run.beginning())
     with one_blas_thread(), Interrupts() as interrupts:
         run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+    interrupts.act()
     return run.history
 
 
@@ -172,6 +177,7 @@ class _Run:
         self.best: dict[str, Any] | None = None
         self.updating = False  # whether the weights are being written
         self.begun = 0.0
+        self.saved, self.saved_at = -1, time.perf_counter()  # the last checkpoint: step and time
 
     # -- what is saved -----------------------------------------------------------------------------
 
@@ -193,12 +199,36 @@ class _Run:
         if self.history.best is not None:
             self.best = self.folder.best_weights()
 
+    def beginning(self) -> str:
+        """Where a run that may be resumed begins, in words."""
+        assert self.folder is not None
+        if self.history.step:
+            return f"going on with the run in {self.folder.path} at step {self.history.step}"
+        why = "its last checkpoint is of step 0" if self.folder.has_run else "it holds no run"
+        return f"nothing to go on with in {self.folder.path} ({why}): beginning at step 0"
+
+    def _save_when_due(self) -> None:
+        """Write the last checkpoint, when there are steps or seconds enough since the one before.
+
+        There is one of step 0, so that a run that is killed early is known to have begun.
+        """
+        step, every = self.history.step, self.options.checkpoint_every
+        limit = (
+            math.inf
+            if self.options.checkpoint_seconds is None
+            else (self.options.checkpoint_seconds)
+        )
+        by_steps = not step if every is None else step % every == 0
+        if step != self.saved and (by_steps or time.perf_counter() - self.saved_at >= limit):
+            self.save()
+
     def save(self) -> None:
         """Write the last checkpoint, and the model unless that holds the best weights."""
         if self.folder is None:
             return
         self.history.seconds = self.seconds
         self.folder.save_last(self.history.step, self.identity, **self._parts())
+        self.saved, self.saved_at = self.history.step, time.perf_counter()
         if self.best is None or self.options.keep == "last":
             folder = self.folder
             self._with_average(lambda: folder.save_model(self.model))
@@ -224,7 +254,6 @@ class _Run:
         self.begun = time.perf_counter() - self.history.seconds
         already = self.history.seconds
         history, options = self.history, self.options
-        saved = -1
         self.model.train()
         try:
             while not interrupts.noted:
@@ -234,9 +263,7 @@ class _Run:
                 done = share_done(options, history.step, self.seconds)
                 if history.stopped or done >= 1:
                     break
-                if history.step % options.checkpoint_every == 0 and saved != history.step:
-                    self.save()
-                    saved = history.step
+                self._save_when_due()
                 loss, rate, norm = self._step()
                 last = history.validations[-1][1] if history.validations else None
                 told = Progress(
@@ -265,7 +292,7 @@ class _Run:
             history.seconds = self.seconds
             if bar:
                 bar.close()
-        history.interrupted |= interrupts.noted
+        history.interrupted |= bool(interrupts.noted)
         self.save()
         if not history.interrupted and self._validate_when_due(at_the_end=True):
             self.save()
@@ -422,7 +449,10 @@ def describe_model(model: Module) -> str:
     Weights of other shapes would be refused anyway; this says it in the user's own words.
     """
     config = getattr(model, "config", None)
-    return type(model).__name__ if config is None else f"{type(model).__name__}({config})"
+    if config is None:
+        return type(model).__name__
+    described = config.describe() if isinstance(config, Config) else config
+    return f"{type(model).__name__}({described})"
 
 
 def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:

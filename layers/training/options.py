@@ -15,7 +15,16 @@ __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done
 SCHEDULES: Final = ("constant", "linear", "cosine")
 
 MAY_CHANGE: Final = frozenset(
-    {"steps", "seconds", "validate_every", "patience", "checkpoint_every", "log_every", "keep"}
+    {
+        "steps",
+        "seconds",
+        "validate_every",
+        "patience",
+        "checkpoint_every",
+        "checkpoint_seconds",
+        "log_every",
+        "keep",
+    }
 )
 """The options that a run may change when it is resumed."""
 
@@ -40,7 +49,10 @@ class TrainingOptions:
         validate_every: steps between validations; there is always one at the end of a run.
         patience: stop after so many validations in a row that did not improve; None never does.
         keep: the weights that the model ends with when it is validated: "best" or "last".
-        checkpoint_every: steps between checkpoints, when there is a folder.
+        checkpoint_every: steps between checkpoints, when there is a folder; None leaves it to
+            `checkpoint_seconds`.
+        checkpoint_seconds: the longest time between them, so that slow steps are not lost; None
+            leaves it to `checkpoint_every`. Whichever comes first.
         log_every: steps between lines of the log, when there is a folder.
         seed: of the generator that the batches are drawn with.
 
@@ -62,7 +74,8 @@ class TrainingOptions:
     validate_every: int = 250
     patience: int | None = None
     keep: str = "best"
-    checkpoint_every: int = 250
+    checkpoint_every: int | None = 250
+    checkpoint_seconds: float | None = 60.0
     log_every: int = 10
     seed: int = 0
 
@@ -70,7 +83,7 @@ class TrainingOptions:
         if self.steps is None and self.seconds is None:
             raise ValueError("TrainingOptions: give steps, seconds or both")
         positive = "steps seconds rate max_norm accumulate validate_every patience checkpoint_every"
-        for name in (*positive.split(), "log_every"):
+        for name in (*positive.split(), "checkpoint_seconds", "log_every"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainingOptions: {name} must be above 0, got {value}")
