@@ -87,15 +87,16 @@ class AddCommand(Protocol):
     ) -> argparse.ArgumentParser: ...
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to, or say why it cannot be."""
+def make_folder(folder: Path, option: str = "--out") -> None:
+    """Make a folder to write to, or say why it cannot be, by the option that names it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OSError(
-            f"--out {folder}: this folder cannot be written ({error.strerror}); choose another one"
+            f"{option} {folder}: this folder cannot be written ({error.strerror}); choose another "
+            "one"
         ) from error
 
 

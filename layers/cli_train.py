@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,6 @@ import minigrad as mg
 from layers.cli_arguments import (
     AddCommand,
     add_length,
-    make_folder,
     natural_int,
     positive_float,
     positive_int,
@@ -22,6 +20,7 @@ from layers.cli_arguments import (
     refuse,
     seconds_of,
 )
+from layers.cli_runs import TRAINING, given, prepare_folder, tell_resuming
 from layers.datasets import (
     CharacterTokenizer,
     number_words,
@@ -48,8 +47,6 @@ from layers.models import (
 )
 from layers.training import History, TrainingOptions, fit, fit_pairs, fit_text
 from layers.training.interrupts import Terminated
-from layers.training.progress import say
-from layers.training.run_folder import RunFolder
 
 __all__ = ["add_train"]
 
@@ -109,7 +106,7 @@ def add_train(command: AddCommand) -> None:
     )
     parser.add_argument("--seed", type=natural_int, default=0, help="of weights and batches")
     parser.add_argument(
-        "--checkpoint-seconds", type=positive_float,
+        "--checkpoint-seconds", type=positive_float, metavar="SECONDS",
         help="longest time between checkpoints; 60 unless given",
     )  # fmt: skip
     parser.add_argument(
@@ -163,39 +160,6 @@ def train_command(options: argparse.Namespace) -> None:
             shown = f"{value:.4g}" if isinstance(value, float) else value
             print(f"{name.replace('_', ' ')}: {shown}")
     print(f"written to {options.out}/; go on with: minigrad sample {options.out}")
-
-
-def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The options of these names that were given."""
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-TRAINING: Final = ("rate", "checkpoint_seconds", "checkpoint_every")
-"""Options of `TrainingOptions` with defaults that the kind of model sets."""
-
-
-def tell_resuming(options: argparse.Namespace) -> None:
-    """How to go on with the run that is in the folder, if there is one."""
-    if not options.out.is_dir():
-        return
-    kept = RunFolder(options.out, resume=True)
-    if not kept.has_run:
-        return
-    again = [part for part in options.arguments if part not in ("--overwrite", "--resume")]
-    say(f"\nThe run is kept at step {kept.step}; go on with: minigrad {shlex.join(again)} --resume")
-
-
-def prepare_folder(options: argparse.Namespace) -> None:
-    """Make the folder, and refuse one with a run that is not to be touched."""
-    make_folder(options.out)
-    if options.overwrite:
-        before = RunFolder(options.out, resume=True)
-        if before.has_run:
-            say(f"dropping the run in {options.out}, which was at step {before.step}: beginning at "
-                "step 0")  # fmt: skip
-        before.clear()
-    RunFolder(options.out, resume=options.resume)
 
 
 def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:

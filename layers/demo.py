@@ -13,12 +13,14 @@ from layers.models.ngram import NGram
 from layers.pictures import draw_gradient_path, draw_step
 from layers.plots import plot_losses
 from layers.training import History, fit_text, mean_loss
+from layers.training.interrupts import Terminated
 from minigrad.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
 
 GENERATED = 300  # characters
 DRAWN_STEPS = 12
+PATH_PICTURE = "gradient-path"
 TEXT_SHOWN = "the question"  # what the drawn LSTM reads: as many characters as steps
 
 
@@ -53,9 +55,14 @@ def run_demo(options: DemoOptions) -> None:
         f"{model.parameter_count():,} parameters. Ctrl-C ends training early and keeps it.",
         flush=True,
     )
-    history = fit_text(
-        model, training, steps=options.steps, seconds=options.seconds, seed=options.seed
-    )
+    try:
+        history = fit_text(
+            model, training, steps=options.steps, seconds=options.seconds, seed=options.seed
+        )
+    except Terminated:
+        model.save(options.out / "model")
+        print(f"\nKeeping the model as it is, in {options.out / 'model'}/.", flush=True)
+        raise
     if history.interrupted:
         print("\nInterrupted: going on with the model as it is.")
     written: list[tuple[str, str]] = []
@@ -86,7 +93,18 @@ def run_demo(options: DemoOptions) -> None:
     print(f"\nWritten to {options.out}/:")
     for name, what in written:
         print(f"  {name:22} {what}")
-    print(f"Look first at {options.out / 'gradient-path.svg'}, in a browser.")
+    print(look_first(options.out, [name for name, _ in written]))
+
+
+def look_first(out: Path, written: list[str]) -> str:
+    """Which of the files to look at, and with what."""
+    if f"{PATH_PICTURE}.svg" in written:
+        return f"Look first at {out / PATH_PICTURE}.svg, in a browser."
+    return (
+        f"Look first at {out / PATH_PICTURE}.dot: it is text that any viewer of Graphviz files "
+        "shows. Python shows it too once this is installed: "
+        'python -m pip install "minigrad[draw]"'
+    )
 
 
 def draw_all(
@@ -118,7 +136,7 @@ def draw_all(
         print(f"loss.png was not written: {error}", file=sys.stderr)
     drawings = {
         "lstm-step": (draw_step(model, codes[:, 0]), "every operation of one LSTM step"),
-        "gradient-path": (
+        PATH_PICTURE: (
             draw_gradient_path(model, codes, target),
             f"the gradient's way back through {DRAWN_STEPS} steps, in lanes for c and h",
         ),

@@ -17,7 +17,7 @@ def any_terminal() -> Iterator[None]:
     as escapes such as \u2014. What the reader did not take in the end, such as head when it has
     seen enough, is dropped, so that Python does not complain of it when the process ends.
     """
-    changed: list[tuple[Any, str]] = []
+    changed: list[tuple[Any, Any]] = []
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not None, and no replacement such as a notebook's
             changed.append((stream, stream.errors))

@@ -132,7 +132,8 @@ def probabilities(scores: PlainArray, how: Decoding) -> PlainArray:
     """
     exact = checked(scores)
     if how.temperature == 0:
-        return np.eye(exact.shape[1])[exact.argmax(axis=1)]
+        certain: PlainArray = np.eye(exact.shape[1])[exact.argmax(axis=1)]
+        return certain
     # A tiny temperature divides beyond the largest number: -inf, as it should be.
     with np.errstate(over="ignore"):
         lower = (exact - exact.max(axis=1, keepdims=True)) / how.temperature

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy as np
 from layers.training.averages import running_means, weighted_mean
 
 __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
+
+RECENT: Final = 20  # steps that the loss in a sentence is the mean of
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
 
@@ -137,7 +141,7 @@ def planned_rate(options: TrainingOptions, step: int, seconds: float) -> float:
     return options.rate * rise * (low + (1 - low) * left)
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a run was like; it goes on when the run is resumed.
 
@@ -168,6 +172,47 @@ class History:
         """How many steps were made."""
         return len(self.losses)
 
+    def __repr__(self) -> str:
+        """How long the run was, and what it reached.
+
+        >>> History([3.0, 2.0], validations=[(1, 2.5), (2, 2.6)], best=(1, 2.5), seconds=4.0)
+        History(2 steps in 4 s, loss 2.5, validation 2.6, best 2.5 at step 1)
+        """
+        parts = [f"{self.step} steps in {self.seconds:.3g} s"]
+        if self.losses:
+            parts.append(f"loss {self.recent_loss(RECENT):.4g}")
+        if self.validations:
+            parts.append(f"validation {self.validations[-1][1]:.4g}")
+        if self.best is not None:
+            parts.append(f"best {self.best[1]:.4g} at step {self.best[0]}")
+        ended = "interrupted" if self.interrupted else self.stopped
+        return f"{type(self).__name__}({', '.join([*parts, ended] if ended else parts)})"
+
+    def plot(self, path: "str | os.PathLike[str] | None" = None, *, log: str = "") -> Any:
+        """The losses, as running means, and the validations, against the steps.
+
+        Args:
+            path: a file to write, .png, .svg or .pdf; None writes none.
+            log: which axes are logarithmic: "", "x", "y" or "xy".
+
+        Returns:
+            A matplotlib Figure, which a notebook shows.
+
+        Raises:
+            MissingPackageError: when matplotlib is not installed.
+            ValueError: when no step was made.
+        """
+        from layers.plots import plot_curves
+
+        if not self.losses:
+            raise ValueError("History.plot: no step was made, so there is nothing to plot")
+        curves: dict[str, tuple[Any, Any]] = {"training": self.running_losses()}
+        if self.validations:
+            steps, values = zip(*self.validations, strict=True)
+            curves["validation"] = steps, values
+        file = None if path is None else Path(path)
+        return plot_curves(file, curves, title="", x="step", y="loss", log=log)
+
     def note_step(self, loss: float, weight: float) -> None:
         """Add a step's mean loss, and what it is the mean of."""
         self.losses.append(loss)
@@ -183,9 +228,11 @@ class History:
             return math.nan
         return weighted_mean(self.losses[-steps:], self._all_weights()[-steps:])
 
-    def running_losses(self, width: int) -> np.ndarray[Any, Any]:
-        """The mean loss of all examples of every `width` steps in a row."""
-        return running_means(self.losses, self._all_weights(), width)
+    def running_losses(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Steps, and the mean loss of all examples up to each over a fiftieth of the run."""
+        width = max(1, self.step // 50)
+        means = running_means(self.losses, self._all_weights(), width)
+        return np.arange(width, self.step + 1), means
 
     def _all_weights(self) -> list[float]:
         """A weight for each step; equal ones where those of some steps are not known."""

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from layers.training.options import History, TrainingOptions
+from layers.training.options import RECENT, History, TrainingOptions
 from minigrad.errors import require
 
 __all__ = ["ProgressBar", "say"]
@@ -39,7 +39,7 @@ class ProgressBar:
         self._line = ""  # the last one, as long as it is not printed
         if sys.stderr is not None and sys.stderr.isatty():
             self._bar = require("tqdm", "all", "the progress bar").tqdm(
-                total=100, mininterval=0.2, dynamic_ncols=True
+                total=100, bar_format="training", mininterval=0.2, dynamic_ncols=True
             )
 
     def show(self, history: History, rate: float, elapsed: float, done: float) -> None:
@@ -62,7 +62,10 @@ class ProgressBar:
         left = elapsed / (done - begun) * (1 - done) if done > begun else math.nan
         clock = "--:--" if math.isnan(left) else f"{int(left) // 60}:{int(left) % 60:02d}"
         of = "" if self._steps is None else f"/{self._steps}"
-        parts = {"step": f"step {history.step}{of}", "loss": f"loss {history.recent_loss(20):.3f}"}
+        parts = {
+            "step": f"step {history.step}{of}",
+            "loss": f"loss {history.recent_loss(RECENT):.3f}",
+        }
         if history.validations:
             parts["validation"] = f"validation {history.validations[-1][1]:.3f}"
         return {**parts, "rate": f"rate {rate:.1e}", "left": f"{clock} left"}
