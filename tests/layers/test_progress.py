@@ -1,8 +1,15 @@
 """What a run shows of itself: a bar of any width, and lines where there is no terminal."""
 
+import contextlib
+import importlib
 import io
+import os
+import struct
+import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -10,6 +17,7 @@ from layers.training import History, TrainingOptions
 from layers.training import progress as progress_module
 from layers.training.progress import ProgressBar, bar_format
 
+ROOT = Path(__file__).parents[2]
 PARTS = {
     "step": "step 1234/20000",
     "loss": "loss 1.234",
@@ -83,3 +91,40 @@ def test_on_a_terminal_the_bar_keeps_its_numbers(monkeypatch):
     assert "step 50/50, loss 1.000" in last
     assert "0:00 left" in last
     assert "training" in text
+
+
+RUN = """
+import numpy as np, layers, minigrad as mg
+from layers.training import TrainingOptions, fit
+model = layers.Linear(1, 1)
+def loss(model, x):
+    return mg.mse_loss(model(x), x)
+options = TrainingOptions(steps=2000, seconds=1.0)
+fit(model, lambda generator: np.ones((2, 1), np.float32), options, loss=loss)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("columns", [45, 100])
+def test_the_width_is_that_of_the_terminal(columns):
+    ours, theirs = os.openpty()
+    size = struct.pack("HHHH", 24, columns, 0, 0)
+    importlib.import_module("fcntl").ioctl(theirs, importlib.import_module("termios").TIOCSWINSZ,
+                                           size)  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN], stderr=theirs, cwd=ROOT, env=environment
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # the process has ended
+        while part := os.read(ours, 4096):
+            seen += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    # The line before the first step is tqdm's, which wipes it to the width of the terminal.
+    lines = [line.rstrip() for line in seen.decode().replace("\n", "\r").split("\r")]
+    lines = [line for line in lines if "step" in line]
+    assert len(lines) > 2
+    assert all("loss" in line and "left" in line for line in lines)
+    assert all(len(line) <= columns for line in lines)
