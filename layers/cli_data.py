@@ -10,6 +10,7 @@ from layers.cli_arguments import refuse
 from layers.datasets import Series, read_series
 from layers.datasets.series import Missing
 from layers.datasets.text_files import TextSource
+from layers.training.progress import say
 
 __all__ = ["SERIES_OPTIONS", "add_data_options", "given_series", "source_of", "tell_notes"]
 
@@ -47,7 +48,7 @@ def source_of(file: Path) -> TextSource:
     if str(file) != "-":
         return file
     if sys.stdin.isatty():
-        print("reading from the keyboard; end with Ctrl-D", file=sys.stderr)
+        say("reading from the keyboard; end with Ctrl-D")
     return sys.stdin.buffer
 
 
@@ -88,4 +89,4 @@ def _has_column(options: argparse.Namespace, file: Path, name: str) -> bool:
 def tell_notes(notes: Iterable[str]) -> None:
     """Say on standard error how a file was read, so that standard output keeps the results."""
     for note in notes:
-        print(note, file=sys.stderr)
+        say(note)

@@ -8,26 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from layers.cli_arguments import make_folder
 from layers.training import History
-from layers.training.run_folder import RunFolder
 from minigrad.errors import MissingPackageError
 
-__all__ = ["PICTURES", "digest", "inform", "outcome", "prepare_folder", "save_picture", "tell"]
+__all__ = ["PICTURES", "digest", "inform", "outcome", "save_picture", "tell"]
 
 PICTURES: Final = (".png", ".svg", ".pdf")
 """Suffixes of pictures that are drawn with matplotlib."""
-
-
-def prepare_folder(options: argparse.Namespace) -> RunFolder:
-    """Make the folder, and refuse one with a run that is not to be touched."""
-    make_folder(options.out)
-    if options.overwrite:
-        RunFolder(options.out, resume=True).clear()
-    folder = RunFolder(options.out, resume=options.resume)
-    if not folder.has_run:
-        folder.clear()  # a log that no run goes on with
-    return folder
 
 
 def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def add_sample(command: AddCommand) -> None:
         sample_command,
         "Let a trained model write, forecast, translate or draw.",
         'minigrad sample minigrad-demo/model "ROMEO:" --length 500 --temperature 0.8',
-        'minigrad sample my-model "Once" --top-k 5 --stop "."',
+        'minigrad sample my-model "Once" --top-k 5 --stop "." --stop "THE END"',
         "minigrad sample my-forecast --length 24 --data rain.csv --column rain --out rain.png",
         'minigrad sample minigrad-runs/translation/model "two hundred and one"',
         'minigrad sample minigrad-runs/dalle/model "draw a seven" --out seven.png',
@@ -71,7 +71,10 @@ def add_sample(command: AddCommand) -> None:
         "--top-p", type=positive_float, help="draw from the fewest that have this probability"
     )
     parser.add_argument("--beams", type=positive_int, help="search with so many candidates")
-    parser.add_argument("--stop", help="characters that end a text")
+    parser.add_argument(
+        "--stop", action="append", metavar="TEXT",
+        help="ends what is written, and is not printed; may be given several times",
+    )  # fmt: skip
     parser.add_argument(
         "--no-cache", action="store_true", help="read everything anew at each step: same result"
     )
@@ -129,7 +132,7 @@ def write_text(model: TextModel, options: argparse.Namespace) -> None:
     """Characters as they come."""
     refuse(options, "out", "is for pictures; this model writes text")
     text = model.generate(
-        options.prompt, options.length or 300, stop=options.stop or "", **choices(options)
+        options.prompt, options.length or 300, stop=options.stop or (), **choices(options)
     )
     if options.json:
         tell(options, model, text="".join(text))

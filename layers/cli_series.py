@@ -14,10 +14,10 @@ from layers.cli_results import (
     digest,
     inform,
     outcome,
-    prepare_folder,
     save_picture,
     tell,
 )
+from layers.cli_runs import TRAINING, given, prepare_folder
 from layers.datasets import Series, split, sunspots
 from layers.datasets.time_labels import following
 from layers.models import (
@@ -88,11 +88,11 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         TrainingOptions(
             steps=options.steps or (None if options.seconds else 800),
             seconds=options.seconds,
-            rate=options.rate or 0.01,
             warmup=20,
             validate_every=20,
             patience=10,
             seed=options.seed,
+            **{"rate": 0.01, **given(options, *TRAINING)},
         ),
         validate=lambda: latent.root_mean_squared_error(values, len(validation)),
         folder=options.out,

@@ -15,11 +15,13 @@ from layers.cli_arguments import (
     natural_int,
     positive_float,
     positive_int,
+    probability,
     refuse,
     seconds_of,
 )
 from layers.cli_data import SERIES_OPTIONS, add_data_options, source_of
-from layers.cli_results import digest, inform, outcome, prepare_folder
+from layers.cli_results import digest, inform, outcome
+from layers.cli_runs import TRAINING, given, prepare_folder, tell_resuming
 from layers.cli_series import train_series
 from layers.datasets import (
     CharacterTokenizer,
@@ -44,6 +46,7 @@ from layers.models import (
 from layers.models.saving import WEIGHTS_FILE
 from layers.models.yardsticks import text_yardsticks
 from layers.training import fit_pairs, fit_text
+from layers.training.interrupts import Terminated
 from minigrad import serialize
 
 __all__ = ["add_train"]
@@ -103,7 +106,18 @@ def add_train(command: AddCommand) -> None:
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")
+    parser.add_argument(
+        "--dropout", type=probability, help="share of features zeroed in training; 0 unless given"
+    )
     parser.add_argument("--seed", type=natural_int, default=0, help="of weights and batches")
+    parser.add_argument(
+        "--checkpoint-seconds", type=positive_float, metavar="SECONDS",
+        help="longest time between checkpoints; 60 unless given",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint-every", type=positive_int, metavar="STEPS",
+        help="steps between checkpoints; 250 unless given",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_data_options(parser)
 
@@ -119,12 +133,16 @@ def train_command(options: argparse.Namespace) -> None:
         ("order", ("ngram", "ar")),
         ("layers", ("lstm", "gru", "rnn", "gpt")),
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
+        ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
     ):
         if kind not in kinds:
             refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
     if kind in ("ngram", "ar"):
-        refuse(options, "steps seconds rate resume", f"has no effect on {kind}, which is counted "
-               "or solved in one go")  # fmt: skip
+        refuse(
+            options,
+            "steps seconds rate resume checkpoint-seconds checkpoint-every",
+            f"has no effect on {kind}, which is counted or solved in one go",
+        )
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
     train: Callable[[argparse.Namespace], dict[str, Any]] = train_text
@@ -132,7 +150,11 @@ def train_command(options: argparse.Namespace) -> None:
         train = train_series
     elif kind == "translation":
         train = train_translation
-    found = train(options)
+    try:
+        found = train(options)
+    except Terminated:
+        tell_resuming(options)
+        raise
     check_weights(options)
     if options.json:
         print(json.dumps({"model": kind, "out": str(options.out), **found}))
@@ -209,7 +231,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         }
     model = text_model(options, tokenizer)
     inform(options, f"{len(text):,} characters, {len(tokenizer)} distinct; "
-                 f"{model.parameter_count():,} parameters")  # fmt: skip
+                    f"{model.parameter_count():,} parameters")  # fmt: skip
     told = ", ".join(f"{name} {value:.3f}" for name, value in yardsticks.items())
     inform(options, f"to beat, in nats per character: {told}")
     history = fit_text(
@@ -220,7 +242,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
@@ -234,7 +256,11 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
     if options.model == "gpt":
         heads = next(heads for heads in (4, 2, 1) if size % heads == 0)
         config = GPTConfig(
-            len(tokenizer), num_layers=options.layers or 4, num_heads=heads, width=size
+            len(tokenizer),
+            num_layers=options.layers or 4,
+            num_heads=heads,
+            width=size,
+            **given(options, "dropout"),
         )
         return GPT(config, tokenizer)
     return CharacterModel(
@@ -243,6 +269,7 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
             hidden_size=size,
             num_layers=options.layers or 1,
             cell=options.model,
+            **given(options, "dropout"),
         ),
         tokenizer,
     )
@@ -261,9 +288,9 @@ def own_pairs(options: argparse.Namespace) -> list[tuple[str, str]]:
     try:
         pairs = read_pairs(source_of(options.file), options.encoding)
     except ValueError as error:
-        raise (
-            error if told else ValueError(f"{error}; if it is a series, pass --model ar")
-        ) from None
+        if told:
+            raise
+        raise ValueError(f"{error}; if it is a series, pass --model ar") from None
     sources, targets = zip(*(pairs[1:] or pairs), strict=True)  # the first may be a header
     if not told and all(map(is_number, targets)) and read_times(sources) is not None:
         raise ValueError(
@@ -290,7 +317,11 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     training, validation = split([pairs[i] for i in order])
     longest = max(len(other) for _, other in pairs)
     config = TranslationConfig.preset(
-        "small", source_size=len(source), target_size=len(target), longest=2 * longest
+        "small",
+        source_size=len(source),
+        target_size=len(target),
+        longest=2 * longest,
+        **given(options, "dropout"),
     )
     model = TranslationModel(config, source, target)
     inform(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
@@ -302,7 +333,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},

@@ -175,8 +175,8 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
         late, before = labels.row(place), labels.row(place - 1)
         raise ValueError(
             f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title!r} "
-            f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, or put "
-            "each series into a file of its own"
+            f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, "
+            "or put each series into a file of its own"
         )
 
 

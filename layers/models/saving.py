@@ -25,9 +25,24 @@ class Config:
 
     Attributes:
         PRESETS: values by field, under the name of each preset.
+        LATER: fields that were added later, and the values that say what was before.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    LATER: ClassVar[Mapping[str, Any]] = {}
+
+    def describe(self) -> str:
+        """Class and fields; as it was before fields were added, where these change nothing."""
+        fields: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        told = [
+            f"{name}={value!r}"
+            for name, value in fields.items()
+            if name not in self.LATER or value != self.LATER[name]
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:

@@ -145,6 +145,10 @@ class SeriesModel(SavedModel, Module):
         standard = self._standard(as_series("values", values, self.context + 1))
         return mg.mse_loss(self.predict_all(standard)[:-1], standard[self.context :])
 
+    def loss_weight(self, values: Any) -> int:
+        """How many forecasts the mean of `loss` is over."""
+        return len(values) - self.context
+
     def forecast(
         self, values: ArrayLike | None = None, steps: int = 1, *, cache: bool = True
     ) -> NDArray[np.float64]:
