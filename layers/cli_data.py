@@ -30,7 +30,10 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="between cells of a CSV file: one character, or tab, space; found out unless given",
     )
     group.add_argument(
-        "--decimal", choices=(".", ","), help="decimal mark of a CSV file; found out unless given"
+        "--decimal",
+        choices=(".", ","),
+        metavar="MARK",
+        help="decimal mark of a CSV file, . or a comma; found out unless given",
     )
     group.add_argument(
         "--missing",
