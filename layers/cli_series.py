@@ -65,7 +65,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     yardsticks = series_yardsticks(values, len(validation))
     yardsticks.pop(f"AR({order})" if options.model == "ar" else "", None)
     found = {"column": series.name, "values": len(values), "notes": list(series.notes)}
-    if not options.resume:
+    if not folder.has_run:
         folder.log(step=0, column=series.name, yardsticks=yardsticks)
     if options.model == "ar":
         model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(training)

@@ -214,7 +214,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
     own = (options.order or 5) if options.model == "ngram" else None
     orders = [order for order in (3, 5) if order != own]
     yardsticks = text_yardsticks(training, validation, len(tokenizer), orders)
-    if not options.resume:
+    if not folder.has_run:
         folder.log(step=0, yardsticks=yardsticks)
     mg.seed(options.seed)
     if options.model == "ngram":
