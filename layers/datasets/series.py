@@ -1,5 +1,6 @@
 """Series of your own, from CSV files."""
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -155,30 +156,34 @@ def _take_values(
     if decimal is None:
         others = [table.column(other) for other in range(table.width) if other != place]
         decimal = choose_decimal([cells, *others], table.separator, lines, name)
-    values = np.full(len(cells), np.nan)
-    for row, cell in enumerate(cells):
-        value = parse_number(cell, decimal)
-        if value is not None:
-            values[row] = value
-        elif not is_gap(cell):
-            raise ValueError(
-                f"{name}, line {lines[row]}: {cell!r} is not a finite number, in column {title!r}; "
-                f"correct it, or choose another column{_others(table, place, labels)}"
-            )
-        elif missing == "error":
-            raise ValueError(
-                f"{name}, line {lines[row]}: {cell!r} is not a finite number; fill the gap in "
-                f"column {title!r}, or pass missing='interpolate' or missing='drop' (--missing)"
-            )
-    _check_percent(name, cells, lines, title)
+    values = _numbers(name, cells, lines, decimal)
     there = ~np.isnan(values)
+    for row in np.flatnonzero(~there):
+        told = f"{name}, line {lines[row]}: {cells[row]!r} is not a finite number"
+        if not is_gap(cells[row]):
+            raise ValueError(
+                f"{told}, in column {title!r}; correct it, or choose another column"
+                f"{_others(table, place, labels)}"
+            )
+        if missing == "error":
+            raise ValueError(
+                f"{told}; fill the gap in column {title!r}, or pass missing='interpolate' or "
+                "missing='drop' (--missing)"
+            )
     if there.sum() < 2:
         raise ValueError(
             f"{name} has {there.sum()} values in column {title!r}; a series needs at least 2, each "
             "in its own line"
         )
     at = np.arange(len(cells), dtype=np.float64)
-    if labels.axis is not None and labels.axis.rises and not any(map(is_gap, labels.cells)):
+    uneven = labels.axis.uneven() if labels.axis is not None else None
+    # Even months and working days count by rows, whatever days lie between them.
+    if (
+        labels.axis is not None
+        and uneven is not None
+        and labels.axis.rises
+        and not any(map(is_gap, labels.cells))
+    ):
         begin = labels.axis.positions[0]
         at = np.array([place - begin for place in labels.axis.positions], np.float64)
     kept, notes = _without_gaps(values, at, missing)
@@ -190,7 +195,6 @@ def _take_values(
     notes = [first + _tell_gaps(gaps), *_tell_marks(cells, lines, decimal), *notes]
     if turned:
         notes.append("the file begins with the newest: turned round")
-    uneven = labels.axis.uneven() if labels.axis is not None else None
     if uneven is not None:
         row, before = labels.row(uneven), labels.row(uneven - 1)
         notes.append(
@@ -230,19 +234,23 @@ def _without_gaps(
     return kept, [*notes, f"{inside} filled by interpolation"] if inside else notes
 
 
-def _check_percent(name: str, cells: tuple[str, ...], lines: list[int], title: str) -> None:
-    """Refuse a column of which some numbers are percent and others are not.
+def _numbers(
+    name: str, cells: tuple[str, ...], lines: list[int], decimal: str
+) -> NDArray[np.float64]:
+    """The numbers in cells, nan where there is none.
 
     Raises:
-        ValueError: as said.
+        ValueError: when some are percent and others are not.
     """
+    values = np.array([math.nan if (v := parse_number(c, decimal)) is None else v for c in cells])
     percent = [cell.endswith("%") for cell in cells if not is_gap(cell)]
     if any(percent) and not all(percent):
         row = next(row for row, cell in enumerate(cells) if cell.endswith("%"))
         raise ValueError(
-            f"{name}, line {lines[row]}: {cells[row]!r} is percent, and other cells of column "
-            f"{title!r} are not; write them alike"
+            f"{name}, line {lines[row]}: {cells[row]!r} is percent, and other cells of its column "
+            "are not; write them alike"
         )
+    return values
 
 
 def _tell_marks(cells: tuple[str, ...], lines: list[int], decimal: str) -> list[str]:

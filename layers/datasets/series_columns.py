@@ -160,6 +160,7 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     """
     axis = labels.axis
     if axis is None:
+        _check_no_sums(name, table, value)
         return
     title = column_name(table, labels.columns[0])
     for row, cell in zip(table.rows, labels.cells, strict=True):
@@ -178,6 +179,26 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
             f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, "
             "or put each series into a file of its own"
         )
+
+
+def _check_no_sums(name: str, table: Table, value: int) -> None:
+    """Refuse a row that is none of the series, such as a total below it.
+
+    Raises:
+        ValueError: where the first column has times or numbers, and in a row a word.
+    """
+    if value == 0 or not table.rows:
+        return
+    first = table.rows[0].cells[0]
+    if not (is_time(first) or is_number(first)):
+        return
+    for row in table.rows:
+        cell = row.cells[0]
+        if not is_gap(cell) and not any(map(str.isdigit, cell)):
+            raise ValueError(
+                f"{name}, line {row.line}: {cell!r} stands where others have a time, such as "
+                f"{first!r}; leave the row out, or put # before it"
+            )
 
 
 def find_column(name: str, table: Table, column: str | int | None) -> int | None:

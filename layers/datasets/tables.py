@@ -91,7 +91,8 @@ def parse_table(
                 f"separator={separator!r} must be one character, or one of "
                 f"{', '.join(word for word in SPELLED if word.isalpha())}"
             )
-    first = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    plain = (i for i, line in enumerate(lines) if line.strip() and not _COMMENT.match(line))
+    first = next(plain, 0)
     if excel := _SEP_LINE.fullmatch(lines[first].strip(" ")):
         separator = separator or excel[1]
         lines[first] = ""

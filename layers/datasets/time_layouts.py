@@ -50,7 +50,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 _Y, _M, _D = r"(?P<y>\d{4})", r"(?P<m>\d{1,2})", r"(?P<d>\d{1,2})"
 _B = r"(?P<b>[a-z]{3,9})"
-_CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.0+)?)?"
+_CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.0+)?)?(?:\s?(?P<p>[ap]m))?"
 _AFTER = rf"(?:(?:T|\s+){_CLOCK}\s*(?P<z>Z|UTC|[+-]\d{{2}}:?\d{{2}})?)?"
 _PLAIN = r"(?P<y>1[6-9]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])"  # as a number: years 1600 to 2199
 
@@ -143,8 +143,7 @@ def _position(unit: str, one: Fields) -> int:
     if unit in ("weekday", "monthname"):
         return _index(DAYS if unit == "weekday" else MONTHS, one["b"])
     if unit == "clock":
-        clock = datetime(1, 1, 1, int(one["H"]), int(one["M"]), int(one.get("S") or 0))
-        return int((clock - EPOCH).total_seconds())
+        return int((datetime(1, 1, 1, *_clock(one)) - EPOCH).total_seconds())
     year = _year(one)
     if unit == "year":
         if int(one["next"]) != (year + 1) % 100:
@@ -158,9 +157,22 @@ def _position(unit: str, one: Fields) -> int:
     if unit == "month":
         datetime(year, month, 1)
         return year * 12 + month - 1
-    hour, minute, second = (int(one.get(part) or 0) for part in ("H", "M", "S"))
-    time = datetime(year, month, int(one["d"]), hour, minute, second)
+    time = datetime(year, month, int(one["d"]), *_clock(one))
     return round((time - EPOCH).total_seconds())
+
+
+def _clock(one: Fields) -> tuple[int, int, int]:
+    """Hour, minute and second.
+
+    Raises:
+        ValueError: for an hour that twelve hours do not have, before or after noon.
+    """
+    hour, minute, second = (int(one.get(part) or 0) for part in ("H", "M", "S"))
+    if one.get("p"):
+        if not 1 <= hour <= 12:
+            raise ValueError("not an hour of twelve")
+        hour = hour % 12 + (12 if one["p"].lower() == "pm" else 0)
+    return hour, minute, second
 
 
 def _year(one: Fields) -> int:
@@ -213,6 +225,11 @@ def _parts(unit: str, position: int) -> dict[str, int | str]:
 def _rewrite(last: re.Match[str], parts: Mapping[str, int | str], padded: bool, short: bool) -> str:
     """A cell like the last one, with other parts; names of months and days may be short."""
     text = last.string
+    if last.groupdict().get("p"):
+        hour = int(parts["H"])
+        half = "PM" if hour >= 12 else "AM"
+        half = half if last["p"].isupper() else half.lower()
+        parts = {**parts, "H": (hour - 1) % 12 + 1, "p": half}
     present = [part for part in last.re.groupindex if part in parts and last.start(part) >= 0]
     for part in sorted(present, key=last.start, reverse=True):
         before, value = last[part], parts[part]

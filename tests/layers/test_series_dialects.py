@@ -22,6 +22,7 @@ RAIN = [3.5, 4.0]
     [
         "sep=;\nyear;rain\n1900;3,5\n1901;4\n",
         '"sep=,"\nyear,rain\n1900,3.5\n1901,4\n',
+        "# made by hand\n\nsep=;\nyear;rain\n1900;3,5\n1901;4\n",
         "sep=\t\nyear\train\n1900\t3.5\n1901\t4\n",
         "\n\n  \nyear,rain\n1900,3.5\n1901,4\n",
         "# made by hand\n# 1900, 1901\nyear,rain\n1900,3.5\n# a note\n1901,4\n",
@@ -78,9 +79,14 @@ def test_a_gap_never_makes_another_column_the_series(cell):
     assert filled.times == ("1900", "1901", "1902", "1903")
 
 
+def test_even_months_are_filled_evenly_though_they_differ_in_days():
+    text = "date,rate\n2020-01-01,3.5\n2020-02-01,.\n2020-03-01,4.5\n"
+    assert read(text, missing="interpolate").values.tolist() == [3.5, 4, 4.5]
+
+
 @pytest.mark.parametrize("cell", ["x", "5%", "$5", "5 mm", "1,234.5x", "inf", "12:30", "(3)"])
 def test_a_bad_cell_is_named_with_its_line(cell):
-    with pytest.raises(ValueError, match=r"line 3: '.*column 'rain'"):
+    with pytest.raises(ValueError, match=r"line 3: '.*column"):
         read(f'year,rain\n1900,3.5\n1901,"{cell}"\n1902,4\n')
 
 
@@ -179,6 +185,7 @@ def test_several_columns_are_listed_and_chosen_by_name_or_number():
         ("date,v\n2020-01-01,1\n2020-01-01,2\n2020-01-02,3\n", "line 3: '2020-01-01'.* one row"),
         ("year,v\n1900,1\n1902,2\n1901,3\n", "line 4: '1901' in column 'year' comes after '1902'"),
         ("year,rain\n1900,3.5\n,4\n1902,5\n", "line 3: the time is missing"),
+        ("month,v\n2020-01,1\n2020-02,2\nTotal,3\n", "line 4: 'Total' stands where others"),
         ("year,rain\n1900,a\n1901,b\n", "besides the times in 'year'.*'a' in line 2"),
         ("year,rain\n1900,NA\n1901,NA\n", "no column of numbers alone besides the times in 'year'"),
         ("year,rain\n1900,3.5\n1901,1,234.5\n", "line 3: 3 cells, and the first line has 2"),
