@@ -158,7 +158,7 @@ def _take_values(
         decimal = choose_decimal([cells, *others], table.separator, lines, name)
     values = _numbers(name, cells, lines, decimal)
     there = ~np.isnan(values)
-    for row in np.flatnonzero(~there):
+    for row in map(int, np.flatnonzero(~there)):
         told = f"{name}, line {lines[row]}: {cells[row]!r} is not a finite number"
         if not is_gap(cells[row]):
             raise ValueError(
@@ -245,10 +245,10 @@ def _numbers(
     values = np.array([math.nan if (v := parse_number(c, decimal)) is None else v for c in cells])
     percent = [cell.endswith("%") for cell in cells if not is_gap(cell)]
     if any(percent) and not all(percent):
-        row = next(row for row, cell in enumerate(cells) if cell.endswith("%"))
+        first = next(row for row, cell in enumerate(cells) if cell.endswith("%"))
         raise ValueError(
-            f"{name}, line {lines[row]}: {cells[row]!r} is percent, and other cells of its column "
-            "are not; write them alike"
+            f"{name}, line {lines[first]}: {cells[first]!r} is percent, and other cells of its "
+            "column are not; write them alike"
         )
     return values
 

@@ -284,6 +284,12 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
     if len(found) > 1:
         found = [p for p in found if len(set(table.column(p))) > 1 or len(table.rows) < 3] or found
     if len(found) == 1:
+        title = column_name(table, found[0])
+        if table.width > 1 and table.header is not None and _TIME_NAMES.fullmatch(title):
+            raise ValueError(
+                f"{name} has numbers in column {title!r} alone, which seems to be of times; look "
+                f"into the others, or pass column={title!r} (--column) if it is the series"
+            )
         return found[0]
     header = table.header
     choice = f"; choose one by name: {', '.join(filter(None, header.cells))}" if header else ""

@@ -185,6 +185,7 @@ def test_several_columns_are_listed_and_chosen_by_name_or_number():
         ("date,v\n2020-01-01,1\n2020-01-01,2\n2020-01-02,3\n", "line 3: '2020-01-01'.* one row"),
         ("year,v\n1900,1\n1902,2\n1901,3\n", "line 4: '1901' in column 'year' comes after '1902'"),
         ("year,rain\n1900,3.5\n,4\n1902,5\n", "line 3: the time is missing"),
+        ("year,v\n1900,a\n1.91,b\n", "numbers in column 'year' alone, which seems to be of times"),
         ("month,v\n2020-01,1\n2020-02,2\nTotal,3\n", "line 4: 'Total' stands where others"),
         ("year,rain\n1900,a\n1901,b\n", "besides the times in 'year'.*'a' in line 2"),
         ("year,rain\n1900,NA\n1901,NA\n", "no column of numbers alone besides the times in 'year'"),
