@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from layers.cli_runs import tell_resuming
 from layers.training import History
 from minigrad.errors import MissingPackageError
 
@@ -21,6 +22,7 @@ def outcome(options: argparse.Namespace, history: History, measure: str) -> dict
     """What is told of a run."""
     if history.interrupted:
         inform(options, "\nInterrupted: keeping the model as it is; --resume goes on.")
+        tell_resuming(options)
     elif history.resumed == history.step:
         inform(options, "The run is at its end already: pass more --steps, or more --seconds.")
     best = history.best

@@ -73,7 +73,7 @@ def add_sample(command: AddCommand) -> None:
     parser.add_argument("--beams", type=positive_int, help="search with so many candidates")
     parser.add_argument(
         "--stop", action="append", metavar="TEXT",
-        help="ends what is written, and is not printed; may be given several times",
+        help="text that ends what is written, as a whole; may be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--no-cache", action="store_true", help="read everything anew at each step: same result"

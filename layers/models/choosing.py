@@ -5,12 +5,14 @@ one of -inf has none. NaN, and rows of nothing but -inf, are refused.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
+from layers.models.stopping import sequences
 
 __all__ = ["Decoding", "choose", "log_probabilities", "probabilities"]
 
@@ -32,8 +34,8 @@ class Decoding:
             nothing is drawn, so temperature, top_k and top_p must be left alone.
         length_penalty: finished candidates are compared by log-probability / length ** penalty
             (Wu et al. 2016 in its simplest form); 0 compares sums, 1 means per symbol.
-        stop: what ends a sequence, and is not part of it: symbols, and tuples of symbols that come
-            one after the other.
+        stop: what ends a sequence, and is not part of it: symbols, and sequences of symbols that
+            come one after the other.
 
     Raises:
         ValueError: for a value out of range, and for beams together with drawing.
@@ -45,7 +47,7 @@ class Decoding:
     top_p: float | None = None
     beams: int = 1
     length_penalty: float = 1.0
-    stop: tuple[int | tuple[int, ...], ...] = ()
+    stop: Sequence[int | Sequence[int]] = ()
 
     def __post_init__(self) -> None:
         if self.length < 0:
@@ -60,7 +62,7 @@ class Decoding:
             raise ValueError(f"beams must be at least 1, got {self.beams}")
         if not math.isfinite(self.length_penalty):
             raise ValueError(f"length_penalty must be finite, got {self.length_penalty}")
-        if () in self.stop:
+        if () in sequences(self.stop):
             raise ValueError("stop has an empty sequence, which would end every text at once")
         if self.beams > 1 and (
             self.top_k is not None or self.top_p is not None or self.temperature not in (0, 1)

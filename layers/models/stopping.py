@@ -11,9 +11,13 @@ PlainArray = np.ndarray[Any, Any]
 Stops = tuple[tuple[int, ...], ...]
 
 
-def sequences(stop: Iterable[int | tuple[int, ...]]) -> Stops:
-    """Stops as sequences, the longest first."""
-    every = {part if isinstance(part, tuple) else (part,) for part in stop}
+def sequences(stop: Iterable[int | Sequence[int]]) -> Stops:
+    """Stops as sequences, the longest first.
+
+    >>> sequences([3, (2, 3, 1)])
+    ((2, 3, 1), (3,))
+    """
+    every = {tuple(np.atleast_1d(part).tolist()) for part in stop}
     return tuple(sorted(every, key=len, reverse=True))
 
 
@@ -48,7 +52,7 @@ class Growing:
     A symbol is given once it is known not to be part of a stop.
 
     Args:
-        stop: symbols, and tuples of symbols.
+        stop: symbols, and sequences of symbols.
         batch: how many sequences.
 
     >>> growing = Growing([(1, 2)], batch=1)
@@ -58,7 +62,7 @@ class Growing:
     (None, [[1], [3]])
     """
 
-    def __init__(self, stop: Iterable[int | tuple[int, ...]], batch: int) -> None:
+    def __init__(self, stop: Iterable[int | Sequence[int]], batch: int) -> None:
         self.stops = sequences(stop)
         self.texts: list[list[int]] = [[] for _ in range(batch)]
         self.ended = [False] * batch

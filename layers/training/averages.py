@@ -105,8 +105,8 @@ def loss_and_weight(result: LossResult, batch: Any) -> tuple[Tensor, float]:
 
 
 def model_loss(model: Any, batch: Sequence[Any]) -> LossResult:
-    """`model.loss(*batch)`, with `model.loss_weight(*batch)` where the model has that."""
-    if hasattr(model, "loss_weight"):
-        return model.loss(*batch), model.loss_weight(*batch)
+    """`model.loss(*batch)`, with `model.loss_weight(*batch)` unless that gives a weight itself."""
     result: LossResult = model.loss(*batch)
-    return result
+    if isinstance(result, tuple) or not hasattr(model, "loss_weight"):
+        return result
+    return result, model.loss_weight(*batch)

@@ -73,6 +73,7 @@ def fit(
         FileExistsError: when there is a run in the folder, and `resume` is false.
         ValueError: when the run in the folder is another one.
 
+    >>> import numpy as np
     >>> import layers
     >>> import minigrad as mg
     >>> model = layers.Linear(2, 1)
@@ -110,6 +111,7 @@ def mean_loss(model: Any, batches: Iterable[Any], loss: Loss | None = None) -> f
     Raises:
         ValueError: when there is no batch, or nothing in them counts.
 
+    >>> import numpy as np
     >>> import layers, minigrad as mg
     >>> x = np.array([[1.0], [1.0], [1.0], [1.0], [6.0]])
     >>> def loss(model, batch):

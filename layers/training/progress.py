@@ -25,6 +25,13 @@ def say(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
 
 
+def overwrites(stream: Any) -> bool:
+    """Whether a line can be written over: on a terminal, and in the output of a notebook."""
+    if stream is None or stream.closed:
+        return False
+    return bool(stream.isatty()) or type(stream).__module__.startswith("ipykernel")
+
+
 class ProgressBar:
     """Shows on standard error the share done, steps, loss, last validation, rate and time left.
 
@@ -37,7 +44,7 @@ class ProgressBar:
         self._bar: Any = None
         self._next = time.monotonic() + LINE_SECONDS
         self._line = ""  # the last one, as long as it is not printed
-        if sys.stderr is not None and sys.stderr.isatty():
+        if overwrites(sys.stderr):
             self._bar = require("tqdm", "all", "the progress bar").tqdm(
                 total=100, bar_format="training", mininterval=0.2, dynamic_ncols=True
             )

@@ -181,6 +181,25 @@ def test_a_loss_may_give_mean_and_weight():
     assert mean_loss(model, parts, loss) == pytest.approx(mean_loss(model, [whole]), rel=1e-12)
 
 
+def test_a_method_loss_may_give_mean_and_weight():
+    class Half(CharacterModel):
+        """Only the first half of the sequences is taken to count."""
+
+        def loss(self, codes, targets):
+            half = len(codes) // 2 + 1
+            return super().loss(codes[:half], targets[:half]), (targets[:half] >= 0).sum()
+
+    with mg.default_dtype("float64"):
+        model = Half(CharacterConfig(5, 4, 6))
+    parts = split_rows(padded_codes(), 2)
+    weights = [model.loss(*part)[1] for part in parts]
+    values = [model.loss(*part)[0].item() for part in parts]
+    expected = np.average(values, weights=weights)
+    assert mean_loss(model, parts) == pytest.approx(expected, rel=1e-12)
+    _, history = gradient(model, parts)
+    assert history.losses == pytest.approx([expected], rel=1e-12)
+
+
 def test_a_batch_in_which_nothing_counts_is_passed_over():
     model, whole, _ = made("lstm")
     nothing = (whole[0], np.full_like(whole[1], -100))

@@ -283,6 +283,23 @@ def test_wide_beam_search_ends_with_sequences_too(seed, length, stops, penalty):
 def test_an_empty_stop_is_refused():
     with pytest.raises(ValueError, match="empty sequence"):
         Decoding(3, stop=(1, ()))
+    with pytest.raises(ValueError, match="empty sequence"):
+        Decoding(3, stop=[np.array([], int)])
+
+
+@pytest.mark.parametrize(
+    "stop", [[(2, 0)], [[2, 0]], (np.array([2, 0]), 1), [(np.int64(2), np.int64(0))]]
+)
+def test_stops_may_be_any_sequences(stop):
+    class Counting:
+        def begin(self, codes):
+            return np.eye(4)[np.array([2, 0, 0, 0])[codes[:, -1]]] * 50, codes[:, -1]
+
+        def advance(self, codes, state):
+            return self.begin(codes[:, None])
+
+    how = Decoding(9, temperature=0, stop=stop)
+    assert list(decode(Counting(), np.array([[0]]), how)) == []
 
 
 # -- infinite scores -------------------------------------------------------------------------------

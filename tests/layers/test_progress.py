@@ -81,6 +81,17 @@ def test_in_a_pipe_there_is_a_line_every_few_seconds(monkeypatch):
     assert "\r" not in "".join(lines)
 
 
+def test_a_notebook_shows_a_bar_and_a_closed_stream_nothing(monkeypatch):
+    kind = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})
+    assert "\r" in show_run(monkeypatch, kind())
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    bar = ProgressBar(TrainingOptions(steps=1))
+    bar.show(History([1.0]), 1e-3, 1.0, 1.0)
+    bar.close()
+
+
 def test_a_run_of_one_step_says_so(monkeypatch):
     assert show_run(monkeypatch, io.StringIO(), steps=1).count("step 1/1") == 1
 
