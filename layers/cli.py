@@ -1,7 +1,6 @@
 """The command line: `minigrad demo`, `train`, `sample`, `systems`, `run`, `draw`, `flow`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,9 @@ from layers.cli_sample import add_sample
 from layers.cli_systems import add_systems
 from layers.cli_train import add_train
 from layers.demo import DemoOptions, run_demo
+from layers.terminal import any_terminal
+from layers.training.interrupts import Terminated, raising_terminated
+from layers.training.progress import say
 
 __all__ = ["main"]
 
@@ -29,23 +31,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        Its exit code: 0; 1 after an error; 3 when a system misses a bar; 130 after Ctrl-C. Wrong
-        arguments end the process with 2.
+        Its exit code: 0; 1 after an error; 3 when a system misses a bar; 130 after Ctrl-C, and
+        128 and its number after another signal. Wrong arguments end the process with 2.
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    try:
-        code = options.run(options)
+    with any_terminal():
+        try:
+            with raising_terminated():
+                return run(sys.argv[1:] if arguments is None else list(arguments))
+        except BrokenPipeError:  # the reader, such as head, has seen enough
+            return 1
+        except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
+            say(f"minigrad: {error}")
+            return 1
+        except Terminated as signal:
+            say(f"\nminigrad: {signal}")
+            return 128 + signal.number
+        except KeyboardInterrupt:
+            say("\nminigrad: interrupted")
+            return 130
+
+
+def run(arguments: list[str]) -> int:
+    """Parse a command and run it; its exit code."""
+    options = build_parser().parse_args(arguments, argparse.Namespace(arguments=arguments))
+    code: int | None = options.run(options)
+    if sys.stdout is not None:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
-        print(f"minigrad: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nminigrad: interrupted", file=sys.stderr)
-        return 130
     return code or 0
 
 

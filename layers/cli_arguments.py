@@ -17,6 +17,7 @@ __all__ = [
     "natural_int",
     "positive_float",
     "positive_int",
+    "probability",
     "refuse",
     "seconds_of",
 ]
@@ -60,6 +61,14 @@ def positive_float(text: str) -> float:
     return number
 
 
+def probability(text: str) -> float:
+    """A number from 0 up to, but not, 1, for argparse."""
+    number = finite_float(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
+    return number
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help with the default of every option that has one, and examples on lines of their own."""
 
@@ -78,15 +87,16 @@ class AddCommand(Protocol):
     ) -> argparse.ArgumentParser: ...
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to, or say why it cannot be."""
+def make_folder(folder: Path, option: str = "--out") -> None:
+    """Make a folder to write to, or say why it cannot be, by the option that names it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OSError(
-            f"--out {folder}: this folder cannot be written ({error.strerror}); choose another one"
+            f"{option} {folder}: this folder cannot be written ({error.strerror}); choose another "
+            "one"
         ) from error
 
 

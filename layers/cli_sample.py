@@ -1,8 +1,6 @@
 """`minigrad sample`: what a trained model writes, forecasts, translates or draws."""
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +15,11 @@ from layers.cli_arguments import (
     positive_int,
     refuse,
 )
-from layers.datasets import digits, read_series
+from layers.cli_data import SERIES_OPTIONS, add_data_options
+from layers.cli_results import PICTURES, save_picture, tell
+from layers.cli_series import write_forecast
+from layers.datasets import digit_captions, digits
+from layers.datasets.captions import check_caption
 from layers.models import (
     DALLE,
     DiscreteVAE,
@@ -26,8 +28,7 @@ from layers.models import (
     TranslationModel,
     load,
 )
-from layers.plots import plot_curves, plot_pictures
-from minigrad.errors import MissingPackageError
+from layers.plots import plot_pictures
 
 __all__ = ["add_sample", "in_characters"]
 
@@ -38,7 +39,6 @@ translation model translates PROMPT; DALL-E draws PROMPT; a discrete VAE encodes
 """
 
 SHADES: Final = " .:-=+*#%@"
-SUFFIXES: Final = (".png", ".svg", ".pdf")
 
 
 def add_sample(command: AddCommand) -> None:
@@ -48,7 +48,7 @@ def add_sample(command: AddCommand) -> None:
         sample_command,
         "Let a trained model write, forecast, translate or draw.",
         'minigrad sample minigrad-demo/model "ROMEO:" --length 500 --temperature 0.8',
-        'minigrad sample my-model "Once" --top-k 5 --stop "."',
+        'minigrad sample my-model "Once" --top-k 5 --stop "." --stop "THE END"',
         "minigrad sample my-forecast --length 24 --data rain.csv --column rain --out rain.png",
         'minigrad sample minigrad-runs/translation/model "two hundred and one"',
         'minigrad sample minigrad-runs/dalle/model "draw a seven" --out seven.png',
@@ -71,25 +71,34 @@ def add_sample(command: AddCommand) -> None:
         "--top-p", type=positive_float, help="draw from the fewest that have this probability"
     )
     parser.add_argument("--beams", type=positive_int, help="search with so many candidates")
-    parser.add_argument("--stop", help="characters that end a text")
+    parser.add_argument(
+        "--stop", action="append", metavar="TEXT",
+        help="text that ends what is written, as a whole; may be given several times",
+    )  # fmt: skip
     parser.add_argument(
         "--no-cache", action="store_true", help="read everything anew at each step: same result"
     )
     parser.add_argument("--seed", type=natural_int, default=None, help="for the same result again")
-    parser.add_argument("--data", type=Path, help="a CSV file to forecast from")
-    parser.add_argument("--column", help="of the CSV file; the last with numbers unless given")
+    parser.add_argument(
+        "--data", type=Path, help="a CSV file to forecast from; - for standard input"
+    )
     parser.add_argument(
         "-o", "--out", type=Path,
         help="the picture of a forecast (forecast.png unless given) or drawing (drawing.png)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_data_options(parser)
 
 
 def sample_command(options: argparse.Namespace) -> None:
     """`minigrad sample`."""
     model = load(options.model)
     if not isinstance(model, SeriesModel):
-        refuse(options, "data column", f"is for forecasts; {options.model} is a {model.KIND}")
+        refuse(
+            options,
+            f"data {SERIES_OPTIONS} encoding",
+            f"is for forecasts; {options.model} is a {model.KIND}",
+        )
     if isinstance(model, SeriesModel | DiscreteVAE):
         refuse(options, "temperature top-k top-p beams stop",
                f"has no effect on a model of the kind {model.KIND}")  # fmt: skip
@@ -119,16 +128,11 @@ def choices(options: argparse.Namespace, **usual: Any) -> dict[str, Any]:
     }
 
 
-def tell(options: argparse.Namespace, model: Any, **found: Any) -> None:
-    """Print a result as JSON."""
-    print(json.dumps({"model": model.KIND, "prompt": options.prompt, **found}))
-
-
 def write_text(model: TextModel, options: argparse.Namespace) -> None:
     """Characters as they come."""
     refuse(options, "out", "is for pictures; this model writes text")
     text = model.generate(
-        options.prompt, options.length or 300, stop=options.stop or "", **choices(options)
+        options.prompt, options.length or 300, stop=options.stop or (), **choices(options)
     )
     if options.json:
         tell(options, model, text="".join(text))
@@ -152,68 +156,6 @@ def write_translation(model: TranslationModel, options: argparse.Namespace) -> N
         print(text)
 
 
-def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
-    """Numbers, and a plot of them after the series."""
-    if options.prompt is not None:
-        raise ValueError(
-            "a forecast takes no PROMPT; pass the series to go on from as --data FILE.csv"
-        )
-    steps = options.length or 12
-    out = options.out or Path("forecast.png")
-    check_output(out, SUFFIXES)
-    if options.data is None:
-        if options.column is not None:
-            raise ValueError("--column is for --data")
-        series, name = model.history, "value"
-        times: tuple[str, ...] = ()
-    else:
-        read = read_series(options.data, options.column)
-        series, name, times = read.values, read.name, read.times
-    if len(series) < model.context:
-        raise ValueError(
-            f"{options.data or options.model} has {len(series)} values, and this model needs "
-            f"{model.context} to go on from"
-        )
-    forecast = model.forecast(series, steps, cache=not options.no_cache)
-    labels = following(times, steps)
-    if options.json:
-        tell(options, model, times=labels, forecast=forecast.tolist())
-    else:
-        for label, value in zip(labels, forecast, strict=True):
-            print(f"{label:>8}  {value:.5g}")
-    first = max(0, len(series) - max(60, 3 * steps))
-    places = np.arange(len(series) + steps)
-    curves = {
-        "series": (places[first : len(series)], series[first:]),
-        "forecast": (places[len(series) - 1 :], np.concatenate([series[-1:], forecast])),
-    }
-    save_picture(
-        options,
-        out,
-        lambda: plot_curves(out, curves, title=f"Forecast of {name}", x="step", y=name),
-    )
-
-
-def following(times: tuple[str, ...], steps: int) -> list[str]:
-    """What the steps after a series are called: years go on; else they count from +1."""
-    try:
-        last, before = int(times[-1]), int(times[-2])
-    except (ValueError, IndexError):
-        return [f"+{step}" for step in range(1, steps + 1)]
-    return [str(last + (last - before) * step) for step in range(1, steps + 1)]
-
-
-def save_picture(options: argparse.Namespace, out: Path, draw: Any) -> None:
-    """Write a picture; where matplotlib is missing, say so and go on."""
-    try:
-        draw()
-    except MissingPackageError as error:
-        print(f"{out} was not written: {error}", file=sys.stderr)
-        return
-    if not options.json:
-        print(f"written to {out}")
-
-
 def in_characters(picture: np.ndarray[Any, Any]) -> str:
     """A grey picture as text, two characters for each point.
 
@@ -229,18 +171,36 @@ def draw_caption(model: DALLE, options: argparse.Namespace) -> None:
     """A drawing in characters, and as a file."""
     refuse(options, "stop length", "has no effect on drawings")
     out = options.out or Path("drawing.png")
-    check_output(out, SUFFIXES)
+    check_output(out, PICTURES)
     caption = "a seven" if options.prompt is None else options.prompt
+    check_known(model, caption)
     codes = np.stack(list(model.stream([caption], **choices(options))), axis=1)
     picture = model.vae.decode(codes)
     show_pictures(model, options, out, {caption: picture[0]}, codes)
+
+
+def check_known(model: DALLE, caption: str) -> None:
+    """Refuse a caption that a model of the digits did not learn.
+
+    Raises:
+        ValueError: as said, with the captions that it knows.
+    """
+    letters = set("".join("".join(digit_captions(label)) for label in range(10)))
+    if model.tokenizer is None or set(model.tokenizer.characters) != letters:
+        return  # it learned other captions
+    try:
+        check_caption(caption)
+    except ValueError as unknown:
+        size = model.config.caption_length
+        long = f"; and it reads at most caption_length={size} characters"
+        raise ValueError(f"{unknown}{long if len(caption) > size else ''}") from None
 
 
 def draw_reconstruction(model: DiscreteVAE, options: argparse.Namespace) -> None:
     """A digit, its codes and what is left of it."""
     refuse(options, "length", "has no effect on drawings")
     out = options.out or Path("drawing.png")
-    check_output(out, SUFFIXES)
+    check_output(out, PICTURES)
     asked = "7" if options.prompt is None else options.prompt
     if asked not in tuple("0123456789"):
         raise ValueError(f"PROMPT must be a digit to encode, 0 to 9, got {asked!r}")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 
 from layers.cli_arguments import (
@@ -16,6 +17,7 @@ from layers.systems import SYSTEMS, Setting, find_system, run_system
 from layers.systems.report import as_page, as_text, misses
 from layers.systems.results import Result
 from layers.systems.run_all import RESULT_FILE, run_systems
+from layers.training.progress import say
 from minigrad.serialize import write_atomically
 
 __all__ = ["MISSED", "add_systems"]
@@ -23,8 +25,10 @@ __all__ = ["MISSED", "add_systems"]
 MISSED = 3
 """The exit code when a bar is missed."""
 
+WATCHED_SECONDS = 30.0  # between lines that say what runs
+
 RUNS = Path("minigrad-runs")
-RESULTS = Path("docs/results.md")
+RESULTS = "results.md"
 
 
 def add_systems(command: AddCommand) -> None:
@@ -49,7 +53,8 @@ def add_systems(command: AddCommand) -> None:
         more=f"""
 NAME is a name or a number of `minigrad systems`. The picture and the model are written to
 {RUNS}/NAME. The exit code is 0 when all bars are reached, and {MISSED} when one is missed.
-With --all every system is run, two at once, and {RESULTS} is written anew.
+With --all every system is run, two at once, and what they measured is written to
+{RUNS}/{RESULTS}.
 """,
     )
     run.add_argument("name", nargs="?", metavar="NAME", help="a system's name or number")
@@ -71,7 +76,9 @@ With --all every system is run, two at once, and {RESULTS} is written anew.
         "--jobs", type=positive_int, help="with --all: systems at once; 2 unless given"
     )
     run.add_argument(
-        "--results", type=Path, help=f"with --all: the page to write; {RESULTS} unless given"
+        "--results",
+        type=Path,
+        help=f"with --all: the page to write; {RESULTS} in the folder unless given",
     )
 
 
@@ -128,14 +135,39 @@ def print_result(result: Result, folder: Path) -> None:
             print(f"  {name:{width}}  {what}")
 
 
+class Watcher:
+    """Says on standard error which systems run: when one begins, and every half minute."""
+
+    def __init__(self, count: int, quiet: bool) -> None:
+        self.count, self.quiet, self.done = count, quiet, 0
+        self._known: set[str] = set()
+        self._next = 0.0
+
+    def look(self, running: dict[str, float]) -> None:
+        """Say what is new; `running` is the seconds of each system that runs."""
+        now = time.monotonic()
+        if self.quiet or not running or not (set(running) - self._known or now >= self._next):
+            return
+        names = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in running.items())
+        say(f"{self.done} of {self.count} done; running: {names}")
+        self._known, self._next = set(running), now + WATCHED_SECONDS
+
+
 def run_all(options: argparse.Namespace) -> int:
     """`minigrad run --all`."""
     out = options.out or RUNS
-    page = options.results or RESULTS
+    page = options.results or out / RESULTS
     make_folder(out)
-    make_folder(page.parent)
+    make_folder(page.parent, "--results")
+    jobs = options.jobs or min(2, os.cpu_count() or 1)
+    watcher = Watcher(len(SYSTEMS), options.quiet)
+    if not options.quiet:
+        time_needed = "; about ten minutes on two cores" if options.scale == 1 else ""
+        say(f"Running {len(SYSTEMS)} systems, {jobs} at once{time_needed}. What each makes goes to "
+            f"{out}/, the results to {page}.")  # fmt: skip
 
     def tell(result: Result) -> None:
+        watcher.done += 1
         if options.json:
             return
         word = "passed" if result.passed else "NOT passed"
@@ -148,10 +180,16 @@ def run_all(options: argparse.Namespace) -> int:
         out,
         seed=options.seed,
         scale=options.scale,
-        jobs=options.jobs or min(2, os.cpu_count() or 1),
+        jobs=jobs,
         pictures=not options.no_pictures,
         tell=tell,
+        watch=watcher.look,
     )
+    if not any(result.measured for result in results):
+        raise RuntimeError(
+            f"no system ran to its end, so {page} was not written; the first said: "
+            f"{results[0].figures[0].reason}"
+        )
     text = as_page(results)
     write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
     passed = sum(result.passed for result in results)

@@ -1,7 +1,6 @@
 """`minigrad train`: models of your own texts, series and pairs."""
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,39 +12,42 @@ import minigrad as mg
 from layers.cli_arguments import (
     AddCommand,
     add_length,
-    make_folder,
     natural_int,
     positive_float,
     positive_int,
+    probability,
     refuse,
     seconds_of,
 )
+from layers.cli_data import SERIES_OPTIONS, add_data_options, source_of
+from layers.cli_results import digest, inform, outcome
+from layers.cli_runs import TRAINING, given, prepare_folder, tell_resuming
+from layers.cli_series import train_series
 from layers.datasets import (
     CharacterTokenizer,
     number_words,
     read_pairs,
-    read_series,
     read_text,
     shakespeare,
     split,
-    sunspots,
 )
+from layers.datasets.numerals import is_number
+from layers.datasets.time_labels import read_times
 from layers.models import (
     GPT,
-    Autoregressive,
-    AutoregressiveConfig,
     CharacterConfig,
     CharacterModel,
     GPTConfig,
-    LatentAutoregressive,
-    LatentConfig,
     NGramConfig,
     NGramModel,
     TranslationConfig,
     TranslationModel,
 )
-from layers.training import History, TrainingOptions, fit, fit_pairs, fit_text
-from layers.training.run_folder import RunFolder
+from layers.models.saving import WEIGHTS_FILE
+from layers.models.yardsticks import text_yardsticks
+from layers.training import fit_pairs, fit_text
+from layers.training.interrupts import Terminated
+from minigrad import serialize
 
 __all__ = ["add_train"]
 
@@ -60,8 +62,9 @@ USUAL: Final = {".csv": "ar", ".tsv": "translation"}
 
 MORE = """
 FILE is a text for lstm, gru, rnn, gpt and ngram; a CSV file for ar and latent; and lines of
-source, tab and target for translation. Left out, data that are shipped are learned: Shakespeare,
-the sunspots, numbers in words. The last tenth of a text, or of the pairs, is for validation.
+source, tab and target for translation; - reads standard input. Left out, data that are shipped
+are learned: Shakespeare, the sunspots, numbers in words. The last tenth of a text, of a series or
+of the pairs is for validation. Beside the model's figure stand those of simple models.
 Ctrl-C ends training and keeps what there is; --resume goes on with it.
 """
 
@@ -75,11 +78,15 @@ def add_train(command: AddCommand) -> None:
         "minigrad train my.txt --seconds 120 --hidden-size 256 --out my-model",
         "minigrad train my.txt --model gpt --steps 2000 --out my-gpt",
         "minigrad train rain.csv --model ar --column rain --order 3 --out my-forecast",
+        "minigrad train rain.csv --separator ';' --decimal , --missing interpolate",
         "minigrad train pairs.tsv --model translation --seconds 300",
+        "zcat old.txt.gz | minigrad train - --encoding cp1252",
         "minigrad train my.txt --steps 4000 --out my-model --resume",
         more=MORE,
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="data of your own")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", type=Path, help="data of your own; - for standard input"
+    )
     parser.add_argument(
         "--model",
         choices=KINDS,
@@ -98,29 +105,44 @@ def add_train(command: AddCommand) -> None:
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
-    parser.add_argument("--column", help="of the CSV file; the last with numbers unless given")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")
+    parser.add_argument(
+        "--dropout", type=probability, help="share of features zeroed in training; 0 unless given"
+    )
     parser.add_argument("--seed", type=natural_int, default=0, help="of weights and batches")
+    parser.add_argument(
+        "--checkpoint-seconds", type=positive_float, metavar="SECONDS",
+        help="longest time between checkpoints; 60 unless given",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint-every", type=positive_int, metavar="STEPS",
+        help="steps between checkpoints; 250 unless given",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_data_options(parser)
 
 
 def train_command(options: argparse.Namespace) -> None:
     """`minigrad train`."""
-    if options.model is None:
-        suffix = "" if options.file is None else options.file.suffix.lower()
-        options.model = USUAL.get(suffix, "lstm")
+    options.told_kind = options.model is not None
+    if not options.told_kind:
+        options.model = usual_kind(options)
     kind = options.model
     for names, kinds in (
-        ("column", SERIES),
+        (SERIES_OPTIONS, SERIES),
         ("order", ("ngram", "ar")),
         ("layers", ("lstm", "gru", "rnn", "gpt")),
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
+        ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
     ):
         if kind not in kinds:
             refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
     if kind in ("ngram", "ar"):
-        refuse(options, "steps seconds rate resume", f"has no effect on {kind}, which is counted "
-               "or solved in one go")  # fmt: skip
+        refuse(
+            options,
+            "steps seconds rate resume checkpoint-seconds checkpoint-every",
+            f"has no effect on {kind}, which is counted or solved in one go",
+        )
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
     train: Callable[[argparse.Namespace], dict[str, Any]] = train_text
@@ -128,48 +150,46 @@ def train_command(options: argparse.Namespace) -> None:
         train = train_series
     elif kind == "translation":
         train = train_translation
-    found = train(options)
+    try:
+        found = train(options)
+    except Terminated:
+        tell_resuming(options)
+        raise
+    check_weights(options)
     if options.json:
         print(json.dumps({"model": kind, "out": str(options.out), **found}))
         return
-    told = dict(found)
+    told = {name: value for name, value in found.items() if name != "notes"}  # told before
     if "steps" in told:
         print(f"{told.pop('steps')} steps in {told.pop('seconds'):.0f} s")
-    for name, value in told.items():
+    told.update({f"for comparison, {k}": v for k, v in told.pop("yardsticks", {}).items()})
+    for name, value in [*told.pop("coefficients", {}).items(), *told.items()]:
         if value not in ("", None):
-            shown = f"{value:.4g}" if isinstance(value, float) else value
+            shown = f"{value:.5g}" if isinstance(value, float) else value
             print(f"{name.replace('_', ' ')}: {shown}")
     print(f"written to {options.out}/; go on with: minigrad sample {options.out}")
 
 
-def prepare_folder(options: argparse.Namespace) -> None:
-    """Make the folder, and refuse one with a run that is not to be touched."""
-    make_folder(options.out)
-    if options.overwrite:
-        RunFolder(options.out, resume=True).clear()
-    RunFolder(options.out, resume=options.resume)
+def usual_kind(options: argparse.Namespace) -> str:
+    """What is trained when nothing is said, by the options of a series and the name of the file."""
+    if any(getattr(options, name) is not None for name in SERIES_OPTIONS.split()):
+        return "ar"
+    suffix = "" if options.file is None else options.file.suffix.lower()
+    return USUAL.get(suffix, "lstm")
 
 
-def outcome(options: argparse.Namespace, history: History, measure: str) -> dict[str, Any]:
-    """What is told of a run."""
-    if history.interrupted:
-        say(options, "\nInterrupted: keeping the model as it is; --resume goes on.")
-    elif history.resumed == history.step:
-        say(options, "The run is at its end already: pass more --steps, or more --seconds.")
-    best = history.best
-    return {
-        "steps": history.step,
-        "seconds": round(history.seconds, 1),
-        "resumed_at": history.resumed or None,
-        "stopped": history.stopped,
-        measure: best[1] if best else None,
-        "best_step": best[0] if best else None,
-    }
+def check_weights(options: argparse.Namespace) -> None:
+    """Refuse to call a model trained whose weights are not finite.
 
-
-def digest(data: bytes) -> str:
-    """A short name of data, so that a run is not resumed with others."""
-    return hashlib.sha256(data).hexdigest()[:16]
+    Raises:
+        ValueError: as said.
+    """
+    for name, array in serialize.load(options.out / WEIGHTS_FILE).items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            advice = "" if options.rate is None else f"; try a --rate below {options.rate:g}"
+            raise ValueError(
+                f"the model in {options.out} is of no use: its {name} is not finite{advice}"
+            )
 
 
 # -- texts -----------------------------------------------------------------------------------------
@@ -177,7 +197,11 @@ def digest(data: bytes) -> str:
 
 def train_text(options: argparse.Namespace) -> dict[str, Any]:
     """A model of a text."""
-    text = shakespeare() if options.file is None else read_text(options.file)
+    if options.file is None:
+        refuse(options, "encoding", "is for a file of your own")
+        text = shakespeare()
+    else:
+        text = read_text(source_of(options.file), options.encoding)
     if len(text) < SHORTEST:
         raise ValueError(
             f"the text has {len(text)} characters: too few to train on, as a tenth is for "
@@ -186,20 +210,30 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
     tokenizer = CharacterTokenizer.from_text(text)
     training, validation = split(tokenizer.encode(text))
     length = min(64, len(validation) - 1)
-    prepare_folder(options)  # now rather than after an hour of training
+    folder = prepare_folder(options)  # now rather than after an hour of training
+    own = (options.order or 5) if options.model == "ngram" else None
+    orders = [order for order in (3, 5) if order != own]
+    yardsticks = text_yardsticks(training, validation, len(tokenizer), orders)
+    if not folder.has_run:
+        folder.log(step=0, yardsticks=yardsticks)
     mg.seed(options.seed)
     if options.model == "ngram":
-        config = NGramConfig(len(tokenizer), options.order or 5)
+        config = NGramConfig(len(tokenizer), own or 5)
         counted = NGramModel(config, tokenizer).fit(training)
         counted.save(options.out)
+        value = counted.cross_entropy(validation)
+        folder.log(step=0, validation=value)
         return {
             "characters": len(text),
             "parameters": counted.parameter_count(),
-            "validation_nats_per_character": counted.cross_entropy(validation),
+            "validation_nats_per_character": value,
+            "yardsticks": yardsticks,
         }
     model = text_model(options, tokenizer)
-    say(options, f"{len(text):,} characters, {len(tokenizer)} distinct; "
-                 f"{model.parameter_count():,} parameters")  # fmt: skip
+    inform(options, f"{len(text):,} characters, {len(tokenizer)} distinct; "
+                    f"{model.parameter_count():,} parameters")  # fmt: skip
+    told = ", ".join(f"{name} {value:.3f}" for name, value in yardsticks.items())
+    inform(options, f"to beat, in nats per character: {told}")
     history = fit_text(
         model,
         training,
@@ -208,12 +242,12 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
     )
-    return outcome(options, history, "validation_nats_per_character")
+    return {**outcome(options, history, "validation_nats_per_character"), "yardsticks": yardsticks}
 
 
 def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> CharacterModel | GPT:
@@ -222,7 +256,11 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
     if options.model == "gpt":
         heads = next(heads for heads in (4, 2, 1) if size % heads == 0)
         config = GPTConfig(
-            len(tokenizer), num_layers=options.layers or 4, num_heads=heads, width=size
+            len(tokenizer),
+            num_layers=options.layers or 4,
+            num_heads=heads,
+            width=size,
+            **given(options, "dropout"),
         )
         return GPT(config, tokenizer)
     return CharacterModel(
@@ -231,87 +269,44 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
             hidden_size=size,
             num_layers=options.layers or 1,
             cell=options.model,
+            **given(options, "dropout"),
         ),
         tokenizer,
     )
 
 
-def say(options: argparse.Namespace, text: str) -> None:
-    """Tell something on the way, unless the output is JSON."""
-    if not options.json:
-        print(text, flush=True)
-
-
-# -- series ----------------------------------------------------------------------------------------
-
-
-def train_series(options: argparse.Namespace) -> dict[str, Any]:
-    """A model of a series; its last tenth is for validation, and learned too in the end by AR."""
-    if options.file is None:
-        refuse(options, "column", "is for a CSV file of your own")
-        values = sunspots()[1]
-    else:
-        values = read_series(options.file, options.column).values
-    prepare_folder(options)
-    training, validation = split(values)
-    if options.model == "ar":
-        order = options.order or 2
-        if len(training) < 2 * order + 1:
-            raise ValueError(
-                f"the series has {len(values)} values, too few for --order {order}: nine tenths of "
-                f"them must be at least {2 * order + 1}"
-            )
-        model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(training)
-        error = held_out_error(model, values, len(validation))
-        model.fit_least_squares(values)
-        model.save(options.out)
-        return {
-            "values": len(values),
-            "coefficients": ", ".join(f"{c:.5g}" for c in model.coefficients),
-            "validation_root_mean_squared_error": error,
-        }
-    mg.seed(options.seed)
-    if len(training) < 10:
-        raise ValueError(f"the series has {len(values)} values; a latent model needs at least 12")
-    size = options.hidden_size or 8
-    latent = LatentAutoregressive(LatentConfig(size)).standardize(training)
-    history = fit(
-        latent,
-        lambda _: (training,),
-        TrainingOptions(
-            steps=options.steps or (None if options.seconds else 800),
-            seconds=options.seconds,
-            rate=options.rate or 0.01,
-            warmup=20,
-            validate_every=20,
-            patience=10,
-            seed=options.seed,
-        ),
-        validate=lambda: held_out_error(latent, values, len(validation)),
-        folder=options.out,
-        resume=options.resume,
-        identity={"series": digest(np.ascontiguousarray(values).tobytes())},
-    )
-    latent.history = values  # forecasts go on from the end of all that is known
-    latent.save(options.out)
-    return outcome(options, history, "validation_root_mean_squared_error")
-
-
-def held_out_error(model: Any, values: Any, count: int) -> float:
-    """The root of the mean squared error of one-step forecasts of the last values."""
-    misses = model.one_step(values)[-count:] - values[-count:]
-    return float(np.sqrt(np.mean(misses**2)))
-
-
 # -- pairs -----------------------------------------------------------------------------------------
+
+
+def own_pairs(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """The pairs in the file.
+
+    Raises:
+        ValueError: where it has none, or looks like a series and nobody said what it is.
+    """
+    told = options.told_kind
+    try:
+        pairs = read_pairs(source_of(options.file), options.encoding)
+    except ValueError as error:
+        if told:
+            raise
+        raise ValueError(f"{error}; if it is a series, pass --model ar") from None
+    sources, targets = zip(*(pairs[1:] or pairs), strict=True)  # the first may be a header
+    if not told and all(map(is_number, targets)) and read_times(sources) is not None:
+        raise ValueError(
+            f"{options.file} looks like a series, with {targets[0]!r} at {sources[0]!r} and so on; "
+            "pass --model ar to learn it as one, or --model translation"
+        )
+    return pairs
 
 
 def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     """A model that turns sources into targets."""
     if options.file is None:
+        refuse(options, "encoding", "is for a file of your own")
         pairs = [(item.words, item.digits) for item in number_words()]
     else:
-        pairs = read_pairs(options.file)
+        pairs = own_pairs(options)
     if len(pairs) < 10:
         raise ValueError(f"there are {len(pairs)} pairs, too few to train on; pass at least 10")
     prepare_folder(options)
@@ -322,10 +317,14 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
     training, validation = split([pairs[i] for i in order])
     longest = max(len(other) for _, other in pairs)
     config = TranslationConfig.preset(
-        "small", source_size=len(source), target_size=len(target), longest=2 * longest
+        "small",
+        source_size=len(source),
+        target_size=len(target),
+        longest=2 * longest,
+        **given(options, "dropout"),
     )
     model = TranslationModel(config, source, target)
-    say(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
+    inform(options, f"{len(pairs):,} pairs; {model.parameter_count():,} parameters")
 
     history = fit_pairs(
         model,
@@ -334,7 +333,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         seconds=seconds_of(options),
         seed=options.seed,
-        **({} if options.rate is None else {"rate": options.rate}),
+        **given(options, *TRAINING),
         folder=options.out,
         resume=options.resume,
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},

@@ -12,13 +12,15 @@ from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
 from layers.pictures import draw_gradient_path, draw_step
 from layers.plots import plot_losses
-from layers.training import fit_text, mean_loss
+from layers.training import History, fit_text, mean_loss
+from layers.training.interrupts import Terminated
 from minigrad.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
 
 GENERATED = 300  # characters
 DRAWN_STEPS = 12
+PATH_PICTURE = "gradient-path"
 TEXT_SHOWN = "the question"  # what the drawn LSTM reads: as many characters as steps
 
 
@@ -53,9 +55,14 @@ def run_demo(options: DemoOptions) -> None:
         f"{model.parameter_count():,} parameters. Ctrl-C ends training early and keeps it.",
         flush=True,
     )
-    history = fit_text(
-        model, training, steps=options.steps, seconds=options.seconds, seed=options.seed
-    )
+    try:
+        history = fit_text(
+            model, training, steps=options.steps, seconds=options.seconds, seed=options.seed
+        )
+    except Terminated:
+        model.save(options.out / "model")
+        print(f"\nKeeping the model as it is, in {options.out / 'model'}/.", flush=True)
+        raise
     if history.interrupted:
         print("\nInterrupted: going on with the model as it is.")
     written: list[tuple[str, str]] = []
@@ -69,8 +76,8 @@ def run_demo(options: DemoOptions) -> None:
         for name, order in (("bigram table", 2), ("trigram table", 3))
     }
     loss = mean_loss(model, validation_batches(validation))
-    recent = float(np.mean(history.losses[-100:])) if history.losses else float("nan")
-    print(f"\n{len(history.losses)} steps in {history.seconds:.0f} s. Nats per character:")
+    recent = history.recent_loss(100)
+    print(f"\n{history.step} steps in {history.seconds:.0f} s. Nats per character:")
     print(f"  {'LSTM, training (last 100 steps)':34}{recent:.3f}")
     print(f"  {'LSTM, validation':34}{loss:.3f}")
     for name, value in tables.items():
@@ -82,17 +89,28 @@ def run_demo(options: DemoOptions) -> None:
         print(character, end="", flush=True)
     print("\n" + "-" * 60)
 
-    written += draw_all(model, options.out, history.losses, loss, tables)
+    written += draw_all(model, options.out, history, loss, tables)
     print(f"\nWritten to {options.out}/:")
     for name, what in written:
         print(f"  {name:22} {what}")
-    print(f"Look first at {options.out / 'gradient-path.svg'}, in a browser.")
+    print(look_first(options.out, [name for name, _ in written]))
+
+
+def look_first(out: Path, written: list[str]) -> str:
+    """Which of the files to look at, and with what."""
+    if f"{PATH_PICTURE}.svg" in written:
+        return f"Look first at {out / PATH_PICTURE}.svg, in a browser."
+    return (
+        f"Look first at {out / PATH_PICTURE}.dot: it is text that any viewer of Graphviz files "
+        "shows. Python shows it too once this is installed: "
+        'python -m pip install "minigrad[draw]"'
+    )
 
 
 def draw_all(
     model: CharacterModel,
     out: Path,
-    losses: list[float],
+    history: History,
     validation: float,
     tables: dict[str, float],
 ) -> list[tuple[str, str]]:
@@ -102,10 +120,10 @@ def draw_all(
     codes = model.tokenizer.encode(TEXT_SHOWN)[None, :DRAWN_STEPS]
     target = int(model.tokenizer.encode(",")[0])
     try:
-        if losses:
+        if history.step:
             plot_losses(
                 out / "loss.png",
-                {"training": losses},
+                {"training": history},
                 title="A character LSTM learns",
                 y="nats per character",
                 lines={
@@ -118,7 +136,7 @@ def draw_all(
         print(f"loss.png was not written: {error}", file=sys.stderr)
     drawings = {
         "lstm-step": (draw_step(model, codes[:, 0]), "every operation of one LSTM step"),
-        "gradient-path": (
+        PATH_PICTURE: (
             draw_gradient_path(model, codes, target),
             f"the gradient's way back through {DRAWN_STEPS} steps, in lanes for c and h",
         ),

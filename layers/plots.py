@@ -1,5 +1,10 @@
-"""Plots of what was measured: losses, curves, matrices and small pictures, with matplotlib."""
+"""Plots of what was measured: losses, curves, matrices and small pictures, with matplotlib.
 
+Each writes a file, unless its path is None, and returns the matplotlib Figure, which a notebook
+shows.
+"""
+
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from layers.training.options import History
+from minigrad.draw.plot_axes import as_text
 from minigrad.errors import require
 
 __all__ = ["plot_curves", "plot_losses", "plot_pictures", "plot_table"]
@@ -14,21 +21,31 @@ __all__ = ["plot_curves", "plot_losses", "plot_pictures", "plot_table"]
 # Okabe and Ito's palette, told apart with any colour vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 DASHES = ("--", ":", "-.")
+RESOLUTION = 130  # dots per inch
 
 
 def new_figure(width: float = 8.0, height: float = 4.5) -> Any:
-    """An empty figure that belongs to no window."""
+    """An empty figure that belongs to no window, and that a notebook shows."""
     module = require("matplotlib.figure", "plot", "this picture")
-    return module.Figure(figsize=(width, height), layout="constrained")
+
+    class Figure(module.Figure):  # type: ignore[misc, name-defined]
+        def _repr_png_(self) -> bytes:
+            picture = io.BytesIO()
+            self.savefig(picture, format="png", dpi=RESOLUTION)
+            return picture.getvalue()
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG or SVG, by the name's ending."""
-    figure.savefig(path, dpi=130)
+def save(figure: Any, path: Path | None) -> Any:
+    """Write a figure as PNG, SVG or PDF, by the name's ending, and return it."""
+    if path is not None:
+        figure.savefig(path, dpi=RESOLUTION)
+    return figure
 
 
 def plot_curves(
-    path: Path,
+    path: Path | None,
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     title: str,
@@ -37,11 +54,11 @@ def plot_curves(
     lines: Mapping[str, float] | None = None,
     log: str = "",
     marker: str = "",
-) -> None:
+) -> Any:
     """Curves by name, and horizontal lines to compare them with.
 
     Args:
-        path: the file.
+        path: the file, or None.
         curves: x and y of each curve.
         title, x, y: of the picture and its axes.
         lines: heights by name.
@@ -64,30 +81,29 @@ def plot_curves(
     if "y" in log:
         axes.set_yscale("log")
     axes.set(title=title, xlabel=x, ylabel=y)
-    axes.legend()
-    save(figure, path)
+    as_text([axes.title, axes.xaxis.label, axes.yaxis.label, *axes.legend().get_texts()])
+    return save(figure, path)
 
 
 def plot_losses(
-    path: Path,
-    losses: Mapping[str, Sequence[float]],
+    path: Path | None,
+    losses: Mapping[str, History | Sequence[float]],
     *,
     title: str,
     y: str,
     lines: Mapping[str, float] | None = None,
     log: str = "",
-) -> None:
+) -> Any:
     """The losses of runs, each a running mean over a fiftieth of its steps."""
     curves = {}
-    for name, values in losses.items():
-        width = max(1, len(values) // 50)
-        smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
-        curves[name] = (np.arange(width, len(values) + 1), smooth)
-    plot_curves(path, curves, title=title, x="step", y=y, lines=lines, log=log)
+    for name, run in losses.items():
+        history = run if isinstance(run, History) else History(list(run))
+        curves[name] = history.running_losses()
+    return plot_curves(path, curves, title=title, x="step", y=y, lines=lines, log=log)
 
 
 def plot_table(
-    path: Path,
+    path: Path | None,
     values: ArrayLike,
     *,
     title: str,
@@ -98,11 +114,11 @@ def plot_table(
     center: bool = False,
     lowest: float = 0.0,
     highest: float | None = None,
-) -> None:
+) -> Any:
     """A matrix as colours, or several beside each other.
 
     Args:
-        path: the file.
+        path: the file, or None.
         values: (rows, columns), or (matrices, rows, columns).
         title, x, y: of the picture and its axes.
         rows, columns: labels.
@@ -131,18 +147,20 @@ def plot_table(
             axes.set_yticks(range(len(rows)), rows)
         if columns:
             axes.set_xticks(range(len(columns)), columns)
+        named = [*axes.get_yticklabels()] if rows else []
+        as_text([*named, *axes.get_xticklabels()] if columns else named)
     figure.colorbar(image, ax=figure.axes, shrink=0.8)
-    figure.suptitle(title)
-    save(figure, path)
+    as_text([figure.suptitle(title)])
+    return save(figure, path)
 
 
 def plot_pictures(
-    path: Path, pictures: ArrayLike, *, labels: Sequence[str], title: str, columns: int = 10
-) -> None:
+    path: Path | None, pictures: ArrayLike, *, labels: Sequence[str], title: str, columns: int = 10
+) -> Any:
     """Small grey pictures in a grid.
 
     Args:
-        path: the file.
+        path: the file, or None.
         pictures: (pictures, height, width), 0 to 1.
         labels: one for each row of the grid, or one for each picture.
         title: of the whole.
@@ -157,8 +175,8 @@ def plot_pictures(
         axes.set_xticks([])
         axes.set_yticks([])
         if len(labels) == len(shown):
-            axes.set_title(labels[number], fontsize=8)
+            as_text([axes.set_title(labels[number], fontsize=8)])
         elif number % columns == 0:
             axes.set_ylabel(labels[number // columns], fontsize=8, rotation=0, ha="right")
-    figure.suptitle(title)
-    save(figure, path)
+    as_text([figure.suptitle(title)])
+    return save(figure, path)

@@ -22,7 +22,8 @@ from layers.datasets.tasks import (
     reversal,
     sorting,
 )
-from layers.datasets.text import CharacterTokenizer, read_text
+from layers.datasets.text import CharacterTokenizer
+from layers.datasets.text_files import read_text
 from layers.datasets.windows import random_windows, split, validation_batches
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,28 @@ def digit_captions(label: int) -> tuple[str, ...]:
         raise ValueError(f"label must be a digit, got {number}; pass an int from 0 to 9")
     name, digit = DIGIT_NAMES[number], str(number)
     return tuple(template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+
+
+def check_caption(caption: str) -> None:
+    """Refuse what is no caption of a digit, as a model that learned those cannot draw it.
+
+    Raises:
+        ValueError: as said; the message names the captions, and the nearest one.
+
+    >>> check_caption("draw a seven")
+    """
+    known = [known for label in range(10) for known in digit_captions(label)]
+    if caption in known:
+        return
+    near = get_close_matches(caption.lower(), known, n=1, cutoff=0.85)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    ways = ", ".join(
+        repr(template.format(name="seven", digit="7")) for template in CAPTION_TEMPLATES
+    )
+    raise ValueError(
+        f"{caption!r} is no caption that this model learned: it draws the digits {DIGIT_NAMES[0]} "
+        f"to {DIGIT_NAMES[-1]}, asked for as {ways}{hint}"
+    )
 
 
 def draw_captions(labels: Iterable[int], generator: np.random.Generator) -> list[str]:

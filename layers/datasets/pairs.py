@@ -1,14 +1,12 @@
 """Pairs of texts, for models that turn one into the other: numbers in words, and your own."""
 
-import io
 import numbers
-import os
 from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 
-from layers.datasets.text import read_text
+from layers.datasets.text_files import TextSource, read_text, source_name
 
 
 class NumberWords(NamedTuple):
@@ -83,11 +81,17 @@ def split_number_words(
     return training, [item for item in items if item.digits in apart]
 
 
-def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+def read_pairs(path: TextSource, encoding: str | None = None) -> list[tuple[str, str]]:
     """Read pairs of your own: a line each, source and target with a tab between them.
 
+    What follows a second tab is passed over when lines have it throughout, as the attribution in
+    published files of sentence pairs. Of four cells with numbers in the first and the third, as
+    Tatoeba exports them, the second and the fourth are the pair.
+
     Args:
-        path: a file in UTF-8. Empty lines are passed over.
+        path: a file, or one opened for reading bytes. Empty lines are passed over, and tabs at the
+            end of a line.
+        encoding: as in `read_text`.
 
     Raises:
         FileNotFoundError, IsADirectoryError: as `read_text`.
@@ -101,19 +105,30 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     ...     read_pairs(file)
     [('one', '1'), ('two', '2')]
     """
+    name = source_name(path)
+    lines = read_text(path, encoding).split("\n")
+    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line.strip("\t")]
+    if not rows:
+        raise ValueError(f"{name} has no pairs; write a source, a tab and a target a line")
+    # A third cell is an attribution where most lines have it, and a stray tab where few do.
+    further = [any(cells[2:]) for _, cells in rows]
+    attributed = 2 * sum(further) > len(rows) or len(rows) == 1
+    numbered = all(
+        len(cells) >= 4 and cells[0].strip().isdecimal() and cells[2].strip().isdecimal()
+        for _, cells in rows
+    )
     pairs = []
-    for number, line in enumerate(io.StringIO(read_text(path)), start=1):
-        cells = line.rstrip("\n").split("\t")
-        if cells == [""]:
-            continue
-        if len(cells) != 2 or not all(cells):
+    for (number, cells), more in zip(rows, further, strict=True):
+        shown = lines[number - 1].rstrip()[:60]
+        pair = (cells[1], cells[3]) if numbered else tuple(cells[:2])
+        if len(pair) != 2 or not all(pair):
             raise ValueError(
-                f"{os.fspath(path)}, line {number}: {line.rstrip()[:60]!r} is not a source, a tab "
-                "and a target"
+                f"{name}, line {number}: {shown!r} is not a source, a tab and a target"
             )
-        pairs.append((cells[0], cells[1]))
-    if not pairs:
-        raise ValueError(
-            f"{os.fspath(path)} has no pairs; write a source, a tab and a target a line"
-        )
+        if more and not attributed:
+            raise ValueError(
+                f"{name}, line {number}: {shown!r} has text after a second tab, "
+                "and most lines have not; take the tab out of the source or the target"
+            )
+        pairs.append(pair)
     return pairs

@@ -1,60 +1,11 @@
-"""Texts as numbers: reading a file, and a tokenizer that gives every character a code."""
+"""Texts as numbers: a tokenizer that gives every character a code."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from layers.datasets.checks import as_codes
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a text file of your own, in UTF-8, with line ends turned into ``\\n``.
-
-    Args:
-        path: where the file lies. A byte order mark at its start is dropped.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        IsADirectoryError: the path is a folder.
-        ValueError: the file is empty, or not text in UTF-8.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "song.txt")
-    ...     _ = file.write_bytes("one\\r\\ntwo".encode())
-    ...     read_text(file)
-    'one\\ntwo'
-    """
-    file = Path(path)
-    if file.is_dir():
-        raise IsADirectoryError(
-            f"path={os.fspath(path)!r} is a folder; pass one text file inside it"
-        )
-    if not file.exists():
-        raise FileNotFoundError(
-            f"path={os.fspath(path)!r} does not exist (looked in {Path.cwd()}); check the spelling "
-            "or pass a full path"
-        )
-    content = file.read_bytes()
-    try:
-        text = content.decode("utf-8").removeprefix("\N{BYTE ORDER MARK}")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"path={os.fspath(path)!r} is not text in UTF-8: byte {error.start} is "
-            f"0x{content[error.start]:02x}; save it as UTF-8, or decode it yourself: "
-            "Path(path).read_text(encoding=...)"
-        ) from error
-    if "\0" in text:
-        raise ValueError(
-            f"path={os.fspath(path)!r} is not text in UTF-8: byte {content.index(0)} is 0x00, so "
-            "it is binary or UTF-16; save it as UTF-8"
-        )
-    if not text:
-        raise ValueError(f"path={os.fspath(path)!r} is empty; pass a file with text in it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:

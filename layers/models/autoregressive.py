@@ -92,6 +92,10 @@ class Autoregressive(SeriesModel):
 
         Raises:
             ValueError: for fewer, or for values that are all equal.
+
+        >>> series = 1e300 * np.array([1.0, 3.0, 2.0, 4.0, 3.5])
+        >>> Autoregressive(AutoregressiveConfig(1)).fit_least_squares(series).weight
+        Tensor([-0.05], f64[1], requires_grad)
         """
         series = as_series("values", values, 2 * self.config.order + 1)
         self.standardize(series)

@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.datasets import CharacterTokenizer
+from layers.dropout import Dropout
 from layers.embedding import Embedding
 from layers.linear import Linear, check_sizes
 from layers.models.decoding import reading
@@ -15,6 +16,7 @@ from layers.models.saving import Config
 from layers.models.writing import TextModel
 from layers.module import Module
 from layers.recurrent import GRU, LSTM, RNN
+from layers.recurrent_checks import check_probability
 from minigrad import Tensor
 
 __all__ = ["CharacterConfig", "CharacterModel"]
@@ -32,6 +34,8 @@ class CharacterConfig(Config):
         hidden_size: features of the recurrent states.
         num_layers: recurrent layers.
         cell: "rnn", "gru" or "lstm".
+        dropout: the probability of zero, in training: of what goes into each recurrent layer and
+            into the read-out, not of what goes from step to step (Zaremba et al. 2014).
 
     >>> CharacterConfig.preset("lstm-256", vocabulary_size=64).hidden_size
     256
@@ -42,7 +46,9 @@ class CharacterConfig(Config):
     hidden_size: int = 128
     num_layers: int = 1
     cell: str = "lstm"
+    dropout: float = 0.0
 
+    LATER: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rnn": {"cell": "rnn"},
         "gru": {"cell": "gru"},
@@ -59,6 +65,7 @@ class CharacterConfig(Config):
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
         )
+        check_probability("CharacterConfig", dropout=self.dropout)
         if self.cell not in CELLS:
             raise ValueError(
                 f"CharacterConfig: cell must be one of {', '.join(CELLS)}, got {self.cell!r}"
@@ -96,15 +103,19 @@ class CharacterModel(TextModel, Module):
         self.tokenizer = tokenizer
         self.embedding = Embedding(config.vocabulary_size, config.embedding_size)
         self.recurrent = CELLS[config.cell](
-            config.embedding_size, config.hidden_size, config.num_layers
+            config.embedding_size,
+            config.hidden_size,
+            config.num_layers,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
+        self.dropout = Dropout(config.dropout)
         self.readout = Linear(config.hidden_size, config.vocabulary_size)
 
     def forward(self, codes: Any, state: Any = None) -> tuple[Tensor, Any]:
         """Scores for the character that follows each of the given ones, and the state."""
-        x = self.embedding(codes)  # (batch, time, embedding_size)
+        x = self.dropout(self.embedding(codes))  # (batch, time, embedding_size)
         output, state = self.recurrent(x, state)  # (batch, time, hidden_size)
-        return self.readout(output), state  # (batch, time, vocabulary_size)
+        return self.readout(self.dropout(output)), state  # (batch, time, vocabulary_size)
 
     def loss(self, codes: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per character, from a zero state."""

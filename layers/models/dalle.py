@@ -13,6 +13,7 @@ from layers.models.decoding import Decoding, decode
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
 from layers.models.gpt import GPT, GPTConfig, GPTDecoder
 from layers.models.saving import Config, SavedModel
+from layers.models.targets import IGNORED
 from layers.module import Module
 from minigrad import Tensor
 
@@ -145,6 +146,8 @@ class DALLE(SavedModel, Module):
     def loss(self, captions: Any, codes: Any) -> Tensor:
         """The weighted mean of the cross-entropies of captions and codes, in nats per symbol.
 
+        Every picture counts alike, however long its caption is.
+
         Args:
             captions: (batch, caption_length), as `symbols` gives them; fillers do not count.
             codes: (batch, codes), as the VAE's `encode` gives them.
@@ -152,10 +155,13 @@ class DALLE(SavedModel, Module):
         whole = np.concatenate([captions, codes + self.first_code], axis=1)
         scores = self(whole[:, :-1])  # (batch, caption_length + codes - 1, symbols)
         targets, border = whole[:, 1:], self.config.caption_length - 1
-        letters = np.where(targets == self.filler, -100, targets)[:, :border]
-        return CAPTION_WEIGHT * mg.cross_entropy(scores[:, :border], letters) + (
-            1 - CAPTION_WEIGHT
-        ) * mg.cross_entropy(scores[:, border:], targets[:, border:])
+        letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
+        each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
+        shares = 1 / np.maximum((letters != IGNORED).sum(axis=1, keepdims=True), 1)  # (batch, 1)
+        caption = (each * shares.astype(each.dtype)).sum() / len(whole)
+        picture = mg.cross_entropy(scores[:, border:], targets[:, border:])
+        total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
+        return total
 
     def generate(self, captions: Sequence[str], **how: Any) -> PlainArray:
         """Pictures of captions, float32 (batch, size, size).

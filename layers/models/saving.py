@@ -25,9 +25,24 @@ class Config:
 
     Attributes:
         PRESETS: values by field, under the name of each preset.
+        LATER: fields that were added later, and the values that say what was before.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    LATER: ClassVar[Mapping[str, Any]] = {}
+
+    def describe(self) -> str:
+        """Class and fields; as it was before fields were added, where these change nothing."""
+        fields: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        told = [
+            f"{name}={value!r}"
+            for name, value in fields.items()
+            if name not in self.LATER or value != self.LATER[name]
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -69,10 +84,11 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder)
     config_file = path / CONFIG_FILE
     if not config_file.is_file():
-        inner = path / "model" / CONFIG_FILE
+        places = (path / "model", Path("minigrad-runs") / path / "model")
+        inner = next((place for place in places if (place / CONFIG_FILE).is_file()), None)
         hint = (
-            f"the model is in a folder of its own: {inner.parent}"
-            if inner.is_file()
+            f"the model is in a folder of its own: {inner}"
+            if inner is not None
             else "`minigrad demo`, `train` and `run` write one, and model.save(folder)"
         )
         raise FileNotFoundError(
@@ -117,6 +133,7 @@ class SavedModel:
             tokenizer: CharacterTokenizer | None = getattr(self, name)
             if tokenizer is not None:
                 content[name] = tokenizer.to_dict()
+        content.update(self._described())
         text = json.dumps(content, indent=2, ensure_ascii=True) + "\n"
         serialize.save(path / WEIGHTS_FILE, self._arrays(), {"kind": self.KIND})
         serialize.write_atomically(
@@ -148,6 +165,7 @@ class SavedModel:
             }
             make: Any = cls  # subclasses take a configuration and tokenizers
             model: Self = make(cls.CONFIG.from_dict(content["config"]), **tokenizers)
+            model._take_description(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{config_file} is damaged: {error}") from error
         try:
@@ -160,6 +178,13 @@ class SavedModel:
         """What model.safetensors holds; a module's state dict unless a subclass says otherwise."""
         state: Mapping[str, np.ndarray[Any, Any]] = self.state_dict()  # type: ignore[attr-defined]
         return state
+
+    def _described(self) -> Mapping[str, Any]:
+        """More for config.json than kind, configuration and tokenizers."""
+        return {}
+
+    def _take_description(self, content: Mapping[str, Any]) -> None:
+        """Take over what `_described` gave."""
 
     def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
         self.load_state_dict(arrays)  # type: ignore[attr-defined]

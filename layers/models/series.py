@@ -12,7 +12,7 @@ from layers.models.saving import SavedModel
 from layers.module import Module
 from minigrad import Tensor
 
-__all__ = ["SeriesModel", "as_series"]
+__all__ = ["SeriesModel", "as_series", "root_mean_square"]
 
 
 def as_series(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
@@ -32,6 +32,23 @@ def as_series(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float6
     return array
 
 
+def root_mean_square(misses: ArrayLike) -> float:
+    """The root of the mean square, (time,), which does not overflow where squares would.
+
+    >>> root_mean_square([3e300, -4e300]) / 1e300
+    3.5355339059327378
+    """
+    array = np.asarray(misses, np.float64)
+    exponent = _exponent(array)
+    scaled = np.ldexp(array, -exponent)
+    return float(np.ldexp(np.sqrt(np.mean(scaled**2)), exponent))
+
+
+def _exponent(values: NDArray[np.float64]) -> int:
+    """The power of two that is just above all magnitudes: values times 2**-it lie within 1."""
+    return int(np.frexp(np.abs(values).max(initial=0.0))[1])
+
+
 class SeriesModel(SavedModel, Module):
     """Predicts the next value of a series from those before it.
 
@@ -41,11 +58,12 @@ class SeriesModel(SavedModel, Module):
 
     Attributes:
         history: that series, (time,), which is saved with the model: a forecast goes on from it.
+        series_name: what the series is called, which is saved too; "" if nobody said.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.history = np.zeros(0)
+        self.history, self.series_name = np.zeros(0), ""
         self.register_buffer("mean", Tensor(np.zeros((), np.float64)))
         self.register_buffer("scale", Tensor(np.ones((), np.float64)))
 
@@ -77,28 +95,59 @@ class SeriesModel(SavedModel, Module):
         """Take over the mean and the standard deviation of a series.
 
         Raises:
-            ValueError: when all values are equal.
+            ValueError: when all values are equal, or too near to each other for float64.
         """
         series = as_series("values", values, 2)
-        if not series.std():
+        if series.min() == series.max():
             raise ValueError(f"values are all {series[0]}: there is nothing to predict")
-        self.mean.write(np.asarray(series.mean()))
-        self.scale.write(np.asarray(series.std()))
+        # Powers of two are exact, and keep sums and squares of huge and tiny values in range.
+        exponent = _exponent(series)
+        scaled = np.ldexp(series, -exponent)
+        mean, scale = np.ldexp([scaled.mean(), scaled.std()], exponent)
+        if not scale:
+            raise ValueError(
+                f"values differ by {series.max() - series.min()} at most, too little for float64; "
+                "multiply the series by a large number"
+            )
+        self.mean.write(np.asarray(mean))
+        self.scale.write(np.asarray(scale))
         self.history = series.copy()
         return self
 
     def _standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        standard: NDArray[np.float64] = (values - self.mean.item()) / self.scale.item()
+        mean, scale = self.mean.item(), self.scale.item()
+        exponent = max(_exponent(values), _exponent(np.array([mean, scale])))
+        values, mean, unit = (np.ldexp(part, -exponent) for part in (values, mean, scale))
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            standard: NDArray[np.float64] = (values - mean) / unit
+        if not np.isfinite(standard).all():
+            raise ValueError(
+                f"values reach {np.ldexp(np.abs(values).max(), exponent):.3g}, out of all "
+                f"proportion to the series that was learned, which has a mean of "
+                f"{self.mean.item():.3g} and a standard deviation of {scale:.3g}; pass values in "
+                "the same unit"
+            )
         return standard
 
     def _in_units(self, standardized: NDArray[np.float64]) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = standardized * self.scale.item() + self.mean.item()
+        with np.errstate(over="ignore", invalid="ignore"):
+            values: NDArray[np.float64] = standardized * self.scale.item() + self.mean.item()
+        if not np.isfinite(values).all():
+            step = int(np.argmin(np.isfinite(values))) + 1
+            raise ValueError(
+                f"forecast {step} of {len(values)} is beyond the largest float64: the model grows "
+                "without bound; ask for fewer steps"
+            )
         return values
 
     def loss(self, values: Any) -> Tensor:
         """The mean squared error of one-step forecasts, in units of the variance."""
         standard = self._standard(as_series("values", values, self.context + 1))
         return mg.mse_loss(self.predict_all(standard)[:-1], standard[self.context :])
+
+    def loss_weight(self, values: Any) -> int:
+        """How many forecasts the mean of `loss` is over."""
+        return len(values) - self.context
 
     def forecast(
         self, values: ArrayLike | None = None, steps: int = 1, *, cache: bool = True
@@ -115,14 +164,14 @@ class SeriesModel(SavedModel, Module):
             float64 (steps,).
 
         Raises:
-            ValueError: for too few values or steps.
+            ValueError: for too few values or steps, and where a forecast leaves float64.
         """
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
         before = self.history if values is None else values
         series = self._standard(as_series("values", before, self.context))
         forecasts = np.empty(steps)
-        with mg.no_grad():
+        with mg.no_grad(), np.errstate(over="ignore", invalid="ignore"):  # refused at the end
             forecasts[0], state = self.begin(series)
             for step in range(1, steps):
                 latest = float(forecasts[step - 1])
@@ -143,12 +192,32 @@ class SeriesModel(SavedModel, Module):
             predicted = self.predict_all(series).numpy()[:-1]
         return self._in_units(np.asarray(predicted, np.float64))
 
+    def root_mean_squared_error(self, values: ArrayLike, last: int | None = None) -> float:
+        """The error of one-step forecasts, in the units of the series.
+
+        Args:
+            values: (time,), more than `context` of them.
+            last: how many of the last values count; all but the first `context` if None.
+        """
+        series = self._standard(as_series("values", values, self.context + 1))
+        with mg.no_grad():
+            predicted = self.predict_all(series).numpy()[:-1]
+        misses = predicted - series[self.context :]
+        scale: float = self.scale.item()
+        return scale * root_mean_square(misses[-last:] if last else misses)
+
     def _arrays(self) -> Mapping[str, Any]:
         return {**super()._arrays(), "history": self.history}
 
     def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
         super()._take_arrays({n: array for n, array in arrays.items() if n != "history"})
         self.history = as_series("history", arrays["history"], 0)
+
+    def _described(self) -> Mapping[str, Any]:
+        return {"series": self.series_name} if self.series_name else {}
+
+    def _take_description(self, content: Mapping[str, Any]) -> None:
+        self.series_name = str(content.get("series", ""))
 
     def k_step(self, values: ArrayLike, steps: int) -> NDArray[np.float64]:
         """Forecasts `steps` ahead, each from the true values up to that long before.

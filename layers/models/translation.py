@@ -13,6 +13,7 @@ from layers.init import normal_
 from layers.linear import Linear, check_sizes
 from layers.models.decoding import Decoding, decode, reading
 from layers.models.saving import Config, SavedModel
+from layers.models.targets import IGNORED, count_targets
 from layers.module import Module
 from layers.positional import SinusoidalPositions
 from layers.transformer import Transformer
@@ -21,8 +22,6 @@ from minigrad import Tensor
 __all__ = ["TranslationConfig", "TranslationModel"]
 
 PlainArray = np.ndarray[Any, Any]
-
-IGNORED = -100  # a target that does not count in the cross-entropy
 
 
 @dataclass(frozen=True)
@@ -163,6 +162,10 @@ class TranslationModel(SavedModel, Module):
     def loss(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per target character; see `batch` for the arguments."""
         return mg.cross_entropy(self(source, lengths, inputs), targets)
+
+    def loss_weight(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> int:
+        """How many characters the mean of `loss` is over: those that are not padding."""
+        return count_targets(targets)
 
     def batch(
         self, pairs: Sequence[tuple[str, str]]

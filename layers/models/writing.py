@@ -1,7 +1,7 @@
 """What all models that write text have in common: `generate`, one character after the other."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from layers.datasets import CharacterTokenizer
 from layers.models.decoding import Decoder, Decoding, decode
 from layers.models.saving import SavedModel
+from layers.models.targets import count_targets
 
 __all__ = ["TextModel"]
 
@@ -27,6 +28,10 @@ class TextModel(SavedModel):
     def decoder(self) -> Decoder:
         """What gives the scores of the next character."""
 
+    def loss_weight(self, codes: Any, targets: Any) -> int:
+        """How many targets the mean of `loss` is over."""
+        return count_targets(targets)
+
     def generate(
         self,
         prompt: str | None = None,
@@ -37,7 +42,7 @@ class TextModel(SavedModel):
         top_p: float | None = None,
         beams: int = 1,
         length_penalty: float = 1.0,
-        stop: str = "",
+        stop: str | Sequence[str] = "",
         cache: bool = True,
         generator: "np.random.Generator | None" = None,
     ) -> Iterator[str]:
@@ -53,15 +58,17 @@ class TextModel(SavedModel):
             beams: above 1, search for the likeliest text with so many candidates; the characters
                 then come all at once.
             length_penalty: see `layers.models.decoding.Decoding`.
-            stop: each of these characters ends the text; it is not given. Characters that the
-                model does not know cannot come, and are passed over.
+            stop: what ends the text, and is not given. A list of strings: each of them does, as
+                a whole; what may be the beginning of one is held back until it is known not to
+                be, and the prompt does not count. A string: each of its characters does. What the
+                model does not know cannot come, and is passed over.
             cache: False reads the whole text again for every character: slower, with the same
                 result.
             generator: the source of randomness; the default one if None.
 
         Raises:
-            ValueError: for an empty prompt, an unknown character, an option out of range, or a
-                model without tokenizer.
+            ValueError: for an empty prompt, an unknown character, an option out of range, an empty
+                string in a list of stops, or a model without tokenizer.
         """
         if self.tokenizer is None:
             raise ValueError(
@@ -72,7 +79,7 @@ class TextModel(SavedModel):
             prompt = "\n" if "\n" in known_characters else known_characters[0]
         if not prompt:
             raise ValueError('generate: prompt is empty; "\\n" starts a new line')
-        known = [character for character in stop if character in self.tokenizer.characters]
+        known = [text for text in stop if all(c in self.tokenizer.characters for c in text)]
         how = Decoding(
             length,
             temperature,
@@ -80,7 +87,7 @@ class TextModel(SavedModel):
             top_p,
             beams,
             length_penalty,
-            tuple(self.tokenizer.encode("".join(known)).tolist()),
+            tuple(tuple(self.tokenizer.encode(text).tolist()) for text in known),
         )
         return self._stream(self.tokenizer, self.tokenizer.encode(prompt), how, cache, generator)
 

@@ -16,6 +16,7 @@ from layers.datasets import (
 )
 from layers.models import GPT, GPTConfig, TranslationConfig, TranslationModel
 from layers.models.decoding import Decoding, decode
+from layers.models.targets import IGNORED
 from layers.plots import plot_losses, plot_table
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit, fit_pairs
@@ -28,7 +29,6 @@ Array = np.ndarray[Any, Any]
 
 SORTED: Final = 6  # symbols to sort
 LETTERS: Final = "abcdefghij"
-IGNORED: Final = -100
 
 
 def run_masked_decoder(setting: Setting) -> list[Figure]:
@@ -178,7 +178,7 @@ def addition_figures(setting: Setting) -> list[Figure]:
         "addition.png",
         "the loss curve of two-digit addition",
         lambda path: plot_losses(
-            path, {"training": history.losses}, title="A GPT learns to add",
+            path, {"training": history}, title="A GPT learns to add",
             y="nats per digit of the sum", log="y",
         ),
     )  # fmt: skip
@@ -239,7 +239,7 @@ def run_translation(setting: Setting) -> list[Figure]:
         "loss.png",
         "the loss curve",
         lambda path: plot_losses(
-            path, {"training": history.losses}, title="Number words to digits", log="y",
+            path, {"training": history}, title="Number words to digits", log="y",
             y="nats per digit",
         ),
     )  # fmt: skip

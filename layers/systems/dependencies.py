@@ -114,7 +114,7 @@ def run_dependencies(setting: Setting) -> list[Figure]:
         mg.seed(setting.seed)
         model = AddingModel(kind, **options)
         history = run_adding(setting, model, rate, steps)
-        losses[name] = history.losses
+        losses[name] = history
         errors = [value for _, value in history.validations]
         if name == "RNN":
             figures.append(
@@ -162,7 +162,7 @@ def copy_figures(setting: Setting) -> list[Figure]:
             plain_adam(setting, rate, 1500),
             progress=setting.progress,
         )
-        losses[name] = history.losses
+        losses[name] = history
         found = mean_loss(model, test)
         if name == "RNN":
             figures.append(at_least(f"copy memory, {name}", found, 0.95 * baseline, "the baseline"))

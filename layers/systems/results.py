@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
+    "BROKEN",
     "ComparisonRow",
     "Figure",
     "Result",
@@ -16,6 +17,10 @@ __all__ = [
     "noted",
     "within",
 ]
+
+
+BROKEN: Final = "runs to its end"
+"""The one figure of a system that did not."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,11 @@ class Result:
     def passed(self) -> bool:
         """Whether every bar is reached."""
         return all(figure.passed is not False for figure in self.figures)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the system ran to its end; else its one figure says why not."""
+        return [figure.name for figure in self.figures] != [BROKEN]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON knows it."""

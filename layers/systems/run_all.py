@@ -1,19 +1,69 @@
 """All systems, each in a process of its own, several at once."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Final
 
-from layers.systems.results import Figure, Result, System
+from layers.systems.results import BROKEN, Figure, Result, System
 
 __all__ = ["RESULT_FILE", "run_systems"]
 
 RESULT_FILE = "result.json"
 LONGEST_FIRST = ("gpt", "lstm", "translation", "dalle", "masked-decoder", "dependencies")
 """What takes minutes begins first, so that the processes end together."""
+
+CHILD: Final = Path(__file__).with_name("child.py")
+GRACE: Final = 10.0  # seconds for a process to end before it is killed
+
+
+class Children:
+    """The processes of a run: none outlives it.
+
+    Processes are started in threads, and ended in the main one, where signals arrive.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._ending = False
+
+    def run(self, command: Sequence[str]) -> str:
+        """Run a command to its end; what it printed on standard error."""
+        environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+        with self._lock:
+            if self._ending:
+                return "ended before it began"
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment,
+            )  # fmt: skip
+            self._running.add(process)
+        try:
+            return process.communicate()[1]
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def end(self) -> None:
+        """End all processes, and start no more."""
+        with self._lock:
+            self._ending = True
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        last = time.monotonic() + GRACE
+        for process in running:
+            try:
+                process.wait(max(0.0, last - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def run_systems(
@@ -25,6 +75,7 @@ def run_systems(
     jobs: int = 2,
     pictures: bool = True,
     tell: Callable[[Result], None] = lambda result: None,
+    watch: Callable[[dict[str, float]], None] = lambda running: None,
 ) -> list[Result]:
     """Run systems and give their results in the order of the systems.
 
@@ -34,39 +85,58 @@ def run_systems(
         seed, scale, pictures: as in `Setting`.
         jobs: how many processes at once.
         tell: is called with each result as it comes.
+        watch: is called when systems begin or end, and every few seconds in between, with the
+            names of those that run, and for how many seconds.
 
-    A system whose process fails has a result that says so.
+    A system whose process fails has a result that says so. An exception, such as Ctrl-C, ends the
+    processes.
     """
+    children = Children()
+    begun: dict[str, float] = {}
 
     def run(system: System) -> Result:
+        begun[system.name] = time.monotonic()
         folder = out / system.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT_FILE).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "layers.cli", "run", system.name, "--out", str(folder)]
+        command = [sys.executable, "-P", str(CHILD), "run", system.name, "--out", str(folder)]
         command += ["--seed", str(seed), "--scale", repr(scale), "--quiet"]
         command += [] if pictures else ["--no-pictures"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            printed = children.run(command)
+        finally:
+            del begun[system.name]
         if (folder / RESULT_FILE).is_file():
             content = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
             return Result.from_dict(content)
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        failed = Figure("runs to its end", 0.0, "1", "", False, reason)
+        reason = (printed.strip().splitlines() or ["no message"])[-1]
+        failed = Figure(BROKEN, 0.0, "1", "", False, reason)
         return Result(system.number, system.name, system.title, (failed,), 0.0, seed, scale)
 
     def turn(system: System) -> int:
         name = system.name
         return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
+    def look() -> None:
+        now = time.monotonic()
+        watch({name: now - since for name, since in list(begun.items())})
+
     found: dict[int, Result] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(run, system) for system in sorted(systems, key=turn)]
+        waiting: set[Future[Result]] = {
+            pool.submit(run, system) for system in sorted(systems, key=turn)
+        }
         try:
-            for future in as_completed(running):
-                result = future.result()
-                found[result.number] = result
-                tell(result)
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    found[result.number] = result
+                    tell(result)
+                look()
         except BaseException:
-            for future in running:
+            for future in waiting:
                 future.cancel()
+            children.end()
             raise
     return [found[system.number] for system in systems]

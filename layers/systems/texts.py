@@ -107,7 +107,7 @@ def train_text(
         f"the loss curve of {title}",
         lambda path: plot_losses(
             path,
-            {f"{title}, training": history.losses},
+            {f"{title}, training": history},
             title=f"{title} learns Shakespeare",
             y="nats per character",
             lines={

@@ -1,5 +1,6 @@
 """Training: one loop, `fit`, with all that a long run needs."""
 
+from layers.training.averages import weighted_mean
 from layers.training.batches import ShuffledBatches
 from layers.training.loop import fit, mean_loss
 from layers.training.options import History, Progress, TrainingOptions
@@ -19,4 +20,5 @@ __all__ = [
     "one_blas_thread",
     "share_exact",
     "text_options",
+    "weighted_mean",
 ]

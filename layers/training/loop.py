@@ -1,30 +1,21 @@
 """`fit`: the training loop."""
 
-import math
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from layers.models.decoding import reading
 from layers.module import Module
+from layers.training.averages import loss_and_weight, model_loss, weighted_mean
 from layers.training.interrupts import Interrupts
-from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
-from layers.training.progress import ProgressBar
+from layers.training.options import History, TrainingOptions
+from layers.training.progress import ProgressBar, say
+from layers.training.run import Batches, Callback, Loss, Run
 from layers.training.run_folder import RunFolder
 from layers.training.threads import one_blas_thread
-from minigrad import Tensor
-from minigrad.errors import GradientError
-from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
-from minigrad.randomness import generator_state, set_generator_state
+from minigrad.optim import Optimizer, Schedule
 
-__all__ = ["fit", "mean_loss"]
-
-Batches = Callable[[np.random.Generator], Any]
-Loss = Callable[[Any, Any], Tensor]
-Callback = Callable[[Progress], object]
+__all__ = ["Callback", "fit", "mean_loss"]
 
 
 def fit(
@@ -49,7 +40,11 @@ def fit(
         batches: gives the next batch, drawn with the generator that it is given. If it has a
             `state_dict`, that is saved in checkpoints too.
         options: how.
-        loss: of model and batch, a scalar; `model.loss(*batch)` if None.
+        loss: of model and batch: a scalar, the mean over the batch's examples; or a pair of mean
+            and weight, where it is the mean over something else, such as tokens that are not
+            padding. `model.loss(*batch)` if None, with `model.loss_weight(*batch)` where there is
+            such a method. The weights count wherever losses are averaged: the gradient of
+            accumulated batches is that of one large batch.
         validate: a number that is better the lower it is. It is called in evaluation mode, without
             recording; random numbers that it draws do not change the run.
         folder: where checkpoints, the log and the model are kept; None keeps nothing. See
@@ -68,7 +63,8 @@ def fit(
     Returns:
         The losses, the validations and why the run ended. Ctrl-C ends it after the step that is
         being made; then the last checkpoint is written, and the model has the best weights so far
-        or, without a validation, the last.
+        or, without a validation, the last. SIGTERM and SIGHUP do the same, and then what they do
+        outside of `fit`: unless they are handled, the process ends.
 
     Raises:
         GradientError: when the loss or the gradient is not finite, with the first operation that
@@ -77,6 +73,7 @@ def fit(
         FileExistsError: when there is a run in the folder, and `resume` is false.
         ValueError: when the run in the folder is another one.
 
+    >>> import numpy as np
     >>> import layers
     >>> import minigrad as mg
     >>> model = layers.Linear(2, 1)
@@ -90,295 +87,42 @@ def fit(
     >>> model.weight.numpy().round(2).tolist()
     [[1.0, -2.0]]
     """
-    run = _Run(model, batches, options, loss, validate, optimizer, schedule, identity)
+    run = Run(model, batches, options, loss, validate, optimizer, schedule, identity)
     if folder is not None:
         run.folder = RunFolder(folder, resume)
         if run.folder.has_run:
             run.restore()
+        if resume and progress:
+            say(run.beginning())
     with one_blas_thread(), Interrupts() as interrupts:
         run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+    interrupts.act()
     return run.history
 
 
-def mean_loss(model: Any, batches: Iterable[Sequence[Any]]) -> float:
-    """The mean of `model.loss(*batch)` over batches, in evaluation mode and without recording."""
-    with reading(model):
-        return float(np.mean([model.loss(*batch).item() for batch in batches]))
+def mean_loss(model: Any, batches: Iterable[Any], loss: Loss | None = None) -> float:
+    """The mean loss of all examples of all batches, in evaluation mode and without recording.
 
+    Args:
+        model: whose mode is as it was afterwards.
+        batches: of any lengths.
+        loss: as in `fit`.
 
-class _Run:
-    """The state of a run, and its steps."""
+    Raises:
+        ValueError: when there is no batch, or nothing in them counts.
 
-    def __init__(
-        self,
-        model: Module,
-        batches: Batches,
-        options: TrainingOptions,
-        loss: Loss | None,
-        validate: Callable[[], float] | None,
-        optimizer: Optimizer | None,
-        schedule: Schedule | None,
-        identity: Mapping[str, Any] | None,
-    ) -> None:
-        if schedule is not None and optimizer is not schedule.optimizer:
-            raise ValueError("fit: schedule belongs to another optimizer; pass that as optimizer=")
-        if loss is None and not hasattr(model, "loss"):
-            raise TypeError(
-                f"fit: {type(model).__name__} has no method loss; pass loss=, a function of the "
-                "model and a batch"
-            )
-        self.model, self.batches, self.options = model, batches, options
-        self.loss = loss or (lambda model, batch: model.loss(*batch))
-        self.validate, self.schedule = validate, schedule
-        self.optimizer = optimizer or AdamW(
-            decay_groups(model, options.weight_decay), options.rate, options.betas
-        )
-        self.base_rates = [group["rate"] for group in self.optimizer.groups]
-        self.average = (
-            ExponentialAverage(self.optimizer.parameters, options.average)
-            if options.average is not None
-            else None
-        )
-        self.generator = np.random.default_rng(options.seed)
-        self.history = History()
-        self.identity = {"model": describe_model(model), **options.fixed(), **(identity or {})}
-        self.folder: RunFolder | None = None
-        self.best: dict[str, Any] | None = None
-        self.updating = False  # whether the weights are being written
-        self.begun = 0.0
-
-    # -- what is saved -----------------------------------------------------------------------------
-
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "average": self.average,
-            "history": self.history,
-            "batches": self.batches if hasattr(self.batches, "state_dict") else None,
-            "generator": self.generator,
-        }
-
-    def restore(self) -> None:
-        """Go back to the folder's last checkpoint."""
-        assert self.folder is not None
-        self.folder.load_last(self.identity, **self._parts())
-        if self.history.best is not None:
-            self.best = self.folder.best_weights()
-
-    def save(self) -> None:
-        """Write the last checkpoint, and the model unless that holds the best weights."""
-        if self.folder is None:
-            return
-        self.history.seconds = self.seconds
-        self.folder.save_last(self.history.step, self.identity, **self._parts())
-        if self.best is None or self.options.keep == "last":
-            folder = self.folder
-            self._with_average(lambda: folder.save_model(self.model))
-
-    def _with_average(self, action: Callable[[], Any]) -> Any:
-        """Do something while the model holds the averaged weights, if there are any."""
-        if self.average is None or not self.average.updates:
-            return action()
-        with self.average.swapped_in():
-            return action()
-
-    # -- the run -----------------------------------------------------------------------------------
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has taken, with its earlier parts."""
-        return time.perf_counter() - self.begun
-
-    def go(
-        self, interrupts: Interrupts, callbacks: Sequence[Callback], bar: ProgressBar | None
-    ) -> None:
-        """All steps that are left."""
-        self.begun = time.perf_counter() - self.history.seconds
-        already = self.history.seconds
-        history, options = self.history, self.options
-        saved = -1
-        self.model.train()
-        try:
-            while not interrupts.noted:
-                self._validate_when_due()
-                if options.patience is not None and history.stale >= options.patience:
-                    history.stopped = f"no better validation in {history.stale}"
-                done = share_done(options, history.step, self.seconds)
-                if history.stopped or done >= 1:
-                    break
-                if history.step % options.checkpoint_every == 0 and saved != history.step:
-                    self.save()
-                    saved = history.step
-                loss, rate, norm = self._step()
-                last = history.validations[-1][1] if history.validations else None
-                told = Progress(
-                    history.step, loss, rate, norm, self.seconds, last, self.model, history
-                )
-                if self.folder and history.step % options.log_every == 0:
-                    self.folder.log(
-                        step=told.step, loss=loss, rate=rate, norm=norm, seconds=told.seconds
-                    )
-                if bar:
-                    done = share_done(options, history.step, self.seconds)
-                    bar.show(history, rate, self.seconds - already, done)
-                answers = [callback(told) for callback in callbacks]  # all are told
-                if any(answers):
-                    history.stopped = "a callback asked for it"
-        except KeyboardInterrupt:
-            if self.updating:
-                raise
-            history.interrupted = True
-        finally:
-            history.seconds = self.seconds
-            if bar:
-                bar.close()
-        history.interrupted |= interrupts.noted
-        self.save()
-        if not history.interrupted and self._validate_when_due(at_the_end=True):
-            self.save()
-        self._settle()
-        self.model.eval()
-
-    def _settle(self) -> None:
-        """Leave the model with the weights to use."""
-        if self.best is not None and self.options.keep == "best":
-            self.model.load_state_dict(self.best)
-        elif self.average is not None and self.average.updates:
-            with self.average.swapped_in():
-                averaged = self.model.state_dict()
-            self.model.load_state_dict(averaged)
-
-    def _validate_when_due(self, at_the_end: bool = False) -> bool:
-        """Validate, when it is time and this step was not validated yet; whether that was so."""
-        history = self.history
-        due = at_the_end or (history.step and history.step % self.options.validate_every == 0)
-        done = history.validations[-1][0] == history.step if history.validations else False
-        if self.validate is None or not due or done:
-            return False
-        before = generator_state()
-        try:
-            value = float(self._with_average(self._measure))
-        finally:
-            set_generator_state(before)
-        better = history.note_validation(value)
-        if better:
-            self.best = self._with_average(self.model.state_dict)
-        if self.folder:
-            self.folder.log(step=history.step, validation=value, seconds=self.seconds)
-            if better:
-                self._with_average(lambda: self._save_best(value))
-        return True
-
-    def _measure(self) -> float:
-        assert self.validate is not None
-        with reading(self.model):
-            value = float(self.validate())
-        if math.isnan(value):
-            raise GradientError(f"fit: validate gave nan at step {self.history.step}")
-        return value
-
-    def _save_best(self, value: float) -> None:
-        assert self.folder is not None
-        self.folder.save_best(self.history.step, value, self.model)
-        if self.options.keep == "best":
-            self.folder.save_model(self.model)
-
-    # -- a step ------------------------------------------------------------------------------------
-
-    def _step(self) -> tuple[float, float, float]:
-        """One step of the optimiser: its loss, its rate and the norm of its gradient."""
-        before = self._place()
-        try:
-            factor = planned_rate(self.options, self.history.step, self.seconds) / self.options.rate
-            if self.schedule is None:
-                for group, rate in zip(self.optimizer.groups, self.base_rates, strict=True):
-                    group["rate"] = rate * factor
-            rate = self.optimizer.groups[0]["rate"]
-            self.optimizer.zero_grad()
-            value = 0.0
-            for _ in range(self.options.accumulate):
-                loss = self.loss(self.model, self.batches(self.generator))
-                if not math.isfinite(loss.item()):
-                    self._refuse(f"the loss is {loss.item()}", before)
-                value += loss.item() / self.options.accumulate
-                (loss / self.options.accumulate if self.options.accumulate > 1 else loss).backward()
-            limit = math.inf if self.options.max_norm is None else self.options.max_norm
-            try:
-                norm = clip_grad_norm(self.optimizer.parameters, limit)
-            except GradientError:
-                self._refuse("the gradient is not finite", before)
-        except KeyboardInterrupt:
-            self._go_back(before)
-            raise
-        self.updating = True
-        self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
-        if self.average is not None:
-            self.average.update()
-        self.history.losses.append(value)
-        self.updating = False
-        return value, rate, norm
-
-    def _place(self) -> tuple[Any, Any, Any]:
-        """Where the generators and the batches are."""
-        stateful: Any = self.batches if hasattr(self.batches, "state_dict") else None
-        return (
-            generator_state(),
-            generator_state(self.generator),
-            None if stateful is None else stateful.state_dict(),
-        )
-
-    def _go_back(self, before: tuple[Any, Any, Any]) -> None:
-        """Put the generators and the batches back to where they were before the step."""
-        set_generator_state(before[0])
-        set_generator_state(before[1], self.generator)
-        if before[2] is not None:
-            stateful: Any = self.batches
-            stateful.load_state_dict(before[2])
-
-    def _refuse(self, what: str, before: tuple[Any, Any, Any]) -> None:
-        """Save the run as it was before the step, and say where the bad number came from."""
-        self._go_back(before)
-        self.save()
-        sentence = ""
-        for _ in range(self.options.accumulate):
-            sentence = sentence or diagnosis(self.loss(self.model, self.batches(self.generator)))
-        self._go_back(before)
-        spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]
-        if spoilt:
-            sentence += f" Before the step already not finite: {', '.join(spoilt[:3])}."
-        raise GradientError(
-            f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
-            f"A lower rate than {self.options.rate} may help."
-        )
-
-
-def describe_model(model: Module) -> str:
-    """What must be the same when a run is resumed: the class, and the configuration if it has one.
-
-    Weights of other shapes would be refused anyway; this says it in the user's own words.
+    >>> import numpy as np
+    >>> import layers, minigrad as mg
+    >>> x = np.array([[1.0], [1.0], [1.0], [1.0], [6.0]])
+    >>> def loss(model, batch):
+    ...     return mg.mse_loss(batch, np.zeros_like(batch))
+    >>> mean_loss(layers.Identity(), [mg.Tensor(x[:4]), mg.Tensor(x[4:])], loss)  # (4 + 36) / 5
+    8.0
     """
-    config = getattr(model, "config", None)
-    return type(model).__name__ if config is None else f"{type(model).__name__}({config})"
-
-
-def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters in groups for AdamW: those with two axes or more decay, the others do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"parameters": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"parameters": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["parameters"]]
-
-
-def diagnosis(loss: Tensor) -> str:
-    """What the X-ray of a loss says of its first fault; "" if it finds none."""
-    from minigrad.draw import draw
-
-    with np.errstate(all="ignore"):
-        graph = draw(loss, grad="norm").graph
-    return " ".join(graph.diagnosis[:1])
+    found, weights = [], []
+    with reading(model):
+        for batch in batches:
+            value, weight = loss_and_weight((loss or model_loss)(model, batch), batch)
+            found.append(value.item())
+            weights.append(weight)
+    return weighted_mean(found, weights)

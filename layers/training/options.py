@@ -2,18 +2,33 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from layers.training.averages import running_means, weighted_mean
+
 __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
+
+RECENT: Final = 20  # steps that the loss in a sentence is the mean of
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
 
 MAY_CHANGE: Final = frozenset(
-    {"steps", "seconds", "validate_every", "patience", "checkpoint_every", "log_every", "keep"}
+    {
+        "steps",
+        "seconds",
+        "validate_every",
+        "patience",
+        "checkpoint_every",
+        "checkpoint_seconds",
+        "log_every",
+        "keep",
+    }
 )
 """The options that a run may change when it is resumed."""
 
@@ -32,13 +47,16 @@ class TrainingOptions:
         warmup: steps over which the rate rises on a line.
         betas, weight_decay: of AdamW; weights with two axes or more decay, the others do not.
         max_norm: gradients are clipped to this norm; None leaves them as they are.
-        accumulate: batches whose gradients are averaged in each step.
+        accumulate: batches of each step, whose gradient is that of one large batch.
         average: the decay of an exponential average of the weights, which is then what is
             validated and kept; None for no average.
         validate_every: steps between validations; there is always one at the end of a run.
         patience: stop after so many validations in a row that did not improve; None never does.
         keep: the weights that the model ends with when it is validated: "best" or "last".
-        checkpoint_every: steps between checkpoints, when there is a folder.
+        checkpoint_every: steps between checkpoints, when there is a folder; None leaves it to
+            `checkpoint_seconds`.
+        checkpoint_seconds: the longest time between them, so that slow steps are not lost; None
+            leaves it to `checkpoint_every`. Whichever comes first.
         log_every: steps between lines of the log, when there is a folder.
         seed: of the generator that the batches are drawn with.
 
@@ -60,7 +78,8 @@ class TrainingOptions:
     validate_every: int = 250
     patience: int | None = None
     keep: str = "best"
-    checkpoint_every: int = 250
+    checkpoint_every: int | None = 250
+    checkpoint_seconds: float | None = 60.0
     log_every: int = 10
     seed: int = 0
 
@@ -68,7 +87,7 @@ class TrainingOptions:
         if self.steps is None and self.seconds is None:
             raise ValueError("TrainingOptions: give steps, seconds or both")
         positive = "steps seconds rate max_norm accumulate validate_every patience checkpoint_every"
-        for name in (*positive.split(), "log_every"):
+        for name in (*positive.split(), "checkpoint_seconds", "log_every"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainingOptions: {name} must be above 0, got {value}")
@@ -122,12 +141,13 @@ def planned_rate(options: TrainingOptions, step: int, seconds: float) -> float:
     return options.rate * rise * (low + (1 - low) * left)
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a run was like; it goes on when the run is resumed.
 
     Attributes:
         losses: the loss of each step.
+        weights: how many examples or tokens each of them is the mean of.
         validations: pairs of step and value; lower is better.
         best: the step and the value of the best of them; None before the first.
         stale: how many validations ago it was.
@@ -138,6 +158,7 @@ class History:
     """
 
     losses: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     validations: list[tuple[int, float]] = field(default_factory=list)
     best: tuple[int, float] | None = None
     stale: int = 0
@@ -150,6 +171,73 @@ class History:
     def step(self) -> int:
         """How many steps were made."""
         return len(self.losses)
+
+    def __repr__(self) -> str:
+        """How long the run was, and what it reached.
+
+        >>> History([3.0, 2.0], validations=[(1, 2.5), (2, 2.6)], best=(1, 2.5), seconds=4.0)
+        History(2 steps in 4 s, loss 2.5, validation 2.6, best 2.5 at step 1)
+        """
+        parts = [f"{self.step} steps in {self.seconds:.3g} s"]
+        if self.losses:
+            parts.append(f"loss {self.recent_loss(RECENT):.4g}")
+        if self.validations:
+            parts.append(f"validation {self.validations[-1][1]:.4g}")
+        if self.best is not None:
+            parts.append(f"best {self.best[1]:.4g} at step {self.best[0]}")
+        ended = "interrupted" if self.interrupted else self.stopped
+        return f"{type(self).__name__}({', '.join([*parts, ended] if ended else parts)})"
+
+    def plot(self, path: "str | os.PathLike[str] | None" = None, *, log: str = "") -> Any:
+        """The losses, as running means, and the validations, against the steps.
+
+        Args:
+            path: a file to write, .png, .svg or .pdf; None writes none.
+            log: which axes are logarithmic: "", "x", "y" or "xy".
+
+        Returns:
+            A matplotlib Figure, which a notebook shows.
+
+        Raises:
+            MissingPackageError: when matplotlib is not installed.
+            ValueError: when no step was made.
+        """
+        from layers.plots import plot_curves
+
+        if not self.losses:
+            raise ValueError("History.plot: no step was made, so there is nothing to plot")
+        curves: dict[str, tuple[Any, Any]] = {"training": self.running_losses()}
+        if self.validations:
+            steps, values = zip(*self.validations, strict=True)
+            curves["validation"] = steps, values
+        file = None if path is None else Path(path)
+        return plot_curves(file, curves, title="", x="step", y="loss", log=log)
+
+    def note_step(self, loss: float, weight: float) -> None:
+        """Add a step's mean loss, and what it is the mean of."""
+        self.losses.append(loss)
+        self.weights.append(weight)
+
+    def recent_loss(self, steps: int) -> float:
+        """The mean loss of all examples of the last so many steps; NaN before the first.
+
+        >>> History(losses=[9.0, 1.0, 6.0], weights=[1.0, 4.0, 1.0]).recent_loss(2)
+        2.0
+        """
+        if not self.losses:
+            return math.nan
+        return weighted_mean(self.losses[-steps:], self._all_weights()[-steps:])
+
+    def running_losses(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Steps, and the mean loss of all examples up to each over a fiftieth of the run."""
+        width = max(1, self.step // 50)
+        means = running_means(self.losses, self._all_weights(), width)
+        return np.arange(width, self.step + 1), means
+
+    def _all_weights(self) -> list[float]:
+        """A weight for each step; equal ones where those of some steps are not known."""
+        known = len(self.weights) == len(self.losses)
+        return self.weights if known else [1.0] * len(self.losses)
 
     def note_validation(self, value: float) -> bool:
         """Add a validation; whether it is the best so far."""
@@ -164,6 +252,7 @@ class History:
         """Losses and validations as arrays, for a checkpoint."""
         return {
             "losses": np.array(self.losses, np.float64),
+            "weights": np.array(self.weights, np.float64),
             "validation_steps": np.array([step for step, _ in self.validations], np.int64),
             "validation_values": np.array([value for _, value in self.validations], np.float64),
             "seconds": np.array(self.seconds),
@@ -178,6 +267,7 @@ class History:
             self.losses = losses[: int(step)]
             self.note_validation(float(value))
         self.losses, self.seconds = losses, float(state["seconds"])
+        self.weights = [float(weight) for weight in state.get("weights", ())]
         self.resumed = len(losses)
 
 

@@ -46,6 +46,13 @@ class RunFolder:
         """Whether there is a run to go on with."""
         return (self.path / LAST).is_file()
 
+    @property
+    def step(self) -> int:
+        """The step of the last checkpoint; 0 when there is none, or another file in its place."""
+        if not self.has_run:
+            return 0
+        return int(serialize.load_metadata(self.path / LAST).get("step", 0))
+
     def clear(self) -> None:
         """Remove the run, and leave the model."""
         for name in (LAST, BEST, LOG):

@@ -36,7 +36,7 @@ def demo(tmp_path_factory):
 
 
 def test_demo_prints_what_it_measured(demo):
-    done, _ = demo
+    done, out = demo
     assert "3 steps" in done.stdout
     assert "bigram table, validation          2.486" in done.stdout
     assert "trigram table, validation         2.044" in done.stdout
@@ -44,6 +44,7 @@ def test_demo_prints_what_it_measured(demo):
     text = done.stdout.split("-" * 60)[1]
     assert len(text.strip("\n")) >= 250
     assert "step 3/3, loss" in done.stderr
+    assert done.stdout.endswith(f"Look first at {out / 'gradient-path.svg'}, in a browser.\n")
 
 
 def test_demo_writes_model_and_pictures(demo):
@@ -217,6 +218,9 @@ def test_without_graphviz_the_demo_writes_dot_and_names_the_fix(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "gradient-path.dot").read_text().startswith("digraph")
     assert 'pip install "minigrad[draw]"' in done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith(f"Look first at {tmp_path / 'gradient-path.dot'}")
+    assert "gradient-path.svg" not in done.stdout
 
 
 @pytest.mark.parametrize("name", ["demo", "train"])

@@ -133,6 +133,10 @@ def test_a_stop_ends_the_text(trained, run):
     start, rest = whole[:8], whole[8:]
     assert rest.count("n") > 1
     assert run(*arguments, "--stop", "n").out == start + rest[: rest.index("n")] + "\n"
+    end = rest[5:8]
+    assert run(*arguments, "--stop", end).out == start + rest[: rest.index(end)] + "\n"
+    both = run(*arguments, "--stop", "no such", "--stop", end, "--stop", rest[2:6])
+    assert both.out == start + rest[: min(rest.index(end), rest.index(rest[2:6]))] + "\n"
 
 
 @pytest.mark.parametrize("kind", ["ar", "latent"])

@@ -1,5 +1,6 @@
 """The shipped data, the tokenizer, and the way from a text to windows."""
 
+import io
 import json
 
 import numpy as np
@@ -98,6 +99,60 @@ def test_read_text_says_what_is_wrong_with_a_file(tmp_path, content, message):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_text(file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
+    file = tmp_path / "text.txt"
+    file.write_bytes("Größe\r\n한글".encode(encoding))
+    assert read_text(file) == "Größe\n한글"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Où est le garçon ? L'été est là, déjà."),
+        ("cp1252", "“Hello” – he said"),
+        ("mac_roman", "Où est le garçon ? L'été est là, déjà."),
+        ("cp1250", "Příliš žluťoučký kůň úpěl"),
+        ("cp1251", "Съешь ещё этих мягких булок"),
+        ("koi8-r", "Съешь ещё этих мягких булок"),
+        ("cp1253", "Καλημέρα κόσμε, τι κάνεις"),
+        ("shift_jis", "吾輩は猫である。名前はまだ無い。"),
+        ("euc_jp", "吾輩は猫である。名前はまだ無い。"),
+        ("gb18030", "我是中国人，我在这里的时候不会来"),
+        ("big5", "我是中國人，我在這裡的時候不會來"),
+        ("euc_kr", "나는 학교에 갑니다. 이것은 책이다."),
+        ("utf-16-le", "hello there"),
+        ("utf-16-be", "hello there"),
+    ],
+)
+def test_the_likely_encoding_is_named_and_reads_the_text(tmp_path, encoding, text):
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match=rf"encoding='{encoding}' \(--encoding {encoding}\)"):
+        read_text(file)
+    assert read_text(file, encoding) == text
+
+
+def test_binary_data_have_no_likely_encoding_and_unknown_ones_are_refused(tmp_path):
+    file = tmp_path / "data.bin"
+    file.write_bytes(np.random.default_rng(0).bytes(3000))
+    with pytest.raises(ValueError, match=r"or pass its encoding: encoding='\.\.\.'"):
+        read_text(file)
+    for unknown in ("klingon", "hex"):
+        with pytest.raises(ValueError, match=f"encoding='{unknown}' is no encoding of text"):
+            read_text(file, unknown)
+    with pytest.raises(ValueError, match="is not text in ascii: byte"):
+        read_text(file, "ascii")
+
+
+def test_a_text_may_come_from_an_open_file():
+    assert read_text(io.BytesIO(b"one\r\ntwo")) == "one\ntwo"
+    with pytest.raises(ValueError, match="the file is empty"):
+        read_text(io.BytesIO(b""))
+    with pytest.raises(TypeError, match="gives characters, not bytes; open it with mode 'rb'"):
+        read_text(io.StringIO("one"))
 
 
 def test_read_text_says_what_is_wrong_with_a_path(tmp_path):

@@ -15,6 +15,7 @@ from layers.models.decoding import (
     decode,
     probabilities,
 )
+from layers.models.stopping import Growing
 
 
 class Table:
@@ -211,3 +212,183 @@ def test_likely_stops_do_not_crowd_out_what_still_grows():
 
     how = Decoding(4, beams=2, stop=(2, 3, 4), length_penalty=3.0)
     assert beam_search(Late(), np.array([[0]]), how)[0, 2:].tolist() == [0, 0]
+
+
+# -- stops of several symbols ----------------------------------------------------------------------
+
+
+def cut(text, stops):
+    """A text up to where a stop begins that ends first; the longest one of several."""
+    for end in range(1, len(text) + 1):
+        found = [len(s) for s in stops if tuple(text[:end][-len(s) :]) == s and len(s) <= end]
+        if found:
+            return text[: end - max(found)]
+    return text
+
+
+STOPS = st.lists(
+    st.lists(st.integers(0, 2), min_size=1, max_size=4).map(tuple), min_size=1, max_size=4
+)
+
+
+@given(st.integers(0, 10_000), STOPS, st.integers(1, 3))
+def test_a_text_ends_where_a_stop_begins(seed, stops, batch):
+    table = Table(seed, vocabulary=3)
+    prompts = np.random.default_rng(seed).integers(3, size=(batch, 2))
+
+    def written(stop):
+        how = Decoding(12, stop=tuple(stop))
+        return list(decode(table, prompts, how, generator=np.random.default_rng(seed)))
+
+    whole, columns = np.stack(written([]), axis=1), written(stops)
+    for row in range(batch):
+        codes = [int(column[row]) for column in columns]
+        kept = [code for code in codes if code >= 0]
+        assert codes == kept + [-1] * (len(codes) - len(kept))
+        assert kept == cut(whole[row].tolist(), stops)
+
+
+@given(st.integers(0, 10_000), STOPS)
+def test_nothing_is_given_that_becomes_a_stop_and_nothing_is_held_longer(seed, stops):
+    symbols = np.random.default_rng(seed).integers(3, size=14).tolist()
+    growing, given_ = Growing(stops, 1), []
+    for count, code in enumerate(symbols, start=1):
+        growing.add(np.array([code]))
+        given_ += [int(column[0]) for column in growing.columns()]
+        if growing.all_ended:
+            break
+        held = symbols[len(given_) : count]
+        assert any(not held or tuple(held) == stop[: len(held)] for stop in stops)
+        for start in range(len(given_)):  # what was given could not have become a stop
+            assert tuple(symbols[start:count]) not in {s[: count - start] for s in stops}
+    given_ += [int(column[0]) for column in growing.columns(whole=True)]
+    assert given_ == cut(symbols, stops)
+
+
+@given(st.integers(0, 1000), st.integers(1, 5), STOPS, st.sampled_from([0.0, 1.0]))
+def test_wide_beam_search_ends_with_sequences_too(seed, length, stops, penalty):
+    table, prompt = Table(seed, vocabulary=3), [1, 2]
+    how = Decoding(length, beams=3**length + 1, stop=tuple(stops), length_penalty=penalty)
+    found = [int(c) for c in beam_search(table, np.array([prompt]), how)[0] if c >= 0]
+    texts = {}  # what is left of each text: its best value
+    for text in itertools.product(range(3), repeat=length):
+        kept = cut(list(text), stops)
+        ends = [n for n in range(1, length + 1) if cut(list(text[:n]), stops) != list(text[:n])]
+        whole = text[: ends[0]] if ends else text
+        value = total(table, prompt, whole) / len(whole) ** penalty
+        texts[tuple(kept)] = max(value, texts.get(tuple(kept), -np.inf))
+    assert texts[tuple(found)] == pytest.approx(max(texts.values()))
+
+
+def test_an_empty_stop_is_refused():
+    with pytest.raises(ValueError, match="empty sequence"):
+        Decoding(3, stop=(1, ()))
+    with pytest.raises(ValueError, match="empty sequence"):
+        Decoding(3, stop=[np.array([], int)])
+
+
+@pytest.mark.parametrize(
+    "stop", [[(2, 0)], [[2, 0]], (np.array([2, 0]), 1), [(np.int64(2), np.int64(0))]]
+)
+def test_stops_may_be_any_sequences(stop):
+    class Counting:
+        def begin(self, codes):
+            return np.eye(4)[np.array([2, 0, 0, 0])[codes[:, -1]]] * 50, codes[:, -1]
+
+        def advance(self, codes, state):
+            return self.begin(codes[:, None])
+
+    how = Decoding(9, temperature=0, stop=stop)
+    assert list(decode(Counting(), np.array([[0]]), how)) == []
+
+
+# -- infinite scores -------------------------------------------------------------------------------
+
+INF = np.inf
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"temperature": 0.0}, {"temperature": 1e-300}, {"temperature": 7.0}, {"top_k": 1},
+     {"top_k": 3}, {"top_p": 0.2}, {"top_p": 1.0}],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_score_of_infinity_is_certain(how, dtype):
+    scores = np.array([[0.0, 5.0, INF, -INF], [INF, 1.0, 2.0, 3.0]], dtype)
+    expected = [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    np.testing.assert_array_equal(probabilities(scores, Decoding(1, **how)), expected)
+    for seed in range(20):
+        drawn = choose(scores, Decoding(1, **how), np.random.default_rng(seed))
+        assert drawn.tolist() == [2, 0]
+
+
+def test_several_infinite_scores_share_evenly():
+    scores = np.array([[INF, 1.0, INF, 1e300]])
+    np.testing.assert_array_equal(probabilities(scores, Decoding(1)), [[0.5, 0.0, 0.5, 0.0]])
+    drawn = choose(np.repeat(scores, 4000, axis=0), Decoding(1), np.random.default_rng(0))
+    assert set(drawn.tolist()) == {0, 2}
+    assert abs((drawn == 0).mean() - 0.5) < 0.04
+    cut_off = probabilities(scores, Decoding(1, top_k=1))
+    np.testing.assert_array_equal(cut_off, [[1.0, 0.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_infinite_scores_force_a_text(beams):
+    class Forced:
+        """2 is certain after 1, and 0 after 2."""
+
+        def begin(self, codes):
+            following = np.array([1, 2, 0])[codes[:, -1]]
+            scores = np.tile([0.5, 0.1, 0.2], (len(codes), 1))
+            scores[np.arange(len(codes)), following] = INF
+            return scores, codes[:, -1]
+
+        def advance(self, codes, state):
+            return self.begin(codes[:, None])
+
+        def reorder(self, state, index):
+            return state[index]
+
+    how = Decoding(5, beams=beams)
+    written = list(decode(Forced(), np.array([[1]]), how, generator=np.random.default_rng(0)))
+    assert np.stack(written, axis=1).tolist() == [[2, 0, 1, 2, 0]]
+
+
+@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}])
+@pytest.mark.parametrize(
+    "bad", [[np.nan, 1.0], [np.nan, INF], [-INF, -INF], [np.nan, -INF], [np.nan, np.nan]]
+)
+def test_scores_without_a_likeliest_symbol_are_refused(how, bad):
+    scores = np.array([[0.0, 1.0], bad])
+    for decide in (probabilities, lambda s, h: choose(s, h, np.random.default_rng(0))):
+        with pytest.raises(ValueError, match="no symbol can be chosen"):
+            decide(scores, Decoding(1, **how))
+
+    class Broken:
+        def begin(self, codes):
+            return np.array([bad] * len(codes)), None
+
+        advance = begin
+
+        def reorder(self, state, index):
+            return state
+
+    with pytest.raises(ValueError, match="no symbol can be chosen"):
+        list(decode(Broken(), np.array([[0]]), Decoding(2, beams=2)))
+
+
+def test_temperature_0_is_a_distribution_on_the_likeliest():
+    scores = np.array([[1.0, 3.0, 3.0], [0.0, -INF, -1.0]])
+    found = probabilities(scores, Decoding(1, temperature=0))
+    np.testing.assert_array_equal(found, [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+
+def test_a_symbol_of_probability_0_is_never_drawn():
+    class Highest:
+        """Draws as close to 1 as there is."""
+
+        def random(self, shape):
+            return np.full(shape, np.nextafter(1.0, 0.0))
+
+    scores = np.array([[0.1, 0.2, 0.3, -INF], [0.7, -INF, -INF, -INF]])
+    assert choose(scores, Decoding(1), Highest()).tolist() == [2, 0]

@@ -261,6 +261,29 @@ def test_generate_refuses_at_once(name, prompt, options, message):
         made(name).generate(prompt, 3, **options)
 
 
+@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("beams", [1, 3])
+def test_strings_end_a_text_and_no_part_of_one_is_given(name, beams):
+    model = made(name)
+    options = {"temperature": 1.0, "beams": beams}
+
+    def written(stop):
+        generator = np.random.default_rng(2)
+        return list(model.generate("a", 30, stop=stop, generator=generator, **options))
+
+    whole = "".join(written([]))
+    stop = whole[4:7]
+    pieces = written([stop, "\u2603 unknown"])
+    if beams == 1:
+        assert "".join(pieces) == whole[: whole.index(stop)]
+        assert all(len(piece) == 1 for piece in pieces)
+        assert "".join(written([stop, whole[:2]])) == ""
+    else:
+        assert stop not in "".join(pieces)
+    with pytest.raises(ValueError, match="empty sequence"):
+        model.generate("a", 3, stop=[""])
+
+
 def test_without_tokenizer_no_text():
     model = GPT(GPTConfig.preset("tiny", vocabulary_size=8))
     with pytest.raises(ValueError, match="no tokenizer; pass one to GPT"):

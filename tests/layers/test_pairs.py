@@ -81,10 +81,38 @@ def test_pairs_are_read(write):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "Go.\tVa !\tCC-BY 2.0 #1\nHi.\tSalut !\tCC-BY 2.0 #2\n",
+        "Go.\tVa !\tCC-BY 2.0 #1\nHi.\tSalut !\tCC-BY 2.0 #2\nX\tY\n",
+        "Go.\tVa !\t\nHi.\tSalut !\t\n",
+        "Go.\tVa !\t\t\n\t\t\nHi.\tSalut !\n",
+        "1276\tGo.\t2481\tVa !\n1277\tHi.\t2482\tSalut !\n",
+        "\ufeffGo.\tVa !\r\nHi.\tSalut !\r\n",
+        "Go.\tVa !\tx\tmore\nHi.\tSalut !\ty\n",
+    ],
+)
+def test_published_pairs_have_further_columns_and_tabs_at_line_ends(write, content):
+    pairs = read_pairs(write(content))
+    assert pairs[:2] == [("Go.", "Va !"), ("Hi.", "Salut !")]
+
+
+def test_pairs_in_another_encoding(tmp_path):
+    path = tmp_path / "own.tsv"
+    path.write_bytes("Où ?\tWhere?\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"seems to be cp1252: encoding='cp1252' \(--encoding"):
+        read_pairs(path)
+    assert read_pairs(path, "cp1252") == [("Où ?", "Where?")]
+    path.write_bytes("Où ?\tWhere?\n".encode("utf-16"))
+    assert read_pairs(path) == [("Où ?", "Where?")]
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("one\t1\ntwo 2\n", "line 2: 'two 2' is not a source, a tab"),
-        ("one\t1\t2\n", "line 1"),
+        ("one\t1\ntwo\t2\tx\nthree\t3\n", "line 2: .* text after a second tab"),
+        ("one\t1\tx\ntwo\t\tx\n", "line 2"),
         ("\t1\n", "line 1"),
         ("\n", "has no pairs"),
     ],

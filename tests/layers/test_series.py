@@ -1,4 +1,4 @@
-"""Series of one's own, and files that `read_series` must not misread."""
+"""Series of one's own: values, times and refusals; for dialects see test_series_dialects.py."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,10 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("2020-01-01,5\n2020-01-02,6\n2020-01-03,7\n", "line 1: '5' stands where the name"),
         ("nan\n1\n2\n", "line 1: 'nan' stands where .* no header; write one as the first line"),
         ("\n1900,\n1901,4\n1902,5\n", "line 2: '' stands where"),
+        ("1900,NA\n1901,4\n1902,5\n", "line 1: 'NA' stands where"),
+        (",0\n0,3.5\n1,4.5\n", "line 1: '0' stands where .* pass column='0' if that is the name"),
     ],
 )
 def test_a_first_line_of_values_is_not_taken_for_a_header(write, content, message):
@@ -31,9 +32,15 @@ def test_a_first_line_of_values_is_not_taken_for_a_header(write, content, messag
         read_series(write(content))
 
 
+def test_dates_and_numbers_need_no_header(write):
+    series = read_series(write("2020-01-01,5\n2020-01-02,6\n2020-01-03,7\n"))
+    assert series.values.tolist() == [5, 6, 7]
+    assert series.times == ("2020-01-01", "2020-01-02", "2020-01-03")
+
+
 def test_a_column_may_have_a_number_for_a_name_when_it_is_asked_for(write):
     path = write("town,2019,2020\nBern,1,2\nThun,3,4\n")
-    with pytest.raises(ValueError, match="or pass column='2020' if that is the name"):
+    with pytest.raises(ValueError, match=r"2 columns that may be the series.*column='2020'"):
         read_series(path)
     series = read_series(path, "2020")
     assert (series.name, series.values.tolist()) == ("2020", [2, 4])
@@ -49,11 +56,11 @@ def test_empty_rows_below_a_table_are_no_gap_but_one_inside_is(write):
 @pytest.mark.parametrize(
     ("content", "column", "message"),
     [
-        ("d;v\nx;1,5\ny;2,5\n", "v", "line 2: '1,5' is not .* write decimals with a point"),
-        ("d;v\nx;1,5\ny;2,5\n", None, "by name: d, v; the last one has '1,5' in line 2"),
-        ("d,v\nx,1\ny,\n", None, "by name: d, v; the last one has '' in line 3"),
-        ("1,2\nx,y\n", None, "no column of numbers alone; the last one has 'y' in line 2"),
+        ("d,v\nx,1\ny,\n", None, "line 3: '' is not a finite number; fill the gap in column 'v'"),
+        ("1,2\nx,y\n", None, "2 columns that may be the series: 'column 1'"),
         ("v\n1\ninf\n", "v", "line 3: 'inf' is not a finite number"),
+        ("v\n1\n1e999\n", "v", "line 3: '1e999' is not a finite number"),
+        ("v\n1\n1_000\n", "v", "line 3: '1_000' is not a finite number"),
         ("a,b\n", None, "has 0 values; a series needs at least 2"),
         ("a,b\n", "b", "has 0 values"),
         ("7\n", None, "has 1 values"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from layers.models import CharacterModel
+from layers.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +59,9 @@ def finish(folder):
     return CharacterModel.load(folder)
 
 
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGKILL, 23), (signal.SIGINT, 31)])
+@pytest.mark.parametrize(("number", "step"), [
+    (signal.SIGKILL, 23), (signal.SIGINT, 31), (signal.SIGTERM, 17), (signal.SIGHUP, 3),
+])  # fmt: skip
 def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path, number, step):
     whole = finish(tmp_path / "whole")
     folder = tmp_path / "cut"
@@ -69,9 +72,15 @@ def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path
     if number == signal.SIGINT:
         assert "interrupted" in out
         assert err == ""
-    else:
-        assert process.returncode == -signal.SIGKILL
+    else:  # by the signal, as if nobody handled it
+        assert process.returncode == -number
         assert "interrupted" not in out
+        if number != signal.SIGKILL:
+            assert err == ""
+            seen = max(int(line.split()[1]) for line in out.splitlines() or [f"step {step}"])
+            kept = RunFolder(folder, resume=True).step
+            assert kept == max(seen, kept)  # the step that was being made is kept too
+            assert kept >= step
     resumed = finish(folder).state_dict()
     for name, array in whole.state_dict().items():
         np.testing.assert_array_equal(array, resumed[name], err_msg=name)

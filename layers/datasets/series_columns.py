@@ -1,0 +1,319 @@
+"""Which column of a table is the series, and which one says when each value was."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from layers.datasets.numerals import is_gap, is_meant_as_number, is_number
+from layers.datasets.tables import Table
+from layers.datasets.time_labels import TimeAxis, is_time, read_times
+
+__all__ = [
+    "Labels",
+    "check_order",
+    "check_separator",
+    "column_name",
+    "find_column",
+    "find_labels",
+    "only_values",
+]
+
+_TIME_NAMES: Final = re.compile(
+    r"(?:.*[\W_])?(?:dates?|datum|datetime|timestamp|time|zeit|days?|tag|weeks?|woche|months?|monat"
+    r"|mois|mes|quarters?|quartal|years?|yr|jahr|ann[eé]e|a[nñ]o|hours?|stunde|periods?|index|step"
+    r"|id|no|nr|#|t)(?:[\W_].*)?",
+    re.IGNORECASE,
+)
+
+
+class Labels(NamedTuple):
+    """What says when each value was.
+
+    Attributes:
+        columns: their places; none where the rows are counted.
+        cells: a label for each row.
+        axis: the labels, but those that are missing, as times, if they are.
+    """
+
+    columns: tuple[int, ...]
+    cells: tuple[str, ...]
+    axis: TimeAxis | None
+
+    def row(self, place: int) -> int:
+        """The row of a place on the axis."""
+        return [row for row, cell in enumerate(self.cells) if not is_gap(cell)][place]
+
+
+def column_name(table: Table, place: int) -> str:
+    """The name of a column; its number, from 1 on, where it has none."""
+    name = table.header.cells[place] if table.header else ""
+    return name or f"column {place + 1}"
+
+
+def find_labels(table: Table, value: int | None) -> Labels:
+    """The columns that label the rows: times in order, years, or a first column that counts.
+
+    Args:
+        table: with at least one row.
+        value: the column of the series, when it was chosen: that is no label.
+
+    """
+    columns = [table.column(place) for place in range(table.width)]
+    places = [place for place in range(table.width) if place != value]
+    if table.width == 1:
+        places = []
+    for columns_of in (_parts_of_dates, _single_columns):
+        for labels in columns_of(table, columns, places):
+            return labels
+    if 0 in places and not any(map(is_meant_as_number, columns[0])):
+        return Labels((0,), columns[0], None)
+    return Labels((), tuple(map(str, range(len(table.rows)))), None)
+
+
+def _single_columns(
+    table: Table, columns: Sequence[tuple[str, ...]], places: Sequence[int]
+) -> list[Labels]:
+    """The columns that are times by themselves, the surest one first.
+
+    Dates and the like are; plain numbers are when the name of the column says so, or as years, and
+    in the first column when they count on. Where two columns of numbers are equally good, none is.
+    """
+    ranked: dict[int, list[Labels]] = {}
+    for place in places:
+        filled = [cell for cell in columns[place] if not is_gap(cell)]
+        axis = read_times(filled) if filled else None
+        if axis is None:
+            continue
+        named = table.header is not None and _TIME_NAMES.fullmatch(table.header.cells[place])
+        ordered = axis.rises or axis.falls
+        even = axis.uneven() is None
+        years = axis.looks_like_years or axis.unit not in ("count", "decimal")
+        if not (axis.numeric or all(map(is_number, filled))):
+            # A name that ends in a number need not be a time.
+            rank = 0 if named or is_time(filled[0]) else 5 if place == 0 else None
+        elif named and (years or (ordered and (even or axis.unit == "count"))):
+            rank = 1
+        elif ordered and years:
+            rank = 2 if even else 3
+        else:
+            rank = 4 if place == 0 and axis.rises and even else None
+        if rank is not None:
+            ranked.setdefault(rank, []).append(Labels((place,), columns[place], axis))
+    found = []
+    for rank, labels in sorted(ranked.items()):
+        if rank in (2, 3) and len(labels) > 1:
+            break
+        found += labels
+    return found
+
+
+def _parts_of_dates(
+    table: Table, columns: Sequence[tuple[str, ...]], places: Sequence[int]
+) -> list[Labels]:
+    """Neighbouring columns that are a date together: year and month, with a day; date and time."""
+    found = []
+    for first, second in pairwise(places):
+        if second != first + 1:
+            continue
+        numbers = [columns[first], columns[second]]
+        whole = all(cell.isdecimal() for column in numbers for cell in column)
+        third, parts = second + 1, (first, second)
+        if whole:
+            months = _joined("-", *numbers)
+            if _is_new(months, numbers[0], "month"):
+                found.append(Labels(parts, months, read_times(months)))
+            elif third in places and all(cell.isdecimal() for cell in columns[third]):
+                dates = _joined("-", *numbers, columns[third])
+                if _is_new(dates, numbers[0], "second"):
+                    found.append(Labels((*parts, third), dates, read_times(dates)))
+        elif all(":" in cell for cell in columns[second]) and is_time(columns[first][0]):
+            times = _joined(" ", *numbers)
+            if _is_new(times, numbers[0], "second"):
+                found.append(Labels(parts, times, read_times(times)))
+    spare = 0 if len(places) < table.width else 1  # for the series, unless that was chosen
+    return [labels for labels in found if len(labels.columns) + spare <= len(places)]
+
+
+def _joined(mark: str, *columns: Sequence[str]) -> tuple[str, ...]:
+    """The cells of columns, joined row by row, with a leading zero where numbers have one digit."""
+    return tuple(
+        mark.join(cell.zfill(2) if cell.isdecimal() else cell for cell in row)
+        for row in zip(*columns, strict=True)
+    )
+
+
+def _is_new(cells: Sequence[str], first: Sequence[str], unit: str) -> bool:
+    """Whether joined cells are times in order, and the first part alone is not."""
+    axis = read_times(cells)
+    if axis is None or axis.unit != unit or not (axis.rises or axis.falls):
+        return False
+    return len(set(first)) < len(first) or len(cells) == 1
+
+
+def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
+    """Refuse times that are missing beside a value, or neither rise nor fall.
+
+    Raises:
+        ValueError: as said. The message names the line.
+    """
+    axis = labels.axis
+    if axis is None:
+        _check_no_sums(name, table, value)
+        return
+    title = column_name(table, labels.columns[0])
+    for row, cell in zip(table.rows, labels.cells, strict=True):
+        if is_gap(cell) and not is_gap(row.cells[value]):
+            raise ValueError(
+                f"{name}, line {row.line}: the time is missing ({cell!r} in column {title!r}); "
+                "write it, or leave out the row"
+            )
+    if axis.rises or axis.falls or axis.unit in ("weekday", "monthname", "clock"):
+        return
+    place = axis.disordered()
+    if place is not None:
+        late, before = labels.row(place), labels.row(place - 1)
+        raise ValueError(
+            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title!r} "
+            f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, "
+            "or put each series into a file of its own"
+        )
+
+
+def _check_no_sums(name: str, table: Table, value: int) -> None:
+    """Refuse a row that is none of the series, such as a total below it.
+
+    Raises:
+        ValueError: where the first column has times or numbers, and in a row a word.
+    """
+    if value == 0 or not table.rows:
+        return
+    first = table.rows[0].cells[0]
+    if not (is_time(first) or is_number(first)):
+        return
+    for row in table.rows:
+        cell = row.cells[0]
+        if not is_gap(cell) and not any(map(str.isdigit, cell)):
+            raise ValueError(
+                f"{name}, line {row.line}: {cell!r} stands where others have a time, such as "
+                f"{first!r}; leave the row out, or put # before it"
+            )
+
+
+def find_column(name: str, table: Table, column: str | int | None) -> int | None:
+    """The place of the column that was asked for, by its name or its number, from 1 on.
+
+    Raises:
+        ValueError: when there is no such column, or more than one of that name.
+    """
+    if column is None:
+        return None
+    header = table.header.cells if table.header else ()
+    if isinstance(column, str):
+        same = [place for place, cell in enumerate(header) if cell == column]
+        same = same or [p for p, cell in enumerate(header) if cell.lower() == column.lower()]
+        if len(same) > 1:
+            numbers = " and ".join(str(place + 1) for place in same)
+            raise ValueError(
+                f"{name} has {len(same)} columns {column!r}; pass the number of one: {numbers} "
+                f"(--column {same[0] + 1})"
+            )
+        if same:
+            return same[0]
+    if isinstance(column, int) or column.isdecimal():
+        number = int(column)
+        if not 1 <= number <= table.width:
+            raise ValueError(
+                f"{name} has no column {column!r}: its {table.width} columns are numbered from 1 on"
+            )
+        return number - 1
+    if not header:
+        raise ValueError(
+            f"{name} has no header, so it has no column {column!r}: its first line is "
+            f"{list(table.rows[0].cells)}; add a header, or pass the number of the column, from 1 "
+            f"to {table.width}"
+        )
+    near = get_close_matches(column, header, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} has no column {column!r}, only {', '.join(header)}{hint}")
+
+
+def check_separator(name: str, table: Table, labels: Labels, value: int | None) -> None:
+    """Refuse rows of cells that are as well one number each, unless the first cells are times.
+
+    Args:
+        name: of the file, for messages.
+        table: as it was parted.
+        labels: found in it.
+        value: the column that was asked for, if one was.
+
+    Raises:
+        ValueError: as said, with the options that decide.
+    """
+    if not table.unclear:
+        return
+    axis, header = labels.axis, table.header
+    if value or (axis is not None and axis.looks_like_years):
+        return
+    if value == 0 or (axis is not None and axis.unit != "decimal" and 0 in labels.columns):
+        # In "temp, C" above 1,5 the comma of the header is no separator.
+        spaced = any(cell.startswith(" ") for cell in table.head[1:])
+        if header and table.separator == "," and not spaced:
+            return
+    mark = "a decimal comma" if table.separator == "," else "thousands apart"
+    raise ValueError(
+        f"{name}, line {table.rows[0].line}: {(table.separator or '').join(table.rows[0].cells)!r} "
+        f"may be {table.width} cells or one number with {mark}; say which by "
+        f"separator={table.separator!r} or decimal=',' (--separator or --decimal)"
+    )
+
+
+def only_values(name: str, table: Table, labels: Labels) -> int:
+    """The place of the one column, besides the labels, that has numbers.
+
+    Raises:
+        ValueError: when there is none, or more than one. The message lists them.
+    """
+    places = [place for place in range(table.width) if place not in labels.columns]
+    found = [
+        place
+        for place in places
+        if any(is_meant_as_number(cell) and not is_time(cell) for cell in table.column(place))
+    ]
+    if len(found) > 1:
+        found = [p for p in found if len(set(table.column(p))) > 1 or len(table.rows) < 3] or found
+    if len(found) == 1:
+        title = column_name(table, found[0])
+        if table.width > 1 and table.header is not None and _TIME_NAMES.fullmatch(title):
+            raise ValueError(
+                f"{name} has numbers in column {title!r} alone, which seems to be of times; look "
+                f"into the others, or pass column={title!r} (--column) if it is the series"
+            )
+        return found[0]
+    header = table.header
+    choice = f"; choose one by name: {', '.join(filter(None, header.cells))}" if header else ""
+    labelled = ", ".join(repr(column_name(table, place)) for place in labels.columns)
+    besides = f" besides the times in {labelled}" if labels.axis is not None else ""
+    if not found:
+        if not table.rows:
+            raise ValueError(
+                f"{name} has 0 values; a series needs at least 2, each in its own line"
+            )
+        cell = table.rows[0].cells[places[-1]]
+        raise ValueError(
+            f"{name} has no column of numbers alone{besides}{choice}; the last one has {cell!r} in "
+            f"line {table.rows[0].line}"
+        )
+    shown = ", ".join(
+        f"{column_name(table, place)!r} (number {place + 1}: "
+        f"{', '.join(table.column(place)[:3])}, ...)"
+        for place in found
+    )
+    last = found[-1]
+    title = header.cells[last] if header else ""
+    option = title if title and header and header.cells.count(title) == 1 else last + 1
+    raise ValueError(
+        f"{name} has {len(found)} columns that may be the series{besides}: {shown}; choose one by "
+        f"name or number, such as column={option!r} (--column {option})"
+    )

@@ -1,0 +1,212 @@
+"""Data of one's own on the command line, and what stands beside a model's figure."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import layers.models
+from layers.cli import main
+from layers.models import DALLE, DALLEConfig
+from layers.systems.drawing_digits import caption_tokenizer
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments, code=0, stdin=None):
+        if stdin is not None:
+            given = SimpleNamespace(buffer=io.BytesIO(stdin), isatty=lambda: False)
+            given.buffer.name = "<stdin>"
+            monkeypatch.setattr(sys, "stdin", given)
+        capsys.readouterr()
+        assert main([str(a) for a in arguments]) == code
+        return capsys.readouterr()
+
+    return go
+
+
+def rows(count, first=1900):
+    return "".join(
+        f"{first + i};{10 + 5 * np.sin(i):.4f}\n".replace(".", ",") for i in range(count)
+    )
+
+
+@pytest.fixture
+def rain(tmp_path):
+    path = tmp_path / "rain.csv"
+    path.write_text("year;rain\n" + rows(40))
+    return path
+
+
+def test_the_column_the_values_and_the_gaps_are_told(run, rain):
+    out = run("train", rain).out
+    assert "column 'rain' (2 of 2): 40 values, 1900 to 1939; no gaps" in out
+    assert "'10,0000' in line 2 is read as 10" in out
+    assert "column: rain" in out
+    for label in ("constant: ", "coefficient of lag 1: ", "coefficient of lag 2: "):
+        assert f"\n{label}" in out
+    rain.write_text(rain.read_text().replace("1903;10,7056", "1903;"))
+    assert (
+        "line 5: '' is not a finite number; fill the gap in column 'rain'"
+        in run("train", rain, code=1).err
+    )
+    out = run("train", rain, "--missing", "drop").out
+    assert "39 values, 1900 to 1939; 1 gap: 1903 (line 5)" in out
+    assert "breaks the even spacing" in out
+    out = run("train", rain, "--missing", "interpolate", "--decimal", ",", "--separator", ";").out
+    assert "the gap is filled by interpolation" in out
+
+
+@pytest.mark.parametrize("kind", ["ar", "latent"])
+def test_a_series_has_persistence_and_ar_beside_it_and_in_the_log(run, rain, tmp_path, kind):
+    arguments = ["--model", kind, "--out", tmp_path / "m", *(["--steps", 3] * (kind == "latent"))]
+    out = run("train", rain, *arguments).out
+    found = json.loads(run("train", rain, *arguments, "--overwrite", "--json").out)
+    values = np.array([float(line.split(";")[1].replace(",", ".")) for line in rows(40).split()])
+    expected = np.sqrt(np.mean((values[-4:] - values[-5:-1]) ** 2))
+    assert found["yardsticks"]["persistence"] == pytest.approx(expected)
+    assert set(found["yardsticks"]) == {"persistence", "AR(1)"} | (
+        {"AR(2)"} if kind == "latent" else set()
+    )
+    assert f"for comparison, persistence: {expected:.5g}" in out
+    first = json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[0])
+    assert first == {"step": 0, "column": "rain", "yardsticks": found["yardsticks"]}
+    if kind == "ar":
+        model = layers.models.load(tmp_path / "m")
+        assert list(found["coefficients"].values()) == pytest.approx(model.coefficients.tolist())
+
+
+@pytest.mark.parametrize("kind", ["lstm", "ngram"])
+def test_a_text_has_n_grams_beside_it_and_in_the_log(run, tmp_path, kind):
+    (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 40)
+    options = ["--steps", 2, "--hidden-size", 4] if kind == "lstm" else ["--order", 3]
+    found = run("train", "t.txt", "--model", kind, "--out", "m", *options).out
+    logged = json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[0])
+    assert set(logged["yardsticks"]) == ({"3-gram", "5-gram"} if kind == "lstm" else {"5-gram"})
+    for name, value in logged["yardsticks"].items():
+        assert f"for comparison, {name}: {value:.5g}" in found
+    other = json.loads(
+        run("train", "t.txt", "--model", "ngram", "--order", 5, "--out", "n", "--json").out
+    )
+    assert other["validation_nats_per_character"] == logged["yardsticks"]["5-gram"]
+
+
+def test_a_forecast_tells_what_it_goes_on_from(run, rain, tmp_path):
+    run("train", rain, "--out", "m")
+    more = tmp_path / "more.csv"
+    more.write_text("month;temp;rain\n" + "".join(
+        f"2020-{i + 1:02d};{i};{line.split(';')[1]}\n" for i, line in enumerate(rows(12).split())
+    ))  # fmt: skip
+    captured = run("sample", "m", "--data", more, "--length", 2)
+    assert [line.split()[0] for line in captured.out.splitlines()[:2]] == ["2021-01", "2021-02"]
+    assert "column 'rain' (3 of 3): 12 values, 2020-01 to 2020-12; no gaps" in captured.err
+    assert "coefficient of lag 1: " in captured.err
+    assert "of persistence, the value before: " in captured.err
+    assert "going on from the 40 values of 'rain'" in run("sample", "m").err
+    found = json.loads(run("sample", "m", "--data", more, "--column", "temp", "--json").out)
+    assert found["column"] == "temp"
+    assert found["persistence_error"] == pytest.approx(1)
+    assert "2021-01" in run("sample", "m", "--data", "-", "--column", "rain",
+                            stdin=more.read_bytes()).out  # fmt: skip
+
+
+def test_texts_come_from_standard_input_and_in_other_encodings(run, tmp_path):
+    text = "Où est le garçon ? Là. " * 20
+    arguments = ["--model", "ngram", "--out", "m"]
+    message = run("train", "-", *arguments, stdin=text.encode("cp1252"), code=1).err
+    assert message.startswith("minigrad: standard input is not text in UTF-8: byte 1 is 0xf9")
+    assert "--encoding cp1252" in message
+    for stdin, options in (
+        (text.encode("cp1252"), ["--encoding", "cp1252"]),
+        (text.replace("\n", "\r\n").encode("utf-16"), []),
+    ):
+        found = json.loads(run("train", "-", *arguments, *options, "--json", stdin=stdin).out)
+        assert found["characters"] == len(text)
+    assert "encoding='x' is no" in run("train", "-", "--encoding", "x", stdin=b"a", code=1).err
+    assert "--encoding is for a file" in run("train", "--encoding", "utf-8", code=1).err
+
+
+def test_a_tsv_file_of_a_series_is_not_taken_for_pairs(run, rain, tmp_path):
+    path = tmp_path / "rain.tsv"
+    path.write_text(rain.read_text().replace(";", "\t"))
+    assert "looks like a series" in run("train", path, code=1).err
+    assert "column: rain" in run("train", path, "--column", "rain").out
+    path.write_text("year\train\n1900\t1\n1901\t\n1902\t5\n")
+    assert "if it is a series, pass --model ar" in run("train", path, code=1).err
+
+
+SHAPES = {
+    "huge": lambda x: x * 1e300,
+    "largest": lambda x: (x - 1) * 10 * 1.79e308,
+    "tiny": lambda x: x * 1e-300,
+    "subnormal": lambda x: x * 1e-310,
+    "offset": lambda x: x + 1e8,
+    "outlier": lambda x: np.where(np.arange(len(x)) == 3, 1e300, x),
+}
+
+
+@pytest.mark.parametrize("kind", ["ar", "latent"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_of_every_size_give_finite_weights_and_forecasts(run, tmp_path, kind, shape):
+    values = SHAPES[shape](1 + 0.1 * np.sin(np.arange(40.0)))
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "year,x\n" + "".join(f"{1900 + i},{v!r}\n" for i, v in enumerate(values.tolist()))
+    )
+    options = ["--steps", 3] if kind == "latent" else []
+    run("train", path, "--model", kind, "--out", "m", *options)
+    model = layers.models.load(tmp_path / "m")
+    for name, array in model.state_dict().items():
+        assert np.isfinite(array).all(), name
+    found = json.loads(run("sample", "m", "--length", 2, "--json").out)
+    assert np.isfinite(found["forecast"]).all()
+    assert (tmp_path / "forecast.png").is_file()
+
+
+@pytest.mark.parametrize("kind", ["ar", "latent"])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.1] * 40, "the first 36 of 40 values of 'x' are all 0.1"),
+        ([3.0] * 38 + [4.0, 5.0], "the first 36 of 40 values of 'x' are all 3"),
+        ([5e-324, 1e-323] * 20, "too little for float64"),
+        ([5.0], "has 1 values in column 'x'; a series needs at least 2"),
+        ([5.0, 6.0], "the series has 2 values, too few"),
+    ],
+)
+def test_series_without_anything_to_learn_are_refused(run, tmp_path, kind, values, message):
+    path = tmp_path / "x.csv"
+    path.write_text("year,x\n" + "".join(f"{1900 + i},{v!r}\n" for i, v in enumerate(values)))
+    assert message in run("train", path, "--model", kind, "--out", "m", code=1).err
+    assert not (tmp_path / "m" / "model.safetensors").exists()
+
+
+def test_a_forecast_beyond_float64_is_refused(run, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("year,x\n" + "".join(f"{1900 + i},{2.0**i}\n" for i in range(40)))
+    run("train", path, "--out", "m")
+    assert "is beyond the largest float64" in run("sample", "m", "--length", 2000, code=1).err
+    path.write_text("year,x\n1900,1e300\n1901,2e300\n1902,1e300\n")
+    run("train", "--model", "ar", "--out", "n")
+    small = layers.models.load(tmp_path / "n")
+    small.scale.write(np.asarray(1e-300))
+    with pytest.raises(ValueError, match="out of all proportion to the series that was learned"):
+        small.forecast([1e300, 2e300])
+
+
+def test_a_caption_that_dalle_did_not_learn_is_refused_with_those_it_knows(run, tmp_path):
+    tokenizer = caption_tokenizer()
+    config = DALLEConfig.preset("tiny", caption_size=len(tokenizer), caption_length=16)
+    DALLE(config, tokenizer).save(tmp_path / "minigrad-runs" / "dalle" / "model")
+    assert "minigrad-runs/dalle/model" in run("sample", "dalle", "draw a cat", code=1).err
+    folder = "minigrad-runs/dalle/model"
+    for caption in ("draw a cat", "a tree", "Draw a seven", "seven", ""):
+        message = run("sample", folder, caption, code=1).err
+        assert "'a seven', 'draw a seven', 'the digit 7', 'number seven', '7'" in message
+    assert "did you mean 'draw a seven'?" in run("sample", folder, "Draw a seven", code=1).err
+    assert "draw a seven:" in run("sample", folder, "draw a seven").out

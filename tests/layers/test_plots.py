@@ -1,0 +1,67 @@
+"""Plots: files and figures that notebooks show; text of users is only text."""
+
+import numpy as np
+import pytest
+
+from layers.plots import plot_curves, plot_losses, plot_pictures, plot_table
+from layers.training import History
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NAMES = ["price ($)", "a$b_{", "_hidden", "x^$y$"]
+
+
+def history():
+    made = History(best=(20, 1.5), seconds=12.34)
+    for step in range(100):
+        made.note_step(3.0 - step / 50, 1.0 + step % 3)
+    made.validations = [(20, 1.5), (100, 1.75)]
+    return made
+
+
+def all_plots(path=None):
+    curves = {name: ([0, 1], [2, 3]) for name in NAMES}
+    yield plot_curves(path, curves, title=NAMES[0], x=NAMES[1], y=NAMES[3], lines={NAMES[1]: 2.5})
+    yield plot_losses(path, {NAMES[1]: history(), "list": [3.0, 2.0]}, title=NAMES[0], y="loss")
+    yield plot_table(path, np.eye(4), title=NAMES[1], x="x", y="y", rows=NAMES, columns=NAMES)
+    yield plot_table(path, np.zeros((2, 3, 4)), title="heads", x="x", y="y")
+    yield plot_pictures(path, np.zeros((4, 8, 8)), labels=NAMES, title=NAMES[3], columns=2)
+    yield history().plot(path)
+
+
+def test_every_plot_is_a_figure_that_a_notebook_shows():
+    from matplotlib.figure import Figure
+
+    for figure in all_plots():
+        assert isinstance(figure, Figure)
+        assert figure._repr_png_().startswith(PNG)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_every_plot_is_written(tmp_path, suffix):
+    path = tmp_path / f"plot.{suffix}"
+    for _ in all_plots(path):
+        assert path.stat().st_size > 500
+        path.unlink()
+
+
+def test_a_history_plots_weighted_means_and_validations():
+    made = history()
+    lines = {line.get_label(): line.get_xydata() for line in made.plot().axes[0].lines}
+    assert lines["validation"].tolist() == [[20, 1.5], [100, 1.75]]
+    steps, means = lines["training"].T
+    assert steps.tolist() == list(range(2, 101))
+    expected = np.average(made.losses[8:10], weights=made.weights[8:10])
+    assert means[8] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="nothing to plot"):
+        History().plot()
+
+
+def test_a_history_is_short_in_a_notebook():
+    made = history()
+    text = repr(made)
+    assert text.startswith("History(100 steps in 12.3 s, loss 1.2")
+    assert text.endswith("validation 1.75, best 1.5 at step 20)")
+    assert len(text) < 100
+    made.interrupted = True
+    assert repr(made).endswith("at step 20, interrupted)")
+    assert repr(History()) == "History(0 steps in 0 s)"
