@@ -23,6 +23,12 @@ from layers.activations import (
     Tanh,
 )
 from layers.attention import MultiheadAttention, attention_steps
+from layers.batch_normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+)
 from layers.caches import KeyValueCache
 from layers.cells import GRUCell, LSTMCell, RNNCell
 from layers.containers import ModuleDict, ModuleList, Sequential
@@ -45,7 +51,7 @@ from layers.losses import (
 )
 from layers.model_summary import summary
 from layers.module import Module, Parameter
-from layers.normalization import BatchNorm1d, LayerNorm, RMSNorm
+from layers.normalization import GroupNorm, LayerNorm, RMSNorm
 from layers.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from layers.positional import (
     LearnedPositions,
@@ -64,6 +70,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "BatchNorm2d",
     "Bilinear",
     "CELU",
     "Conv1d",
@@ -78,9 +85,12 @@ __all__ = [
     "GELU",
     "GRU",
     "GRUCell",
+    "GroupNorm",
     "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "KeyValueCache",
     "L1Loss",
