@@ -1,6 +1,6 @@
 """Normalisation by the mean and variance of a batch, or of each example, with running averages."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class BatchNorm1d(_BatchNorm):
         DtypeError: when the input is not floating.
     """
 
-    axes_words = {2: "batch, {0}", 3: "batch, {0}, length"}
+    axes_words: ClassVar[dict[int, str]] = {2: "batch, {0}", 3: "batch, {0}, length"}
 
 
 class BatchNorm2d(_BatchNorm):
@@ -215,7 +215,7 @@ class BatchNorm2d(_BatchNorm):
     ((3, 2, 4, 5), 1)
     """
 
-    axes_words = {4: "batch, {0}, height, width"}
+    axes_words: ClassVar[dict[int, str]] = {4: "batch, {0}, height, width"}
 
 
 class _InstanceNorm(_Statistics):
@@ -263,8 +263,8 @@ class InstanceNorm1d(_InstanceNorm):
     [[[-1.0, 1.0]], [[-1.0, 1.0]]]
     """
 
-    axes_words = {2: "{0}, length", 3: "batch, {0}, length"}
-    unbatched = 2
+    axes_words: ClassVar[dict[int, str]] = {2: "{0}, length", 3: "batch, {0}, length"}
+    unbatched: ClassVar[int] = 2
 
 
 class InstanceNorm2d(_InstanceNorm):
@@ -277,5 +277,5 @@ class InstanceNorm2d(_InstanceNorm):
     (3, 2, 4, 5)
     """
 
-    axes_words = {3: "{0}, height, width", 4: "batch, {0}, height, width"}
-    unbatched = 3
+    axes_words: ClassVar[dict[int, str]] = {3: "{0}, height, width", 4: "batch, {0}, height, width"}
+    unbatched: ClassVar[int] = 3
