@@ -8,19 +8,21 @@ from minigrad.optim.adam_family import Adamax, NAdam, RAdam
 from minigrad.optim.adaptive import Adadelta, Adagrad, RMSprop
 from minigrad.optim.averaging import ExponentialAverage
 from minigrad.optim.clipping import clip_grad_norm, clip_grad_value
-from minigrad.optim.cycles import OneCycleSchedule, PlateauSchedule
+from minigrad.optim.combined import ChainedSchedule, SequentialSchedule
+from minigrad.optim.cycles import CyclicSchedule, OneCycleSchedule, PlateauSchedule
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.rprop import Rprop
 from minigrad.optim.schedules import (
-    ChainedSchedule,
+    ConstantSchedule,
     CosineRestartsSchedule,
     CosineSchedule,
     ExponentialSchedule,
     LambdaSchedule,
     LinearSchedule,
+    MultiplicativeSchedule,
     MultiStepSchedule,
+    PolynomialSchedule,
     Schedule,
-    SequentialSchedule,
     StepSchedule,
 )
 from minigrad.optim.sgd import ASGD, SGD
@@ -41,14 +43,18 @@ __all__ = [
     "SGD",
     # schedules
     "ChainedSchedule",
+    "ConstantSchedule",
     "CosineRestartsSchedule",
     "CosineSchedule",
+    "CyclicSchedule",
     "ExponentialSchedule",
     "LambdaSchedule",
     "LinearSchedule",
     "MultiStepSchedule",
+    "MultiplicativeSchedule",
     "OneCycleSchedule",
     "PlateauSchedule",
+    "PolynomialSchedule",
     "Schedule",
     "SequentialSchedule",
     "StepSchedule",
