@@ -223,17 +223,17 @@ def test_hooks_see_and_replace_what_goes_in_and_out():
     seen = []
     before = layer.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
     after = layer.register_forward_hook(lambda module, args, y: seen.append((args, y)))
-    np.testing.assert_allclose(layer(x).numpy(), 2 * plain, rtol=1e-5)
+    np.testing.assert_allclose(layer(x).numpy(), 2 * plain, rtol=1e-5, atol=1e-6)
     assert seen[0][0][0].tolist() == [[2, 2]]
     with layer.register_forward_hook(lambda module, args, y: -y):
-        np.testing.assert_allclose(layer(x).numpy(), -2 * plain, rtol=1e-5)
+        np.testing.assert_allclose(layer(x).numpy(), -2 * plain, rtol=1e-5, atol=1e-6)
     before.remove()
     np.testing.assert_array_equal(layer(x).numpy(), plain)
     after.remove()
     layer(x)
     assert len(seen) == 3
     single = layer.register_forward_pre_hook(lambda module, args: args[0] * 3)
-    np.testing.assert_allclose(layer(x).numpy(), 3 * plain, rtol=1e-5)
+    np.testing.assert_allclose(layer(x).numpy(), 3 * plain, rtol=1e-5, atol=1e-6)
     single.remove()
     with pytest.raises(TypeError, match="must be callable"):
         layer.register_forward_hook(None)
