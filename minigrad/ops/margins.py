@@ -227,9 +227,7 @@ def multi_margin_loss(
         )
     dtype, scores = scores.dtype, widen(scores)
     classes = scores.shape[-1]
-    codes = class_numbers(name, scores, target, -1 if classes else 0, -1)
-    if (codes < 0).any():
-        raise ShapeError(f"{name}: target has the class number {codes.min()}, below 0")
+    codes = class_numbers(name, scores, target, None, -1)
     own = codes[..., None] == np.arange(classes)  # (..., classes), True at the target
     right = (scores * own).sum(axis=-1, keepdims=True)
     short = np.where(own, 0, margin - right + scores)
