@@ -38,7 +38,7 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     x = as_operand(x, "glu", "x")
     if not x.ndim:
         raise ShapeError(f"glu: x must have an axis to be halved, got {describe(x)}")
-    before = (slice(None),) * normalize_axis(axis, x.ndim)
+    before = (slice(None),) * normalize_axis(axis, x.ndim, "glu: axis")
     length = x.shape[len(before)]
     if length % 2:
         raise ShapeError(

@@ -61,7 +61,9 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = -1, eps: float = 1e-8) -> Te
     ndim = max(first.ndim, second.ndim)
     if not ndim:
         raise ShapeError("cosine_similarity: x1 and x2 must have an axis of vectors, got numbers")
-    place = normalize_axis(axis, ndim) - ndim  # from the end, where shapes are aligned
+    place = (
+        normalize_axis(axis, ndim, "cosine_similarity: axis") - ndim
+    )  # from the end, where shapes are aligned
     first, second = np.broadcast_arrays(widen(first), widen(second))
     lengths = [clip(vector_norm(v, axis=place, keepdims=True), min=eps) for v in (first, second)]
     # Divided before the product, which then neither overflows nor vanishes.
