@@ -69,6 +69,15 @@ from layers.margin_losses import (
 from layers.model_summary import summary
 from layers.module import Module, Parameter
 from layers.normalization import GroupNorm, LayerNorm, RMSNorm
+from layers.packed import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpack_sequence,
+    unpad_sequence,
+)
 from layers.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from layers.positional import (
     LearnedPositions,
@@ -140,6 +149,11 @@ __all__ = [
     "MultiheadAttention",
     "MultiMarginLoss",
     "NLLLoss",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "PackedSequence",
+    "pad_packed_sequence",
+    "pad_sequence",
     "PairwiseDistance",
     "Parameter",
     "PoissonNLLLoss",
@@ -174,4 +188,6 @@ __all__ = [
     "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "unpack_sequence",
+    "unpad_sequence",
 ]

@@ -192,7 +192,8 @@ def scale_channels(x: Tensor, weight: Any, bias: Any) -> Tensor:
     if weight is None or bias is None:
         return x
     column = (len(weight), *(1,) * (x.ndim - 2))
-    return x * weight.reshape(column) + bias.reshape(column)
+    y: Tensor = x * weight.reshape(column) + bias.reshape(column)
+    return y
 
 
 def _trailing(name: str, x: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:

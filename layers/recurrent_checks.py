@@ -84,7 +84,8 @@ def check_features(
     """
     if type(x).__name__ == "PackedSequence":
         raise DtypeError(
-            f"{layer}: x is a PackedSequence; pass the padded array, and lengths= beside it"
+            f"{layer}: x is a PackedSequence; pass the padded array, and lengths= beside it: "
+            "x, lengths = layers.pad_packed_sequence(packed)"
         )
     if not isinstance(x, (Tensor, np.ndarray)):
         raise DtypeError(f"{layer}: x must be a tensor or an array, got {type(x).__name__}")

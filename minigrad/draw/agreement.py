@@ -55,7 +55,7 @@ def check_agreement(node: Node, handles: Sequence[Any], results: tuple[Any, ...]
     terms = comparison.terms()
     for i, (name, handle) in enumerate(zip(node.plan.operation.inputs, handles, strict=True)):
         at = getattr(handle, "_node", None)
-        if at in found and terms[0][i] is not None:
+        if at is not None and at in found and terms[0][i] is not None:
             fitted = [[fit(run[i], at, node.plan.name)] for run in terms]
             comparison.check(f"gradient of {name}", fitted, 0, found[at])
 

@@ -8,10 +8,11 @@ from minigrad.errors import ShapeError, describe
 from minigrad.ops.activations import softplus
 from minigrad.ops.arguments import as_tensor, as_tensors, check_same_shape, quiet, widen
 from minigrad.ops.class_targets import check_reduction, class_numbers, class_weights
-from minigrad.ops.elementwise import sqrt
+from minigrad.ops.elementwise import minimum, sqrt, where
 from minigrad.ops.loss_parts import reduced, signs
 from minigrad.ops.norms import vector_norm
 from minigrad.ops.piecewise import clip
+from minigrad.ops.shape import broadcast_arrays
 from minigrad.ops.shapes import normalize_axis
 from minigrad.tensors import Tensor
 
@@ -64,7 +65,7 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = -1, eps: float = 1e-8) -> Te
     place = (
         normalize_axis(axis, ndim, "cosine_similarity: axis") - ndim
     )  # from the end, where shapes are aligned
-    first, second = np.broadcast_arrays(widen(first), widen(second))
+    first, second = broadcast_arrays(widen(first), widen(second))
     lengths = [clip(vector_norm(v, axis=place, keepdims=True), min=eps) for v in (first, second)]
     # Divided before the product, which then neither overflows nor vanishes.
     cosine = ((first / lengths[0]) * (second / lengths[1])).sum(axis=place)
@@ -114,7 +115,7 @@ def cosine_embedding_loss(
     squares = ((v * v).sum(axis=-1) + TINY for v in (first, second))
     one, other = (sqrt(square) for square in squares)
     cosine = (first * second).sum(axis=-1) / (one * other)
-    rows = np.where(together > 0, 1 - cosine, clip(cosine - margin, min=0.0))
+    rows = where(together > 0, 1 - cosine, clip(cosine - margin, min=0.0))
     return reduced(name, rows, dtype, None, reduction)
 
 
@@ -166,7 +167,7 @@ def hinge_embedding_loss(
     check_reduction(name, reduction)
     (distance,), dtype = _vectors(name, x=x)
     together = signs(name, target, distance.shape, distance.dtype)
-    rows = np.where(together > 0, distance, clip(margin - distance, min=0.0))
+    rows = where(together > 0, distance, clip(margin - distance, min=0.0))
     return reduced(name, rows, dtype, None, reduction)
 
 
@@ -232,8 +233,8 @@ def multi_margin_loss(
     codes = class_numbers(name, scores, target, None, -1)
     own = codes[..., None] == np.arange(classes)  # (..., classes), True at the target
     right = (scores * own).sum(axis=-1, keepdims=True)
-    short = np.where(own, 0, margin - right + scores)
-    costs = np.where(short > 0, short, 0)
+    short = where(own, 0, margin - right + scores)
+    costs = where(short > 0, short, 0)
     costs = costs * costs if p == 2 else costs
     factors = class_weights(name, weight, scores, -1)
     rows = costs.sum(axis=-1) * (1 / classes)
@@ -273,6 +274,6 @@ def triplet_margin_loss(
         raise ShapeError(f"{name}: anchor must have an axis of features, got {describe(own)}")
     to_far = pairwise_distance(own, far, p, eps)
     if swap:
-        to_far = np.minimum(to_far, pairwise_distance(near, far, p, eps))
+        to_far = minimum(to_far, pairwise_distance(near, far, p, eps))
     rows = clip(pairwise_distance(own, near, p, eps) - to_far + margin, min=0.0)
     return reduced(name, rows, dtype, None, reduction)
