@@ -59,7 +59,13 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = -1, eps: float = 1e-8) -> Te
     """
     first, second = as_tensors("cosine_similarity", x1=x1, x2=x2)
     dtype = np.result_type(first.dtype, second.dtype)
-    ndim = max(first.ndim, second.ndim)
+    try:
+        ndim = len(np.broadcast_shapes(first.shape, second.shape))
+    except ValueError:
+        raise ShapeError(
+            f"cosine_similarity: x1 and x2 must have shapes that broadcast together, got "
+            f"{describe(first)} and {describe(second)}"
+        ) from None
     if not ndim:
         raise ShapeError("cosine_similarity: x1 and x2 must have an axis of vectors, got numbers")
     place = (
