@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow
+from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow, pair_of
 
 __all__ = ["Adam", "AdamW"]
 
@@ -42,7 +42,7 @@ class Adam(Optimizer):
         super().__init__(
             parameters,
             rate,
-            betas=tuple(betas),
+            betas=pair_of(type(self).__name__, "betas", betas),
             epsilon=epsilon,
             weight_decay=weight_decay,
             amsgrad=amsgrad,

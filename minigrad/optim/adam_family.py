@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow
+from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow, pair_of
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
@@ -41,7 +41,7 @@ class Adamax(Optimizer):
         super().__init__(
             parameters,
             rate,
-            betas=tuple(betas),
+            betas=pair_of(type(self).__name__, "betas", betas),
             epsilon=epsilon,
             weight_decay=weight_decay,
             maximize=maximize,
@@ -118,7 +118,7 @@ class NAdam(_Decaying):
         super().__init__(
             parameters,
             rate,
-            betas=tuple(betas),
+            betas=pair_of(type(self).__name__, "betas", betas),
             epsilon=epsilon,
             weight_decay=weight_decay,
             momentum_decay=momentum_decay,
@@ -182,7 +182,7 @@ class RAdam(_Decaying):
         super().__init__(
             parameters,
             rate,
-            betas=tuple(betas),
+            betas=pair_of(type(self).__name__, "betas", betas),
             epsilon=epsilon,
             weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,

@@ -1,6 +1,7 @@
 """What all optimisers share: groups of parameters, their state, and a state dict."""
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,10 +9,12 @@ import numpy as np
 from minigrad.errors import GradientError, ShapeError, describe
 from minigrad.tensors import Tensor
 
-__all__ = ["Optimizer", "PlainArray", "State", "check_names", "follow"]
+__all__ = ["Optimizer", "PlainArray", "State", "check_names", "follow", "pair_of"]
 
 PlainArray = np.ndarray[Any, Any]
 State = dict[str, Any]  # what an optimiser keeps of one parameter: by name, and its "steps"
+
+SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
 
 # What PyTorch calls our arguments: whoever writes these is told so.
 PYTORCH_NAMES = {
@@ -119,9 +122,21 @@ class Optimizer:
         """Refuse options that are out of their range."""
         for option, value in options.items():
             low, high = (0.0, 1.0) if option in self._fractions else (0.0, np.inf)
-            if option == "parameters" or isinstance(value, bool):
+            if option == "parameters":
                 continue
-            for number in value if isinstance(value, tuple) else (value,):
+            numbers = value if isinstance(value, tuple) else (value,)
+            fits = [isinstance(number, (bool, np.bool_)) for number in numbers]
+            words = "True or False"
+            if option not in SWITCHES:
+                fits = [isinstance(number, Real) for number in numbers]
+                words = "a number" if len(numbers) == 1 else "numbers"
+            if not all(fits):
+                raise TypeError(
+                    f"{type(self).__name__}: {option} must be {words}, got {describe(value)}"
+                )
+            if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
+                continue
+            for number in numbers:
                 if not (low <= number < high):
                     words = "in [0, 1)" if high == 1 else "0 or more, and finite"
                     raise ValueError(
@@ -312,6 +327,17 @@ def follow(state: State, name: str, value: PlainArray, keep: float) -> PlainArra
     average += (1 - keep) * value
     state[name] = average
     return average
+
+
+def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """An option that is a pair of numbers.
+
+    Raises:
+        TypeError: when it is none.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{owner}: {name} must be a pair of numbers, got {describe(value)}")
+    return tuple(value)
 
 
 def check_names(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State
+from minigrad.optim.optimizer import Optimizer, PlainArray, State, pair_of
 
 __all__ = ["Rprop"]
 
@@ -35,7 +35,11 @@ class Rprop(Optimizer):
         maximize: bool = False,
     ) -> None:
         super().__init__(
-            parameters, rate, etas=tuple(etas), step_sizes=tuple(step_sizes), maximize=maximize
+            parameters,
+            rate,
+            etas=pair_of("Rprop", "etas", etas),
+            step_sizes=pair_of("Rprop", "step_sizes", step_sizes),
+            maximize=maximize,
         )
 
     def check(self, options: Mapping[str, Any]) -> None:
