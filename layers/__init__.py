@@ -1,6 +1,7 @@
 """layers: sequence models built on minigrad.
 
-Inputs are (batch, time, features): batch first, unlike PyTorch.
+Inputs are (batch, time, features): batch first, unlike PyTorch. Layers compute in the dtype of
+their parameters: floating input of another dtype is converted, and other input is refused.
 """
 
 from layers import init
