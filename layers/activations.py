@@ -1,15 +1,19 @@
 """Activation functions as modules, for `Sequential` and for drawings.
 
 Each applies the function of the same name in `minigrad`, whose documentation gives formula, source
-and conventions at kinks. Except for `Softmax` and `LogSoftmax` they work place by place. Shapes
-stay as they are, and so do floating dtypes.
+and conventions at kinks. Except for `GLU`, `Softmax`, `Softmin` and `LogSoftmax` they work place by
+place. Except for that of `GLU`, shapes stay as they are, and so do floating dtypes.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import minigrad as mg
-from layers.module import Module
+from layers.init import constant_
+from layers.inputs import cast_input
+from layers.linear import blank, check_sizes
+from layers.module import Module, Parameter
 from minigrad import Tensor
 from minigrad.ops.arguments import refuse_pytorch_names
 from minigrad.signatures import TensorLike
@@ -18,22 +22,27 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "SELU",
+    "Hardswish",
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "PReLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmin",
     "Softplus",
+    "Softsign",
     "Tanh",
 ]
 
-AXIS = {"dim": "Write axis=: softmax and log_softmax name it as NumPy does; it is -1 by default."}
+AXIS = {"dim": "Write axis=, as NumPy names it; it is -1 by default."}
 
 
 class _Activation(Module):
@@ -166,15 +175,84 @@ class Hardtanh(_Activation):
         self.max_val = max_val
 
 
+class Hardswish(_Activation):
+    """x relu6(x + 3) / 6: `SiLU` made of straight lines (Howard et al. 2019)."""
+
+    function = staticmethod(mg.hardswish)
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    function = staticmethod(mg.softsign)
+
+
 class Softplus(_Activation):
-    """log(1 + exp(beta x)) / beta; exact where PyTorch switches to x (beta x > 20)."""
+    """log(1 + exp(beta x)) / beta, and x where beta x is above the threshold.
+
+    Args:
+        beta: how sharply it bends, not 0.
+        threshold: there is none by default, since nothing overflows; PyTorch's is 20.
+    """
 
     function = staticmethod(mg.softplus)
-    options = ("beta",)
+    options = ("beta", "threshold")
 
-    def __init__(self, beta: float = 1.0) -> None:
+    def __init__(self, beta: float = 1.0, threshold: float = math.inf) -> None:
+        if not beta:
+            raise ValueError(f"Softplus: beta must not be 0, got {beta}")
         super().__init__()
-        self.beta = beta
+        self.beta, self.threshold = beta, threshold
+
+
+class PReLU(Module):
+    """x above 0 and weight * x elsewhere, with learned weights (He et al. 2015).
+
+    Args:
+        num_parameters: 1 for one weight, or the number of channels, which are axis 1 of the input.
+        init: what the weights begin with.
+
+    Shapes: any, and the same; weight (num_parameters,). Floating input is converted to the dtype of
+    the weight.
+
+    Raises:
+        ShapeError: for another number of channels.
+        DtypeError: when the input is not floating.
+
+    >>> PReLU()([-2.0, 3.0]).tolist()
+    [-0.5, 3.0]
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        super().__init__()
+        check_sizes("PReLU", 1, num_parameters=num_parameters)
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(blank(num_parameters))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin anew: all weights `init`."""
+        constant_(self.weight, self.init)
+
+    def forward(self, x: TensorLike) -> Tensor:
+        """Apply the layer."""
+        return mg.prelu(cast_input("PReLU", "x", x, self.weight.dtype), self.weight)
+
+
+class GLU(_Activation):
+    """a sigmoid(b), where a and b are the halves of the input along an axis (Dauphin et al. 2017).
+
+    Args:
+        axis: the axis that is halved, the last one by default; PyTorch's `dim`.
+    """
+
+    function = staticmethod(mg.glu)
+    options = ("axis",)
+
+    def __init__(self, axis: int = -1, **other: Any) -> None:
+        refuse_pytorch_names("GLU", other, AXIS)
+        super().__init__()
+        self.axis = axis
 
 
 class Softmax(_Activation):
@@ -189,6 +267,22 @@ class Softmax(_Activation):
 
     def __init__(self, axis: Any = -1, **other: Any) -> None:
         refuse_pytorch_names("Softmax", other, AXIS)
+        super().__init__()
+        self.axis = axis
+
+
+class Softmin(_Activation):
+    """`Softmax` of -x: the smallest number has the largest share.
+
+    Args:
+        axis: the axis, the last one by default; PyTorch's `dim`.
+    """
+
+    function = staticmethod(mg.softmin)
+    options = ("axis",)
+
+    def __init__(self, axis: Any = -1, **other: Any) -> None:
+        refuse_pytorch_names("Softmin", other, AXIS)
         super().__init__()
         self.axis = axis
 

@@ -23,6 +23,7 @@ from layers.heads import (
     with_extras,
 )
 from layers.init import xavier_normal_, xavier_uniform_, zeros_
+from layers.inputs import cast_input
 from layers.linear import Linear, blank, check_sizes
 from layers.module import Module, Parameter
 from layers.positional import RotaryPositions
@@ -229,6 +230,9 @@ class MultiheadAttention(Module):
         if valid is not None:
             masks.append(valid[:, None, None, :])
         bias = fit_scores(NAME, "bias", bias, scores)
+        if bias is not None and bias.dtype.kind in "iu":  # such as a distance
+            bias = bias.astype(q.dtype)
+        bias = None if bias is None else cast_input(NAME, "bias", bias, q.dtype)
         call = Heads(q, k, v, tuple(masks), bias, bool(causal), valid_queries)
         if self.bias_k is not None or self.add_zero_attn:
             call = with_extras(call, self.bias_k, self.bias_v, self.add_zero_attn)
@@ -288,10 +292,18 @@ class MultiheadAttention(Module):
     def _inputs(self, query: Any, *others: Any) -> list[Any]:
         """The query, or query, key and value, as (batch, time, features)."""
         sizes = {"query": self.embed_dim, "key": self.kdim, "value": self.vdim}
-        arrays = []
+        dtype = self._weights()[0].dtype
+        arrays: list[Any] = []
+        given: list[Any] = []
         for (argument, size), x in zip(sizes.items(), (query, *others), strict=False):
             batched = None if x is query else query.ndim == 3
             check_sequence(NAME, argument, x, size, self.batch_first, batched)
+            same = next((i for i, other in enumerate(given) if other is x), None)
+            given.append(x)
+            if same is not None:  # of one array for all three there is one cast
+                arrays.append(arrays[same])
+                continue
+            x = cast_input(NAME, argument, x, dtype)
             unbatched = x.ndim == 2
             arrays.append(x[None] if unbatched else x if self.batch_first else x.swapaxes(0, 1))
         q, k, v = arrays if others else arrays * 3

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from layers.inputs import check_floating
 from minigrad import Tensor
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.ops.arguments import as_constant, refuse_pytorch_names
@@ -110,11 +111,7 @@ def check_sequence(
             f"{layer}: {argument} must have shape {wanted.get(batched, f'(time, {features})')}, "
             f"got {describe(x)}. {BATCH_FIRST}"
         )
-    if x.dtype.kind not in "fc":
-        raise DtypeError(
-            f"{layer}: {argument} must be floating, got {describe(x)}. Turn symbols into vectors "
-            "with an Embedding first, or convert numbers with x.astype('float32')."
-        )
+    check_floating(layer, argument, x)
 
 
 def fit_scores(layer: str, argument: str, value: Any, scores: tuple[int, int, int, int]) -> Any:
@@ -124,7 +121,7 @@ def fit_scores(layer: str, argument: str, value: Any, scores: tuple[int, int, in
 
     Raises:
         ShapeError: when it has another shape.
-        DtypeError: for a mask that is not boolean.
+        DtypeError: for a mask that is not boolean, and a bias that is.
     """
     if value is None:
         return None
@@ -137,8 +134,14 @@ def fit_scores(layer: str, argument: str, value: Any, scores: tuple[int, int, in
                 f"{describe(value)}. Numbers to add to the scores are given as {bias}=; 0 and 1 "
                 "become booleans with astype(bool)."
             )
-    elif not isinstance(value, Tensor):
-        value = np.asarray(value)
+    else:
+        value = value if isinstance(value, Tensor) else np.asarray(value)
+        if value.dtype == bool:
+            raise DtypeError(
+                f"{layer}: {argument} must hold numbers, which are added to the scores, got "
+                f"{describe(value)}. Booleans, True where a query may attend to a key, are given "
+                f"as {argument.replace('bias', 'mask')}=."
+            )
     batch, heads, queries, keys = scores
     fitted = value.reshape(value.shape[0], 1, *value.shape[1:]) if value.ndim == 3 else value
     try:

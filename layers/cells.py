@@ -12,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.init import fan_in_bound, uniform
+from layers.inputs import cast_input
 from layers.module import Module, Parameter
 from layers.recurrent_checks import (
     check_features,
@@ -221,6 +222,8 @@ class Cell(Module):
         """The states after one step, in the form in which they are given; they begin as zeros."""
         name = type(self).__name__
         check_features(name, x, ("batch", self.input_size), optional=1)
+        weights = weights_of(self)
+        x = cast_input(name, "x", x, weights.ih.dtype)
         shape = (*x.shape[:-1], self.hidden_size)
         if state is None:
             states: tuple[Any, ...] = (zeros(shape, x.dtype),) * len(self.states)
@@ -228,7 +231,10 @@ class Cell(Module):
             states = states_of(name, state, self.states)
             for label, value in zip(self.states, states, strict=True):
                 check_state(name, label, value, shape, x)
-        weights = weights_of(self)
+            states = tuple(
+                cast_input(name, f"state {label}", value, x.dtype)
+                for label, value in zip(self.states, states, strict=True)
+            )
 
         def step(x: Any, states: Any, active: Any) -> Any:
             return type(self).step(x, states, weights, active=active, **self.step_options)

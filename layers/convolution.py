@@ -11,6 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.init import calculate_fan_in_and_fan_out, fan_in_bound
+from layers.inputs import cast_input
 from layers.linear import blank, check_sizes, draw_evenly
 from layers.module import Module, Parameter
 from minigrad import Tensor
@@ -69,7 +70,7 @@ class _Convolution(Module):
     def _checked(self, x: TensorLike) -> Tensor:
         """`x` as a tensor of the right axes and channels."""
         name = type(self).__name__
-        tensor = as_tensor(x, name, "x")
+        tensor = as_tensor(cast_input(name, "x", x, self.weight.dtype), name, "x")
         check_channels(name, self.dims, tensor, self.weight, self.in_channels)
         return tensor
 

@@ -22,6 +22,8 @@ class Embedding(Module):
         embedding_dim: the length of a row.
         padding_idx: a symbol (from the end if negative) whose row begins as zeros and gets no
             gradient, so that it stays so.
+        scale_grad_by_freq: divide the gradient of each row by how often its symbol is in the
+            input.
 
     Shapes: integers (...) -> (..., embedding_dim); weight (num_embeddings, embedding_dim), drawn
     from the standard normal distribution, as in PyTorch. ``head.weight = embedding.weight`` ties
@@ -38,7 +40,12 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        scale_grad_by_freq: bool = False,
     ) -> None:
         super().__init__()
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
@@ -52,12 +59,18 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
+        self.scale_grad_by_freq = scale_grad_by_freq
         self.weight = Parameter(blank(num_embeddings, embedding_dim))
         self.reset_parameters()
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        *,
+        scale_grad_by_freq: bool = False,
     ) -> "Embedding":
         """A table with given rows.
 
@@ -65,6 +78,7 @@ class Embedding(Module):
             embeddings: (symbols, length), an array or a tensor; copied.
             freeze: whether they stay as they are instead of being learned.
             padding_idx: a row that gets no gradient; its numbers are kept.
+            scale_grad_by_freq: as in the constructor.
 
         Raises:
             ShapeError: when it is not a table.
@@ -75,7 +89,7 @@ class Embedding(Module):
                 f"Embedding.from_pretrained: embeddings must be a table (symbols, length), got "
                 f"{describe(embeddings)}"
             )
-        module = cls(shape[0], shape[1], padding_idx)
+        module = cls(shape[0], shape[1], padding_idx, scale_grad_by_freq=scale_grad_by_freq)
         module.weight = Parameter(embeddings, requires_grad=not freeze)
         return module
 
@@ -89,4 +103,4 @@ class Embedding(Module):
 
     def forward(self, index: Any) -> Tensor:
         """Look up the rows of an array of symbol numbers."""
-        return mg.embedding(self.weight, index, padding_idx=self.padding_idx)
+        return mg.embedding(self.weight, index, self.padding_idx, self.scale_grad_by_freq)

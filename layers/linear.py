@@ -6,6 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.init import fan_in_bound, uniform_
+from layers.inputs import cast_input
 from layers.module import Module, Parameter
 from minigrad import Tensor, matmul
 from minigrad.errors import ShapeError, describe
@@ -26,8 +27,11 @@ class Linear(Module):
     (out_features,), both drawn evenly from +-1/sqrt(in_features), as in PyTorch. A weight may be
     shared: ``head.weight = embedding.weight`` ties the two, which is learned and counted once.
 
+    Floating input is converted to the dtype of the parameters.
+
     Raises:
         ShapeError: when the last axis of the input has another length.
+        DtypeError: when the input is not floating.
 
     >>> Linear(3, 5)(np.ones((2, 3), np.float32)).shape
     (2, 5)
@@ -48,6 +52,7 @@ class Linear(Module):
 
     def forward(self, x: TensorLike) -> Tensor:
         """Apply the layer."""
+        x = cast_input("Linear", "x", x, self.weight.dtype)
         check_last_axis("Linear", "x", x, self.in_features)
         y = matmul(x, self.weight.T)  # (..., out_features)
         return y if self.bias is None else y + self.bias
@@ -65,8 +70,11 @@ class Bilinear(Module):
     equal; weight (out_features, in1_features, in2_features), bias (out_features,), both drawn
     evenly from +-1/sqrt(in1_features), as in PyTorch.
 
+    Floating input is converted to the dtype of the parameters.
+
     Raises:
         ShapeError: when the shapes are not as said.
+        DtypeError: when an input is not floating.
     """
 
     def __init__(
@@ -87,6 +95,8 @@ class Bilinear(Module):
 
     def forward(self, x1: TensorLike, x2: TensorLike) -> Tensor:
         """Apply the layer."""
+        dtype = self.weight.dtype
+        x1, x2 = cast_input("Bilinear", "x1", x1, dtype), cast_input("Bilinear", "x2", x2, dtype)
         check_last_axis("Bilinear", "x1", x1, self.in1_features)
         check_last_axis("Bilinear", "x2", x2, self.in2_features)
         if x1.shape[:-1] != x2.shape[:-1]:

@@ -17,16 +17,18 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "GaussianNLLLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
     "MSELoss",
     "NLLLoss",
+    "PoissonNLLLoss",
     "SmoothL1Loss",
 ]
 
 
-class _Loss(Module):
+class Loss(Module):
     """A loss with its reduction, and with factors that are kept as buffers."""
 
     def __init__(self, reduction: str, *more: str, **factors: Any) -> None:
@@ -37,7 +39,7 @@ class _Loss(Module):
             self.register_buffer(name, value)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """The cross entropy between softmax(scores) and the target; see `minigrad.cross_entropy`.
 
     Args:
@@ -87,7 +89,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
+class NLLLoss(Loss):
     """Minus the log probability of each target class; see `minigrad.nll_loss`.
 
     Args:
@@ -115,7 +117,7 @@ class NLLLoss(_Loss):
         return mg.nll_loss(log_probabilities, target, *options)
 
 
-class BCELoss(_Loss):
+class BCELoss(Loss):
     """The binary cross entropy of probabilities; see `minigrad.binary_cross_entropy`.
 
     Prefer `BCEWithLogitsLoss`, which loses no digits near 0 and 1.
@@ -135,7 +137,7 @@ class BCELoss(_Loss):
         return mg.binary_cross_entropy(x, target, self.weight, self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(Loss):
     """The binary cross entropy of scores; see `minigrad.binary_cross_entropy_with_logits`.
 
     Args:
@@ -156,7 +158,7 @@ class BCEWithLogitsLoss(_Loss):
         return mg.binary_cross_entropy_with_logits(x, target, *options)
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """The squared error; see `minigrad.mse_loss`.
 
     >>> import numpy as np
@@ -172,7 +174,7 @@ class MSELoss(_Loss):
         return mg.mse_loss(x, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """The absolute error, whose derivative at 0 is 0; see `minigrad.l1_loss`."""
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -183,7 +185,7 @@ class L1Loss(_Loss):
         return mg.l1_loss(x, target, reduction=self.reduction)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """Squared for errors up to delta, linear beyond; see `minigrad.huber_loss`.
 
     Args:
@@ -202,7 +204,7 @@ class HuberLoss(_Loss):
         return mg.huber_loss(x, target, self.delta, reduction=self.reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """`HuberLoss` divided by its bound beta; see `minigrad.smooth_l1_loss`.
 
     Args:
@@ -221,7 +223,7 @@ class SmoothL1Loss(_Loss):
         return mg.smooth_l1_loss(x, target, self.beta, reduction=self.reduction)
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """The Kullback-Leibler divergence, from log probabilities; see `minigrad.kl_div`.
 
     Args:
@@ -237,3 +239,49 @@ class KLDivLoss(_Loss):
     def forward(self, x: TensorLike, target: Any) -> Tensor:
         """The divergence of log probabilities from a target of the same shape."""
         return mg.kl_div(x, target, self.reduction, self.log_target)
+
+
+class GaussianNLLLoss(Loss):
+    """The likelihood of numbers under predicted means and variances; see `gaussian_nll_loss`.
+
+    Args:
+        full: whether to add the constant log(2 pi) / 2.
+        eps: the smallest variance, above 0.
+        reduction: "mean", "sum" or "none".
+    """
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        if not eps > 0:
+            raise ValueError(f"GaussianNLLLoss: eps must be above 0, got {eps}")
+        self.full, self.eps = full, eps
+
+    def forward(self, x: TensorLike, target: Any, var: Any) -> Tensor:
+        """The loss of means and variances against a target of the shape of the means."""
+        return mg.gaussian_nll_loss(x, target, var, self.full, self.eps, self.reduction)
+
+
+class PoissonNLLLoss(Loss):
+    """The likelihood of counts under predicted rates; see `minigrad.poisson_nll_loss`.
+
+    Args:
+        log_input: whether the logarithms of rates are predicted, or rates themselves.
+        full: whether to add log(target!) by Stirling's formula.
+        eps: keeps the logarithm of a rate of 0 finite.
+        reduction: "mean", "sum" or "none".
+    """
+
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        eps: float = 1e-8,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, x: TensorLike, target: Any) -> Tensor:
+        """The loss of rates against counts of the same shape."""
+        options = (self.log_input, self.full, self.eps, self.reduction)
+        return mg.poisson_nll_loss(x, target, *options)

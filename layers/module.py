@@ -5,41 +5,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from layers.module_state import StateDictError, convert, load_entries, state_entries
+from layers.module_state import (
+    IncompatibleKeys,
+    StateDictError,
+    convert,
+    load_entries,
+    state_entries,
+)
 from layers.module_text import constructor_arguments, tree
+from layers.parameter import Parameter
 from minigrad import Tensor
 from minigrad.errors import GradientError, describe
 from minigrad.mode import ModeChange, ModuleToken, Scope, current_mode
-from minigrad.nodes import HookHandle, Leaf, add_hook
+from minigrad.nodes import HookHandle, add_hook
 
 __all__ = ["Module", "Parameter", "StateDictError"]
 
 Self = TypeVar("Self", bound="Module")
-
-
-class Parameter(Tensor):
-    """A tensor that a module learns: it requires grad, in the default dtype unless told otherwise.
-
-    Args:
-        data: the initial values; floating arrays keep their dtype.
-        requires_grad: False freezes it.
-    """
-
-    __slots__ = ("_kept_name",)
-    _kept_name: str | None  # the name, while the parameter is frozen and has no leaf to hold it
-
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(data, dtype=dtype, requires_grad=requires_grad)
-
-    def requires_grad_(self, value: bool = True) -> Tensor:
-        """Learn this parameter, or freeze it."""
-        name = self.name if self._node is not None else getattr(self, "_kept_name", None)
-        super().requires_grad_(value)
-        if isinstance(self._node, Leaf):
-            self._node.learned = True
-            self._node.name = name
-        self._kept_name = name
-        return self
 
 
 class Module:
@@ -384,7 +366,7 @@ class Module:
         """
         return {name: np.array(value.numpy()) for name, value in state_entries(self).items()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Take over the values of a state dict; on an error nothing is changed.
 
         A shared parameter may be missing under all but one of its paths. Values keep the dtypes
@@ -392,13 +374,18 @@ class Module:
 
         Args:
             state: arrays or tensors by path, as `state_dict` or PyTorch's gives them.
-            strict: whether missing and unexpected names are errors. Misshapen ones always are.
+            strict: whether missing and unexpected names are errors. Misshapen ones always are, and
+                so is a dict in which no name fits.
+
+        Returns:
+            A named tuple of `missing_keys` and `unexpected_keys`.
 
         Raises:
             StateDictError: listing missing, unexpected, misshapen and contradictory entries
-                together. It is a KeyError and a ShapeError.
+                together, and how to rename those of a wrapped module. It is a KeyError and a
+                ShapeError.
         """
-        load_entries(type(self).__name__, state_entries(self), state, strict)
+        return load_entries(type(self).__name__, state_entries(self), state, strict)
 
     def extra_repr(self) -> str:
         """What a repr shows in parentheses: sizes and options."""

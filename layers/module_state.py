@@ -1,7 +1,7 @@
 """The values of a module: state dicts, loaded whole or not at all, and other dtypes."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,34 @@ from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf
 from minigrad.tensors import wrap
 
-__all__ = ["StateDictError", "convert", "load_entries", "state_entries"]
+__all__ = ["IncompatibleKeys", "StateDictError", "convert", "load_entries", "state_entries"]
 
 
 class StateDictError(KeyError, ShapeError):
     """A state dict does not fit the module."""
 
     __str__ = ShapeError.__str__
+
+
+class IncompatibleKeys(NamedTuple):
+    """Where a state dict and a module differ, as PyTorch's `load_state_dict` returns it.
+
+    Attributes:
+        missing_keys: the names that the module has and the dict does not.
+        unexpected_keys: the names that the dict has and the module does not.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+WRAPPERS = {
+    "module.": "a wrapper such as DataParallel",
+    "_orig_mod.": "torch.compile",
+}
+"""What others put into the names of a wrapped module, and who does."""
+
+COUNTER = "num_batches_tracked"  # of batch normalisation; files of before 2018 lack it
 
 
 def state_entries(module: Any) -> dict[str, Tensor]:
@@ -38,7 +59,7 @@ def state_entries(module: Any) -> dict[str, Tensor]:
 
 def load_entries(
     owner: str, entries: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool
-) -> None:
+) -> IncompatibleKeys:
     """Write the arrays of a state dict into tensors, all or none; see `Module.load_state_dict`.
 
     Args:
@@ -47,6 +68,9 @@ def load_entries(
         state: the new values by path.
         strict: whether missing and unexpected names are errors.
 
+    Returns:
+        The missing and the unexpected names.
+
     Raises:
         StateDictError: listing all problems.
     """
@@ -54,8 +78,11 @@ def load_entries(
     problems, misshapen, loaded = [], [], {}
     for name, value in state.items():
         arrays[name] = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-    for name in sorted(entries.keys() & arrays.keys()):
+    known = entries.keys() & arrays.keys()
+    for name in sorted(known):
         entry, array = entries[name], arrays[name]
+        if array.shape == (1,) and not entry.shape:  # as old files have single numbers
+            array = array.reshape(())
         if array.shape != entry.shape:
             misshapen.append(f"{name} has shape {array.shape} there and {entry.shape} here")
         elif array.dtype.kind not in ("fiub" if entry.dtype.kind == "f" else "iub"):
@@ -66,18 +93,58 @@ def load_entries(
             first, other = loaded[id(entry)]
             if not np.array_equal(other, array.astype(entry.dtype), equal_nan=True):
                 misshapen.append(f"{first} and {name} are one shared tensor here and differ there")
-    if strict:
-        # Files of shared parameters often hold them under one of their names only.
-        found = {id(entries[name]) for name in entries.keys() & arrays.keys()}
-        missing = sorted(n for n, e in entries.items() if n not in arrays and id(e) not in found)
-        unexpected = sorted(arrays.keys() - entries.keys())
-        problems += [f"missing: {', '.join(missing)}"] * bool(missing)
-        problems += [f"unexpected: {', '.join(unexpected)}"] * bool(unexpected)
+    # Files of shared parameters often hold them under one of their names only.
+    found = {id(entries[name]) for name in known}
+    missing = [
+        name
+        for name, entry in entries.items()
+        if name not in arrays and id(entry) not in found and name.split(".")[-1] != COUNTER
+    ]
+    unexpected = [name for name in arrays if name not in entries]
+    nothing_fits = bool(entries) and not known
+    if strict or nothing_fits:
+        problems += ["no name fits"] * (nothing_fits and not strict)
+        problems += [f"missing: {', '.join(sorted(missing))}"] * bool(missing)
+        problems += [f"unexpected: {', '.join(sorted(unexpected))}"] * bool(unexpected)
+    if unexpected and problems:
+        problems += _renaming(entries.keys(), arrays.keys())
     if problems or misshapen:
         raise StateDictError(f"{owner}.load_state_dict: {'; '.join(problems + misshapen)}")
     with ModeChange(recording=False):
         for name, array in loaded.values():
             entries[name].write(array)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _renaming(ours: Collection[str], theirs: Collection[str]) -> list[str]:
+    """How to rename the entries of a state dict so that more of them fit, if that can be told."""
+    fitting = len(set(ours) & set(theirs))
+    for marks in (*([mark] for mark in WRAPPERS), list(WRAPPERS)):
+        if sum(_without(name, marks) in ours for name in theirs) > fitting:
+            found = " and ".join(f"{mark!r}, which {WRAPPERS[mark]} puts there" for mark in marks)
+            taken_out = "".join(f'.replace("{mark}", "")' for mark in marks)
+            return [
+                f"the names hold {found}; take it out: "
+                f"{{name{taken_out}: value for name, value in state.items()}}"
+            ]
+    firsts = {name.partition(".")[0] for name in theirs}
+    first = f"{next(iter(firsts), '')}."
+    if len(firsts) == 1 and any(name.removeprefix(first) in ours for name in theirs):
+        return [
+            f"all names begin with {first!r}; take that off: "
+            f'{{name.removeprefix("{first}"): value for name, value in state.items()}}'
+        ]
+    parts = {name.partition(".")[0] for name in ours}
+    for part in sorted(parts):
+        if any(f"{part}.{name}" in ours for name in theirs):
+            return [f"the names fit the part {part!r} of the module; load them into module.{part}"]
+    return []
+
+
+def _without(name: str, marks: Iterable[str]) -> str:
+    for mark in marks:
+        name = name.replace(mark, "")
+    return name
 
 
 def convert(owner: str, tensors: Iterable[Tensor], dtype: Any) -> None:

@@ -9,6 +9,7 @@ import minigrad as mg
 from layers.attention_arguments import BATCH_FIRST
 from layers.dropout import Dropout
 from layers.init import normal_
+from layers.inputs import cast_input
 from layers.linear import blank, check_last_axis, check_sizes
 from layers.module import Module, Parameter
 from minigrad import Tensor
@@ -95,6 +96,10 @@ class _Added(Module):
     def table(self, length: int, offset: Any) -> Any:
         """The vectors of positions, (length, size) or (batch, length, size)."""
 
+    def table_dtype(self) -> Any:
+        """The dtype of learned vectors; None when they follow that of the input."""
+        return None
+
     def forward(self, x: Any, offset: Any = 0) -> Tensor:
         """Add the positions.
 
@@ -104,6 +109,7 @@ class _Added(Module):
                 cache it is `cache.counts()`, taken before the call.
         """
         name = type(self).__name__
+        x = cast_input(name, "x", x, self.table_dtype())
         check_last_axis(name, "x", x, self.size)
         if x.ndim not in (2, 3):
             raise ShapeError(
@@ -182,6 +188,10 @@ class LearnedPositions(_Added):
         """Draw the vectors afresh."""
         normal_(self.weight, 0.0, 0.02, generator)
 
+    def table_dtype(self) -> Any:
+        """The dtype of the learned vectors."""
+        return self.weight.dtype
+
     def table(self, length: int, offset: Any) -> Any:
         """The vectors of positions."""
         places = positions("LearnedPositions", length, offset)
@@ -223,6 +233,7 @@ class RotaryPositions(Module):
 
         With several offsets, (batch,), the vectors are (batch, ..., time, size).
         """
+        x = cast_input("RotaryPositions", "x", x)
         check_last_axis("RotaryPositions", "x", x, self.size)
         if x.ndim < 2 or (np.ndim(offset) and (x.ndim < 3 or len(offset) != len(x))):
             raise ShapeError(

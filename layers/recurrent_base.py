@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.cells import Cell, add_parameters, weights_of
+from layers.inputs import cast_input
 from layers.module import Module
 from layers.recurrent_checks import (
     BATCH_FIRST,
@@ -190,6 +191,7 @@ class Recurrent(Module):
         axes = ("batch", "time") if self.batch_first else ("time", "batch")
         hint = BATCH_FIRST if self.batch_first else "batch_first=False was given, so time is first."
         check_features(name, x, (*axes, self.input_size), optional=1, hint=hint)
+        x = cast_input(name, "x", x, self.weight_ih_l0.dtype)
         unbatched = x.ndim == 2
         inputs = x[None] if unbatched else x if self.batch_first else x.swapaxes(0, 1)
         batch, time = inputs.shape[:2]
@@ -229,6 +231,10 @@ class Recurrent(Module):
         for label, value in zip(names, states, strict=True):
             shape = (count, sizes[label]) if unbatched else (count, batch, sizes[label])
             check_state(name, label, value, shape, x, hint)
+        states = tuple(
+            cast_input(name, f"state {label}", value, x.dtype)
+            for label, value in zip(names, states, strict=True)
+        )
         return tuple(value[:, None] for value in states) if unbatched else states
 
     def _run(

@@ -69,7 +69,7 @@ def check_nonlinearity(layer: str, given: str, known: Iterable[str]) -> None:
 def check_features(
     layer: str, x: Any, axes: tuple[Any, ...], optional: int, hint: str = ""
 ) -> None:
-    """Refuse inputs of another shape or dtype than a layer takes.
+    """Refuse inputs of another shape than a layer takes.
 
     Args:
         layer: its name.
@@ -80,11 +80,12 @@ def check_features(
 
     Raises:
         ShapeError: for another number of axes or features.
-        DtypeError: when x is no array, or not floating.
+        DtypeError: when x is no array.
     """
     if type(x).__name__ == "PackedSequence":
         raise DtypeError(
-            f"{layer}: x is a PackedSequence; pass the padded array, and lengths= beside it"
+            f"{layer}: x is a PackedSequence; pass the padded array, and lengths= beside it: "
+            "x, lengths = layers.pad_packed_sequence(packed)"
         )
     if not isinstance(x, (Tensor, np.ndarray)):
         raise DtypeError(f"{layer}: x must be a tensor or an array, got {type(x).__name__}")
@@ -94,11 +95,6 @@ def check_features(
             f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in wanted
         )
         raise ShapeError(f"{layer}: x must have shape {shapes}, got {describe(x)}. {hint}".rstrip())
-    if x.dtype.kind not in "fc":
-        raise DtypeError(
-            f"{layer}: x must be floating, got {describe(x)}. Turn symbols into vectors with an "
-            "Embedding first, or convert numbers with x.astype('float32')."
-        )
 
 
 def states_of(layer: str, state: Any, names: tuple[str, ...]) -> tuple[Any, ...]:

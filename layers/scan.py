@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 import minigrad as mg
+from layers.inputs import cast_input
 from layers.module import Module
 from layers.recurrent_checks import check_lengths
 from layers.steps import active_at, along_batch, beyond_zero, clear_padding, stack_steps
@@ -116,8 +117,9 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
         scope = scope.with_state("")  # the cell labelled it itself
     made = value
     if active is not None:
-        before = np.zeros(value.shape, value.dtype) if old is None else old
         with ModeChange(scope=scope or step):
+            before = np.zeros(value.shape, value.dtype) if old is None else old
+            before = cast_input("scan", f"state {label}", before, value.dtype)
             value = mg.where(along_batch(active, value), value, before)
     if scope is not None and made._node is not None and value._node is not None:
         made._node.scope = scope

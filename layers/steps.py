@@ -156,7 +156,8 @@ def beyond_zero(value: Any, active: Any) -> Any:
 def clear_padding(x: Any, lengths: "np.ndarray[Any, Any]") -> Any:
     """Inputs (batch, time, ...) with zeros beyond the lengths, which stop gradients as well."""
     valid = np.arange(x.shape[1]) < lengths[:, None]  # (batch, time)
-    return mg.where(valid.reshape(valid.shape + (1,) * (x.ndim - 2)), x, 0.0)
+    zero = np.zeros((), x.dtype)  # of that dtype: token ids stay integers
+    return mg.where(valid.reshape(valid.shape + (1,) * (x.ndim - 2)), x, zero)
 
 
 def stack_steps(values: list[Any]) -> Tensor:

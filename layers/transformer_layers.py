@@ -16,6 +16,7 @@ from layers.attention_arguments import (
 )
 from layers.caches import KeyValueCache, LayerCache, check_cache
 from layers.dropout import Dropout
+from layers.inputs import cast_input
 from layers.linear import Linear, check_sizes
 from layers.module import Module
 from layers.normalization import LayerNorm
@@ -94,6 +95,7 @@ class _Layer(Module):
         name = type(self).__name__
         check_cache(name, cache, LayerCache, "make_cache().layers[i] of a stack")
         check_sequence(name, argument, x, self.d_model, self.batch_first)
+        x = cast_input(name, argument, x, self.linear1.weight.dtype)
         batch, time = sizes(x, self.batch_first)
         valid = valid_places(name, "lengths", lengths, argument, x, batch, time)
         return clear(x, valid, self.batch_first), valid

@@ -49,10 +49,19 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 
     Raises:
         FileNotFoundError: when the folder does not exist.
+        IsADirectoryError: when `path` is a folder.
     """
     target = Path(os.path.realpath(path))  # through a link to what it stands for
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {os.fspath(target.parent)!r} to save into")
+        folder = os.fspath(Path(path).parent)
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r} cannot be saved: there is no folder {folder!r}; make it first "
+            f"with os.makedirs({folder!r})"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(
+            f"{os.fspath(path)!r} cannot be saved: it is a folder; name a file in it"
+        )
     _remove_strays(target)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -162,6 +171,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, PlainArray]:
 
     Raises:
         FileNotFoundError: when there is no such file.
+        IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
         ValueError: when it is neither; for a file of ``torch.save`` the message says what to do.
     """
@@ -195,6 +205,18 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
+    if file.is_dir():
+        inside = sorted(p.name for p in file.iterdir() if p.suffix in (".safetensors", ".npz"))
+        shown = ", ".join(repr(os.fspath(file / name)) for name in inside[:3])
+        raise IsADirectoryError(
+            f"{os.fspath(path)!r} is a folder; load a file in it"
+            + (f": {shown}" if inside else ", of which none ends in .safetensors or .npz")
+            + (
+                ". A folder with config.json holds a model: layers.models.load(folder)."
+                if (file / "config.json").is_file()
+                else ""
+            )
+        )
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r} to load")
     return file

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import secrets
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from minigrad.draw.scale import Scale, power_of_ten
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
 from minigrad.draw.views import draw, results_of
+from minigrad.serialize import write_atomically
 from minigrad.tensors import Tensor
 
 __all__ = ["Comparison", "compare"]
@@ -168,12 +168,7 @@ class Comparison:
                 f"saved as one of {', '.join(_SUFFIXES)}"
             )
         text = self.svg() if suffix == ".svg" else self.html() if suffix == ".html" else f"{self}\n"
-        scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            scratch.write_text(text, encoding="utf-8")
-            os.replace(scratch, target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_atomically(target, lambda file: file.write_text(text, encoding="utf-8"))
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import secrets
 import sys
 import tempfile
 import webbrowser
@@ -23,6 +22,7 @@ from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale
 from minigrad.draw.text import graph_to_text
 from minigrad.draw.theme import theme_named
+from minigrad.serialize import write_atomically
 
 if TYPE_CHECKING:
     import graphviz
@@ -107,7 +107,8 @@ class Drawing:
         """Write the picture to `path` and return it; the suffix chooses the format.
 
         The file appears whole or not at all: it is written beside its place, then renamed.
-        Raises ValueError for an unknown suffix and OSError where the file cannot be written.
+        Raises ValueError for an unknown suffix, FileNotFoundError where there is no such folder,
+        and OSError where the file cannot be written.
         """
         target = Path(path)
         suffix = target.suffix.lower()
@@ -117,12 +118,7 @@ class Drawing:
                 f"by one of {', '.join(_SUFFIXES)}"
             )
         content = self._content(suffix)
-        scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            scratch.write_bytes(content)
-            os.replace(scratch, target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_atomically(target, lambda file: file.write_bytes(content))
         return target
 
     def _content(self, suffix: str) -> bytes:

@@ -13,23 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.draw.errors import DrawError
+from minigrad.draw.agreement import check_agreement
 from minigrad.draw.measure import read_tape
 from minigrad.kernels import FusedPlan, run_reference
 from minigrad.mode import ModeChange, Scope
 from minigrad.nodes import Leaf, Node, last_write, next_number
-from minigrad.tape import check_unwritten, fit, needed_nodes, run_backward
+from minigrad.tape import check_unwritten
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["has_kernels", "open_kernels"]
-
-_TOLERANCE = 2.0**14
-"""How many rounding errors of the dtype a kernel and its reference may differ by, relative to the
-largest entry: their sums run in another order, over thousands of steps."""
-
-_MOST_COMPARED = 6000
-"""References of more operations than this are compared in value alone: to run them backward once
-more takes as long as all the rest of a picture."""
 
 
 def has_kernels(outputs: Sequence[Tensor]) -> bool:
@@ -105,9 +97,10 @@ class _Opened:
         """Record the reference of a kernel on its inputs."""
         if node.scope is not None:
             node.scope = self.scopes.setdefault(node.scope, _uncounted(node.scope))
-        with ModeChange(fused=False, replay=False, deriving=False, anomaly=""):
+        mode = ModeChange(fused=False, replay=False, deriving=False, anomaly="")
+        with mode, np.errstate(all="ignore"):
             handles, results = run_reference(node, wrap)
-        _compare(node, handles, results)
+        check_agreement(node, handles, results)
         return results
 
 
@@ -129,54 +122,3 @@ def _copy(node: Node, inputs: tuple[Node | None, ...]) -> Node:
     copy.inputs = inputs
     copy.number = next_number()
     return copy
-
-
-def _compare(node: Node, handles: Sequence[Any], results: tuple[Any, ...]) -> None:
-    """Compare a reference with its kernel: the results, and the gradients of one random output."""
-    assert node.saved is not None
-    arrays, residuals = node.saved
-    operation = node.plan.operation
-    with np.errstate(all="ignore"):
-        values = operation.forward(*arrays, **node.params)[: len(results)]
-    generator = np.random.default_rng(0)
-    random = tuple(
-        generator.standard_normal(value.shape).astype(value.dtype) if value.size else value
-        for value in map(np.asarray, values)
-    )
-    for name, value, result in zip(operation.outputs, values, results, strict=True):
-        _agree(node, f"result {name}", value, result._array)
-    first = min((handle._node.number for handle in handles if hasattr(handle, "_node")), default=0)
-    if next_number() - first > _MOST_COMPARED:
-        return
-    needed = node.plan.needed
-    with np.errstate(all="ignore"), ModeChange(recording=False, replay=False, anomaly=""):
-        kernel = operation.backward(random, residuals, arrays, needed, **node.params)
-        roots = [
-            (result._node, g)
-            for result, g in zip(results, random, strict=True)
-            if result._node is not None
-        ]
-        keep = {handle._node for handle, wanted in zip(handles, needed, strict=True) if wanted}
-        on_the_way, _ = needed_nodes([root for root, _ in roots], keep)
-        found = run_backward(roots, needed=on_the_way, keep=keep, retain=True, wrap=wrap)
-    for name, handle, term in zip(operation.inputs, handles, kernel, strict=True):
-        at = getattr(handle, "_node", None)
-        if term is not None and at in found:
-            _agree(node, f"gradient of {name}", fit(term, at, node.plan.name), found[at])
-
-
-def _agree(node: Node, what: str, kernel: Any, reference: Any) -> None:
-    kernel, reference = np.asarray(kernel), np.asarray(reference)
-    with np.errstate(all="ignore"):
-        size = float(np.abs(kernel).max(initial=0.0))
-        if not np.isfinite(size):
-            return  # where NaN came first, sums in another order may well differ
-        error = float(np.abs(kernel - reference).max(initial=0.0))
-    if error <= _TOLERANCE * float(np.finfo(kernel.dtype).eps) * max(size, 1e-30):
-        return
-    raise DrawError(
-        f"the kernel of {node.where} and its reference do not agree: {what} differs by "
-        f"{error:.3g}, entries are up to {size:.3g}. A picture of the reference would show "
-        "something else than what ran; draw with show=('parameters', 'kernels'), and check the "
-        "kernel with minigrad.testing.fused_test."
-    )

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arguments import quiet, widen
+from minigrad.ops.arguments import as_operand, quiet, widen
 from minigrad.ops.special import erf, erfc
 from minigrad.primitives import primitive
+from minigrad.signatures import TensorLike
+from minigrad.tensors import Tensor
 
 __all__ = [
     "celu",
@@ -24,7 +26,9 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmin",
     "softplus",
+    "softsign",
 ]
 
 METHODS = (
@@ -94,12 +98,40 @@ log_sigmoid.vjp(x=lambda g, x: g * sigmoid.generic(-x))
 
 @primitive
 @quiet
-def softplus(x: Array, /, beta: float = 1.0) -> Array:
-    """log(1 + exp(beta x)) / beta, elementwise; exact where PyTorch switches to x (beta x > 20)."""
-    return soft_maximum(floating(x) * beta) / beta
+def softplus(x: Array, /, beta: float = 1.0, threshold: float = math.inf) -> Array:
+    """log(1 + exp(beta x)) / beta, elementwise, and x where beta x is above `threshold`.
+
+    It never overflows, so there is no threshold unless one is given; PyTorch's is 20.
+    """
+    if not beta:
+        raise ValueError(f"beta must not be 0, got {beta}")
+    x = floating(x)
+    y = soft_maximum(x * beta) / beta
+    return y if threshold == math.inf else np.where(x * beta > threshold, x, y)
 
 
-softplus.vjp(x=lambda g, x, beta: g * sigmoid.generic(x * beta))
+def _softplus_rule(g: Array, x: Array, beta: float, threshold: float) -> Array:
+    slope = sigmoid.generic(x * beta)
+    return g * (slope if threshold == math.inf else np.where(x * beta > threshold, 1, slope))
+
+
+softplus.vjp(x=_softplus_rule)
+
+
+@primitive
+@quiet
+def softsign(x: Array, /) -> Array:
+    """x / (1 + |x|), elementwise (Bergstra et al. 2009)."""
+    x = floating(x)
+    return np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x)))
+
+
+def _softsign_rule(g: Array, x: Array) -> Array:
+    slope = 1 / (1 + abs(x))
+    return g * (slope * slope)
+
+
+softsign.vjp(x=_softsign_rule)
 
 
 @primitive
@@ -293,6 +325,15 @@ def softmax(x: Array, /, axis: Any = -1) -> Array:
 
 
 softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+
+
+def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
+    """exp(-x) / sum(exp(-x)) along `axis`: `softmax` of -x.
+
+    >>> softmin(np.array([0.0, np.inf])).tolist()
+    [1.0, 0.0]
+    """
+    return softmax(-as_operand(x, "softmin", "x"), axis)
 
 
 @primitive

@@ -11,6 +11,7 @@ from minigrad.tensors import Tensor, wrap
 
 __all__ = [
     "as_constant",
+    "as_operand",
     "as_tensor",
     "as_tensors",
     "check_same_shape",
@@ -42,13 +43,18 @@ def widen(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
+def as_operand(value: Any, name: str, argument: str) -> Tensor:
+    """A tensor as it is, or made of an array or of numbers."""
+    return value if isinstance(value, Tensor) else wrap(operand(value, name, argument), None)
+
+
 def as_tensor(value: Any, name: str, argument: str) -> Tensor:
     """A floating tensor as it is, or made of an array or of numbers.
 
     Raises:
         DtypeError: when it is not made of real floating numbers.
     """
-    tensor = value if isinstance(value, Tensor) else wrap(operand(value, name, argument), None)
+    tensor = as_operand(value, name, argument)
     if tensor.dtype.kind not in "fc":
         raise DtypeError(
             f"{name}: {argument} must be floating, got {describe(tensor)}; convert it with "

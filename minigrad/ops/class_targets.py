@@ -47,7 +47,7 @@ def class_weights(name: str, weight: Any, scores: Tensor, axis: int) -> PlainArr
 
 
 def class_numbers(
-    name: str, scores: Tensor, target: Any, ignore_index: int, axis: int
+    name: str, scores: Tensor, target: Any, ignore_index: int | None, axis: int
 ) -> PlainArray:
     """The class numbers, checked against the scores."""
     codes = target._array if isinstance(target, Tensor) else np.asarray(target)
@@ -71,11 +71,13 @@ def class_numbers(
                 else ""
             )
         )
-    outside = (codes != ignore_index) & ((codes < 0) | (codes >= classes))
+    outside = (codes < 0) | (codes >= classes)
+    if ignore_index is not None:
+        outside &= codes != ignore_index
     if outside.any():
         raise ShapeError(
             f"{name}: target has the class number {codes[outside].flat[0]}, but the scores "
-            f"{describe(scores)} are for classes 0 to {classes - 1} (axis {axis}), and "
-            f"ignore_index is {ignore_index}"
+            f"{describe(scores)} are for classes 0 to {classes - 1} (axis {axis})"
+            + (f", and ignore_index is {ignore_index}" if ignore_index is not None else "")
         )
     return codes.astype(np.intp)

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import ShapeError
 from minigrad.ops.activations import sigmoid, softplus
-from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, named, quiet, widen
+from minigrad.ops.arguments import named, quiet
 from minigrad.ops.class_targets import check_reduction
 from minigrad.ops.elementwise import exp
+from minigrad.ops.loss_parts import factor as _factor
+from minigrad.ops.loss_parts import pair as _pair
+from minigrad.ops.loss_parts import reduced as _reduced
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -176,41 +179,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
     return total / len(rows) if len(rows) else total * math.nan
 
 
-# -- what they share -------------------------------------------------------------------------------
-
-
-def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor, Any]:
-    """Predictions and target as tensors of one shape, float16 widened; the result's dtype."""
-    check_reduction(name, reduction)
-    predicted, wanted = as_tensors(name, x=x, target=target)
-    check_same_shape(name, x=predicted, target=wanted)
-    return widen(predicted), widen(wanted), np.result_type(predicted.dtype, wanted.dtype)
-
-
-def _factor(name: str, argument: str, value: Any, like: Tensor) -> "np.ndarray[Any, Any]":
-    """A constant factor that broadcasts to the losses without enlarging them."""
-    factor = as_constant(value, name, argument)
-    try:
-        fits = np.broadcast_shapes(factor.shape, like.shape) == like.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{name}: {argument} must broadcast to the shape {like.shape} of the losses, got "
-            f"{describe(factor)}"
-        )
-    return factor.astype(np.finfo(like.dtype).dtype)
-
-
-def _reduced(name: str, rows: Tensor, dtype: Any, weight: Any, reduction: str) -> Tensor:
-    """The losses weighted, summed or averaged, in the dtype of the arguments."""
-    if weight is not None:
-        rows = rows * _factor(name, "weight", weight, rows)
-    if reduction == "sum":
-        rows = rows.sum()
-    elif reduction == "mean":
-        rows = rows.mean() if rows.size else rows.sum() + math.nan
-    return rows if rows.dtype == dtype else rows.astype(dtype)
+# -- the operations that they are made of ---------------------------------------------------------
 
 
 @primitive

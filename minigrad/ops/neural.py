@@ -107,7 +107,13 @@ def embedding_gradient(x: Array, /, index: Any, rows: int, padding_idx: int | No
 
 
 @primitive
-def embedding(weight: Array, /, index: Any, padding_idx: int | None = None) -> Array:
+def embedding(
+    weight: Array,
+    /,
+    index: Any,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Array:
     """The rows `weight[index]` of a table.
 
     Args:
@@ -115,6 +121,7 @@ def embedding(weight: Array, /, index: Any, padding_idx: int | None = None) -> A
         index: integers of any shape, 0 to rows - 1.
         padding_idx: a row (from the end if negative) that gets no gradient; its values are used
             like those of any other.
+        scale_grad_by_freq: divide the gradient of a row by how often the index has it.
 
     Raises:
         ShapeError: when an index or `padding_idx` is out of range, or the table has not 2 axes.
@@ -137,11 +144,17 @@ def embedding(weight: Array, /, index: Any, padding_idx: int | None = None) -> A
     return weight[codes]
 
 
-embedding.vjp(
-    weight=lambda g, weight_shape, index, padding_idx: embedding_gradient.generic(
-        g, index, weight_shape[0], padding_idx
-    )
-)
+def _embedding_rule(
+    g: Array, weight_shape: Any, index: Any, padding_idx: int | None, scale_grad_by_freq: bool
+) -> Array:
+    codes = np.asarray(index)
+    if scale_grad_by_freq and codes.size:
+        shares = 1 / np.bincount(codes.reshape(-1))[codes]  # one for each place of the index
+        g = g * shares[..., None].astype(g.dtype)
+    return embedding_gradient.generic(g, index, weight_shape[0], padding_idx)
+
+
+embedding.vjp(weight=_embedding_rule)
 
 
 def _embedding_gradient_rule(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:

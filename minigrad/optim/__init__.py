@@ -4,43 +4,57 @@ Formulas and defaults are PyTorch's; the argument `lr` is called `rate` here.
 """
 
 from minigrad.optim.adam import Adam, AdamW
-from minigrad.optim.adaptive import Adagrad, RMSprop
+from minigrad.optim.adam_family import Adamax, NAdam, RAdam
+from minigrad.optim.adaptive import Adadelta, Adagrad, RMSprop
 from minigrad.optim.averaging import ExponentialAverage
 from minigrad.optim.clipping import clip_grad_norm, clip_grad_value
-from minigrad.optim.cycles import OneCycleSchedule, PlateauSchedule
+from minigrad.optim.combined import ChainedSchedule, SequentialSchedule
+from minigrad.optim.cycles import CyclicSchedule, OneCycleSchedule, PlateauSchedule
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.rprop import Rprop
 from minigrad.optim.schedules import (
-    ChainedSchedule,
+    ConstantSchedule,
     CosineRestartsSchedule,
     CosineSchedule,
     ExponentialSchedule,
     LambdaSchedule,
     LinearSchedule,
+    MultiplicativeSchedule,
     MultiStepSchedule,
+    PolynomialSchedule,
     Schedule,
-    SequentialSchedule,
     StepSchedule,
 )
-from minigrad.optim.sgd import SGD
+from minigrad.optim.sgd import ASGD, SGD
 
 __all__ = [
     # optimisers
-    "SGD",
+    "ASGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
+    "Rprop",
+    "SGD",
     # schedules
     "ChainedSchedule",
+    "ConstantSchedule",
     "CosineRestartsSchedule",
     "CosineSchedule",
+    "CyclicSchedule",
     "ExponentialSchedule",
     "LambdaSchedule",
     "LinearSchedule",
     "MultiStepSchedule",
+    "MultiplicativeSchedule",
     "OneCycleSchedule",
     "PlateauSchedule",
+    "PolynomialSchedule",
     "Schedule",
     "SequentialSchedule",
     "StepSchedule",

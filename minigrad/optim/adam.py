@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State
+from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow, pair_of
 
 __all__ = ["Adam", "AdamW"]
 
@@ -22,6 +22,7 @@ class Adam(Optimizer):
         weight_decay: a penalty that pulls the weights to zero, added to the gradient, and so
             divided by the same root; `AdamW` does not divide it.
         amsgrad: divide by the largest squared average so far (Reddi et al. 2018).
+        maximize: go up along the gradient.
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
@@ -35,14 +36,17 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             parameters,
             rate,
-            betas=tuple(betas),
+            betas=pair_of(type(self).__name__, "betas", betas),
             epsilon=epsilon,
             weight_decay=weight_decay,
             amsgrad=amsgrad,
+            maximize=maximize,
         )
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
@@ -57,14 +61,11 @@ class Adam(Optimizer):
         rate, decay, steps = options["rate"], options["weight_decay"], state["steps"]
         if decay and not self._decoupled:
             gradient = gradient + decay * value
-        mean, square = state["mean"], state["square"]
-        mean *= beta1
-        mean += (1 - beta1) * gradient
-        square *= beta2
-        square += (1 - beta2) * (gradient * gradient)
+        mean = follow(state, "mean", gradient, beta1)
+        square = follow(state, "square", gradient * gradient, beta2)
         if options["amsgrad"]:
-            largest = state.setdefault("largest_square", np.zeros_like(square))
-            square = np.maximum(largest, square, out=largest)
+            square = np.maximum(state.get("largest_square", 0), square)
+            state["largest_square"] = square
         root: PlainArray = np.sqrt(square)
         root /= math.sqrt(1 - beta2**steps)
         root += options["epsilon"]
@@ -78,7 +79,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w shrinks by rate x decay w.
 
     Args:
-        parameters, rate, betas, epsilon, amsgrad: as in `Adam`.
+        parameters, rate, betas, epsilon, amsgrad, maximize: as in `Adam`.
         weight_decay: what share of a weight is taken off, times the rate.
     """
 
@@ -92,5 +93,7 @@ class AdamW(Adam):
         epsilon: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, rate, betas, epsilon, weight_decay, amsgrad)
+        super().__init__(parameters, rate, betas, epsilon, weight_decay, amsgrad, maximize=maximize)

@@ -1,13 +1,13 @@
-"""RMSprop and Adagrad: each weight's rate adapts to the size of its gradients."""
+"""RMSprop, Adagrad and Adadelta: each weight's rate adapts to the size of its gradients."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State
+from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow
 
-__all__ = ["Adagrad", "RMSprop"]
+__all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
 
 class RMSprop(Optimizer):
@@ -24,6 +24,7 @@ class RMSprop(Optimizer):
         momentum: the share of the last step that goes on.
         centered: divide by the standard deviation instead: v less the square of the average of g
             (Graves 2013).
+        maximize: go up along the gradient.
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"alpha"})
@@ -37,6 +38,8 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             parameters,
@@ -46,6 +49,7 @@ class RMSprop(Optimizer):
             weight_decay=weight_decay,
             momentum=momentum,
             centered=centered,
+            maximize=maximize,
         )
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
@@ -59,23 +63,19 @@ class RMSprop(Optimizer):
         alpha, momentum = options["alpha"], options["momentum"]
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        square = state["square"]
-        square *= alpha
-        square += (1 - alpha) * (gradient * gradient)
+        square = follow(state, "square", gradient * gradient, alpha)
         if options["centered"]:
-            mean = state.setdefault("mean", np.zeros_like(value))
-            mean *= alpha
-            mean += (1 - alpha) * gradient
+            state.setdefault("mean", np.zeros_like(value))
+            mean = follow(state, "mean", gradient, alpha)
             # A variance, which rounding may put just below zero.
             square = np.maximum(square - mean * mean, 0)
         root: PlainArray = np.sqrt(square)
         root += options["epsilon"]
         step: PlainArray = np.divide(gradient, root, out=root)
         if momentum:
-            kept = state.setdefault("momentum", np.zeros_like(value))
-            kept *= momentum
+            kept: PlainArray = state.get("momentum", np.zeros_like(value)) * momentum
             kept += step
-            step = kept
+            state["momentum"] = step = kept
         step = step * -options["rate"]
         step += value
         return step
@@ -93,6 +93,7 @@ class Adagrad(Optimizer):
         weight_decay: a penalty that pulls the weights to zero, in the gradient.
         initial_accumulator: what s begins with.
         epsilon: added to the root of s.
+        maximize: go up along the gradient.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator: float = 0.0,
         epsilon: float = 1e-10,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             parameters,
@@ -111,6 +114,7 @@ class Adagrad(Optimizer):
             weight_decay=weight_decay,
             initial_accumulator=initial_accumulator,
             epsilon=epsilon,
+            maximize=maximize,
         )
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
@@ -123,10 +127,67 @@ class Adagrad(Optimizer):
         """The new value of one parameter."""
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        state["sum"] += gradient * gradient
+        state["sum"] = state["sum"] + gradient * gradient
         root: PlainArray = np.sqrt(state["sum"])
         root += options["epsilon"]
         np.divide(gradient, root, out=root)
         root *= -options["rate"] / (1 + (state["steps"] - 1) * options["rate_decay"])
         root += value
         return root
+
+
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler 2012): steps in the units of the weights, whatever those of the gradients.
+
+        v = rho v + (1 - rho) g^2,  d = sqrt(u + epsilon) / sqrt(v + epsilon) g
+        u = rho u + (1 - rho) d^2,  w = w - rate d
+
+    Args:
+        parameters: tensors, or groups of them; see `Optimizer`.
+        rate: what the steps are multiplied with.
+        rho: how slowly both averages follow.
+        epsilon: added within both roots.
+        weight_decay: a penalty that pulls the weights to zero, in the gradient.
+        maximize: go up along the gradient.
+    """
+
+    _fractions: ClassVar[frozenset[str]] = frozenset({"rho"})
+
+    def __init__(
+        self,
+        parameters: Any,
+        rate: float = 1.0,
+        rho: float = 0.9,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            rate,
+            rho=rho,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
+        """Both averages begin at zero."""
+        state["square"], state["step_square"] = np.zeros_like(value), np.zeros_like(value)
+
+    def update(
+        self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
+    ) -> PlainArray:
+        """The new value of one parameter."""
+        rho, epsilon = options["rho"], options["epsilon"]
+        if options["weight_decay"]:
+            gradient = gradient + options["weight_decay"] * value
+        square = follow(state, "square", gradient * gradient, rho)
+        step: PlainArray = np.sqrt(state["step_square"] + epsilon)
+        step /= np.sqrt(square + epsilon)
+        step *= gradient
+        follow(state, "step_square", step * step, rho)
+        step *= -options["rate"]
+        step += value
+        return step

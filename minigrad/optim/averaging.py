@@ -50,14 +50,15 @@ class ExponentialAverage:
 
     def update(self) -> None:
         """Let the averages follow the weights by one step."""
-        for i, parameter in enumerate(self.parameters):
+        averages = []
+        for parameter, before in zip(self.parameters, self.averages, strict=True):
             value = parameter.numpy()
-            before = self.averages[i]
             if self.updates and value.dtype.kind == "f":
                 after = before + (1 - self.decay) * (value - before)
-                self.averages[i] = after.astype(value.dtype, copy=False)
+                averages.append(np.asarray(after, value.dtype))
             else:
-                self.averages[i] = value.copy()
+                averages.append(value.copy())
+        self.averages = averages
         self.updates += 1
 
     @contextmanager

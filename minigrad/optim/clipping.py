@@ -24,7 +24,8 @@ def clip_grad_norm(
         parameters: tensors; those without a gradient are passed over.
         max_norm: the largest norm allowed.
         norm_type: the order of the norm: 2 for the Euclidean one, `math.inf` for the largest
-            magnitude, or any other number of 1 or more.
+            magnitude, or any other number above 0. Neither large nor small numbers overflow or
+            vanish on the way.
 
     Returns:
         The norm before clipping.
@@ -32,7 +33,7 @@ def clip_grad_norm(
     Raises:
         GradientError: when the norm is not finite, naming the parameters; the gradients are left
             as they are.
-        ValueError: for a negative `max_norm` or a `norm_type` below 1.
+        ValueError: for a negative `max_norm` or a `norm_type` that is not above 0.
 
     >>> w = Tensor([3.0, 4.0], requires_grad=True)
     >>> w.grad = [3.0, 4.0]
@@ -43,8 +44,8 @@ def clip_grad_norm(
     """
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
-    if not norm_type >= 1:
-        raise ValueError(f"clip_grad_norm: norm_type must be 1 or more, got {norm_type}")
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm: norm_type must be above 0, got {norm_type}")
     held = _with_gradient(parameters)
     norm = _norm([gradient.numpy() for _, gradient in held], norm_type)
     if not math.isfinite(norm):
@@ -56,8 +57,9 @@ def clip_grad_norm(
         )
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for parameter, gradient in held:
-            parameter.grad = gradient * scale
+        scaled = [gradient * scale for _, gradient in held]
+        for (parameter, _), gradient in zip(held, scaled, strict=True):
+            parameter.grad = gradient
     return norm
 
 
@@ -77,8 +79,9 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, max_value: float) -> 
             f"clip_grad_value: there is NaN in the gradients of {', '.join(names)}. "
             "minigrad.anomaly_mode() finds the operation that made it."
         )
-    for parameter, gradient in held:
-        parameter.grad = clip(gradient, -max_value, max_value)
+    clipped = [clip(gradient, -max_value, max_value) for _, gradient in held]
+    for (parameter, _), gradient in zip(held, clipped, strict=True):
+        parameter.grad = gradient
 
 
 def _with_gradient(parameters: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -101,4 +104,6 @@ def _norm(arrays: list[PlainArray], order: float) -> float:
     if not largest or not math.isfinite(largest) or order == math.inf:
         return largest
     scaled = (np.abs(array.astype(np.float64)) / largest for array in arrays)
-    return largest * float(sum((part**order).sum() for part in scaled) ** (1 / order))
+    with np.errstate(under="ignore", over="ignore"):
+        total = np.float64(sum((part**order).sum() for part in scaled))  # 1 or more
+        return largest * float(total ** (1 / order))

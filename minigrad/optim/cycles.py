@@ -1,7 +1,7 @@
-"""Schedules that do more than scale the base rate: one cycle, and waiting on plateaus."""
+"""Schedules that do more than scale the base rate: cycles, and waiting on plateaus."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from minigrad.errors import GradientError
 from minigrad.optim.optimizer import Optimizer, PlainArray
 from minigrad.optim.schedules import Schedule, check_positive
 
-__all__ = ["OneCycleSchedule", "PlateauSchedule"]
+__all__ = ["CyclicSchedule", "OneCycleSchedule", "PlateauSchedule"]
 
 
 def per_group(owner: str, name: str, value: Any, optimizer: Optimizer) -> list[float]:
@@ -24,6 +24,104 @@ def per_group(owner: str, name: str, value: Any, optimizer: Optimizer) -> list[f
     if len(numbers) != count:
         raise ValueError(f"{owner}: {len(numbers)} values of {name} for {count} groups")
     return numbers
+
+
+def has_momentum(optimizer: Optimizer) -> bool:
+    """Whether there is a `momentum`, or `betas`, to be moved."""
+    return any(option in group for group in optimizer.groups for option in ("momentum", "betas"))
+
+
+def set_momentum(optimizer: Optimizer, momentum: float) -> None:
+    """Set the momentum, or the first of the betas, of all groups."""
+    for group in optimizer.groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
+
+
+class CyclicSchedule(Schedule):
+    """The rate goes up and down between two bounds, again and again (Smith 2017).
+
+    Args:
+        optimizer: whose rates it sets, and whose `momentum`, or first of `betas`, if it has one.
+        base_rate, max_rate: the bounds; one number each, or one for each group.
+        step_size_up: the steps of a rise.
+        step_size_down: the steps of a fall; as many as of a rise if None.
+        mode: "triangular"; "triangular2", which halves the height with each cycle; "exp_range",
+            which multiplies it by gamma at each step.
+        gamma: see `mode`.
+        scale_function: a factor of the height, in place of a mode.
+        scale_mode: whether that is a function of the "cycle" 1, 2, ..., or of the number of
+            "iterations".
+        cycle_momentum: whether to move the momentum the other way.
+        momenta: the lowest and the highest momentum.
+
+    Raises:
+        ValueError: for an option out of its range.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_rate: float | list[float],
+        max_rate: float | list[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_function: Callable[[int], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        momenta: tuple[float, float] = (0.8, 0.9),
+    ) -> None:
+        name = "CyclicSchedule"
+        step_size_down = step_size_up if step_size_down is None else step_size_down
+        check_positive(name, step_size_up=step_size_up, step_size_down=step_size_down)
+        modes = ("triangular", "triangular2", "exp_range")
+        if mode not in modes:
+            raise ValueError(f"{name}: mode must be one of {', '.join(modes)}, got {mode!r}")
+        if scale_mode not in ("cycle", "iterations"):
+            raise ValueError(
+                f'{name}: scale_mode must be "cycle" or "iterations", got {scale_mode!r}'
+            )
+        super().__init__(optimizer)
+        self.low_rates = per_group(name, "base_rate", base_rate, optimizer)
+        self.max_rates = per_group(name, "max_rate", max_rate, optimizer)
+        self.length, self.rise = step_size_up + step_size_down, step_size_up
+        self.mode, self.gamma = mode, gamma
+        self.scale_function, self.scale_mode = scale_function, scale_mode
+        self.momenta = momenta
+        self.cycle_momentum = cycle_momentum and has_momentum(optimizer)
+        self._set()
+
+    def _height(self, count: int) -> float:
+        """How far up it is at a step, 0 to 1 times the factor of the mode."""
+        cycle, place = 1 + count // self.length, count % self.length
+        fall = self.length - self.rise
+        height = place / self.rise if place <= self.rise else (self.length - place) / fall
+        if self.scale_function is not None:
+            return height * float(
+                self.scale_function(cycle if self.scale_mode == "cycle" else count)
+            )
+        if self.mode == "triangular2":
+            return height / 2.0 ** (cycle - 1)
+        return height * self.gamma**count if self.mode == "exp_range" else height
+
+    def rate_of(self, count: int, group: int) -> float:
+        """The rate of a group at a step."""
+        low = self.low_rates[group]
+        return low + (self.max_rates[group] - low) * self._height(count)
+
+    def _set(self) -> None:
+        super()._set()
+        if self.cycle_momentum:
+            low, high = self.momenta
+            set_momentum(self.optimizer, high - (high - low) * self._height(self.count))
+
+    def _load(self, state: Mapping[str, PlainArray]) -> None:
+        super()._load(state)
+        self._set()
 
 
 class OneCycleSchedule(Schedule):
@@ -82,9 +180,7 @@ class OneCycleSchedule(Schedule):
         self.phases = [(top, 0, 1), (total_steps - 1, 1, 2)]
         if three_phase:
             self.phases = [(top, 0, 1), (2 * top, 1, 0), (total_steps - 1, 0, 2)]
-        self.cycle_momentum = cycle_momentum and any(
-            option in group for group in optimizer.groups for option in ("momentum", "betas")
-        )
+        self.cycle_momentum = cycle_momentum and has_momentum(optimizer)
         self._set()
 
     def _between(self, count: int, levels: tuple[float, float, float]) -> float:
@@ -116,12 +212,7 @@ class OneCycleSchedule(Schedule):
         if not self.cycle_momentum:
             return
         low, high = self.momenta
-        momentum = self._between(self.count, (high, low, high))
-        for group in self.optimizer.groups:
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            else:
-                group["momentum"] = momentum
+        set_momentum(self.optimizer, self._between(self.count, (high, low, high)))
 
     def _load(self, state: Mapping[str, PlainArray]) -> None:
         super()._load(state)

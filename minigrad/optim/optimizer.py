@@ -1,17 +1,20 @@
 """What all optimisers share: groups of parameters, their state, and a state dict."""
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.errors import GradientError, describe
+from minigrad.errors import GradientError, ShapeError, describe
 from minigrad.tensors import Tensor
 
-__all__ = ["Optimizer", "PlainArray", "State", "check_names"]
+__all__ = ["Optimizer", "PlainArray", "State", "check_names", "follow", "pair_of"]
 
 PlainArray = np.ndarray[Any, Any]
-State = dict[str, Any]  # what an optimiser keeps of one parameter: arrays by name, and "steps"
+State = dict[str, Any]  # what an optimiser keeps of one parameter: by name, and its "steps"
+
+SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
 
 # What PyTorch calls our arguments: whoever writes these is told so.
 PYTORCH_NAMES = {
@@ -33,7 +36,11 @@ class Optimizer:
             "parameters" and any of the options, which then hold for that group alone. Those that
             do not require grad are passed over.
         rate: the learning rate.
+        maximize: go up along the gradient instead of down.
         options: the other options by name, with what they are where a group says nothing else.
+
+    Zero-dimensional and empty parameters are updated like all others. What float16 parameters
+    need is computed and kept in float32, in which squares of gradients neither overflow nor vanish.
 
     Attributes:
         groups: the groups, each with its parameters and all options; these may be changed
@@ -47,13 +54,16 @@ class Optimizer:
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset()  # the options that must be below 1
+    _numbers: ClassVar[frozenset[str]] = frozenset()  # what of a state is a number, not an array
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         check_names(cls.__name__, kwargs)
         return object.__new__(cls)
 
-    def __init__(self, parameters: Any, rate: float, **options: Any) -> None:
-        self.defaults: dict[str, Any] = {"rate": rate, **options}
+    def __init__(
+        self, parameters: Any, rate: float, *, maximize: bool = False, **options: Any
+    ) -> None:
+        self.defaults: dict[str, Any] = {"rate": rate, **options, "maximize": maximize}
         self.groups: list[dict[str, Any]] = []
         self.steps = 0
         self._state: dict[Tensor, State] = {}
@@ -112,9 +122,21 @@ class Optimizer:
         """Refuse options that are out of their range."""
         for option, value in options.items():
             low, high = (0.0, 1.0) if option in self._fractions else (0.0, np.inf)
-            if option == "parameters" or isinstance(value, bool):
+            if option == "parameters":
                 continue
-            for number in value if isinstance(value, tuple) else (value,):
+            numbers = value if isinstance(value, tuple) else (value,)
+            fits = [isinstance(number, (bool, np.bool_)) for number in numbers]
+            words = "True or False"
+            if option not in SWITCHES:
+                fits = [isinstance(number, Real) for number in numbers]
+                words = "a number" if len(numbers) == 1 else "numbers"
+            if not all(fits):
+                raise TypeError(
+                    f"{type(self).__name__}: {option} must be {words}, got {describe(value)}"
+                )
+            if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
+                continue
+            for number in numbers:
                 if not (low <= number < high):
                     words = "in [0, 1)" if high == 1 else "0 or more, and finite"
                     raise ValueError(
@@ -154,20 +176,36 @@ class Optimizer:
                 parameter.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
-        self.steps += 1
+        """Update every parameter that has a gradient; on an error nothing is changed."""
+        pending: list[tuple[Tensor, State, PlainArray]] = []
         for group in self.groups:
             for parameter in group["parameters"]:
-                if parameter.grad is None:
-                    continue
-                state = self._state.setdefault(parameter, {"steps": 0})
-                value, gradient = parameter.numpy(), parameter.grad.numpy()
-                if state["steps"] == 0:
-                    self.begin(state, value, group)
-                else:
-                    _fit(state, value.dtype)
-                state["steps"] += 1
-                parameter.write(self.update(value, gradient, state, group))
+                if parameter.grad is not None:
+                    state = dict(self._state.get(parameter, {"steps": 0}))
+                    pending.append((parameter, state, self._updated(parameter, state, group)))
+        for parameter, state, value in pending:
+            parameter.write(value)
+            self._state[parameter] = state
+        self.steps += 1
+
+    def _updated(self, parameter: Tensor, state: State, group: Mapping[str, Any]) -> PlainArray:
+        """The new value of a parameter; its state is a copy, in which arrays are replaced."""
+        assert parameter.grad is not None
+        value, gradient = _working(parameter.numpy()), _working(parameter.grad.numpy())
+        if group["maximize"]:
+            gradient = -gradient
+        if state["steps"] == 0:
+            self.begin(state, value, group)
+        else:
+            _fit(state, value.dtype)
+        state["steps"] += 1
+        new = np.asarray(self.update(value, gradient, state, group))
+        if new.shape != value.shape:
+            raise ShapeError(
+                f"{type(self).__name__}: update must return the new value of {describe(parameter)}"
+                f", got {describe(new)}"
+            )
+        return new.reshape(parameter.shape).astype(parameter.dtype, copy=False)
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
         """Fill the state of one parameter before its first update."""
@@ -178,8 +216,9 @@ class Optimizer:
         """The new value of one parameter, as a new array.
 
         Args:
-            value, gradient: not to be written to.
-            state: its own to keep, arrays by name; "steps" counts its updates, this one included.
+            value, gradient: not to be written to; of one axis or more, and float32 for float16.
+            state: its own to keep, by name; "steps" counts its updates, this one included. Arrays
+                in it are replaced, not written to, so that a step that fails leaves them alone.
             options: of its group.
         """
         raise AttributeError(f"{type(self).__name__} defines no update")
@@ -201,6 +240,8 @@ class Optimizer:
                 arrays[f"groups.{i}.{name}"] = value
         for parameter in self.parameters:
             for name, value in self._state.get(parameter, {}).items():
+                if isinstance(value, np.ndarray):
+                    value = value.reshape(parameter.shape)
                 arrays[f"state.{numbers[id(parameter)]}.{name}"] = value
         return {name: np.array(value) for name, value in arrays.items()}
 
@@ -227,7 +268,11 @@ class Optimizer:
                     f"group {i} has {stop - start} parameters here and "
                     f"{'none' if numbers is None else numbers.size} there"
                 )
-            missing = [n for n in self.defaults if f"groups.{i}.{n}" not in arrays]
+            missing = [
+                name
+                for name in self.defaults  # files from before there was `maximize` lack it
+                if f"groups.{i}.{name}" not in arrays and name != "maximize"
+            ]
             problems += [f"missing: groups.{i}.{name}" for name in missing]
             start = stop
         for key, array in arrays.items():
@@ -238,8 +283,10 @@ class Optimizer:
                 parameter = parameters[number]
                 if name == "steps":
                     value: Any = int(array)
+                elif name in self._numbers and array.size == 1:
+                    value = float(array)
                 elif array.shape == parameter.shape:
-                    value = array.astype(parameter.dtype)
+                    value = _working(array.astype(_working(parameter.numpy()).dtype))
                 else:
                     problems.append(f"{key} has shape {array.shape} for {describe(parameter)}")
                     continue
@@ -274,6 +321,25 @@ class Optimizer:
         )
 
 
+def follow(state: State, name: str, value: PlainArray, keep: float) -> PlainArray:
+    """A moving average of a state, one step on: keep average + (1 - keep) value."""
+    average: PlainArray = state[name] * keep
+    average += (1 - keep) * value
+    state[name] = average
+    return average
+
+
+def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """An option that is a pair of numbers.
+
+    Raises:
+        TypeError: when it is none.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{owner}: {name} must be a pair of numbers, got {describe(value)}")
+    return tuple(value)
+
+
 def check_names(
     owner: str, given: Mapping[str, Any], theirs: Mapping[str, str] = PYTORCH_NAMES
 ) -> None:
@@ -303,6 +369,12 @@ def _groups_of(owner: str, parameters: Any) -> list[Mapping[str, Any]]:
     if given and all(isinstance(group, Mapping) for group in given):
         return given
     return [{"parameters": given}] if given else []
+
+
+def _working(array: PlainArray) -> PlainArray:
+    """An array as updates see it: of one axis or more, since ufuncs make scalars of others."""
+    wide = array.astype(np.float32) if array.dtype == np.float16 else array
+    return wide if wide.ndim else wide.reshape(1)
 
 
 def _fit(state: State, dtype: Any) -> None:

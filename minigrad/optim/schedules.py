@@ -14,15 +14,16 @@ from minigrad.errors import describe
 from minigrad.optim.optimizer import Optimizer, PlainArray, check_names
 
 __all__ = [
-    "ChainedSchedule",
+    "ConstantSchedule",
     "CosineRestartsSchedule",
     "CosineSchedule",
     "ExponentialSchedule",
     "LambdaSchedule",
     "LinearSchedule",
     "MultiStepSchedule",
+    "MultiplicativeSchedule",
+    "PolynomialSchedule",
     "Schedule",
-    "SequentialSchedule",
     "StepSchedule",
 ]
 
@@ -32,14 +33,18 @@ PYTORCH_NAMES = {
     "T_max": "total_steps",
     "T_mult": "growth",
     "anneal_strategy": "shape",
+    "base_lr": "base_rate",
+    "base_momentum": "momenta",
     "div_factor": "initial_divisor",
     "eps": "epsilon",
     "eta_min": "min_rate",
     "final_div_factor": "final_divisor",
     "lr_lambda": "function",
     "max_lr": "max_rate",
+    "max_momentum": "momenta",
     "min_lr": "min_rate",
     "pct_start": "rise",
+    "scale_fn": "scale_function",
     "total_iters": "total_steps",
 }
 
@@ -183,6 +188,36 @@ class ExponentialSchedule(Schedule):
         return float(self.gamma**count)
 
 
+class ConstantSchedule(Schedule):
+    """The rate is multiplied by `factor` before step `total_steps`, and is the base rate then."""
+
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_steps: int = 5) -> None:
+        check_positive("ConstantSchedule", total_steps=total_steps)
+        if not 0 <= factor <= 1:
+            raise ValueError(f"ConstantSchedule: factor must be between 0 and 1, got {factor}")
+        super().__init__(optimizer)
+        self.share, self.total_steps = factor, total_steps
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """One of two numbers."""
+        return self.share if count < self.total_steps else 1.0
+
+
+class PolynomialSchedule(Schedule):
+    """The factor is (1 - t / total_steps) ** power, down to 0 at `total_steps`, where it stays."""
+
+    def __init__(self, optimizer: Optimizer, total_steps: int = 5, power: float = 1.0) -> None:
+        check_positive("PolynomialSchedule", total_steps=total_steps)
+        super().__init__(optimizer)
+        self.total_steps, self.power = total_steps, power
+        self._set()
+
+    def factor(self, count: int, group: int) -> float:
+        """The power of what is left."""
+        return float((1 - min(count, self.total_steps) / self.total_steps) ** self.power)
+
+
 class LinearSchedule(Schedule):
     """The factor goes on a line from `start_factor` to `end_factor`, and stays: a linear warm-up.
 
@@ -280,13 +315,7 @@ class LambdaSchedule(Schedule):
         function: Callable[[int], float] | Sequence[Callable[[int], float]],
     ) -> None:
         super().__init__(optimizer)
-        count = len(optimizer.groups)
-        self.functions = [function] * count if callable(function) else list(function)
-        if len(self.functions) != count:
-            raise ValueError(
-                f"LambdaSchedule: {len(self.functions)} functions for {count} groups; pass one "
-                "for each, or one for all"
-            )
+        self.functions = functions_of("LambdaSchedule", function, optimizer)
         self._set()
 
     def factor(self, count: int, group: int) -> float:
@@ -294,78 +323,52 @@ class LambdaSchedule(Schedule):
         return float(self.functions[group](count))
 
 
-class _Combination(Schedule):
-    """Schedules of one optimiser that act together."""
-
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        name = type(self).__name__
-        if not schedules:
-            raise ValueError(f"{name}: schedules is empty")
-        for i, schedule in enumerate(schedules):
-            if getattr(type(schedule), "rate_of", None) is not Schedule.rate_of:
-                raise TypeError(
-                    f"{name}: schedules[{i}] is a {type(schedule).__name__}, which is no multiple "
-                    "of the base rate at each step and cannot be combined"
-                )
-            if schedule.optimizer is not schedules[0].optimizer:
-                raise ValueError(f"{name}: schedules[{i}] belongs to another optimiser")
-        super().__init__(schedules[0].optimizer)
-        self.schedules = list(schedules)
-
-    def _load(self, state: Mapping[str, PlainArray]) -> None:
-        super()._load(state)
-        for schedule in self.schedules:
-            schedule.base_rates = list(self.base_rates)
-
-
-class ChainedSchedule(_Combination):
-    """Several schedules at once: their factors are multiplied.
+class MultiplicativeSchedule(Schedule):
+    """The rate of each step is that of the step before, times what a function says of the count.
 
     Args:
-        schedules: of one optimiser; step this one instead of them.
+        optimizer: whose rates it sets.
+        function: from the count 1, 2, ... to the factor; or one function for each group.
 
     >>> from minigrad import Tensor
     >>> from minigrad.optim import SGD
     >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], rate=1.0)
-    >>> warmup = LinearSchedule(optimizer, start_factor=0.5, total_steps=2)
-    >>> schedule = ChainedSchedule([warmup, ExponentialSchedule(optimizer, gamma=0.5)])
-    >>> rates = []
+    >>> schedule = MultiplicativeSchedule(optimizer, lambda count: 1 / count)
     >>> for _ in range(4):
-    ...     rates.append(optimizer.rate)
     ...     schedule.step()
-    >>> rates
-    [0.5, 0.375, 0.25, 0.125]
+    >>> round(1 / optimizer.rate)
+    24
     """
 
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        super().__init__(schedules)
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        function: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ) -> None:
+        super().__init__(optimizer)
+        self.functions = functions_of("MultiplicativeSchedule", function, optimizer)
+        self._products: list[list[float]] = [[1.0] for _ in self.functions]
         self._set()
 
     def factor(self, count: int, group: int) -> float:
-        """The product of all."""
-        return math.prod(schedule.factor(count, group) for schedule in self.schedules)
+        """The product of all factors up to the count."""
+        products = self._products[group]
+        while len(products) <= count:
+            products.append(products[-1] * float(self.functions[group](len(products))))
+        return products[count]
 
 
-class SequentialSchedule(_Combination):
-    """One schedule after the other; each counts from 0 where it begins.
+def functions_of(owner: str, function: Any, optimizer: Optimizer) -> list[Callable[[int], float]]:
+    """One function of the count for each group, given one or one for all.
 
-    Args:
-        schedules: of one optimiser; step this one instead of them.
-        milestones: the steps at which the second, the third, ... begin.
+    Raises:
+        ValueError: when there are more or fewer functions than groups.
     """
-
-    def __init__(self, schedules: Sequence[Schedule], milestones: Sequence[int]) -> None:
-        if len(milestones) != len(schedules) - 1 or list(milestones) != sorted(set(milestones)):
-            raise ValueError(
-                f"SequentialSchedule: milestones must rise and be one fewer than the "
-                f"{len(schedules)} schedules, got {list(milestones)}"
-            )
-        super().__init__(schedules)
-        self.milestones = list(milestones)
-        self._set()
-
-    def factor(self, count: int, group: int) -> float:
-        """That of the schedule whose turn it is."""
-        turn = sum(count >= milestone for milestone in self.milestones)
-        start = self.milestones[turn - 1] if turn else 0
-        return self.schedules[turn].factor(count - start, group)
+    count = len(optimizer.groups)
+    functions = [function] * count if callable(function) else list(function)
+    if len(functions) != count:
+        raise ValueError(
+            f"{owner}: {len(functions)} functions for {count} groups; pass one for each, or one "
+            "for all"
+        )
+    return functions

@@ -1,11 +1,13 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent, plain and averaged."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from minigrad.optim.optimizer import Optimizer, PlainArray, State
 
-__all__ = ["SGD"]
+__all__ = ["ASGD", "SGD"]
 
 
 class SGD(Optimizer):
@@ -22,6 +24,7 @@ class SGD(Optimizer):
         dampening: what the momentum takes off a new gradient.
         weight_decay: a penalty that pulls the weights to zero, in the gradient.
         nesterov: look ahead; needs a momentum and no dampening.
+        maximize: go up along the gradient.
 
     >>> from minigrad import Tensor
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
@@ -40,6 +43,8 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             parameters,
@@ -48,6 +53,7 @@ class SGD(Optimizer):
             dampening=dampening,
             weight_decay=weight_decay,
             nesterov=nesterov,
+            maximize=maximize,
         )
 
     def check(self, options: Mapping[str, Any]) -> None:
@@ -70,8 +76,9 @@ class SGD(Optimizer):
             if "momentum" not in state:
                 state["momentum"] = gradient.copy()
             else:
-                state["momentum"] *= momentum
-                state["momentum"] += (1 - options["dampening"]) * gradient
+                kept = state["momentum"] * momentum
+                kept += (1 - options["dampening"]) * gradient
+                state["momentum"] = kept
             if options["nesterov"]:
                 gradient = gradient + momentum * state["momentum"]
             else:
@@ -79,3 +86,74 @@ class SGD(Optimizer):
         step: PlainArray = gradient * -options["rate"]
         step += value
         return step
+
+
+class ASGD(Optimizer):
+    """Averaged gradient descent (Polyak and Juditsky 1992), with PyTorch's formula and defaults.
+
+        w = (1 - lambd eta_t) w - eta_t g,  eta_t = rate / (1 + lambd rate t) ** alpha
+
+    From the step t0 on the mean of the weights is kept besides them; see `averages`.
+
+    Args:
+        parameters: tensors, or groups of them; see `Optimizer`.
+        rate: the learning rate of the first step.
+        lambd: how fast the weights and the rate decay.
+        alpha: the power with which the rate falls.
+        t0: the step at which averaging begins; before, the average is the weight itself.
+        weight_decay: a penalty that pulls the weights to zero, in the gradient.
+        maximize: go up along the gradient.
+    """
+
+    _numbers: ClassVar[frozenset[str]] = frozenset({"eta", "mu"})
+
+    def __init__(
+        self,
+        parameters: Any,
+        rate: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            rate,
+            lambd=lambd,
+            alpha=alpha,
+            t0=t0,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    @property
+    def averages(self) -> list[PlainArray]:
+        """The averaged weights of all parameters; of one without updates, the weights."""
+        found = []
+        for parameter in self.parameters:
+            weights = parameter.numpy()
+            average = self._state.get(parameter, {}).get("average", weights)
+            found.append(average.reshape(weights.shape).astype(weights.dtype))
+        return found
+
+    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
+        """The first step has the rate itself, and counts wholly in the average."""
+        state["eta"], state["mu"] = float(options["rate"]), 1.0
+        state["average"] = np.zeros_like(value)
+
+    def update(
+        self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
+    ) -> PlainArray:
+        """The new value of one parameter."""
+        lambd, rate, steps, eta = options["lambd"], options["rate"], state["steps"], state["eta"]
+        if options["weight_decay"]:
+            gradient = gradient + options["weight_decay"] * value
+        new: PlainArray = value * (1 - lambd * eta)
+        new -= eta * gradient
+        average = state["average"]
+        state["average"] = new if state["mu"] == 1 else average + (new - average) * state["mu"]
+        state["eta"] = rate / (1 + lambd * rate * steps) ** options["alpha"]
+        state["mu"] = 1 / max(1.0, steps - options["t0"])
+        return new

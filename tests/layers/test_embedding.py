@@ -87,3 +87,29 @@ def test_errors_say_what_is_wrong(call, message):
 def test_a_symbol_out_of_range_is_a_shape_error():
     with pytest.raises(ShapeError, match="from 3 to 3"):
         Embedding(3, 2)(np.array([3]))
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+def test_gradients_are_divided_by_how_often_a_symbol_comes(padding):
+    index = np.array([[0, 2, 2], [3, 2, 0]])
+    table = Embedding(5, 2, padding, scale_grad_by_freq=True)
+    weights = np.random.default_rng(0).standard_normal((*index.shape, 2)).astype(np.float32)
+    (table(index) * weights).sum().backward()
+    expected = np.zeros((5, 2))
+    for row, factor in zip(index.ravel(), weights.reshape(-1, 2), strict=True):
+        expected[row] += factor / (index == row).sum()
+    if padding is not None:
+        expected[padding] = 0
+    np.testing.assert_allclose(table.weight.grad.numpy(), expected, rtol=1e-5)
+    assert "scale_grad_by_freq=True" in repr(table)
+
+
+def test_division_by_frequency_can_be_differentiated_again_and_be_empty():
+    weight = mg.Tensor(np.ones((3, 2)), requires_grad=True)
+    index = np.array([1, 1, 2])
+    rows = mg.embedding(weight, index, scale_grad_by_freq=True)
+    gradient = mg.gradients((rows**3).sum(), weight, create_graph=True)
+    again = mg.gradients(gradient.sum(), weight).numpy()
+    np.testing.assert_allclose(again[:, 0], [0, 6 / 2, 6])
+    empty = mg.embedding(weight, np.zeros((0,), int), scale_grad_by_freq=True)
+    assert mg.gradients(empty.sum(), weight).numpy().tolist() == [[0, 0]] * 3

@@ -52,6 +52,18 @@ def spatial(channels: int, *lengths: int) -> Any:
     return st.tuples(first, longer).map(lambda parts: ((*parts[0], channels, *parts[1]),))
 
 
+def spatial_batches(channels: int, *lengths: int) -> Any:
+    """Shapes (batch, channels, ...) with at least these lengths, or none in the batch."""
+    return st.tuples(
+        st.sampled_from([0, 2, 3]), st.just(channels), *(st.integers(n, n + 2) for n in lengths)
+    ).map(lambda shape: (shape,))
+
+
+def spatial_rows(channels: int) -> Any:
+    """Shapes (batch, channels, ...) with up to two more axes."""
+    return strategies.shapes(max_dims=2).map(lambda last: ((2, channels, *last),))
+
+
 def twice(shapes: Any) -> Any:
     return shapes.map(lambda drawn: drawn * 2)
 
@@ -67,9 +79,15 @@ def codes(axis: int) -> Callable[[tuple[int, ...], Any], Any]:
     return draw
 
 
+def signs(shape: tuple[int, ...], generator: Any) -> Any:
+    """Draws a target of 1 and -1."""
+    return 2 * generator.integers(2, size=shape) - 1
+
+
 ANY = strategies.shapes().map(lambda shape: (shape,))
 PAIR = twice(ANY)
 POSITIVE = Input(0.1, 0.9)
+CONE = Input(0.2, 2)  # vectors whose cosines are far above 0
 BATCHES = st.sampled_from([0, 3, 4])  # of two rows, normalised ones are +-1 and nothing else
 EPS = {"eps": 0.1}  # keeps second derivatives of few numbers small enough to be compared
 
@@ -94,6 +112,15 @@ CASES = {
         batches(2, 4),
     ),
     "BatchNorm1d eval": Case(lambda: layers.BatchNorm1d(3).eval(), batches(3)),
+    "BatchNorm2d": Case(lambda: layers.BatchNorm2d(2, **EPS), spatial_batches(2, 2, 2)),
+    "BatchNorm2d eval": Case(lambda: layers.BatchNorm2d(2).eval(), spatial_batches(2, 2, 2)),
+    "InstanceNorm1d": Case(lambda: layers.InstanceNorm1d(2, affine=True, **EPS), spatial(2, 3)),
+    "InstanceNorm1d eval": Case(
+        lambda: layers.InstanceNorm1d(2, track_running_stats=True).eval(), spatial(2, 1)
+    ),
+    "InstanceNorm2d": Case(lambda: layers.InstanceNorm2d(2, **EPS), spatial(2, 2, 2)),
+    "GroupNorm": Case(lambda: layers.GroupNorm(2, 4, **EPS), batches(4, 2)),
+    "GroupNorm rows": Case(lambda: layers.GroupNorm(1, 4, affine=False, **EPS), batches(4)),
     "Dropout eval": Case(lambda: layers.Dropout(0.5).eval(), ANY),
     "Conv1d": Case(lambda: layers.Conv1d(2, 4, 3, padding=1), spatial(2, 2)),
     "Conv1d stride": Case(
@@ -139,6 +166,14 @@ CASES = {
     "LogSigmoid": Case(layers.LogSigmoid, ANY),
     "Tanh": Case(layers.Tanh, ANY),
     "Softplus": Case(lambda: layers.Softplus(2.0), ANY),
+    "Softplus threshold": Case(lambda: layers.Softplus(2.0, 1.0), ANY, (Input(avoid=(0.5,)),)),
+    "Softsign": Case(layers.Softsign, ANY, (Input(avoid=(0.0,)),)),
+    "Hardswish": Case(layers.Hardswish, ANY, (Input(-5, 5, avoid=(-3.0, 3.0)),)),
+    "PReLU": Case(layers.PReLU, ANY, (Input(avoid=(0.0,)),)),
+    "PReLU channels": Case(lambda: layers.PReLU(3), spatial_rows(3), (Input(avoid=(0.0,)),)),
+    "GLU": Case(layers.GLU, before(4)),
+    "GLU first": Case(lambda: layers.GLU(0), batches(3, sizes=st.sampled_from([0, 2, 4]))),
+    "Softmin": Case(layers.Softmin, before(3)),
     "Softmax": Case(lambda: layers.Softmax(0), before(3)),
     "LogSoftmax": Case(layers.LogSoftmax, before(3)),
     "MSELoss": Case(lambda: layers.MSELoss("none"), PAIR, (Input(), Input())),
@@ -171,6 +206,49 @@ CASES = {
     ),
     "CrossEntropyLoss probabilities": Case(
         lambda: layers.CrossEntropyLoss(reduction="sum"), twice(before(3)), (Input(), POSITIVE)
+    ),
+    "GaussianNLLLoss": Case(
+        lambda: layers.GaussianNLLLoss(full=True, reduction="sum"),
+        ANY.map(lambda shapes: shapes * 3),
+        (Input(), Input(), Input(0.3, 2)),
+    ),
+    "PoissonNLLLoss": Case(
+        lambda: layers.PoissonNLLLoss(reduction="none"), PAIR, (Input(), Input())
+    ),
+    "PoissonNLLLoss rates": Case(
+        lambda: layers.PoissonNLLLoss(False, full=True, reduction="sum"),
+        PAIR,
+        (Input(0.5, 2), Input(1.5, 3)),
+    ),
+    "CosineSimilarity": Case(layers.CosineSimilarity, twice(before(3)), (CONE, CONE)),
+    "PairwiseDistance": Case(
+        lambda: layers.PairwiseDistance(3.0, keepdim=True),
+        twice(before(3)),
+        (Input(0.5, 2), Input(-2, -0.5)),
+    ),
+    "MarginRankingLoss": Case(
+        lambda: layers.MarginRankingLoss(0.5, "sum"), PAIR, (Input(-2, -0.3), Input(0.3, 2)), signs
+    ),
+    "HingeEmbeddingLoss": Case(
+        lambda: layers.HingeEmbeddingLoss(3.0, "none"), ANY, (Input(0, 2),), signs
+    ),
+    "SoftMarginLoss": Case(lambda: layers.SoftMarginLoss("sum"), ANY, classes=signs),
+    "CosineEmbeddingLoss": Case(
+        lambda: layers.CosineEmbeddingLoss(-0.5, "sum"),
+        twice(batches(3)),
+        (CONE, CONE),
+        lambda shape, generator: signs(shape[:-1], generator),
+    ),
+    "MultiMarginLoss": Case(
+        lambda: layers.MultiMarginLoss(2, 0.5, [1.0, 2.0, 0.5], "sum"),
+        batches(3),
+        (Input(-0.2, 0.2),),
+        codes(-1),
+    ),
+    "TripletMarginLoss": Case(
+        lambda: layers.TripletMarginLoss(1.0, reduction="sum"),
+        before(3).map(lambda shapes: shapes * 3),
+        (Input(0, 0.2), Input(0.5, 0.8), Input(-0.4, -0.2)),
     ),
     "NLLLoss": Case(lambda: layers.NLLLoss(reduction="sum"), before(3), classes=codes(-1)),
 }
@@ -218,7 +296,8 @@ def test_derivatives_dtypes_and_layouts(name, data):
 
 
 def test_every_class_is_there():
-    modules = ("activations", "convolution", "linear", "losses", "normalization", "pooling")
+    modules = ("activations", "batch_normalization", "convolution", "linear", "losses")
+    modules += ("margin_losses", "normalization", "pooling")
     names = {name for module in modules for name in getattr(layers, module).__all__}
     assert names <= {name.split()[0] for name in CASES}
 

@@ -85,11 +85,13 @@ def test_every_class_is_compared_or_tested_by_itself():
     compared = {case["class"] for case in CASES.values()}
     modules = [
         layers.activations,
+        layers.batch_normalization,
         layers.convolution,
         layers.embedding,
         layers.flatten,
         layers.linear,
         layers.losses,
+        layers.margin_losses,
         layers.normalization,
         layers.pooling,
     ]

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import BatchNorm1d, LayerNorm, Linear, RMSNorm, init
+from layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+    Linear,
+    RMSNorm,
+    init,
+)
 from minigrad.errors import ShapeError
 from minigrad.testing import check_gradients
 
@@ -36,7 +46,7 @@ def test_rms_norm_has_mean_square_one_and_keeps_the_mean():
     x = drawn(4, 5)
     y = RMSNorm(5, eps=0.0)(x).numpy()
     np.testing.assert_allclose(np.mean(y * y, axis=-1), 1, rtol=1e-6)
-    np.testing.assert_allclose(y / y[:, :1], x / x[:, :1])
+    np.testing.assert_allclose(y / y[:, :1], x / x[:, :1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
@@ -215,3 +225,55 @@ def test_a_refused_batch_leaves_the_averages_alone():
     with pytest.raises(ShapeError, match="larger batch"):
         layer(zeros(1, 3))
     assert layer.num_batches_tracked.item() == 0
+
+
+def test_groups_of_channels_are_normalised_by_themselves():
+    x = drawn(3, 6, 4)
+    y = GroupNorm(2, 6, eps=0.0)(x).numpy().reshape(3, 2, 12)
+    groups = x.astype(np.float64).reshape(3, 2, 12)
+    expected = groups - groups.mean(axis=2, keepdims=True)
+    expected /= groups.std(axis=2, keepdims=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 5), (3, 2, 4, 5)])
+def test_instances_are_groups_of_one_channel(shape):
+    x = drawn(*shape)
+    one = (InstanceNorm1d if len(shape) == 3 else InstanceNorm2d)(2)(x).numpy()
+    np.testing.assert_allclose(one, GroupNorm(2, 2)(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_images_are_normalised_like_sequences_of_their_places():
+    x = drawn(3, 2, 4, 5)
+    images, rows = BatchNorm2d(2), BatchNorm1d(2)
+    flat = x.reshape(3, 2, 20)
+    for _ in range(2):
+        expected = rows(flat).numpy().reshape(x.shape)
+        np.testing.assert_allclose(images(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+    images.eval()
+    rows.eval()
+    expected = rows(flat).numpy().reshape(x.shape)
+    np.testing.assert_allclose(images(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "words"),
+    [
+        (lambda: GroupNorm(2, 4), (3, 5), r"GroupNorm: x must be \(batch, 4, ...\)"),
+        (lambda: GroupNorm(2, 4), (4,), r"GroupNorm: x must be \(batch, 4, ...\)"),
+        (lambda: GroupNorm(4, 4), (3, 4), "a group has a single number"),
+        (lambda: BatchNorm2d(2), (3, 2, 4), r"BatchNorm2d: x must be \(batch, 2, height, width\)"),
+        (lambda: BatchNorm2d(2), (1, 2, 1, 1), "BatchNorm2d: training needs more than one number"),
+        (lambda: InstanceNorm1d(2), (3, 4, 2), r"\(2, length\) or \(batch, 2, length\).*swapaxes"),
+        (lambda: InstanceNorm1d(2), (3, 2, 1), "training needs more .* LayerNorm or GroupNorm"),
+        (lambda: InstanceNorm2d(2), (2, 3), r"InstanceNorm2d: x must be \(2, height, width\) or"),
+    ],
+)
+def test_other_shapes_are_refused(make, shape, words):
+    with pytest.raises(mg.ShapeError, match=words):
+        make()(np.ones(shape, np.float32))
+
+
+def test_groups_must_divide_the_channels():
+    with pytest.raises(ValueError, match="num_channels=5 must divide into num_groups=2"):
+        GroupNorm(2, 5)

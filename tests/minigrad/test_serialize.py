@@ -191,8 +191,30 @@ def test_errors_name_the_file_and_the_way_out(tmp_path):
         archive.write_bytes(archive.read_bytes()[:40])
         with pytest.raises(ValueError, match=r"new\.pt is not an npz file"):
             read(archive)
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
-        mg.save(tmp_path / "nowhere" / "a.npz", {})
+    for save in (mg.save, lambda path, arrays: mg.save_checkpoint(path)):
+        for name in ("a.npz", "a.safetensors"):
+            if save is not mg.save and name == "a.npz":
+                continue
+            with pytest.raises(
+                FileNotFoundError, match=rf"nowhere/{name}' cannot .*no folder '.*nowhere'; make"
+            ):
+                save(tmp_path / "nowhere" / name, {})
+    with pytest.raises(IsADirectoryError, match="cannot be saved: it is a folder"):
+        mg.save(tmp_path, {})
+
+
+def test_a_folder_in_place_of_a_file_is_named_with_the_files_in_it(tmp_path):
+    for read in (mg.load, serialize.load_metadata, mg.load_checkpoint):
+        with pytest.raises(
+            IsADirectoryError, match="is a folder; load a file in it, of which none"
+        ):
+            read(tmp_path)
+    mg.save(tmp_path / "model.safetensors", {"w": np.ones(1)})
+    with pytest.raises(IsADirectoryError, match=r"load a file in it: '.*model\.safetensors'$"):
+        mg.load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(IsADirectoryError, match=r"holds a model: layers\.models\.load"):
+        mg.load(tmp_path)
 
 
 @given(cut=st.integers(0, 200), place=st.integers(0, 10_000), value=st.integers(0, 255))

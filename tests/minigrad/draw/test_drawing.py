@@ -58,6 +58,15 @@ def test_a_failed_save_leaves_the_old_file(ops_graph, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["graph.json"]
 
 
+def test_a_missing_folder_is_named_with_the_file(ops_graph, tmp_path):
+    path = tmp_path / "nowhere" / "picture.svg"
+    with pytest.raises(FileNotFoundError, match=r"nowhere/picture.svg' cannot .*no folder"):
+        draw_graph(ops_graph).save(path)
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder.svg' cannot .*name a file in it"):
+        draw_graph(ops_graph).save(tmp_path / "folder.svg")
+
+
 def test_changes_to_dot_reach_the_picture(ops_graph):
     drawing = draw_graph(ops_graph)
     drawing.dot.node("mine", label="my own node")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from layers import GRU, LSTM, RNN, TransformerEncoderLayer
+from layers import GRU, LSTM, RNN, MultiheadAttention, TransformerEncoderLayer
+from layers.kernels import gru_sequence, lstm_sequence, rnn_sequence
 from minigrad.draw import (
     DrawError,
     backprop_through_time,
@@ -114,6 +115,125 @@ def test_a_reference_that_differs_is_not_drawn():
     with pytest.raises(DrawError, match="gradient of x differs"):
         draw(wrong_backward(x).sum(), level="ops")
     assert {n.op for n in draw(tripled(x).sum(), show=("kernels",)).graph.nodes} >= {"tripled"}
+
+
+def sequence(kind, shape, dtypes, scale, seed=0):
+    """The outputs of a recurrent kernel, called with inputs and weights of these dtypes."""
+    batch, time, inputs, hidden = shape
+    function, gates, states = RECURRENT[kind]
+    generator = np.random.default_rng(seed)
+
+    def drawn(*sizes, factor=1.0, dtype=dtypes[1]):
+        values = generator.standard_normal(sizes) * factor
+        return mg.Tensor(values.astype(dtype), requires_grad=True)
+
+    x = drawn(batch, time, inputs, factor=scale, dtype=dtypes[0])
+    begin = [drawn(batch, hidden, dtype=dtypes[0]) for _ in range(states)]
+    weights = [drawn(gates * hidden, n, factor=n**-0.5) for n in (inputs, hidden)]
+    biases = [drawn(gates * hidden) for _ in range(2)]
+    return function(x, *begin, *weights, *biases)
+
+
+RECURRENT = {
+    "rnn": (rnn_sequence, 1, 1),
+    "lstm": (lstm_sequence, 4, 2),
+    "gru": (gru_sequence, 3, 1),
+}
+DTYPES = [("float16",) * 2, ("float32",) * 2, ("float64",) * 2, ("float64", "float32")]
+
+
+@pytest.mark.parametrize("dtypes", DTYPES)
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_rounding_is_no_disagreement(kind, dtypes):
+    for shape, scale in (((2, 4, 3, 4), 1), ((2, 4, 3, 4), 1e3), ((2, 4, 3, 4), 1e-3)):
+        for seed in range(3):
+            open_kernels([sequence(kind, shape, dtypes, scale, seed)[0].sum()])
+    open_kernels([sequence(kind, (2, 500, 2, 3), dtypes, 1)[0].sum()])
+    open_kernels([sequence(kind, (16, 30, 64, 64), dtypes, 1)[0].sum()])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("scale", [1e-3, 1, 30, 1e3])
+@pytest.mark.parametrize("offset", [0, 100])
+def test_rounding_is_no_disagreement_of_attention_norms_and_losses(dtype, scale, offset):
+    generator = np.random.default_rng(0)
+
+    def drawn(*shape):
+        values = generator.standard_normal(shape) * scale + offset
+        return mg.Tensor(values.astype(dtype), requires_grad=True)
+
+    for rows, size in ((3, 4), (100, 64), (2, 3000)):
+        open_kernels([mg.layer_norm(drawn(rows, size), drawn(size), drawn(size))])
+        open_kernels([mg.cross_entropy(drawn(rows, size), generator.integers(size, size=rows))])
+    for time, size in ((5, 4), (100, 16)):
+        for method in ("plain", "blockwise"):
+            q, k, v = (drawn(2, 2, time, size) for _ in range(3))
+            attended = mg.scaled_dot_product_attention(q, k, v, causal=True, method=method)
+            open_kernels([attended])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("fault", ["value", "gradient", "last step", "one gate"])
+def test_a_planted_fault_is_found_in_every_dtype(monkeypatch, dtype, fault):
+    operation = lstm_sequence.operation
+    forward, backward = operation.forward, operation.backward
+    share = 1 + 100 * float(np.finfo(dtype).eps)
+
+    def wrong_forward(*arrays, **params):
+        output, *rest = forward(*arrays, **params)
+        output = output.copy()
+        if fault == "value":
+            output *= np.asarray(share, dtype)
+        elif fault == "last step":
+            output[:, -1] = output[:, -2]
+        return output, *rest
+
+    def wrong_backward(*arguments, **params):
+        terms = backward(*arguments, **params)
+        if fault == "gradient":
+            terms[4] = terms[4] * np.asarray(share, dtype)
+        elif fault == "one gate":
+            terms[3] = terms[3].copy()
+            terms[3][:4] = 0
+        return terms
+
+    monkeypatch.setattr(operation, "forward", wrong_forward)
+    monkeypatch.setattr(operation, "backward", wrong_backward)
+    loss = sequence("lstm", (2, 6, 3, 4), (dtype, dtype), 1)[0].sum()
+    with pytest.raises(DrawError, match="its reference do not agree"):
+        open_kernels([loss])
+
+
+def test_a_kernel_that_gives_nan_where_its_reference_does_not_is_found():
+    @mg.fused(reference=lambda x: x * 3.0, backward=lambda g, r, a, n: (g[0] * 3.0,))
+    def spoiled(x):
+        return np.where(x > 1, np.nan, x * 3.0), None
+
+    with pytest.raises(DrawError, match="not finite at the same places"):
+        open_kernels([spoiled(mg.Tensor([1.0, 2.0], requires_grad=True)).sum()])
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_float64_input_of_a_float32_layer_is_drawn(kind, requires_grad):
+    values = np.random.default_rng().standard_normal((2, 5, 3))
+    x = mg.Tensor(values, requires_grad=requires_grad)
+    module = kind(3, 4, num_layers=2, bidirectional=True)
+    output, _ = module(x, lengths=[5, 3])
+    loss = (output**2).sum()
+    for level in ("cells", "layers", "ops"):
+        draw(loss, level=level, grad="norm")
+    backprop_through_time(loss)
+    if requires_grad:
+        (gradient,) = mg.gradients(loss, [x])
+        assert gradient.dtype == np.float64
+
+
+@pytest.mark.parametrize("level", ["layers", "ops"])
+def test_float64_input_of_attention_is_drawn(level):
+    x = mg.Tensor(np.random.default_rng().standard_normal((2, 5, 8)), requires_grad=True)
+    output, _ = MultiheadAttention(8, 2)(x, need_weights=False)
+    draw((output**2).sum(), level=level, grad="norm")
 
 
 def test_a_freed_kernel_stays_closed_and_a_written_leaf_is_refused():

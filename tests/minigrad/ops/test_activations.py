@@ -12,6 +12,7 @@ from minigrad.testing import Input, property_test
 
 EVERY = ("celu", "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax")
 EVERY += ("mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus")
+EVERY += ("hardswish", "softmin", "softsign")
 CURVED = Input(-3, 3, avoid=(0.0,))
 SMOOTH = Input(-4, 4)
 
@@ -51,6 +52,27 @@ test_softplus = property_test(
     params={"beta": st.sampled_from([1.0, 0.5, 3.0])},
     reference=in_dtype(lambda x, beta: np.log(1 + np.exp(beta * x)) / beta),
     analytic=True,
+)
+test_softplus_above_a_threshold = property_test(
+    mg.softplus,
+    Input(-3, 3, avoid=(0.25, 0.5)),
+    params={"beta": st.sampled_from([1.0, 2.0]), "threshold": 0.5},
+    reference=in_dtype(
+        lambda x, beta, threshold: np.where(
+            beta * x > threshold, x, np.log(1 + np.exp(beta * x)) / beta
+        )
+    ),
+)
+test_softsign = property_test(
+    mg.softsign, CURVED, reference=in_dtype(lambda x: x / (1 + np.abs(x)))
+)
+test_softmin = property_test(
+    mg.softmin, SMOOTH, params=axes, reference=in_dtype(lambda x, axis: exponentials(-x, axis))
+)
+test_hardswish = property_test(
+    mg.hardswish,
+    Input(-5, 5, avoid=(-3.0, 3.0)),
+    reference=in_dtype(lambda x: x * np.clip(x + 3, 0, 6) / 6),
 )
 test_relu = property_test(mg.relu, CURVED, reference=lambda x: x * (x > 0))
 test_relu6 = property_test(
@@ -144,6 +166,9 @@ def gradient(name, x, **params):
         ("elu", 0.0, 1.0),
         ("selu", 0.0, 1.0507009873554805 * 1.6732632423543772),
         ("celu", 0.0, 1.0),
+        ("hardswish", -3.0, 0.0),
+        ("hardswish", 3.0, 1.0),
+        ("softsign", 0.0, 1.0),
     ],
 )
 def test_slopes_at_kinks_are_those_of_pytorch(name, place, slope):
@@ -195,6 +220,20 @@ def test_tails_keep_their_digits():
     np.testing.assert_allclose(mg.gelu(np.array([-8.0, -12.0])).numpy(), tail, rtol=1e-13)
 
 
+def test_infinities_have_the_limits():
+    x = np.array([-np.inf, np.inf])
+    assert mg.softsign(x).tolist() == [-1, 1]
+    assert mg.hardswish(x).tolist() == [0, np.inf]
+    assert mg.softplus(x, threshold=20.0).tolist() == [0, np.inf]
+
+
+def test_a_threshold_makes_softplus_straight():
+    x = np.array([19.0, 21.0])
+    assert mg.softplus(x, threshold=20.0).numpy()[1] == 21
+    assert mg.softplus(x).numpy()[1] > 21
+    assert gradient("softplus", x, threshold=20.0)[1] == 1 > gradient("softplus", x)[1]
+
+
 def test_softmax_where_scores_are_minus_infinity():
     x = np.array([[0.0, -np.inf, 0.0], [-np.inf] * 3])
     np.testing.assert_array_equal(mg.softmax(x).numpy(), [[0.5, 0, 0.5], [0, 0, 0]])
@@ -223,6 +262,7 @@ def test_integers_become_floats():
         (lambda: mg.gelu([1.0], approximate="erf"), 'gelu: approximate must be "none" or "tanh"'),
         (lambda: mg.hardtanh([1.0], 2.0, 1.0), "hardtanh: min_val must not be above max_val"),
         (lambda: mg.celu([1.0], alpha=0), "celu: alpha must not be 0"),
+        (lambda: mg.softplus([1.0], beta=0), "softplus: beta must not be 0"),
         (lambda: mg.softmax(np.zeros((2, 3)), axis=2), "softmax: axis 2 is out of bounds"),
     ],
 )

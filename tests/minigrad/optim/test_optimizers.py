@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from minigrad.optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop, Rprop
 
 ALL = [SGD, Adam, AdamW, RMSprop, Adagrad]
 
@@ -138,6 +138,11 @@ def test_groups_may_come_later():
         (lambda p: SGD([{"parameters": p, "betas": 1}]), "the option 'betas'; known are dampening"),
         (lambda p: SGD([3.0]), r"parameters\[0\] must be a tensor, got 3.0"),
         (lambda p: SGD(3.0), "must be a sequence of tensors"),
+        (lambda p: SGD(p, maximize="yes"), "SGD: maximize must be True or False, got 'yes'"),
+        (lambda p: SGD(p, rate="fast"), "SGD: rate must be a number, got 'fast'"),
+        (lambda p: Adam(p, betas=0.9), "Adam: betas must be a pair of numbers, got 0.9"),
+        (lambda p: Adam(p, betas=(0.9, None)), "Adam: betas must be numbers"),
+        (lambda p: Rprop(p, etas=(0.5,)), "Rprop: etas must be a pair of numbers"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):
@@ -164,6 +169,9 @@ def test_a_module_in_place_of_its_parameters_is_refused():
         (lambda p: SGD(p, weight_decay=-0.1), "weight_decay must be 0 or more"),
         (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum"),
         (lambda p: SGD(p, nesterov=True, momentum=0.9, dampening=0.1), "no dampening"),
+        (lambda p: Rprop(p, etas=(1.2, 0.5)), "between 0 and 1 and one above 1"),
+        (lambda p: Rprop(p, step_sizes=(1.0, 0.5)), "the smallest and the largest"),
+        (lambda p: Adadelta(p, rho=1.0), r"rho must be in \[0, 1\)"),
         (lambda p: SGD([*p, *p]), r"parameters\[1\] f64\[1\] is there twice"),
     ],
 )

@@ -121,6 +121,19 @@ def test_a_plateau_takes_tensors_and_refuses_nan():
         (lambda o: optim.OneCycleSchedule(o, 1.0, 9, shape="cos"), ValueError, "shape must be"),
         (lambda o: optim.OneCycleSchedule(o, [1.0], 9), ValueError, "1 values of max_rate for 2"),
         (lambda o: optim.LambdaSchedule(o, [abs]), ValueError, "1 functions for 2 groups"),
+        (lambda o: optim.MultiplicativeSchedule(o, [abs]), ValueError, "1 functions for 2 groups"),
+        (lambda o: optim.ConstantSchedule(o, 1.5), ValueError, "factor must be between 0 and 1"),
+        (lambda o: optim.ConstantSchedule(o, 0.5, 0), ValueError, "total_steps must be above 0"),
+        (lambda o: optim.PolynomialSchedule(o, 0), ValueError, "total_steps must be above 0"),
+        (lambda o: optim.CyclicSchedule(o, 0.1, 1.0, 0), ValueError, "step_size_up must be above"),
+        (lambda o: optim.CyclicSchedule(o, 0.1, 1.0, mode="up"), ValueError, "mode must be one of"),
+        (lambda o: optim.CyclicSchedule(o, [0.1], 1.0), ValueError, "1 values of base_rate for 2"),
+        (
+            lambda o: optim.CyclicSchedule(o, 0.1, 1.0, scale_mode="x"),
+            ValueError,
+            "scale_mode must be",
+        ),
+        (lambda o: optim.CyclicSchedule(o, base_lr=0.1), TypeError, "write base_rate=0.1"),
         (lambda o: optim.PlateauSchedule(o, "up"), ValueError, "mode must be"),
         (lambda o: optim.PlateauSchedule(o, factor=1.5), ValueError, "factor must be between"),
         (lambda o: optim.PlateauSchedule(o, threshold_mode=""), ValueError, "threshold_mode must"),
@@ -176,3 +189,16 @@ def test_loading_restores_the_base_rates_of_combined_schedules():
     second.load_state_dict(first.state_dict())
     assert second.rates == first.rates
     assert rates(second, 5) == rates(first, 5)
+
+
+def test_new_schedules_combine():
+    optimizer = optimizer_of(1.0)
+    schedule = optim.SequentialSchedule(
+        [
+            optim.ConstantSchedule(optimizer, 0.5, 10),
+            optim.MultiplicativeSchedule(optimizer, lambda count: 0.5),
+            optim.PolynomialSchedule(optimizer, 2),
+        ],
+        [2, 4],
+    )
+    assert rates(schedule, 8) == [0.5, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0, 0.0]
