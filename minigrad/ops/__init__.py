@@ -31,6 +31,7 @@ from minigrad.ops.piecewise import *  # noqa: F403
 from minigrad.ops.pooling import *  # noqa: F403
 from minigrad.ops.predicates import *  # noqa: F403
 from minigrad.ops.products import *  # noqa: F403
+from minigrad.ops.quantiles import *  # noqa: F403
 from minigrad.ops.reduction import *  # noqa: F403
 from minigrad.ops.repeating import *  # noqa: F403
 from minigrad.ops.samples import *  # noqa: F403

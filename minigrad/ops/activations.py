@@ -268,12 +268,20 @@ def mish(x: Array, /) -> Array:
 mish.vjp(x=_mish_rule)
 
 
-def _shifted(x: Array, axis: Any) -> Array:
-    """`x` minus its maximum along `axis`, and as it is where that maximum is not finite."""
+def shifted(x: Array, axis: Any) -> Array:
+    """`x` minus its maximum along `axis`, on arrays.
+
+    Where that is -inf, as it is; where it is +inf, 0 for those that are and -inf for all others.
+    """
     if not x.size:
         return x
     top = np.max(x.real, axis=axis, keepdims=True)
-    return x - np.where(np.isfinite(top), top, 0)
+    finite = np.isfinite(top)
+    if not finite.all():
+        infinite = x.dtype.type(np.inf)
+        x = np.where(top == np.inf, np.where(x.real == np.inf, x.dtype.type(0), -infinite), x)
+        top = np.where(finite, top, 0)
+    return x - top
 
 
 @primitive
@@ -283,16 +291,17 @@ def softmax(x: Array, /, axis: Any = -1) -> Array:
 
     Args:
         x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
-            -inf, the probabilities and the gradient are 0, where PyTorch gives NaN.
+            -inf, the probabilities and the gradient are 0, and those that are +inf share the
+            probability evenly; PyTorch gives NaN for both.
         axis: an axis, or a tuple of axes; None for all.
     """
-    e = np.exp(_shifted(widen(floating(x)), axis))
+    e = np.exp(shifted(widen(floating(x)), axis))
     total = e.sum(axis=axis, keepdims=True)
     y = e / np.where(total == 0, 1, total)
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+softmax.vjp(x=lambda g, y, axis: y * (g - (widen(g) * y).sum(axis=axis, keepdims=True)))
 
 
 @primitive
@@ -300,12 +309,14 @@ softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True))
 def log_softmax(x: Array, /, axis: Any = -1) -> Array:
     """The logarithm of `softmax`; computed without overflow.
 
-    Where all scores are -inf, so are the results, where PyTorch gives NaN.
+    Infinite scores are taken as in `softmax`.
     """
-    shifted = _shifted(widen(floating(x)), axis)
-    total = np.exp(shifted).sum(axis=axis, keepdims=True)
-    y = shifted - np.log(np.where(total == 0, 1, total))
+    difference = shifted(widen(floating(x)), axis)
+    total = np.exp(difference).sum(axis=axis, keepdims=True)
+    y = difference - np.log(np.where(total == 0, 1, total))
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-log_softmax.vjp(x=lambda g, y, axis: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
+log_softmax.vjp(
+    x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True)
+)

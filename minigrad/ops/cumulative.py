@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.ops.arguments import widen
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.joining import concatenate
 from minigrad.ops.reduction import sum as sum_over
@@ -44,7 +45,7 @@ def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
 
 def _cumsum_rule(g: Array, x_shape: tuple[int, ...], axis: int | None) -> Array:
     k = 0 if axis is None else axis
-    return _reversed(cumsum.generic(_reversed(g, k), k), k).reshape(x_shape)
+    return _reversed(cumsum.generic(_reversed(widen(g), k), k), k).reshape(x_shape)
 
 
 cumsum.vjp(x=_cumsum_rule)
@@ -71,11 +72,11 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
     else:
         k = normalize_axis(axis, x.ndim)
     if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
-        return (_reversed(cumsum.generic(_reversed(g * y, k), k), k) / x).reshape(shape)
+        return (_reversed(cumsum.generic(_reversed(widen(g) * y, k), k), k) / x).reshape(shape)
     length = x.shape[k]
     ones = np.ones([1 if a == k else n for a, n in enumerate(x.shape)], x.dtype)
     before = np.concatenate([ones, y[_along(k, y.ndim, slice(0, length - 1))]], axis=k)
-    factor, total = _shifted(x, k, 1, 1.0), g
+    factor, total = _shifted(x, k, 1, 1.0), widen(g)
     steps = 1
     while steps < length:
         total = total + factor * _shifted(total, k, steps, 0.0)
@@ -152,23 +153,25 @@ def diff(
 
     Args:
         a: floating or integer, of at least one axis.
-        n: how many times.
+        n: how many times; 0 returns `a` as it is.
         axis: along which.
         prepend, append: what to put before and after `a` first; a number, or an array that fits.
+            As in NumPy, it takes part in the dtype as an array does: 1 is int64, 1.0 float64.
 
     Raises:
-        ShapeError: for a negative `n`, or an `a` without axes.
+        ValueError: for a negative `n`.
+        AxisError: for an `a` without such an axis.
     """
     x = _tensor(a, "diff")
     if n < 0:
-        raise ShapeError(f"diff: n must be at least 0, got {n}")
+        raise ValueError(f"diff: n must be at least 0, got {n}")
     k = normalize_axis(axis, x.ndim)
+    if not n:
+        return x
     parts: list[TensorLike] = [x]
     for extra, first in ((prepend, True), (append, False)):
         if extra is not None:
-            if isinstance(extra, (bool, int, float)):
-                extra = np.asarray(extra, np.result_type(x.dtype, extra))
-            extra = _tensor(extra, "diff")
+            extra = _tensor(extra if isinstance(extra, Tensor) else np.asarray(extra), "diff")
             if not extra.ndim:
                 extra = np.broadcast_to(extra, [1 if i == k else s for i, s in enumerate(x.shape)])
             parts = [extra, *parts] if first else [*parts, extra]

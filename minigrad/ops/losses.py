@@ -152,7 +152,8 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         target: probabilities in the same shape, or their logarithms with `log_target`. Places of
             probability 0 add nothing, and the derivative of 0 log 0 is taken as 0.
         reduction: "mean" over all places, as in PyTorch; "batchmean", the sum divided by the
-            length of the first axis, which is the divergence by its definition; "sum" or "none".
+            length of the first axis (of a scalar: by 1), which is the divergence by its
+            definition; "sum" or "none".
         log_target: whether the target holds logarithms.
 
     Raises:
@@ -170,10 +171,8 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         )
     if reduction != "batchmean":
         return _reduced("kl_div", rows, dtype, None, reduction)
-    if not rows.ndim:
-        raise ShapeError('kl_div: reduction="batchmean" needs a first axis, got a scalar')
-    total = _reduced("kl_div", rows, dtype, None, "sum")
-    return total / len(rows) if len(rows) else total * math.nan
+    total, count = rows.sum(), rows.shape[0] if rows.ndim else 1
+    return (total / count if count else total * math.nan).astype(dtype)
 
 
 # -- what they share -------------------------------------------------------------------------------

@@ -67,10 +67,15 @@ def cond(x: Array, p: Any = None) -> Tensor:
         p: which `matrix_norm` of the matrix is multiplied with that of its inverse; None is 2.
 
     Raises:
-        numpy.linalg.LinAlgError: for singular matrices with `p` other than None, 2 and -2.
+        ShapeError: for matrices that are empty, or not square although `p` needs an inverse.
     """
     if p not in (None, 2, -2):
-        return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        singular = _singular(x)
+        if singular.any():
+            x = where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
+        result = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        return where(singular, math.inf, result) if singular.any() else result
     values = svdvals(x)
     if not values.shape[-1]:
         raise ShapeError(f"cond: is not defined on empty matrices, got {describe(x)}")
@@ -79,6 +84,13 @@ def cond(x: Array, p: Any = None) -> Tensor:
         return small / large
     with np.errstate(divide="ignore", invalid="ignore"):
         return where(small == 0, math.inf, large / small)
+
+
+def _singular(x: Tensor) -> Array:
+    """Which of the matrices have no inverse at all."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        return np.array(False)  # `inv` says what is wrong with them
+    return np.linalg.slogdet(x._array)[0] == 0
 
 
 NUMPY = {np.linalg.cond: cond, np.linalg.matrix_norm: matrix_norm}

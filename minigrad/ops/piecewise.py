@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.elementwise import positive, subtract, where
+from minigrad.ops.elementwise import astype, positive, subtract, where
+from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import floor_divide, isinf, trunc
 from minigrad.primitives import primitive
 from minigrad.signatures import TensorLike
@@ -160,7 +161,12 @@ def divmod(x: TensorLike, z: TensorLike) -> tuple[Tensor, Tensor]:
 
 
 def modf(x: TensorLike) -> tuple[Tensor, Tensor]:
-    """The fractional part of `x`, and its integral part, a constant; both with its sign."""
+    """The fractional part of `x`, and its integral part, a constant; both with its sign.
+
+    Both are floating: of integers, in the dtype that NumPy gives.
+    """
+    kind = np.result_type(x if isinstance(x, (int, float)) else x.dtype, np.float16)
+    x = x if x.dtype == kind else astype(x, kind)
     whole = trunc(x)
     infinite = isinf(whole)
     return copysign(where(infinite, 0, subtract(x, where(infinite, 0, whole))), whole), whole
@@ -168,11 +174,11 @@ def modf(x: TensorLike) -> tuple[Tensor, Tensor]:
 
 @primitive
 def ldexp(x: Array, /, exponent: Any) -> Array:
-    """x * 2 ** exponent, elementwise, for integer exponents."""
-    return np.ldexp(x, exponent)
+    """x * 2 ** exponent, elementwise, for integer exponents, which are constant."""
+    return np.ldexp(x, constant_array(exponent, "exponent"))
 
 
-ldexp.vjp(x=lambda g, exponent: np.ldexp(g, exponent))
+ldexp.vjp(x=lambda g, exponent: np.ldexp(g, constant_array(exponent, "exponent")))
 
 
 @primitive

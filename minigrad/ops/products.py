@@ -97,7 +97,7 @@ def vecmat(x1: Array, x2: Array, /) -> Array:
     """Vectors (..., m), conjugated if complex, times matrices (..., m, n), as `numpy.vecmat`."""
     _check_axes("x1", x1, 1)
     _check_axes("x2", x2, 2)
-    return np.matmul(np.conj(x1)[..., None, :], x2)[..., 0, :]
+    return np.matmul((x1.conj() if x1.dtype.kind == "c" else x1)[..., None, :], x2)[..., 0, :]
 
 
 vecmat.vjp(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.arguments import widen
 from minigrad.ops.indexing import constant_array, scatter
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
@@ -28,7 +29,7 @@ def tile(x: Array, /, reps: Any) -> Array:
 def _tile_rule(g: Array, x_shape: tuple[int, ...], counts: tuple[int, ...]) -> Array:
     lengths = (1,) * (len(counts) - len(x_shape)) + x_shape
     pairs = tuple(n for pair in zip(counts, lengths, strict=True) for n in pair)
-    return g.reshape(pairs).sum(axis=tuple(range(0, len(pairs), 2))).reshape(x_shape)
+    return widen(g).reshape(pairs).sum(axis=tuple(range(0, len(pairs), 2))).reshape(x_shape)
 
 
 tile.vjp(x=_tile_rule)
@@ -56,7 +57,7 @@ def _repeat_rule(g: Array, x_shape: tuple[int, ...], axis: int | None, codes: An
     flat = (int(np.prod(x_shape)),) if axis is None else x_shape
     k = 0 if axis is None else normalize_axis(axis, len(x_shape))
     if isinstance(codes, int):
-        total = g.reshape((*flat[: k + 1], codes, *flat[k + 1 :])).sum(axis=k + 1)
+        total = widen(g).reshape((*flat[: k + 1], codes, *flat[k + 1 :])).sum(axis=k + 1)
     else:
         total = scatter.generic(g, flat, (slice(None),) * k + (codes,))
     return total.reshape(x_shape)

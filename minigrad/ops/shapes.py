@@ -5,7 +5,7 @@ from typing import Any
 
 from minigrad.errors import ShapeError
 
-__all__ = ["normalize_axes", "normalize_axis", "restore_axes"]
+__all__ = ["normalize_axes", "normalize_axis", "restore_axes", "unique_axes"]
 
 
 def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
@@ -34,6 +34,22 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if isinstance(axis, (tuple, list)):
         return tuple(normalize_axis(a, ndim) for a in axis)
     return (normalize_axis(axis, ndim),)
+
+
+def unique_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes counted from 0, each of them once.
+
+    Raises:
+        AxisError: when there is no such axis.
+        ShapeError: when one is named twice.
+
+    >>> unique_axes("flip", (-1, 0), 3)
+    (2, 0)
+    """
+    axes = normalize_axes(axis, ndim)
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"{name}: axis={axis!r} names an axis twice, of {ndim} axes")
+    return axes
 
 
 def restore_axes(value: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:

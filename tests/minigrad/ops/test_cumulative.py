@@ -42,6 +42,7 @@ test_diff_with_ends = property_test(
     Input(shape=(2, 3)),
     Input(shape=(2, 1)),
     reference=lambda x, z: np.diff(x, prepend=z, append=np.zeros((2, 1), x.dtype)),
+    dtypes=(np.float64,),
 )
 test_trapezoid = property_test(
     np.trapezoid, Input(shape=(2, 4)), Input(shape=(4,)), reference=np.trapezoid
@@ -88,7 +89,7 @@ def test_cumulative_sums_take_a_dtype():
 
 def test_differences_of_booleans_and_wrong_arguments():
     assert np.diff(Tensor([True, False, False])).tolist() == [True, False]
-    with pytest.raises(ShapeError, match="diff: n must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="diff: n must be at least 0, got -1"):
         np.diff(Tensor([1.0]), n=-1)
     with pytest.raises(ShapeError, match="axis: -1 is out of range for 0 axes"):
         np.diff(Tensor(1.0))
