@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import OptionError, check_option
 from minigrad.ops.arguments import quiet, widen
 from minigrad.ops.special import erf, erfc
 from minigrad.primitives import primitive
@@ -115,7 +116,7 @@ relu.vjp(x=lambda g, y: g * (y > 0))
 def hardtanh(x: Array, /, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """`x` kept between two bounds, elementwise; the derivative on a bound is 0, as in PyTorch."""
     if not min_val <= max_val:
-        raise ValueError(f"min_val must not be above max_val, got {min_val} and {max_val}")
+        raise OptionError(f"min_val must not be above max_val, got {min_val} and {max_val}")
     return np.minimum(np.maximum(x, min_val), max_val)
 
 
@@ -181,7 +182,7 @@ selu.vjp(x=lambda g, x: _exponential_unit_rule(g, x, SELU_ALPHA, SELU_SCALE, 1.0
 def celu(x: Array, /, alpha: float = 1.0) -> Array:
     """`x` above 0 and alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017), smooth at 0."""
     if alpha == 0:
-        raise ValueError("alpha must not be 0")
+        raise OptionError("alpha must not be 0")
     return _exponential_unit(x, alpha, 1.0, 1 / alpha)
 
 
@@ -221,15 +222,14 @@ def gelu(x: Array, /, approximate: str = "none") -> Array:
             x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 
     Raises:
-        ShapeError: when `approximate` is another word.
+        ValueError: when `approximate` is another word.
     """
+    check_option("approximate", approximate, ("none", "tanh"))
     wide = widen(floating(x))
     if approximate == "none":
         y = wide * _normal_distribution(wide)
-    elif approximate == "tanh":
-        y = wide * (_gelu_tanh_inner(wide) * 0.5 + 0.5)
     else:
-        raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+        y = wide * (_gelu_tanh_inner(wide) * 0.5 + 0.5)
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
@@ -317,6 +317,4 @@ def log_softmax(x: Array, /, axis: Any = -1) -> Array:
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-log_softmax.vjp(
-    x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True)
-)
+log_softmax.vjp(x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True))

@@ -102,6 +102,7 @@ def _cumulative(
 ) -> Tensor:
     name = f"cumulative_{function.__name__[3:]}"
     tensor = _tensor(x, name)
+    tensor = tensor if tensor.ndim else tensor.reshape(1)
     if axis is None:
         if tensor.ndim != 1:
             raise ShapeError(f"{name}: axis= is needed for {describe(tensor)}, of several axes")
@@ -120,7 +121,7 @@ def cumulative_sum(
     """`cumsum` as in the array API standard: `axis` may be left out for a single axis only.
 
     Args:
-        x: any shape but ().
+        x: any shape; a number is taken as a vector, as in NumPy.
         axis: along which to add.
         dtype: in which to add.
         include_initial: start with the sum of no elements, 0.

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.primitives import primitive
-from minigrad.signatures import TensorLike
 
 __all__ = [
     "abs",
@@ -309,14 +308,6 @@ where.vjp(
     x=lambda g, condition: np.where(condition, g, 0),
     z=lambda g, condition: np.where(condition, 0, g),
 )
-
-
-def _numpy_where(condition: TensorLike, *choices: TensorLike) -> Any:
-    """`np.where` on tensors: with the condition alone it finds indices."""
-    return where(condition, *choices) if choices else np.nonzero(condition)
-
-
-NUMPY = {np.where: _numpy_where}
 
 
 @primitive

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import OptionError, ShapeError, describe
 from minigrad.ops.activations import sigmoid, softplus
 from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, named, quiet, widen
 from minigrad.ops.class_targets import check_reduction
@@ -110,7 +110,8 @@ def binary_cross_entropy(
     those of `mse_loss`.
 
     Raises:
-        ShapeError: when the shapes differ, or a probability is not within 0 to 1.
+        ShapeError: when the shapes differ.
+        ValueError: when a probability is not within 0 to 1.
     """
     predicted, wanted, dtype = _pair("binary_cross_entropy", x, target, reduction)
     rows = bernoulli_surprise(predicted, wanted)
@@ -248,7 +249,7 @@ logistic_loss.vjp(
 def bernoulli_surprise(x: Array, target: Array, /) -> Array:
     """-(target log x + (1 - target) log(1 - x)), with logarithms of at least -100."""
     if ((x.real < 0) | (x.real > 1)).any():
-        raise ValueError(
+        raise OptionError(
             f"probabilities must be within 0 to 1, got {x.real.min()} to {x.real.max()}"
         )
     return -(target * _bounded_log(x) + (1 - target) * _bounded_log(1 - x))

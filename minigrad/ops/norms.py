@@ -41,13 +41,15 @@ def vector_norm(
             how many are not 0 (a constant).
 
     Raises:
-        ShapeError: when `ord` is not a number.
+        ValueError: when `ord` is not a number.
     """
     x = _floating(x, "vector_norm")
+    ord = 2 if ord is None else ord
     if not isinstance(ord, (int, float, np.integer, np.floating)) or math.isnan(ord):
-        raise ShapeError(f"norm: ord of a vector norm must be a number, got {ord!r}")
+        raise ValueError(f"norm: ord of a vector norm must be a number, got {ord!r}")
     if ord == math.inf:
-        return max_over(absolute(x), axis, keepdims=keepdims)
+        empty = not x.size  # of no elements it is 0, as in NumPy
+        return max_over(absolute(x), axis, keepdims=keepdims, initial=0 if empty else None)
     if ord == -math.inf:
         return min_over(absolute(x), axis, keepdims=keepdims)
     if ord == 0:

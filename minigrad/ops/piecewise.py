@@ -87,10 +87,10 @@ def clip(
         min, max: other names for them.
 
     Raises:
-        TypeError: when a bound is given under both names.
+        ValueError: when a bound is given under both names.
     """
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
-        raise TypeError("clip: a bound is given twice, by position or a_min/a_max and by min/max")
+        raise ValueError("clip: a bound is given twice, by position or a_min/a_max and by min/max")
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if low is None and high is None:
         return positive(x)

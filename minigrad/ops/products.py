@@ -278,7 +278,8 @@ def cross(
     """
     a, b = np.asarray(a), np.asarray(b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    if not a.ndim or not b.ndim or a.shape[axisa] != 3 or b.shape[axisb] != 3:
+    axisa, axisb = normalize_axis(axisa, a.ndim, "axisa"), normalize_axis(axisb, b.ndim, "axisb")
+    if a.shape[axisa] != 3 or b.shape[axisb] != 3:
         raise ValueError(
             "the vectors must have length 3; of vectors of length 2, write "
             "a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]"

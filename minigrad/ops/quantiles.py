@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import constant_array
@@ -138,15 +138,14 @@ def _quantile(
     name: str, a: Any, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any = None
 ) -> Tensor:
     x = a if isinstance(a, Tensor) else wrap(operand(a, name, "a"), None)
-    if method not in QUANTILE_METHODS:
-        raise ValueError(
-            f"{name}: method must be one of {', '.join(QUANTILE_METHODS)}, got {method!r}"
-        )
+    check_option("method", method, QUANTILE_METHODS, name)
     if weights is not None and method != "inverted_cdf":
         raise ValueError(
             f'{name}: weights= need method="inverted_cdf", as in NumPy, got {method!r}'
         )
-    asked = q if isinstance(q, (int, float)) else None if q is None else constant_array(q, f"{name}: q")
+    asked = (
+        q if isinstance(q, (int, float)) else None if q is None else constant_array(q, f"{name}: q")
+    )
     dtype = _result_dtype(getattr(np, name), name, x.dtype, asked, method)
     shape, fractions = _fractions(name, asked)
     axes = normalize_axes(axis, x.ndim)

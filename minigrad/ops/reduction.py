@@ -64,14 +64,14 @@ def mask_of(where: Any) -> Any:
     """Which elements take part: True for all, or a constant array of booleans.
 
     Raises:
-        TypeError: for an array of other numbers, as NumPy does.
+        TypeError: for something that is neither booleans nor integers.
     """
     if where is True:
         return True
     mask = constant_array(where, "where")
-    if mask.dtype != bool:
+    if mask.dtype.kind not in "biu":
         raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
-    return mask
+    return mask.astype(bool, copy=False)
 
 
 def starting_value(initial: Any) -> Any:
@@ -240,7 +240,13 @@ def extremum_rule(
 
 @primitive
 def max(
-    x: Array, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
 ) -> Array:
     """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
 
@@ -255,7 +261,13 @@ max.vjp(x=extremum_rule)
 
 @primitive
 def min(
-    x: Array, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
 ) -> Array:
     """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
 

@@ -1,10 +1,12 @@
 """Repeating, padding and shifting."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arguments import widen
+from minigrad.errors import describe
+from minigrad.ops.arguments import whole_numbers, widen
 from minigrad.ops.indexing import constant_array, scatter
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
@@ -22,7 +24,7 @@ PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 def tile(x: Array, /, reps: Any) -> Array:
     """`x` laid out again and again: `reps` times along each axis, the last one last."""
     x = np.asarray(x)
-    counts = tuple(int(r) for r in np.atleast_1d(constant_array(reps, "reps")))
+    counts = tuple(int(r) for r in np.atleast_1d(whole_numbers(reps, "reps")))
     return np.tile(x, counts), (1,) * (x.ndim - len(counts)) + counts
 
 
@@ -45,17 +47,16 @@ def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
         axis: the axis along which to repeat; None flattens first.
     """
     x = np.asarray(x)
-    counts = constant_array(repeats, "repeats")
-    if counts.dtype.kind not in "iu":
-        raise TypeError(f"repeats must be integers, got dtype {counts.dtype}")
+    counts = whole_numbers(repeats, "repeats")
+    x = x if x.ndim or axis is None else x.reshape(1)  # as NumPy, which takes a number as a vector
     y = np.repeat(x, counts, axis)
     length = x.size if axis is None else x.shape[axis]
     return y, int(counts.reshape(())) if counts.size == 1 else np.repeat(np.arange(length), counts)
 
 
 def _repeat_rule(g: Array, x_shape: tuple[int, ...], axis: int | None, codes: Any) -> Array:
-    flat = (int(np.prod(x_shape)),) if axis is None else x_shape
-    k = 0 if axis is None else normalize_axis(axis, len(x_shape))
+    flat = (math.prod(x_shape),) if axis is None or not x_shape else x_shape
+    k = 0 if axis is None else normalize_axis(axis, len(flat))
     if isinstance(codes, int):
         total = widen(g).reshape((*flat[: k + 1], codes, *flat[k + 1 :])).sum(axis=k + 1)
     else:
@@ -75,12 +76,17 @@ def roll(x: Array, /, shift: Any, axis: Any = None) -> Array:
         shift: by how many places; an int or, with a tuple of axes, a tuple.
         axis: an int, a tuple, or None to shift the flattened array.
     """
-    places = constant_array(shift, "shift")
-    if places.dtype.kind not in "iu":
-        raise TypeError(f"shift must be integers, got dtype {places.dtype}")
-    shifts = tuple(int(s) for s in places.reshape(-1))
+    places = constant_array(shift, "shift")  # of any size: NumPy takes them around the axis
+    if not all(isinstance(s, (int, np.integer)) for s in places.reshape(-1).tolist()):
+        raise TypeError(f"shift must be integers, got {describe(shift)}")
+    shifts = tuple(_around(int(s), x.size) for s in places.reshape(-1).tolist())
     chosen: Any = shifts if places.ndim else shifts[0]
     return np.roll(x, chosen, axis), tuple(-s for s in shifts) if places.ndim else -shifts[0]
+
+
+def _around(shift: int, size: int) -> int:
+    """A shift that does the same, within 64 bits: every length of an axis divides the size."""
+    return shift if abs(shift) < 2**62 else shift % max(size, 1)
 
 
 roll.vjp(x=lambda g, back, axis: np.roll(g, back, axis))

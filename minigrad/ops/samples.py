@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.convolution import conv1d
 from minigrad.ops.elementwise import sqrt, where
@@ -112,7 +112,8 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
         One tensor in the shape of `f`, or a tuple of one per axis.
 
     Raises:
-        ShapeError: when there are too few samples, or the places do not fit.
+        ShapeError: when there are too few samples, the places do not fit, or an axis comes twice.
+        TypeError: for another number of distances.
     """
     f = _tensor(f, "gradient", "f")
     if f.dtype.kind in "iu":
@@ -121,7 +122,7 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
     if len(varargs) not in (0, 1, len(axes)):
-        raise ShapeError(
+        raise TypeError(
             f"gradient: needs no distance, one for all axes or one for each of {len(axes)} axes, "
             f"got {len(varargs)}"
         )
@@ -163,10 +164,7 @@ CONVOLUTION_MODES = ("full", "same", "valid")
 
 def _pair(name: str, a: Any, v: Any, mode: str) -> tuple[Tensor, Tensor]:
     """Two vectors in the dtype that they have together."""
-    if mode not in CONVOLUTION_MODES:
-        raise ValueError(
-            f"{name}: mode must be one of {', '.join(CONVOLUTION_MODES)}, got {mode!r}"
-        )
+    check_option("mode", mode, CONVOLUTION_MODES, name)
     a, v = _vector(a, name, "a", v), _vector(v, name, "v", a)
     return _as_dtype(v.dtype, a), _as_dtype(a.dtype, v)
 

@@ -3,7 +3,7 @@
 import operator
 from typing import Any
 
-from minigrad.errors import ShapeError
+from minigrad.errors import AxisError, DtypeError, ShapeError, describe
 
 __all__ = ["normalize_axes", "normalize_axis", "restore_axes", "unique_axes"]
 
@@ -12,14 +12,18 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     """An axis counted from 0.
 
     Raises:
-        ShapeError: when there is no such axis.
+        AxisError: when there is no such axis.
+        TypeError: when it is not an integer.
 
     >>> normalize_axis(-1, 3)
     2
     """
-    axis = operator.index(axis)
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise DtypeError(f"{name}: an axis must be an integer, got {describe(axis)}") from None
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: {axis} is out of range for {ndim} axes")
+        raise AxisError(f"{name}: {axis} is out of range for {ndim} axes")
     return axis % ndim
 
 

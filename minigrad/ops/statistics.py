@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import OptionError, ShapeError, describe
 from minigrad.ops.arguments import widen
 from minigrad.ops.reduction import count_over, mask_of, masked
 from minigrad.ops.reduction import max as max_over
@@ -39,7 +39,7 @@ def _delta(ddof: float, correction: float | None) -> float:
     if correction is None:
         return ddof
     if ddof:
-        raise ValueError(f"ddof={ddof} and correction={correction} are two names of one number")
+        raise OptionError(f"ddof={ddof} and correction={correction} are two names of one number")
     return correction
 
 
