@@ -28,13 +28,13 @@ METHODS = ("cumprod", "cumsum")
 Array = Any
 
 
-def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
-    """The index of a part of one axis."""
-    return (slice(None),) * normalize_axis(axis, ndim) + (part,)
+def along(axis: int, part: slice) -> tuple[slice, ...]:
+    """The index of a part of one axis, counted from 0."""
+    return (slice(None),) * axis + (part,)
 
 
 def _reversed(x: Array, axis: int) -> Array:
-    return x[_along(axis, x.ndim, slice(None, None, -1))]
+    return x[along(normalize_axis(axis, x.ndim), slice(None, None, -1))]
 
 
 @primitive
@@ -53,18 +53,30 @@ cumsum.vjp(x=_cumsum_rule)
 
 def _shifted(x: Array, axis: int, steps: int, fill: float) -> Array:
     """Each element replaced by the one `steps` further on; `fill` past the end."""
-    part = x[_along(axis, x.ndim, slice(steps, None))]
+    part = x[along(axis, slice(steps, None))]
     shape = list(x.shape)
     shape[axis] = min(steps, shape[axis])
     return np.concatenate([part, np.full(shape, fill, x.dtype)], axis=axis)
+
+
+def solve_backwards(g: Array, factor: Array, axis: int) -> Array:
+    """r with r_k = g_k + factor_k r_{k+1} along an axis; the last factor has no effect.
+
+    For all k at once, in log2(n) doublings (Kogge and Stone 1973).
+    """
+    total, steps = g, 1
+    while steps < g.shape[axis]:
+        total = total + factor * _shifted(total, axis, steps, 0.0)
+        factor = factor * _shifted(factor, axis, steps, 1.0)
+        steps *= 2
+    return total
 
 
 def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
     """The gradient of running products, exact at zeros.
 
     dx_k is the product of all before k, times r_k = g_k + x_{k+1} r_{k+1}: what g_k and all after
-    it bring. Without zeros it is sum_{i >= k} g_i y_i / x_k. With zeros, the recurrence is solved
-    for all k at once in log2(n) doublings (Kogge and Stone 1973).
+    it bring. Without zeros it is sum_{i >= k} g_i y_i / x_k.
     """
     shape, k = x.shape, 0
     if axis is None:
@@ -75,14 +87,8 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
         return (_reversed(cumsum.generic(_reversed(widen(g) * y, k), k), k) / x).reshape(shape)
     length = x.shape[k]
     ones = np.ones([1 if a == k else n for a, n in enumerate(x.shape)], x.dtype)
-    before = np.concatenate([ones, y[_along(k, y.ndim, slice(0, length - 1))]], axis=k)
-    factor, total = _shifted(x, k, 1, 1.0), widen(g)
-    steps = 1
-    while steps < length:
-        total = total + factor * _shifted(total, k, steps, 0.0)
-        factor = factor * _shifted(factor, k, steps, 1.0)
-        steps *= 2
-    return (before * total).reshape(shape)
+    before = np.concatenate([ones, y[along(k, slice(0, length - 1))]], axis=k)
+    return (before * solve_backwards(widen(g), _shifted(x, k, 1, 1.0), k)).reshape(shape)
 
 
 @primitive
@@ -179,7 +185,7 @@ def diff(
     if len(parts) > 1:
         x = concatenate(parts, axis=k)
     for _ in range(n):
-        after, before = x[_along(k, x.ndim, slice(1, None))], x[_along(k, x.ndim, slice(None, -1))]
+        after, before = x[along(k, slice(1, None))], x[along(k, slice(None, -1))]
         x = after != before if x.dtype == bool else subtract(after, before)
     return x
 
@@ -205,6 +211,6 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: i
         width = diff(places, axis=-1 if places.ndim == 1 else k)
         if places.ndim == 1:
             width = width.reshape([-1 if i == k else 1 for i in range(values.ndim)])
-    left = values[_along(k, values.ndim, slice(None, -1))]
-    right = values[_along(k, values.ndim, slice(1, None))]
+    left = values[along(k, slice(None, -1))]
+    right = values[along(k, slice(1, None))]
     return sum_over(width * (left + right) * 0.5, axis=k)

@@ -284,8 +284,8 @@ min.vjp(x=extremum_rule)
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow.
 
-    The gradient is `softmax`: where all elements are -inf the result is -inf and the gradient 0, and
-    elements of +inf share it evenly; in PyTorch it is NaN.
+    The gradient is `softmax`: where all elements are -inf the result is -inf and the gradient 0,
+    and elements of +inf share it evenly; in PyTorch it is NaN.
     """
     dtype = np.result_type(x, np.float16)  # of integers, what NumPy's own functions return
     x = widen(x.astype(dtype, copy=False))

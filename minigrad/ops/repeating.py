@@ -1,4 +1,4 @@
-"""Repeating, padding and shifting."""
+"""Repeating and shifting."""
 
 import math
 from typing import Any
@@ -11,13 +11,11 @@ from minigrad.ops.indexing import constant_array, scatter
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 
-__all__ = ["pad", "repeat", "roll", "tile"]
+__all__ = ["repeat", "roll", "tile"]
 
-METHODS = ("pad", "repeat", "roll", "tile")
+METHODS = ("repeat", "roll", "tile")
 
 Array = Any
-
-PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
 @primitive(aux=("counts",))
@@ -90,71 +88,3 @@ def _around(shift: int, size: int) -> int:
 
 
 roll.vjp(x=lambda g, back, axis: np.roll(g, back, axis))
-
-
-@primitive(aux=("layout",))
-def pad(
-    x: Array,
-    /,
-    pad_width: Any,
-    mode: str = "constant",
-    *,
-    constant_values: Any = 0,
-    reflect_type: str = "even",
-) -> Array:
-    """More elements before and after those along each axis.
-
-    Args:
-        x: any array.
-        pad_width: how many: an int for all sides, (before, after) for all axes, or one such pair
-            for each axis, the first axis first (PyTorch's `pad` starts from the last).
-        mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors without it and
-            "symmetric" with it; "wrap" goes on from the other end.
-        constant_values: for "constant": numbers in the same form as `pad_width`, which carry no
-            gradient.
-        reflect_type: "even"; NumPy's "odd" is not supported.
-    """
-    x = np.asarray(x)
-    if mode not in PAD_MODES:
-        raise ValueError(f"mode must be one of {', '.join(PAD_MODES)}; got {mode!r}")
-    if reflect_type != "even":
-        raise ValueError(f'reflect_type must be "even", got {reflect_type!r}')
-    widths = constant_array(pad_width, "pad_width")
-    if widths.dtype.kind not in "iu" or (widths.size and widths.min() < 0):
-        raise ValueError(f"pad_width must be integers, 0 or more, got {pad_width!r}")
-    try:
-        pairs = [(int(a), int(b)) for a, b in np.broadcast_to(widths, (x.ndim, 2))]
-    except ValueError:
-        raise ValueError(
-            f"pad_width must be an int, a pair, or one pair for each of {x.ndim} axes, "
-            f"got {pad_width!r}"
-        ) from None
-    if mode == "constant":
-        values = constant_array(constant_values, "constant_values")
-        inside = tuple(slice(a, a + n) for (a, _), n in zip(pairs, x.shape, strict=True))
-        return np.pad(x, pairs, constant_values=values) if pairs else x.copy(), inside
-    sources: list[Array | None] = []
-    y = x
-    for axis, (pair, length) in enumerate(zip(pairs, x.shape, strict=True)):
-        if not any(pair):
-            sources.append(None)
-            continue
-        if not length:
-            raise ValueError(f"mode {mode!r} has nothing to repeat along the empty axis {axis}")
-        codes: Array = np.pad(np.arange(length), pair, mode=mode)  # type: ignore[call-overload]
-        sources.append(codes)
-        y = np.take(y, codes, axis)
-    return y if y is not x else x.copy(), sources
-
-
-def _pad_rule(g: Array, x_shape: tuple[int, ...], mode: str, layout: Any) -> Array:
-    if mode == "constant":
-        return g[layout]
-    for axis, codes in enumerate(layout):
-        if codes is not None:
-            shape = (*g.shape[:axis], x_shape[axis], *g.shape[axis + 1 :])
-            g = scatter.generic(g, shape, (slice(None),) * axis + (codes,))
-    return g
-
-
-pad.vjp(x=_pad_rule)

@@ -47,7 +47,7 @@ Array = Any
 INDEX_MODES = ("raise", "wrap", "clip")
 
 
-def _check_codes(codes: Array, length: int, axis: Any) -> Array:
+def check_places(codes: Array, length: int, axis: Any) -> Array:
     """Integers that pick from an axis, counted from 0."""
     if codes.dtype.kind not in "iu":
         raise IndexDtypeError(f"indices must be integers, got dtype {codes.dtype}")
@@ -82,7 +82,7 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
         codes = codes % length
     elif mode == "clip" and length:
         codes = codes.clip(0, length - 1)
-    codes = _check_codes(codes, length, axis)
+    codes = check_places(codes, length, axis)
     return np.take(x, codes, axis), codes
 
 
@@ -114,7 +114,7 @@ def _along_codes(indices: Array, shape: tuple[int, ...], axis: int) -> tuple[Arr
             f"indices must have as many axes as the array, got {codes.ndim} and {len(shape)}; "
             "np.expand_dims adds one, and take picks the same places everywhere"
         )
-    return _check_codes(codes, shape[axis], axis), axis
+    return check_places(codes, shape[axis], axis), axis
 
 
 @primitive(aux=("codes",))
