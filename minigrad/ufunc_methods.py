@@ -9,6 +9,7 @@ from minigrad import ops
 from minigrad.errors import DtypeError, ShapeError
 from minigrad.ops import accumulating, elementwise, reduction, shape
 from minigrad.ops.arguments import named
+from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
 
@@ -69,6 +70,7 @@ def _accumulating(ufunc: Any, function: Callable[..., Any]) -> Callable[..., Any
         name = f"np.{ufunc.__name__}.accumulate"
         x = _tensor(array, name)
         if not x.ndim:
+            normalize_axis(axis or 0, 1, f"{name}: axis")
             raise DtypeError(f"{name}: a number has no axis to go along; reshape it to (1,)")
         if axis is None:
             if x.ndim > 1:

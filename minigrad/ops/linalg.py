@@ -294,7 +294,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> LstsqResult:
         residuals = sum_over(left * left, axis=0, keepdims=len(other) == 1)
     else:
         residuals = Tensor(np.zeros(0, x.dtype))
-    return LstsqResult(x, residuals, rank, s)
+    return LstsqResult(x, residuals, rank.astype(np.int32), s)  # the dtype that LAPACK gives
 
 
 def tensorinv(a: Array, ind: int = 2) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.ops.arguments import widen
 from minigrad.ops.elementwise import astype, where
 from minigrad.ops.indexing import constant_array, scatter_add, setitem
 from minigrad.ops.joining import concatenate
@@ -71,7 +72,10 @@ def scatter_reduce(
             f"nor than x but along axis {axis}; got x: {describe(x)}, index: {describe(codes)}, "
             f"src: {describe(values)}"
         )
-    codes = check_places(codes, x.shape[axis], axis)
+    try:
+        codes = check_places(codes, x.shape[axis], axis)
+    except (TypeError, IndexError) as error:
+        raise type(error)(f"{name}: {error} (x: {describe(x)}, index: {describe(codes)})") from None
     grid = np.indices(codes.shape, sparse=True)
     places = np.ravel_multi_index(
         tuple(codes if k == axis else np.broadcast_to(grid[k], codes.shape) for k in range(x.ndim)),
@@ -84,9 +88,11 @@ def scatter_reduce(
     hits = np.bincount(places, minlength=x.size)
     if reduce in ("sum", "mean"):
         base = flat if include_self else where(hits > 0, 0, flat)
-        y = scatter_add(base, places, values)
-        if reduce == "mean":
-            y = _divided(y, np.maximum(hits + include_self, 1))
+        if reduce == "sum":
+            y = scatter_add(base, places, values)
+        else:
+            total = scatter_add(widen(base), places, widen(values))
+            y = _divided(total, np.maximum(hits + include_self, 1), x.dtype)
     else:
         y = _combined(flat, places, values, hits, reduce, include_self)
     return y.reshape(x.shape)
@@ -97,12 +103,11 @@ def _tensor(value: Any, argument: str, *others: Any) -> Tensor:
     return source if isinstance(source, Tensor) else wrap(source, None)
 
 
-def _divided(total: Tensor, count: Any) -> Tensor:
-    """Sums divided by counts, which float16 may be too small for; of integers, rounded down."""
+def _divided(total: Tensor, count: Any, dtype: Any) -> Tensor:
+    """Sums divided by counts; of integers, rounded down."""
     if total.dtype.kind not in "fc":
-        return astype(floor_divide(total, count), total.dtype)
-    wide = np.result_type(total.dtype, np.float32)
-    return astype(total / count.astype(wide), total.dtype)
+        return astype(floor_divide(total, count), dtype)
+    return astype(total / count.astype(total.real.dtype), dtype)
 
 
 def _combined(
