@@ -73,8 +73,9 @@ def inv(a: Array) -> Array:
     Raises:
         numpy.linalg.LinAlgError: when a matrix is singular.
     """
+    a = matrices(a, square=True)
     try:
-        return np.linalg.inv(matrices(a, square=True))
+        return np.linalg.inv(a)
     except LinAlgError:
         raise LinAlgError(
             "a matrix is singular, so it has no inverse. Use pinv for the pseudo-inverse, or add a "
@@ -155,8 +156,9 @@ def cholesky(a: Array, /, *, upper: bool = False) -> Array:
     Raises:
         numpy.linalg.LinAlgError: when a matrix is not positive definite.
     """
+    a = matrices(a, square=True)
     try:
-        return np.linalg.cholesky(matrices(a, square=True), upper=upper)
+        return np.linalg.cholesky(a, upper=upper)
     except LinAlgError:
         raise LinAlgError(
             "a matrix is not positive definite. Check that it is symmetric, or add a small "

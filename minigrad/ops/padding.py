@@ -27,7 +27,12 @@ METHODS = ("pad",)
 Array = Any
 Pair = tuple[int, int]
 
-STATISTICS = {"maximum": max_over, "mean": mean_over, "median": median, "minimum": min_over}
+STATISTICS: dict[str, Any] = {
+    "maximum": max_over,
+    "mean": mean_over,
+    "median": median,
+    "minimum": min_over,
+}
 OPTIONS = {
     "constant": "constant_values",
     "edge": "",
@@ -120,7 +125,8 @@ def pad(
             else:
                 before, after = _mirrored(x, axis, pair, mode)
             x = concatenate([before, x, after], axis=axis)
-    return x
+    padded: Tensor = x
+    return padded
 
 
 # -- arguments -------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ def _widths(pad_width: Any, ndim: int) -> tuple[Pair, ...]:
         raise TypeError(f"pad: pad_width must be integers, got {describe(pad_width)}")
     if widths.size and widths.min() < 0:
         raise ValueError(f"pad: pad_width must be 0 or more, got {describe(pad_width)}")
-    return tuple((int(a), int(b)) for a, b in _pairs("pad_width", widths, ndim))
+    return tuple((int(a), int(b)) for a, b in _pairs("pad_width", pad_width, ndim))
 
 
 def _pairs(argument: str, value: Any, ndim: int) -> list[tuple[Any, Any]]:

@@ -209,12 +209,14 @@ class Windows(NamedTuple):
         """The numbers of each window, along a new last axis."""
         dims = len(self.kernel)
         lead, lengths = a.shape[: a.ndim - dims], a.shape[a.ndim - dims :]
-        inner = tuple(slice(p, p + n) for n, (p, _) in zip(lengths, self.pads, strict=True))
+        inner: Any = tuple(slice(p, p + n) for n, (p, _) in zip(lengths, self.pads, strict=True))
         shape = (p + n + q for n, (p, q) in zip(lengths, self.pads, strict=True))
         padded = np.full((*lead, *shape), fill, a.dtype)
         padded[(..., *inner)] = a
         span = span_of(self.kernel, self.dilation)
-        view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=tuple(range(-dims, 0)))
+        view: Any = np.lib.stride_tricks.sliding_window_view(
+            padded, span, axis=tuple(range(-dims, 0))
+        )
         steps = tuple(slice(None, None, s) for s in self.stride)
         view = view[(..., *steps, *(slice(None, None, d) for d in self.dilation))]
         return view.reshape((*view.shape[:-dims], math.prod(self.kernel)))

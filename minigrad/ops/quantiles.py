@@ -10,6 +10,7 @@ from minigrad.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import constant_array
+from minigrad.ops.predicates import isnan
 from minigrad.ops.shapes import normalize_axes
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
@@ -162,20 +163,20 @@ def _quantile(
     rows = in_rows(x)
     if rows.dtype != dtype:
         rows = rows.astype(dtype)
+    omitting = name.startswith("nan")  # then a replay may find gaps where there are none now
     # An operation, though without derivative: a replay with other values finds other places.
-    below, above, share = quantile_places(
-        rows.detach(), fractions, method, name.startswith("nan"), weights
-    )
+    below, above, share = quantile_places(rows.detach(), fractions, method, omitting, weights)
     lines = np.arange(rows.shape[0])
     y = rows[lines, below]  # (fractions, rows)
-    bad = np.isnan(share)
-    if bad._array.any():
+    bad = isnan(share)
+    if omitting or bad._array.any():
         y, share = where(bad, math.nan, y), where(bad, 0, share)
-    if share._array.any():
+    if omitting or share._array.any():
         # Where the share is 0 the upper neighbour must not enter: it may be infinite.
         y = y * (1 - share) + where(share == 0, 0, rows[lines, above]) * share
     lengths = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else outer
-    return y.reshape((*shape, *lengths))
+    result: Tensor = y.reshape((*shape, *lengths))
+    return result
 
 
 def _result_dtype(

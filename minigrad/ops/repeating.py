@@ -46,7 +46,7 @@ def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     """
     x = np.asarray(x)
     counts = whole_numbers(repeats, "repeats")
-    x = x if x.ndim or axis is None else x.reshape(1)  # as NumPy, which takes a number as a vector
+    x = x.reshape(1) if not x.ndim and axis in (0, -1) else x  # a number as a vector, as in NumPy
     y = np.repeat(x, counts, axis)
     length = x.size if axis is None else x.shape[axis]
     return y, int(counts.reshape(())) if counts.size == 1 else np.repeat(np.arange(length), counts)

@@ -251,9 +251,8 @@ def _covariances(
         warnings.warn(f"{name}: degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     distance = rows - mean(rows, 1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        total = matmul(distance, distance.swapaxes(0, 1)) * np.divide(
-            1.0, np.float64(max(freedom, 0)), dtype=rows.real.dtype
-        )
+        share = np.divide(1.0, np.float64(max(freedom, 0)), dtype=rows.real.dtype)
+        total: Tensor = matmul(distance, distance.swapaxes(0, 1)) * share
     return total[0, 0] if total.shape == (1, 1) else total
 
 

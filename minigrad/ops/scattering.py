@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.ops.arguments import widen
-from minigrad.ops.elementwise import astype, where
+from minigrad.ops.elementwise import astype, positive, where
 from minigrad.ops.indexing import constant_array, scatter_add, setitem
 from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor_divide
@@ -84,7 +84,7 @@ def scatter_reduce(
     values = values[tuple(slice(0, n) for n in codes.shape)].reshape(-1)
     flat = x.reshape(-1)
     if not places.size:
-        return +x
+        return positive(x)
     hits = np.bincount(places, minlength=x.size)
     if reduce in ("sum", "mean"):
         base = flat if include_self else where(hits > 0, 0, flat)

@@ -73,7 +73,7 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
         mode: what to do with integers out of range: "raise", "wrap" around, or "clip".
     """
     check_option("mode", mode, INDEX_MODES)
-    x = x if x.ndim or axis is None else x.reshape(1)  # as NumPy, which takes a number as a vector
+    x = x.reshape(1) if not x.ndim and axis in (0, -1) else x  # a number as a vector, as in NumPy
     length = x.size if axis is None else x.shape[normalize_axis(axis, x.ndim)]
     codes = np.array(indices, dtype=None if np.size(indices) else np.intp)
     if codes.dtype == object:

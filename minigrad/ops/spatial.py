@@ -66,7 +66,7 @@ def check_channels(name: str, dims: int, x: Tensor, weight: Tensor, channels: in
         )
 
 
-def check_groups(name: str, groups: int, **channels: int) -> None:
+def check_groups(name: str, groups: Any, **channels: int) -> None:
     """Refuse numbers of channels that do not split into the groups.
 
     Raises:

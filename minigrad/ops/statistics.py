@@ -12,6 +12,7 @@ from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import mean as mean_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.shape import broadcast_to
 from minigrad.ops.shapes import normalize_axes, restore_axes
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
@@ -182,7 +183,7 @@ def average(
         w = w.transpose(order).reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
     dtype = np.result_type(x.dtype, w.dtype, *([] if x.dtype.kind in "fc" else [np.float64]))
     wide = np.result_type(dtype, np.float32)  # for the sums of float16
-    w = np.broadcast_to(w, x.shape)
+    w = broadcast_to(w, x.shape)
     total = sum_over(w, axis, wide, keepdims=keepdims)
     if (total._array == 0).any():
         raise ZeroDivisionError(f"average: the weights {describe(weights)} add up to 0")

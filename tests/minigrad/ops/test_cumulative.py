@@ -99,3 +99,17 @@ def test_trapezoid_of_places_with_the_integrands_shape():
     y, x = np.array([[1.0, 2.0], [4.0, 8.0]]), np.array([[0.0, 1.0], [2.0, 4.0]])
     assert np.trapezoid(Tensor(y), x, axis=0).tolist() == np.trapezoid(y, x, axis=0).tolist()
     check_gradients(lambda y, x: np.trapezoid(y, x, axis=0), y, x)
+
+
+def test_no_differences_leave_the_array_as_it_is():
+    x = np.array([1.0, 4.0, 9.0])
+    for options in ({"prepend": 0.0}, {"append": x}, {}):
+        assert np.diff(Tensor(x), n=0, **options).tolist() == np.diff(x, n=0, **options).tolist()
+
+
+def test_running_sums_of_a_number():
+    x = Tensor(2.0, requires_grad=True)
+    y = np.cumulative_sum(x, include_initial=True)
+    assert y.tolist() == [0, 2]
+    y.sum().backward()
+    assert x.grad.item() == 1
