@@ -118,7 +118,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
     options = _known_options(name, ours, options, UFUNC_DEFAULTS)
     if target is None and where is True:
         return ours(*inputs, **options)
-    if method != "__call__" or not isinstance(target, Tensor):
+    if not isinstance(target, Tensor):
         _refuse_writing(name, target, where)
     result = ours(*inputs, **options)
     if where is not True:

@@ -79,12 +79,11 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
                 f"norm: ord={ord!r} needs one or two axes, got {describe(x)}; say which with axis="
             )
         axis = tuple(range(x.ndim))
-    axes = normalize_axes(axis, x.ndim)
+    axes = normalize_axes(axis, x.ndim, "norm: axis")
     if len(axes) == 1:
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
-    pair = len(set(axes)) == 2 == len(axes)
-    if not pair:
-        raise ShapeError(f"norm: axis must be an int or two different axes, got {axis!r}")
+    if len(axes) != 2:
+        raise ShapeError(f"norm: axis must be an int or two axes, got {axis!r}")
     if ord in (None, "fro"):
         return p_norm(x, 2.0, axes, keepdims)
     others = tuple(i for i in range(x.ndim) if i not in axes)

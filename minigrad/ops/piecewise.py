@@ -219,7 +219,9 @@ heaviside.vjp(x=_nothing, z=lambda g, x: np.where(x == 0, g, 0))
 @primitive
 def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array:
     """What `nan_to_num` computes."""
-    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    stand_ins = {"nan": nan, "posinf": posinf, "neginf": neginf}
+    given = {k: constant_array(v, k) for k, v in stand_ins.items() if v is not None}
+    return np.nan_to_num(x, **given)  # type: ignore[arg-type]
 
 
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))

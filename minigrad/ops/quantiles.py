@@ -149,7 +149,7 @@ def _quantile(
     )
     dtype = _result_dtype(getattr(np, name), name, x.dtype, asked, method)
     shape, fractions = _fractions(name, asked)
-    axes = normalize_axes(axis, x.ndim)
+    axes = normalize_axes(axis, x.ndim, f"{name}: axis")
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     outer, count = tuple(x.shape[i] for i in kept), math.prod(x.shape[i] for i in axes)
     if not count:

@@ -15,7 +15,7 @@ from minigrad.ops.joining import concatenate, stack
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of, zeros_like
-from minigrad.ops.shapes import unique_axes
+from minigrad.ops.shapes import normalize_axes
 from minigrad.ops.triangles import diagonal
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
@@ -118,7 +118,7 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
     f = _tensor(f, "gradient", "f")
     if f.dtype.kind in "iu":
         f = f.astype(np.float64)
-    axes = unique_axes("gradient", axis, f.ndim)
+    axes = normalize_axes(axis, f.ndim, "gradient: axis")
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
     if len(varargs) not in (0, 1, len(axes)):

@@ -5,7 +5,7 @@ from typing import Any
 
 from minigrad.errors import AxisError, DtypeError, ShapeError, describe
 
-__all__ = ["normalize_axes", "normalize_axis", "restore_axes", "unique_axes"]
+__all__ = ["normalize_axes", "normalize_axis", "restore_axes"]
 
 
 def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
@@ -27,8 +27,12 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     return axis % ndim
 
 
-def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes counted from 0; None stands for all.
+def normalize_axes(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
+    """Axes counted from 0, each of them once; None stands for all.
+
+    Raises:
+        AxisError: when there is no such axis.
+        ShapeError: when an axis is named twice.
 
     >>> normalize_axes(None, 2), normalize_axes((-1, 0), 3)
     ((0, 1), (2, 0))
@@ -36,24 +40,11 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     if isinstance(axis, (tuple, list)):
-        return tuple(normalize_axis(a, ndim) for a in axis)
-    return (normalize_axis(axis, ndim),)
-
-
-def unique_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes counted from 0, each of them once.
-
-    Raises:
-        AxisError: when there is no such axis.
-        ShapeError: when one is named twice.
-
-    >>> unique_axes("flip", (-1, 0), 3)
-    (2, 0)
-    """
-    axes = normalize_axes(axis, ndim)
-    if len(set(axes)) < len(axes):
-        raise ShapeError(f"{name}: axis={axis!r} names an axis twice, of {ndim} axes")
-    return axes
+        axes = tuple(normalize_axis(a, ndim, name) for a in axis)
+        if len(set(axes)) < len(axes):
+            raise ShapeError(f"{name}: {axis!r} names an axis twice, of {ndim} axes")
+        return axes
+    return (normalize_axis(axis, ndim, name),)
 
 
 def restore_axes(value: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:

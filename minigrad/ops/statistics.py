@@ -172,7 +172,7 @@ def average(
         total = wrap(np.full(y.shape, x.size / max(y.size, 1), y.dtype), None)
         return (y, total) if returned else y
     w = _tensor(weights, "average")
-    axes = normalize_axes(axis, x.ndim)
+    axes = normalize_axes(axis, x.ndim, "average: axis")
     if w.shape != x.shape:
         if w.shape != tuple(x.shape[i] for i in axes):
             raise ShapeError(

@@ -126,7 +126,7 @@ def test_facts_without_a_derivative():
 def test_an_axis_counts_once():
     x = mg.Tensor(np.zeros((3, 4)))
     for axis in ((1, 1), (0, -2)):
-        with pytest.raises(mg.ShapeError, match=r"gradient: axis=\(.*\) names an axis twice"):
+        with pytest.raises(mg.ShapeError, match=r"gradient: axis: \(.*\) names an axis twice"):
             np.gradient(x, axis=axis)
     with pytest.raises(mg.AxisError, match="out of range"):
         np.gradient(x, axis=2)
