@@ -7,8 +7,11 @@ import importlib
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "AnomalyError",
+    "AxisError",
     "DetachError",
     "DtypeError",
     "GradientError",
@@ -31,6 +34,26 @@ class DtypeError(TypeError):
 
 class ShapeError(ValueError):
     """The shapes of the arguments do not fit each other."""
+
+
+class AxisError(ShapeError, np.exceptions.AxisError):
+    """There is no such axis. As in NumPy it is an IndexError, too."""
+
+
+class IndexDtypeError(DtypeError, IndexError):
+    """An index holds something else than integers or booleans; in NumPy that is an IndexError."""
+
+
+class MatrixError(ShapeError, np.linalg.LinAlgError):
+    """An array does not hold the matrices that linear algebra needs; a LinAlgError as in NumPy."""
+
+
+class OutOfBoundsError(ShapeError, IndexError):
+    """An index names a place that is not there."""
+
+
+class OptionError(ValueError):
+    """An option of a forward has a value that it cannot have; users get a plain ValueError."""
 
 
 class AnomalyError(FloatingPointError):
@@ -62,6 +85,23 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported "
             f'({error}). Install it with: python -m pip install "minigrad[{extra}]"'
         ) from error
+
+
+def check_option(argument: str, value: Any, options: tuple[Any, ...], name: str = "") -> None:
+    """Refuse a value that is none of the options, and list them.
+
+    Args:
+        name: the function; inside of a forward none, since it is added to its errors.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not any(type(value) is type(option) and value == option for option in options):
+        listed = ", ".join(map(repr, options))
+        kind = ValueError if name else OptionError
+        raise kind(
+            f"{name}{': ' if name else ''}{argument} must be one of {listed}; got {describe(value)}"
+        )
 
 
 _SHORT = {"f": "f", "i": "i", "u": "u", "c": "c", "b": "bool"}

@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
+from minigrad.errors import (
+    AxisError,
+    DetachError,
+    DtypeError,
+    GradientError,
+    OptionError,
+    ShapeError,
+    describe,
+)
 from minigrad.mode import current_mode, place
 from minigrad.operations import Operation
 
@@ -32,6 +40,7 @@ LEADS: tuple[tuple[str, str], ...] = (
     ),
     (r"ufunc '(bit|left|right|invert)", "works on integers and booleans alone; see t.astype"),
     (r"ufunc '.*not supported for the input types", "is not defined for these dtypes"),
+    (r"does not have an identity", "where= needs initial=, the result where nothing is chosen"),
     (r"zero-size array to reduction|of an empty sequence", "there are no elements to choose from"),
     (r"^object too deep", "the first argument must be a vector"),
     (r"axes don't match array|repeated axis in transpose", "axes must name every axis once"),
@@ -56,6 +65,9 @@ LEADS: tuple[tuple[str, str], ...] = (
 )
 """What to say first, by a pattern of NumPy's own text."""
 
+_OF_VALUES = re.compile(r"All-NaN slice|negative integer powers")
+"""What NumPy says of values, not of shapes."""
+
 _AS_THEY_ARE = (DetachError, DtypeError, GradientError, ShapeError, IndexError)
 
 
@@ -68,15 +80,17 @@ def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: An
             text, original = found.expand(lead), f". NumPy: {text}"
             break
     inputs = [f"{n}: {describe(v)}" for n, v in zip(op.inputs, values, strict=True)]
-    others = [f"{n}={describe(v)}" for n, v in params.items()]
+    others = [f"{n}={describe(v)}" for n, v in params.items() if v is not op.defaults.get(n, op)]
     message = (
         f"{place(op.name, current_mode().scope)}: {text} "
         f"(called with {', '.join(inputs + others)})"
         + (f". {op.hint}" if op.hint else "")
         + original
     )
-    if isinstance(error, np.exceptions.AxisError):  # an IndexError and a ValueError
-        return ShapeError(message)
+    if isinstance(error, np.exceptions.AxisError):
+        return AxisError(message)
+    if isinstance(error, OptionError) or _OF_VALUES.search(text):
+        return ValueError(message)
     if isinstance(error, (*_AS_THEY_ARE, np.linalg.LinAlgError)):
         return type(error)(message)
     if isinstance(error, ValueError):

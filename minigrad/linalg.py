@@ -25,12 +25,15 @@ from minigrad.ops.matrix_norms import cond, matrix_norm
 from minigrad.ops.norms import norm, vector_norm
 from minigrad.ops.products import cross, matmul, multi_dot, outer, tensordot, vecdot
 from minigrad.ops.shape import matrix_transpose
+from minigrad.ops.triangles import matrix_diagonal as diagonal
+from minigrad.ops.triangles import matrix_trace as trace
 
 __all__ = [
     "cholesky",
     "cond",
     "cross",
     "det",
+    "diagonal",
     "eigh",
     "eigvalsh",
     "inv",
@@ -52,6 +55,7 @@ __all__ = [
     "tensordot",
     "tensorinv",
     "tensorsolve",
+    "trace",
     "vecdot",
     "vector_norm",
 ]

@@ -13,9 +13,10 @@ import numpy as np
 
 from minigrad import inplace, ops
 from minigrad.errors import DtypeError, describe
-from minigrad.ops import elementwise, reduction, shape
+from minigrad.ops import elementwise
 from minigrad.refusals import reason
 from minigrad.tensors import Tensor
+from minigrad.ufunc_methods import REDUCE_AND_ACCUMULATE, outer_method
 
 __all__ = ["METADATA", "array_function", "array_ufunc", "numpy_functions", "public_name"]
 
@@ -77,44 +78,16 @@ def _answering(function: Any) -> Callable[..., Any]:
     return answer
 
 
-def _reducing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A reduction as the method of a ufunc, which is over the first axis unless told otherwise."""
-
-    def reduce(array: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False) -> Any:
-        options = {"keepdims": keepdims} if keepdims else {}
-        return function(array, axis, **options, **({} if dtype is None else {"dtype": dtype}))
-
-    return reduce
-
-
-def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
-    def outer(a: Any, b: Any, /) -> Any:
-        a, b = shape.source_of(a, "outer", "a", b), shape.source_of(b, "outer", "b", a)
-        return function(a.reshape((*a.shape, *(1,) * b.ndim)), b)
-
-    return outer
-
-
 for _module in ops.MODULES:
     _enter(_module)
 numpy_functions |= inplace.NUMPY
 numpy_functions |= {function: _answering(function) for function in METADATA}
 numpy_functions |= {
-    _ufunc.outer: _outer(_function)
+    _ufunc.outer: outer_method(_function)
     for _ufunc, _function in list(numpy_functions.items())
     if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 2 and not _ufunc.signature
 }
-numpy_functions |= {
-    np.add.accumulate: _reducing(ops.cumsum),
-    np.add.reduce: _reducing(reduction.sum),
-    np.logaddexp.reduce: _reducing(reduction.logsumexp),
-    np.logical_and.reduce: _reducing(reduction.all),
-    np.logical_or.reduce: _reducing(reduction.any),
-    np.maximum.reduce: _reducing(reduction.max),
-    np.minimum.reduce: _reducing(reduction.min),
-    np.multiply.accumulate: _reducing(ops.cumprod),
-    np.multiply.reduce: _reducing(reduction.prod),
-}
+numpy_functions |= REDUCE_AND_ACCUMULATE
 
 
 # -- the protocols ---------------------------------------------------------------------------------
@@ -139,12 +112,13 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
         raise DtypeError(reason(name))
     # Layout and subclass change no value of a tensor.
     options = {k: v for k, v in kwargs.items() if k not in ("order", "subok")}
-    out, where = options.pop("out", None), options.pop("where", True)
+    out = options.pop("out", None)
+    where = options.pop("where", True) if method == "__call__" else True
     target = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     options = _known_options(name, ours, options, UFUNC_DEFAULTS)
     if target is None and where is True:
         return ours(*inputs, **options)
-    if method != "__call__" or not isinstance(target, Tensor):
+    if not isinstance(target, Tensor):
         _refuse_writing(name, target, where)
     result = ours(*inputs, **options)
     if where is not True:

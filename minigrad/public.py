@@ -13,6 +13,7 @@ from minigrad.checkpoints import checkpoint_sequence as checkpoint_sequence
 from minigrad.custom import custom_vjp as custom_vjp
 from minigrad.custom import stop_gradient as stop_gradient
 from minigrad.errors import AnomalyError as AnomalyError
+from minigrad.errors import AxisError as AxisError
 from minigrad.errors import DetachError as DetachError
 from minigrad.errors import DtypeError as DtypeError
 from minigrad.errors import GradientError as GradientError
@@ -91,6 +92,7 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "save_checkpoint",
         # errors
         "AnomalyError",
+        "AxisError",
         "DetachError",
         "DtypeError",
         "GradientError",

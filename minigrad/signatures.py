@@ -163,25 +163,66 @@ class Methods:
         def trunc(self) -> "Tensor": ...
         def erf(self) -> "Tensor": ...
         def erfc(self) -> "Tensor": ...
-        def all(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
-        def any(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
+        def all(
+            self, axis: Axis = None, *, keepdims: bool = False, where: Any = True
+        ) -> "Tensor": ...
+        def any(
+            self, axis: Axis = None, *, keepdims: bool = False, where: Any = True
+        ) -> "Tensor": ...
         def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
         def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
         def logsumexp(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
-        def max(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
-        def mean(
-            self, axis: Axis = None, dtype: Dtype = None, *, keepdims: bool = False
+        def max(
+            self,
+            axis: Axis = None,
+            *,
+            keepdims: bool = False,
+            initial: Any = None,
+            where: Any = True,
         ) -> "Tensor": ...
-        def min(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
+        def mean(
+            self,
+            axis: Axis = None,
+            dtype: Dtype = None,
+            *,
+            keepdims: bool = False,
+            where: Any = True,
+        ) -> "Tensor": ...
+        def min(
+            self,
+            axis: Axis = None,
+            *,
+            keepdims: bool = False,
+            initial: Any = None,
+            where: Any = True,
+        ) -> "Tensor": ...
         def prod(
-            self, axis: Axis = None, dtype: Dtype = None, *, keepdims: bool = False
+            self,
+            axis: Axis = None,
+            dtype: Dtype = None,
+            *,
+            keepdims: bool = False,
+            initial: Any = None,
+            where: Any = True,
         ) -> "Tensor": ...
         def sum(
-            self, axis: Axis = None, dtype: Dtype = None, *, keepdims: bool = False
+            self,
+            axis: Axis = None,
+            dtype: Dtype = None,
+            *,
+            keepdims: bool = False,
+            initial: Any = None,
+            where: Any = True,
         ) -> "Tensor": ...
         def median(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
         def quantile(
-            self, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+            self,
+            q: Any,
+            axis: Axis = None,
+            *,
+            method: str = "linear",
+            keepdims: bool = False,
+            weights: Any = None,
         ) -> "Tensor": ...
         def std(
             self,
@@ -191,6 +232,7 @@ class Methods:
             ddof: float = 0,
             keepdims: bool = False,
             correction: float | None = None,
+            where: Any = True,
         ) -> "Tensor": ...
         def var(
             self,
@@ -200,6 +242,7 @@ class Methods:
             ddof: float = 0,
             keepdims: bool = False,
             correction: float | None = None,
+            where: Any = True,
         ) -> "Tensor": ...
         def norm(self, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
         def cumprod(self, axis: int | None = None, dtype: Dtype = None) -> "Tensor": ...
@@ -222,8 +265,10 @@ class Methods:
             pad_width: Any,
             mode: str = "constant",
             *,
-            constant_values: Any = 0,
-            reflect_type: str = "even",
+            constant_values: Any = None,
+            end_values: Any = None,
+            stat_length: Any = None,
+            reflect_type: str | None = None,
         ) -> "Tensor": ...
         def repeat(self, repeats: Any, axis: int | None = None) -> "Tensor": ...
         def roll(self, shift: Any, axis: Axis = None) -> "Tensor": ...
@@ -246,7 +291,9 @@ class Methods:
         ) -> "Tensor": ...
         def topk(self, k: int, axis: int = -1, largest: bool = True) -> "tuple[Tensor, Tensor]": ...
         def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> "Tensor": ...
-        def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> "Tensor": ...
+        def trace(
+            self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Dtype = None
+        ) -> "Tensor": ...
         def tril(self, k: int = 0) -> "Tensor": ...
         def triu(self, k: int = 0) -> "Tensor": ...
         def scatter_add(self, index: Any, values: TensorLike) -> "Tensor": ...

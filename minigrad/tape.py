@@ -103,7 +103,10 @@ def unbroadcast(g: Array, shape: tuple[int, ...], where: str) -> Array:
             for axis, length in enumerate(shape)
             if length == 1 and g.shape[axis + extra] != 1
         )
-        reduced = g.sum(axis=axes, keepdims=True) if axes else g
+        reduced = g
+        if axes:
+            half = g.dtype.itemsize == 2  # sums of ones in float16 would end at 2048
+            reduced = g.sum(axis=axes, dtype=np.float32 if half else None, keepdims=True)
         if reduced.shape[extra:] == shape:
             return reduced.reshape(shape) if extra else reduced
     raise ShapeError(

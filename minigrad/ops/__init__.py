@@ -9,6 +9,7 @@ new module needs one line here.
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from minigrad.ops.accumulating import *  # noqa: F403
 from minigrad.ops.activations import *  # noqa: F403
 from minigrad.ops.assembling import *  # noqa: F403
 from minigrad.ops.attention import *  # noqa: F403
@@ -30,13 +31,16 @@ from minigrad.ops.nans import *  # noqa: F403
 from minigrad.ops.neural import *  # noqa: F403
 from minigrad.ops.normalization import *  # noqa: F403
 from minigrad.ops.norms import *  # noqa: F403
+from minigrad.ops.padding import *  # noqa: F403
 from minigrad.ops.piecewise import *  # noqa: F403
 from minigrad.ops.pooling import *  # noqa: F403
 from minigrad.ops.predicates import *  # noqa: F403
 from minigrad.ops.products import *  # noqa: F403
+from minigrad.ops.quantiles import *  # noqa: F403
 from minigrad.ops.reduction import *  # noqa: F403
 from minigrad.ops.repeating import *  # noqa: F403
 from minigrad.ops.samples import *  # noqa: F403
+from minigrad.ops.scattering import *  # noqa: F403
 from minigrad.ops.selecting import *  # noqa: F403
 from minigrad.ops.shape import *  # noqa: F403
 from minigrad.ops.sorting import *  # noqa: F403

@@ -1,10 +1,15 @@
-"""Activation functions. None of them warns, overflows or loses float16 digits on the way."""
+"""Activation functions. None of them warns, overflows or loses float16 digits on the way.
+
+At NaN all return NaN, and the gradient goes on: those made of straight lines have the derivative 1
+there, as `maximum` has, and for curved ones it is NaN.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from minigrad.errors import OptionError, check_option
 from minigrad.ops.arguments import as_operand, quiet, widen
 from minigrad.ops.special import erf, erfc
 from minigrad.primitives import primitive
@@ -68,12 +73,12 @@ def floating(x: Array) -> Array:
 
 
 def _either(x: Array, above: Array, below: Array) -> Array:
-    """`above` where x > 0 and `below` elsewhere, both finite.
+    """`above` where x > 0 or NaN and `below` elsewhere, both finite.
 
     By arithmetic: np.where takes ten times as long on signs that the processor cannot predict.
     """
-    mask = (x > 0).astype(x.dtype)
-    return mask * above + (1 - mask) * below
+    mask = (x <= 0).astype(x.dtype)
+    return mask * below + (1 - mask) * above
 
 
 @primitive
@@ -136,37 +141,43 @@ softsign.vjp(x=_softsign_rule)
 
 @primitive
 def relu(x: Array) -> Array:
-    """max(x, 0), elementwise; the derivative at 0 is 0, as in PyTorch."""
+    """max(x, 0), elementwise; the derivative at 0 is 0 and at NaN 1, as in PyTorch."""
     return np.maximum(x, 0)
 
 
-relu.vjp(x=lambda g, y: g * (y > 0))
+relu.vjp(x=lambda g, y: g * (y != 0))
 
 
 @primitive
 def hardtanh(x: Array, /, min_val: float = -1.0, max_val: float = 1.0) -> Array:
-    """`x` kept between two bounds, elementwise; the derivative on a bound is 0, as in PyTorch."""
+    """`x` kept between two bounds, elementwise.
+
+    The derivative on a bound is 0, and at NaN 1, as in PyTorch.
+    """
     if not min_val <= max_val:
-        raise ValueError(f"min_val must not be above max_val, got {min_val} and {max_val}")
+        raise OptionError(f"min_val must not be above max_val, got {min_val} and {max_val}")
     return np.minimum(np.maximum(x, min_val), max_val)
 
 
-hardtanh.vjp(x=lambda g, y, min_val, max_val: g * (y > min_val) * (y < max_val))
+hardtanh.vjp(x=lambda g, y, min_val, max_val: g * (y != min_val) * (y != max_val))
 
 
 @primitive
 def relu6(x: Array, /) -> Array:
-    """min(max(x, 0), 6), elementwise; the derivative at 0 and at 6 is 0, as in PyTorch."""
+    """min(max(x, 0), 6), elementwise; the derivative at 0 and 6 is 0 and at NaN 1."""
     return np.minimum(np.maximum(x, 0), 6)
 
 
-relu6.vjp(x=lambda g, y: g * (y > 0) * (y < 6))
+relu6.vjp(x=lambda g, y: g * (y != 0) * (y != 6))
 
 
 @primitive
 @quiet
 def leaky_relu(x: Array, /, negative_slope: float = 0.01) -> Array:
-    """`x` above 0 and `negative_slope * x` elsewhere; at 0 the slope is the negative one's."""
+    """`x` above 0 and `negative_slope * x` elsewhere.
+
+    At 0 the derivative is that of negative numbers, and at NaN 1, as in `relu`.
+    """
     return np.maximum(x, 0) + np.minimum(x, 0) * negative_slope
 
 
@@ -213,7 +224,7 @@ selu.vjp(x=lambda g, x: _exponential_unit_rule(g, x, SELU_ALPHA, SELU_SCALE, 1.0
 def celu(x: Array, /, alpha: float = 1.0) -> Array:
     """`x` above 0 and alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017), smooth at 0."""
     if alpha == 0:
-        raise ValueError("alpha must not be 0")
+        raise OptionError("alpha must not be 0")
     return _exponential_unit(x, alpha, 1.0, 1 / alpha)
 
 
@@ -253,15 +264,14 @@ def gelu(x: Array, /, approximate: str = "none") -> Array:
             x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 
     Raises:
-        ShapeError: when `approximate` is another word.
+        ValueError: when `approximate` is another word.
     """
+    check_option("approximate", approximate, ("none", "tanh"))
     wide = widen(floating(x))
     if approximate == "none":
         y = wide * _normal_distribution(wide)
-    elif approximate == "tanh":
-        y = wide * (_gelu_tanh_inner(wide) * 0.5 + 0.5)
     else:
-        raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+        y = wide * (_gelu_tanh_inner(wide) * 0.5 + 0.5)
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
@@ -300,12 +310,20 @@ def mish(x: Array, /) -> Array:
 mish.vjp(x=_mish_rule)
 
 
-def _shifted(x: Array, axis: Any) -> Array:
-    """`x` minus its maximum along `axis`, and as it is where that maximum is not finite."""
+def shifted(x: Array, axis: Any) -> Array:
+    """`x` minus its maximum along `axis`, on arrays.
+
+    Where that is -inf, as it is; where it is +inf, 0 for those that are and -inf for all others.
+    """
     if not x.size:
         return x
     top = np.max(x.real, axis=axis, keepdims=True)
-    return x - np.where(np.isfinite(top), top, 0)
+    finite = np.isfinite(top)
+    if not finite.all():
+        infinite = x.dtype.type(np.inf)
+        x = np.where(top == np.inf, np.where(x.real == np.inf, x.dtype.type(0), -infinite), x)
+        top = np.where(finite, top, 0)
+    return x - top
 
 
 @primitive
@@ -315,16 +333,17 @@ def softmax(x: Array, /, axis: Any = -1) -> Array:
 
     Args:
         x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
-            -inf, the probabilities and the gradient are 0, where PyTorch gives NaN.
+            -inf, the probabilities and the gradient are 0, and those that are +inf share the
+            probability evenly; PyTorch gives NaN for both.
         axis: an axis, or a tuple of axes; None for all.
     """
-    e = np.exp(_shifted(widen(floating(x)), axis))
+    e = np.exp(shifted(widen(floating(x)), axis))
     total = e.sum(axis=axis, keepdims=True)
     y = e / np.where(total == 0, 1, total)
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-softmax.vjp(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+softmax.vjp(x=lambda g, y, axis: y * (g - (widen(g) * y).sum(axis=axis, keepdims=True)))
 
 
 def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
@@ -341,12 +360,12 @@ def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
 def log_softmax(x: Array, /, axis: Any = -1) -> Array:
     """The logarithm of `softmax`; computed without overflow.
 
-    Where all scores are -inf, so are the results, where PyTorch gives NaN.
+    Infinite scores are taken as in `softmax`.
     """
-    shifted = _shifted(widen(floating(x)), axis)
-    total = np.exp(shifted).sum(axis=axis, keepdims=True)
-    y = shifted - np.log(np.where(total == 0, 1, total))
+    difference = shifted(widen(floating(x)), axis)
+    total = np.exp(difference).sum(axis=axis, keepdims=True)
+    y = difference - np.log(np.where(total == 0, 1, total))
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-log_softmax.vjp(x=lambda g, y, axis: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
+log_softmax.vjp(x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True))

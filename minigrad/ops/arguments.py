@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.ops.indexing import constant_array
 from minigrad.primitives import operand
 from minigrad.tensors import Tensor, wrap
 
@@ -18,6 +19,7 @@ __all__ = [
     "named",
     "quiet",
     "refuse_pytorch_names",
+    "whole_numbers",
     "widen",
 ]
 
@@ -36,6 +38,21 @@ def named(name: str) -> Callable[[Function], Function]:
         return function
 
     return rename
+
+
+def whole_numbers(value: Any, argument: str) -> Any:
+    """An argument of constant integers as an array.
+
+    Raises:
+        TypeError: for other numbers.
+        OverflowError: for integers that do not fit into 64 bits.
+    """
+    array = constant_array(value, argument)
+    if array.dtype == object and all(isinstance(n, int) for n in array.reshape(-1)):
+        raise OverflowError(f"{argument} must fit into 64 bits, got {describe(value)}")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{argument} must be integers, got {describe(value)}")
+    return array if array.size else array.astype(np.intp)
 
 
 def widen(x: Array) -> Array:

@@ -1,5 +1,6 @@
 """Putting arrays together from parts of several kinds: nested blocks, insertions, ranges."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from minigrad.errors import ShapeError, describe
 from minigrad.ops.indexing import plain_index
 from minigrad.ops.joining import concatenate
+from minigrad.ops.predicates import floor
 from minigrad.ops.selecting import take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape, source_of
 from minigrad.ops.shapes import normalize_axis
@@ -100,22 +102,42 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
-) -> Tensor:
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """Evenly spaced numbers from `start` to `stop`, which may be tensors that require grad.
 
     Args:
         start, stop: the ends, of shapes that broadcast together.
         num: how many numbers, along a new axis.
         endpoint: whether `stop` is the last one.
-        dtype: of the result; None for that of the ends.
+        retstep: return a pair, the numbers and their distance.
+        dtype: of the result; None for that of the ends. To integers it rounds down.
         axis: where the new axis stands in the result.
+
+    Raises:
+        ValueError: for a negative `num`.
     """
-    first, last = broadcast_arrays(
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: num must be 0 or more, got {num}")
+    kinds = [x if isinstance(x, (int, float)) else np.result_type(x) for x in (start, stop)]
+    kind = np.result_type(*kinds, 1.0)
+    ends = broadcast_arrays(
         source_of(start, "linspace", "start", stop), source_of(stop, "linspace", "stop", start)
     )
-    kind = np.result_type(first.dtype, last.dtype, np.float16)
+    first, last = (end if end.dtype == kind else end.astype(kind) for end in ends)
     share = np.linspace(0, 1, num, endpoint).astype(kind).reshape((num,) + (1,) * first.ndim)
     y = first * wrap(1 - share, None) + last * wrap(share, None)
-    y = y if dtype is None else y.astype(dtype)
-    return moveaxis(y, 0, axis)
+    if dtype is not None:
+        y = (floor(y) if np.dtype(dtype).kind in "iu" else y).astype(dtype)
+    y = moveaxis(y, 0, axis)
+    if not retstep:
+        return y
+    parts = num - 1 if endpoint else num
+    return y, (last - first) / (parts if parts > 0 else np.nan)

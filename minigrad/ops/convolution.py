@@ -144,6 +144,7 @@ def _convolve(
     groups: int,
 ) -> Tensor:
     x, weight = as_tensors(name, x=x, weight=weight)
+    check_groups(name, groups)
     check_channels(name, dims, x, weight, (weight.shape[1] if weight.ndim > 1 else 0) * groups)
     check_groups(name, groups, output_channels=weight.shape[0])
     stride = spatial_sizes(name, "stride", stride, dims, 1)

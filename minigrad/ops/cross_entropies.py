@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.errors import ShapeError, describe
 from minigrad.kernels import fused
-from minigrad.ops.activations import log_softmax
+from minigrad.ops.activations import log_softmax, shifted
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
 from minigrad.ops.class_targets import (
     check_reduction,
@@ -186,9 +186,9 @@ def _surprise(log_p: Array, q: Array) -> Array:
 
 def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, PlainArray]:
     """The scores minus their maximum, the exponentials of that, and their sum."""
-    shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
-    e = np.exp(shifted)
-    return shifted, e, e.sum(axis=axis, keepdims=True)
+    difference = shifted(x, axis)
+    e = np.exp(difference)
+    return difference, e, e.sum(axis=axis, keepdims=True)
 
 
 def _reference(logits: Any, q: Any, reduction: str, count: PlainArray, axis: int) -> Any:
@@ -254,15 +254,15 @@ def _of_classes(
     axis: int,
 ) -> Array:
     x = widen(logits)
-    shifted, e, total = _log_partition(x, axis)
+    difference, e, total = _log_partition(x, axis)
     if label_smoothing:
         q, count = _spread(target, x.shape, x.dtype, weight, ignore_index, label_smoothing, axis)
-        rows = (_surprise(shifted - np.log(total), q) * q).sum(axis=axis)
+        rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     else:
         kept = target != ignore_index
         places = np.where(kept, target, 0)
         count = kept.astype(x.dtype) if weight is None else np.where(kept, weight[places], 0)
-        chosen = np.take_along_axis(shifted, np.expand_dims(places, axis), axis)
+        chosen = np.take_along_axis(difference, np.expand_dims(places, axis), axis)
         rows = np.where(count == 0, 0, np.squeeze(np.log(total) - chosen, axis) * count)
     loss = _reduced(rows, reduction, count)
     return loss.astype(logits.dtype), (e, total, count)
@@ -303,14 +303,14 @@ def _of_probabilities_backward(
     label_smoothing: float,
     axis: int,
 ) -> tuple[Any, ...]:
-    shifted, e, total = residuals
+    difference, e, total = residuals
     g = _row_gradient(grads[0], reduction, _places(e.shape, axis), axis)
     q = _blend(widen(inputs[1]), weight, label_smoothing, axis)
     d_logits = d_target = None
     if needed[0]:
         d_logits = e * (g * q.sum(axis=axis, keepdims=True) / total) - g * q
     if needed[1]:
-        d_q = g * _surprise(shifted - np.log(total), q)
+        d_q = g * _surprise(difference - np.log(total), q)
         d_target = _blend_gradient(d_q, weight, label_smoothing, axis)
     return d_logits, d_target
 
@@ -333,11 +333,11 @@ def _of_probabilities(
     label_smoothing: float,
     axis: int,
 ) -> Array:
-    shifted, e, total = _log_partition(widen(logits), axis)
+    difference, e, total = _log_partition(widen(logits), axis)
     q = _blend(widen(target), weight, label_smoothing, axis)
-    rows = (_surprise(shifted - np.log(total), q) * q).sum(axis=axis)
+    rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     loss = _reduced(rows, reduction, _places(e.shape, axis))
-    return loss.astype(np.result_type(logits, target)), (shifted, e, total)
+    return loss.astype(np.result_type(logits, target)), (difference, e, total)
 
 
 # -- log probabilities -----------------------------------------------------------------------------

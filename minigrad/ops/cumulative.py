@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.ops.arguments import widen
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.joining import concatenate
 from minigrad.ops.reduction import sum as sum_over
@@ -27,13 +28,13 @@ METHODS = ("cumprod", "cumsum")
 Array = Any
 
 
-def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
-    """The index of a part of one axis."""
-    return (slice(None),) * normalize_axis(axis, ndim) + (part,)
+def along(axis: int, part: slice) -> tuple[slice, ...]:
+    """The index of a part of one axis, counted from 0."""
+    return (slice(None),) * axis + (part,)
 
 
 def _reversed(x: Array, axis: int) -> Array:
-    return x[_along(axis, x.ndim, slice(None, None, -1))]
+    return x[along(normalize_axis(axis, x.ndim), slice(None, None, -1))]
 
 
 @primitive
@@ -44,7 +45,7 @@ def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
 
 def _cumsum_rule(g: Array, x_shape: tuple[int, ...], axis: int | None) -> Array:
     k = 0 if axis is None else axis
-    return _reversed(cumsum.generic(_reversed(g, k), k), k).reshape(x_shape)
+    return _reversed(cumsum.generic(_reversed(widen(g), k), k), k).reshape(x_shape)
 
 
 cumsum.vjp(x=_cumsum_rule)
@@ -52,18 +53,30 @@ cumsum.vjp(x=_cumsum_rule)
 
 def _shifted(x: Array, axis: int, steps: int, fill: float) -> Array:
     """Each element replaced by the one `steps` further on; `fill` past the end."""
-    part = x[_along(axis, x.ndim, slice(steps, None))]
+    part = x[along(axis, slice(steps, None))]
     shape = list(x.shape)
     shape[axis] = min(steps, shape[axis])
     return np.concatenate([part, np.full(shape, fill, x.dtype)], axis=axis)
+
+
+def solve_backwards(g: Array, factor: Array, axis: int) -> Array:
+    """r with r_k = g_k + factor_k r_{k+1} along an axis; the last factor has no effect.
+
+    For all k at once, in log2(n) doublings (Kogge and Stone 1973).
+    """
+    total, steps = g, 1
+    while steps < g.shape[axis]:
+        total = total + factor * _shifted(total, axis, steps, 0.0)
+        factor = factor * _shifted(factor, axis, steps, 1.0)
+        steps *= 2
+    return total
 
 
 def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
     """The gradient of running products, exact at zeros.
 
     dx_k is the product of all before k, times r_k = g_k + x_{k+1} r_{k+1}: what g_k and all after
-    it bring. Without zeros it is sum_{i >= k} g_i y_i / x_k. With zeros, the recurrence is solved
-    for all k at once in log2(n) doublings (Kogge and Stone 1973).
+    it bring. Without zeros it is sum_{i >= k} g_i y_i / x_k.
     """
     shape, k = x.shape, 0
     if axis is None:
@@ -71,17 +84,11 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
     else:
         k = normalize_axis(axis, x.ndim)
     if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
-        return (_reversed(cumsum.generic(_reversed(g * y, k), k), k) / x).reshape(shape)
+        return (_reversed(cumsum.generic(_reversed(widen(g) * y, k), k), k) / x).reshape(shape)
     length = x.shape[k]
     ones = np.ones([1 if a == k else n for a, n in enumerate(x.shape)], x.dtype)
-    before = np.concatenate([ones, y[_along(k, y.ndim, slice(0, length - 1))]], axis=k)
-    factor, total = _shifted(x, k, 1, 1.0), g
-    steps = 1
-    while steps < length:
-        total = total + factor * _shifted(total, k, steps, 0.0)
-        factor = factor * _shifted(factor, k, steps, 1.0)
-        steps *= 2
-    return (before * total).reshape(shape)
+    before = np.concatenate([ones, y[along(k, slice(0, length - 1))]], axis=k)
+    return (before * solve_backwards(widen(g), _shifted(x, k, 1, 1.0), k)).reshape(shape)
 
 
 @primitive
@@ -101,6 +108,7 @@ def _cumulative(
 ) -> Tensor:
     name = f"cumulative_{function.__name__[3:]}"
     tensor = _tensor(x, name)
+    tensor = tensor if tensor.ndim else tensor.reshape(1)
     if axis is None:
         if tensor.ndim != 1:
             raise ShapeError(f"{name}: axis= is needed for {describe(tensor)}, of several axes")
@@ -119,7 +127,7 @@ def cumulative_sum(
     """`cumsum` as in the array API standard: `axis` may be left out for a single axis only.
 
     Args:
-        x: any shape but ().
+        x: any shape; a number is taken as a vector, as in NumPy.
         axis: along which to add.
         dtype: in which to add.
         include_initial: start with the sum of no elements, 0.
@@ -152,30 +160,32 @@ def diff(
 
     Args:
         a: floating or integer, of at least one axis.
-        n: how many times.
+        n: how many times; 0 returns `a` as it is.
         axis: along which.
         prepend, append: what to put before and after `a` first; a number, or an array that fits.
+            As in NumPy, it takes part in the dtype as an array does: 1 is int64, 1.0 float64.
 
     Raises:
-        ShapeError: for a negative `n`, or an `a` without axes.
+        ValueError: for a negative `n`.
+        AxisError: for an `a` without such an axis.
     """
     x = _tensor(a, "diff")
     if n < 0:
-        raise ShapeError(f"diff: n must be at least 0, got {n}")
+        raise ValueError(f"diff: n must be at least 0, got {n}")
     k = normalize_axis(axis, x.ndim)
+    if not n:
+        return x
     parts: list[TensorLike] = [x]
     for extra, first in ((prepend, True), (append, False)):
         if extra is not None:
-            if isinstance(extra, (bool, int, float)):
-                extra = np.asarray(extra, np.result_type(x.dtype, extra))
-            extra = _tensor(extra, "diff")
+            extra = _tensor(extra if isinstance(extra, Tensor) else np.asarray(extra), "diff")
             if not extra.ndim:
                 extra = np.broadcast_to(extra, [1 if i == k else s for i, s in enumerate(x.shape)])
             parts = [extra, *parts] if first else [*parts, extra]
     if len(parts) > 1:
         x = concatenate(parts, axis=k)
     for _ in range(n):
-        after, before = x[_along(k, x.ndim, slice(1, None))], x[_along(k, x.ndim, slice(None, -1))]
+        after, before = x[along(k, slice(1, None))], x[along(k, slice(None, -1))]
         x = after != before if x.dtype == bool else subtract(after, before)
     return x
 
@@ -201,6 +211,6 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: i
         width = diff(places, axis=-1 if places.ndim == 1 else k)
         if places.ndim == 1:
             width = width.reshape([-1 if i == k else 1 for i in range(values.ndim)])
-    left = values[_along(k, values.ndim, slice(None, -1))]
-    right = values[_along(k, values.ndim, slice(1, None))]
+    left = values[along(k, slice(None, -1))]
+    right = values[along(k, slice(1, None))]
     return sum_over(width * (left + right) * 0.5, axis=k)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
+from minigrad.errors import MatrixError
 from minigrad.primitives import primitive
 
 __all__ = ["cholesky", "eigvalsh", "inv", "solve", "svdvals"]
@@ -33,7 +34,7 @@ def matrices(x: Array, square: bool = False) -> Array:
 
     Raises:
         TypeError: for other dtypes, such as float16.
-        ValueError: for less than two axes, or matrices that should be square and are not.
+        MatrixError: for less than two axes, or matrices that should be square and are not.
     """
     x = np.asarray(x)
     if x.dtype.kind in "fc" and x.dtype.char not in "fdFD":
@@ -41,11 +42,11 @@ def matrices(x: Array, square: bool = False) -> Array:
             f"there are no LAPACK routines for {x.dtype}; convert with t.astype('float32') first"
         )
     if x.ndim < 2:
-        raise ValueError(
+        raise MatrixError(
             f"matrices of shape (..., m, n) are needed, got an array of shape {x.shape}"
         )
     if square and x.shape[-1] != x.shape[-2]:
-        raise ValueError(f"the last two axes must be equally long, got the shape {x.shape}")
+        raise MatrixError(f"the last two axes must be equally long, got the shape {x.shape}")
     return x
 
 
@@ -72,8 +73,9 @@ def inv(a: Array) -> Array:
     Raises:
         numpy.linalg.LinAlgError: when a matrix is singular.
     """
+    a = matrices(a, square=True)
     try:
-        return np.linalg.inv(matrices(a, square=True))
+        return np.linalg.inv(a)
     except LinAlgError:
         raise LinAlgError(
             "a matrix is singular, so it has no inverse. Use pinv for the pseudo-inverse, or add a "
@@ -154,8 +156,9 @@ def cholesky(a: Array, /, *, upper: bool = False) -> Array:
     Raises:
         numpy.linalg.LinAlgError: when a matrix is not positive definite.
     """
+    a = matrices(a, square=True)
     try:
-        return np.linalg.cholesky(matrices(a, square=True), upper=upper)
+        return np.linalg.cholesky(a, upper=upper)
     except LinAlgError:
         raise LinAlgError(
             "a matrix is not positive definite. Check that it is symmetric, or add a small "

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.primitives import primitive
-from minigrad.signatures import TensorLike
-from minigrad.tensors import Tensor
 
 __all__ = [
     "abs",
@@ -219,9 +217,24 @@ def power(x: Array, z: Array) -> Array:
 power.vjp(x=_power_x, z=_power_z)
 
 
-def float_power(x: TensorLike, z: TensorLike) -> Tensor:
-    """`x ** z` in float64, whatever the dtypes, as `np.float_power` does."""
-    return power(astype(x, np.float64), astype(z, np.float64))
+@primitive
+def float_power(x: Array, z: Array) -> Array:
+    """`x ** z` in float64, whatever the dtypes, as `np.float_power` does.
+
+    Unlike `**`, it takes no short cut by the square root: (-inf) to the power 0.5 is inf.
+    """
+    return np.float_power(x, z)
+
+
+def _doubled(x: Array) -> Array:
+    """Numbers of at least float64."""
+    return x if isinstance(x, (int, float)) else x.astype(np.result_type(x.dtype, np.float64))
+
+
+float_power.vjp(
+    x=lambda g, x, z: _power_x(g, _doubled(x), _doubled(z)),
+    z=lambda g, x, y, z: _power_z(g, _doubled(x), y, _doubled(z)),
+)
 
 
 @primitive
@@ -233,7 +246,16 @@ def absolute(x: Array) -> Array:
 absolute.vjp(x=lambda g, x: g * np.sign(x))
 
 abs = absolute
-fabs = absolute
+
+
+@primitive
+def fabs(x: Array) -> Array:
+    """The absolute value as a floating number, elementwise; the derivative at 0 is 0."""
+    return np.abs(x) if x.dtype.kind == "c" else np.fabs(x)
+
+
+fabs.vjp(x=lambda g, x: g * np.sign(x))
+
 pow = power
 
 
@@ -286,14 +308,6 @@ where.vjp(
     x=lambda g, condition: np.where(condition, g, 0),
     z=lambda g, condition: np.where(condition, 0, g),
 )
-
-
-def _numpy_where(condition: TensorLike, *choices: TensorLike) -> Any:
-    """`np.where` on tensors: with the condition alone it finds indices."""
-    return where(condition, *choices) if choices else np.nonzero(condition)
-
-
-NUMPY = {np.where: _numpy_where}
 
 
 @primitive

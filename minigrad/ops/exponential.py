@@ -62,7 +62,7 @@ def log10(x: Array) -> Array:
 log10.vjp(x=lambda g, x: g / (x * LOG_10))
 
 
-def _first_share(g: Array, x: Array, z: Array, base: float) -> Array:
+def first_share(g: Array, x: Array, z: Array, base: float) -> Array:
     # base ** x / (base ** x + base ** z). The difference of equal infinities is taken as 0, so
     # that two +inf share the gradient; two -inf have no part in the result.
     equal = np.logical_and(x == z, np.isinf(x))
@@ -84,8 +84,8 @@ def logaddexp(x: Array, z: Array) -> Array:
 
 
 logaddexp.vjp(
-    x=lambda g, x, z: _first_share(g, x, z, math.e),
-    z=lambda g, x, z: _first_share(g, z, x, math.e),
+    x=lambda g, x, z: first_share(g, x, z, math.e),
+    z=lambda g, x, z: first_share(g, z, x, math.e),
 )
 
 
@@ -96,6 +96,6 @@ def logaddexp2(x: Array, z: Array) -> Array:
 
 
 logaddexp2.vjp(
-    x=lambda g, x, z: _first_share(g, x, z, 2.0),
-    z=lambda g, x, z: _first_share(g, z, x, 2.0),
+    x=lambda g, x, z: first_share(g, x, z, 2.0),
+    z=lambda g, x, z: first_share(g, z, x, 2.0),
 )

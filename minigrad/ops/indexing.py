@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.errors import DetachError, IndexDtypeError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import Patch
 from minigrad.ops.elementwise import add
@@ -27,7 +27,7 @@ def plain_index(index: Any) -> Any:
     """An index that nobody else can change: tensors as arrays, arrays and lists copied.
 
     Raises:
-        DtypeError: when a tensor or an array in the index is not of integers or booleans.
+        IndexDtypeError: when a tensor or an array in the index is not of integers or booleans.
     """
     if index.__class__ is tuple:
         for part in index:
@@ -67,7 +67,7 @@ def _plain_part(part: Any) -> Any:
     else:
         return part  # NumPy says what is wrong with it
     if array.dtype.kind not in "iub":
-        raise DtypeError(
+        raise IndexDtypeError(
             f"index: an index must hold integers or booleans, got {describe(part)}; "
             "t.astype(int) makes integers."
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.ops.arguments import whole_numbers
 from minigrad.ops.indexing import getitem
 from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape, source_of
 from minigrad.ops.shapes import normalize_axis
@@ -129,7 +130,9 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]
         axis: the axis to cut.
 
     Raises:
-        ShapeError: when there is no such axis, or the number of parts is not positive.
+        AxisError: when there is no such axis.
+        ShapeError: when the number of parts is not positive.
+        DtypeError: when the places are not integers.
     """
     return _split(x, indices_or_sections, axis, "array_split", equal=False)
 
@@ -152,10 +155,18 @@ def _split(x: Any, sections: Any, axis: int, name: str, equal: bool) -> list[Ten
     x = source_of(x, name)
     axis = normalize_axis(axis, x.ndim, f"{name}: axis")
     length = x.shape[axis]
-    if np.ndim(sections):
-        cuts = [int(cut) for cut in sections]
+    given = "indices_or_sections"
+    try:
+        places = whole_numbers(sections, given)
+    except TypeError:
+        raise DtypeError(
+            f"{name}: {given} must be an integer, a number of parts, or a sequence of integers, "
+            f"the places where to cut; got {describe(sections)}"
+        ) from None
+    if places.ndim:
+        cuts = places.tolist()
     else:
-        count = int(sections)
+        count = int(places)
         if count < 1:
             raise ShapeError(f"{name}: the number of parts must be 1 or more, got {count}")
         if equal and length % count:

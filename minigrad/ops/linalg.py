@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.errors import DtypeError, GradientError, ShapeError, describe
+from minigrad.errors import (
+    DtypeError,
+    GradientError,
+    MatrixError,
+    ShapeError,
+    check_option,
+    describe,
+)
 from minigrad.mode import current_mode
 from minigrad.ops import decompositions, determinants
 from minigrad.ops.decompositions import cholesky, eigvalsh, inv, matrices, solve, svdvals
@@ -140,8 +147,7 @@ def qr(a: Array, mode: str = "reduced") -> Any:
             of Q are arbitrary, so they have no derivative.
         numpy.linalg.LinAlgError: in backward, where the first k columns are linearly dependent.
     """
-    if mode not in ("reduced", "complete", "r", "raw"):
-        raise ShapeError(f"qr: mode must be 'reduced', 'complete', 'r' or 'raw', got {mode!r}")
+    check_option("mode", mode, ("reduced", "complete", "r", "raw"), "qr")
     shape = np.shape(a)
     extra = mode == "complete" and len(shape) > 1 and shape[-2] > shape[-1]
     if extra or mode == "raw":
@@ -233,7 +239,7 @@ def matrix_power(a: Array, n: int) -> Tensor:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise DtypeError(f"matrix_power: n must be an integer, got {describe(n)}")
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeError(f"matrix_power: a must hold square matrices, got {describe(a)}")
+        raise MatrixError(f"matrix_power: a must hold square matrices, got {describe(a)}")
     base = a if isinstance(a, Tensor) else Tensor(a)
     if n == 0:
         # Connected to `a`, so that its gradient is zeros and not missing.
@@ -288,7 +294,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> LstsqResult:
         residuals = sum_over(left * left, axis=0, keepdims=len(other) == 1)
     else:
         residuals = Tensor(np.zeros(0, x.dtype))
-    return LstsqResult(x, residuals, rank, s)
+    return LstsqResult(x, residuals, rank.astype(np.int32), s)  # the dtype that LAPACK gives
 
 
 def tensorinv(a: Array, ind: int = 2) -> Tensor:

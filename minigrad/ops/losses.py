@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError
+from minigrad.errors import OptionError
 from minigrad.ops.activations import sigmoid, softplus
 from minigrad.ops.arguments import named, quiet
 from minigrad.ops.class_targets import check_reduction
@@ -113,7 +113,8 @@ def binary_cross_entropy(
     those of `mse_loss`.
 
     Raises:
-        ShapeError: when the shapes differ, or a probability is not within 0 to 1.
+        ShapeError: when the shapes differ.
+        ValueError: when a probability is not within 0 to 1.
     """
     predicted, wanted, dtype = _pair("binary_cross_entropy", x, target, reduction)
     rows = bernoulli_surprise(predicted, wanted)
@@ -155,7 +156,8 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         target: probabilities in the same shape, or their logarithms with `log_target`. Places of
             probability 0 add nothing, and the derivative of 0 log 0 is taken as 0.
         reduction: "mean" over all places, as in PyTorch; "batchmean", the sum divided by the
-            length of the first axis, which is the divergence by its definition; "sum" or "none".
+            length of the first axis (of a scalar: by 1), which is the divergence by its
+            definition; "sum" or "none".
         log_target: whether the target holds logarithms.
 
     Raises:
@@ -173,10 +175,8 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         )
     if reduction != "batchmean":
         return _reduced("kl_div", rows, dtype, None, reduction)
-    if not rows.ndim:
-        raise ShapeError('kl_div: reduction="batchmean" needs a first axis, got a scalar')
-    total = _reduced("kl_div", rows, dtype, None, "sum")
-    return total / len(rows) if len(rows) else total * math.nan
+    total, count = rows.sum(), rows.shape[0] if rows.ndim else 1
+    return (total / count if count else total * math.nan).astype(dtype)
 
 
 # -- the operations that they are made of ---------------------------------------------------------
@@ -218,7 +218,7 @@ logistic_loss.vjp(
 def bernoulli_surprise(x: Array, target: Array, /) -> Array:
     """-(target log x + (1 - target) log(1 - x)), with logarithms of at least -100."""
     if ((x.real < 0) | (x.real > 1)).any():
-        raise ValueError(
+        raise OptionError(
             f"probabilities must be within 0 to 1, got {x.real.min()} to {x.real.max()}"
         )
     return -(target * _bounded_log(x) + (1 - target) * _bounded_log(1 - x))

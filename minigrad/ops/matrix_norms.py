@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import AxisError, MatrixError, describe
 from minigrad.ops.decompositions import inv, svdvals
 from minigrad.ops.elementwise import absolute, where
 from minigrad.ops.p_norms import p_norm
@@ -32,7 +32,8 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Ten
             absolute values of a column), inf and -inf (of a row).
 
     Raises:
-        ShapeError: for another `ord`, or less than two axes.
+        ValueError: for another `ord`.
+        AxisError: for less than two axes.
 
     The gradient of "fro" at a zero matrix is 0, as in PyTorch. Columns, rows or singular values
     that tie share the gradient evenly.
@@ -41,22 +42,28 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Ten
     if x.dtype.kind not in "fc":
         x = x.astype(np.float64)
     if x.ndim < 2:
-        raise ShapeError(f"matrix_norm: x must hold matrices (..., m, n), got {describe(x)}")
-    if ord == "fro":
+        raise AxisError(f"matrix_norm: x must hold matrices (..., m, n), got {describe(x)}")
+    if ord in (None, "fro"):
         return p_norm(x, 2.0, (-2, -1), keepdims)
     if ord in ("nuc", 2, -2):
         values = svdvals(x)
-        over = sum_over if ord == "nuc" else max_over if ord == 2 else min_over
-        result = over(values, axis=-1)
+        result = sum_over(values, axis=-1) if ord == "nuc" else _extreme(values, ord)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = sum_over(absolute(x), axis=-2 if abs(ord) == 1 else -1)
-        result = (max_over if ord > 0 else min_over)(sums, axis=-1)
+        result = _extreme(sums, ord)
     else:
-        raise ShapeError(
+        raise ValueError(
             "matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got "
             f"{describe(ord)}; for other norms of all elements, flatten the matrices first."
         )
     return result[..., None, None] if keepdims else result
+
+
+def _extreme(values: Tensor, ord: float) -> Tensor:
+    """The largest for a positive `ord`, else the smallest; no value at all leaves 0, as NumPy."""
+    if ord < 0:
+        return min_over(values, axis=-1)
+    return max_over(values, axis=-1, initial=None if values.shape[-1] else 0)
 
 
 def cond(x: Array, p: Any = None) -> Tensor:
@@ -67,18 +74,30 @@ def cond(x: Array, p: Any = None) -> Tensor:
         p: which `matrix_norm` of the matrix is multiplied with that of its inverse; None is 2.
 
     Raises:
-        numpy.linalg.LinAlgError: for singular matrices with `p` other than None, 2 and -2.
+        MatrixError: for matrices that are empty, or not square although `p` needs an inverse.
     """
+    if np.ndim(x) < 2 or not np.size(x):
+        raise MatrixError(f"cond: needs matrices (..., m, n) that are not empty, got {describe(x)}")
     if p not in (None, 2, -2):
-        return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        singular = _singular(x)
+        if singular.any():
+            x = where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
+        result = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        return where(singular, math.inf, result) if singular.any() else result
     values = svdvals(x)
-    if not values.shape[-1]:
-        raise ShapeError(f"cond: is not defined on empty matrices, got {describe(x)}")
     large, small = values[..., 0], values[..., -1]
     if p == -2:
         return small / large
     with np.errstate(divide="ignore", invalid="ignore"):
         return where(small == 0, math.inf, large / small)
+
+
+def _singular(x: Tensor) -> Array:
+    """Which of the matrices have no inverse at all."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        return np.array(False)  # `inv` says what is wrong with them
+    return np.linalg.slogdet(x._array)[0] == 0
 
 
 NUMPY = {np.linalg.cond: cond, np.linalg.matrix_norm: matrix_norm}

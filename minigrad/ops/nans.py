@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops.cumulative import cumprod, cumsum
-from minigrad.ops.elementwise import where
-from minigrad.ops.predicates import isnan
-from minigrad.ops.reduction import max as max_over
-from minigrad.ops.reduction import min as min_over
+from minigrad.ops.elementwise import where as choose
+from minigrad.ops.predicates import isnan, logical_and, logical_not
+from minigrad.ops.reduction import chosen, extremum_rule, mask_of
+from minigrad.ops.reduction import mean as mean_over
 from minigrad.ops.reduction import prod as prod_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.shapes import restore_axes
+from minigrad.ops.statistics import std, var
 from minigrad.primitives import primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor
@@ -34,75 +36,149 @@ METHODS = ()
 Axis = Any
 
 
-def nansum(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` without NaN; 0 where there is nothing else."""
-    return sum_over(where(isnan(x), 0, x), axis, keepdims=keepdims)
+def nansum(
+    x: TensorLike,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
+    """The sum over `axis` without NaN; 0 where there is nothing else. Arguments as in `sum`."""
+    return sum_over(
+        choose(isnan(x), 0, x), axis, dtype, keepdims=keepdims, initial=initial, where=where
+    )
 
 
-def nanprod(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The product over `axis` without NaN; 1 where there is nothing else."""
-    return prod_over(where(isnan(x), 1, x), axis, keepdims=keepdims)
+def nanprod(
+    x: TensorLike,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
+    """The product over `axis` without NaN; 1 where there is nothing else. Arguments as in `sum`."""
+    return prod_over(
+        choose(isnan(x), 1, x), axis, dtype, keepdims=keepdims, initial=initial, where=where
+    )
 
 
-def _count(x: TensorLike, axis: Axis, dtype: Any) -> Tensor:
-    return sum_over(~isnan(x)._array, axis, keepdims=True).astype(dtype)
+def _numbers(x: TensorLike, where: Any) -> Tensor:
+    """Where `x` is a number and `where` holds; computed, so that a replay finds them anew."""
+    return logical_and(logical_not(isnan(x)), True if where is True else mask_of(where))
 
 
-def _mean(x: TensorLike, axis: Axis) -> Tensor:
-    total = nansum(x, axis, keepdims=True)
-    return total / _count(x, axis, total.dtype)
+def nanmean(
+    x: TensorLike,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    where: Any = True,
+) -> Tensor:
+    """The mean over `axis` without NaN; NaN where there is nothing else. Arguments as in `sum`."""
+    with np.errstate(invalid="ignore"):  # NumPy warns of an empty slice alone
+        return mean_over(x, axis, dtype, keepdims=keepdims, where=_numbers(x, where))
 
 
-def _drop(x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
-    """The axes of length 1 that a reduction over `axis` kept, taken away."""
-    return x if keepdims else sum_over(x, axis)
+def nanvar(
+    x: TensorLike,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    correction: float | None = None,
+    where: Any = True,
+) -> Tensor:
+    """The variance over `axis` without NaN, over the count of the others less `ddof`.
+
+    NaN where that is not above 0. The arguments are those of `var`.
+    """
+    return _of_numbers(var, x, axis, dtype, ddof, keepdims, correction, where)
 
 
-def nanmean(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` without NaN; NaN where there is nothing else."""
-    return _drop(_mean(x, axis), axis, keepdims)
-
-
-def nanvar(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """The variance over `axis` without NaN, over the count of the others less `ddof`."""
-    distance = where(isnan(x), 0, x - _mean(x, axis))
-    freedom = _count(x, axis, distance.dtype) - ddof
-    total = sum_over(distance * distance, axis, keepdims=True)
-    return _drop(total / where(freedom > 0, freedom, np.nan), axis, keepdims)
-
-
-def nanstd(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def nanstd(
+    x: TensorLike,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    correction: float | None = None,
+    where: Any = True,
+) -> Tensor:
     """The square root of `nanvar`; where it is 0 the gradient is 0, as in `std`."""
-    variance = nanvar(x, axis, ddof=ddof, keepdims=keepdims)
-    zero = variance == 0
-    return where(zero, 0, np.sqrt(where(zero, 1, variance)))
+    return _of_numbers(std, x, axis, dtype, ddof, keepdims, correction, where)
 
 
-def _extreme(function: Any, x: TensorLike, axis: Axis, keepdims: bool, worst: float) -> Tensor:
-    empty = isnan(x)
-    y = function(where(empty, worst, x), axis, keepdims=keepdims)
-    nothing = empty._array.all(axis=axis, keepdims=keepdims)
-    return where(nothing, np.nan, y) if nothing.any() else y
+def _of_numbers(
+    function: Any,
+    x: TensorLike,
+    axis: Axis,
+    dtype: Any,
+    ddof: float,
+    keepdims: bool,
+    correction: float | None,
+    where: Any,
+) -> Tensor:
+    numbers = _numbers(x, where)
+    count = sum_over(numbers, axis, keepdims=keepdims)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y: Tensor = function(
+            x,
+            axis,
+            dtype,
+            ddof=ddof,
+            keepdims=keepdims,
+            correction=correction,
+            where=numbers,
+        )
+    none = count <= (ddof if correction is None else correction)
+    return choose(none, np.nan, y) if none._array.any() else y
 
 
-def nanmax(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The largest element over `axis` but NaN; NaN where there is none. Ties as in `max`."""
-    return _extreme(max_over, x, axis, keepdims, -np.inf)
+def _extremum_of_numbers(
+    g: Any, x: Any, y: Any, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Any:
+    there = np.isnan(restore_axes(y, x.shape, axis, keepdims))
+    rule = extremum_rule(g, x, y, axis, keepdims, initial, where)
+    return np.where(there, 0, rule) if there.any() else rule
 
 
-def nanmin(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The smallest element over `axis` but NaN; NaN where there is none. Ties as in `min`."""
-    return _extreme(min_over, x, axis, keepdims, np.inf)
+@primitive
+def nanmax(
+    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    """The largest element over `axis` but NaN; NaN where there is none. Arguments as in `max`."""
+    return np.nanmax(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
+
+
+nanmax.vjp(x=_extremum_of_numbers)
+
+
+@primitive
+def nanmin(
+    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    """The smallest element over `axis` but NaN; NaN where there is none. Arguments as in `min`."""
+    return np.nanmin(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
+
+
+nanmin.vjp(x=_extremum_of_numbers)
 
 
 def nancumsum(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumsum` in which NaN counts as 0."""
-    return cumsum(where(isnan(x), 0, x), axis, dtype)
+    return cumsum(choose(isnan(x), 0, x), axis, dtype)
 
 
 def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumprod` in which NaN counts as 1."""
-    return cumprod(where(isnan(x), 1, x), axis, dtype)
+    return cumprod(choose(isnan(x), 1, x), axis, dtype)
 
 
 @primitive(constant=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import describe
+from minigrad.errors import OutOfBoundsError, describe
 from minigrad.mode import current_mode
 from minigrad.ops.arguments import as_tensor, named, quiet, widen
 from minigrad.ops.indexing import constant_array
@@ -124,7 +124,8 @@ def embedding(
         scale_grad_by_freq: divide the gradient of a row by how often the index has it.
 
     Raises:
-        ShapeError: when an index or `padding_idx` is out of range, or the table has not 2 axes.
+        OutOfBoundsError: when an index or `padding_idx` is out of range.
+        ShapeError: when the table has not 2 axes.
     """
     if weight.dtype.kind in "iu" and getattr(index, "dtype", weight.dtype).kind == "f":
         raise TypeError("the table comes first: embedding(weight, index)")
@@ -135,12 +136,12 @@ def embedding(
     if not codes.size and codes.dtype.kind == "f":
         codes = codes.astype(np.intp)  # an empty list is of floats
     if codes.dtype.kind not in "iu" or (codes.size and (codes.min() < 0 or codes.max() >= rows)):
-        raise ValueError(
+        raise OutOfBoundsError(
             f"index must hold integers from 0 to {rows - 1}, got {describe(codes)}"
             + (f" from {codes.min()} to {codes.max()}" if codes.size else "")
         )
     if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise ValueError(f"padding_idx must be one of the {rows} rows, got {padding_idx}")
+        raise OutOfBoundsError(f"padding_idx must be one of the {rows} rows, got {padding_idx}")
     return weight[codes]
 
 
@@ -191,7 +192,7 @@ def one_hot(index: Array, /, num_classes: int | None = None, dtype: Any = None) 
             raise ValueError("num_classes cannot be told from no index at all; pass it")
         num_classes = int(codes.max()) + 1
     if codes.size and (codes.min() < 0 or codes.max() >= num_classes):
-        raise ValueError(
+        raise OutOfBoundsError(
             f"index must be within 0 to {num_classes - 1}, got {codes.min()} to {codes.max()}"
         )
     resolved = current_mode().dtype if dtype is None else dtype

@@ -77,7 +77,7 @@ def _axes(name: str, x: Tensor, axis: Any) -> Axes:
     """
     if not x.ndim:
         raise ShapeError(f"{name}: x must have an axis to normalise over, got {describe(x)}")
-    return tuple(sorted(set(normalize_axes(axis, x.ndim))))
+    return tuple(sorted(normalize_axes(axis, x.ndim, f"{name}: axis")))
 
 
 def _affine(name: str, argument: str, value: Any, default: float, x: Tensor, axes: Axes) -> Any:

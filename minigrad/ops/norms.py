@@ -41,13 +41,15 @@ def vector_norm(
             how many are not 0 (a constant).
 
     Raises:
-        ShapeError: when `ord` is not a number.
+        ValueError: when `ord` is not a number.
     """
     x = _floating(x, "vector_norm")
+    ord = 2 if ord is None else ord
     if not isinstance(ord, (int, float, np.integer, np.floating)) or math.isnan(ord):
-        raise ShapeError(f"norm: ord of a vector norm must be a number, got {ord!r}")
+        raise ValueError(f"norm: ord of a vector norm must be a number, got {ord!r}")
     if ord == math.inf:
-        return max_over(absolute(x), axis, keepdims=keepdims)
+        empty = not x.size  # of no elements it is 0, as in NumPy
+        return max_over(absolute(x), axis, keepdims=keepdims, initial=0 if empty else None)
     if ord == -math.inf:
         return min_over(absolute(x), axis, keepdims=keepdims)
     if ord == 0:
@@ -77,12 +79,11 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
                 f"norm: ord={ord!r} needs one or two axes, got {describe(x)}; say which with axis="
             )
         axis = tuple(range(x.ndim))
-    axes = normalize_axes(axis, x.ndim)
+    axes = normalize_axes(axis, x.ndim, "norm: axis")
     if len(axes) == 1:
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
-    pair = len(set(axes)) == 2 == len(axes)
-    if not pair:
-        raise ShapeError(f"norm: axis must be an int or two different axes, got {axis!r}")
+    if len(axes) != 2:
+        raise ShapeError(f"norm: axis must be an int or two axes, got {axis!r}")
     if ord in (None, "fro"):
         return p_norm(x, 2.0, axes, keepdims)
     others = tuple(i for i in range(x.ndim) if i not in axes)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.elementwise import positive, subtract, where
+from minigrad.ops.elementwise import astype, positive, subtract, where
+from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import floor_divide, isinf, trunc
 from minigrad.primitives import primitive
 from minigrad.signatures import TensorLike
@@ -42,7 +43,8 @@ def clip_fixed(x: Array, /, low: Any, high: Any) -> Array:
     return np.clip(x, low, high)
 
 
-clip_fixed.vjp(x=lambda g, x, y: np.where(x == y, g, 0))
+# Where x is NaN the gradient goes on, as in `maximum`.
+clip_fixed.vjp(x=lambda g, x, y: np.where(np.logical_or(x == y, x != x), g, 0))
 
 
 @primitive
@@ -52,7 +54,7 @@ def clip_low(x: Array, low: Array) -> Array:
 
 
 clip_low.vjp(
-    x=lambda g, x, low: np.where(x >= low, g, 0), low=lambda g, x, low: np.where(x < low, g, 0)
+    x=lambda g, x, low: np.where(x < low, 0, g), low=lambda g, x, low: np.where(x >= low, 0, g)
 )
 
 
@@ -63,7 +65,7 @@ def clip_high(x: Array, high: Array) -> Array:
 
 
 clip_high.vjp(
-    x=lambda g, x, high: np.where(x <= high, g, 0), high=lambda g, x, high: np.where(x > high, g, 0)
+    x=lambda g, x, high: np.where(x > high, 0, g), high=lambda g, x, high: np.where(x <= high, 0, g)
 )
 
 
@@ -78,7 +80,8 @@ def clip(
     """`x` kept between two bounds, elementwise.
 
     On a bound the derivative with respect to `x` is 1 and that of the bound 0, as in
-    `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`.
+    `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`. NaN passes the gradient
+    on, as in `maximum`.
 
     Args:
         x: any shape.
@@ -86,10 +89,10 @@ def clip(
         min, max: other names for them.
 
     Raises:
-        TypeError: when a bound is given under both names.
+        ValueError: when a bound is given under both names.
     """
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
-        raise TypeError("clip: a bound is given twice, by position or a_min/a_max and by min/max")
+        raise ValueError("clip: a bound is given twice, by position or a_min/a_max and by min/max")
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if low is None and high is None:
         return positive(x)
@@ -160,7 +163,12 @@ def divmod(x: TensorLike, z: TensorLike) -> tuple[Tensor, Tensor]:
 
 
 def modf(x: TensorLike) -> tuple[Tensor, Tensor]:
-    """The fractional part of `x`, and its integral part, a constant; both with its sign."""
+    """The fractional part of `x`, and its integral part, a constant; both with its sign.
+
+    Both are floating: of integers, in the dtype that NumPy gives.
+    """
+    kind = np.result_type(x if isinstance(x, (int, float)) else x.dtype, np.float16)
+    x = x if x.dtype == kind else astype(x, kind)
     whole = trunc(x)
     infinite = isinf(whole)
     return copysign(where(infinite, 0, subtract(x, where(infinite, 0, whole))), whole), whole
@@ -168,11 +176,11 @@ def modf(x: TensorLike) -> tuple[Tensor, Tensor]:
 
 @primitive
 def ldexp(x: Array, /, exponent: Any) -> Array:
-    """x * 2 ** exponent, elementwise, for integer exponents."""
-    return np.ldexp(x, exponent)
+    """x * 2 ** exponent, elementwise, for integer exponents, which are constant."""
+    return np.ldexp(x, constant_array(exponent, "exponent"))
 
 
-ldexp.vjp(x=lambda g, exponent: np.ldexp(g, exponent))
+ldexp.vjp(x=lambda g, exponent: np.ldexp(g, constant_array(exponent, "exponent")))
 
 
 @primitive
@@ -211,7 +219,9 @@ heaviside.vjp(x=_nothing, z=lambda g, x: np.where(x == 0, g, 0))
 @primitive
 def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array:
     """What `nan_to_num` computes."""
-    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    stand_ins = {"nan": nan, "posinf": posinf, "neginf": neginf}
+    given = {k: constant_array(v, k) for k, v in stand_ins.items() if v is not None}
+    return np.nan_to_num(x, **given)  # type: ignore[arg-type]
 
 
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.errors import ShapeError
 from minigrad.ops.elementwise import equal
+from minigrad.ops.indexing import constant_array
 from minigrad.primitives import Primitive, primitive
 from minigrad.signatures import TensorLike
 
@@ -140,7 +141,8 @@ def isclose(
     x: Array, z: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
     """Whether abs(x - z) <= atol + rtol * abs(z), elementwise."""
-    return np.isclose(x, z, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    near, far = constant_array(atol, "atol"), constant_array(rtol, "rtol")
+    return np.isclose(x, z, rtol=far, atol=near, equal_nan=equal_nan)  # type: ignore[arg-type]
 
 
 def allclose(

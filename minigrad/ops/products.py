@@ -97,7 +97,7 @@ def vecmat(x1: Array, x2: Array, /) -> Array:
     """Vectors (..., m), conjugated if complex, times matrices (..., m, n), as `numpy.vecmat`."""
     _check_axes("x1", x1, 1)
     _check_axes("x2", x2, 2)
-    return np.matmul(np.conj(x1)[..., None, :], x2)[..., 0, :]
+    return np.matmul((x1.conj() if x1.dtype.kind == "c" else x1)[..., None, :], x2)[..., 0, :]
 
 
 vecmat.vjp(
@@ -278,7 +278,8 @@ def cross(
     """
     a, b = np.asarray(a), np.asarray(b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    if not a.ndim or not b.ndim or a.shape[axisa] != 3 or b.shape[axisb] != 3:
+    axisa, axisb = normalize_axis(axisa, a.ndim, "axisa"), normalize_axis(axisb, b.ndim, "axisb")
+    if a.shape[axisa] != 3 or b.shape[axisb] != 3:
         raise ValueError(
             "the vectors must have length 3; of vectors of length 2, write "
             "a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]"

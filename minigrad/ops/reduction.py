@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import describe
+from minigrad.ops.activations import softmax
 from minigrad.ops.arguments import widen
+from minigrad.ops.indexing import constant_array
 from minigrad.ops.shapes import normalize_axes, restore_axes
 from minigrad.primitives import primitive
 
@@ -51,31 +54,109 @@ def _spread(g: Array, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(g, shape)
 
 
+def chosen(initial: Any, where: Any) -> dict[str, Any]:
+    """`initial` and `where` as NumPy takes them; none that is left out."""
+    options = {} if where is True else {"where": mask_of(where)}
+    return options if initial is None else {"initial": starting_value(initial), **options}
+
+
+def mask_of(where: Any) -> Any:
+    """Which elements take part: True for all, or a constant array of booleans.
+
+    Raises:
+        TypeError: for something that is neither booleans nor integers.
+    """
+    if where is True:
+        return True
+    mask = constant_array(where, "where")
+    if mask.dtype.kind not in "biu":
+        raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
+    return mask.astype(bool, copy=False)
+
+
+def starting_value(initial: Any) -> Any:
+    """A constant that a reduction begins with, as a number of Python."""
+    value = constant_array(initial, "initial")
+    if value.ndim:
+        raise ValueError(f"initial must be a single number, got {describe(initial)}")
+    return value.item()
+
+
+def masked(g: Array, where: Any) -> Array:
+    """A gradient with zeros where `where` leaves elements out, whatever stands there."""
+    return g if where is True else np.where(mask_of(where), g, 0)
+
+
+def count_over(shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    """How many elements over `axis` take part: an int, or for a mask an array with axes kept."""
+    if where is True:
+        return math.prod(shape[a] for a in normalize_axes(axis, len(shape)))
+    return np.broadcast_to(mask_of(where), shape).sum(axis=axis, keepdims=True)
+
+
+def shared(g: Array, count: Any) -> Array:
+    """A gradient divided by a count of elements, which float16 may be too small for."""
+    if not isinstance(count, (int, float)):
+        count = count.astype(np.result_type(g.dtype, np.float32))
+    return (widen(g) / count).astype(g.dtype) if g.dtype == np.float16 else g / count
+
+
 @primitive
-def sum(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    """The sum over `axis` (None: all; an int; a tuple), added up and returned in `dtype`."""
-    return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+def sum(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
+    """The sum over `axis`.
+
+    Args:
+        x: any shape.
+        axis: None for all, an int or a tuple.
+        dtype: in which to add up and return it.
+        keepdims: keep the reduced axes with length 1.
+        initial: a constant number to begin with.
+        where: booleans that broadcast to `x`, constant: which elements take part.
+    """
+    if initial is None and where is True:
+        return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+    return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
 
 
 sum.vjp(
-    x=lambda g, x_shape, axis, keepdims: _spread(restore_axes(g, x_shape, axis, keepdims), x_shape)
+    x=lambda g, x_shape, axis, keepdims, where: masked(
+        _spread(restore_axes(g, x_shape, axis, keepdims), x_shape), where
+    )
 )
 
 
 @primitive
-def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    """The mean over `axis` (None: all; an int; a tuple); of float16, added up in float32."""
-    if dtype is None and x.size and x.dtype.kind == "f" and x.itemsize > 2:
+def mean(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    where: Any = True,
+) -> Array:
+    """The mean over `axis`, with the arguments of `sum`; float16 is added up in float32."""
+    if dtype is None and where is True and x.size and x.dtype.kind == "f" and x.itemsize > 2:
         total = x.sum(axis=axis, keepdims=keepdims)
         return total / (x.size / total.size)
-    return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims, where=mask_of(where))
 
 
-mean.vjp(
-    x=lambda g, x_shape, axis, keepdims: _spread(
-        restore_axes(g / (math.prod(x_shape) / (g.size or 1)), x_shape, axis, keepdims), x_shape
-    )
-)
+def _mean_rule(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool, where: Any) -> Array:
+    g = shared(restore_axes(g, x_shape, axis, keepdims), count_over(x_shape, axis, where))
+    return masked(_spread(g, x_shape), where)
+
+
+mean.vjp(x=_mean_rule)
 
 
 def _products_of_others(x: Array) -> Array:
@@ -100,69 +181,111 @@ def _products_of_others(x: Array) -> Array:
     return others
 
 
-def _prod_rule(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+def _prod_rule(
+    g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Array:
     g, shape = restore_axes(g, x.shape, axis, keepdims), x.shape
+    if where is not True:
+        x = np.where(mask_of(where), x, 1)
     if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
-        return g * restore_axes(y, shape, axis, keepdims) / x
+        return masked(g * restore_axes(y, shape, axis, keepdims) / x, where)
     axes = normalize_axes(axis, x.ndim)
     kept = tuple(a for a in range(x.ndim) if a not in axes)
     order = (*kept, *axes)
     lengths = tuple(shape[a] for a in order)
     rows = x.transpose(order).reshape((*lengths[: len(kept)], math.prod(lengths[len(kept) :])))
     back = tuple(order.index(a) for a in range(len(order)))
-    return g * _products_of_others(rows).reshape(lengths).transpose(back)
+    others = _products_of_others(rows).reshape(lengths).transpose(back)
+    return masked(g * others * (1 if initial is None else starting_value(initial)), where)
 
 
 @primitive
-def prod(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    """The product over `axis`; the derivative is exact with any number of zeros, to any order."""
-    return x.prod(axis=axis, dtype=dtype, keepdims=keepdims)
+def prod(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
+    """The product over `axis`, with the arguments of `sum`.
+
+    The derivative is exact with any number of zeros, to any order.
+    """
+    return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
 
 
 prod.vjp(x=_prod_rule)
 
 
-def _extremum_rule(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
-    chosen = x == restore_axes(y, x.shape, axis, keepdims)
-    count = chosen.sum(axis=axis, keepdims=True).astype(x.dtype)
-    return restore_axes(g, x.shape, axis, keepdims) * (chosen / count)
+def extremum_rule(
+    g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Array:
+    """The gradient of an extreme: all elements that are equal to it share it evenly.
+
+    An `initial` that ties takes its share, too. Where nothing is equal to it, as NaN, it is NaN.
+    """
+    y = restore_axes(y, x.shape, axis, keepdims)
+    equal = x == y
+    if where is not True:
+        equal = np.logical_and(equal, mask_of(where))
+    count = equal.sum(axis=axis, keepdims=True)
+    if initial is not None:
+        count = count + (y == starting_value(initial))
+    share = equal / count.astype(np.result_type(x.dtype, np.float32))
+    return masked(restore_axes(g, x.shape, axis, keepdims) * share, where)
 
 
 @primitive
-def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def max(
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
     """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
 
-    NaN is the largest of all, and makes the gradient NaN, as there.
+    NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
+    `sum`; `where` needs an `initial`, the smallest possible result.
     """
-    return x.max(axis=axis, keepdims=keepdims)
+    return np.max(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
-max.vjp(x=_extremum_rule)
+max.vjp(x=extremum_rule)
 
 
 @primitive
-def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def min(
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
     """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
 
-    NaN is the smallest of all, and makes the gradient NaN, as there.
+    NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
+    `sum`; `where` needs an `initial`, the largest possible result.
     """
-    return x.min(axis=axis, keepdims=keepdims)
+    return np.min(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
-min.vjp(x=_extremum_rule)
-
-
-def _logsumexp_rule(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
-    # Empty rows (all -inf) keep a finite stand-in: exp(-inf - 0) is 0, while -inf + inf is NaN.
-    y = restore_axes(y, x.shape, axis, keepdims)
-    return restore_axes(g, x.shape, axis, keepdims) * np.exp(x - np.where(y == -np.inf, 0, y))
+min.vjp(x=extremum_rule)
 
 
 @primitive
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow.
 
-    Where all elements are -inf the result is -inf and the gradient 0; in PyTorch it is NaN.
+    The gradient is `softmax`: where all elements are -inf the result is -inf and the gradient 0,
+    and elements of +inf share it evenly; in PyTorch it is NaN.
     """
     dtype = np.result_type(x, np.float16)  # of integers, what NumPy's own functions return
     x = widen(x.astype(dtype, copy=False))
@@ -174,7 +297,11 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, x.ndim))
 
 
-logsumexp.vjp(x=_logsumexp_rule)
+logsumexp.vjp(
+    x=lambda g, x, axis, keepdims: (
+        restore_axes(g, x.shape, axis, keepdims) * softmax.generic(widen(x), axis)
+    )
+)
 
 
 @primitive(constant=True)
@@ -196,15 +323,15 @@ def count_nonzero(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> 
 
 
 @primitive(constant=True)
-def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Whether all elements over `axis` are true."""
-    return np.all(x, axis=axis, keepdims=keepdims)
+def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+    """Whether all elements over `axis`, and in `where`, are true."""
+    return np.all(x, axis=axis, keepdims=keepdims, where=mask_of(where))
 
 
 @primitive(constant=True)
-def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Whether any element over `axis` is true."""
-    return np.any(x, axis=axis, keepdims=keepdims)
+def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+    """Whether any element over `axis`, and in `where`, is true."""
+    return np.any(x, axis=axis, keepdims=keepdims, where=mask_of(where))
 
 
 NUMPY = {np.amax: max, np.amin: min}

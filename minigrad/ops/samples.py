@@ -1,19 +1,23 @@
 """Functions of samples: interpolation, slopes, convolution, covariance and polynomials."""
 
+import operator
+import warnings
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import ShapeError, check_option, describe
+from minigrad.ops.arguments import named
 from minigrad.ops.convolution import conv1d
 from minigrad.ops.elementwise import sqrt, where
 from minigrad.ops.indexing import constant_array
 from minigrad.ops.joining import concatenate, stack
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import mean
-from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of
+from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of, zeros_like
 from minigrad.ops.shapes import normalize_axes
 from minigrad.ops.triangles import diagonal
+from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
 
 __all__ = [
@@ -28,10 +32,18 @@ __all__ = [
 
 METHODS = ()
 
+Array = Any
+
 
 def _tensor(value: Any, name: str, argument: str, *others: Any) -> Tensor:
     source = source_of(value, name, argument, *others)
     return source if isinstance(source, Tensor) else wrap(source, None)
+
+
+def _as_dtype(dtype: Any, x: Tensor) -> Tensor:
+    """A tensor converted to at least a dtype, in the way of `np.result_type`."""
+    wide = np.result_type(x.dtype, dtype)
+    return x if x.dtype == wide else x.astype(wide)
 
 
 def _vector(value: Any, name: str, argument: str, *others: Any) -> Tensor:
@@ -44,7 +56,7 @@ def _vector(value: Any, name: str, argument: str, *others: Any) -> Tensor:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Tensor:
-    """Straight lines between samples, read at `x`; differentiable by all of them.
+    """Straight lines between samples, read at `x`, in float64; differentiable by all of them.
 
     At a sample the derivative with respect to `x` is the slope to its right, at the last one that
     to its left; outside it is 0. NumPy's `period` is not supported: reduce `x` with np.mod.
@@ -59,8 +71,15 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Ten
         ShapeError: when the samples are not two vectors of one length, two or more, or `xp` does
             not increase.
     """
-    places, values = _vector(xp, "interp", "xp"), _vector(fp, "interp", "fp")
-    x = _tensor(x, "interp", "x", values)
+    # In float64 always, as NumPy does.
+    places, values, x = (
+        _as_dtype(np.float64, value)
+        for value in (
+            _vector(xp, "interp", "xp"),
+            _vector(fp, "interp", "fp"),
+            _tensor(x, "interp", "x"),
+        )
+    )
     if places.shape != values.shape or places.size < 2:
         raise ShapeError(
             "interp: xp and fp must have one length, two or more, got "
@@ -93,14 +112,17 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
         One tensor in the shape of `f`, or a tuple of one per axis.
 
     Raises:
-        ShapeError: when there are too few samples, or the places do not fit.
+        ShapeError: when there are too few samples, the places do not fit, or an axis comes twice.
+        TypeError: for another number of distances.
     """
     f = _tensor(f, "gradient", "f")
-    axes = normalize_axes(axis, f.ndim)
+    if f.dtype.kind in "iu":
+        f = f.astype(np.float64)
+    axes = normalize_axes(axis, f.ndim, "gradient: axis")
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
     if len(varargs) not in (0, 1, len(axes)):
-        raise ShapeError(
+        raise TypeError(
             f"gradient: needs no distance, one for all axes or one for each of {len(axes)} axes, "
             f"got {len(varargs)}"
         )
@@ -118,8 +140,7 @@ def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
             f"gradient: axis {axis} of {describe(f)} needs {edge_order + 1} samples or more, and "
             f"as many places or one distance, got {describe(h)}"
         )
-    dtype = np.result_type(f.dtype, np.float16)
-    steps = (np.diff(h) if h.ndim else np.full(count - 1, h)).astype(dtype)
+    steps = (np.diff(h) if h.ndim else np.full(count - 1, h)).astype(f.real.dtype)
     column = (-1,) + (1,) * (f.ndim - axis - 1)
     one, two = steps[:-1].reshape(column), steps[1:].reshape(column)
     before, at, after = (_part(f, axis, k, count - 2 + k) for k in range(3))
@@ -138,20 +159,37 @@ def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     return concatenate([first, inner, last], axis=axis)
 
 
+CONVOLUTION_MODES = ("full", "same", "valid")
+
+
+def _pair(name: str, a: Any, v: Any, mode: str) -> tuple[Tensor, Tensor]:
+    """Two vectors in the dtype that they have together."""
+    check_option("mode", mode, CONVOLUTION_MODES, name)
+    a, v = _vector(a, name, "a", v), _vector(v, name, "v", a)
+    return _as_dtype(v.dtype, a), _as_dtype(a.dtype, v)
+
+
+@primitive(constant=True)
+@named("convolve")
+def convolve_integers(x1: Array, x2: Array, /, mode: Any) -> Array:
+    return np.convolve(x1, x2, mode)
+
+
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
     """The convolution of two vectors: the coefficients of the product of two polynomials.
 
     Args:
-        a, v: vectors of n and m floating numbers.
+        a, v: vectors of n and m numbers.
         mode: "full" (n + m - 1 numbers), "same" (as many as the longer one, the middle of them) or
             "valid" (those that no border enters).
 
     Raises:
         ShapeError: when one is not a vector, or is empty.
+        ValueError: for another `mode`.
     """
-    a, v = _vector(a, "convolve", "a", v), _vector(v, "convolve", "v", a)
-    if mode not in ("full", "same", "valid"):
-        raise ValueError(f'convolve: mode must be "full", "same" or "valid", got {mode!r}')
+    a, v = _pair("convolve", a, v, mode)
+    if a.dtype.kind in "biu":
+        return convolve_integers(a, v, mode)
     long, short = (a, v) if a.size >= v.size else (v, a)
     padding = short.size - 1
     full = conv1d(long[None, None], flip(short)[None, None], padding=padding)[0, 0]
@@ -163,14 +201,20 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     """The correlation of two vectors, sum over n of a[n + k] * v[n]; see `convolve`."""
-    a, v = _vector(a, "correlate", "a", v), _vector(v, "correlate", "v", a)
+    a, v = _pair("correlate", a, v, mode)
     if a.size < v.size:  # as NumPy: the longer one stands, and the result is turned round
         return flip(convolve(v, flip(a), mode))
     return convolve(a, flip(v), mode)
 
 
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    *,
+    dtype: Any = None,
 ) -> Tensor:
     """The covariances of variables, estimated from their samples.
 
@@ -179,20 +223,36 @@ def cov(
         y: more variables, to be added below.
         rowvar: False for a variable in each column.
         bias: divide by the number of samples n instead of n - 1.
-        ddof: divide by n - ddof instead.
+        ddof: divide by n - ddof instead; where that is not above 0, by 0, with a warning, as NumPy.
+        dtype: of the result and in which to compute it; None for float64 or more, as in NumPy.
 
     Returns:
         A matrix (variables, variables); for one variable, its variance.
 
     Raises:
         ShapeError: for more than two axes.
+        ValueError: for a `ddof` that is not an integer.
     """
-    rows = _variables(m, "cov", "m", rowvar)
+    return _covariances("cov", m, y, rowvar, bias, ddof, dtype)
+
+
+def _covariances(
+    name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: int | None, dtype: Any
+) -> Tensor:
+    if ddof is not None and ddof != int(ddof):
+        raise ValueError(f"{name}: ddof must be an integer, got {ddof!r}")
+    groups = [_variables(m, name, "m", rowvar)]
     if y is not None:
-        rows = concatenate([rows, _variables(y, "cov", "y", rowvar)])
+        groups.append(_variables(y, name, "y", rowvar))
+    wide = np.result_type(np.float64, *(g.dtype for g in groups)) if dtype is None else dtype
+    rows = concatenate([g if g.dtype == wide else g.astype(wide) for g in groups])
     freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    if freedom <= 0:
+        warnings.warn(f"{name}: degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     distance = rows - mean(rows, 1, keepdims=True)
-    total = matmul(distance, distance.swapaxes(0, 1)) / (freedom if freedom > 0 else np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.divide(1.0, np.float64(max(freedom, 0)), dtype=rows.real.dtype)
+        total: Tensor = matmul(distance, distance.swapaxes(0, 1)) * share
     return total[0, 0] if total.shape == (1, 1) else total
 
 
@@ -204,9 +264,9 @@ def _variables(value: Any, name: str, argument: str, rowvar: bool) -> Tensor:
     return rows.swapaxes(0, 1) if x.ndim == 2 and not rowvar else rows
 
 
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
     """Pearson's correlations of variables; see `cov`."""
-    c = cov(x, y, rowvar)
+    c = _covariances("corrcoef", x, y, rowvar, False, None, dtype)
     if not c.ndim:
         return c / c
     deviation = sqrt(diagonal(c))
@@ -217,8 +277,8 @@ def polyval(p: Any, x: Any) -> Tensor:
     """A polynomial at `x`, from its coefficients: that of the highest power first (Horner)."""
     coefficients = _vector(p, "polyval", "p")
     x = _tensor(x, "polyval", "x", coefficients)
-    y: Tensor = coefficients[0] + x * 0
-    for i in range(1, coefficients.size):
+    y: Tensor = zeros_like(x)
+    for i in range(coefficients.size):
         y = y * x + coefficients[i]
     return y
 
@@ -230,14 +290,20 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
         x: a vector.
         N: how many powers; None for as many as elements.
         increasing: from power 0 on; else from power N - 1 down.
+
+    Returns:
+        A matrix (elements, N), of the dtype that `x` and an integer have together, as in NumPy:
+        float64 for float32.
     """
-    x = _vector(x, "vander", "x")
-    count = x.size if N is None else N
-    if count < 1:
-        raise ShapeError(f"vander: N must be 1 or more, got {count}")
-    powers = [ones_like(x)]
+    x = _as_dtype(np.int64, _vector(x, "vander", "x"))
+    count = x.size if N is None else operator.index(N)
+    if count < 0:
+        raise ValueError(f"vander: N must be 0 or more, got {count}")
+    powers = [ones_like(x)][:count]
     for _ in range(count - 1):
         powers.append(powers[-1] * x)
+    if not powers:
+        return zeros_like(x, shape=(x.size, 0))
     return stack(powers if increasing else powers[::-1], axis=-1)
 
 

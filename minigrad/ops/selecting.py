@@ -1,11 +1,13 @@
 """Picking elements by integers and by conditions."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
+from minigrad.ops.arguments import whole_numbers
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import (
     constant_array,
@@ -42,11 +44,13 @@ METHODS = ("choose", "nonzero", "searchsorted", "take", "take_along_axis")
 
 Array = Any
 
+INDEX_MODES = ("raise", "wrap", "clip")
 
-def _check_codes(codes: Array, length: int, axis: Any) -> Array:
+
+def check_places(codes: Array, length: int, axis: Any) -> Array:
     """Integers that pick from an axis, counted from 0."""
     if codes.dtype.kind not in "iu":
-        raise TypeError(f"indices must be integers, got dtype {codes.dtype}")
+        raise IndexDtypeError(f"indices must be integers, got dtype {codes.dtype}")
     if codes.size:
         low, high = int(codes.min()), int(codes.max())
         if low < -length or high >= length:
@@ -68,21 +72,23 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
         axis: the axis to pick from; None picks from the flattened array.
         mode: what to do with integers out of range: "raise", "wrap" around, or "clip".
     """
+    check_option("mode", mode, INDEX_MODES)
+    x = x.reshape(1) if not x.ndim and axis in (0, -1) else x  # a number as a vector, as in NumPy
     length = x.size if axis is None else x.shape[normalize_axis(axis, x.ndim)]
     codes = np.array(indices, dtype=None if np.size(indices) else np.intp)
-    if mode not in ("raise", "wrap", "clip"):
-        raise ValueError(f'mode must be "raise", "wrap" or "clip", got {mode!r}')
+    if codes.dtype == object:
+        codes = whole_numbers(indices, "indices")
     if mode == "wrap" and length:
         codes = codes % length
     elif mode == "clip" and length:
         codes = codes.clip(0, length - 1)
-    codes = _check_codes(codes, length, axis)
+    codes = check_places(codes, length, axis)
     return np.take(x, codes, axis), codes
 
 
 def _take_rule(g: Array, x_shape: tuple[int, ...], codes: Array, axis: int | None) -> Array:
-    flat = (int(np.prod(x_shape)),) if axis is None else x_shape
-    k = 0 if axis is None else normalize_axis(axis, len(x_shape))
+    flat = (math.prod(x_shape),) if axis is None or not x_shape else x_shape
+    k = 0 if axis is None else normalize_axis(axis, len(flat))
     index: Any = (slice(None),) * k + (codes if codes.ndim else int(codes),)
     return scatter.generic(g, flat, index).reshape(x_shape)
 
@@ -102,13 +108,13 @@ def along_axis(codes: Array, shape: tuple[int, ...], axis: int) -> tuple[Any, ..
 def _along_codes(indices: Array, shape: tuple[int, ...], axis: int) -> tuple[Array, int]:
     """Checked indices for the functions along an axis, and the axis counted from 0."""
     codes = np.array(indices)
+    axis = normalize_axis(axis, len(shape))
     if codes.ndim != len(shape):
         raise ValueError(
             f"indices must have as many axes as the array, got {codes.ndim} and {len(shape)}; "
             "np.expand_dims adds one, and take picks the same places everywhere"
         )
-    axis = normalize_axis(axis, len(shape))
-    return _check_codes(codes, shape[axis], axis), axis
+    return check_places(codes, shape[axis], axis), axis
 
 
 @primitive(aux=("codes",))
@@ -141,7 +147,7 @@ def _along_index(name: str, x: Any, indices: Any, axis: int) -> tuple[Any, ...]:
     try:
         checked, axis = _along_codes(codes, x.shape, axis)
     except (TypeError, ValueError, IndexError) as error:
-        kind = {TypeError: DtypeError, ValueError: ShapeError}.get(type(error), type(error))
+        kind = ShapeError if type(error) is ValueError else type(error)
         raise kind(
             f"{name}: {error} (called with {describe(x)}, indices: {describe(codes)})"
         ) from None
@@ -217,7 +223,10 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         )
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        result = where(constant_array(condition, "select: condition"), choice, result)
+        chosen = constant_array(condition, "select: condition")
+        if chosen.dtype != bool:
+            raise DtypeError(f"select: conditions must be booleans, got {describe(condition)}")
+        result = where(chosen, choice, result)
     return result  # type: ignore[no-any-return]  # a tensor, since there is a condition
 
 
@@ -229,6 +238,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
         choices: a sequence of tensors, or one tensor with the choices along its first axis.
         mode: what to do with integers out of range: "raise", "wrap" around, or "clip".
     """
+    check_option("mode", mode, INDEX_MODES, "choose")
     codes = constant_array(a, "choose: a")
     values = list(choices)
     if mode == "raise" and codes.size and not 0 <= codes.min() <= codes.max() < len(values):
@@ -272,6 +282,8 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 
 def _where(condition: Any, *choices: Any) -> Any:
     """``np.where`` of a condition alone is `nonzero`."""
+    if len(choices) == 1:
+        raise ValueError("where: needs both x and y, or neither; got one of them")
     return where(condition, *choices) if choices else nonzero(condition)
 
 
@@ -279,6 +291,7 @@ def _where(condition: Any, *choices: Any) -> Any:
 def searchsorted(a: Array, v: Array, side: str = "left", sorter: Any = None) -> Array:
     """The places at which to insert `v` into the sorted vector `a` so that it stays sorted."""
     order = None if sorter is None else constant_array(sorter, "sorter")
+    check_option("side", side, ("left", "right"))
     return np.searchsorted(a, v, side=side, sorter=order)  # type: ignore[call-overload]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import AxisError, ShapeError, check_option, describe
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import operand, primitive
 from minigrad.tensors import Tensor, wrap
@@ -75,13 +75,8 @@ def reshape(x: Array, /, shape: Any, order: str = "C") -> Array:
         shape: the new shape, an int or a sequence of them.
         order: "C" reads and fills with the last axis fastest, "F" with the first.
     """
-    _check_order(order)
+    check_option("order", order, ("C", "F"))
     return np.reshape(x, shape, order=order)  # type: ignore[call-overload]
-
-
-def _check_order(order: str) -> None:
-    if order not in ("C", "F"):
-        raise ValueError(f'order must be "C" or "F", got {order!r}: a tensor has no memory order')
 
 
 reshape.vjp(
@@ -189,7 +184,7 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     axis = normalize_axis(axis, x.ndim)
     start += x.ndim if start < 0 else 0
     if not 0 <= start <= x.ndim:
-        raise ShapeError(
+        raise AxisError(
             f"rollaxis: start {start} is out of range for {x.ndim} axes ({describe(x)})"
         )
     return moveaxis(x, axis, start - (start > axis))
@@ -280,8 +275,7 @@ def meshgrid(
         ShapeError: when a coordinate has several axes.
         ValueError: for another `indexing`.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f'meshgrid: indexing must be "xy" or "ij", got {indexing!r}')
+    check_option("indexing", indexing, ("xy", "ij"), "meshgrid")
     sources = [source_of(x, "meshgrid", f"arrays[{i}]") for i, x in enumerate(arrays)]
     places = list(range(len(sources)))
     if indexing == "xy" and len(sources) > 1:

@@ -3,7 +3,7 @@
 import operator
 from typing import Any
 
-from minigrad.errors import ShapeError
+from minigrad.errors import AxisError, DtypeError, ShapeError, describe
 
 __all__ = ["normalize_axes", "normalize_axis", "restore_axes"]
 
@@ -12,19 +12,27 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     """An axis counted from 0.
 
     Raises:
-        ShapeError: when there is no such axis.
+        AxisError: when there is no such axis.
+        TypeError: when it is not an integer.
 
     >>> normalize_axis(-1, 3)
     2
     """
-    axis = operator.index(axis)
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise DtypeError(f"{name}: an axis must be an integer, got {describe(axis)}") from None
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: {axis} is out of range for {ndim} axes")
+        raise AxisError(f"{name}: {axis} is out of range for {ndim} axes")
     return axis % ndim
 
 
-def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes counted from 0; None stands for all.
+def normalize_axes(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
+    """Axes counted from 0, each of them once; None stands for all.
+
+    Raises:
+        AxisError: when there is no such axis.
+        ShapeError: when an axis is named twice.
 
     >>> normalize_axes(None, 2), normalize_axes((-1, 0), 3)
     ((0, 1), (2, 0))
@@ -32,8 +40,11 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     if isinstance(axis, (tuple, list)):
-        return tuple(normalize_axis(a, ndim) for a in axis)
-    return (normalize_axis(axis, ndim),)
+        axes = tuple(normalize_axis(a, ndim, name) for a in axis)
+        if len(set(axes)) < len(axes):
+            raise ShapeError(f"{name}: {axis!r} names an axis twice, of {ndim} axes")
+        return axes
+    return (normalize_axis(axis, ndim, name),)
 
 
 def restore_axes(value: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:

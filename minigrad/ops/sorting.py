@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import check_option
 from minigrad.ops.arguments import named
 from minigrad.ops.selecting import take_along_axis
 from minigrad.ops.shape import source_of
@@ -64,8 +65,7 @@ def sort(
         kind, stable: without effect, since the sort is always stable.
         descending: in falling order.
     """
-    if kind not in SORTS:
-        raise ValueError(f"kind must be one of {', '.join(map(repr, SORTS))}, got {kind!r}")
+    check_option("kind", kind, SORTS)
     x = x.reshape(-1) if axis is None else x
     k = -1 if axis is None else axis
     order = _order(x, k, descending)
@@ -86,6 +86,7 @@ def argsort(
     descending: bool = False,
 ) -> Array:
     """The places of the elements in the order of `sort`: integers, which carry no gradient."""
+    check_option("kind", kind, SORTS)
     return _order(x.reshape(-1) if axis is None else x, -1 if axis is None else axis, descending)
 
 

@@ -66,14 +66,17 @@ def check_channels(name: str, dims: int, x: Tensor, weight: Tensor, channels: in
         )
 
 
-def check_groups(name: str, groups: int, **channels: int) -> None:
+def check_groups(name: str, groups: Any, **channels: int) -> None:
     """Refuse numbers of channels that do not split into the groups.
 
     Raises:
-        ShapeError: naming the number.
+        ValueError: when there are not 1 or more groups.
+        ShapeError: naming the number of channels.
     """
+    if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
+        raise ValueError(f"{name}: groups must be an integer of 1 or more, got {groups!r}")
     for what, count in channels.items():
-        if groups < 1 or count % groups:
+        if count % groups:
             raise ShapeError(
                 f"{name}: groups={groups} must divide the {count} {what.replace('_', ' ')}"
             )

@@ -1,43 +1,54 @@
-"""Spread, order statistics and weighted means."""
+"""Spread and weighted means."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
-from minigrad.ops.elementwise import where
+from minigrad.errors import OptionError, ShapeError, describe
+from minigrad.ops.arguments import widen
+from minigrad.ops.reduction import count_over, mask_of, masked
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import mean as mean_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.shape import broadcast_to
 from minigrad.ops.shapes import normalize_axes, restore_axes
-from minigrad.ops.sorting import argsort
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["average", "median", "percentile", "ptp", "quantile", "std", "var"]
+__all__ = ["average", "ptp", "std", "var"]
 
-METHODS = ("median", "quantile", "std", "var")
+METHODS = ("std", "var")
 
 Array = Any
 Axis = Any
 
 
-def _freedom(x_shape: tuple[int, ...], axis: Axis, ddof: float, correction: float | None) -> float:
+def _freedom(
+    x_shape: tuple[int, ...], axis: Axis, ddof: float, correction: float | None, where: Any
+) -> Any:
     """The divisor of a variance; NaN where there is none, and so no derivative."""
-    count = math.prod(x_shape[a] for a in normalize_axes(axis, len(x_shape)))
-    freedom = count - (ddof if correction is None else correction)
-    return freedom if freedom > 0 else math.nan
+    freedom = count_over(x_shape, axis, where) - (ddof if correction is None else correction)
+    if isinstance(freedom, (int, float)):
+        return freedom if freedom > 0 else math.nan
+    return np.where(freedom > 0, freedom, math.nan)
 
 
 def _delta(ddof: float, correction: float | None) -> float:
     if correction is None:
         return ddof
     if ddof:
-        raise ValueError(f"ddof={ddof} and correction={correction} are two names of one number")
+        raise OptionError(f"ddof={ddof} and correction={correction} are two names of one number")
     return correction
+
+
+def _of_deviations(function: Any, x: Array, dtype: Any, where: Any, **options: Any) -> Array:
+    """np.var or np.std; of float16 in float32, which holds any count of elements."""
+    wide = np.float32 if dtype is None and x.dtype == np.float16 else dtype
+    y = function(x, dtype=wide, where=mask_of(where), **options)
+    return y if wide is dtype else y.astype(x.dtype)
 
 
 @primitive
@@ -50,6 +61,7 @@ def var(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
+    where: Any = True,
 ) -> Array:
     """The variance over `axis`: the sum of squared distances from the mean, over n - ddof.
 
@@ -60,16 +72,30 @@ def var(
         ddof, correction: 0 for the variance of the population, as in NumPy; 1, the default of
             PyTorch, for the unbiased estimate from a sample.
         keepdims: keep the reduced axes with length 1.
+        where: booleans that broadcast to `x`, constant: which elements take part.
     """
-    return np.var(x, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims)
+    delta = _delta(ddof, correction)
+    return _of_deviations(np.var, x, dtype, where, axis=axis, ddof=delta, keepdims=keepdims)
+
+
+def _distance(x: Array, axis: Axis, where: Any) -> Array:
+    """The distances from the mean, of float16 in float32; 0 where `where` leaves elements out."""
+    wide = widen(x)
+    return masked(wide - wide.mean(axis=axis, keepdims=True, where=mask_of(where)), where)
 
 
 def _var_rule(
-    g: Array, x: Array, axis: Axis, ddof: float, keepdims: bool, correction: float | None
+    g: Array,
+    x: Array,
+    axis: Axis,
+    ddof: float,
+    keepdims: bool,
+    correction: float | None,
+    where: Any,
 ) -> Array:
-    scale = 2 / _freedom(x.shape, axis, ddof, correction)
-    distance = x - x.mean(axis=axis, keepdims=True)
-    return restore_axes(g * scale, x.shape, axis, keepdims) * distance
+    scale = 2 / _freedom(x.shape, axis, ddof, correction, where)
+    g = restore_axes(widen(g), x.shape, axis, keepdims) * scale
+    return masked(g * _distance(x, axis, where), where)
 
 
 var.vjp(x=_var_rule)
@@ -85,21 +111,30 @@ def std(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
+    where: Any = True,
 ) -> Array:
     """The standard deviation over `axis`, the square root of `var`, with its arguments.
 
     Where it is 0 the gradient is 0, as in PyTorch.
     """
-    return np.std(x, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims)
+    delta = _delta(ddof, correction)
+    return _of_deviations(np.std, x, dtype, where, axis=axis, ddof=delta, keepdims=keepdims)
 
 
 def _std_rule(
-    g: Array, x: Array, y: Array, axis: Axis, ddof: float, keepdims: bool, correction: float | None
+    g: Array,
+    x: Array,
+    y: Array,
+    axis: Axis,
+    ddof: float,
+    keepdims: bool,
+    correction: float | None,
+    where: Any,
 ) -> Array:
-    freedom = _freedom(x.shape, axis, ddof, correction)
-    scale = np.where(y == 0, 0, g / np.where(y == 0, 1, y)) / freedom
-    distance = x - x.mean(axis=axis, keepdims=True)
-    return restore_axes(scale, x.shape, axis, keepdims) * distance
+    freedom = _freedom(x.shape, axis, ddof, correction, where)
+    scale = np.where(y == 0, 0, widen(g) / np.where(y == 0, 1, widen(y)))
+    scale = restore_axes(scale, x.shape, axis, keepdims) / freedom
+    return masked(scale * _distance(x, axis, where), where)
 
 
 std.vjp(x=_std_rule)
@@ -129,13 +164,15 @@ def average(
 
     Raises:
         ShapeError: when the weights do not fit.
+        ZeroDivisionError: when they add up to 0, as in NumPy.
     """
     x = _tensor(a, "average")
     if weights is None:
         y = mean_over(x, axis, keepdims=keepdims)
-        return (y, np.full(y.shape, x.size / max(y.size, 1), y.dtype)) if returned else y
+        total = wrap(np.full(y.shape, x.size / max(y.size, 1), y.dtype), None)
+        return (y, total) if returned else y
     w = _tensor(weights, "average")
-    axes = normalize_axes(axis, x.ndim)
+    axes = normalize_axes(axis, x.ndim, "average: axis")
     if w.shape != x.shape:
         if w.shape != tuple(x.shape[i] for i in axes):
             raise ShapeError(
@@ -144,94 +181,14 @@ def average(
             )
         order = sorted(range(len(axes)), key=lambda i: axes[i])
         w = w.transpose(order).reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
-    total = sum_over(np.broadcast_to(w, x.shape), axis, keepdims=keepdims)
-    y = sum_over(x * w, axis, keepdims=keepdims) / total
-    return (y, total) if returned else y
-
-
-_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
-
-
-def quantile(
-    a: TensorLike,
-    q: Any,
-    axis: Axis = None,
-    *,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Tensor:
-    """The values below which given fractions of the elements over `axis` lie.
-
-    The gradient goes to the elements that the result is interpolated from; of equal ones, to those
-    that a stable sort puts there. Slices with NaN give NaN and no gradient.
-
-    Args:
-        a: any shape with elements to sort.
-        q: fractions in [0, 1], constant, of any shape, which comes first in the result.
-        axis: None for all, an int or a tuple.
-        method: "linear" interpolates between neighbours; or "lower", "higher", "midpoint",
-            "nearest".
-        keepdims: keep the reduced axes with length 1.
-
-    Raises:
-        ShapeError: for fractions outside of [0, 1], unknown methods, or nothing to sort.
-    """
-    x = _tensor(a, "quantile")
-    fractions = np.asarray(q, np.float64)
-    if method not in _METHODS:
-        raise ShapeError(f"quantile: method must be one of {', '.join(_METHODS)}, got {method!r}")
-    if not ((fractions >= 0) & (fractions <= 1)).all():
-        raise ShapeError(f"quantile: q must lie in [0, 1] (percentiles in [0, 100]), got {q!r}")
-    axes = normalize_axes(axis, x.ndim)
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
-    outer, count = tuple(x.shape[i] for i in kept), math.prod(x.shape[i] for i in axes)
-    if not count:
-        raise ShapeError(f"quantile: there are no elements over axis={axis} of {describe(x)}")
-    rows = x.transpose((*kept, *axes)).reshape((math.prod(outer), count))
-    # An operation, though without derivative: a replay with other values finds another order.
-    order = argsort(rows.detach(), -1)  # (rows, count)
-    position = fractions.reshape(-1) * (count - 1)
-    below = np.floor(position)
-    weight = position - below
-    if method == "midpoint":
-        weight = np.where(weight > 0, 0.5, 0)
-    elif method != "linear":
-        exact = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[method](position)
-        below, weight = exact, np.zeros(len(position))
-    low = below.astype(np.intp)
-    lines = np.arange(order.shape[0])
-    floor = rows[lines, order[:, low].T]  # (fractions, rows)
-    y = floor
-    if weight.any():
-        above = rows[lines, order[:, np.minimum(low + 1, count - 1)].T]
-        w = weight[:, None].astype(np.result_type(x.dtype, np.float16))
-        # Where the weight is 0 the upper neighbour must not enter: it may be infinite.
-        y = floor * (1 - w) + where(w == 0, 0, above) * w
-    bad = np.isnan(rows._array).any(axis=-1)
-    if bad.any():
-        y = where(bad, math.nan, y)
-    lengths = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else outer
-    return y.reshape((*fractions.shape, *lengths))
-
-
-def percentile(
-    a: TensorLike,
-    q: Any,
-    axis: Axis = None,
-    *,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Tensor:
-    """`quantile` with fractions in percent, from 0 to 100."""
-    return quantile(a, np.asarray(q, np.float64) / 100, axis, method=method, keepdims=keepdims)
-
-
-def median(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The middle value over `axis`; of an even number, the mean of the two middle ones.
-
-    `torch.median` takes the lower of the two instead. The gradient is as in `quantile`.
-    """
-    return quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+    dtype = np.result_type(x.dtype, w.dtype, *([] if x.dtype.kind in "fc" else [np.float64]))
+    wide = np.result_type(dtype, np.float32)  # for the sums of float16
+    w = broadcast_to(w, x.shape)
+    total = sum_over(w, axis, wide, keepdims=keepdims)
+    if (total._array == 0).any():
+        raise ZeroDivisionError(f"average: the weights {describe(weights)} add up to 0")
+    y = (sum_over(x.astype(wide) * w, axis, keepdims=keepdims) / total).astype(dtype)
+    return (y, total.astype(dtype)) if returned else y
 
 
 def _tensor(x: TensorLike, name: str) -> Tensor:

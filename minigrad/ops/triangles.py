@@ -1,15 +1,17 @@
 """Triangles and diagonals of matrices."""
 
+import operator
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, describe
+from minigrad.errors import AxisError, ShapeError, describe
 from minigrad.ops.shape import ravel, source_of
+from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
-__all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
+__all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 METHODS = ("diagonal", "trace", "tril", "triu")
 
@@ -65,9 +67,9 @@ diagonal.vjp(
 )
 
 
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The sum along a diagonal of two axes."""
-    return diagonal(x, offset, axis1, axis2).sum(axis=-1)
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
+    """The sum along a diagonal of two axes, added up in `dtype`."""
+    return diagonal(x, offset, axis1, axis2).sum(axis=-1, dtype=dtype)
 
 
 def diag(x: Any, k: int = 0) -> Tensor:
@@ -92,12 +94,47 @@ def diagflat(x: Any, k: int = 0) -> Tensor:
     return diag(ravel(x), k)
 
 
-def _last_diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
+def diag_embed(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
+    """Matrices with the last axis of `x` on a diagonal, zeros elsewhere: PyTorch's `diag_embed`.
+
+    Args:
+        x: vectors (..., n).
+        offset: the diagonal, 0 for the main one, above it if positive.
+        axis1, axis2: where the two axes of the matrices stand in the result.
+
+    Returns:
+        The axes of `x` but the last, and two of length n + abs(offset).
+
+    Raises:
+        AxisError: when `x` has no axis, or the result no such axes.
+        ShapeError: when both are one axis.
+
+    >>> diag_embed(np.array([1.0, 2.0])).tolist()
+    [[1.0, 0.0], [0.0, 2.0]]
+    """
+    x = source_of(x, "diag_embed")
+    if not x.ndim:
+        raise AxisError(f"diag_embed: x must have vectors along its last axis, got {describe(x)}")
+    first, second = (
+        normalize_axis(axis, x.ndim + 1, f"diag_embed: {name}")
+        for axis, name in ((axis1, "axis1"), (axis2, "axis2"))
+    )
+    if first == second:
+        raise ShapeError(f"diag_embed: axis1 and axis2 must differ, got {axis1} and {axis2}")
+    length = x.shape[-1] + abs(operator.index(offset))
+    others = iter(x.shape[:-1])
+    shape = tuple(length if i in (first, second) else next(others) for i in range(x.ndim + 1))
+    return place_diagonal(x, shape, operator.index(offset), first, second)
+
+
+def matrix_diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
+    """The diagonal of each matrix (..., m, n), along a new last axis: `np.linalg.diagonal`."""
     return diagonal(x, offset, -2, -1)
 
 
-def _last_trace(x: Any, /, *, offset: int = 0) -> Tensor:
-    return trace(x, offset, -2, -1)
+def matrix_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """The sum along the diagonal of each matrix (..., m, n): `np.linalg.trace`."""
+    return trace(x, offset, -2, -1, dtype)
 
 
-NUMPY = {np.linalg.diagonal: _last_diagonal, np.linalg.trace: _last_trace}
+NUMPY = {np.linalg.diagonal: matrix_diagonal, np.linalg.trace: matrix_trace}

@@ -269,3 +269,23 @@ def test_integers_become_floats():
 def test_errors_say_what_is_wrong(call, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         call()
+
+
+STRAIGHT = [mg.relu, mg.relu6, mg.hardtanh, mg.leaky_relu, lambda x: mg.clip(x, 0.0, 1.0)]
+STRAIGHT += [lambda x: mg.maximum(x, 0.0), lambda x: mg.clip(x, mg.Tensor(0.0), mg.Tensor(1.0))]
+
+
+@pytest.mark.parametrize("function", STRAIGHT)
+def test_nan_passes_the_gradient_on(function):
+    x = mg.Tensor(np.array([np.nan, 0.5, -3.0]), requires_grad=True)
+    y = function(x)
+    assert np.isnan(y[0].item())
+    assert mg.gradients(y.sum(), x).tolist()[:2] == [1, 1]
+
+
+@pytest.mark.parametrize("function", [mg.elu, mg.selu, mg.celu, mg.silu, mg.gelu, mg.tanh, mg.abs])
+def test_the_gradient_of_curves_at_nan_is_nan(function):
+    x = mg.Tensor(np.array([np.nan, 0.5]), requires_grad=True)
+    first = mg.gradients(function(x).sum(), x).numpy()
+    assert np.isnan(first[0])
+    assert np.isfinite(first[1])

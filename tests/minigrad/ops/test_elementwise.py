@@ -190,3 +190,12 @@ def test_complex_numbers_pass_where_nothing_requires_grad():
     assert np.real(z).tolist() == [1]
     assert np.imag(z).tolist() == [2]
     assert np.conj(z).tolist() == [1 - 2j]
+
+
+def test_float_power_takes_no_short_cut():
+    x = minigrad.Tensor(np.array([-np.inf, -0.0, 4.0], np.float32), requires_grad=True)
+    y = np.float_power(x, 0.5)
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y.numpy(), np.float_power(x.detach().numpy(), 0.5))
+    four = minigrad.Tensor(4.0, requires_grad=True)
+    assert minigrad.gradients(np.float_power(four, 0.5), four).item() == 0.25

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+import minigrad
 from minigrad import Tensor
 from minigrad.ops.indexing import setitem
 from minigrad.testing import check_gradients
@@ -33,14 +34,40 @@ def test_values_and_gradients(name, axis):
     assert np.isfinite(x.grad.numpy()).all()
 
 
-def test_nothing_but_nan():
+def test_nothing_but_nan_warns_as_numpy_does():
     x = Tensor([[NAN, NAN], [1.0, NAN]], requires_grad=True)
-    with np.errstate(all="ignore"):
-        assert np.nansum(x, axis=1).tolist() == [0, 1]
-        assert np.nanprod(x, axis=1).tolist() == [1, 1]
-        for function in (np.nanmean, np.nanmax, np.nanmin):
-            np.testing.assert_array_equal(function(x, axis=1).numpy(), [NAN, 1])
+    assert np.nansum(x, axis=1).tolist() == [0, 1]
+    assert np.nanprod(x, axis=1).tolist() == [1, 1]
+    for function in (np.nanmean, np.nanmax, np.nanmin, np.nanmedian):
+        with pytest.warns(RuntimeWarning, match="Mean of empty slice|All-NaN slice"):
+            y = function(x, axis=1)
+        np.testing.assert_array_equal(y.numpy(), [NAN, 1])
+        assert minigrad.gradients(y[1], x).tolist() == [[0, 0], [1, 0]]
+    with pytest.warns(RuntimeWarning, match="Degrees of freedom"):
         np.testing.assert_array_equal(np.nanvar(x, axis=1, ddof=1).numpy(), [NAN, NAN])
+
+
+QUANTILES = {
+    "nanquantile": {"q": [0.1, 0.5, 0.8]},
+    "nanpercentile": {"q": 30, "method": "hazen"},
+    "nanmedian": {},
+}
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)])
+@pytest.mark.parametrize("name", QUANTILES)
+def test_quantiles_of_the_others(name, axis):
+    theirs, options = getattr(np, name), QUANTILES[name]
+    for keepdims in (False, True):
+        ours = theirs(Tensor(X), axis=axis, keepdims=keepdims, **options)
+        expected = theirs(X, axis=axis, keepdims=keepdims, **options)
+        np.testing.assert_allclose(ours.numpy(), expected)
+    present = ~np.isnan(X)
+
+    def of_the_others(values):
+        return theirs(setitem(Tensor(X), values, present), axis=axis, **options)
+
+    check_gradients(of_the_others, X[present], analytic=False)
 
 
 def test_nanmax_shares_ties_and_leaves_nan_out():

@@ -173,3 +173,78 @@ def test_mean_of_half_precision_does_not_overflow():
 def test_an_axis_that_is_not_there_is_named():
     with pytest.raises(minigrad.ShapeError, match=r"sum: axis 2 is out of bounds.*x: f32\[1\]"):
         Tensor([1.0]).sum(axis=2)
+
+
+MASK = np.array([[True, False, True], [True, True, False]])
+MASKED = [
+    ("sum", {}),
+    ("sum", {"initial": 2.0}),
+    ("prod", {}),
+    ("prod", {"initial": -2.0}),
+    ("mean", {}),
+    ("var", {}),
+    ("std", {}),
+    ("max", {"initial": -9.0}),
+    ("max", {"initial": 0.1}),
+    ("min", {"initial": 9.0}),
+    ("nansum", {"initial": 1.0}),
+    ("nanprod", {}),
+    ("nanmean", {}),
+    ("nanvar", {}),
+    ("nanstd", {}),
+    ("nanmax", {"initial": -9.0}),
+    ("nanmin", {"initial": 9.0}),
+]
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)])
+@pytest.mark.parametrize(("name", "options"), MASKED)
+def test_where_and_initial(name, options, axis):
+    x = np.array([[0.3, -1.2, 2.5], [1.7, 0.4, -0.6]])
+    mask = MASK | (axis == 0)  # deviations need more than one number
+    if name.startswith("nan"):
+        x = np.where(mask, x, np.nan)
+        x[0, 0] = 0.8
+    function = getattr(np, name)
+    for keepdims in (False, True):
+        given = {"axis": axis, "keepdims": keepdims, "where": mask, **options}
+        np.testing.assert_allclose(function(Tensor(x), **given).numpy(), function(x, **given))
+    if not np.isnan(x).any():
+        check_gradients(lambda t: function(t, axis=axis, where=mask, **options), x, analytic=False)
+    leaf = Tensor(np.where(mask, x, 1e30), requires_grad=True)
+    function(leaf, axis=axis, where=mask, **options).sum().backward()
+    assert (leaf.grad.numpy()[~mask] == 0).all()
+    assert np.isfinite(leaf.grad.numpy()).all()
+
+
+def test_masks_broadcast_and_methods_take_them():
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    assert x.sum(where=np.array([True, False, True])).item() == 10
+    assert x.mean(axis=1, where=x > 1).tolist() == [2, 4]
+    assert x.max(where=Tensor([True, False, False]), initial=-1).item() == 3
+    assert x.any(axis=1, where=x < 2).tolist() == [True, False]
+    assert x.all(where=[[True], [False]]).item() is False
+    x.prod(axis=0, where=[[True], [False]], initial=3).sum().backward()
+    assert x.grad.tolist() == [[3, 3, 3], [0, 0, 0]]
+
+
+def test_an_initial_value_that_ties_takes_its_share():
+    assert gradient_at(lambda x: np.max(x, initial=2), [2, 2, 1]) == [1 / 3, 1 / 3, 0]
+    assert gradient_at(lambda x: np.min(x, initial=-5), [2, 2, 1]) == [0, 0, 0]
+
+
+def test_masked_products_are_exact_with_zeros():
+    x = np.array([[0.0, 5.0, 0.0], [2.0, 3.0, 7.0]])
+    check_gradients(lambda t: np.prod(t, axis=1, where=MASK, initial=3.0), x)
+
+
+def test_masks_and_initial_values_are_constants():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(minigrad.DetachError, match="initial is a constant"):
+        np.sum(x, initial=x[0])
+    with pytest.raises(minigrad.DtypeError, match="where must hold booleans"):
+        np.sum(x, where=[0.5, 1.0])
+    with pytest.raises(minigrad.ShapeError, match="where= needs initial="):
+        np.max(x, where=[True, False])
+    with pytest.raises(minigrad.ShapeError, match="initial must be a single number"):
+        np.sum(x, initial=[1.0, 2.0])

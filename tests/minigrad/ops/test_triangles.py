@@ -60,3 +60,41 @@ def test_methods():
 def test_errors(call, message):
     with pytest.raises(mg.ShapeError, match=message):
         call(mg.Tensor(np.ones((2, 3, 4))))
+
+
+test_diag_embed = property_test(
+    mg.diag_embed,
+    Input(shape=shapes(min_dims=1)),
+    params={"offset": OFFSETS},
+    reference=lambda x, offset: _embedded(x, offset),
+)
+
+
+def _embedded(x, offset):
+    length = x.shape[-1] + abs(offset)
+    y = np.zeros((*x.shape[:-1], length, length), x.dtype)
+    for i in range(x.shape[-1]):
+        y[..., i + max(-offset, 0), i + max(offset, 0)] = x[..., i]
+    return y
+
+
+def test_diag_embed_is_the_inverse_of_diagonal():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    for axis1, axis2 in ((0, 1), (1, 3), (-1, 0), (-2, -1)):
+        for offset in (-2, 0, 1):
+            y = mg.diag_embed(mg.Tensor(x), offset, axis1, axis2)
+            np.testing.assert_array_equal(np.diagonal(y.numpy(), offset, axis1, axis2), x)
+            assert np.count_nonzero(y.numpy()) == 23
+    with pytest.raises(mg.AxisError, match="axis1: 2 is out of range for 2 axes"):
+        mg.diag_embed(x[0, 0], axis1=2)
+    with pytest.raises(mg.ShapeError, match="axis1 and axis2 must differ, got -1 and 1"):
+        mg.diag_embed(x[0, 0], axis1=-1, axis2=1)
+    with pytest.raises(mg.AxisError, match=r"vectors along its last axis, got f64\[\]"):
+        mg.diag_embed(x[0, 0, 0])
+
+
+def test_diagonals_under_the_name_of_numpys_module():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    assert mg.linalg.diagonal(x, offset=1).tolist() == np.linalg.diagonal(x, offset=1).tolist()
+    assert mg.linalg.trace(mg.Tensor(x)).tolist() == np.linalg.trace(x).tolist()
+    assert np.linalg.trace(mg.Tensor(x), dtype=np.float32).dtype == np.float32
