@@ -33,7 +33,7 @@ __all__ = ["Primitive", "primitive"]
 
 P = ParamSpec("P")
 
-OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint")
+OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint", "part")
 AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
 
 
@@ -66,7 +66,7 @@ def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
         forward: the function; inputs are its parameters before a `/`, or else those without a
             default. It must not change its arguments.
         options: see `minigrad.operations.Operation`: `outputs`, `aux`, `list_input`, `constant`,
-            `view`, `hint`.
+            `view`, `hint`, `part`.
 
     Raises:
         ValueError: when an argument has a reserved name (`g`, `y`), or there is no input.
@@ -186,6 +186,8 @@ def record(
         tensors = [
             wrap(out, None if node is None else output_node(node, i)) for i, out in enumerate(outs)
         ]
+    if op.part:
+        tensors[0]._part = op
     if mode.anomaly:
         watch(op, mode, inputs, params, tensors, node)
     return tensors[0] if count == 1 else tuple(tensors)

@@ -18,6 +18,7 @@ from minigrad.ops.elementwise import where
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shape import matrix_transpose, reshape, transpose
+from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -291,6 +292,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> LstsqResult:
     return LstsqResult(x, residuals, rank, s)
 
 
+@returns_value
 def tensorinv(a: Array, ind: int = 2) -> Tensor:
     """The inverse for `tensordot` with `ind` axes: the first `ind` axes against the others.
 
@@ -307,6 +309,7 @@ def tensorinv(a: Array, ind: int = 2) -> Tensor:
     return reshape(inv(reshape(a, (math.prod(rows), -1))), columns + rows)
 
 
+@returns_value
 def tensorsolve(a: Array, b: Array, axes: Any = None) -> Tensor:
     """The x with ``tensordot(a, x, x.ndim) = b``.
 

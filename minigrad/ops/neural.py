@@ -82,7 +82,7 @@ def _masked(x: Array, keep: Array, /, scale: float) -> Array:
 _masked.vjp(x=lambda g, keep, scale: g * keep * scale)
 
 
-@primitive(view=True)
+@primitive(view=True, part=False)
 @named("dropout_off")
 def _same(x: Array, /) -> Array:
     """`x` as a tensor of its own, so that writing to the result in place leaves `x` alone."""

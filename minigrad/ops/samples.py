@@ -14,6 +14,7 @@ from minigrad.ops.reduction import mean
 from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of
 from minigrad.ops.shapes import normalize_axes
 from minigrad.ops.triangles import diagonal
+from minigrad.parts import returns_value
 from minigrad.tensors import Tensor, wrap
 
 __all__ = [
@@ -138,6 +139,7 @@ def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     return concatenate([first, inner, last], axis=axis)
 
 
+@returns_value
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
     """The convolution of two vectors: the coefficients of the product of two polynomials.
 
@@ -169,6 +171,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     return convolve(a, flip(v), mode)
 
 
+@returns_value
 def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
 ) -> Tensor:

@@ -13,6 +13,7 @@ from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shapes import normalize_axes, restore_axes
 from minigrad.ops.sorting import argsort
+from minigrad.parts import returns_value
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor, wrap
@@ -152,6 +153,7 @@ def average(
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
+@returns_value
 def quantile(
     a: TensorLike,
     q: Any,
