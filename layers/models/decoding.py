@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.module import Module
-from minigrad.randomness import choose_generator
+from minigrad.randomness import choose_generator, draw_numbers
 
 __all__ = [
     "Decoder",
@@ -188,7 +188,9 @@ def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") 
         likeliest: PlainArray = scores.argmax(axis=1)
         return likeliest
     cumulative = probabilities(scores, how).cumsum(axis=1)  # (batch, vocabulary)
-    threshold = generator.random((len(scores), 1)) * cumulative[:, -1:]
+    threshold = (
+        draw_numbers(generator, "random", (len(scores), 1), name="generate") * cumulative[:, -1:]
+    )
     chosen: PlainArray = (cumulative <= threshold).sum(axis=1)
     return chosen
 
