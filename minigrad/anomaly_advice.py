@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.nodes import Array, Bundle, Node, Patch
 
-__all__ = ["backward_advice", "forward_advice"]
+__all__ = ["backward_advice", "came_from_zero", "forward_advice"]
 
 _CHOOSE = (
     "choose its input first, np.where(m, f(np.where(m, x, 1.0)), other), with a number in the "
@@ -58,18 +58,16 @@ def forward_advice(name: str) -> str:
 
 
 def backward_advice(
-    node: Node, g: Array, part: Array, senders: Mapping[Node, Sequence[Node]], bad_values: bool
-) -> str | None:
+    node: Node, masked: bool, senders: Mapping[Node, Sequence[Node]], bad_values: bool = False
+) -> str:
     """What usually helps when a node makes NaN or infinity of a finite gradient.
 
     Args:
         node: the operation.
-        g: the gradient of its result.
-        part: what it sends to one of its inputs.
+        masked: whether NaN arose of gradients that were 0, see `came_from_zero`.
         senders: of each node, those that sent gradients to it.
         bad_values: whether its values in the forward pass were not finite.
     """
-    masked = _came_from_zero(g, part)
     chooser = _chooser(node, senders) if masked else None
     if bad_values and chooser is None:
         return "Numbers in the forward pass were not finite here: begin with those."
@@ -84,10 +82,10 @@ def backward_advice(
             "The gradient that arrives is 0 at these places, and 0 times an infinite slope is NaN. "
             f"If they are masked afterwards, {_CHOOSE}."
         )
-    return BACKWARD.get(node.plan.name)
+    return BACKWARD.get(node.plan.name, "")
 
 
-def _came_from_zero(g: Array, part: Array) -> bool:
+def came_from_zero(g: Array, part: Array) -> bool:
     """Whether NaN stands only where the arriving gradient is 0: the slope there does not count."""
     if isinstance(g, Bundle) or isinstance(part, Bundle):
         return False

@@ -10,7 +10,14 @@ import functools
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -86,7 +93,7 @@ def _reached_by(function: FunctionType) -> Iterator[Any]:
         return
     names = set(_names(function.__code__))
     if "random" in names:
-        yield np.random.mtrand._rand  # type: ignore[attr-defined]
+        yield np.random.mtrand._rand
         yield random._inst  # type: ignore[attr-defined]
     for name in names:
         value = function.__globals__.get(name)
@@ -108,7 +115,7 @@ def _attributes(value: Any) -> Iterator[Any]:
     for kind in type(value).__mro__[:-1]:
         for name in getattr(kind, "__slots__", ()):
             slot = vars(kind).get(name)
-            if type(slot).__name__ == "member_descriptor":
+            if isinstance(slot, MemberDescriptorType):
                 try:
                     yield slot.__get__(value)
                 except AttributeError:  # not assigned

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.anomaly_advice import backward_advice, forward_advice
+from minigrad.anomaly_advice import backward_advice, came_from_zero, forward_advice
 from minigrad.errors import AnomalyError, describe
 from minigrad.mode import Mode, ModeChange, place
 from minigrad.nodes import Array, Bundle, Leaf, Node, Patch, Wrap, extras_of
@@ -253,7 +253,7 @@ class BackwardWatch:
         if node in self.spoiled:
             return
         bad_values = _met_bad_values(node)
-        hint = backward_advice(node, g, part, self.senders, bad_values)
+        hint = backward_advice(node, came_from_zero(g, part), self.senders, bad_values)
         blame = None if bad_values else getattr(node.plan, "blame", None)
         inside = None if blame is None else blame(node, g, self.wrap)
         self._report(
