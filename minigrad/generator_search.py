@@ -94,7 +94,7 @@ def _reached_by(function: FunctionType) -> Iterator[Any]:
     names = set(_names(function.__code__))
     if "random" in names:
         yield np.random.mtrand._rand
-        yield random._inst  # type: ignore[attr-defined]
+        yield random._inst
     for name in names:
         value = function.__globals__.get(name)
         if not isinstance(value, FunctionType) or value.__globals__ is function.__globals__:

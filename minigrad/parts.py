@@ -8,7 +8,7 @@ and augmented assignment (`part += 1`) make values without a mark, which can be 
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from minigrad.errors import ReadOnlyError, describe
 
@@ -49,7 +49,7 @@ def returns_value(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         result = function(*args, **kwargs)
         for tensor in result if isinstance(result, tuple) else (result,):
-            as_value(tensor)
+            as_value(cast(Marked, tensor))
         return result
 
     return wrapped
