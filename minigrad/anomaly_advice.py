@@ -45,6 +45,19 @@ BACKWARD = {
     "arcsin": "The slope of arcsin is infinite at -1 and 1: keep its input inside.",
     "arccos": "The slope of arccos is infinite at -1 and 1: keep its input inside.",
 }
+_VECTORS = (
+    "{0} of equal {1} are determined up to a rotation only, so a function that depends on which "
+    "were chosen has no derivative. Those that do not have one: of the {1} alone ({2}), of the "
+    "matrix rebuilt ({3}), of projections onto all vectors of one value."
+)
+DECOMPOSITIONS = {
+    "eigh": _VECTORS.format("Eigenvectors", "eigenvalues", "eigvalsh", "(v * w) @ v.T"),
+    "svd": _VECTORS.format(
+        "Singular vectors", "singular values, or of values that are 0,", "svdvals", "(u * s) @ vh"
+    ),
+    "equal_values": "Where eigenvalues or singular values are equal, decompositions have first "
+    "derivatives alone. Move the values apart, or differentiate once.",
+}
 _NOT_A_BRANCH = ("matmul", "multiply")  # masking the input of these is no way out
 _CHOOSERS = frozenset({"where", "getitem", "setitem", "maximum", "minimum", "clip", "relu"})
 
@@ -68,6 +81,8 @@ def backward_advice(
         senders: of each node, those that sent gradients to it.
         bad_values: whether its values in the forward pass were not finite.
     """
+    if node.plan.name in DECOMPOSITIONS and not bad_values:
+        return DECOMPOSITIONS[node.plan.name]
     chooser = _chooser(node, senders) if masked else None
     if bad_values and chooser is None:
         return "Numbers in the forward pass were not finite here: begin with those."
