@@ -111,16 +111,23 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _attributes(value: Any) -> Iterator[Any]:
     """The attributes of an object, and the methods of its class where they are a user's."""
+    slots, classes = _of_class(type(value))
     yield from getattr(value, "__dict__", {}).values()
-    for kind in type(value).__mro__[:-1]:
-        for name in getattr(kind, "__slots__", ()):
-            slot = vars(kind).get(name)
-            if isinstance(slot, MemberDescriptorType):
-                try:
-                    yield slot.__get__(value)
-                except AttributeError:  # not assigned
-                    continue
-        if kind.__module__.partition(".")[0] not in (*_OUR_PACKAGES, "builtins"):
-            for member in vars(kind).values():
-                if isinstance(member, (FunctionType, np.random.Generator, *_KINDS)):
-                    yield member
+    for slot in slots:
+        try:
+            yield slot.__get__(value)
+        except AttributeError:  # not assigned
+            continue
+    for kind in classes:
+        for member in vars(kind).values():
+            if isinstance(member, (FunctionType, np.random.Generator, *_KINDS)):
+                yield member
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_class(kind: type) -> tuple[list[Any], list[type]]:
+    """The slots of a class, and those of its bases and itself that are a user's."""
+    bases = kind.__mro__[:-1]
+    slots = [v for base in bases for v in vars(base).values() if type(v) is MemberDescriptorType]
+    ours = (*_OUR_PACKAGES, "builtins")
+    return slots, [base for base in bases if base.__module__.partition(".")[0] not in ours]
