@@ -9,6 +9,7 @@ distribution to PyTorch's, not one by one.
     layers.init.xavier_uniform_(model.head.weight, gain=layers.init.calculate_gain("tanh"))
 """
 
+import functools
 import math
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.mode import current_mode
-from minigrad.randomness import choose_generator
+from minigrad.randomness import choose_generator, draw_numbers
 from minigrad.tensors import Tensor
 
 __all__ = [
@@ -62,7 +63,7 @@ GAINS = {
 
 def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> Array:
     """Numbers drawn evenly from [-bound, bound], in the default dtype."""
-    numbers = choose_generator(generator, "uniform").uniform(-bound, bound, shape)
+    numbers: Array = draw_numbers(generator, "uniform", -bound, bound, shape, name="uniform")
     return numbers.astype(current_mode().dtype)
 
 
@@ -82,9 +83,8 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | N
     """
     if not a <= b:
         raise ValueError(f"uniform_: a must not be above b, got a={a} and b={b}")
-    return _write(
-        "uniform_", tensor, choose_generator(generator, "uniform_").uniform(a, b, tensor.shape)
-    )
+    numbers = draw_numbers(generator, "uniform", a, b, tensor.shape, name="uniform_")
+    return _write("uniform_", tensor, numbers)
 
 
 def normal_(
@@ -97,7 +97,7 @@ def normal_(
     """
     if not std >= 0:
         raise ValueError(f"normal_: std must be 0 or more, got {std}")
-    numbers = choose_generator(generator, "normal_").normal(mean, std, tensor.shape)
+    numbers = draw_numbers(generator, "normal", mean, std, tensor.shape, name="normal_")
     return _write("normal_", tensor, numbers)
 
 
@@ -117,7 +117,7 @@ def trunc_normal_(
         ValueError: when `std` is not positive, `a` not below `b`, or [a, b] so far from the mean
             that next to no number falls into it.
     """
-    source = choose_generator(generator, "trunc_normal_")
+    choose_generator(generator, "trunc_normal_")
     if not std > 0 or not a < b:
         raise ValueError(
             f"trunc_normal_: std must be positive and a below b, got std={std}, a={a}, b={b}"
@@ -130,9 +130,12 @@ def trunc_normal_(
             f"trunc_normal_: of a normal distribution with mean={mean} and std={std} only "
             f"{inside:.2g} lies within a={a} to b={b}; move the bounds, or use uniform_"
         )
-    numbers = source.normal(mean, std, tensor.shape)
+    draw = functools.partial(
+        draw_numbers, generator, "normal", mean, std, tensor.shape, name="trunc_normal_"
+    )
+    numbers = draw()
     while (outside := (numbers < a) | (numbers > b)).any():
-        numbers = np.where(outside, source.normal(mean, std, tensor.shape), numbers)
+        numbers = np.where(outside, draw(), numbers)
     return _write("trunc_normal_", tensor, numbers)
 
 
@@ -164,7 +167,9 @@ def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = 
         ShapeError: when the tensor has fewer than 2 axes.
     """
     bound = math.sqrt(3.0) * _xavier_std("xavier_uniform_", tensor, gain)
-    numbers = choose_generator(generator, "xavier_uniform_").uniform(-bound, bound, tensor.shape)
+    numbers = draw_numbers(
+        generator, "uniform", -bound, bound, tensor.shape, name="xavier_uniform_"
+    )
     return _write("xavier_uniform_", tensor, numbers)
 
 
@@ -175,7 +180,7 @@ def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = N
         ShapeError: when the tensor has fewer than 2 axes.
     """
     std = _xavier_std("xavier_normal_", tensor, gain)
-    numbers = choose_generator(generator, "xavier_normal_").normal(0.0, std, tensor.shape)
+    numbers = draw_numbers(generator, "normal", 0.0, std, tensor.shape, name="xavier_normal_")
     return _write("xavier_normal_", tensor, numbers)
 
 
@@ -200,7 +205,9 @@ def kaiming_uniform_(
         ValueError: for another mode or nonlinearity.
     """
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    numbers = choose_generator(generator, "kaiming_uniform_").uniform(-bound, bound, tensor.shape)
+    numbers = draw_numbers(
+        generator, "uniform", -bound, bound, tensor.shape, name="kaiming_uniform_"
+    )
     return _write("kaiming_uniform_", tensor, numbers)
 
 
@@ -213,7 +220,7 @@ def kaiming_normal_(
 ) -> T:
     """Fill with normal numbers of the variance gain^2 / fan; arguments as in `kaiming_uniform_`."""
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
-    numbers = choose_generator(generator, "kaiming_normal_").normal(0.0, std, tensor.shape)
+    numbers = draw_numbers(generator, "normal", 0.0, std, tensor.shape, name="kaiming_normal_")
     return _write("kaiming_normal_", tensor, numbers)
 
 
@@ -230,8 +237,8 @@ def orthogonal_(tensor: T, gain: float = 1.0, generator: Generator | None = None
         ShapeError: when the tensor has fewer than 2 axes.
     """
     rows, columns = _matrix("orthogonal_", tensor)
-    source = choose_generator(generator, "orthogonal_")
-    tall = source.standard_normal((max(rows, columns), min(rows, columns)))
+    shape = max(rows, columns), min(rows, columns)
+    tall = draw_numbers(generator, "standard_normal", shape, name="orthogonal_")
     q, r = np.linalg.qr(tall)
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the decomposition, and so q, unbiased
     return _write("orthogonal_", tensor, gain * (q if rows >= columns else q.T))

@@ -10,38 +10,41 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from minigrad.calls import note_leaf
 from minigrad.containers import labelled_leaves, map_leaves, replace_leaves
+from minigrad.draws import Draw, Recorder, Replayer, State, restore_state, state_of
 from minigrad.errors import GradientError, describe
+from minigrad.generator_search import random_sources
 from minigrad.mode import Mode, ModeChange, current_mode, step
 from minigrad.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
-from minigrad.randomness import default_generator
 from minigrad.tape import run_backward
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["checkpoint", "checkpoint_sequence"]
 
-States = list[tuple["np.random.Generator | None", Any]]  # None: the default generator
+States = list[tuple[Any, State]]  # of sources of random numbers; None: the default generator
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function with the same results as `f` that keeps only its inputs for the backward pass.
 
     In the backward pass `f` runs again, so it must compute the same from the same inputs. Random
-    numbers are the same: the state of the default generator, and of generators among the
-    arguments, is noted on entry. Tensors that `f` closes over (parameters of layers) get their
-    gradients as usual.
+    numbers are the same: what operations and layers draw is recorded and repeated, whichever
+    generators they hold (see `minigrad.draws`). A generator of NumPy's that `f` draws from by
+    itself is put back to where it was, when it is the default one or is found in the arguments of
+    `f`, its closure, defaults, globals, or attributes and containers of the objects there (see
+    `minigrad.generator_search`). After the backward pass all generators are as they were before it.
+    Tensors that `f` closes over (parameters of layers) get their gradients as usual.
 
     Args:
         f: takes anything, tensors and containers of them among it, and returns a tensor or a
-            container of them. Other threads must not draw from the same generators while the
-            backward pass recomputes a function that does.
+            container of them. Where `f` draws from a generator by itself, other threads must not
+            do so while the backward pass recomputes it.
 
     Raises:
         GradientError: in the forward pass when `f` makes a leaf that requires grad; in the
-            backward pass when it uses other tensors, or returns other shapes, than before.
+            backward pass when it uses other tensors, draws other random numbers or returns other
+            shapes than before.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
@@ -121,20 +124,23 @@ def checkpoint_sequence(
         raise ValueError(f"checkpoint_sequence: segment must be 1 or more, got {segment}")
     size = segment or max(1, math.isqrt(length))
     for start in range(0, length, size):
-        part = functools.partial(run_part, functions, range(start, min(start + size, length)))
+        numbers = range(start, min(start + size, length))
+        steps_of = functions if callable(functions) else functions[start : numbers.stop]
+        part = functools.partial(run_part, steps_of, numbers)
         part.__name__ = "sequence"  # type: ignore[attr-defined]
         state = checkpoint(part)(state)
     return state
 
 
 def run_part(functions: Any, numbers: range, state: Any) -> Any:
-    """Run some functions of a sequence, or one function at some steps."""
+    """Run functions one after the other, or one function at some steps."""
+    if not callable(functions):
+        for function in functions:
+            state = function(state)
+        return state
     for number in numbers:
-        if callable(functions):
-            with step(number):
-                state = functions(state, number)
-        else:
-            state = functions[number](state)
+        with step(number):
+            state = functions(state, number)
     return state
 
 
@@ -147,14 +153,13 @@ class CheckpointPlan:
 
     view = False
 
-    def __init__(
-        self, function: Callable[..., Any], template: Any, mode: Mode, states: States
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], template: Any, mode: Mode) -> None:
         self.function = function
         self.name = f"checkpoint({getattr(function, '__name__', type(function).__name__)})"
         self.template = template  # the containers of the arguments
         self.mode = mode
-        self.states = states
+        self.states: States = []  # before the forward, of what the function draws from by itself
+        self.draws: list[Draw] = []  # of operations and layers in it
         self.slots: dict[int, int | None] = {}  # from leaf to input slot, for leaves with tensors
         self.saved_slots: tuple[int, ...] = ()
         self.several = False  # outputs
@@ -199,11 +204,14 @@ class CheckpointPlan:
         args, kwargs = replace_leaves(self.template, leaves)
         mode = self.mode
         entry = next_number()
+        replayer = Replayer(self.draws, [source for source, _ in self.states], node.where)
         with (
             rewound(self.states),
+            replayer,
             ModeChange(recording=True, scope=mode.scope, fused=mode.fused, dtype=mode.dtype),
         ):
             result = self.function(*args, **kwargs)
+        replayer.finish()
         outputs = recorded_outputs(result)
         for handle in handles:
             handle.live = False
@@ -228,9 +236,8 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
     """Run a function, and put one node in the place of all that it recorded."""
     leaves = [leaf for _, leaf in labelled_leaves((args, kwargs))]
     template = replace_leaves((args, kwargs), range(len(leaves)))
-    drawn = [leaf for leaf in leaves if isinstance(leaf, np.random.Generator)]
-    before = [(g, (g or default_generator()).bit_generator.state) for g in [None, *drawn]]
-    plan = CheckpointPlan(f, template, mode, [])
+    before = [(source, state_of(source)) for source in random_sources(f, leaves)]
+    plan = CheckpointPlan(f, template, mode)
     sources: list[Node] = []
     handles: list[Handle] = []
     saved, given = list(leaves), list(leaves)
@@ -250,17 +257,17 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
             handles.append(handle)
         given[i] = wrap(array, handle)
     call_args, call_kwargs = replace_leaves(template, given)
+    recorder = Recorder()
     try:
-        result = f(*call_args, **call_kwargs)
+        with recorder:
+            result = f(*call_args, **call_kwargs)
     finally:
         for handle in handles:
             handle.live = False
     outputs = recorded_outputs(result)
     if not outputs:
         return result
-    plan.states = [
-        (g, state) for g, state in before if (g or default_generator()).bit_generator.state != state
-    ]
+    plan.draws, plan.states = recorder.draws, recorder.drawn_elsewhere(before)
     used = outside_nodes([out._node for out in outputs], entry, set(handles), plan.name)
     shapes, dtypes = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
     plan.several = len(outputs) > 1
@@ -322,13 +329,12 @@ def outside_nodes(
 @contextmanager
 def rewound(states: States) -> Iterator[None]:
     """A block in which generators start from noted states; afterwards they go on as before."""
-    kept = []
+    kept: States = []
     try:
-        for generator, state in states:
-            bits = (generator or default_generator()).bit_generator
-            kept.append((bits, bits.state))
-            bits.state = state
+        for source, state in states:
+            kept.append((source, state_of(source)))
+            restore_state(source, state)
         yield
     finally:
-        for bits, state in kept:
-            bits.state = state
+        for source, state in kept:
+            restore_state(source, state)

@@ -42,12 +42,23 @@ class Detaching:
         return self._array.tolist()
 
     def _refuse_detach(self, what: str) -> None:
-        if self._node is not None:
-            raise DetachError(
-                f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
-                "silently lose its history. Use minigrad or NumPy functions on the tensor itself; "
-                "or, to leave the graph on purpose, t.item(), t.detach() or t.numpy()."
-            )
+        """Refuse what a method of this class, `what`, was asked for while the tensor has a history.
+
+        Raises:
+            DetachError: names the operation in the user's code, if it can be told, and what to
+                write instead.
+        """
+        if self._node is None:
+            return
+        from minigrad.detach_advice import advice  # for errors alone
+
+        instead = "Use minigrad or NumPy functions on the tensor itself"
+        what, instead = advice(2) or (what, instead)
+        raise DetachError(
+            f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
+            f"silently lose its history. {instead}; or, to leave the graph on purpose, t.item(), "
+            "t.detach() or t.numpy()."
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
         self._refuse_detach("conversion to a NumPy array")

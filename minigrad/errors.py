@@ -16,12 +16,17 @@ __all__ = [
     "DtypeError",
     "GradientError",
     "MissingPackageError",
+    "ReadOnlyError",
     "ShapeError",
 ]
 
 
 class GradientError(RuntimeError):
     """A derivative was asked for that the recorded graph cannot give."""
+
+
+class ReadOnlyError(GradientError, ValueError):
+    """A tensor that is a part of another value was about to be written, and the write lost."""
 
 
 class DetachError(TypeError):

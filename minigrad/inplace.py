@@ -15,6 +15,7 @@ from minigrad.nodes import Leaf
 from minigrad.ops import elementwise, indexing, selecting, sorting
 from minigrad.ops.indexing import plain_index
 from minigrad.ops.shape import source_of
+from minigrad.parts import as_value, refuse_part, refuse_row
 from minigrad.tensors import Tensor
 
 __all__ = ["METHODS", "NUMPY", "in_place", "rebind"]
@@ -29,9 +30,16 @@ def rebind(tensor: Tensor, value: Tensor, what: str) -> Tensor:
     Raises:
         ShapeError: when the value has another shape.
         DtypeError: when the value is of another kind of dtype, such as float for an integer tensor.
+        ReadOnlyError: for a part of another value, such as `x[0]`.
         GradientError: for a leaf that requires grad while recording, or for a computed tensor
             under no_grad, which would lose its history.
     """
+    refuse_part(tensor, what)
+    return _take(tensor, value, what)
+
+
+def _take(tensor: Tensor, value: Tensor, what: str) -> Tensor:
+    """`rebind` for a tensor whose name takes the new value, too: it may be a part."""
     node = tensor._node
     if value.shape != tensor.shape:
         raise ShapeError(
@@ -66,10 +74,17 @@ def rebind(tensor: Tensor, value: Tensor, what: str) -> Tensor:
 
 
 def in_place(function: Callable[..., Any], symbol: str) -> Callable[[Tensor, Any], Tensor]:
-    """The method of an augmented assignment, such as `+=`, from the operation that it repeats."""
+    """The method of an augmented assignment, such as `+=`, from the operation that it repeats.
+
+    Python binds its result to the name or the place on the left, so that `x[i] += v` writes into
+    x, and a part that has a name becomes a value of its own.
+    """
 
     def write(self: Tensor, other: Any) -> Tensor:
-        return rebind(self, function(self, other), f"t {symbol} ...")
+        what = f"t {symbol} ..."
+        if self._array.ndim:
+            refuse_row(self, what)
+        return as_value(_take(self, function(self, other), what))
 
     return write
 

@@ -6,6 +6,7 @@ last tensor that refers to it.
 """
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -30,6 +31,7 @@ __all__ = [
     "make_node",
     "next_number",
     "output_node",
+    "rerun_nodes",
 ]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
@@ -172,6 +174,10 @@ class Extras:
         return self.value_finite is not None or self.grad_finite is not None
 
 
+rerun_nodes: "weakref.WeakSet[Node]" = weakref.WeakSet()
+"""Nodes whose rule needs to know how the gradients that it gets depend on its outputs."""
+
+
 class LeafPlan:
     """The plan of leaves: gradients end here."""
 
@@ -241,6 +247,13 @@ class Bundle:
         total = object.__new__(Bundle)
         total.shape, total.dtype, total.slots = self.shape, self.dtype, merged
         return total
+
+    def mapped(self, function: Callable[[Array], Array]) -> "Bundle":
+        """The same with each gradient replaced."""
+        other = object.__new__(Bundle)
+        other.shape, other.dtype = self.shape, self.dtype
+        other.slots = {index: function(g) for index, g in self.slots.items()}
+        return other
 
     def dense(self) -> tuple[Array, ...]:
         """One gradient per output, zeros where an output was not used."""

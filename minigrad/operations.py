@@ -45,6 +45,12 @@ class Operation:
         aux: the names of the constants that the forward returns after the outputs.
         constant: whether the derivative is zero wherever it exists, so that nothing is recorded.
         view: whether the output may share memory with the first input.
+        part: whether users take the result for a part of the first input and may try to write
+            through it, as NumPy lets them; such results refuse item assignment. As `view` unless
+            given.
+        rerun: the name of an aux value. When that is not None, the gradients by the inputs depend
+            on how the gradients of the outputs depend on the outputs, and a backward pass that
+            meets the node is recorded.
         hint: what to do about a call that fails, added to the error.
         reference: of a fused operation, the same computed by other operations on tensors.
     """
@@ -58,11 +64,15 @@ class Operation:
         constant: bool = False,
         view: bool = False,
         hint: str = "",
+        part: bool | None = None,
+        rerun: str | None = None,
     ) -> None:
         self.forward = forward
         self.name = forward.__name__
         self.outputs, self.aux = outputs, aux
         self.list_input, self.constant, self.view, self.hint = list_input, constant, view, hint
+        self.part = view if part is None else part
+        self.rerun = None if rerun is None else len(outputs) + aux.index(rerun)
         declared = forward
         while hasattr(declared, "__wrapped__"):  # a decorator stands around the function
             declared = declared.__wrapped__

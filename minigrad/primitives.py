@@ -23,7 +23,7 @@ from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import explain
 from minigrad.mode import Mode, current_mode
-from minigrad.nodes import Node, make_node, next_number, output_node
+from minigrad.nodes import Node, make_node, next_number, output_node, rerun_nodes
 from minigrad.operations import Operation, Rule, compile_source, operations
 from minigrad.templates import apply_source
 from minigrad.tensors import Tensor, wrap
@@ -33,7 +33,7 @@ __all__ = ["Primitive", "primitive"]
 
 P = ParamSpec("P")
 
-OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint")
+OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint", "part", "rerun")
 AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
 
 
@@ -66,7 +66,7 @@ def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
         forward: the function; inputs are its parameters before a `/`, or else those without a
             default. It must not change its arguments.
         options: see `minigrad.operations.Operation`: `outputs`, `aux`, `list_input`, `constant`,
-            `view`, `hint`.
+            `view`, `hint`, `part`, `rerun`.
 
     Raises:
         ValueError: when an argument has a reserved name (`g`, `y`), or there is no input.
@@ -177,6 +177,8 @@ def record(
             plan, nodes, shapes if count > 1 else shapes[0], dtypes if count > 1 else dtypes[0]
         )
         node.saved, node.params = plan.save(*arrays, *outs, *results[count:]), params
+        if op.rerun is not None and results[op.rerun] is not None:
+            rerun_nodes.add(node)
         for out in outs:
             if out.dtype.kind != "f":
                 refuse_dtype(op.name, out)
@@ -186,6 +188,8 @@ def record(
         tensors = [
             wrap(out, None if node is None else output_node(node, i)) for i, out in enumerate(outs)
         ]
+    if op.part:
+        tensors[0]._part = op
     if mode.anomaly:
         watch(op, mode, inputs, params, tensors, node)
     return tensors[0] if count == 1 else tuple(tensors)

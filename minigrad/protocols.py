@@ -15,6 +15,7 @@ from minigrad import inplace, ops
 from minigrad.errors import DtypeError, describe
 from minigrad.ops import elementwise
 from minigrad.refusals import reason
+from minigrad.scipy_ufuncs import scipy_ufunc, ufunc_name
 from minigrad.tensors import Tensor
 from minigrad.ufunc_methods import REDUCE_AND_ACCUMULATE, outer_method
 
@@ -88,6 +89,7 @@ numpy_functions |= {
     if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 2 and not _ufunc.signature
 }
 numpy_functions |= REDUCE_AND_ACCUMULATE
+numpy_functions[np._core.umath.clip] = ops.clip  # type: ignore[attr-defined]  # of array.clip(t, 1)
 
 
 # -- the protocols ---------------------------------------------------------------------------------
@@ -99,10 +101,14 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
         ours = numpy_functions.get(ufunc)
         if ours is not None and not kwargs:
             return ours(*inputs)
-        name = f"np.{ufunc.__name__}"
+        if ours is None:
+            ours = scipy_ufunc(ufunc)
+            if ours is not None and not kwargs:
+                return ours(*inputs)
+        name = ufunc_name(ufunc)
     else:
         ours = numpy_functions.get(getattr(ufunc, method))
-        name = f"np.{ufunc.__name__}.{method}"
+        name = f"{ufunc_name(ufunc)}.{method}"
         if ours is None:
             raise DtypeError(
                 f"{name}: this method of a ufunc does not take tensors; use a function such as "

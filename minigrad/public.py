@@ -18,6 +18,7 @@ from minigrad.errors import DetachError as DetachError
 from minigrad.errors import DtypeError as DtypeError
 from minigrad.errors import GradientError as GradientError
 from minigrad.errors import MissingPackageError as MissingPackageError
+from minigrad.errors import ReadOnlyError as ReadOnlyError
 from minigrad.errors import ShapeError as ShapeError
 from minigrad.graphs import graph as graph
 from minigrad.graphs import paused_gc as paused_gc
@@ -97,6 +98,7 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "DtypeError",
         "GradientError",
         "MissingPackageError",
+        "ReadOnlyError",
         "ShapeError",
         # modules
         "linalg",

@@ -1,12 +1,18 @@
-"""The default random generator: besides the mode, the only state that the package keeps.
+"""Random numbers: the default generator, and the one function through which all are drawn.
 
+The default generator is, besides the mode, the only state that the package keeps.
 Whatever draws random numbers takes `generator=`, a `numpy.random.Generator`, and uses the default
 one when it is given none. A generator may be shared between threads, but the order in which they
 draw from it is not fixed: give each thread its own where results must repeat.
+
+Operations, layers and models call `draw_numbers` for each draw and never a method of a generator.
+That is how `checkpoint` can repeat the draws of a function exactly, whichever generators they come
+from (see `minigrad.draws`), and whatever else has to know of a draw can look on.
 """
 
 import copy
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,12 +22,18 @@ from minigrad.errors import DtypeError, describe
 __all__ = [
     "choose_generator",
     "default_generator",
+    "draw_numbers",
+    "draw_with",
+    "drawing",
     "generator_state",
+    "numbers_from",
     "seed",
     "set_generator_state",
 ]
 
 _generator = np.random.default_rng()
+drawing: "ContextVar[Any]" = ContextVar("minigrad_drawing", default=None)
+"""Whoever looks on at draws in this context, with a method `draw`: see `minigrad.draws`."""
 
 
 def seed(number: Any = None) -> None:
@@ -70,6 +82,58 @@ def choose_generator(generator: Any, name: str = "generator") -> "np.random.Gene
             "numpy.random.default_rng(seed) makes one."
         )
     return generator
+
+
+def draw_numbers(
+    generator: "np.random.Generator | None", method: str, *args: Any, name: str, **options: Any
+) -> Any:
+    """Random numbers: what every operation, layer and model calls to draw them.
+
+    Args:
+        generator: the generator that the user gave; None for the default one.
+        method: the name of a method of `numpy.random.Generator`, called with `args` and `options`.
+        name: the operation or layer that draws, for messages.
+
+    Returns:
+        What the method returns.
+
+    Raises:
+        DtypeError: when `generator` is not a `numpy.random.Generator`.
+
+    >>> draw_numbers(np.random.default_rng(0), "integers", 10, size=4, name="example").tolist()
+    [8, 6, 5, 2]
+    """
+    source = choose_generator(generator, name)
+    observer = drawing.get()
+    if observer is None:
+        return getattr(source, method)(*args, **options)
+    return observer.draw(source, name, method, args, options)[0]
+
+
+def draw_with(
+    observer: Any, generator: Any, name: str, method: str, args: Any, options: Any
+) -> tuple[Any, Any, Any]:
+    """The numbers, and the states of the bit generator before and after.
+
+    With an observer it draws them; with None the generator does. Nothing else can draw from it
+    between the two states, in other threads either.
+    """
+    if observer is not None:
+        found: tuple[Any, Any, Any] = observer.draw(generator, name, method, args, options)
+        return found
+    bits = generator.bit_generator
+    with bits.lock:
+        before = bits.state
+        numbers, after = numbers_from(type(bits), before, method, args, options)
+        bits.state = after
+    return numbers, before, after
+
+
+def numbers_from(kind: Any, state: Any, method: str, args: Any, options: Any) -> tuple[Any, Any]:
+    """The numbers that a bit generator of this class gives from a state on, and its state then."""
+    bits = kind(0)
+    bits.state = state
+    return getattr(np.random.Generator(bits), method)(*args, **options), bits.state
 
 
 def generator_state(generator: "np.random.Generator | None" = None) -> dict[str, Any]:

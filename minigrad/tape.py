@@ -23,6 +23,7 @@ from minigrad.nodes import (
     Patch,
     Wrap,
     last_write,
+    rerun_nodes,
 )
 from minigrad.watching import BackwardWatch
 
@@ -204,6 +205,64 @@ def inspect_edges(
     return parts
 
 
+def reached_nodes(
+    roots: Iterable[Node], needed: set[Node] | None, stop: AbstractSet[Node]
+) -> set[Node]:
+    """The nodes that a backward pass from the roots will pull gradients through."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen or node in stop or (needed is not None and node not in needed):
+            continue
+        seen.add(node)
+        stack.extend(source for source in node.inputs if source is not None)
+    return seen
+
+
+def run_recorded(
+    roots: Sequence[tuple[Node, Array]],
+    nodes: set[Node],
+    retain: bool,
+    observe: Observer | None,
+    **rest: Any,
+) -> dict[Node, Array]:
+    """`run_backward` on tensors in the place of arrays, with arrays as results.
+
+    For a node whose rule must see how the gradients that it gets depend on its outputs.
+    """
+    wrap = rest["wrap"]
+
+    def shown(node: Node, source: Node, slot: int, part: Array) -> None:
+        assert observe is not None
+        observe(node, source, slot, as_plain(part))
+
+    found = run_backward(
+        [(node, as_recorded(g, wrap)) for node, g in roots],
+        retain=True,
+        recorded=True,
+        observe=None if observe is None else shown,
+        **rest,
+    )
+    if not retain:
+        for node in nodes:
+            if node.__class__ is not Leaf:
+                node.saved = None
+    return {node: as_plain(g) for node, g in found.items()}
+
+
+def as_recorded(g: Array, wrap: Wrap) -> Any:
+    """A gradient as a tensor."""
+    if isinstance(g, Bundle):
+        return g.mapped(lambda part: as_recorded(part, wrap))
+    return g if hasattr(g, "_node") else wrap(g, None)
+
+
+def as_plain(g: Any) -> Array:
+    """A gradient as an array."""
+    return g.mapped(as_plain) if isinstance(g, Bundle) else getattr(g, "_array", g)
+
+
 def run_backward(
     roots: Iterable[tuple[Node, Array]],
     *,
@@ -214,6 +273,7 @@ def run_backward(
     wrap: Wrap,
     recorded: bool = False,
     observe: Observer | None = None,
+    hooks: bool = True,
 ) -> dict[Node, Array]:
     """Send gradients back from the roots and return those that arrive at leaves and kept nodes.
 
@@ -230,10 +290,17 @@ def run_backward(
             run on plain arrays and build nothing.
         observe: called with (node, source, slot, contribution) for each edge that carries a
             gradient.
+        hooks: run the hooks that were registered on tensors and nodes.
 
     Raises:
         GradientError: when saved arrays were freed before, or a saved leaf was written since.
     """
+    if rerun_nodes and not recorded:
+        roots = list(roots)
+        nodes = reached_nodes([node for node, _ in roots], needed, stop)
+        if not nodes.isdisjoint(rerun_nodes):
+            rest = {"needed": needed, "keep": keep, "stop": stop, "wrap": wrap, "hooks": hooks}
+            return run_recorded(roots, nodes, retain, observe, **rest)
     mode = current_mode()
     watch = BackwardWatch(mode.anomaly, wrap) if mode.anomaly else None
     inspected = watch is not None or observe is not None
@@ -271,7 +338,7 @@ def run_backward(
             if stop and node in stop:
                 results[node] = g
                 continue
-            extras = node.extras
+            extras = node.extras if hooks else None
             if extras is not None:
                 if extras.hooks:
                     g = apply_hooks(node, g, wrap)

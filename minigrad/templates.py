@@ -61,7 +61,7 @@ TEMPLATE_FAST = """\
     _tensor = _new(_Tensor)
     _tensor._array = y
     _tensor._node = _node
-    return _tensor
+{part}    return _tensor
 """
 
 TEMPLATE_GENERAL = """\
@@ -102,6 +102,7 @@ def apply_source(op: Operation, deferring: bool = False, reflected: bool = False
         "results": ", ".join((*op.outputs, *op.aux)),
         "arguments": ", ".join(arguments),
     }
+    fields["part"] = "    _tensor._part = _op\n" if op.part else ""
     if op.constant:
         fields["on_tape"] = "False"
     if op.list_input:

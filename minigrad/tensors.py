@@ -17,6 +17,7 @@ from minigrad.detaching import Detaching
 from minigrad.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import Scope, current_mode
 from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
+from minigrad.parts import ROW, as_part, as_value, refuse_part
 from minigrad.signatures import Signatures
 from minigrad.tape import run_backward
 
@@ -49,9 +50,10 @@ class Tensor(Signatures, Detaching):
     Tensor([2., 4., 6.], f32[3])
     """
 
-    __slots__ = ("__weakref__", "_array", "_node")
+    __slots__ = ("__weakref__", "_array", "_node", "_part")
     _array: "ndarray[tuple[int, ...], np.dtype[Any]]"
     _node: Node | None
+    _part: Any  # set for a part of another value alone, see `minigrad.parts`
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
         self._array = to_array(data, dtype)
@@ -126,7 +128,7 @@ class Tensor(Signatures, Detaching):
                         else "Pass dtype='float32', or write 1.0 instead of 1."
                     )
                 )
-            self._node = Leaf(self._array)
+            self._node = Leaf(as_value(self)._array)
         return self
 
     @property
@@ -228,7 +230,9 @@ class Tensor(Signatures, Detaching):
 
         Raises:
             ShapeError: when the value has another shape or dtype.
+            ReadOnlyError: for a part of another value, such as `x[0]`.
         """
+        refuse_part(self, "write")
         value = np.array(value)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
@@ -301,7 +305,7 @@ class Tensor(Signatures, Detaching):
     def __iter__(self) -> "Iterator[Tensor]":
         if not self._array.ndim:
             raise TypeError("iteration over a tensor without axes; use t.item() for its value")
-        return (self[i] for i in range(len(self._array)))
+        return (as_part(self[i], ROW) for i in range(len(self._array)))
 
     def __repr__(self) -> str:
         notes = describe(self) + (", requires_grad" if self._node is not None else "")

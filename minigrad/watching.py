@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.anomaly_advice import backward_advice, came_from_zero, forward_advice
 from minigrad.errors import AnomalyError, describe
 from minigrad.mode import Mode, ModeChange, place
 from minigrad.nodes import Array, Bundle, Leaf, Node, Patch, Wrap, extras_of
@@ -32,24 +33,6 @@ _OWN_DIRECTORIES = tuple(
 _own_files: dict[str, bool] = {}
 
 _SMALL = 8192  # up to here a dot product is the faster check, and BLAS uses one thread for it
-
-FORWARD_HINTS = {
-    "log": "Keep its input above 0 (np.maximum(x, 1e-12)), or take the logarithm of a softmax "
-    "or sigmoid with log_softmax or log_sigmoid.",
-    "divide": "Keep the divisor away from 0, for example by adding a small number to it.",
-    "exp": "It overflows: subtract the maximum first, or use softmax or logsumexp.",
-    "sqrt": "Its input must not be negative.",
-    "power": "A negative number has no fractional power, and 0 no negative one.",
-    "matmul": "The products overflow: are the weights growing? A lower learning rate and clipped "
-    "gradients help.",
-    "multiply": "The product overflows, or 0 met infinity.",
-}
-BACKWARD_HINTS = {
-    "sqrt": "The slope of sqrt is infinite at 0: add a small positive number to its input.",
-    "power": "The slope of a power below 1 is infinite at 0: add a small positive number.",
-    "log": "The slope of log grows without bound towards 0: keep its input away from 0.",
-    "divide": "The slope of a quotient grows without bound as the divisor nears 0.",
-}
 
 
 def is_finite(value: Any) -> bool:
@@ -187,7 +170,7 @@ def _blame_forward(
     )
     arguments = ", ".join(_summary(n, v) for n, v in zip(names, inputs, strict=True))
     results = ", ".join(describe(t) for t in tensors)
-    hint = FORWARD_HINTS.get(op.name)
+    hint = forward_advice(op.name)
     return (
         f"{where}: {opening}: {arguments} -> {results} with {count_bad(tensors)}."
         + (f" {hint}" if hint else "")
@@ -222,6 +205,7 @@ class BackwardWatch:
         self.action = action
         self.wrap = wrap
         self.arrived: dict[Node, int] = {}  # how many gradients were sent to a node
+        self.senders: dict[Node, list[Node]] = {}  # who sent them
         self.spoiled: set[Node] = set()  # to which one that was not finite was sent
         self.blamed: set[Node] = set()
 
@@ -262,21 +246,16 @@ class BackwardWatch:
     def leave(self, node: Node, g: Array, slot: int, source: Node, part: Array) -> None:
         """Check a gradient that a node sends to one of its inputs."""
         self.arrived[source] = self.arrived.get(source, 0) + 1
+        self.senders.setdefault(source, []).append(node)
         if is_finite(part):
             return
         self.spoiled.add(source)
         if node in self.spoiled:
             return
-        hint: str | None
-        if _met_bad_values(node):
-            hint, inside = (
-                "Numbers in the forward pass were not finite here: begin with those.",
-                None,
-            )
-        else:
-            hint = BACKWARD_HINTS.get(node.plan.name)
-            blame = getattr(node.plan, "blame", None)
-            inside = None if blame is None else blame(node, g, self.wrap)
+        bad_values = _met_bad_values(node)
+        hint = backward_advice(node, came_from_zero(g, part), self.senders, bad_values)
+        blame = None if bad_values else getattr(node.plan, "blame", None)
+        inside = None if blame is None else blame(node, g, self.wrap)
         self._report(
             node,
             f"backward through {node.where}: the finite gradient of its result, "

@@ -13,6 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.models.stopping import sequences
+from minigrad.randomness import draw_numbers
 
 __all__ = ["Decoding", "choose", "log_probabilities", "probabilities"]
 
@@ -84,7 +85,8 @@ def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") 
         return likeliest
     weights = probabilities(scores, how)
     cumulative = weights.cumsum(axis=1)  # (batch, vocabulary)
-    threshold = generator.random((len(scores), 1)) * cumulative[:, -1:]
+    drawn = draw_numbers(generator, "random", (len(scores), 1), name="generate")
+    threshold = drawn * cumulative[:, -1:]
     # Where rounding lifts the threshold to the sum, the last symbol that may come is meant.
     last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(axis=1)
     chosen: PlainArray = np.minimum((cumulative <= threshold).sum(axis=1), last)

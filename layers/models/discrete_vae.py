@@ -14,7 +14,7 @@ from layers.models.saving import Config, SavedModel
 from layers.module import Module, Parameter
 from minigrad import Tensor
 from minigrad.errors import ShapeError, describe
-from minigrad.randomness import choose_generator
+from minigrad.randomness import draw_numbers
 
 __all__ = ["DiscreteVAE", "DiscreteVAEConfig"]
 
@@ -159,7 +159,7 @@ class DiscreteVAE(SavedModel, Module):
             generator: draws the noise; the default one if None.
         """
         scores = self.scores(images)  # (batch, side^2, book_size)
-        noise = choose_generator(generator, "DiscreteVAE").gumbel(size=scores.shape)
+        noise = draw_numbers(generator, "gumbel", size=scores.shape, name="DiscreteVAE")
         drawn = mg.softmax((scores + noise.astype(scores.dtype)) / self.temperature, axis=-1)
         return self.picture(drawn @ self.book), scores
 

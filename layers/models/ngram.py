@@ -13,6 +13,7 @@ from layers.datasets.checks import as_codes, as_count, as_generator
 from layers.linear import check_sizes
 from layers.models.saving import Config
 from layers.models.writing import TextModel
+from minigrad.randomness import draw_numbers
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
 
@@ -221,7 +222,8 @@ class NGram:
         for position in range(len(result)):
             log_weights = np.log(self._distribution(contexts)) / temperature
             cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
-            symbol = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], "right"))
+            threshold = draw_numbers(generator, "random", name="NGram") * cumulative[-1]
+            symbol = int(np.searchsorted(cumulative, threshold, "right"))
             result[position] = symbol
             contexts = self._advance(contexts, symbol)
         return result

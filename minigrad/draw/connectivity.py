@@ -12,7 +12,7 @@ from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import read_tape
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.nodes import Node
-from minigrad.randomness import default_generator
+from minigrad.randomness import draw_numbers
 from minigrad.tape import needed_nodes
 from minigrad.tensors import Tensor
 
@@ -79,8 +79,10 @@ def input_connectivity(
     seeds = np.eye(size)
     if not exact:
         count = probes or MOST_FEATURES
-        draw = default_generator() if generator is None else generator
-        seeds = draw.choice([-1.0, 1.0], (count, size)) / np.sqrt(count)
+        signs = draw_numbers(
+            generator, "choice", [-1.0, 1.0], (count, size), name="time_connectivity"
+        )
+        seeds = signs / np.sqrt(count)
     squares = np.zeros((len(chosen), inputs.shape[1]))
     for row, k in enumerate(chosen):
         for seed in seeds:

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minigrad.anomaly_advice import backward_advice, forward_advice
 from minigrad.draw.evidence import Fault, known_values
 from minigrad.draw.measure import Measured, Tape
 from minigrad.draw.records import Contribution, Statistics
 from minigrad.draw.starving import DeadUnits, dead_gradient, dead_unit_fault, starved_leaves
 from minigrad.draw.tape_states import States
 from minigrad.nodes import Leaf, Node
-from minigrad.watching import BACKWARD_HINTS, FORWARD_HINTS
 
 __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
 
@@ -125,7 +125,7 @@ def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Faul
                 f"{count_bad(array)}: look at the data."
             )
             return Fault(node, "forward", mark_of("forward"), text)
-    hint = FORWARD_HINTS.get(node.plan.name, "")
+    hint = forward_advice(node.plan.name)
     text = f"Forward: {node.where} is the first whose result is not finite: it holds {what}. {hint}"
     if unseen:
         text = (
@@ -164,14 +164,26 @@ def bad_gradient(tape: Tape, measured: Measured) -> Fault | None:
         for slot in range(len(node.inputs)):
             term = measured.contributions.get((node, slot))
             if term is not None and not np.isfinite(term.norm):
-                hint = BACKWARD_HINTS.get(node.plan.name, "")
-                word = "NaN" if np.isnan(term.norm) else "infinite"
+                # Of a finite gradient, an infinite slope makes infinity, and NaN where it was 0.
+                unused = bool(np.isnan(term.norm))
+                hint = backward_advice(node, unused, consumers_of(tape))
+                word = "NaN" if unused else "infinite"
                 text = (
                     f"Backward: {node.where} is the first to turn a finite gradient into one that "
                     f"is {word}, for its input {slot}. {hint}"
                 )
                 return Fault(node, "backward", mark_of("backward"), text.strip())
     return None
+
+
+def consumers_of(tape: Tape) -> dict[Node, list[Node]]:
+    """The nodes that read each node."""
+    consumers: dict[Node, list[Node]] = {}
+    for node in tape.nodes:
+        for source in node.inputs:
+            if source is not None:
+                consumers.setdefault(source, []).append(node)
+    return consumers
 
 
 def broken_chain(tape: Tape) -> Fault | None:

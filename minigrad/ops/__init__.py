@@ -17,13 +17,17 @@ from minigrad.ops.contractions import *  # noqa: F403
 from minigrad.ops.convolution import *  # noqa: F403
 from minigrad.ops.cross_entropies import *  # noqa: F403
 from minigrad.ops.cumulative import *  # noqa: F403
+from minigrad.ops.distances import *  # noqa: F403
 from minigrad.ops.elementwise import *  # noqa: F403
 from minigrad.ops.exponential import *  # noqa: F403
+from minigrad.ops.gamma import *  # noqa: F403
 from minigrad.ops.gated import *  # noqa: F403
 from minigrad.ops.indexing import *  # noqa: F403
+from minigrad.ops.inverse_special import *  # noqa: F403
 from minigrad.ops.joining import *  # noqa: F403
 from minigrad.ops.likelihoods import *  # noqa: F403
 from minigrad.ops.linalg import *  # noqa: F403
+from minigrad.ops.log_products import *  # noqa: F403
 from minigrad.ops.losses import *  # noqa: F403
 from minigrad.ops.margins import *  # noqa: F403
 from minigrad.ops.matrix_norms import *  # noqa: F403

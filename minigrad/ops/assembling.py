@@ -12,6 +12,7 @@ from minigrad.ops.predicates import floor
 from minigrad.ops.selecting import take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape, source_of
 from minigrad.ops.shapes import normalize_axis
+from minigrad.parts import returns_value
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["block", "insert", "linspace"]
@@ -19,6 +20,7 @@ __all__ = ["block", "insert", "linspace"]
 METHODS = ()
 
 
+@returns_value
 def block(arrays: Any) -> Tensor:
     """Nested lists of arrays joined: the innermost lists along the last axis, and so on outwards.
 
@@ -101,6 +103,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     return take(concatenate([x, broadcast_to(values, shape)], axis=k), order, k)
 
 
+@returns_value
 def linspace(
     start: Any,
     stop: Any,

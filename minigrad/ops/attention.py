@@ -17,7 +17,7 @@ from minigrad.ops.attention_plain import (
     softmax_of_scores,
 )
 from minigrad.ops.elementwise import where
-from minigrad.randomness import choose_generator
+from minigrad.randomness import choose_generator, draw_numbers
 from minigrad.tensors import Tensor
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
@@ -164,12 +164,13 @@ def draw_dropout(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
-    source = choose_generator(generator, name)
+    choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None
     *lead, queries, keys = scores
     rows, columns = (
-        source.integers(2**32, size=(*lead, count), dtype=np.uint32) for count in (queries, keys)
+        draw_numbers(generator, "integers", 2**32, size=(*lead, count), dtype=np.uint32, name=name)
+        for count in (queries, keys)
     )
     return AttentionDropout(rows, columns, float(p))
 

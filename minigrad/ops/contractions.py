@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.parts import as_part
 from minigrad.primitives import primitive
 
 __all__ = ["einsum"]
@@ -61,14 +62,14 @@ def _reduction(labels: str, kept: str) -> Reduction:
     )
 
 
-@primitive(view=True)
+@primitive(view=True, part=False)
 def einsum_single(x: Array, /, subscripts: str) -> Array:
     """Transposition, diagonals and sums of one operand, such as "iij->j"."""
     (labels,), out = _split(subscripts)
     return _reduction(labels, out).apply(np.asarray(x))
 
 
-@primitive(view=True)
+@primitive(view=True, part=False)
 def einsum_spread(x: Array, /, subscripts: str, shape: tuple[int, ...]) -> Array:
     """The reverse of `einsum_single`: "j->iij" writes to the diagonal and repeats over new labels.
 
@@ -332,7 +333,8 @@ def einsum(*operands: Any, optimize: Any = True) -> Any:
     labels, out = _parse(subscripts, tuple(map(len, shapes)))
     _check_lengths(labels, shapes)
     if len(arrays) == 1:
-        return einsum_single(arrays[0], f"{labels[0]}->{out}")
+        single = einsum_single(arrays[0], f"{labels[0]}->{out}")
+        return single if set(labels[0]) - set(out) else as_part(single, "einsum")
     if len(arrays) == 2:
         return einsum_pair(arrays[0], arrays[1], f"{labels[0]},{labels[1]}->{out}")
     if not optimize:

@@ -21,6 +21,7 @@ from minigrad.ops.spatial import (
     span_of,
     spatial_sizes,
 )
+from minigrad.parts import as_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -208,7 +209,7 @@ def _transpose(
 def _finished(name: str, y: Tensor, bias: Any, dims: int, unbatched: bool) -> Tensor:
     """The result with its bias, and without a batch axis where `x` had none."""
     if unbatched:
-        y = y.reshape(y.shape[1:])
+        y = as_value(y.reshape(y.shape[1:]))
     if bias is None:
         return y
     _, shift = as_tensors(name, x=y, bias=bias)

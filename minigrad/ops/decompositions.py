@@ -22,7 +22,9 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from minigrad.errors import MatrixError
+from minigrad.ops.equal_values import equal_pairs, pairs_by_rotation, plain, settled
 from minigrad.primitives import primitive
+from minigrad.tensors import Tensor
 
 __all__ = ["cholesky", "eigvalsh", "inv", "solve", "svdvals"]
 
@@ -218,23 +220,42 @@ qr.vjp(a=_qr_rule)
 # -- eigenvalues and singular values -------------------------------------------------------------
 
 
-def _gaps(values: Array) -> Array:
-    """1 / (values[j] - values[i]), and 0 on the diagonal; infinite where two values are equal."""
-    eye = _eye(values.shape[-1], values)
-    return (1 - eye) / (values[..., None, :] - values[..., :, None] + eye)
+def _gaps(values: Array, equal: Array) -> Array:
+    """1 / (values[j] - values[i]), and 0 on the diagonal and where two values are equal."""
+    none = equal | np.eye(values.shape[-1], dtype=bool)
+    differences = values[..., None, :] - values[..., :, None]
+    return np.where(none, 0, 1 / np.where(none, 1, differences))
 
 
-@primitive(outputs=("eigenvalues", "eigenvectors"))
+def _pairs(values: Array, shape: tuple[int, ...]) -> Array:
+    """The pairs of equal values; None without any, as nearly always."""
+    equal = equal_pairs(values, max(shape[-2:], default=0))
+    return equal if equal.any() else None
+
+
+def _known_pairs(values: Array, equal: Array) -> Array:
+    return np.zeros((*values.shape, values.shape[-1]), bool) if equal is None else equal
+
+
+@primitive(outputs=("eigenvalues", "eigenvectors"), aux=("equal",), rerun="equal")
 def eigh(a: Array, /, UPLO: Any = "L") -> Any:
     """Eigenvalues and eigenvectors (see `minigrad.ops.linalg.eigh`). Giles."""
-    return tuple(np.linalg.eigh(matrices(a, square=True), UPLO))
+    values, vectors = np.linalg.eigh(matrices(a, square=True), UPLO)
+    return values, vectors, _pairs(values, a.shape)
 
 
-def _eigh_rule(g: Any, used: Any, eigenvalues: Array, eigenvectors: Array) -> Array:
+def _eigh_rule(g: Any, used: Any, eigenvalues: Array, eigenvectors: Array, equal: Array) -> Array:
     turned = transposed(eigenvectors)
     middle = g[0][..., None] * _eye(eigenvalues.shape[-1], eigenvalues)
     if used[1]:
-        middle = middle + _gaps(eigenvalues) * (turned @ g[1])
+        inner = turned @ g[1]
+        middle = middle + _gaps(eigenvalues, _known_pairs(eigenvalues, equal)) * inner
+        if equal is not None:
+            choice, vectors = inner - transposed(inner), {1: plain(eigenvectors)}
+            part = pairs_by_rotation(
+                plain(eigenvalues), g[0], choice, plain(inner), eigenvectors, equal, vectors
+            )
+            middle = middle + settled.generic([*g, eigenvalues, eigenvectors], part)
     return _symmetric(eigenvectors @ middle @ turned)
 
 
@@ -246,41 +267,85 @@ def eigvalsh(a: Array, UPLO: Any = "L") -> Array:
     """The eigenvalues of symmetric matrices (..., n, n), in rising order. Giles.
 
     Only the triangle named by `UPLO` is read; the gradient is symmetric, as in PyTorch. It is
-    finite where eigenvalues are equal, the second derivative is not.
+    finite where eigenvalues are equal, the second derivative is NaN.
     """
     return np.linalg.eigvalsh(matrices(a, square=True), UPLO)
 
 
-def _eigvalsh_rule(g: Array, a: Array, UPLO: Any) -> Array:
-    vectors = eigh.generic(a, UPLO)[1]
+def _once(vectors: Array, values: Array, shape: tuple[int, ...]) -> Array:
+    """Vectors to be differentiated, unless values are equal, which are another operation's."""
+    if isinstance(vectors, Tensor) and _pairs(plain(values), shape) is not None:
+        alone: Array = settled([vectors], plain(vectors))
+        return alone
+    return vectors
+
+
+def _eigvalsh_rule(g: Array, a: Array, y: Array, UPLO: Any) -> Array:
+    vectors = _once(eigh.generic(a, UPLO)[1], y, a.shape)
     return (vectors * g[..., None, :]) @ transposed(vectors)
 
 
 eigvalsh.vjp(a=_eigvalsh_rule)
 
 
-@primitive(outputs=("u", "s", "vh"))
+@primitive(outputs=("u", "s", "vh"), aux=("equal",), rerun="equal")
 def svd(a: Array, /) -> Any:
     """The reduced decomposition (see `minigrad.ops.linalg.svd`). Townsend; Giles."""
-    return tuple(np.linalg.svd(matrices(a), full_matrices=False))
+    u, s, vh = np.linalg.svd(matrices(a), full_matrices=False)
+    return u, s, vh, _pairs(s, a.shape)
 
 
-def _svd_rule(g: Any, used: Any, u: Array, s: Array, vh: Array) -> Array:
+def _svd_rule(g: Any, used: Any, u: Array, s: Array, vh: Array, equal: Array) -> Array:
     gu, gs, gvh = g
     k = s.shape[-1]
     middle = gs[..., None] * _eye(k, s)
     beyond: list[Array] = []
+    gaps = _gaps(s * s, _known_pairs(s, equal))
+    turns: list[Array] = []  # how the function changes when left or right vectors are rotated
+    sizes: list[Array] = []  # the numbers that those are differences of
     if used[0]:
         inner = transposed(u) @ gu
-        middle = middle + _gaps(s * s) * (inner - transposed(inner)) * s[..., None, :]
+        turns.append(inner - transposed(inner))
+        sizes.append(plain(inner))
+        middle = middle + gaps * turns[-1] * s[..., None, :]
         if u.shape[-2] > k:  # the part of the change of u outside the columns of u
             beyond.append(((gu - u @ inner) / s[..., None, :]) @ vh)
     if used[2]:
         inner = vh @ transposed(gvh)
-        middle = middle + s[..., :, None] * (_gaps(s * s) * (inner - transposed(inner)))
+        turns.append(inner - transposed(inner))
+        sizes.append(plain(inner))
+        middle = middle + s[..., :, None] * (gaps * turns[-1])
         if vh.shape[-1] > k:
             beyond.append(u @ ((gvh - transposed(inner) @ vh) / s[..., :, None]))
+    if equal is not None and turns:
+        middle = middle + _svd_equal_part(g, used, u, s, vh, equal, turns, sizes)
     return sum(beyond, u @ middle @ vh)
+
+
+def _svd_equal_part(
+    g: Any,
+    used: Any,
+    u: Array,
+    s: Array,
+    vh: Array,
+    equal: Array,
+    turns: list[Array],
+    sizes: list[Array],
+) -> Array:
+    """What the gradient is at pairs of equal singular values.
+
+    Rotating left and right vectors together must change nothing. Rotating them against each other
+    changes the matrix, for which the sum of the two values stands in the denominator.
+    """
+    vectors = {0: plain(u), 2: transposed(plain(vh))}
+    size = np.concatenate(sizes, axis=-2)
+    choice = turns[0] + turns[1] if len(turns) > 1 else turns[0]
+    part = pairs_by_rotation(plain(s), g[1], choice, size, s, equal, vectors)
+    against = turns[0] if used[0] else 0
+    against = against - turns[-1] if used[2] else against
+    sums = s[..., None, :] + s[..., :, None]
+    alone = np.where(equal, against / (2 * np.where(equal, sums, 1)), 0)
+    return alone + settled.generic([*g, u, s, vh], part)
 
 
 svd.vjp(a=_svd_rule)
@@ -290,13 +355,14 @@ svd.vjp(a=_svd_rule)
 def svdvals(x: Array) -> Array:
     """The singular values of matrices (..., m, n), in falling order. Giles.
 
-    The gradient is finite where singular values are equal, the second derivative is not.
+    The gradient is finite where singular values are equal, the second derivative is NaN.
     """
     return np.linalg.svd(matrices(x), compute_uv=False)
 
 
-def _svdvals_rule(g: Array, x: Array) -> Array:
+def _svdvals_rule(g: Array, x: Array, y: Array) -> Array:
     u, _, vh = svd.generic(x)
+    u, vh = _once(u, y, x.shape), _once(vh, y, x.shape)
     return (u * g[..., None, :]) @ vh
 
 

@@ -330,7 +330,7 @@ def real(x: Array) -> Array:
 real.vjp(x=lambda g: g)
 
 
-@primitive(constant=True)
+@primitive(constant=True, part=True)
 def imag(x: Array) -> Array:
     """The imaginary part, elementwise; of real numbers, 0."""
     return np.imag(x)

@@ -25,6 +25,7 @@ from minigrad.ops.elementwise import where
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shape import matrix_transpose, reshape, transpose
+from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -99,9 +100,11 @@ def eigh(a: Array, UPLO: str = "L") -> EighResult:
 
     Only the triangle named by `UPLO` is read, the lower one by default; the gradient is symmetric,
     as in PyTorch. The sign of an eigenvector is arbitrary: only functions that do not depend on it
-    have a meaningful gradient. Where two eigenvalues are equal, their eigenvectors have no
-    derivative, and a gradient through them is not finite; one through the eigenvalues alone is.
-    Derivatives as in M. Giles, Collected matrix derivative results (2008).
+    have a meaningful gradient. Where eigenvalues are equal, their eigenvectors are determined up to
+    a rotation, and functions that do not depend on it, such as ``(v * w) @ v.T``, have their first
+    derivative; for others the gradient is NaN, and so are second derivatives. There the backward
+    pass is recorded (see `minigrad.ops.equal_values`). Values of another decomposition of `a` must
+    not stand in for these. Derivatives as in M. Giles, Collected matrix derivative results (2008).
 
     Args:
         a: matrices (..., n, n), float32 or float64; complex Hermitian ones without grad.
@@ -175,10 +178,11 @@ def svd(
     """The singular value decomposition ``a = U * S @ Vh``.
 
     The signs of a pair of vectors are arbitrary: only functions that do not depend on them have a
-    meaningful gradient. Where two singular values are equal, their vectors have no derivative, and
-    a gradient through them is not finite (for matrices that are not square, nor where one is zero);
-    one through the singular values alone is. Derivatives as in J. Townsend, Differentiating the
-    singular value decomposition (2016).
+    meaningful gradient. Where singular values are equal, functions that do not depend on the choice
+    of their vectors, such as ``(U * S) @ Vh``, have their first derivative, as with `eigh`; for
+    others the gradient is NaN, and so are second derivatives, and gradients through the vectors of
+    values that are exactly 0, if there are several or the matrix is not square. Derivatives as in
+    J. Townsend, Differentiating the singular value decomposition (2016).
 
     Args:
         a: matrices (..., m, n), float32 or float64.
@@ -297,6 +301,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> LstsqResult:
     return LstsqResult(x, residuals, rank.astype(np.int32), s)  # the dtype that LAPACK gives
 
 
+@returns_value
 def tensorinv(a: Array, ind: int = 2) -> Tensor:
     """The inverse for `tensordot` with `ind` axes: the first `ind` axes against the others.
 
@@ -313,6 +318,7 @@ def tensorinv(a: Array, ind: int = 2) -> Tensor:
     return reshape(inv(reshape(a, (math.prod(rows), -1))), columns + rows)
 
 
+@returns_value
 def tensorsolve(a: Array, b: Array, axes: Any = None) -> Tensor:
     """The x with ``tensordot(a, x, x.ndim) = b``.
 

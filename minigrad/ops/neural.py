@@ -10,7 +10,7 @@ from minigrad.ops.arguments import as_tensor, named, quiet, widen
 from minigrad.ops.indexing import constant_array
 from minigrad.ops.places import add_rows
 from minigrad.primitives import primitive
-from minigrad.randomness import choose_generator
+from minigrad.randomness import choose_generator, draw_numbers
 from minigrad.tensors import Tensor
 
 __all__ = ["dropout", "embedding", "one_hot"]
@@ -59,11 +59,11 @@ def draw_mask(
     """What dropout keeps, True with probability 1 - p; None when it keeps everything."""
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
-    source = choose_generator(generator, name)
+    choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None
-    mask: np.ndarray[Any, Any] = source.random(shape, np.float32) >= np.float32(p)
-    return mask
+    drawn: np.ndarray[Any, Any] = draw_numbers(generator, "random", shape, np.float32, name=name)
+    return drawn >= np.float32(p)
 
 
 def keep_scale(p: float) -> float:
@@ -82,7 +82,7 @@ def _masked(x: Array, keep: Array, /, scale: float) -> Array:
 _masked.vjp(x=lambda g, keep, scale: g * keep * scale)
 
 
-@primitive(view=True)
+@primitive(view=True, part=False)
 @named("dropout_off")
 def _same(x: Array, /) -> Array:
     """`x` as a tensor of its own, so that writing to the result in place leaves `x` alone."""

@@ -10,6 +10,7 @@ from minigrad.ops.arguments import as_tensor, named, widen
 from minigrad.ops.convolution import convolution
 from minigrad.ops.neural import embedding_gradient
 from minigrad.ops.spatial import Pads, Sizes, span_of, spatial_sizes
+from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -71,6 +72,7 @@ def max_pool2d(
     return _pooled("max_pool2d", 2, x, *options, return_indices)
 
 
+@returns_value
 def avg_pool1d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True
 ) -> Tensor:
@@ -89,6 +91,7 @@ def avg_pool1d(
     return _averaged("avg_pool1d", 1, x, kernel_size, stride, padding, count_include_pad)
 
 
+@returns_value
 def avg_pool2d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True
 ) -> Tensor:

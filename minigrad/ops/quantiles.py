@@ -12,6 +12,7 @@ from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import isnan
 from minigrad.ops.shapes import normalize_axes
+from minigrad.parts import returns_value
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor, wrap
@@ -135,6 +136,7 @@ def nanmedian(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Te
     return _quantile("nanmedian", a, None, axis, "midpoint", keepdims)
 
 
+@returns_value
 def _quantile(
     name: str, a: Any, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any = None
 ) -> Tensor:

@@ -17,6 +17,7 @@ from minigrad.ops.reduction import mean
 from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of, zeros_like
 from minigrad.ops.shapes import normalize_axes
 from minigrad.ops.triangles import diagonal
+from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
 
@@ -175,6 +176,7 @@ def convolve_integers(x1: Array, x2: Array, /, mode: Any) -> Array:
     return np.convolve(x1, x2, mode)
 
 
+@returns_value
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
     """The convolution of two vectors: the coefficients of the product of two polynomials.
 
@@ -207,6 +209,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     return convolve(a, flip(v), mode)
 
 
+@returns_value
 def cov(
     m: Any,
     y: Any = None,

@@ -21,6 +21,7 @@ from minigrad.ops.joining import stack
 from minigrad.ops.places import from_zero
 from minigrad.ops.shape import broadcast_arrays, ravel, source_of
 from minigrad.ops.shapes import normalize_axis
+from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -230,6 +231,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     return result  # type: ignore[no-any-return]  # a tensor, since there is a condition
 
 
+@returns_value
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """Elementwise, the choice that the integer `a` names; all broadcast together.
 
@@ -267,6 +269,7 @@ def flatnonzero(x: Array, /) -> Array:
     return np.flatnonzero(x)
 
 
+@returns_value
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The places of the elements that are not 0, as one array of integers per axis.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, check_option, describe
 from minigrad.ops.shapes import normalize_axis
+from minigrad.parts import returns_value
 from minigrad.primitives import operand, primitive
 from minigrad.tensors import Tensor, wrap
 
@@ -260,6 +261,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(x, shape) for x in sources)
 
 
+@returns_value
 def meshgrid(
     *arrays: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
 ) -> tuple[Tensor, ...]:
@@ -311,6 +313,7 @@ def empty_like(x: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     return _constant(np.zeros, x, dtype, shape)
 
 
+@returns_value
 def full_like(x: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     """`fill_value` broadcast to the shape of `x` and in its dtype, or in those given.
 

@@ -129,7 +129,7 @@ def _tail(a: Array) -> Array:
     return y
 
 
-def _error_function(x: Array, complement: bool) -> Array:
+def error_function(x: Array, complement: bool) -> Array:
     """erf or erfc of a flat array of float64."""
     out = np.empty_like(x)
     for start in range(0, x.size, BLOCK):
@@ -151,7 +151,7 @@ def _real_error_function(x: Array, complement: bool) -> Array:
     if dtype.itemsize <= 4 and not complement:
         return _erf_single(x.astype(np.float32, copy=False)).astype(dtype, copy=False)
     flat = x.astype(np.float64, copy=False).reshape(-1)
-    return _error_function(flat, complement).reshape(x.shape).astype(dtype, copy=False)
+    return error_function(flat, complement).reshape(x.shape).astype(dtype, copy=False)
 
 
 def _complex_step(function: Any, x: Array, slope: float) -> Array:

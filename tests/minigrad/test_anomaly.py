@@ -371,3 +371,75 @@ def test_the_page_for_users_runs():
         runner.run(test, clear_globs=False)
         scope = test.globs
     assert runner.summarize(verbose=False).failed == 0
+
+
+# -- branches that were not taken ------------------------------------------------------------------
+
+BRANCHES = {
+    "where": lambda x: np.where(x > 0, np.sqrt(abs(x)), 0),
+    "further down": lambda x: np.where(x > 0, 3 * np.sqrt(x * x) + 1, 0).sum() * 2,
+    "other side": lambda x: np.where(x <= 0, 0, (x * x) ** 0.25),
+    "inside of another": lambda x: np.where(x > 0, np.where(x < 9, np.sqrt(abs(x)), 1.0), 0),
+    "one-sided domain": lambda x: np.where(x > 0, np.arcsin(1 - x * x), 0),
+    "select": lambda x: np.select([x > 0], [np.sqrt(abs(x))], 0.0),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_that_where_did_not_take_is_recognised(name):
+    def run():
+        BRANCHES[name](leaf([0.0, 1.0])).sum().backward()
+
+    message = anomaly(run)
+    assert "because `where` did not take them" in message
+    assert "np.where(m, f(np.where(m, x, 1.0)), other)" in message
+    assert "y[m] = f(x[m])" in message
+    assert "add a small" not in message
+
+
+def test_elements_that_an_index_leaves_out_are_recognised():
+    def run():
+        x = leaf([0.0, 4.0])
+        np.sqrt(x)[x > 0].sum().backward()
+
+    assert "because `getitem` did not take them" in anomaly(run)
+
+
+def test_a_branch_whose_value_was_infinite_is_recognised_afterwards():
+    x = leaf([0.0, 1.0])
+    with mg.anomaly_mode("mark"):
+        y = np.where(x > 0, np.log(x), 0).sum()
+        y.backward()
+    forward, backward = mg.graph(y).first_anomaly().split("\n")
+    assert "If `where` leaves these places out later" in forward
+    assert "because `where` did not take them" in backward
+
+
+def test_an_infinite_slope_that_counts_keeps_its_advice():
+    def run():
+        x = leaf([0.0, 1.0])
+        np.where(x < 5, np.sqrt(x), 0).sum().backward()
+
+    message = anomaly(run)
+    assert "add a small positive number" in message
+    assert "did not take" not in message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.where(x > 0, np.sqrt(np.where(x > 0, x, 1.0)), 0.0),
+        lambda x: _assigned(x, x.numpy() > 0),
+    ],
+)
+def test_the_advice_gives_finite_gradients(function):
+    x = leaf([0.0, 4.0])
+    with mg.anomaly_mode():
+        function(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.25]
+
+
+def _assigned(x, chosen):
+    y = mg.zeros_like(x)
+    y[chosen] = np.sqrt(x[chosen])
+    return y

@@ -4,6 +4,8 @@ import ast
 import inspect
 import operator
 import pkgutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import operators, public, signatures
+from minigrad.scipy_ufuncs import SCIPY_UFUNCS
 
 
 def leaf(value=(1.5, 2.0), dtype="float64"):
@@ -384,3 +387,47 @@ def test_type_checkers_see_every_public_name():
     stars = {node.module for node in imports if node.names[0].name == "*"}
     assert stars == {"minigrad.ops"}
     assert set(mg.__all__) - set(mg.ops.__all__) - {"tensor"} <= seen
+
+
+# -- functions of SciPy ----------------------------------------------------------------------------
+
+
+def test_ufuncs_of_scipy_run_as_ours():
+    special = pytest.importorskip("scipy.special")
+    x = np.array([0.3, 0.7])
+    t = mg.Tensor(x, requires_grad=True)
+    for name in SCIPY_UFUNCS:
+        if hasattr(special, name):
+            result = getattr(special, name)(*[t] * getattr(special, name).nin)
+            assert result.requires_grad
+            expected = getattr(special, name)(*[x] * getattr(special, name).nin)
+            np.testing.assert_allclose(result.numpy(), expected, rtol=1e-14)
+    assert special.digamma(t).requires_grad
+    assert special.xlogy(np.ones(2), t).requires_grad
+
+
+def test_other_ufuncs_are_named_truly():
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(mg.DtypeError, match=r"^scipy\.special\.jv has no derivative"):
+        special.jv(0, mg.Tensor([1.0]))
+    with pytest.raises(mg.DtypeError, match=r"^the ufunc twice"):
+        np.frompyfunc(twice, 1, 1)(mg.Tensor([1.0]))
+    with pytest.raises(mg.DtypeError, match=r"^np\.frexp"):
+        np.frexp(mg.Tensor([1.0]))
+
+
+def twice(x):
+    return 2 * x
+
+
+def test_scipy_is_not_imported_by_the_package():
+    script = (
+        "import sys, numpy as np, minigrad as mg; np.exp(mg.erfinv(mg.gammaln([1.5])));"
+        "assert not any(m.partition('.')[0] == 'scipy' for m in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_clip_method_of_an_array_takes_tensors():
+    t = mg.Tensor(np.array([0.5, 3.0]), requires_grad=True)
+    assert np.array([1.0, 2.0]).clip(0.0, t).tolist() == [0.5, 2.0]

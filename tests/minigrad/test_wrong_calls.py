@@ -5,6 +5,7 @@ and the beginning of the message that it gives.
 """
 
 import copy
+import math
 import pickle
 import re
 from pathlib import Path
@@ -27,6 +28,11 @@ def leaf(*shape, dtype="float64"):
 def write_without_grad(tensor):
     with mg.no_grad():
         tensor += 1
+
+
+def write_into_an_array(tensor):
+    buffer = np.zeros((2, 3))
+    buffer[0] = tensor
 
 
 def record_nothing():
@@ -89,7 +95,7 @@ def error_of(call):
     """The error that a call of the table gives."""
     tensors = {"x": leaf(2, 3), "v": leaf(3), "s": leaf(), "A": leaf(3, 3)}
     try:
-        eval(call, {**globals(), **tensors, "copy": copy, "pickle": pickle})
+        eval(call, {**globals(), **tensors, "copy": copy, "math": math, "pickle": pickle})
     except Exception as error:
         return error
     return pytest.fail(f"{call} gives no error")

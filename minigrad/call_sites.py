@@ -1,0 +1,151 @@
+"""Which operation of a user's code is running: read from the bytecode, for error messages.
+
+Only code objects and variables are read, never source files, which may have changed since. What
+cannot be told for sure is left open: a message that names the wrong call is worse than none.
+"""
+
+import builtins
+import dis
+import os
+import sys
+from dataclasses import dataclass
+from types import FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Site", "running_site"]
+
+_OURS = tuple(
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), package, "")
+    for package in ("minigrad", "layers")
+)
+_OF_OBJECTS = ("LOAD_ATTR", "LOAD_METHOD")
+_LIBRARIES = ("numpy", "scipy")
+_PUBLIC = {"numpy": ("numpy", "numpy.linalg", "numpy.fft", "numpy.testing", "numpy.random")}
+
+
+@dataclass
+class Site:
+    """What is running at a place in a user's code.
+
+    Attributes:
+        kind: "call", "store" (an assignment to an index) or "operator".
+        name: of a call, how it is written or its public name, "np.mean"; of a store, the name of
+            what is assigned into, or ""; of an operator its symbol.
+        function: what is called, or None when it is not known for sure.
+        receiver: of a method, the object that it belongs to, or None.
+    """
+
+    kind: str
+    name: str = ""
+    function: Any = None
+    receiver: Any = None
+
+
+def running_site(depth: int) -> Site | None:
+    """What the code that called into a tensor is doing; None when that cannot be told.
+
+    Args:
+        depth: how many frames above the caller of this function the tensor was called.
+    """
+    frame: FrameType | None = sys._getframe(depth + 1)
+    library: FrameType | None = None
+    while frame is not None and _package(frame) in _LIBRARIES:
+        library, frame = frame, frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith((*_OURS, "<minigrad ")):
+        return None
+    if library is not None:
+        return _library_call(library)
+    return _site_in(frame)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _library_call(frame: FrameType) -> Site | None:
+    """A function of NumPy or SciPy that is written in Python, by its public name."""
+    name, package = frame.f_code.co_name, _package(frame)
+    owner = frame.f_locals.get("self")
+    if owner is np.r_ or owner is np.c_:
+        return Site("call", "np.r_[...]" if owner is np.r_ else "np.c_[...]", owner)
+    parts = str(frame.f_globals["__name__"]).split(".")
+    modules = _PUBLIC.get(package) or [".".join(parts[:k]) for k in range(2, len(parts) + 1)]
+    for module in modules:
+        function = getattr(sys.modules.get(module), name, None)
+        if callable(function) and owner is None:
+            return Site("call", f"{module}.{name}".replace("numpy", "np", 1), function)
+    if owner is not None and hasattr(type(owner), name):
+        return Site("call", f"{'.'.join(parts[:2])}: {type(owner).__name__}.{name}")
+    return None
+
+
+def _site_in(frame: FrameType) -> Site | None:
+    """The instruction that a frame is at, taken apart."""
+    places = list(frame.f_code.co_positions())
+    if not 0 <= frame.f_lasti // 2 < len(places) or None in places[frame.f_lasti // 2]:
+        return None  # compiled without columns
+    where = places[frame.f_lasti // 2]
+    before = [i for i in dis.get_instructions(frame.f_code) if i.offset <= frame.f_lasti]
+    name = before[-1].opname
+    if name == "BINARY_OP" and not before[-1].argrepr.startswith("["):
+        return Site("operator", before[-1].argrepr)
+    if not name.startswith(("CALL", "PRECALL", "STORE_SUBSCR", "STORE_SLICE")):
+        return None
+    start = (where[0], where[2])
+    parts = [
+        i
+        for i in before[:-1]
+        if i.positions is not None
+        and (i.positions.lineno, i.positions.col_offset) == start
+        and _end(i) < (where[1], where[3])
+        and i.opname != "PUSH_NULL"
+    ]
+    parts.sort(key=_end)  # of `d["x"].dot` d, d["x"] and the whole
+    names: list[str] = []
+    rooted = True
+    for part in parts:
+        if part.opname.startswith("LOAD") and isinstance(part.argval, str):
+            rooted = rooted and (bool(names) or not part.opname.startswith(_OF_OBJECTS))
+            names.append(part.argval)
+        else:
+            names, rooted = [], False
+    if name.startswith("STORE"):
+        return Site("store", ".".join(names) if rooted else "")
+    return _call(frame, names, rooted) if names else None
+
+
+def _end(instruction: dis.Instruction) -> tuple[Any, Any]:
+    places = instruction.positions
+    assert places is not None
+    return places.end_lineno, places.end_col_offset
+
+
+def _call(frame: FrameType, names: list[str], rooted: bool) -> Site:
+    """A call of ``names[0].names[1]...(...)``; without its root when that is an expression."""
+    written = ".".join(names) if rooted else f"(...).{names[-1]}"
+    value: Any = None
+    known = False
+    if rooted:
+        for scope in (frame.f_locals, frame.f_globals, vars(builtins)):
+            if names[0] in scope:
+                value, known = scope[names[0]], True
+                break
+    receiver = None
+    for name in names[1:] if known else ():
+        receiver = value
+        held = getattr(value, "__dict__", {}) if not isinstance(value, type) else {}
+        if isinstance(value, ModuleType):
+            value = getattr(value, name, None)
+        elif name in held:
+            value = held[name]
+        elif name == names[-1] and name in dir(type(value)):
+            value = None  # a method
+        else:
+            return Site("call", written)
+    if isinstance(receiver, ModuleType):
+        receiver = None
+    if not known:
+        return Site("call", written)
+    return Site("call", written, value, receiver)

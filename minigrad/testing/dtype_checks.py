@@ -1,0 +1,93 @@
+"""What a property test says about dtypes that do not come back as themselves."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import describe
+from minigrad.tensors import Tensor
+
+__all__ = ["check_dtypes", "outputs_in"]
+
+
+def outputs_in(
+    op: Callable[..., Any], run: Callable[[], Any], dtype: Any, dtypes: Sequence[Any]
+) -> list[Any]:
+    """What an operation returns for inputs of a dtype, as a list.
+
+    Raises:
+        AssertionError: when it refuses the dtype; says how to narrow the test.
+    """
+    try:
+        result = run()
+    except TypeError as error:
+        raise AssertionError(
+            f"{_name(op)} fails for {np.dtype(dtype)} inputs: {error}. {_narrow(dtype, dtypes)}"
+        ) from error
+    return list(result) if isinstance(result, (list, tuple)) else [result]
+
+
+def check_dtypes(
+    op: Callable[..., Any],
+    call: Callable[..., Any],
+    arrays: Sequence[Any],
+    params: dict[str, Any],
+    dtype: Any,
+    dtypes: Sequence[Any],
+) -> None:
+    """Check that floating results and gradients have the dtype of the inputs.
+
+    Args:
+        op: the operation, for its name.
+        call: calls it on tensors.
+        arrays: one per input.
+        params: of the call.
+        dtype: of the inputs.
+        dtypes: all that are tested.
+
+    Raises:
+        AssertionError: says what was expected, what came, and how to narrow the test.
+    """
+    tensors = [Tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    with np.errstate(all="ignore"):
+        outs = outputs_in(op, lambda: call(*tensors, **params), dtype, dtypes)
+        for number, out in enumerate(outs):
+            if not hasattr(out, "dtype"):
+                raise AssertionError(
+                    f"{_name(op)} must return tensors, and its output {number} is {describe(out)}."
+                )
+            if out.dtype.kind == "f" and out.dtype != dtype:
+                raise AssertionError(
+                    f"{_name(op)}: inputs of {np.dtype(dtype)} must give results of "
+                    f"{np.dtype(dtype)}, and output {number} is {describe(out)}. Keep the dtype in "
+                    f"the operation (y.astype(x.dtype)). {_narrow(dtype, dtypes)}"
+                )
+            if out.dtype.kind == "f" and out.requires_grad:
+                out.backward(np.ones(out.shape, dtype), retain_graph=True)
+    for number, tensor in enumerate(tensors):
+        grad = tensor.grad
+        if grad is None:
+            raise AssertionError(
+                f"{_name(op)}: no gradient arrived at input {number}, {describe(tensor)}. Every "
+                "input must have a derivative rule and reach an output; fix the others in a lambda."
+            )
+        if grad.dtype != tensor.dtype or grad.shape != tensor.shape:
+            raise AssertionError(
+                f"{_name(op)}: the gradient of input {number} must be {describe(tensor)} as the "
+                f"input is, and is {describe(grad)}. {_narrow(dtype, dtypes)}"
+            )
+
+
+def _name(op: Callable[..., Any]) -> str:
+    return f"property_test of {getattr(op, '__name__', type(op).__name__)}"
+
+
+def _narrow(dtype: Any, dtypes: Sequence[Any]) -> str:
+    """How to leave a dtype out."""
+    kept = [np.dtype(d).name for d in dtypes if np.dtype(d) != np.dtype(dtype)]
+    names = "".join(f"np.{name}, " for name in kept or ["float64"])
+    return (
+        "An operation that does not have this dtype is tested without it: "
+        f"property_test(..., dtypes=({names.rstrip() if len(kept) < 2 else names[:-2]}))."
+    )

@@ -1,0 +1,146 @@
+"""Calls that would turn a tensor into numbers: the error names them and what to write instead."""
+
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+T = mg.Tensor(np.ones(2), requires_grad=True)
+S = mg.Tensor(np.float64(0.5), requires_grad=True)
+X = np.ones((2, 2))
+HOLDER = SimpleNamespace(X=X, rows={"x": X})
+
+CASES = """
+X.dot(T) | X.dot(...) | Write X @ T
+HOLDER.X.dot(T) | HOLDER.X.dot(...) | Write HOLDER.X @ T
+HOLDER.rows["x"].dot(T) | (...).dot(...) | Write array @ T
+(X * 2).dot(T) | (...).dot(...) | Write array @ T
+np.array([T, T]) | np.array(...) | minigrad.stack for a list of tensors
+np.asarray(T) | np.asarray(...) | Use the tensor itself
+np.mean([S, S]) | np.mean(...) | np.mean(np.stack([...]))
+np.linalg.norm([S, S]) | np.linalg.norm(...) | np.linalg.norm(np.stack([...]))
+np.where(X > 0, [S, S], 0) | np.where(...) | np.stack([...]) makes one tensor of several
+np.r_[T, T] | np.r_[...] | Write np.concatenate([...])
+np.r_[1.0, S] | np.r_[...] | Write np.concatenate([...])
+np.c_[T, T] | np.c_[...] | Write np.column_stack([...])
+np.full(3, S) | np.full(...) | minigrad.full_like
+np.arange(S) | np.arange(...) | start + step * np.arange(count)
+np.float64(S) | np.float64(...) | Write t.astype('float64')
+math.erf(S) | math.erf(...) | Write mg.erf(t)
+math.lgamma(S) | math.lgamma(...) | Write mg.gammaln(t)
+math.exp(S) | math.exp(...) | Write np.exp(t)
+math.acos(S) | math.acos(...) | Write np.arccos(t)
+math.atan2(S, 1) | math.atan2(...) | Write np.arctan2(t)
+math.pow(S, 2) | math.pow(...) | Write t ** exponent
+math.fsum([S]) | math.fsum(...) | Write np.sum(t)
+np.random.default_rng(0).normal(S) | conversion to a NumPy array | t.item()
+GENERATOR.normal(T) | GENERATOR.normal(...) | mean + scale * generator.standard_normal
+X @ [S, S] | operator @ | np.stack
+"%f" % S | % with a text | {t.item():.3f}
+float(S) | float() | t.item()
+int(S) | int() | t.item()
+[1, 2][S] | use as an index | t.item()
+list(map(math.sin, [S])) | float() | t.item()
+np.testing.assert_allclose(T, X) | np.testing.assert_allclose(...) | Pass t.numpy()
+"""
+GENERATOR = np.random.default_rng(0)
+
+
+def rows(text):
+    return [tuple(part.strip() for part in line.split(" | ")) for line in text.strip().splitlines()]
+
+
+def message(call, kind=mg.DetachError):
+    with pytest.raises(kind) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "what", "instead"), rows(CASES))
+def test_the_call_and_its_replacement_are_named(text, what, instead):
+    call = eval(f"lambda: {text}", {**globals(), "math": math})
+    found = message(call)
+    assert found.startswith(f"{what}: this tensor f64")
+    assert instead.replace("@ T", "@ t") in found
+    assert "or, to leave the graph on purpose, t.item(), t.detach() or t.numpy()." in found
+
+
+def test_writing_into_an_array_names_the_array():
+    buffer, rest = np.zeros((3, 2)), {"part": np.zeros((2, 2))}
+
+    def one():
+        buffer[0] = T
+
+    def two():
+        rest["part"][0] = T
+
+    def element():
+        buffer[0, 0] = S
+
+    found = message(one)
+    assert found.startswith("buffer[...] = t: ")
+    assert "buffer = mg.Tensor(buffer)" in found
+    assert message(two).startswith("the array[...] = t: ")
+    with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own text comes first
+        element()
+    assert "buffer = mg.Tensor(buffer)" in str(caught.value.__cause__)
+    buffer = mg.Tensor(buffer)
+    one()
+    assert buffer.requires_grad
+    assert buffer.tolist()[0] == [1.0, 1.0]
+
+
+def test_a_name_that_means_something_else_is_not_taken_for_numpy():
+    def dot(a):
+        return np.asarray(a)
+
+    class Other:
+        def dot(self, a):
+            return np.asarray(a)
+
+    assert message(lambda: dot(T)).startswith("np.asarray(...): ")
+    assert message(lambda: Other().dot(T)).startswith("np.asarray(...): ")
+
+
+def test_a_call_over_several_lines():
+    def spread():
+        return X.dot(
+            T,
+        )
+
+    assert message(spread).startswith("X.dot(...): ")
+
+
+def test_code_without_columns_gets_the_general_message():
+    script = "import numpy, minigrad as mg; numpy.ones(2).dot(mg.Tensor([1.0], requires_grad=True))"
+    ran = subprocess.run(
+        [sys.executable, "-X", "no_debug_ranges", "-c", script], capture_output=True, text=True
+    )
+    assert "DetachError: conversion to a NumPy array: this tensor f32[1]" in ran.stderr
+
+
+def test_our_own_frames_are_not_described():
+    assert message(lambda: mg.Tensor([S, S])).startswith("data: a sequence of tensors")
+
+
+def test_scipy_functions_name_ours():
+    special = pytest.importorskip("scipy.special")
+    for name, instead in {
+        "softmax": "mg.softmax(t, axis=...)",
+        "log_softmax": "mg.log_softmax(t, axis=...)",
+        "logsumexp": "mg.logsumexp(t, axis=...)",
+        "polygamma": "mg.polygamma(n, t)",
+    }.items():
+        function = getattr(special, name)
+        found = message(lambda f=function, n=name: f(1, T) if n == "polygamma" else f(T))
+        assert found.startswith(f"scipy.special.{name}(...): ")
+        assert f"Write {instead}" in found
+    linalg = pytest.importorskip("scipy.linalg")
+    found = message(lambda: linalg.expm(mg.Tensor(X, requires_grad=True)))
+    assert found.startswith("scipy.linalg.expm(...): ")
+    assert "no derivative here" in found
