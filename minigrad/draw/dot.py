@@ -111,7 +111,8 @@ def node_style(node: Node, colors: Theme) -> dict[str, str]:
     return {**style, "fillcolor": fill, "color": line}
 
 
-def _node_label(node: Node) -> str:
+def node_lines(node: Node) -> list[str]:
+    """Return the lines of text in a node's box."""
     lines = [labels.title_of(node)]
     if node.kind == "elided":
         lines = [f"{node.count} x {labels.title_of(node)}", labels.steps_text(node)]
@@ -128,7 +129,7 @@ def _node_label(node: Node) -> str:
         lines.append(f"{broken} holds NaN or Inf")
     if node.fault:
         lines.append(node.fault)
-    return escape.label_lines([line for line in lines if line])
+    return [line for line in lines if line]
 
 
 def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
@@ -161,7 +162,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         step = node.step if path and steps else None
         cluster((path, step)).node(
             node_name(node.id),
-            label=_node_label(node),
+            label=escape.label_lines(node_lines(node)),
             tooltip=escape.tooltip(labels.node_tooltip(node)),
             id=node_name(node.id),
             **{"class": node.kind},

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.dot import graph_to_dot
+from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.interaction import Interaction
@@ -214,4 +214,5 @@ def draw_graph(
         dot = cells_to_dot(shown, theme=theme, scale=scale)
         return Drawing(graph, dot, engine="nop2", **options)
     shown = graph if chosen is None else elide(graph, chosen)
-    return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), **options)
+    dot, engine = boxes_to_dot(shown, theme=theme, scale=scale)
+    return Drawing(graph, dot, engine=engine, **options)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+
+from typing import Final
 
 from minigrad.draw.records import Graph, Node, Scope
 
 __all__ = ["focus", "prune", "scopes_around", "tag_leaves", "without"]
+
+MANY_READERS: Final = 8
+LARGE: Final = 120
+"""From so many nodes on, a box with that many readers would have edges across the picture."""
 
 
 def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
@@ -56,14 +62,24 @@ def without(graph: Graph, kinds: Collection[str]) -> Graph:
 def tag_leaves(graph: Graph) -> Graph:
     """Give each time step a small box of its own for the parameters and inputs that it reads.
 
+    In a large graph without time steps, each operation that reads what many read gets one.
+
     One box for all steps would have an edge to each of them: the picture could not be read, and its
     layout would take a hundred times as long. Each tag has the name, and the whole gradient, of
     what it stands for.
     """
     nodes = {node.id: node for node in graph.nodes}
-    readers: dict[int, set[int | None]] = defaultdict(set)
+    counts = Counter(edge.source for edge in graph.edges)
+    often = {number for number, count in counts.items() if count > MANY_READERS}
+
+    def place(source: int, reader: Node) -> tuple[int | None, int | None]:
+        """The step of a reader; without steps, of what is read again and again, the reader."""
+        alone = source in often and reader.step is None and len(nodes) > LARGE
+        return reader.step, reader.id if alone else None
+
+    readers: dict[int, set[tuple[int | None, int | None]]] = defaultdict(set)
     for edge in graph.edges:
-        readers[edge.source].add(nodes[edge.target].step)
+        readers[edge.source].add(place(edge.source, nodes[edge.target]))
     shared = {
         node.id
         for node in graph.nodes
@@ -73,13 +89,13 @@ def tag_leaves(graph: Graph) -> Graph:
     }
     if not shared:
         return graph
-    tags: dict[tuple[int, int | None], Node] = {}
+    tags: dict[tuple[int, tuple[int | None, int | None]], Node] = {}
     free = max(nodes) + 1
     edges = []
     for edge in graph.edges:
         if edge.source in shared:
             reader = nodes[edge.target]
-            key = edge.source, reader.step
+            key = edge.source, place(edge.source, reader)
             if key not in tags:
                 new = dataclasses.replace(
                     nodes[edge.source],
