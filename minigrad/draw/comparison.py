@@ -20,9 +20,10 @@ from minigrad.draw.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, power_of_ten
+from minigrad.draw.targets import results_of
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
-from minigrad.draw.views import draw, results_of
+from minigrad.draw.views import draw
 from minigrad.tensors import Tensor
 
 __all__ = ["Comparison", "compare"]

@@ -30,6 +30,7 @@ _SIDE: Final = 4.0
 """Half of the distance between the way of a value and that of its gradient."""
 
 
+_KEYWORDS: Final = frozenset({"node", "edge", "graph", "digraph", "subgraph", "strict"})
 _MOST_EFFORT: Final = 2500.0
 """What `dot` lays out within a second or two."""
 _MOST_UNROLLED: Final = 100
@@ -105,7 +106,7 @@ class _Picture:
         """Add a statement. The graphviz package would look at each text again, which takes longer
         than the layout: all of them are escaped here, and none has a quotation mark.
         """
-        listed = " ".join(f'{name}="{value}"' for name, value in attributes.items())
+        listed = " ".join(f"{name}={_quoted(value)}" for name, value in attributes.items())
         self.dot.body.append(f"\t{what} [{listed}]\n")
 
     def add_frames(self) -> None:
@@ -277,6 +278,12 @@ class _Picture:
             fontcolor=self.colors.text,
             **_placed(centre, width, height),
         )
+
+
+def _quoted(value: str) -> str:
+    """A value as DOT has it: a word by itself, anything else in quotation marks."""
+    word = value.isascii() and value.isidentifier() and value.lower() not in _KEYWORDS
+    return value if word else f'"{value}"'
 
 
 def _lines(node: Node) -> list[str]:

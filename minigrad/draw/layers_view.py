@@ -72,7 +72,14 @@ class _Calls:
             for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
         self.boxes: dict[TapeNode, Any] = {}
+        self.opened: Scope | None = None
         self._assign()
+        calls = {box for box in self.boxes.values() if isinstance(box, Scope)}
+        if depth is None and len(calls) == 1:
+            # One box would say nothing of the only module: its operations are shown.
+            (self.opened,) = calls
+            self.boxes = {}
+            self._assign()
 
     def _modules(self, scope: Scope) -> list[Scope]:
         """The module calls around an operation, the outermost first."""
@@ -95,6 +102,8 @@ class _Calls:
         if node.scope is None:
             return None
         for level, call in enumerate(self._modules(node.scope), 1):
+            if call is self.opened:
+                continue
             # One that computes more by itself than it has parts is a layer, such as attention.
             if level == self.depth or self.own[call] > len(self.children[call]):
                 return call
@@ -110,9 +119,10 @@ class _Calls:
                 continue  # another name for a value: its readers read the value itself
             box: Any = self._call(node)
             if box is None:
-                folds = node.plan.view or (isinstance(node, Leaf) and node.learned)
                 found = readers[node]
-                box = next(iter(found)) if folds and len(found) == 1 else node
+                only = next(iter(found)) if len(found) == 1 else None
+                learned = isinstance(node, Leaf) and node.learned and isinstance(only, Scope)
+                box = only if only is not None and (node.plan.view or learned) else node
             self.boxes[node] = box
             for source in node.inputs:
                 if source is not None:

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-
 from typing import Final
 
 from minigrad.draw.records import Graph, Node, Scope

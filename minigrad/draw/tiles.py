@@ -11,14 +11,14 @@ screen. All lengths are in points; the y axis points down.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from minigrad.draw.records import Graph
 
-__all__ = ["Box", "Tile", "effort", "lay_out_tiles", "ranks_of"]
+__all__ = ["Box", "Tile", "effort", "lay_out_tiles", "most_beside"]
 
 BESIDE: Final = 16.0
 TILE_MARGIN: Final = 18.0
@@ -122,10 +122,14 @@ def effort(graph: Graph) -> float:
     for edge in graph.edges:
         span = abs(ranks[edge.target] - ranks[edge.source])
         crossed += (1 + span) * (1 if edge.contribution is None else 2.5)
-    widest: dict[int, int] = defaultdict(int)
-    for rank in ranks.values():
-        widest[rank] += 1
-    return crossed + len(members) + 2.0 * max(widest.values(), default=0)
+    return crossed + len(members) + 2.0 * max(Counter(ranks.values()).values(), default=0)
+
+
+def most_beside(graph: Graph) -> int:
+    """How many boxes the fullest rank of a graph has."""
+    sources, targets = links_of(graph)
+    ranks = ranks_of([node.id for node in graph.nodes], sources, targets)
+    return max(Counter(ranks.values()).values(), default=0)
 
 
 def lay_out_tiles(
