@@ -81,7 +81,7 @@ def read_tape(outputs: Sequence[Any]) -> Tape:
 
 def pass_through(node: Node) -> Node:
     """The node itself, or, of a node that only names the value of another one, that other one."""
-    while node.plan.name in ("output", "alias") and node.inputs[0] is not None:
+    while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
 
