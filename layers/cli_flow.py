@@ -12,7 +12,7 @@ import numpy as np
 
 from layers.cli_arguments import AddCommand, check_output, refuse
 from layers.cli_sources import Source, add_model_options, load
-from layers.showcase import NAMES, RECURRENT
+from layers.showcase import FORGETTING, NAMES, RECURRENT
 from minigrad.serialize import write_atomically
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ def check_options(models: Sequence[str], options: argparse.Namespace) -> None:
         refuse(options, "text", "is for saved models, and there is none among them")
     if options.gain is not None and not any(name in RECURRENT for name in models):
         raise ValueError(f"--gain is for {', '.join(RECURRENT)}, and there is none among them")
+    if options.forget_bias is not None and not any(name in FORGETTING for name in models):
+        raise ValueError(
+            f"--forget-bias is for {', '.join(FORGETTING)}, and there is none among them"
+        )
 
 
 def measure(source: Source) -> Flow:
@@ -153,7 +157,7 @@ def measure(source: Source) -> Flow:
         )
         for lane in found.lanes
     ]
-    return Flow(source, tuple(rows), found.diagnosis, found)
+    return Flow(source, tuple(rows), (*source.remarks, *found.diagnosis), found)
 
 
 def measure_attention(source: Source) -> Flow:

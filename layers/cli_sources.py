@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from layers.cli_arguments import natural_int, positive_float, positive_int, refuse
+from layers.cli_arguments import natural_int, positive_float, positive_int, real_float, refuse
 from layers.models import GPT, CharacterModel
 from layers.models import load as load_model
 from layers.pictures import path_loss
-from layers.showcase import NAMES, RECURRENT, build, unknown_name
+from layers.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, build, unknown_name
 from minigrad import Tensor
 
 __all__ = ["Source", "add_model_options", "load"]
@@ -31,6 +31,7 @@ class Source:
         scores: (batch, classes), from which the loss was computed.
         inputs: (batch, time, features), for models without states.
         note: more on what was read.
+        remarks: sentences on how the model was made, to stand with what was found.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source:
     scores: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     note: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
@@ -54,6 +56,12 @@ def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
         "--gain",
         type=positive_float,
         help="make the recurrent matrices of built-in models orthogonal, times this",
+    )
+    parser.add_argument(
+        "--forget-bias",
+        type=real_float,
+        help=f"what the forget gates' biases of a built-in {' or '.join(FORGETTING)} begin with: "
+        f"{REMEMBERING:g} unless given, so that it remembers; 0 is what layers draw them around",
     )
     parser.add_argument(
         "--seed",
@@ -84,7 +92,7 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
             return built_in(name, options, steps)
     path = Path(name)
     if path.is_dir():
-        refuse(options, "hidden-size layers batch gain", f"is for built-in models; {name} is saved")
+        refuse(options, "hidden-size layers batch gain forget-bias", f"is for built-in models; {name} is saved")
         return checkpoint(path, options, steps)
     if path.is_file():
         raise ValueError(f"{name} is a file, not a model: pass a built-in name or a model's folder")
@@ -104,11 +112,36 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
         for key in ("hidden_size", "layers", "batch")
         if (value := getattr(options, key)) is not None
     }
-    gain = options.gain if recurrent else None
+    given["gain"] = options.gain if recurrent else None
+    bias = options.forget_bias if name in FORGETTING else None
+    given |= {"steps": steps, "seed": options.seed}
     with mg.recording(fused=False):
-        module, inputs, loss = build(name, steps=steps, gain=gain, seed=options.seed, **given)
+        module, inputs, loss = build(name, forget_bias=bias, **given)
         scores = None if recurrent else module(*inputs)  # (batch, classes)
-    return Source(name, loss, steps, recurrent, scores, inputs)
+    remarks: tuple[str, ...] = ()
+    if name in FORGETTING and steps > 1:
+        chosen = REMEMBERING if bias is None else bias
+        other = REMEMBERING if chosen == 0 else 0.0
+        again = build(name, forget_bias=other, **given).loss
+        remarks = (forget_remark(chosen, loss, other, again),)
+    return Source(name, loss, steps, recurrent, scores, inputs, remarks=remarks)
+
+
+def forget_remark(bias: float, loss: Tensor, other: float, again: Tensor) -> str:
+    """How far the gradient falls along the cell state with two forget biases, in a sentence."""
+    from minigrad.draw import backprop_through_time
+
+    words = []
+    for chosen, run in ((bias, loss), (other, again)):
+        lags, norms = backprop_through_time(run).lane("c").by_lag
+        kept = f"{norms[-1] / norms[0]:.2g}" if norms[0] else "0"
+        words.append((f"{chosen:g}", f"{1 / (1 + np.exp(-chosen)):.2g}", kept, len(lags) - 1))
+    (a, gate, kept, lag), (b, other_gate, other_kept, _) = words
+    return (
+        f"The forget gates begin near {gate} (forget bias {a}): {lag} steps back, {kept} times the "
+        f"gradient along c is left. With forget bias {b} they begin near {other_gate}, and "
+        f"{other_kept} times is left."
+    )
 
 
 def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:

@@ -17,6 +17,7 @@ from layers.cli_arguments import (
     natural_int,
     positive_float,
     positive_int,
+    real_float,
     refuse,
     seconds_of,
 )
@@ -97,6 +98,9 @@ def add_train(command: AddCommand) -> None:
         "--hidden-size", type=positive_int, help="units; 128 unless given, latent 8"
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
+    parser.add_argument(
+        "--forget-bias", type=real_float, help="what the forget gates' biases of lstm begin with"
+    )
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
     parser.add_argument("--column", help="of the CSV file; the last with numbers unless given")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")
@@ -115,6 +119,7 @@ def train_command(options: argparse.Namespace) -> None:
         ("order", ("ngram", "ar")),
         ("layers", ("lstm", "gru", "rnn", "gpt")),
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
+        ("forget-bias", ("lstm",)),
     ):
         if kind not in kinds:
             refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
@@ -231,6 +236,7 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
             hidden_size=size,
             num_layers=options.layers or 1,
             cell=options.model,
+            forget_bias=options.forget_bias,
         ),
         tokenizer,
     )

@@ -32,6 +32,7 @@ class CharacterConfig(Config):
         hidden_size: features of the recurrent states.
         num_layers: recurrent layers.
         cell: "rnn", "gru" or "lstm".
+        forget_bias: what the forget gates' biases of an lstm begin with, such as 1.0; see `LSTM`.
 
     >>> CharacterConfig.preset("lstm-256", vocabulary_size=64).hidden_size
     256
@@ -42,6 +43,7 @@ class CharacterConfig(Config):
     hidden_size: int = 128
     num_layers: int = 1
     cell: str = "lstm"
+    forget_bias: float | None = None
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rnn": {"cell": "rnn"},
@@ -62,6 +64,11 @@ class CharacterConfig(Config):
         if self.cell not in CELLS:
             raise ValueError(
                 f"CharacterConfig: cell must be one of {', '.join(CELLS)}, got {self.cell!r}"
+            )
+        if self.forget_bias is not None and self.cell != "lstm":
+            raise ValueError(
+                f"CharacterConfig: forget_bias={self.forget_bias} is for the cell 'lstm', and this "
+                f"is {self.cell!r}"
             )
 
 
@@ -95,8 +102,9 @@ class CharacterModel(TextModel, Module):
         self.config = config
         self.tokenizer = tokenizer
         self.embedding = Embedding(config.vocabulary_size, config.embedding_size)
+        options = {} if config.forget_bias is None else {"forget_bias": config.forget_bias}
         self.recurrent = CELLS[config.cell](
-            config.embedding_size, config.hidden_size, config.num_layers
+            config.embedding_size, config.hidden_size, config.num_layers, **options
         )
         self.readout = Linear(config.hidden_size, config.vocabulary_size)
 
