@@ -177,13 +177,15 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     level: Any = options.level or (
         "cells" if source.recurrent and options.depth is None else "layers"
     )
+    if source.plain and options.level is None:
+        level = "ops"
     if level != "layers":
         refuse(options, "depth", f"is for --level layers; this is --level {level}")
     words = f"{source.name}, {source.steps} step{'s' * (source.steps > 1)}"
     how = drawing_options(options)
     seen = {name: how.pop(name) for name in ("roll", "focus")}
     graph = view(
-        source.loss,
+        source.loss if source.graph is None else source.graph,
         level=level,
         depth=options.depth,
         title=options.title
@@ -194,6 +196,8 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     if options.grad != "none":
         diagnosis = (*source.remarks, *graph.diagnosis)
         graph = dataclasses.replace(graph, diagnosis=diagnosis)
+    if graph.level == "cells":
+        graph = dataclasses.replace(graph, readings=source.readings)
     drawing = draw(graph, **how)
     if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
         add_interaction(drawing, source)

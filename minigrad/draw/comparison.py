@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from minigrad.draw import labels
 from minigrad.draw.cells_view import has_cells
-from minigrad.draw.drawing import Drawing, draw_graph
+from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
 from minigrad.draw.flow import GradientFlow
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
@@ -178,7 +178,7 @@ class Comparison:
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+        return notebook_bundle(self.svg(), str(self))
 
     def __str__(self) -> str:
         return "\n\n".join(str(drawing) for drawing in self.pictures.values())

@@ -155,7 +155,7 @@ class Drawing:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return the picture for a notebook; text alone where there is no Graphviz."""
         try:
-            return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+            return notebook_bundle(self.svg(), str(self))
         except MissingGraphvizError as error:
             return {"text/plain": f"{self}\n{error}"}
 
@@ -165,6 +165,21 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def notebook_bundle(svg: str, text: str) -> dict[str, str]:
+    """A picture in the formats that a notebook takes, no wider than its page.
+
+    Graphviz gives a picture a width in points, and what is beyond the page would be cut off.
+    """
+    start = svg.index("<svg")
+    head, rest = svg[start:].split(">", 1)
+    fitting = f'{head} style="max-width: 100%; height: auto">{rest}'
+    return {
+        "text/html": f'<div style="max-width: 100%; overflow-x: auto">{fitting}</div>',
+        "image/svg+xml": svg[:start] + fitting,
+        "text/plain": text,
+    }
 
 
 def draw_graph(

@@ -143,6 +143,7 @@ def picture_data(
         "nodes": _node_columns(graph, texts),
         "edges": _edge_columns(graph, ids, texts),
         "steps": list(shown),
+        "readings": [escape.printable(escape.shorten(text, 12)) for text in graph.readings],
     }
     if boxes is None:
         data["time"] = _time_layout(graph, ids)

@@ -195,6 +195,7 @@ class Graph:
         level: what a node stands for: single `ops`, `cells` per time step, or `layers`.
         title: heading of the picture.
         diagnosis: sentences to print with the picture.
+        readings: what is read at the time steps 0, 1, ..., such as the letters of a text.
 
     Raises GraphFormatError if two nodes share an id, an edge names a node that is not there,
     or the scopes form a loop.
@@ -206,6 +207,7 @@ class Graph:
     level: Level = "ops"
     title: str = ""
     diagnosis: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _repair_texts(self, "title")
@@ -215,6 +217,7 @@ class Graph:
             )
         set_field = object.__setattr__
         set_field(self, "diagnosis", tuple(well_formed(text) for text in self.diagnosis))
+        set_field(self, "readings", tuple(well_formed(text) for text in self.readings))
         set_field(self, "nodes", tuple(sorted(self.nodes, key=lambda node: node.id)))
         set_field(
             self,

@@ -117,7 +117,7 @@ function timeTexts(P, columns) {
   const { time: T, nodes: N } = P;
   const texts = columns.map((column) => ({
     key: column.key, x: column.x, y: -T.axis + 4, size: 10, anchor: "middle", faint: true, column,
-    text: column.last > column.step ? `t = ${column.step} to ${column.last}` : `t = ${column.step}`,
+    text: column.last > column.step ? `t = ${column.step} to ${column.last}` : `t = ${column.step}${P.readings[column.step] ? `: ${P.readings[column.step]}` : ""}`,
   }));
   texts.forEach((text) => {
     if (text.column.width > 0) return;
