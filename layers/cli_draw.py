@@ -233,5 +233,5 @@ def add_interaction(drawing: "Drawing", source: Source) -> None:
     from minigrad.draw import backprop_through_time
     from minigrad.draw.page_measures import interaction_of
 
-    if drawing.graph.level == "cells":
+    if drawing.graph.level == "cells" and source.loss is not None:
         drawing.interaction = interaction_of(backprop_through_time(source.loss), drawing.graph)

@@ -105,7 +105,11 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
             return built_in(name, options, steps)
     path = Path(name)
     if path.is_dir():
-        refuse(options, "hidden-size layers batch gain forget-bias", f"is for built-in models; {name} is saved")
+        refuse(
+            options,
+            "hidden-size layers batch gain forget-bias",
+            f"is for built-in models; {name} is saved",
+        )
         from layers.cli_saved import saved  # here, because it builds on this module
 
         return saved(path, options, steps)

@@ -76,7 +76,9 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
         context = codes[len(codes) - size :]
         found = model.counts.probabilities(context)
         order = np.argsort(-found, kind="stable")[:candidates]
-        likely = ", ".join(f"{model.tokenizer.decode([code])!r} {found[code]:.2g}" for code in order)
+        likely = ", ".join(
+            f"{model.tokenizer.decode([code])!r} {found[code]:.2g}" for code in order
+        )
         title = f"after {letters[length - size :]!r}" if size else "without context"
         nodes.append(Node(number, "op", op=title, detail=likely))
         edges.append(Edge(number - 1 if size else 0, number, 0, shape=found.shape))

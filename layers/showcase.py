@@ -51,9 +51,7 @@ RECURRENT: Final[dict[str, Callable[..., Module]]] = {
     "rnn": lambda size, layers: RNN(FEATURES, size, layers),
     "rnn-relu": lambda size, layers: RNN(FEATURES, size, layers, nonlinearity="relu"),
     "gru": lambda size, layers: GRU(FEATURES, size, layers),
-    "lstm": lambda size, layers, forget_bias: LSTM(
-        FEATURES, size, layers, forget_bias=forget_bias
-    ),
+    "lstm": lambda size, layers, forget_bias: LSTM(FEATURES, size, layers, forget_bias=forget_bias),
 }
 """How the recurrent models are made, by name, from hidden_size and layers."""
 
@@ -101,7 +99,7 @@ class AttendToAll(Module):
         self.options = options
 
     def __call__(self, *inputs: Any) -> Tensor:
-        """The scores at the last place, without a scope: pictures show its parts, not this class."""
+        """The scores at the last place; without a scope, as pictures show its parts alone."""
         return self.forward(*inputs)
 
     def forward(self, *inputs: Any) -> Tensor:

@@ -156,7 +156,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         return contents[key]
 
     for node in graph.nodes:
-        path = node.scope if node.scope in scopes else ""
+        path = node.frame if node.frame in scopes else ""
         while path and depths[path] > _DEEPEST_CLUSTER:
             path = scopes[path].parent
         step = node.step if path and steps else None
@@ -178,7 +178,7 @@ def _steps_within(graph: Graph) -> dict[str, set[int]]:
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
         if node.step is not None:
-            steps.setdefault(node.scope, set()).add(node.step)
+            steps.setdefault(node.frame, set()).add(node.step)
     return steps if len(set().union(*steps.values())) > 1 else {}
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.interaction import Interaction
+from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale

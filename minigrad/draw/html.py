@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 
 from minigrad.draw import labels, page_static
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.interaction import Interaction
+from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, render
 from minigrad.draw.page_data import DIGITS, json_for_page, picture_data
 from minigrad.draw.records import Graph

@@ -226,9 +226,7 @@ class _Picture:
             self._seen: dict[tuple[int, int], int] = {}
         return self._seen.setdefault(key, edge.slot) != edge.slot
 
-    def _between_tiles(
-        self, start: Box, end: Box, shift: float
-    ) -> tuple[tuple[Point, ...], Point]:
+    def _between_tiles(self, start: Box, end: Box, shift: float) -> tuple[tuple[Point, ...], Point]:
         """From the side of one box to the side of the other, or down to the next row of tiles."""
         if self.tiles[start.tile].row == self.tiles[end.tile].row and start.tile < end.tile:
             first = (start.x + start.width / 2, start.y + shift)
@@ -289,7 +287,7 @@ def _quoted(value: str) -> str:
 def _lines(node: Node) -> list[str]:
     """The text of a box; the innermost module or block stands in it, as it has no frame."""
     lines = [escape.shorten(text, 40) for text in node_lines(node)] or [node.kind]
-    own = node.scope.rpartition(".")[2]
+    own = node.frame.rpartition(".")[2]
     if node.kind == "op" and own and own not in lines:
         lines.insert(1, escape.shorten(own, 24))
     return lines

@@ -179,25 +179,36 @@ class _Calls:
     def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
         gradient = meter.gradients.get(box)
         if not isinstance(box, Scope):
-            return record_of_node(box, number, gradient)
+            return placed(record_of_node(box, number, gradient), box.scope)
         parameters = [node for node in nodes if isinstance(node, Leaf)]
         last = nodes[-1]
         several = bool(last.shape) and isinstance(last.shape[0], tuple)
         shape = last.shape[0] if several else last.shape
         dtype = last.dtype[0] if several else last.dtype
-        parent = box.parent
-        return Node(
+        record = Node(
             number,
             "group",
             op=box.kind,
             name="" if box.name == box.kind else box.name,
-            scope="" if parent is None else parent.path,
             step=box.time_step,
             shape=tuple(shape),
             dtype=str(dtype),
             detail=_parameter_detail(parameters, meter, self.grad),
             gradient=gradient,
         )
+        return placed(record, box.parent)
+
+
+def placed(node: Node, scope: Scope | None) -> Node:
+    """A record with the path of modules that a scope is in, and that of the part of a module.
+
+    Parts have names alone: the module's own path, by which it is found, is without them.
+    """
+    if scope is None:
+        return node
+    path = ".".join(part.name for part in scope.chain() if part.name and part.kind)
+    whole = scope.path
+    return replace(node, scope=path, part="" if whole == path else whole)
 
 
 def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from minigrad.draw.records import Graph, Node, Scope
@@ -33,7 +33,7 @@ def scopes_around(scopes: Sequence[Scope], nodes: Iterable[Node]) -> tuple[Scope
     known = {scope.path: scope for scope in scopes}
     used: set[str] = set()
     for node in nodes:
-        path = node.scope
+        path = node.frame
         while path in known and path not in used:
             used.add(path)
             path = known[path].parent
@@ -101,6 +101,7 @@ def tag_leaves(graph: Graph) -> Graph:
                     id=free + len(tags),
                     step=reader.step,
                     scope=reader.scope,
+                    part=reader.part,
                 )
                 tags[key] = new
             edge = dataclasses.replace(edge, source=tags[key].id)
@@ -118,9 +119,10 @@ def focus(graph: Graph, where: str) -> Graph:
 
     Raises ValueError when nothing in the graph has that path or name.
     """
-    inside = {node.id for node in graph.nodes if _is_at(node, where)}
+    scopes = {scope.path: scope for scope in graph.scopes}
+    inside = {node.id for node in graph.nodes if _is_at(node, where, scopes)}
     if not inside:
-        names = {name for node in graph.nodes for name in _names(node) if name}
+        names = {name for node in graph.nodes for name in _names(node, scopes) if name}
         near = difflib.get_close_matches(where, names, 3, 0.4) or sorted(names)[:6]
         raise ValueError(
             f"focus={where!r} is no module path and no name in this graph; did you mean "
@@ -133,12 +135,27 @@ def focus(graph: Graph, where: str) -> Graph:
     return keep_nodes(graph, around)
 
 
-def _names(node: Node) -> tuple[str, ...]:
-    whole = f"{node.scope}.{node.name}" if node.scope and node.name else node.name
-    return node.scope, node.name, whole, node.state
+def _names(node: Node, scopes: Mapping[str, Scope]) -> tuple[str, ...]:
+    module = _module_path(node.scope, scopes)
+    wholes = [f"{path}.{node.name}" if path and node.name else node.name
+              for path in (node.scope, module)]  # fmt: skip
+    return node.scope, module, node.part, node.name, *wholes, node.state
 
 
-def _is_at(node: Node, where: str) -> bool:
+def _module_path(path: str, scopes: Mapping[str, Scope]) -> str:
+    """A path without the named parts of modules on it, such as the gates of a cell."""
+    parts = []
+    while path in scopes:
+        scope = scopes[path]
+        if scope.name:
+            parts.append(path.removeprefix(f"{scope.parent}.") if scope.parent else path)
+        path = scope.parent
+    return ".".join(reversed(parts))
+
+
+def _is_at(node: Node, where: str, scopes: Mapping[str, Scope]) -> bool:
     return any(
-        name == where or f".{name}.".find(f".{where}.") >= 0 for name in _names(node) if name
+        name == where or f".{name}.".find(f".{where}.") >= 0
+        for name in _names(node, scopes)
+        if name
     )

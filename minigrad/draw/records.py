@@ -100,6 +100,8 @@ class Node:
         lowest, highest: span of the gradient norms that an elided node stands for.
         count: how many such nodes it stands for; 1 for a group, however many ops are in it.
         fault: what went wrong here, in a few words; empty where nothing did.
+        part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
+            a key of `Graph.scopes`; empty where that is `scope`.
     """
 
     id: int
@@ -121,9 +123,10 @@ class Node:
     highest: float | None = None
     count: int = 1
     fault: str = ""
+    part: str = ""
 
     def __post_init__(self) -> None:
-        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault")
+        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")
         if self.id < 0:
             raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
         if self.kind not in NODE_KINDS:
@@ -138,6 +141,11 @@ class Node:
                 f"node {self.id} has last_step={self.last_step} with step={self.step}; "
                 "last_step needs a step that is not later"
             )
+
+    @property
+    def frame(self) -> str:
+        """The path of the innermost frame around it."""
+        return self.part or self.scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What there is to draw: tensors, containers of them, or a module that is called for the picture."""
+"""What there is to draw: tensors, containers of them, or a module, called for the picture."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
     recorded = [tensor for tensor in found if tensor._node is not None]
     if not recorded:
         raise DrawError(
-            f"target: calling {describe(module)} gave no tensor that depends on a parameter or a "
-            "floating input, so nothing was recorded. Does it compute under no_grad() itself, or "
+            f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
+            "was recorded: none depends on a parameter or on a floating input. Does it compute under no_grad() itself, or "
             "detach its result?"
         )
     return recorded
@@ -67,7 +67,7 @@ def argument_names(module: Callable[..., Any], count: int) -> list[str]:
         parameters = inspect.signature(getattr(module, "forward", module)).parameters
     except (TypeError, ValueError):  # a function without a signature, such as one in C
         parameters = inspect.signature(lambda *inputs: None).parameters
-    names = []
+    names: list[str] = []
     for parameter in parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]

@@ -221,9 +221,7 @@ def _parts(boxes: Iterable[int], sources: Links, targets: Links) -> list[list[in
     return parts
 
 
-def _arrange(
-    tile: Tile, boxes: dict[int, Box], sources: Links, targets: Links, gap: float
-) -> None:
+def _arrange(tile: Tile, boxes: dict[int, Box], sources: Links, targets: Links, gap: float) -> None:
     """Place the boxes of one tile, relative to its upper left."""
     ranks = ranks_of(tile.members, sources, targets)
     rows: list[list[int]] = [[] for _ in range(1 + max(ranks.values()))]
@@ -265,10 +263,7 @@ def _arrange(
         y += height + gap
     # Edges that pass by the boxes need room at the right.
     skips = sum(
-        boxes[m].rank - boxes[s].rank > 1
-        for m in tile.members
-        for s in sources[m]
-        if s in inside
+        boxes[m].rank - boxes[s].rank > 1 for m in tile.members for s in sources[m] if s in inside
     )
     tile.width = right - left + 2 * TILE_MARGIN + min(60.0, 14.0 * skips)
     tile.height = y - gap + TILE_MARGIN

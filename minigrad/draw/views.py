@@ -87,8 +87,8 @@ def draw(
         title: heading of the picture.
 
     Raises DrawError for a target without a graph, for more boxes than `max_nodes`, and for `cells`
-    without recurrent cells; with `grad` also when the graph was freed by a backward, or the target is not a single number.
-    ValueError for an unknown level, step, part to show or focus.
+    without recurrent cells; with `grad` also when the graph was freed by a backward, or the target
+    is not a single number. ValueError for an unknown level, step, part to show or focus.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
