@@ -21,7 +21,7 @@ from minigrad.nodes import Leaf, Node, last_write, next_number
 from minigrad.tape import check_unwritten, fit, needed_nodes, run_backward
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["has_kernels", "open_kernels"]
+__all__ = ["copy_node", "has_kernels", "open_kernels"]
 
 _TOLERANCE = 2.0**14
 """How many rounding errors of the dtype a kernel and its reference may differ by, relative to the
@@ -89,13 +89,13 @@ class _Opened:
             return
         inputs = tuple(None if at is None else self.nodes[at] for at in node.inputs)
         if _can_open(node):
-            results = self._run(_copy(node, inputs))
+            results = self._run(copy_node(node, inputs))
             self.results[node] = results
             self.nodes[node] = results[0]._node
         elif inputs == node.inputs or isinstance(node, Leaf):
             self.nodes[node] = node
         else:
-            self.nodes[node] = _copy(node, inputs)
+            self.nodes[node] = copy_node(node, inputs)
 
     def _run(self, node: Node) -> tuple[Any, ...]:
         """Record the reference of a kernel on its inputs."""
@@ -115,7 +115,7 @@ def _uncounted(scope: Scope) -> Scope:
     return fresh
 
 
-def _copy(node: Node, inputs: tuple[Node | None, ...]) -> Node:
+def copy_node(node: Node, inputs: tuple[Node | None, ...]) -> Node:
     """A node like another one, reading other inputs."""
     if node.number < last_write():
         check_unwritten(node)

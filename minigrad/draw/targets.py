@@ -55,8 +55,8 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
     if not recorded:
         raise DrawError(
             f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
-            "was recorded: none depends on a parameter or on a floating input. Does it compute under no_grad() itself, or "
-            "detach its result?"
+            "was recorded: none depends on a parameter or on a floating input. Does it compute "
+            "under no_grad() itself, or detach its result?"
         )
     return recorded
 

@@ -22,6 +22,7 @@ from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
 from minigrad.draw.passes import prune, tag_leaves, without
 from minigrad.draw.patience import Patience
+from minigrad.draw.recorded_data import with_data
 from minigrad.draw.records import Graph
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
@@ -62,8 +63,10 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several, a module (or function) with its inputs, ``(module, x)``, a
-            `Graph`, or a `GradientFlow`.
+        target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
+            function) with its inputs, ``(module, x)``, which runs for the picture: its floating
+            inputs are boxes, and so are frozen parameters. Of tensors, data that require no grad
+            are boxes where they were recorded: ``with mg.recording(replay=True)``.
         level: `ops` shows every operation, with kernels opened up; `cells` one box per recurrent
             cell and time step, with lanes for the carried states; `layers` one box per module
             call, or the operations of the only module there is; `auto` what can be read on a
@@ -143,7 +146,7 @@ def view(
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
-        outputs = list(flow.tape.outputs) if flow is not None else results_of(target)
+        outputs = list(flow.tape.outputs) if flow is not None else with_data(results_of(target))
         chooser = _Chooser(outputs, grad or ("norm" if flow else None), flow, show, depth, title)
         with collector_paused():
             graph = chooser.automatic(max_nodes) if level == "auto" else chooser.at(level)

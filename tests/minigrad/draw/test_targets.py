@@ -114,3 +114,54 @@ def test_containers_of_tensors_are_targets():
 def test_a_tensor_without_a_graph_says_how_to_draw_it():
     with pytest.raises(DrawError, match=r"or draw\(\(module, input\)\)"):
         draw(mg.Tensor(X))
+
+
+@pytest.mark.parametrize("level", ["ops", "layers"])
+@pytest.mark.parametrize("grad", [None, "norm"])
+def test_recorded_data_are_constants_of_the_picture(level, grad):
+    model, x = Residual(), mg.Tensor(X)
+    with mg.recording(replay=True):
+        loss = (model(x)["sum"] ** 2).sum()
+    graph = draw(loss, level=level, grad=grad).graph
+    (data,) = [n.id for n in graph.nodes if n.kind == "constant"]
+    readers = {
+        n.op for n in graph.nodes for e in graph.edges if (e.source, e.target) == (data, n.id)
+    }
+    assert "add" in readers
+    assert len(readers) == 2
+    assert draw(loss, level=level, grad=grad).svg()
+    loss.backward()
+    assert model.inner.weight.grad is not None
+
+
+def test_recorded_operations_without_gradient_are_drawn():
+    x, w = mg.Tensor(X), mg.Tensor(2.0, requires_grad=True)
+    with mg.recording(replay=True):
+        scaled = mg.exp(x * 0.5)
+        y = w * scaled
+        with mg.no_grad():
+            z = y + scaled
+    graph = draw(y, level="ops").graph
+    assert [n.op for n in graph.nodes if n.kind == "op"] == ["multiply", "exp", "multiply"]
+    assert [n.shape for n in graph.nodes if n.kind == "constant"] == [(2, 3)]
+    whole = draw(z, level="ops").graph
+    assert [n.op for n in whole.nodes if n.kind == "op"] == ["multiply", "exp", "multiply", "add"]
+    exp = next(n.id for n in whole.nodes if n.op == "exp")
+    assert sum(edge.source == exp for edge in whole.edges) == 2
+
+
+def test_a_detached_value_leads_back_to_what_made_it():
+    w = mg.Tensor(np.ones(3), requires_grad=True)
+    with mg.recording(replay=True):
+        y = mg.tanh(w)
+        z = (w * mg.exp(y.detach()) + y).sum()
+    graph = draw(z, level="ops", grad="norm").graph
+    names = {n.id: n.op for n in graph.nodes}
+    assert ("tanh", "exp") in {(names[e.source], names[e.target]) for e in graph.edges}
+    (cut,) = [e for e in graph.edges if (names[e.source], names[e.target]) == ("tanh", "exp")]
+    assert cut.contribution is None
+
+
+def test_graphs_recorded_without_replay_are_as_they_were():
+    w = mg.Tensor(np.ones(3), requires_grad=True)
+    assert kinds(draw((w * np.arange(3.0)).sum(), level="ops").graph) == ["input", "op", "op"]
