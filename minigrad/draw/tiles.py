@@ -195,9 +195,14 @@ def _by_part(boxes: Mapping[int, Box], sources: Links, targets: Links, gap: floa
         wide = max(sum(boxes[m].width + BESIDE for m in level) for level in levels.values())
         stretches = max(1, round(math.sqrt(ASPECT * tall / wide)))
         ranks_each = max(LONGEST, math.ceil(length / stretches))
-        for first in range(0, length, ranks_each):
-            members = [m for r in range(first, min(first + ranks_each, length)) for m in levels[r]]
-            tiles.append(Tile(members))
+        stretch = {member: ranks[member] // ranks_each for member in part}
+        for member in part:
+            if not sources[member] and targets[member]:  # stands with what reads it first
+                stretch[member] = min(stretch[target] for target in targets[member])
+        members: dict[int, list[int]] = defaultdict(list)
+        for member in part:
+            members[stretch[member]].append(member)
+        tiles += [Tile(members[number]) for number in sorted(members)]
     return tiles
 
 
