@@ -18,6 +18,7 @@ __all__ = [
     "positive_float",
     "positive_int",
     "probability",
+    "real_float",
     "refuse",
     "seconds_of",
 ]
@@ -50,6 +51,17 @@ def finite_float(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be 0 or more, and finite, got {text}")
+    return number
+
+
+def real_float(text: str) -> float:
+    """A finite number of either sign, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not abs(number) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
     return number
 
 
@@ -141,5 +153,6 @@ def seconds_of(options: argparse.Namespace) -> float | None:
 def refuse(options: argparse.Namespace, names: str, why: str) -> None:
     """Refuse options that were given although they cannot have an effect."""
     for name in names.split():
-        if getattr(options, name.replace("-", "_"), None) not in (None, False):
+        given = getattr(options, name.replace("-", "_"), None)
+        if given is not None and given is not False:  # 0.0 was given too
             raise ValueError(f"--{name} {why}")

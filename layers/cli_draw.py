@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layers.cli_arguments import AddCommand, check_output, positive_float, positive_int, refuse
 from layers.cli_sources import STEPS, Source, add_model_options, load
-from layers.showcase import NAMES
+from layers.showcase import FORGETTING, NAMES
 from minigrad.serialize import write_atomically
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
 
     refuse(
         options,
-        "steps level depth hidden-size layers batch gain text",
+        "steps level depth hidden-size layers batch gain forget-bias text",
         f"has no effect on {path}, which is a graph already; pass a model to draw it differently",
     )
     try:
@@ -163,9 +163,12 @@ def without_gradients(graph: "Graph") -> "Graph":
 
 def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     """The picture of a model, and what was drawn in words."""
-    from minigrad.draw import draw
+    from minigrad.draw import draw, view
 
     if options.model in NAMES:
+        if options.model not in FORGETTING:
+            refuse(options, "forget-bias", f"is for {', '.join(FORGETTING)}; {options.model} has "
+                   "no forget gate")  # fmt: skip
         refuse(options, "text", f"is for saved models; {options.model} reads random numbers")
     source = load(options.model, options, FEW_STEPS if options.level == "ops" else STEPS)
     if not source.recurrent:
@@ -174,17 +177,28 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     level: Any = options.level or (
         "cells" if source.recurrent and options.depth is None else "layers"
     )
+    if source.plain and options.level is None:
+        level = "ops"
     if level != "layers":
         refuse(options, "depth", f"is for --level layers; this is --level {level}")
     words = f"{source.name}, {source.steps} step{'s' * (source.steps > 1)}"
-    drawing = draw(
-        source.loss,
+    how = drawing_options(options)
+    seen = {name: how.pop(name) for name in ("roll", "focus")}
+    graph = view(
+        source.loss if source.graph is None else source.graph,
         level=level,
         depth=options.depth,
         title=options.title
         or (words if level in ("layers", "ops") else ""),  # cells have their own
-        **drawing_options(options),
+        grad=how["grad"],
+        **seen,
     )
+    if options.grad != "none":
+        diagnosis = (*source.remarks, *graph.diagnosis)
+        graph = dataclasses.replace(graph, diagnosis=diagnosis)
+    if graph.level == "cells":
+        graph = dataclasses.replace(graph, readings=source.readings)
+    drawing = draw(graph, **how)
     if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
         add_interaction(drawing, source)
     return drawing, f"{words} ({source.note})" if source.note else words
@@ -219,5 +233,5 @@ def add_interaction(drawing: "Drawing", source: Source) -> None:
     from minigrad.draw import backprop_through_time
     from minigrad.draw.page_measures import interaction_of
 
-    if drawing.graph.level == "cells":
+    if drawing.graph.level == "cells" and source.loss is not None:
         drawing.interaction = interaction_of(backprop_through_time(source.loss), drawing.graph)

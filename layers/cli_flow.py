@@ -12,11 +12,13 @@ import numpy as np
 
 from layers.cli_arguments import AddCommand, check_output, refuse
 from layers.cli_sources import Source, add_model_options, load
-from layers.showcase import NAMES, RECURRENT
+from layers.showcase import FORGETTING, NAMES, RECURRENT
+from minigrad import Tensor
 from minigrad.serialize import write_atomically
 
 if TYPE_CHECKING:
     from minigrad.draw import Drawing, TimeGradients
+    from minigrad.draw.detours import RouteParts
     from minigrad.draw.lanes import LaneGradients
 
 __all__ = ["add_flow", "flow_command"]
@@ -130,12 +132,21 @@ def check_options(models: Sequence[str], options: argparse.Namespace) -> None:
         refuse(options, "text", "is for saved models, and there is none among them")
     if options.gain is not None and not any(name in RECURRENT for name in models):
         raise ValueError(f"--gain is for {', '.join(RECURRENT)}, and there is none among them")
+    if options.forget_bias is not None and not any(name in FORGETTING for name in models):
+        raise ValueError(
+            f"--forget-bias is for {', '.join(FORGETTING)}, and there is none among them"
+        )
 
 
 def measure(source: Source) -> Flow:
     """Measure a model that ran."""
     from minigrad.draw import backprop_through_time
 
+    if source.loss is None:
+        raise ValueError(
+            f"{source.name} has counts and no weights, so no gradient flows in it; `minigrad draw` "
+            "shows how it predicts"
+        )
     if source.steps < 2:
         raise ValueError(f"{source.name} reads 1 step, and there are lags from 2 steps on")
     if not source.recurrent:
@@ -153,7 +164,7 @@ def measure(source: Source) -> Flow:
         )
         for lane in found.lanes
     ]
-    return Flow(source, tuple(rows), found.diagnosis, found)
+    return Flow(source, tuple(rows), (*source.remarks, *found.diagnosis), found)
 
 
 def measure_attention(source: Source) -> Flow:
@@ -164,19 +175,25 @@ def measure_attention(source: Source) -> Flow:
 
     assert source.scores is not None
     outputs = source.scores.reshape((len(source.scores), 1, -1))  # (batch, 1, classes)
-    flow = gradient_flow(source.loss, routes="residual")
-    parts = flow.routes
+    assert source.loss is not None
+    flow = gradient_flow(source.loss, routes=None if source.plain else "residual")
+    parts = None if source.plain else flow.routes
     rows, sentences = [], []
     for x in source.inputs:
         norms = input_connectivity(outputs, x).norms  # (1, time)
         steps = np.arange(x.shape[1])
         lane = LaneGradients(Lane("", x.name or "x"), steps, norms[0], None, steps[-1:], norms)
-        found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
-        shares = () if found is None or found.shares is None else found.shares
-        rows.append(Row(lane.lane.state, lane, dict(zip(parts.names, shares, strict=False))))
+        rows.append(Row(lane.lane.state, lane, {} if parts is None else route_shares(parts, x)))
         sentence = reach_sentence(lane)
         sentences.append(sentence[0].upper() + sentence[1:])
     return Flow(source, tuple(rows), (*sentences, *flow.diagnosis))
+
+
+def route_shares(parts: "RouteParts", x: Tensor) -> dict[str, float]:
+    """By which routes the gradient came to an input."""
+    found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
+    shares = () if found is None or found.shares is None else found.shares
+    return dict(zip(parts.names, shares, strict=False))
 
 
 def reach_sentence(lane: "LaneGradients") -> str:

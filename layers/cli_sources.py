@@ -3,16 +3,17 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import minigrad as mg
-from layers.cli_arguments import natural_int, positive_float, positive_int, refuse
-from layers.models import GPT, CharacterModel
-from layers.models import load as load_model
-from layers.pictures import path_loss
-from layers.showcase import NAMES, RECURRENT, build, unknown_name
+from layers.cli_arguments import natural_int, positive_float, positive_int, real_float, refuse
+from layers.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, build, unknown_name
 from minigrad import Tensor
+
+if TYPE_CHECKING:
+    from minigrad.draw import Graph
 
 __all__ = ["Source", "add_model_options", "load"]
 
@@ -25,21 +26,34 @@ class Source:
 
     Attributes:
         name: what it is called in tables and pictures.
-        loss: at the last step, on the tape.
+        loss: at the last step, on the tape; None for a model that learns no weights.
         steps: how many it read.
         recurrent: whether it has cells with states.
         scores: (batch, classes), from which the loss was computed.
         inputs: (batch, time, features), for models without states.
         note: more on what was read.
+        remarks: sentences on how the model was made, to stand with what was found.
+        readings: what a recurrent model reads at each step, as text.
+        graph: the picture of a model without a loss.
     """
 
     name: str
-    loss: Tensor
+    loss: Tensor | None
     steps: int
     recurrent: bool
     scores: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     note: str = ""
+    remarks: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+    graph: "Graph | None" = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it computes without modules, so that only operations can be shown."""
+        from minigrad.draw.layers_view import has_modules
+
+        return self.loss is None or not has_modules([self.loss])
 
 
 def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
@@ -56,6 +70,12 @@ def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
         help="make the recurrent matrices of built-in models orthogonal, times this",
     )
     parser.add_argument(
+        "--forget-bias",
+        type=real_float,
+        help=f"what the forget gates' biases of a built-in {' or '.join(FORGETTING)} begin with: "
+        f"{REMEMBERING:g} unless given, so that it remembers; 0 is what layers draw them around",
+    )
+    parser.add_argument(
         "--seed",
         type=natural_int,
         default=0,
@@ -63,7 +83,8 @@ def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
     )
     parser.add_argument(
         "--text",
-        help="what a saved model reads, its last character predicted; else it reads its own",
+        help="what a saved model reads, its last character predicted, or translates; else it reads "
+        "its own",
     )
 
 
@@ -84,8 +105,14 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
             return built_in(name, options, steps)
     path = Path(name)
     if path.is_dir():
-        refuse(options, "hidden-size layers batch gain", f"is for built-in models; {name} is saved")
-        return checkpoint(path, options, steps)
+        refuse(
+            options,
+            "hidden-size layers batch gain forget-bias",
+            f"is for built-in models; {name} is saved",
+        )
+        from layers.cli_saved import saved  # here, because it builds on this module
+
+        return saved(path, options, steps)
     if path.is_file():
         raise ValueError(f"{name} is a file, not a model: pass a built-in name or a model's folder")
     if len(path.parts) != 1 or path.suffix:
@@ -104,46 +131,33 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
         for key in ("hidden_size", "layers", "batch")
         if (value := getattr(options, key)) is not None
     }
-    gain = options.gain if recurrent else None
+    given["gain"] = options.gain if recurrent else None
+    bias = options.forget_bias if name in FORGETTING else None
+    given |= {"steps": steps, "seed": options.seed}
     with mg.recording(fused=False):
-        module, inputs, loss = build(name, steps=steps, gain=gain, seed=options.seed, **given)
+        module, inputs, loss = build(name, forget_bias=bias, **given)
         scores = None if recurrent else module(*inputs)  # (batch, classes)
-    return Source(name, loss, steps, recurrent, scores, inputs)
+    remarks: tuple[str, ...] = ()
+    if name in FORGETTING and steps > 1:
+        chosen = REMEMBERING if bias is None else bias
+        other = REMEMBERING if chosen == 0 else 0.0
+        again = build(name, forget_bias=other, **given).loss
+        remarks = (forget_remark(chosen, loss, other, again),)
+    return Source(name, loss, steps, recurrent, scores, inputs, remarks=remarks)
 
 
-def checkpoint(path: Path, options: argparse.Namespace, steps: int) -> Source:
-    """A saved character model, reading a text up to the character before its last."""
-    model = load_model(path)
-    if not isinstance(model, CharacterModel | GPT):
-        raise ValueError(
-            f"{path} holds a model of the kind {model.KIND!r}; what can be drawn are those of the "
-            f"kinds {CharacterModel.KIND!r} and {GPT.KIND!r}"
-        )
-    if model.tokenizer is None:
-        raise ValueError(f"{path} has no tokenizer, so no text can be read into it")
-    text = options.text
-    if text is None:
-        generator = np.random.default_rng(options.seed)
-        text = "".join(model.generate(None, steps + 1, generator=generator))
-    codes = model.tokenizer.encode(text)
-    if len(codes) < 2:
-        raise ValueError(f"--text must have at least 2 characters, got {text!r}")
-    read = min(steps, len(codes) - 1)
-    if isinstance(model, GPT) and read > model.config.block_size:
-        raise ValueError(
-            f"{path} reads at most {model.config.block_size} characters, not {read}; pass a "
-            "smaller --steps"
-        )
-    note = ""
-    if options.text is not None and read < steps:
-        note = f"the text has {len(codes)} characters; the last is what is predicted"
-    target = int(codes[read])
-    if isinstance(model, CharacterModel):
-        loss = path_loss(model, codes[None, :read], target)
-        return Source(str(path), loss, read, recurrent=True, note=note)
-    x = mg.Tensor(model.positions(model.embedding(codes[None, :read])).numpy(), requires_grad=True)
-    x.name = "x"  # the characters, embedded and placed
-    scores = model.read(x)[:, -1]  # (1, vocabulary)
-    return Source(
-        str(path), mg.cross_entropy(scores, np.array([target])), read, False, scores, (x,), note
+def forget_remark(bias: float, loss: Tensor, other: float, again: Tensor) -> str:
+    """How far the gradient falls along the cell state with two forget biases, in a sentence."""
+    from minigrad.draw import backprop_through_time
+
+    words = []
+    for chosen, run in ((bias, loss), (other, again)):
+        lags, norms = backprop_through_time(run).lane("c").by_lag
+        kept = f"{norms[-1] / norms[0]:.2g}" if norms[0] else "0"
+        words.append((f"{chosen:g}", f"{1 / (1 + np.exp(-chosen)):.2g}", kept, len(lags) - 1))
+    (a, gate, kept, lag), (b, other_gate, other_kept, _) = words
+    return (
+        f"The forget gates begin near {gate} (forget bias {a}): {lag} steps back, {kept} times the "
+        f"gradient along c is left. With forget bias {b} they begin near {other_gate}, and "
+        f"{other_kept} times is left."
     )

@@ -16,6 +16,7 @@ from layers.cli_arguments import (
     positive_float,
     positive_int,
     probability,
+    real_float,
     refuse,
     seconds_of,
 )
@@ -104,6 +105,9 @@ def add_train(command: AddCommand) -> None:
         "--hidden-size", type=positive_int, help="units; 128 unless given, latent 8"
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
+    parser.add_argument(
+        "--forget-bias", type=real_float, help="what the forget gates' biases of lstm begin with"
+    )
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")
     parser.add_argument(
@@ -134,6 +138,7 @@ def train_command(options: argparse.Namespace) -> None:
         ("layers", ("lstm", "gru", "rnn", "gpt")),
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
         ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
+        ("forget-bias", ("lstm",)),
     ):
         if kind not in kinds:
             refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
@@ -270,6 +275,7 @@ def text_model(options: argparse.Namespace, tokenizer: CharacterTokenizer) -> Ch
             num_layers=options.layers or 1,
             cell=options.model,
             **given(options, "dropout"),
+            forget_bias=options.forget_bias,
         ),
         tokenizer,
     )

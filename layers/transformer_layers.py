@@ -78,12 +78,20 @@ class _Layer(Module):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
 
-    def _add(self, number: int, x: Any, sublayer: Callable[[Any], Any]) -> Any:
-        """x and what a sublayer makes of it, with the normalisation and dropout of that number."""
+    def _add(self, number: int, x: Any, title: str, sublayer: Callable[[Any], Any]) -> Any:
+        """x and what a sublayer makes of it, with the normalisation and dropout of that number.
+
+        The titles are those of the figures in Vaswani et al. 2017; pictures have frames of them.
+        """
         norm, drop = getattr(self, f"norm{number}"), getattr(self, f"dropout{number}")
-        if self.norm_first:
-            return x + drop(sublayer(norm(x)))
-        return norm(x + drop(sublayer(x)))
+        with mg.scope(title):
+            if self.norm_first:
+                y = sublayer(norm(x))
+                with mg.scope("Add"):
+                    return x + drop(y)
+            y = sublayer(x)
+            with mg.scope("Add & norm"):
+                return norm(x + drop(y))
 
     def _feed_forward(self, x: Any) -> Any:
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
@@ -164,8 +172,10 @@ class TransformerEncoderLayer(_Layer):
         x, valid = self._start("src", src, lengths, cache)
         attend = {"mask": mask, "bias": bias, "causal": causal, "lengths": lengths}
         cached = None if cache is None else cache.own
-        x = self._add(1, x, lambda x: attended(self.self_attn, x, cache=cached, **attend))
-        x = self._add(2, x, self._feed_forward)
+        x = self._add(
+            1, x, "Self-attention", lambda x: attended(self.self_attn, x, cache=cached, **attend)
+        )
+        x = self._add(2, x, "Feed-forward", self._feed_forward)
         return clear(x, valid, self.batch_first)  # type: ignore[no-any-return]
 
 
@@ -232,11 +242,16 @@ class TransformerDecoderLayer(_Layer):
         cross = {"cross_mask": cross_mask, "cross_bias": cross_bias}
         cross = self._check_memory(memory, tgt, memory_lengths, fixed, cross)
         attend = {"mask": mask, "bias": bias, "causal": causal, "lengths": lengths}
-        x = self._add(1, x, lambda x: attended(self.self_attn, x, cache=own, **attend))
         x = self._add(
-            2, x, lambda x: attended(self.multihead_attn, x, memory, cache=fixed, **cross)
+            1, x, "Self-attention", lambda x: attended(self.self_attn, x, cache=own, **attend)
         )
-        x = self._add(3, x, self._feed_forward)
+        x = self._add(
+            2,
+            x,
+            "Cross-attention",
+            lambda x: attended(self.multihead_attn, x, memory, cache=fixed, **cross),
+        )
+        x = self._add(3, x, "Feed-forward", self._feed_forward)
         return clear(x, valid, self.batch_first)  # type: ignore[no-any-return]
 
     def _check_memory(

@@ -65,7 +65,7 @@ class Call:
         traced: where the leaves of `params` come from; None when no array is among them.
         mode: the mode that it ran in.
         number: its place in the order of recording.
-        dtypes: of the arrays that it returned.
+        dtypes, shapes: of the arrays that it returned.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class Call:
         "name",
         "number",
         "params",
+        "shapes",
         "traced",
     )
 
@@ -95,11 +96,13 @@ class Call:
         self.mode, self.params, self.traced, self.listed = mode, params or {}, traced, listed
         self.number = next_number()
         self.dtypes: list[Any] = []
+        self.shapes: list[tuple[int, ...]] = []
 
     def enter(self, results: Iterable[Any]) -> None:
         """Enter the arrays that the call returned."""
         for index, array in enumerate(results):
             self.dtypes.append(getattr(array, "dtype", None))
+            self.shapes.append(getattr(array, "shape", ()))
             if array.__class__ is ndarray and known(array) is None:
                 enter(array, Result(self, index))
 

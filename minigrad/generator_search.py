@@ -9,7 +9,7 @@ property and no other code of the user runs.
 import functools
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -111,7 +111,8 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _attributes(value: Any) -> Iterator[Any]:
     """The attributes of an object, and the methods of its class where they are a user's."""
-    slots, classes = _of_class(type(value))
+    kind: Hashable = type(value)
+    slots, classes = _of_class(kind)
     yield from getattr(value, "__dict__", {}).values()
     for slot in slots:
         try:
@@ -125,7 +126,7 @@ def _attributes(value: Any) -> Iterator[Any]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _of_class(kind: type) -> tuple[list[Any], list[type]]:
+def _of_class(kind: Any) -> tuple[list[Any], list[type]]:
     """The slots of a class, and those of its bases and itself that are a user's."""
     bases = kind.__mro__[:-1]
     slots = [v for base in bases for v in vars(base).values() if type(v) is MemberDescriptorType]

@@ -143,9 +143,11 @@ class Extras:
         line: the file and line of user code that recorded the node.
         value_finite, grad_finite: whether value and gradient are finite; None if not checked.
         value_anomaly, grad_anomaly: what went wrong at this very node, in a sentence, or None.
+        call: the call that was recorded for replay, which knows the constants too, or None.
     """
 
     __slots__ = (
+        "call",
         "grad",
         "grad_anomaly",
         "grad_finite",
@@ -167,6 +169,7 @@ class Extras:
         self.grad_finite: bool | None = None
         self.value_anomaly: str | None = None
         self.grad_anomaly: str | None = None
+        self.call: Any = None
 
     @property
     def checked(self) -> bool:

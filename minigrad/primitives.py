@@ -23,7 +23,7 @@ from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import explain
 from minigrad.mode import Mode, current_mode
-from minigrad.nodes import Node, make_node, next_number, output_node, rerun_nodes
+from minigrad.nodes import Node, extras_of, make_node, next_number, output_node, rerun_nodes
 from minigrad.operations import Operation, Rule, compile_source, operations
 from minigrad.templates import apply_source
 from minigrad.tensors import Tensor, wrap
@@ -163,6 +163,7 @@ def record(
     checks or replay are on; the generated fast path does the same for all others.
     """
     count = len(op.outputs)
+    call = None
     inputs = tuple(args[0]) if op.list_input else args
     outs = [finish(out, inputs) for out in results[:count]]
     if mode.replay:
@@ -179,6 +180,8 @@ def record(
         node.saved, node.params = plan.save(*arrays, *outs, *results[count:]), params
         if op.rerun is not None and results[op.rerun] is not None:
             rerun_nodes.add(node)
+        if call is not None:
+            extras_of(node).call = call
         for out in outs:
             if out.dtype.kind != "f":
                 refuse_dtype(op.name, out)

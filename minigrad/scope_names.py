@@ -38,6 +38,15 @@ class ScopeNames:
                     self._paths[part] = self._path(part)
         return self._paths[scope]
 
+    def module_path(self, scope: Scope) -> str:
+        """The path of a scope without the named parts of modules that are no modules."""
+        names = []
+        for part in scope.chain():
+            if part.name and part.kind:
+                parent, path = self(part.parent), self(part)
+                names.append(path.removeprefix(f"{parent}.") if parent else path)
+        return ".".join(names)
+
     def _path(self, scope: Scope) -> str:
         parent = self._paths[scope.parent]
         if not scope.name:

@@ -67,16 +67,17 @@ def lstm_step():
 def paths(steps):
     """The losses at the last step of recurrent models whose gates are open to keep, by name.
 
-    The forget gate of the LSTM and the update gate of the GRU begin with a bias of 3, as one would
-    start them to learn long dependencies (Jozefowicz et al. 2015 take 1). A plain RNN has no gate.
+    The forget gate of the LSTM, as `build` makes it, and the update gate of the GRU begin with a
+    bias of 3, as one would start them to learn long dependencies (Jozefowicz et al. 2015 take 1).
+    A plain RNN has no gate.
     """
     losses = {}
     for name in ("rnn", "gru", "lstm"):
         module, (x,), _ = build(name, steps=steps)
-        if name != "rnn":
+        if name == "gru":
             bias = module.recurrent.bias_ih_l0
             values = bias.numpy().copy()
-            values[8:16] += 3.0  # hidden_size is 8: the second gate, f of i f g o or z of r z n
+            values[8:16] += 3.0  # hidden_size is 8: the second gate, z of r z n
             bias.write(values)
         losses[name.upper()] = mg.cross_entropy(module(x), [0, 1])
     return losses
@@ -214,7 +215,7 @@ def drawings(theme):
 def plots(theme):
     """All plots with matplotlib, by file name: functions that draw into Axes."""
     found = {name: backprop_through_time(t) for name, t in paths(50).items()}
-    every = build("lstm", steps=40)
+    every = build("lstm", steps=40, forget_bias=1.0)
     loss = (every.module.recurrent(every.inputs[0])[0] ** 2).sum()  # every step is a loss step
     triangle = backprop_through_time(loss)
     spectra = jacobian_spectra(build("rnn", steps=40, gain=0.9).loss)

@@ -36,6 +36,7 @@ class CharacterConfig(Config):
         cell: "rnn", "gru" or "lstm".
         dropout: the probability of zero, in training: of what goes into each recurrent layer and
             into the read-out, not of what goes from step to step (Zaremba et al. 2014).
+        forget_bias: what the forget gates' biases of an lstm begin with, such as 1.0; see `LSTM`.
 
     >>> CharacterConfig.preset("lstm-256", vocabulary_size=64).hidden_size
     256
@@ -47,6 +48,7 @@ class CharacterConfig(Config):
     num_layers: int = 1
     cell: str = "lstm"
     dropout: float = 0.0
+    forget_bias: float | None = None
 
     LATER: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -69,6 +71,11 @@ class CharacterConfig(Config):
         if self.cell not in CELLS:
             raise ValueError(
                 f"CharacterConfig: cell must be one of {', '.join(CELLS)}, got {self.cell!r}"
+            )
+        if self.forget_bias is not None and self.cell != "lstm":
+            raise ValueError(
+                f"CharacterConfig: forget_bias={self.forget_bias} is for the cell 'lstm', and this "
+                f"is {self.cell!r}"
             )
 
 
@@ -102,11 +109,13 @@ class CharacterModel(TextModel, Module):
         self.config = config
         self.tokenizer = tokenizer
         self.embedding = Embedding(config.vocabulary_size, config.embedding_size)
+        options = {} if config.forget_bias is None else {"forget_bias": config.forget_bias}
         self.recurrent = CELLS[config.cell](
             config.embedding_size,
             config.hidden_size,
             config.num_layers,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
+            **options,
         )
         self.dropout = Dropout(config.dropout)
         self.readout = Linear(config.hidden_size, config.vocabulary_size)

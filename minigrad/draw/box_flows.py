@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from minigrad.draw.errors import DrawError
 from minigrad.draw.measure import Tape, measure_terms, pass_through, statistics_of
 from minigrad.draw.meter import BoxFlow, Meter
+from minigrad.draw.recorded_data import has_data
 from minigrad.draw.walk import Adjoints, walk_back
 from minigrad.draw.xray import DeadUnits, Fault, broken_chain, find_faults, from_flags, has_flags
 from minigrad.nodes import Leaf, Node
@@ -65,12 +66,22 @@ def box_flows(
         if isinstance(node, Leaf):
             meter.gradients[node] = statistics_of(parts[0])
 
+    seen: set[tuple[Node, int]] = set()
+
     def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+        seen.add((node, slot))
         if pass_through(node) is node:
             enter(node, source, term)
 
     try:
         walk_back({node: {0: g} for node, g in tape.seeds().items()}, arrive=arrive, listen=listen)
+        if has_data(tape.nodes):
+            # No gradient flows to data, and the way of their values is drawn all the same.
+            for node in tape.nodes:
+                for slot, source in enumerate(node.inputs):
+                    fresh = (node, slot) not in seen and pass_through(node) is node
+                    if source is not None and fresh:
+                        enter(node, source, None)
     except DrawError:
         if not has_flags(tape):
             raise

@@ -290,6 +290,11 @@ class _Picture:
                 x = sum(near) / len(near) if near else x
             place = Place(x, grid.axis_y, width, 14)
             self._text(text, place, size=10, color=self.colors.faint_text)
+            reading = labels.reading_text(self.graph, column.step, column.last_step)
+            if reading:
+                below = Place(x, grid.axis_y - 14, width, 14)
+                color = self.colors.text
+                self._text(reading, below, size=11, color=color, name="reading")
 
     def add_headers(self) -> None:
         """Add the name of each layer at the left, with the gradients of its parameters."""
@@ -346,7 +351,7 @@ class _Picture:
             {node.kind for node in self.graph.nodes if node.id in grid.places},
             width=width,
         )
-        y = grid.axis_y - 32
+        y = grid.axis_y - (46 if self.graph.readings else 32)
         for number, row in enumerate(rows):
             self._frame_node(f"legend{number}", row, Place(x, y - 17 * number, width, 17))
 

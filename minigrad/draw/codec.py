@@ -28,13 +28,15 @@ _Record = TypeVar("_Record")
 
 def graph_to_json(graph: Graph) -> str:
     """Return `graph` as JSON text that is the same for equal graphs, byte for byte."""
-    head = {
+    head: dict[str, Any] = {
         "schema": SCHEMA,
         "version": SCHEMA_VERSION,
         "level": graph.level,
         "title": graph.title,
         "diagnosis": list(graph.diagnosis),
     }
+    if graph.readings:
+        head["readings"] = list(graph.readings)
     lines = [f'"{key}": {_dump(value)}' for key, value in head.items()]
     sections: dict[str, tuple[Any, ...]] = {
         "scopes": graph.scopes,

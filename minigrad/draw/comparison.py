@@ -12,16 +12,17 @@ from typing import Any, Final, Literal, TypeAlias
 
 from minigrad.draw import labels
 from minigrad.draw.cells_view import has_cells
-from minigrad.draw.drawing import Drawing, draw_graph
+from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
 from minigrad.draw.flow import GradientFlow
 from minigrad.draw.interaction import Interaction
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, power_of_ten
+from minigrad.draw.targets import results_of
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
-from minigrad.draw.views import draw, results_of
+from minigrad.draw.views import draw
 from minigrad.serialize import write_atomically
 from minigrad.tensors import Tensor
 
@@ -172,7 +173,7 @@ class Comparison:
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+        return notebook_bundle(self.svg(), str(self))
 
     def __str__(self) -> str:
         return "\n\n".join(str(drawing) for drawing in self.pictures.values())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minigrad.draw.labels import has_gradients
 from minigrad.draw.measure import measure_terms
 from minigrad.draw.records import Graph, Node
 from minigrad.draw.scale import number_text
@@ -19,25 +20,13 @@ if TYPE_CHECKING:
     from minigrad.draw.time_measure import TimeMeasure
     from minigrad.draw.weight_lags import WeightLags
 
-__all__ = ["describe_cells", "describe_time"]
+__all__ = ["cells_title", "describe_cells", "describe_time"]
 
 
 def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
     """Say what cells the picture shows and how the gradient fared along each lane."""
-    cells = [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
-    axes: dict[int, list[Node]] = {}
-    for node in cells:
-        if node.step is not None:
-            axes.setdefault(node.offset, []).append(node)
-    layers = sorted({node.layer for node in cells if node.layer is not None})
-    ways = [
-        f"{len({node.step for node in side})} steps of {', '.join(sorted({n.op for n in side}))}"
-        for _, side in sorted(axes.items())
-    ]
-    title = graph.title or (
-        f"The gradient's way back through {', then '.join(ways)}"
-        + (f", {len(layers)} layers" if len(layers) > 1 and len(axes) == 1 else "")
-    )
+    title = graph.title or cells_title(graph)
+    layers = sorted({node.layer for node in _cells(graph) if node.layer is not None})
     sentences = list(faults)
     for layer in layers:
         for state in sorted({n.state for n in graph.nodes if n.kind == "state"}):
@@ -57,6 +46,30 @@ def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
                 text = prefix + sentence
                 sentences.append(text[0].upper() + text[1:])
     return Graph(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
+
+
+def cells_title(graph: Graph, *, rolled: bool = False) -> str:
+    """The heading of a picture of cells: what was unrolled, and whether gradients are in it."""
+    cells = _cells(graph)
+    axes: dict[int, list[Node]] = {}
+    for node in cells:
+        if node.step is not None:
+            axes.setdefault(node.offset, []).append(node)
+    ways = []
+    for _, side in sorted(axes.items()):
+        kinds = ", ".join(sorted({node.op for node in side}))
+        steps = len({node.step for node in side})
+        count = f"{steps} step{'s' * (steps != 1)}"
+        ways.append(f"{kinds}, rolled up over {count}" if rolled else f"{count} of {kinds}")
+    text = ", then ".join(ways)
+    if has_gradients(graph):
+        text = f"The gradient's way back through {text}"
+    layers = len({node.layer for node in cells})
+    return text + (f", {layers} layers" if layers > 1 and len(axes) == 1 else "")
+
+
+def _cells(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
 
 
 def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:

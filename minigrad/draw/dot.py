@@ -111,7 +111,8 @@ def node_style(node: Node, colors: Theme) -> dict[str, str]:
     return {**style, "fillcolor": fill, "color": line}
 
 
-def _node_label(node: Node) -> str:
+def node_lines(node: Node) -> list[str]:
+    """Return the lines of text in a node's box."""
     lines = [labels.title_of(node)]
     if node.kind == "elided":
         lines = [f"{node.count} x {labels.title_of(node)}", labels.steps_text(node)]
@@ -128,7 +129,7 @@ def _node_label(node: Node) -> str:
         lines.append(f"{broken} holds NaN or Inf")
     if node.fault:
         lines.append(node.fault)
-    return escape.label_lines([line for line in lines if line])
+    return [line for line in lines if line]
 
 
 def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
@@ -155,13 +156,13 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         return contents[key]
 
     for node in graph.nodes:
-        path = node.scope if node.scope in scopes else ""
+        path = node.frame if node.frame in scopes else ""
         while path and depths[path] > _DEEPEST_CLUSTER:
             path = scopes[path].parent
         step = node.step if path and steps else None
         cluster((path, step)).node(
             node_name(node.id),
-            label=_node_label(node),
+            label=escape.label_lines(node_lines(node)),
             tooltip=escape.tooltip(labels.node_tooltip(node)),
             id=node_name(node.id),
             **{"class": node.kind},
@@ -177,7 +178,7 @@ def _steps_within(graph: Graph) -> dict[str, set[int]]:
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
         if node.step is not None:
-            steps.setdefault(node.scope, set()).add(node.step)
+            steps.setdefault(node.frame, set()).add(node.step)
     return steps if len(set().union(*steps.values())) > 1 else {}
 
 

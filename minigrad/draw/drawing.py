@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.errors import MissingGraphvizError
 from minigrad.draw.interaction import Interaction
+from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale
@@ -151,7 +151,7 @@ class Drawing:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return the picture for a notebook; text alone where there is no Graphviz."""
         try:
-            return {"image/svg+xml": self.svg(), "text/plain": str(self)}
+            return notebook_bundle(self.svg(), str(self))
         except MissingGraphvizError as error:
             return {"text/plain": f"{self}\n{error}"}
 
@@ -161,6 +161,21 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def notebook_bundle(svg: str, text: str) -> dict[str, str]:
+    """A picture in the formats that a notebook takes, no wider than its page.
+
+    Graphviz gives a picture a width in points, and what is beyond the page would be cut off.
+    """
+    start = svg.index("<svg")
+    head, rest = svg[start:].split(">", 1)
+    fitting = f'{head} style="max-width: 100%; height: auto">{rest}'
+    return {
+        "text/html": f'<div style="max-width: 100%; overflow-x: auto">{fitting}</div>',
+        "image/svg+xml": svg[:start] + fitting,
+        "text/plain": text,
+    }
 
 
 def draw_graph(
@@ -210,4 +225,5 @@ def draw_graph(
         dot = cells_to_dot(shown, theme=theme, scale=scale)
         return Drawing(graph, dot, engine="nop2", **options)
     shown = graph if chosen is None else elide(graph, chosen)
-    return Drawing(graph, graph_to_dot(shown, theme=theme, scale=scale), **options)
+    dot, engine = boxes_to_dot(shown, theme=theme, scale=scale)
+    return Drawing(graph, dot, engine=engine, **options)

@@ -20,10 +20,10 @@ from typing import Any, Final, Literal
 
 from minigrad.draw import labels, page_static
 from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.dot import graph_to_dot
 from minigrad.draw.elide import elide, steps_to_show
 from minigrad.draw.interaction import Interaction
-from minigrad.draw.layout import DEFAULT_TIME_LIMIT, render
+from minigrad.draw.large import boxes_to_dot
+from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, render
 from minigrad.draw.page_data import DIGITS, json_for_page, picture_data
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
@@ -180,12 +180,12 @@ def _picture(
     theme = scale.theme.name
     # Title and diagnosis stand above the picture as text, so they are not drawn into it.
     bare = dataclasses.replace(still, title="", diagnosis=())
-    dot = (
-        cells_to_dot(bare, theme=theme, scale=scale)
-        if in_time
-        else graph_to_dot(bare, theme=theme, scale=scale)
-    )
-    svg = render(dot.source, "svg", engine="nop2" if in_time else "dot", time_limit=time_limit)
+    engine: Engine = "nop2"
+    if in_time:
+        dot = cells_to_dot(bare, theme=theme, scale=scale)
+    else:
+        dot, engine = boxes_to_dot(bare, theme=theme, scale=scale)
+    svg = render(dot.source, "svg", engine=engine, time_limit=time_limit)
     root = page_static.parse(svg.decode("utf-8"))
     boxes = None if in_time else page_static.box_positions(root, still)
     content = picture_data(

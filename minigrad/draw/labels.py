@@ -29,6 +29,12 @@ def steps_text(node: Node) -> str:
     return f"t = {node.step} to {node.last_step}"
 
 
+def reading_text(graph: Graph, first: int, last: int) -> str:
+    """Return what is read at a time step, or at the first and the last of several."""
+    known = [graph.readings[step] for step in (first, last) if 0 <= step < len(graph.readings)]
+    return " \u2026 ".join(known[:1] if first == last else known)
+
+
 def range_text(lowest: float | None, highest: float | None) -> str:
     """Return a span of norms: `1.2e-05 to 0.3`; one number if both ends print alike."""
     if lowest is None or highest is None:

@@ -73,7 +73,14 @@ class _Calls:
             for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
         self.boxes: dict[TapeNode, Any] = {}
+        self.opened: Scope | None = None
         self._assign()
+        calls = {box for box in self.boxes.values() if isinstance(box, Scope)}
+        if depth is None and len(calls) == 1:
+            # One box would say nothing of the only module: its operations are shown.
+            (self.opened,) = calls
+            self.boxes = {}
+            self._assign()
 
     def _modules(self, scope: Scope) -> list[Scope]:
         """The module calls around an operation, the outermost first."""
@@ -86,6 +93,8 @@ class _Calls:
         if node.scope is None:
             return None
         for level, call in enumerate(self._modules(node.scope), 1):
+            if call is self.opened:
+                continue
             # One that computes more by itself than it has parts is a layer, such as attention.
             if level == self.depth or self.own[call] > len(self.children[call]):
                 return call
@@ -101,9 +110,10 @@ class _Calls:
                 continue  # another name for a value: its readers read the value itself
             box: Any = self._call(node)
             if box is None:
-                folds = node.plan.view or (isinstance(node, Leaf) and node.learned)
                 found = readers[node]
-                box = next(iter(found)) if folds and len(found) == 1 else node
+                only = next(iter(found)) if len(found) == 1 else None
+                learned = isinstance(node, Leaf) and node.learned and isinstance(only, Scope)
+                box = only if only is not None and (node.plan.view or learned) else node
             self.boxes[node] = box
             for source in node.inputs:
                 if source is not None:
@@ -160,26 +170,37 @@ class _Calls:
     def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
         gradient = meter.gradients.get(box)
         if not isinstance(box, Scope):
-            return record_of_node(box, number, gradient, self.states)
+            return self._placed(record_of_node(box, number, gradient, self.states), box.scope)
         parameters = [node for node in nodes if isinstance(node, Leaf)]
         last = nodes[-1]
         several = bool(last.shape) and isinstance(last.shape[0], tuple)
         shape = last.shape[0] if several else last.shape
         dtype = last.dtype[0] if several else last.dtype
-        parent, path = self.states.names(box.parent), self.states.names(box)
+        path = self.states.names(box)
+        parent = self.states.names(box.parent)
         name = path.removeprefix(f"{parent}.") if parent else path
-        return Node(
+        record = Node(
             number,
             "group",
             op=box.kind,
             name="" if name == box.kind else name,
-            scope=parent,
             **self.states.on_axis(self.states.time_within(box, last)),
             shape=tuple(shape),
             dtype=str(dtype),
             detail=_parameter_detail(parameters, meter, self.grad),
             gradient=gradient,
         )
+        return self._placed(record, box.parent)
+
+    def _placed(self, node: Node, scope: Scope | None) -> Node:
+        """A record with the path of the modules that a scope is in, and that of the part of one.
+
+        Parts have names alone: the module's own path, by which it is found, is without them.
+        """
+        if scope is None:
+            return node
+        path, whole = self.states.names.module_path(scope), self.states.names(scope)
+        return replace(node, scope=path, part="" if whole == path else whole)
 
 
 def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) -> str:

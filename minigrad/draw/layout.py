@@ -17,6 +17,7 @@ from minigrad.draw.errors import (
     MissingGlyphWarning,
     MissingGraphvizError,
 )
+from minigrad.draw.patience import Patience
 
 Engine = Literal["dot", "nop2"]
 Format = Literal["svg", "png", "pdf"]
@@ -90,10 +91,12 @@ def render(
     command = graphviz_command(engine, picture_format)
     if picture_format == "png":
         command.append(f"-Gdpi={dpi:d}")
+    what = f"minigrad: Graphviz draws {source.count('->'):,} arrows"
     try:
-        finished = subprocess.run(
-            command, input=source.encode("utf-8"), capture_output=True, timeout=time_limit
-        )
+        with Patience(what):
+            finished = subprocess.run(
+                command, input=source.encode("utf-8"), capture_output=True, timeout=time_limit
+            )
     except subprocess.TimeoutExpired:
         raise LayoutTimeoutError(
             f"Graphviz did not finish a picture of {source.count('->'):,} edges within "

@@ -66,7 +66,8 @@ def read_tape(outputs: Sequence[Any]) -> Tape:
         if not isinstance(tensor, Tensor) or tensor._node is None:
             raise DrawError(
                 f"target {i} has no recorded graph: it does not require grad. Compute it from "
-                "tensors with requires_grad=True, outside no_grad()."
+                "tensors with requires_grad=True, outside no_grad(); or draw((module, input)), "
+                "which runs a module, frozen or not, for the picture."
             )
     seen: set[Node] = set()
     stack = [tensor._node for tensor in outputs if tensor._node is not None]
@@ -80,7 +81,7 @@ def read_tape(outputs: Sequence[Any]) -> Tape:
 
 def pass_through(node: Node) -> Node:
     """The node itself, or, of a node that only names the value of another one, that other one."""
-    while node.plan.name in ("output", "alias") and node.inputs[0] is not None:
+    while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
 

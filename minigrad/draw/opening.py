@@ -8,7 +8,7 @@ comes after a kernel is copied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from minigrad.nodes import Leaf, Node, last_write, next_number
 from minigrad.tape import check_unwritten
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["has_kernels", "open_kernels"]
+__all__ = ["copy_node", "has_kernels", "open_kernels"]
 
 
 def has_kernels(outputs: Sequence[Tensor]) -> bool:
@@ -81,17 +81,13 @@ class _Opened:
             return
         inputs = tuple(None if at is None else self.nodes[at] for at in node.inputs)
         if _can_open(node):
-            results = self._run(_copy(node, inputs))
+            results = self._run(copy_node(node, inputs, self.nodes))
             self.results[node] = results
             self.nodes[node] = results[0]._node
         elif inputs == node.inputs or isinstance(node, Leaf):
             self.nodes[node] = node
         else:
-            self.nodes[node] = copy = _copy(node, inputs)
-            scope = node.scope
-            if scope is not None and scope.state and scope.before:
-                before = (self.nodes.get(at) for at in scope.before)
-                copy.scope = scope.with_state(scope.state, tuple(at for at in before if at))
+            self.nodes[node] = copy_node(node, inputs, self.nodes)
 
     def _run(self, node: Node) -> tuple[Any, ...]:
         """Record the reference of a kernel on its inputs."""
@@ -112,8 +108,16 @@ def _uncounted(scope: Scope) -> Scope:
     return fresh
 
 
-def _copy(node: Node, inputs: tuple[Node | None, ...]) -> Node:
-    """A node like another one, reading other inputs."""
+def copy_node(
+    node: Node, inputs: tuple[Node | None, ...], copies: Mapping[Any, Node | None]
+) -> Node:
+    """A node like another one, reading other inputs.
+
+    Args:
+        node: the node.
+        inputs: what the copy reads.
+        copies: what stands for the nodes before it, the states among them.
+    """
     if node.number < last_write():
         check_unwritten(node)
     copy = Node()
@@ -121,4 +125,8 @@ def _copy(node: Node, inputs: tuple[Node | None, ...]) -> Node:
         setattr(copy, field, getattr(node, field))
     copy.inputs = inputs
     copy.number = next_number()
+    scope = node.scope
+    if scope is not None and scope.state and scope.before:
+        before = (copies.get(source) for source in scope.before)
+        copy.scope = scope.with_state(scope.state, tuple(at for at in before if at is not None))
     return copy

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from minigrad.draw.measure import Tape, pass_through, read_tape
+from minigrad.draw.recorded_data import Data
 from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
 from minigrad.draw.tape_states import States
 from minigrad.draw.xray import Fault
@@ -132,7 +133,9 @@ def record_of_node(
         "dtype": "" if several else str(node.dtype),
     }
     if isinstance(node, Leaf):
-        kind: Literal["parameter", "input"] = "parameter" if node.learned else "input"
+        kind: Literal["parameter", "input", "constant"] = "parameter" if node.learned else "input"
+        if isinstance(node, Data):
+            kind = "constant"
         return Node(number, kind, name=node.name or "", gradient=gradient, **where)
     scope = node.scope
     return Node(

@@ -143,6 +143,7 @@ def picture_data(
         "nodes": _node_columns(graph, texts),
         "edges": _edge_columns(graph, ids, texts),
         "steps": list(shown),
+        "readings": [escape.printable(escape.shorten(text, 12)) for text in graph.readings],
     }
     axes = {node.offset: 0 for node in graph.nodes if node.offset}
     if axes:

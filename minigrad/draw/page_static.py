@@ -201,7 +201,7 @@ def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
     parents: list[int] = []
     inner: list[int] = []
     for node in graph.nodes:
-        path = node.scope if node.scope in scopes else ""
+        path = node.frame if node.frame in scopes else ""
         step = node.step if path and node.kind != "parameter" and steps else None
         key = (path, step)
         missing: list[tuple[str, int | None]] = []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from minigrad.draw.records import Graph, Node, Scope
 
 __all__ = ["focus", "prune", "scopes_around", "tag_leaves", "without"]
+
+MANY_READERS: Final = 8
+LARGE: Final = 120
+"""From so many nodes on, a box with that many readers would have edges across the picture."""
 
 
 def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
@@ -28,7 +33,7 @@ def scopes_around(scopes: Sequence[Scope], nodes: Iterable[Node]) -> tuple[Scope
     known = {scope.path: scope for scope in scopes}
     used: set[str] = set()
     for node in nodes:
-        path = node.scope
+        path = node.frame
         while path in known and path not in used:
             used.add(path)
             path = known[path].parent
@@ -56,14 +61,24 @@ def without(graph: Graph, kinds: Collection[str]) -> Graph:
 def tag_leaves(graph: Graph) -> Graph:
     """Give each time step a small box of its own for the parameters and inputs that it reads.
 
+    In a large graph without time steps, each operation that reads what many read gets one.
+
     One box for all steps would have an edge to each of them: the picture could not be read, and its
     layout would take a hundred times as long. Each tag has the name, and the whole gradient, of
     what it stands for.
     """
     nodes = {node.id: node for node in graph.nodes}
-    readers: dict[int, set[int | None]] = defaultdict(set)
+    counts = Counter(edge.source for edge in graph.edges)
+    often = {number for number, count in counts.items() if count > MANY_READERS}
+
+    def place(source: int, reader: Node) -> tuple[int | None, int | None]:
+        """The step of a reader; without steps, of what is read again and again, the reader."""
+        alone = source in often and reader.step is None and len(nodes) > LARGE
+        return reader.step, reader.id if alone else None
+
+    readers: dict[int, set[tuple[int | None, int | None]]] = defaultdict(set)
     for edge in graph.edges:
-        readers[edge.source].add(nodes[edge.target].step)
+        readers[edge.source].add(place(edge.source, nodes[edge.target]))
     shared = {
         node.id
         for node in graph.nodes
@@ -73,19 +88,20 @@ def tag_leaves(graph: Graph) -> Graph:
     }
     if not shared:
         return graph
-    tags: dict[tuple[int, int | None], Node] = {}
+    tags: dict[tuple[int, tuple[int | None, int | None]], Node] = {}
     free = max(nodes) + 1
     edges = []
     for edge in graph.edges:
         if edge.source in shared:
             reader = nodes[edge.target]
-            key = edge.source, reader.step
+            key = edge.source, place(edge.source, reader)
             if key not in tags:
                 new = dataclasses.replace(
                     nodes[edge.source],
                     id=free + len(tags),
                     step=reader.step,
                     scope=reader.scope,
+                    part=reader.part,
                 )
                 tags[key] = new
             edge = dataclasses.replace(edge, source=tags[key].id)
@@ -103,9 +119,10 @@ def focus(graph: Graph, where: str) -> Graph:
 
     Raises ValueError when nothing in the graph has that path or name.
     """
-    inside = {node.id for node in graph.nodes if _is_at(node, where)}
+    scopes = {scope.path: scope for scope in graph.scopes}
+    inside = {node.id for node in graph.nodes if _is_at(node, where, scopes)}
     if not inside:
-        names = {name for node in graph.nodes for name in _names(node) if name}
+        names = {name for node in graph.nodes for name in _names(node, scopes) if name}
         near = difflib.get_close_matches(where, names, 3, 0.4) or sorted(names)[:6]
         raise ValueError(
             f"focus={where!r} is no module path and no name in this graph; did you mean "
@@ -118,12 +135,27 @@ def focus(graph: Graph, where: str) -> Graph:
     return keep_nodes(graph, around)
 
 
-def _names(node: Node) -> tuple[str, ...]:
-    whole = f"{node.scope}.{node.name}" if node.scope and node.name else node.name
-    return node.scope, node.name, whole, node.state
+def _names(node: Node, scopes: Mapping[str, Scope]) -> tuple[str, ...]:
+    module = _module_path(node.scope, scopes)
+    wholes = [f"{path}.{node.name}" if path and node.name else node.name
+              for path in (node.scope, module)]  # fmt: skip
+    return node.scope, module, node.part, node.name, *wholes, node.state
 
 
-def _is_at(node: Node, where: str) -> bool:
+def _module_path(path: str, scopes: Mapping[str, Scope]) -> str:
+    """A path without the named parts of modules on it, such as the gates of a cell."""
+    parts = []
+    while path in scopes:
+        scope = scopes[path]
+        if scope.name:
+            parts.append(path.removeprefix(f"{scope.parent}.") if scope.parent else path)
+        path = scope.parent
+    return ".".join(reversed(parts))
+
+
+def _is_at(node: Node, where: str, scopes: Mapping[str, Scope]) -> bool:
     return any(
-        name == where or f".{name}.".find(f".{where}.") >= 0 for name in _names(node) if name
+        name == where or f".{name}.".find(f".{where}.") >= 0
+        for name in _names(node, scopes)
+        if name
     )

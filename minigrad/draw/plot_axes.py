@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -53,6 +55,8 @@ def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> An
         require("matplotlib.backends.backend_agg", "plot", "plotting").FigureCanvasAgg(figure)
         figure.set_facecolor(colors.background)
         axes = figure.add_subplot()
+        # The figure belongs to no window, so a notebook would show the name of the class alone.
+        axes._repr_png_ = functools.partial(figure_png, figure)
     axes.set_facecolor(colors.background)
     axes.tick_params(colors=colors.faint_text, which="both", labelcolor=colors.text)
     for spine in axes.spines.values():
@@ -63,6 +67,13 @@ def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> An
     axes.yaxis.label.set_color(colors.text)
     axes.title.set_color(colors.text)
     return axes
+
+
+def figure_png(figure: Any) -> bytes:
+    """A figure as a notebook shows it: all that was drawn by the end of the cell."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
 
 
 def name_of(text: str, limit: int = 40) -> str:

@@ -102,6 +102,8 @@ class Node:
         lowest, highest: span of the gradient norms that an elided node stands for.
         count: how many such nodes it stands for; 1 for a group, however many ops are in it.
         fault: what went wrong here, in a few words; empty where nothing did.
+        part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
+            a key of `Graph.scopes`; empty where that is `scope`.
     """
 
     id: int
@@ -124,9 +126,10 @@ class Node:
     highest: float | None = None
     count: int = 1
     fault: str = ""
+    part: str = ""
 
     def __post_init__(self) -> None:
-        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault")
+        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")
         if self.id < 0:
             raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
         if self.kind not in NODE_KINDS:
@@ -151,6 +154,11 @@ class Node:
     def last_time(self) -> int | None:
         """The place of its last step, if it stands for several; else None."""
         return None if self.last_step is None else self.last_step + self.offset
+
+    @property
+    def frame(self) -> str:
+        """The path of the innermost frame around it."""
+        return self.part or self.scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +216,7 @@ class Graph:
         level: what a node stands for: single `ops`, `cells` per time step, or `layers`.
         title: heading of the picture.
         diagnosis: sentences to print with the picture.
+        readings: what is read at the time steps 0, 1, ..., such as the letters of a text.
 
     Raises GraphFormatError if two nodes share an id, an edge names a node that is not there,
     or the scopes form a loop.
@@ -219,6 +228,7 @@ class Graph:
     level: Level = "ops"
     title: str = ""
     diagnosis: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _repair_texts(self, "title")
@@ -228,6 +238,7 @@ class Graph:
             )
         set_field = object.__setattr__
         set_field(self, "diagnosis", tuple(well_formed(text) for text in self.diagnosis))
+        set_field(self, "readings", tuple(well_formed(text) for text in self.readings))
         set_field(self, "nodes", tuple(sorted(self.nodes, key=lambda node: node.id)))
         set_field(
             self,

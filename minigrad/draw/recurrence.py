@@ -20,7 +20,7 @@ from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
 from minigrad.tensors import Tensor
 
-__all__ = ["NamedStates", "labels_on", "open_with_states"]
+__all__ = ["NamedStates", "labels_on", "open_with_states", "tensors_of"]
 
 NamedStates = Mapping[str, Sequence[Tensor]] | Sequence[Tensor] | Sequence[Sequence[Tensor]] | None
 """By name a state for every time step; or, for every step, one state or several, such as (h, c)."""
@@ -33,7 +33,7 @@ def open_with_states(
     outputs: Sequence[Tensor], states: NamedStates
 ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
     """Some results and the named states, with all kernels opened."""
-    named = _tensors_of(states)
+    named = tensors_of(states)
     opened = open_kernels([*outputs, *(t for series in named.values() for t in series)])
     rest = iter(opened[len(outputs) :])
     return opened[: len(outputs)], {n: [next(rest) for _ in s] for n, s in named.items()}
@@ -44,7 +44,7 @@ def labels_on(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> l
     return _named_labels(nodes, named) if named else _find_labels(nodes)
 
 
-def _tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
+def tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
     """The tensors of named states, by name and time step.
 
     Raises DrawError for what is no tensor, and for states of different numbers of steps.

@@ -84,6 +84,7 @@ def fold_repeats(graph: Graph) -> Graph:
         dataclasses.replace(
             node,
             scope=_general(node.scope, stacks),
+            part=_general(node.part, stacks),
             name=_general(_path(node), stacks).removeprefix(f"{_general(node.scope, stacks)}.")
             if node.kind == "group" and node.name
             else node.name,

@@ -101,7 +101,7 @@ def _scope_tree(graph: Graph) -> _Tree:
     scopes = {scope.path: scope for scope in graph.scopes}
     seen: set[str] = set()
     for node in graph.nodes:
-        path = node.scope if node.scope in scopes else ""
+        path = node.frame if node.frame in scopes else ""
         children[path].append((node.id, "", _node_line(node)))
         # A scope stands where its first node stands.
         while path and path not in seen:

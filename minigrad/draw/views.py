@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from minigrad.draw.cells_view import cells_graph, has_cells
+from minigrad.draw.diagnosis import cells_title
 from minigrad.draw.drawing import Drawing, draw_graph
 from minigrad.draw.elide import elide
 from minigrad.draw.errors import DrawError
 from minigrad.draw.flow import GradientFlow, gradient_flow
 from minigrad.draw.layers_view import has_modules, layers_graph
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT
+from minigrad.draw.measure import read_tape
 from minigrad.draw.opening import has_kernels
 from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
 from minigrad.draw.passes import prune, tag_leaves, without
+from minigrad.draw.patience import Patience
+from minigrad.draw.recorded_data import with_data
 from minigrad.draw.records import Graph
-from minigrad.draw.recurrence import NamedStates, open_with_states
+from minigrad.draw.recurrence import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
-from minigrad.errors import describe
+from minigrad.draw.tape_states import States
+from minigrad.draw.targets import results_of
+from minigrad.draw.tiles import most_beside
 from minigrad.tensors import Tensor
 
 __all__ = ["ViewLevel", "draw", "view"]
@@ -31,8 +38,12 @@ ViewLevel: TypeAlias = Literal["auto", "ops", "cells", "layers"]
 Shown: TypeAlias = Literal["parameters", "views", "kernels"]
 PARAMETERS: Final[tuple[Shown, ...]] = ("parameters",)
 GRADIENTS: Final = (None, "norm", "share")
-MAX_NODES: Final = 400
-"""Pictures of up to so many boxes are comfortable to read and quick to lay out."""
+MAX_NODES: Final = 50_000
+"""A picture of so many boxes takes about a minute."""
+SCREENFUL: Final = 60
+"""Boxes that can be read on one screen."""
+SCREEN_WIDTH: Final = 1600
+"""Pixels; a box and what is around it take about a hundred of them."""
 
 
 def draw(
@@ -55,11 +66,15 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several, a module (or function) with its inputs, ``(module, x)``, a
-            `Graph`, or a `GradientFlow`.
+        target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
+            function) with its inputs, ``(module, x)``, which runs for the picture: its floating
+            inputs are boxes, and so are frozen parameters. Of tensors, data that require no grad
+            are boxes where they were recorded: ``with mg.recording(replay=True)``.
         level: `ops` shows every operation, with kernels opened up; `cells` one box per recurrent
             cell and time step, with lanes for the carried states; `layers` one box per module
-            call; `auto` the finest of them that has at most `max_nodes` boxes.
+            call, or the operations of the only module there is; `auto` what can be read on a
+            screen: cells where states are carried through time, else operations as long as there
+            are few of them (60 boxes, 1,600 pixels across), else module calls.
         roll: draw a cell once for all time steps, and layers of a stack that are alike once, with
             arrows that lead on to the next one.
         grad: `norm` measures what every edge carries back from the target, a single number, and
@@ -72,38 +87,39 @@ def draw(
         focus: the path of a module or the name of a tensor: only what is there, and around it.
         depth: at level `layers`, how many levels of modules to open; None opens those that do
             little more than call others.
-        max_nodes: see `level`.
+        max_nodes: how many boxes may be drawn at all. `auto` takes a coarser level where there
+            are more.
         states: the states of a cell that is written in plain operations, see
             `minigrad.draw.backprop_through_time`; level `cells` draws them, and without any finds
             those of a loop by itself.
         steps, theme, domain, time_limit: see `draw_graph`.
         title: heading of the picture.
 
-    Raises DrawError for a target without a graph, and for `cells` without recurrent cells;
-    with `grad` also when the graph was freed by a backward, or the target is not a single number.
-    ValueError for an unknown level, step, part to show or focus.
+    Raises DrawError for a target without a graph, for more boxes than `max_nodes`, and for `cells`
+    without recurrent cells; with `grad` also when the graph was freed by a backward, or the target
+    is not a single number. ValueError for an unknown level, step, part to show or focus.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
     >>> draw((x * x).sum(), grad="norm")
     Drawing(ops, 3 nodes, 3 edges)
     """
-    graph = view(
-        target,
-        level=level,
-        grad=grad,
-        show=show,
-        depth=depth,
-        max_nodes=max_nodes,
-        title=title,
-        roll=roll,
-        focus=focus,
-        states=states,
-    )
-    measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
-    return draw_graph(
-        graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit, measure=measure
-    )
+    with Patience("minigrad: measuring and arranging a large graph"):
+        graph = view(
+            target,
+            level=level,
+            grad=grad,
+            show=show,
+            depth=depth,
+            max_nodes=max_nodes,
+            title=title,
+            roll=roll,
+            focus=focus,
+        )
+        measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
+        return draw_graph(
+            graph, theme=theme, steps=steps, domain=domain, time_limit=time_limit, measure=measure
+        )
 
 
 def view(
@@ -137,7 +153,7 @@ def view(
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
-        outputs = list(flow.tape.outputs) if flow is not None else results_of(target)
+        outputs, states = _completed(target, flow, states)
         measure = grad or ("norm" if flow else None)
         chooser = _Chooser(outputs, measure, flow, show, depth, title, states)
         with collector_paused():
@@ -147,12 +163,48 @@ def view(
         if flow is not None and flow.needed is not None:
             graph = prune(graph)
     if roll:
+        if graph.level == "cells" and graph.title == cells_title(graph):
+            graph = dataclasses.replace(graph, title=cells_title(graph, rolled=True))
         graph = fold_repeats(roll_up(graph))
     elif graph.level == "ops" and not isinstance(target, Graph):
         graph = tag_leaves(graph)
     if focus is not None:
         graph = focus_on(graph, focus)
-    return graph if "parameters" in show else without(graph, ("parameter",))
+    if "parameters" not in show:
+        graph = without(graph, ("parameter",))
+    drawn = len(elide(graph).nodes) if graph.level == "cells" else len(graph.nodes)
+    if drawn > max_nodes:
+        raise DrawError(
+            f"the picture at level {graph.level!r} would have {drawn:,} boxes, and max_nodes is "
+            f"{max_nodes:,}. Take a coarser level ('cells', 'layers'), roll=True, focus= with the "
+            "path of a module, or allow more boxes."
+        )
+    return graph if graph.title else dataclasses.replace(graph, title=heading_of(graph))
+
+
+def _completed(
+    target: Any, flow: GradientFlow | None, states: NamedStates
+) -> tuple[list[Tensor], NamedStates]:
+    """The results behind a target and the named states, on a graph with its data where known."""
+    if flow is not None:
+        return list(flow.tape.outputs), states
+    outputs, named = results_of(target), tensors_of(states)
+    found = with_data([*outputs, *(tensor for series in named.values() for tensor in series)])
+    rest = iter(found[len(outputs) :])
+    return found[: len(outputs)], {n: [next(rest) for _ in s] for n, s in named.items()} or None
+
+
+def heading_of(graph: Graph) -> str:
+    """What a picture shows, for one without a title."""
+    what = {"ops": "operation", "layers": "module call", "cells": "cell"}[graph.level]
+    count = sum(n.count for n in graph.nodes if n.kind in ("op", "group", "elided"))
+    steps = len({node.step for node in graph.nodes if node.step is not None})
+    text = f"{count:,} {what}{'s' * (count != 1)}"
+    if steps > 1:
+        text += f" in {steps:,} time steps"
+    if any(edge.contribution is not None for edge in graph.edges):
+        text += ", and the gradient's way back"
+    return text
 
 
 @contextmanager
@@ -168,42 +220,6 @@ def collector_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def results_of(target: Any) -> list[Tensor]:
-    """The tensors that a target stands for; a module with its inputs is called."""
-    if isinstance(target, Tensor):
-        return [target]
-    if isinstance(target, (tuple, list)) and target and callable(target[0]):
-        module, *inputs = target
-        found = _tensors(module(*inputs))
-        if not any(tensor._node is not None for tensor in found):
-            raise DrawError(
-                f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
-                "was recorded. Does it have parameters, and is recording on?"
-            )
-        return [tensor for tensor in found if tensor._node is not None]
-    if isinstance(target, (tuple, list)) and all(isinstance(t, Tensor) for t in target) and target:
-        return list(target)
-    raise DrawError(
-        "target must be a tensor, a list of tensors, (module, input, ...), a Graph or a "
-        f"GradientFlow, got {describe(target)}"
-    )
-
-
-def _tensors(result: Any) -> list[Tensor]:
-    """All tensors in a module's result, which may be nested tuples, lists and dictionaries."""
-    found: list[Tensor] = []
-    waiting = [result]
-    while waiting:
-        part = waiting.pop(0)
-        if isinstance(part, Tensor):
-            found.append(part)
-        elif isinstance(part, dict):
-            waiting = [*part.values(), *waiting]
-        elif isinstance(part, (tuple, list)):
-            waiting = [*part, *waiting]
-    return found
 
 
 class _Chooser:
@@ -251,24 +267,46 @@ class _Chooser:
         return operations_graph(outputs, title=self.title, flow=flow, views="views" in self.show)
 
     def automatic(self, max_nodes: int) -> Graph:
-        """The graph of the finest level with at most so many boxes; of the coarsest if none has."""
+        """What can be read on a screen, and has at most so many boxes if any level has."""
         views = "views" in self.show
-        if len(operations_graph(self.outputs, views=views).nodes) <= max_nodes:
-            shown = self.outputs if self.flow is not None else self.opened
-            if shown is self.outputs or (
-                len(operations_graph(shown, views=views).nodes) <= max_nodes
-            ):
-                return self.at("ops")
-        if has_cells(self.outputs) or (has_kernels(self.outputs) and has_cells(self.opened)):
+        if self._unrolled():
             graph = self.at("cells")
             if len(elide(graph).nodes) <= max_nodes:
                 return graph
-        if not has_modules(self.outputs):
-            return self.at("ops")
+        most = min(SCREENFUL, max_nodes)
+        modules = has_modules(self.outputs)
+        # Kernels only add boxes when they are opened, which takes its time.
+        if not modules or len(operations_graph(self.outputs, views=views).nodes) <= most:
+            graph = tag_leaves(self.at("ops"))
+            if len(graph.nodes) <= most and width_of(graph) <= SCREEN_WIDTH:
+                return self.at("ops")
+            if self._looped() and len(elide(self.at("cells")).nodes) <= max_nodes:
+                return self.at("cells")
+            if not modules:
+                return self.at("ops")
         graph = self.at("layers")
-        if len(graph.nodes) > max_nodes:
+        if len(graph.nodes) > most:
             graph = fold_repeats(graph)
         while len(graph.nodes) > max_nodes and (self.depth is None or self.depth > 1):
             self.depth = 3 if self.depth is None else self.depth - 1
             graph = self.at("layers")
         return graph
+
+    def _unrolled(self) -> bool:
+        """Whether states are carried through several time steps, perhaps within a kernel."""
+        if not has_cells(self.outputs) and not has_kernels(self.outputs):
+            return False
+        try:
+            opened = self.opened
+        except DrawError:
+            return False  # module calls can still be drawn
+        return len(States(read_tape(opened).nodes).steps) > 1
+
+    def _looped(self) -> bool:
+        """Whether a recurrence in plain operations is found."""
+        return bool(labels_on(read_tape(self.opened).nodes, {}))
+
+
+def width_of(graph: Graph) -> float:
+    """About how wide the picture of a small graph is, in pixels."""
+    return 100.0 * most_beside(graph)

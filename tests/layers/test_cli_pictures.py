@@ -103,7 +103,7 @@ def test_levels_depth_and_rolling_up(run, tmp_path):
     deep = len(graph_of(file).nodes)
     run("draw", "gpt", "--layers", 4, "--roll", "-o", file)
     assert len(graph_of(file).nodes) < deep // 2
-    run("draw", "gpt", "--focus", "AttendToAll.readout", "-o", file)
+    run("draw", "gpt", "--focus", "readout", "-o", file)
     assert len(graph_of(file).nodes) < len(fine.nodes) // 2
     run("draw", "lstm", "--depth", 1, "-o", file)
     assert graph_of(file).level == "layers"

@@ -119,7 +119,7 @@ function timeTexts(P, columns) {
   const { time: T, nodes: N } = P;
   const texts = columns.map((column) => ({
     key: column.key, x: column.x, y: -T.axis + 4, size: 10, anchor: "middle", faint: true, column,
-    text: stepsName(P, column.step, column.last),
+    text: `${stepsName(P, column.step, column.last)}${column.last === column.step && P.readings[column.step] ? `: ${P.readings[column.step]}` : ""}`,
   }));
   texts.forEach((text) => {
     if (text.column.width > 0) return;

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -143,6 +144,10 @@ def test_old_pygraphviz_has_no_graphviz_of_its_own(monkeypatch):
 def test_notebooks_get_svg_and_text(ops_graph):
     bundle = draw_graph(ops_graph)._repr_mimebundle_()
     assert bundle["image/svg+xml"].startswith("<?xml")
+    # Wider than the page, a picture shrinks instead of being cut off.
+    for kind in ("image/svg+xml", "text/html"):
+        assert 'style="max-width: 100%; height: auto"' in bundle[kind]
+        ElementTree.fromstring(bundle[kind])
     assert "A small network" in bundle["text/plain"]
 
 

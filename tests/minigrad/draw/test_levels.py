@@ -79,29 +79,92 @@ def test_depth_opens_so_many_levels(encoder):
 
 def test_a_module_and_its_inputs_are_a_target(encoder):
     x = inputs(1, 3, 8)
-    assert titles(draw((encoder, x), level="layers", depth=1).graph) == ["TransformerEncoder"]
+    graph = draw((encoder, x), level="layers", depth=1).graph
+    assert [n.op or n.name for n in graph.nodes] == ["src", "TransformerEncoder"]
     lstm = LSTM(3, 4)
     drawing = draw((lstm, inputs(2, 5, 3, dtype=np.float32)), level="cells")
     assert {n.step for n in drawing.graph.nodes if n.kind == "state"} >= set(range(5))
     with pytest.raises(mg.draw.DrawError, match="gave no tensor that requires grad"):
-        draw((np.tanh, mg.Tensor([1.0])))
+        draw((np.tanh, mg.Tensor([1])))
 
 
-def test_auto_takes_the_finest_level_that_is_small_enough():
+def test_auto_takes_what_can_be_read_on_a_screen():
     lstm = LSTM(3, 4)
     x = inputs(1, 30, 3, dtype=np.float32)
     loss = (lstm(x)[0] ** 2).sum()
-    assert draw((lstm(x[:, :2])[0] ** 2).sum()).graph.level == "ops"
+    assert draw((lstm(x[:, :1])[0] ** 2).sum()).graph.level == "ops"
+    assert draw((lstm(x[:, :2])[0] ** 2).sum()).graph.level == "cells"
     assert draw(loss).graph.level == "cells"
     assert draw(loss, max_nodes=20).graph.level == "layers"
-    assert draw(loss, max_nodes=10_000).graph.level == "ops"
+    assert draw((Linear(3, 3), x)).graph.level == "ops"
+    # Forty operations beside each other are few, and too wide for a screen.
+    wide = Wide()
+    assert len(draw((wide, x), level="ops").graph.nodes) < 60
+    assert draw((wide, x)).graph.level == "layers"
     transformer = Transformer(8, 2, 6, 6, 16)
     y = transformer(inputs(1, 3, 8, dtype=np.float32), inputs(1, 3, 8, dtype=np.float32))
     graph = draw(y.sum()).graph
     assert graph.level == "layers"
-    assert len(graph.nodes) <= 400
+    assert len(graph.nodes) <= 60
     assert len(draw(y.sum(), max_nodes=40).graph.nodes) <= 40
     assert titles(draw(y.sum(), max_nodes=2).graph) == ["Transformer", "sum"]
+
+
+class Wide(Module):
+    """Many functions of one input, beside each other."""
+
+    def forward(self, x):
+        """Their sum, taken at once."""
+        return mg.stack([mg.sin(x) for _ in range(40)]).sum()
+
+
+def test_max_nodes_limits_what_is_drawn_at_all():
+    x = mg.Tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(100):
+        y = mg.tanh(y)
+    assert len(draw(y).graph.nodes) == 101
+    with pytest.raises(mg.draw.DrawError, match=r"101 boxes, and max_nodes is 50.*roll=True"):
+        draw(y, max_nodes=50)
+    with pytest.raises(mg.draw.DrawError, match="'ops' would have"):
+        draw((LSTM(3, 4), inputs(1, 9, 3, dtype=np.float32)), level="ops", max_nodes=20)
+
+
+def test_the_only_module_is_opened_at_level_layers():
+    x = inputs(2, 3, dtype=np.float32)
+    graph = draw((Linear(3, 3), x), level="layers").graph
+    assert [n.op for n in graph.nodes if n.kind == "op"] == ["matmul", "add"]
+    assert {n.name for n in graph.nodes if n.kind == "parameter"} == {"weight", "bias"}
+    two = draw((Sequential(Linear(3, 3), GELU()), x), level="layers").graph
+    assert [n.op for n in two.nodes if n.kind == "group"] == ["Linear", "GELU"]
+
+
+def test_a_transformer_has_frames_of_its_parts_and_no_dropout_that_is_off(encoder):
+    drawing = draw((encoder.eval(), inputs(1, 3, 8)), level="layers")
+    attention = next(n for n in drawing.graph.nodes if n.op == "MultiheadAttention")
+    assert attention.frame.endswith("layers.0.Self-attention")
+    names = {scope.path.rpartition(".")[2] for scope in drawing.graph.scopes}
+    assert {"Self-attention", "Feed-forward", "Add & norm"} <= names
+    assert "Dropout" not in titles(drawing.graph)
+    assert "Feed-forward" in drawing.html()
+    whole = draw((encoder, inputs(1, 3, 8)), level="ops", focus="layers.1.linear1").graph
+    assert any(n.op == "matmul" for n in whole.nodes)
+
+
+def test_titles_tell_whether_there_are_gradients_and_whether_time_is_rolled_up():
+    loss = (LSTM(3, 4)(inputs(1, 5, 3, dtype=np.float32))[0] ** 2).sum()
+    found = [
+        draw(loss, level="cells", grad=grad, roll=roll).graph.title
+        for grad in (None, "norm")
+        for roll in (False, True)
+    ]
+    assert found == [
+        "5 steps of LSTMCell",
+        "LSTMCell, rolled up over 5 steps",
+        "The gradient's way back through 5 steps of LSTMCell",
+        "The gradient's way back through LSTMCell, rolled up over 5 steps",
+    ]
+    assert draw(loss, level="cells", roll=True, title="Mine").graph.title == "Mine"
 
 
 def test_views_fold_into_the_edges_they_lie_on_unless_asked_for():

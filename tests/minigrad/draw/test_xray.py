@@ -173,7 +173,7 @@ def own_cell(dead_at=None, detach_at=None, steps=8):
 
 
 def test_zeros_that_come_from_below_name_the_operation_that_made_them():
-    graph = draw(own_cell(dead_at=7), grad="norm").graph
+    graph = draw(own_cell(dead_at=7), level="ops", grad="norm").graph
     # The slope of the square is 0 at 0; the relu of the last step made that 0.
     assert marked(graph) == [("power", "passes exactly 0")]
     assert "'W' and 1 more leaf learn nothing" in graph.diagnosis[0]
@@ -256,7 +256,7 @@ def test_bad_data_in_a_kernel_is_found(kind, kept):
         loss = (output**2).sum()
         if kept != "before":
             loss.backward(retain_graph=kept == "retained")
-    graph = draw(loss, grad="norm").graph
+    graph = draw(loss, level="ops", grad="norm").graph
     (fault,) = [node for node in graph.nodes if node.fault]
     assert fault.fault == "first bad op, forward"
     if kept == "flags":  # the kernel is freed, and cannot be opened any more

@@ -1,0 +1,66 @@
+"""A line on standard error about work that takes longer than one waits without a word."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Final
+
+__all__ = ["Patience"]
+
+AFTER: Final = 2.0
+"""Seconds without a word."""
+EVERY: Final = 1.0
+
+
+class Patience:
+    """Says what is being done, once a block of code has run for two seconds.
+
+    In a terminal the line counts the seconds, and is wiped at the end; elsewhere it is written
+    once. A thread writes it, since the work may be one long call.
+
+    Args:
+        what: what is being done, such as "laying out 3,000 boxes".
+        after: seconds without a word.
+    """
+
+    def __init__(self, what: str, after: float = AFTER) -> None:
+        self.what, self.after = what, after
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Patience:
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        begun = time.monotonic()
+        if self._done.wait(self.after):
+            return
+        stream = sys.stderr
+        if stream is None or stream.closed:
+            return
+        if not stream.isatty():
+            print(f"{self.what} ...", file=stream, flush=True)
+            return
+        width = 0
+        while True:
+            line = f"{self.what} ... {time.monotonic() - begun:.0f} s"
+            width = max(width, len(line))
+            print(f"\r{line}", end="", file=stream, flush=True)
+            if self._done.wait(EVERY):
+                break
+        print(f"\r{' ' * width}\r", end="", file=stream, flush=True)

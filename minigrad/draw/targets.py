@@ -1,0 +1,105 @@
+"""What there is to draw: tensors, containers of them, or a module, called for the picture."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad.containers import labelled_leaves, replace_leaves
+from minigrad.draw.errors import DrawError
+from minigrad.errors import describe
+from minigrad.mode import ModeChange
+from minigrad.nodes import Leaf
+from minigrad.tensors import Tensor, wrap
+
+__all__ = ["results_of"]
+
+
+def results_of(target: Any) -> list[Tensor]:
+    """The tensors on the tape that a target stands for; a module with its inputs is called.
+
+    Raises DrawError where nothing was recorded.
+    """
+    if isinstance(target, Tensor):
+        return [target]
+    if isinstance(target, (tuple, list)) and target and callable(target[0]):
+        return run_for_picture(target[0], target[1:])
+    leaves = [leaf for _, leaf in labelled_leaves(target)]
+    found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not found or (isinstance(target, (tuple, list)) and len(found) < len(leaves)):
+        raise DrawError(
+            "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
+            f"a GradientFlow, got {describe(target)}"
+        )
+    recorded = [tensor for tensor in found if tensor._node is not None]
+    return recorded or found[:1]
+
+
+def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
+    """Call a module so that all of its graph is on the tape: its data, and frozen parameters too.
+
+    Floating arrays and tensors among the inputs go in as leaves with the names of the module's
+    arguments. Frozen parameters are leaves for as long as the call runs, and recording is on,
+    whatever it is around the call.
+    """
+    names = argument_names(module, len(inputs))
+    given = [as_inputs(value, name) for value, name in zip(inputs, names, strict=True)]
+    with frozen_on_tape(module), ModeChange(recording=True):
+        result = module(*given)
+    found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+    recorded = [tensor for tensor in found if tensor._node is not None]
+    if not recorded:
+        raise DrawError(
+            f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
+            "was recorded: none depends on a parameter or on a floating input. Does it compute "
+            "under no_grad() itself, or detach its result?"
+        )
+    return recorded
+
+
+def argument_names(module: Callable[..., Any], count: int) -> list[str]:
+    """The names of the first arguments of a module's `forward`, or of a function."""
+    try:
+        parameters = inspect.signature(getattr(module, "forward", module)).parameters
+    except (TypeError, ValueError):  # a function without a signature, such as one in C
+        parameters = inspect.signature(lambda *inputs: None).parameters
+    names: list[str] = []
+    for parameter in parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
+        elif parameter.kind is not parameter.KEYWORD_ONLY:
+            names.append(parameter.name)
+    return [*names, *(f"input {i}" for i in range(len(names), count))][:count]
+
+
+def as_inputs(value: Any, name: str) -> Any:
+    """An argument with its floating arrays as leaves of the tape; the rest stays as it is."""
+    leaves = []
+    for label, leaf in labelled_leaves(value, name):
+        array = leaf._array if isinstance(leaf, Tensor) else leaf
+        on_tape = isinstance(leaf, Tensor) and leaf._node is not None
+        if not on_tape and isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            leaf = wrap(np.asarray(array), Leaf(np.asarray(array), label))
+        leaves.append(leaf)
+    return replace_leaves(value, leaves)
+
+
+@contextmanager
+def frozen_on_tape(module: Any) -> Iterator[None]:
+    """Put the frozen parameters of a module on the tape, and take them off again."""
+    named = getattr(module, "named_parameters", None)
+    frozen = []
+    for name, parameter in () if named is None else named():
+        if parameter._node is None and parameter.dtype.kind == "f":
+            short = name.rpartition(".")[2]
+            parameter._node = Leaf(parameter._array, f"{short} (frozen)", learned=True)
+            frozen.append(parameter)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter._node = None
