@@ -9,7 +9,7 @@ property and no other code of the user runs.
 import functools
 import random
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -111,7 +111,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _attributes(value: Any) -> Iterator[Any]:
     """The attributes of an object, and the methods of its class where they are a user's."""
-    kind: Hashable = type(value)
+    kind: Any = type(value)
     slots, classes = _of_class(kind)
     yield from getattr(value, "__dict__", {}).values()
     for slot in slots:
