@@ -84,7 +84,7 @@ class _Completed:
     def completed(self, node: Node) -> Node:
         """A node that reads copies, and constants where the tape has nothing."""
         call = None if node.extras is None else node.extras.call
-        inputs = []
+        inputs: list[Node | None] = []
         for slot, source in enumerate(node.inputs):
             if source is not None:
                 inputs.append(self.nodes[source])
