@@ -44,6 +44,36 @@ def doubled():
     return y
 
 
+def chain(count):
+    """A function applied again and again."""
+    y = mg.Tensor(np.ones(3), requires_grad=True)
+    for _ in range(count):
+        y = mg.tanh(y)
+    return y.sum()
+
+
+def shared(count):
+    """A chain in which one weight and every earlier result are read again."""
+    generator = np.random.default_rng(0)
+    w = mg.Tensor(np.ones(3), requires_grad=True)
+    results = [mg.Tensor(np.ones(3), requires_grad=True)]
+    for _ in range(count // 3):
+        early = results[generator.integers(len(results))]
+        results.append(mg.tanh(results[-1] * w) + early)
+    return results[-1].sum()
+
+
+def apart(count):
+    """Results that have nothing to do with each other."""
+    return [mg.sin(mg.exp(mg.Tensor(np.ones(3), requires_grad=True))).sum()
+            for _ in range(count // 3)]  # fmt: skip
+
+
+def operations(outputs):
+    """Every operation, with the gradient's way back."""
+    return draw(outputs, level="ops", grad="norm").svg()
+
+
 def everything(loss):
     """All norms and lags, and the picture with most steps left out."""
     return backprop_through_time(loss).draw().svg()
@@ -70,6 +100,14 @@ CASES = {
         doubled,
         lambda y: draw(y, grad="norm").svg(),
     ),
+    "chain of 1,000 operations: SVG (bar 2 s)": (lambda: chain(1000), operations),
+    "chain of 3,000 operations: SVG (bar 5 s)": (lambda: chain(3000), operations),
+    "chain of 20,000 operations: SVG (bar 30 s)": (lambda: chain(20_000), operations),
+    "3,000 operations, a shared weight and skips: SVG (bar 8 s)": (
+        lambda: shared(3000),
+        operations,
+    ),
+    "3,000 operations in 1,000 parts: SVG (bar 8 s)": (lambda: apart(3000), operations),
     "page, LSTM, 2 layers, 100 steps (bar 300 kB)": (
         lambda: lstm_loss(100, 2, every=True),
         lambda loss: backprop_through_time(loss).draw().html(),

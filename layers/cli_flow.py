@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +221,7 @@ def save(flows: dict[str, Flow], path: Path, theme: str) -> None:
     from minigrad.draw.plot_axes import legend_of
 
     if path.suffix.lower() in PICTURES:
-        drawn = {name: flow.times or draw_attention(flow) for name, flow in flows.items()}
+        drawn = {name: picture_of(flow) for name, flow in flows.items()}
         compare(drawn, theme=theme).save(path)
         return
     plotted: Any = flows
@@ -243,11 +243,16 @@ def tell_apart(lines: Sequence[Any]) -> None:
         seen.add(look)
 
 
-def draw_attention(flow: Flow) -> "Drawing":
-    """The modules of a model without cells, and what flows back between them."""
+def picture_of(flow: Flow) -> "Drawing":
+    """The cells of a model, or its modules, and what flows back between them."""
     from minigrad.draw import draw
 
-    return draw(flow.source.loss, level="layers", grad="norm")
+    if flow.times is None:
+        return draw(flow.source.loss, level="ops" if flow.source.plain else "layers", grad="norm")
+    drawing = flow.times.draw()
+    sentences = (*flow.source.remarks, *drawing.graph.diagnosis)
+    drawing.graph = replace(drawing.graph, diagnosis=sentences, readings=flow.source.readings)
+    return drawing
 
 
 def as_json(flow: Flow) -> dict[str, Any]:

@@ -307,3 +307,25 @@ def test_comparisons_of_shares_and_of_norms_at_the_ends_of_the_range():
         assert 0 < low < high < np.inf
     with pytest.raises(TypeError, match="compare needs a mapping from names to models"):
         md.compare([(x * 2).sum()])
+
+
+def test_a_notebook_shows_the_plot_and_not_the_name_of_its_class():
+    axes = md.plot_gradient_norms({"RNN": md.backprop_through_time(losses_of(RNN))})
+    early = axes._repr_png_()
+    assert early.startswith(b"\x89PNG")
+    axes.set_title("Another title")  # what is changed before the cell ends is shown
+    assert axes._repr_png_() != early
+    given = matplotlib_figure().add_subplot()
+    assert md.plot_gradient_norms({"RNN": md.backprop_through_time(losses_of(RNN))}, given) is given
+    assert not hasattr(given, "_repr_png_")  # its window, or pyplot, shows it
+
+
+def losses_of(kind):
+    x = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
+    return (kind(3, 4)(mg.Tensor(x))[0] ** 2).sum()
+
+
+def matplotlib_figure():
+    from matplotlib.figure import Figure
+
+    return Figure()
