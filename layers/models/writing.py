@@ -58,17 +58,16 @@ class TextModel(SavedModel):
             beams: above 1, search for the likeliest text with so many candidates; the characters
                 then come all at once.
             length_penalty: see `layers.models.decoding.Decoding`.
-            stop: what ends the text, and is not given. A list of strings: each of them does, as
-                a whole; what may be the beginning of one is held back until it is known not to
-                be, and the prompt does not count. A string: each of its characters does. What the
-                model does not know cannot come, and is passed over.
+            stop: a string that ends the text, and is not given, or several of them. What may be
+                the beginning of one is held back until it is known not to be; the prompt does
+                not count. What the model does not know cannot come, and is passed over.
             cache: False reads the whole text again for every character: slower, with the same
                 result.
             generator: the source of randomness; the default one if None.
 
         Raises:
             ValueError: for an empty prompt, an unknown character, an option out of range, an empty
-                string in a list of stops, or a model without tokenizer.
+                string among several stops, or a model without tokenizer.
         """
         if self.tokenizer is None:
             raise ValueError(
@@ -79,7 +78,8 @@ class TextModel(SavedModel):
             prompt = "\n" if "\n" in known_characters else known_characters[0]
         if not prompt:
             raise ValueError('generate: prompt is empty; "\\n" starts a new line')
-        known = [text for text in stop if all(c in self.tokenizer.characters for c in text)]
+        stops = [stop] if isinstance(stop, str) and stop else stop
+        known = [text for text in stops if all(c in self.tokenizer.characters for c in text)]
         how = Decoding(
             length,
             temperature,

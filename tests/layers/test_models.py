@@ -278,6 +278,7 @@ def test_strings_end_a_text_and_no_part_of_one_is_given(name, beams):
         assert "".join(pieces) == whole[: whole.index(stop)]
         assert all(len(piece) == 1 for piece in pieces)
         assert "".join(written([stop, whole[:2]])) == ""
+        assert "".join(written(stop)) == whole[: whole.index(stop)]  # one string, not three
     else:
         assert stop not in "".join(pieces)
     with pytest.raises(ValueError, match="empty sequence"):
