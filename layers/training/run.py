@@ -103,11 +103,7 @@ class Run:
         There is one of step 0, so that a run that is killed early is known to have begun.
         """
         step, every = self.history.step, self.options.checkpoint_every
-        limit = (
-            math.inf
-            if self.options.checkpoint_seconds is None
-            else (self.options.checkpoint_seconds)
-        )
+        limit = self.options.checkpoint_seconds or math.inf
         by_steps = not step if every is None else step % every == 0
         if step != self.saved and (by_steps or time.perf_counter() - self.saved_at >= limit):
             self.save()
