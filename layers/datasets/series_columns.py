@@ -74,7 +74,6 @@ def find_labels(table: Table, value: int | None) -> Labels:
     Args:
         table: with at least one row.
         value: the column of the series, when it was chosen: that is no label.
-
     """
     columns = [table.column(place) for place in range(table.width)]
     places = [place for place in range(table.width) if place != value]
