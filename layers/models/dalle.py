@@ -158,7 +158,7 @@ class DALLE(SavedModel, Module):
         targets, border = whole[:, 1:], self.config.caption_length - 1
         letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
         each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
-        caption = each.sum() / each.size
+        caption = each.sum() / max(each.size, 1)
         picture = mg.cross_entropy(scores[:, border:], targets[:, border:])
         total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
         return total
