@@ -50,6 +50,8 @@ def source_of(file: Path) -> TextSource:
     """A file, or standard input for "-"."""
     if str(file) != "-":
         return file
+    if sys.stdin is None:
+        raise ValueError("there is no standard input to read from; pass a file instead of -")
     if sys.stdin.isatty():
         say("reading from the keyboard; end with Ctrl-D")
     return sys.stdin.buffer

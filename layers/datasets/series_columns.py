@@ -20,12 +20,28 @@ __all__ = [
     "only_values",
 ]
 
-_TIME_NAMES: Final = re.compile(
-    r"(?:.*[\W_])?(?:dates?|datum|datetime|timestamp|time|zeit|days?|tag|weeks?|woche|months?|monat"
-    r"|mois|mes|quarters?|quartal|years?|yr|jahr|ann[eé]e|a[nñ]o|hours?|stunde|periods?|index|step"
-    r"|id|no|nr|#|t)(?:[\W_].*)?",
-    re.IGNORECASE,
+_TIMES: Final = frozenset(
+    ("date", "dates", "datum", "fecha", "datetime", "timestamp", "time", "times", "zeit", "period",
+     "hour", "hours", "stunde", "heure", "day", "days", "tag", "jour", "dia", "week", "weeks",
+     "woche", "semaine", "month", "months", "monat", "mois", "mes", "quarter", "quarters",
+     "quartal", "trimestre", "year", "years", "yr", "jahr", "annee", "année", "ano", "año")
+)  # fmt: skip
+_COUNTS: Final = frozenset(
+    ("index", "idx", "step", "steps", "t", "id", "no", "nr", "row", "obs", "observation", "#")
 )
+
+
+def _named_as_time(name: str) -> int | None:
+    """0 for the name of a column of times, 1 for one of counts, None for others.
+
+    >>> [_named_as_time(name) for name in ("Year", "obs_date", "time [s]", "id", "price per year")]
+    [0, 0, 0, 1, None]
+    """
+    bare = re.sub(r"[\[(].*?[\])]", " ", name.lower()).strip()
+    words = re.findall(r"[^\W\d_]+", bare)
+    if bare in _COUNTS:
+        return 1
+    return 0 if words and len(words) <= 2 and words[-1] in _TIMES else None
 
 
 class Labels(NamedTuple):
@@ -58,7 +74,6 @@ def find_labels(table: Table, value: int | None) -> Labels:
     Args:
         table: with at least one row.
         value: the column of the series, when it was chosen: that is no label.
-
     """
     columns = [table.column(place) for place in range(table.width)]
     places = [place for place in range(table.width) if place != value]
@@ -86,24 +101,25 @@ def _single_columns(
         axis = read_times(filled) if filled else None
         if axis is None:
             continue
-        named = table.header is not None and _TIME_NAMES.fullmatch(table.header.cells[place])
+        named = _named_as_time(table.header.cells[place]) if table.header else None
         ordered = axis.rises or axis.falls
         even = axis.uneven() is None
         years = axis.looks_like_years or axis.unit not in ("count", "decimal")
         if not (axis.numeric or all(map(is_number, filled))):
             # A name that ends in a number need not be a time.
-            rank = 0 if named or is_time(filled[0]) else 5 if place == 0 else None
-        elif named and (years or (ordered and (even or axis.unit == "count"))):
-            rank = 1
+            sure = named is not None or is_time(filled[0])
+            rank = 0 if sure else 6 if place == 0 else None
+        elif named is not None and (years or (ordered and (even or axis.unit == "count"))):
+            rank = 1 + named
         elif ordered and years:
-            rank = 2 if even else 3
+            rank = 3 if even else 4
         else:
-            rank = 4 if place == 0 and axis.rises and even else None
+            rank = 5 if place == 0 and axis.rises and even else None
         if rank is not None:
             ranked.setdefault(rank, []).append(Labels((place,), columns[place], axis))
     found = []
     for rank, labels in sorted(ranked.items()):
-        if rank in (2, 3) and len(labels) > 1:
+        if rank in (3, 4) and len(labels) > 1:
             break
         found += labels
     return found
@@ -285,7 +301,8 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
         found = [p for p in found if len(set(table.column(p))) > 1 or len(table.rows) < 3] or found
     if len(found) == 1:
         title = column_name(table, found[0])
-        if table.width > 1 and table.header is not None and _TIME_NAMES.fullmatch(title):
+        named = table.header is not None and _named_as_time(title) is not None
+        if named and labels.axis is None and table.width > 1:
             raise ValueError(
                 f"{name} has numbers in column {title!r} alone, which seems to be of times; look "
                 f"into the others, or pass column={title!r} (--column) if it is the series"

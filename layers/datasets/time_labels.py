@@ -1,7 +1,6 @@
 """Times that label a series: which cells are times, and how they go on."""
 
 import calendar
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -105,7 +104,7 @@ def read_times(cells: Sequence[str]) -> TimeAxis | None:
     found = []
     for layout in LAYOUTS:
         reading = read_layout(layout, cells)
-        if reading is not None and not _is_a_decimal(reading):
+        if reading is not None and not _is_another(reading):
             found.append(TimeAxis(reading))
             if layout.unit != "second" or layout.numeric:
                 break
@@ -154,11 +153,17 @@ def following(times: Sequence[str], steps: int) -> list[str]:
     return [f"+{step}" for step in range(1, steps + 1)] if names is None else names
 
 
-def _is_a_decimal(reading: Reading) -> bool:
-    """Whether months written 2020.01 are decimal numbers after all, as they skip some."""
-    dotted = reading.layout.numeric and reading.layout.unit == "month"
-    dotted = dotted and re.search(r"\\\.", reading.layout.pattern.pattern) is not None
-    return dotted and any(b - a != 1 for a, b in pairwise(reading.positions))
+def _is_another(reading: Reading) -> bool:
+    """Whether cells that fit a layout are more likely of another one further below.
+
+    Months as 2020.01 that skip some are decimals; seasons as 2002-03 that skip years are months.
+    """
+    layout, positions = reading.layout, reading.positions
+    skips = any(b - a != 1 for a, b in pairwise(positions))
+    if layout.unit == "year":
+        return skips and all(1 <= (place + 1) % 100 <= 12 for place in positions)
+    dotted = layout.unit == "month" and layout.numeric and r"\." in layout.pattern.pattern
+    return dotted and skips
 
 
 def _unrolled(positions: Sequence[int], turn: int) -> list[int]:

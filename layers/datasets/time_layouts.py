@@ -49,6 +49,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 _Y, _M, _D = r"(?P<y>\d{4})", r"(?P<m>\d{1,2})", r"(?P<d>\d{1,2})"
+_YY = r"(?P<yy>\d\d)"
 _B = r"(?P<b>[a-z]{3,9})"
 _CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.0+)?)?(?:\s?(?P<p>[ap]m))?"
 _AFTER = rf"(?:(?:T|\s+){_CLOCK}\s*(?P<z>Z|UTC|[+-]\d{{2}}:?\d{{2}})?)?"
@@ -60,6 +61,9 @@ LAYOUTS: Final = tuple(
         ("second", False, rf"{_Y}(?P<s>[-/.]){_M}(?P=s){_D}{_AFTER}"),
         ("second", False, rf"{_D}(?P<s>[-/.]){_M}(?P=s){_Y}{_AFTER}"),
         ("second", False, rf"{_M}(?P<s>[-/]){_D}(?P=s){_Y}{_AFTER}"),
+        ("second", False, rf"{_D}(?P<s>[/.]){_M}(?P=s){_YY}{_AFTER}"),
+        ("second", False, rf"{_M}(?P<s>/){_D}(?P=s){_YY}{_AFTER}"),
+        ("second", False, rf"{_D}[ -]{_B}[ -]{_YY}{_AFTER}"),
         ("second", False, rf"{_D}\.?[ -]{_B}\.?,?[ -]{_Y}{_AFTER}"),
         ("second", False, rf"{_B}\.?[ -]{_D},?[ -]{_Y}{_AFTER}"),
         ("second", False, rf"{_Y}[ -]{_B}[ -]{_D}{_AFTER}"),
@@ -71,7 +75,7 @@ LAYOUTS: Final = tuple(
         ("month", False, rf"{_M}[-/.]{_Y}"),
         ("month", False, rf"{_B}\.?,?[ /-]?{_Y}"),
         ("month", False, rf"{_Y}[ /-]?{_B}"),
-        ("month", False, rf"{_B}[- '](?P<yy>\d\d)"),
+        ("month", False, rf"{_B}[- ']{_YY}"),
         ("month", True, _PLAIN),
         ("month", True, r"(?P<y>1[6-9]\d\d|2[01]\d\d)\.(?P<m>0[1-9]|1[0-2])"),
         ("quarter", False, rf"{_Y}[ -/.:]?Q(?P<q>[1-4])"),
@@ -218,8 +222,16 @@ def _parts(unit: str, position: int) -> dict[str, int | str]:
         names = DAYS if unit == "weekday" else MONTHS
         return {"b": names[position % len(names)]}
     time = EPOCH + timedelta(seconds=position % 86400 if unit == "clock" else position)
-    return {"y": time.year, "m": time.month, "d": time.day, "b": MONTHS[time.month - 1],
-            "H": time.hour, "M": f"{time.minute:02d}", "S": f"{time.second:02d}"}  # fmt: skip
+    return {
+        "y": time.year,
+        "yy": f"{time.year % 100:02d}",
+        "m": time.month,
+        "b": MONTHS[time.month - 1],
+        "d": time.day,
+        "H": time.hour,
+        "M": f"{time.minute:02d}",
+        "S": f"{time.second:02d}",
+    }
 
 
 def _rewrite(last: re.Match[str], parts: Mapping[str, int | str], padded: bool, short: bool) -> str:

@@ -144,12 +144,13 @@ class DALLE(SavedModel, Module):
         return scores
 
     def loss(self, captions: Any, codes: Any) -> Tensor:
-        """The weighted mean of the cross-entropies of captions and codes, in nats per symbol.
+        """The weighted mean of the cross-entropies of captions and codes, in nats per place.
 
-        Every picture counts alike, however long its caption is.
+        Places of fillers add nothing, but are counted: so every picture counts alike, however long
+        its caption is, and batches may be averaged by their numbers of pictures.
 
         Args:
-            captions: (batch, caption_length), as `symbols` gives them; fillers do not count.
+            captions: (batch, caption_length), as `symbols` gives them.
             codes: (batch, codes), as the VAE's `encode` gives them.
         """
         whole = np.concatenate([captions, codes + self.first_code], axis=1)
@@ -157,8 +158,7 @@ class DALLE(SavedModel, Module):
         targets, border = whole[:, 1:], self.config.caption_length - 1
         letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
         each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
-        shares = 1 / np.maximum((letters != IGNORED).sum(axis=1, keepdims=True), 1)  # (batch, 1)
-        caption = (each * shares.astype(each.dtype)).sum() / len(whole)
+        caption = each.sum() / max(each.size, 1)
         picture = mg.cross_entropy(scores[:, border:], targets[:, border:])
         total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
         return total

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Children:
         self._ending = False
 
     def run(self, command: Sequence[str]) -> str:
-        """Run a command to its end; what it printed on standard error."""
+        """Run a command to its end; what it printed on standard error, and what ended it."""
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         with self._lock:
             if self._ending:
@@ -46,7 +47,10 @@ class Children:
             )  # fmt: skip
             self._running.add(process)
         try:
-            return process.communicate()[1]
+            printed = process.communicate()[1]
+            if process.returncode < 0:  # such as SIGKILL, where memory runs out
+                return f"{printed}\nended by {signal.Signals(-process.returncode).name}"
+            return printed
         finally:
             with self._lock:
                 self._running.discard(process)

@@ -161,6 +161,12 @@ def test_series_count_by_their_forecasts(model):
     assert mean_loss(model, [(v,) for v in parts]) == pytest.approx(expected, rel=1e-12)
 
 
+def test_captions_of_one_character_leave_the_codes():
+    model = DALLE(DALLEConfig.preset("tiny", caption_size=5, caption_length=1), LETTERS)
+    codes = np.random.default_rng(0).integers(8, size=(3, model.config.vae.codes))
+    assert np.isfinite(model.loss(model.symbols(["a", "b", "c"]), codes).item())
+
+
 def test_five_examples_are_five_examples():
     model, whole, _ = made("plain")
     errors = (model(whole[0]).numpy() - whole[1]) ** 2

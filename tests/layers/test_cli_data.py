@@ -10,7 +10,8 @@ import pytest
 
 import layers.models
 from layers.cli import main
-from layers.models import DALLE, DALLEConfig
+from layers.cli_train import check_weights
+from layers.models import DALLE, Autoregressive, AutoregressiveConfig, DALLEConfig
 from layers.systems.drawing_digits import caption_tokenizer
 
 
@@ -184,6 +185,16 @@ def test_series_without_anything_to_learn_are_refused(run, tmp_path, kind, value
     path.write_text("year,x\n" + "".join(f"{1900 + i},{v!r}\n" for i, v in enumerate(values)))
     assert message in run("train", path, "--model", kind, "--out", "m", code=1).err
     assert not (tmp_path / "m" / "model.safetensors").exists()
+
+
+def test_a_model_with_weights_that_are_not_finite_is_not_called_trained(tmp_path):
+    model = Autoregressive(AutoregressiveConfig(1)).fit_least_squares([1.0, 2.0, 4.0, 3.0])
+    model.save(tmp_path)
+    check_weights(SimpleNamespace(out=tmp_path, rate=None))
+    model.weight.write(np.array([np.inf]))
+    model.save(tmp_path)
+    with pytest.raises(ValueError, match=r"its weight is not finite; try a --rate below 9"):
+        check_weights(SimpleNamespace(out=tmp_path, rate=9.0))
 
 
 def test_a_forecast_beyond_float64_is_refused(run, tmp_path):

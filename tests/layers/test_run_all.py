@@ -11,7 +11,7 @@ from layers import cli_systems
 from layers.cli import main
 from layers.systems import Result, find_system
 from layers.systems.results import BROKEN, Figure, noted
-from layers.systems.run_all import CHILD, run_systems
+from layers.systems.run_all import CHILD, Children, run_systems
 
 ROOT = Path(__file__).parents[2]
 SHADOWS = ("layers", "minigrad", "numpy", "random", "json", "tempfile", "argparse", "typing")
@@ -108,6 +108,18 @@ def test_a_result_knows_whether_it_was_measured():
     system = find_system("rnn")
     assert not broken(system).measured
     assert Result(4, "rnn", "RNN", (noted("nats", 1.0),), 1.0, 0).measured
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_a_process_that_is_killed_names_the_signal(tmp_path):
+    children = Children()
+    command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    assert children.run(command).strip() == "ended by SIGKILL"
+    assert (
+        children.run([sys.executable, "-c", "import sys; sys.exit('why \u2603')"]) == "why \u2603\n"
+    )
+    children.end()
+    assert children.run(command) == "ended before it began"
 
 
 def test_watch_is_told_what_runs(tmp_path):

@@ -198,6 +198,35 @@ def test_times_are_in_order_and_never_the_series(content, message):
         read(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "values"),
+    [
+        ("income per year,year\n10,1900\n20,1901\n30,1902\n", [10, 20, 30]),
+        ("date,index\n2020-01-01,5\n2020-01-02,7\n", [5, 7]),
+        ("id,income\n1,10\n2,20\n3,30\n", [10, 20, 30]),
+        ("jaar,mensen\n1900,1000\n1901,1013\n1902,1020\n", [1000, 1013, 1020]),
+        ("mensen,jaar\n1000,1900\n1013,1901\n1020,1902\n", [1000, 1013, 1020]),
+        ("obs_date,x\n1900.0,3\n1900.5,4\n1901.0,5\n", [3, 4, 5]),
+        ("trial,time\n1,3.5\n2,2.9\n3,4.1\n", [3.5, 2.9, 4.1]),
+    ],
+)
+def test_which_of_two_columns_of_numbers_is_the_time(content, values):
+    assert read(content).values.tolist() == values
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1000,1900\n1010,1901\n1020,1902\n",
+        "id,year,rain\n1,1900,3\n2,1901,4\n3,1902,6\n",
+        "depth,temp\n5,9\n3,4\n1,8\n",
+    ],
+)
+def test_where_nothing_tells_which_column_is_the_time_all_are_listed(content):
+    with pytest.raises(ValueError, match=r"2 columns|may be 2 cells"):
+        read(content)
+
+
 def test_uneven_times_are_told():
     (_, note) = read("year,x\n1900,1\n1901,2\n1902,3\n1904,5\n").notes
     assert note == "the times are not evenly spaced: 1904 follows 1902 (line 5)"

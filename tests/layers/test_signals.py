@@ -1,5 +1,6 @@
 """Commands that are asked to end by a signal: what they keep, say and return."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -85,8 +86,12 @@ sys.exit(main(["run", "--all", "--out", sys.argv[1]]))
 
 
 def children_of(number):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(number)], capture_output=True)
-    return [int(line) for line in found.stdout.split()]
+    """The processes that any thread of a process started."""
+    found = []
+    for file in Path(f"/proc/{number}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += map(int, file.read_text().split())
+    return found
 
 
 def is_alive(number):
