@@ -73,7 +73,8 @@ def _gradients(
     on_the_way, _ = needed_nodes([root for root, _ in roots], keep)
     with ModeChange(recording=False, replay=False, anomaly=""):
         found = run_backward(roots, needed=on_the_way, keep=keep, retain=True, wrap=wrap)
-    return [found.get(getattr(handle, "_node", None)) for handle in handles]
+    nodes = [getattr(handle, "_node", None) for handle in handles]
+    return [None if node is None else found.get(node) for node in nodes]
 
 
 def _exactly(node: Node, upstream: Sequence[Any], gradients: bool) -> "_Run":
