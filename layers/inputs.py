@@ -31,8 +31,12 @@ def cast_input(layer: str, argument: str, x: Any, dtype: Any = None) -> Any:
     """
     if not isinstance(x, (Tensor, np.ndarray)):
         x = operand(x, layer, argument)
+    if (
+        dtype is not None and x.dtype == dtype
+    ):  # as it nearly always is, and calls should stay quick
+        return x
     check_floating(layer, argument, x, dtype)
-    return x if dtype is None or x.dtype == dtype else mg.astype(x, dtype)
+    return x if dtype is None else mg.astype(x, dtype)
 
 
 def check_floating(layer: str, argument: str, x: Any, dtype: Any = None) -> None:

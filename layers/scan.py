@@ -119,7 +119,8 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
     if active is not None:
         with ModeChange(scope=scope or step):
             before = np.zeros(value.shape, value.dtype) if old is None else old
-            before = cast_input("scan", f"state {label}", before, value.dtype)
+            if value.dtype.kind == "f":  # a cell may count in integers
+                before = cast_input("scan", f"state {label}", before, value.dtype)
             value = mg.where(along_batch(active, value), value, before)
     if scope is not None and made._node is not None and value._node is not None:
         made._node.scope = scope

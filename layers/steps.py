@@ -150,7 +150,9 @@ def along_batch(active: Any, value: Any) -> Any:
 
 def beyond_zero(value: Any, active: Any) -> Any:
     """A value of one step, zero for the sequences that have ended."""
-    return value if active is None else mg.where(along_batch(active, value), value, 0.0)
+    if active is None:
+        return value
+    return mg.where(along_batch(active, value), value, np.zeros((), value.dtype))
 
 
 def clear_padding(x: Any, lengths: "np.ndarray[Any, Any]") -> Any:

@@ -191,3 +191,12 @@ def test_scan_leaves_token_ids_beyond_the_lengths_integers():
     output, _ = layers.scan(lambda x, h: cell(table(x), h), ids, lengths=[3, 1])
     alone, _ = layers.scan(cell, table(ids), lengths=[3, 1])
     np.testing.assert_array_equal(output.detach().numpy(), alone.detach().numpy())
+
+
+def test_a_cell_may_carry_integers():
+    def count(x, state):
+        return (1 if state is None else state + 1) * np.ones(len(x), int)
+
+    output, last = layers.scan(count, np.ones((2, 3, 1)), np.zeros(2, int), lengths=[3, 1])
+    assert last.tolist() == [3, 1]
+    assert output.dtype.kind == "i"

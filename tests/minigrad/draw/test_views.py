@@ -25,6 +25,7 @@ class Reader(Module):
 def recorded_loss(model, steps=4, batch=2):
     x = mg.Tensor(np.random.default_rng(0).standard_normal((batch, steps, 3)), requires_grad=True)
     x.name = "x"
+    model.to("float64")
     with mg.recording(fused=False):
         return (model(x) ** 2).sum(), x
 
