@@ -146,7 +146,9 @@ def test_quantile_refuses_what_it_cannot_do():
         np.quantile(x, 1.5)
     with pytest.raises(ValueError, match=r"percentile: q must lie in \[0, 100\], got -1"):
         np.percentile(x, -1)
-    with pytest.raises(ValueError, match=r"method must be one of 'inverted_cdf', .*, 'nearest'; got"):
+    with pytest.raises(
+        ValueError, match=r"method must be one of 'inverted_cdf', .*, 'nearest'; got"
+    ):
         np.quantile(x, 0.5, method="middle")
     with pytest.raises(ValueError, match='weights= need method="inverted_cdf"'):
         np.quantile(x, 0.5, weights=[1.0, 2.0])
