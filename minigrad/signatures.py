@@ -164,10 +164,10 @@ class Methods:
         def erf(self) -> "Tensor": ...
         def erfc(self) -> "Tensor": ...
         def all(
-            self, axis: Axis = None, *, keepdims: bool = False, where: Any = True
+            self, axis: Axis = None, *, keepdims: bool = False, where: Any = None
         ) -> "Tensor": ...
         def any(
-            self, axis: Axis = None, *, keepdims: bool = False, where: Any = True
+            self, axis: Axis = None, *, keepdims: bool = False, where: Any = None
         ) -> "Tensor": ...
         def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
         def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
@@ -178,7 +178,7 @@ class Methods:
             *,
             keepdims: bool = False,
             initial: Any = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def mean(
             self,
@@ -186,7 +186,7 @@ class Methods:
             dtype: Dtype = None,
             *,
             keepdims: bool = False,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def min(
             self,
@@ -194,7 +194,7 @@ class Methods:
             *,
             keepdims: bool = False,
             initial: Any = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def prod(
             self,
@@ -203,7 +203,7 @@ class Methods:
             *,
             keepdims: bool = False,
             initial: Any = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def sum(
             self,
@@ -212,7 +212,7 @@ class Methods:
             *,
             keepdims: bool = False,
             initial: Any = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def median(self, axis: Axis = None, *, keepdims: bool = False) -> "Tensor": ...
         def quantile(
@@ -232,7 +232,7 @@ class Methods:
             ddof: float = 0,
             keepdims: bool = False,
             correction: float | None = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def var(
             self,
@@ -242,7 +242,7 @@ class Methods:
             ddof: float = 0,
             keepdims: bool = False,
             correction: float | None = None,
-            where: Any = True,
+            where: Any = None,
         ) -> "Tensor": ...
         def norm(self, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
         def cumprod(self, axis: int | None = None, dtype: Dtype = None) -> "Tensor": ...

@@ -76,7 +76,7 @@ def cond(x: Array, p: Any = None) -> Tensor:
     Raises:
         MatrixError: for matrices that are empty, or not square although `p` needs an inverse.
     """
-    if np.ndim(x) < 2 or not np.size(x):
+    if np.ndim(x) < 2 or 0 in np.shape(x)[-2:]:
         raise MatrixError(f"cond: needs matrices (..., m, n) that are not empty, got {describe(x)}")
     if p not in (None, 2, -2):
         x = x if isinstance(x, Tensor) else Tensor(x)

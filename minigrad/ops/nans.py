@@ -43,7 +43,7 @@ def nansum(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Tensor:
     """The sum over `axis` without NaN; 0 where there is nothing else. Arguments as in `sum`."""
     return sum_over(
@@ -58,7 +58,7 @@ def nanprod(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Tensor:
     """The product over `axis` without NaN; 1 where there is nothing else. Arguments as in `sum`."""
     return prod_over(
@@ -68,7 +68,7 @@ def nanprod(
 
 def _numbers(x: TensorLike, where: Any) -> Tensor:
     """Where `x` is a number and `where` holds; computed, so that a replay finds them anew."""
-    return logical_and(logical_not(isnan(x)), True if where is True else mask_of(where))
+    return logical_and(logical_not(isnan(x)), mask_of(where))
 
 
 def nanmean(
@@ -77,7 +77,7 @@ def nanmean(
     dtype: Any = None,
     *,
     keepdims: bool = False,
-    where: Any = True,
+    where: Any = None,
 ) -> Tensor:
     """The mean over `axis` without NaN; NaN where there is nothing else. Arguments as in `sum`."""
     with np.errstate(invalid="ignore"):  # NumPy warns of an empty slice alone
@@ -92,7 +92,7 @@ def nanvar(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Tensor:
     """The variance over `axis` without NaN, over the count of the others less `ddof`.
 
@@ -109,7 +109,7 @@ def nanstd(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Tensor:
     """The square root of `nanvar`; where it is 0 the gradient is 0, as in `std`."""
     return _of_numbers(std, x, axis, dtype, ddof, keepdims, correction, where)
@@ -151,7 +151,7 @@ def _extremum_of_numbers(
 
 @primitive
 def nanmax(
-    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = None
 ) -> Any:
     """The largest element over `axis` but NaN; NaN where there is none. Arguments as in `max`."""
     return np.nanmax(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
@@ -162,7 +162,7 @@ nanmax.vjp(x=_extremum_of_numbers)
 
 @primitive
 def nanmin(
-    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+    x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = None
 ) -> Any:
     """The smallest element over `axis` but NaN; NaN where there is none. Arguments as in `min`."""
     return np.nanmin(x, axis=axis, keepdims=keepdims, **chosen(initial, where))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import OptionError, check_option, describe
+from minigrad.errors import DtypeError, OptionError, ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.assembling import linspace
 from minigrad.ops.indexing import constant_array, scatter
@@ -79,9 +79,9 @@ def pad(
             element.
 
     Raises:
-        ValueError: for another mode, an option that the mode has not, or negative widths.
-        TypeError: for widths that are not integers.
-        ShapeError: for an empty axis that there is nothing to extend with.
+        ValueError: for another mode, or an option that the mode has not.
+        DtypeError: for widths that are not integers.
+        ShapeError: for widths that do not fit, and for empty axes with nothing to extend them.
 
     >>> pad(np.array([1.0, 2.0]), 2, "reflect", reflect_type="odd").tolist()
     [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0]
@@ -141,9 +141,9 @@ def _widths(pad_width: Any, ndim: int) -> tuple[Pair, ...]:
         return tuple(rows)
     widths = constant_array(pad_width, "pad: pad_width")
     if widths.dtype.kind not in "iu":
-        raise TypeError(f"pad: pad_width must be integers, got {describe(pad_width)}")
+        raise DtypeError(f"pad: pad_width must be integers, got {describe(pad_width)}")
     if widths.size and widths.min() < 0:
-        raise ValueError(f"pad: pad_width must be 0 or more, got {describe(pad_width)}")
+        raise ShapeError(f"pad: pad_width must be integers, 0 or more, got {describe(pad_width)}")
     return tuple((int(a), int(b)) for a, b in _pairs("pad_width", pad_width, ndim))
 
 
@@ -155,7 +155,7 @@ def _pairs(argument: str, value: Any, ndim: int) -> list[tuple[Any, Any]]:
     try:
         return [tuple(pair) for pair in np.broadcast_to(values, (ndim, 2)).tolist()]
     except ValueError:
-        raise ValueError(
+        raise ShapeError(
             f"pad: {argument} must be a number, a pair, or one pair for each of {ndim} axes, got "
             f"{describe(value)}"
         ) from None
@@ -164,9 +164,9 @@ def _pairs(argument: str, value: Any, ndim: int) -> list[tuple[Any, Any]]:
 def _check_extent(shape: tuple[int, ...], pairs: tuple[Pair, ...], mode: str) -> None:
     for axis, (pair, length) in enumerate(zip(pairs, shape, strict=True)):
         if any(pair) and not length:
-            raise ValueError(
-                f"pad: mode {mode!r} has nothing to extend the empty axis {axis} of shape {shape} "
-                'with; "constant" has'
+            raise ShapeError(
+                f"pad: mode {mode!r} has nothing to repeat along the empty axis {axis} of shape "
+                f'{shape}; "constant" needs nothing'
             )
 
 

@@ -43,8 +43,7 @@ def clip_fixed(x: Array, /, low: Any, high: Any) -> Array:
     return np.clip(x, low, high)
 
 
-# Where x is NaN the gradient goes on, as in `maximum`.
-clip_fixed.vjp(x=lambda g, x, y: np.where(np.logical_or(x == y, x != x), g, 0))
+clip_fixed.vjp(x=lambda g, x, y: np.where(x == y, g, 0))
 
 
 @primitive
@@ -54,7 +53,7 @@ def clip_low(x: Array, low: Array) -> Array:
 
 
 clip_low.vjp(
-    x=lambda g, x, low: np.where(x < low, 0, g), low=lambda g, x, low: np.where(x >= low, 0, g)
+    x=lambda g, x, low: np.where(x >= low, g, 0), low=lambda g, x, low: np.where(x < low, g, 0)
 )
 
 
@@ -65,7 +64,7 @@ def clip_high(x: Array, high: Array) -> Array:
 
 
 clip_high.vjp(
-    x=lambda g, x, high: np.where(x > high, 0, g), high=lambda g, x, high: np.where(x <= high, 0, g)
+    x=lambda g, x, high: np.where(x <= high, g, 0), high=lambda g, x, high: np.where(x > high, g, 0)
 )
 
 
@@ -80,8 +79,8 @@ def clip(
     """`x` kept between two bounds, elementwise.
 
     On a bound the derivative with respect to `x` is 1 and that of the bound 0, as in
-    `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`. NaN passes the gradient
-    on, as in `maximum`.
+    `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`. NaN stays NaN, and its
+    derivative is 0, as there: it is not between the bounds (`minimum` and `maximum` pass it on).
 
     Args:
         x: any shape.

@@ -56,17 +56,17 @@ def _spread(g: Array, shape: tuple[int, ...]) -> Array:
 
 def chosen(initial: Any, where: Any) -> dict[str, Any]:
     """`initial` and `where` as NumPy takes them; none that is left out."""
-    options = {} if where is True else {"where": mask_of(where)}
+    options = {} if where is None else {"where": mask_of(where)}
     return options if initial is None else {"initial": starting_value(initial), **options}
 
 
 def mask_of(where: Any) -> Any:
-    """Which elements take part: True for all, or a constant array of booleans.
+    """Which elements take part: True for all (of None, too), or a constant array of booleans.
 
     Raises:
         TypeError: for something that is neither booleans nor integers.
     """
-    if where is True:
+    if where is None or where is True:
         return True
     mask = constant_array(where, "where")
     if mask.dtype.kind not in "biu":
@@ -84,12 +84,12 @@ def starting_value(initial: Any) -> Any:
 
 def masked(g: Array, where: Any) -> Array:
     """A gradient with zeros where `where` leaves elements out, whatever stands there."""
-    return g if where is True else np.where(mask_of(where), g, 0)
+    return g if where is None else np.where(mask_of(where), g, 0)
 
 
 def count_over(shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
     """How many elements over `axis` take part: an int, or for a mask an array with axes kept."""
-    if where is True:
+    if where is None:
         return math.prod(shape[a] for a in normalize_axes(axis, len(shape)))
     return np.broadcast_to(mask_of(where), shape).sum(axis=axis, keepdims=True)
 
@@ -110,7 +110,7 @@ def sum(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The sum over `axis`.
 
@@ -122,7 +122,7 @@ def sum(
         initial: a constant number to begin with.
         where: booleans that broadcast to `x`, constant: which elements take part.
     """
-    if initial is None and where is True:
+    if initial is None and where is None:
         return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
     return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
 
@@ -142,10 +142,10 @@ def mean(
     dtype: Any = None,
     *,
     keepdims: bool = False,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The mean over `axis`, with the arguments of `sum`; float16 is added up in float32."""
-    if dtype is None and where is True and x.size and x.dtype.kind == "f" and x.itemsize > 2:
+    if dtype is None and where is None and x.size and x.dtype.kind == "f" and x.itemsize > 2:
         total = x.sum(axis=axis, keepdims=keepdims)
         return total / (x.size / total.size)
     return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims, where=mask_of(where))
@@ -185,7 +185,7 @@ def _prod_rule(
     g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
 ) -> Array:
     g, shape = restore_axes(g, x.shape, axis, keepdims), x.shape
-    if where is not True:
+    if where is not None:
         x = np.where(mask_of(where), x, 1)
     if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
         return masked(g * restore_axes(y, shape, axis, keepdims) / x, where)
@@ -208,7 +208,7 @@ def prod(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The product over `axis`, with the arguments of `sum`.
 
@@ -229,7 +229,7 @@ def extremum_rule(
     """
     y = restore_axes(y, x.shape, axis, keepdims)
     equal = x == y
-    if where is not True:
+    if where is not None:
         equal = np.logical_and(equal, mask_of(where))
     count = equal.sum(axis=axis, keepdims=True)
     if initial is not None:
@@ -246,7 +246,7 @@ def max(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
 
@@ -267,7 +267,7 @@ def min(
     *,
     keepdims: bool = False,
     initial: Any = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
 
@@ -323,13 +323,13 @@ def count_nonzero(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> 
 
 
 @primitive(constant=True)
-def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
     """Whether all elements over `axis`, and in `where`, are true."""
     return np.all(x, axis=axis, keepdims=keepdims, where=mask_of(where))
 
 
 @primitive(constant=True)
-def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
     """Whether any element over `axis`, and in `where`, is true."""
     return np.any(x, axis=axis, keepdims=keepdims, where=mask_of(where))
 

@@ -61,7 +61,7 @@ def var(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The variance over `axis`: the sum of squared distances from the mean, over n - ddof.
 
@@ -111,7 +111,7 @@ def std(
     ddof: float = 0,
     keepdims: bool = False,
     correction: float | None = None,
-    where: Any = True,
+    where: Any = None,
 ) -> Array:
     """The standard deviation over `axis`, the square root of `var`, with its arguments.
 

@@ -13,7 +13,17 @@ import minigrad as mg
 from minigrad.numpy_table import table
 
 TEXT = Path(__file__).with_name("numpy_calls.txt").read_text(encoding="utf-8")
-CALLS = TEXT.split("\n\n", 1)[1].splitlines()
+
+
+def known(call):
+    """Whether this NumPy has the functions of a call."""
+    paths = [name.split(".")[1:] for name in re.findall(r"np\.[\w.]+", call)]
+    return all(
+        hasattr(np, p[0]) and (len(p) < 2 or hasattr(getattr(np, p[0]), p[1])) for p in paths
+    )
+
+
+CALLS = [call for call in TEXT.split("\n\n", 1)[1].splitlines() if known(call)]
 DTYPES = [
     "bool",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),

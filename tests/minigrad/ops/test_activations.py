@@ -259,7 +259,7 @@ def test_integers_become_floats():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: mg.gelu([1.0], approximate="erf"), 'gelu: approximate must be "none" or "tanh"'),
+        (lambda: mg.gelu([1.0], approximate="erf"), "gelu: approximate must be one of 'none'"),
         (lambda: mg.hardtanh([1.0], 2.0, 1.0), "hardtanh: min_val must not be above max_val"),
         (lambda: mg.celu([1.0], alpha=0), "celu: alpha must not be 0"),
         (lambda: mg.softplus([1.0], beta=0), "softplus: beta must not be 0"),
@@ -271,16 +271,24 @@ def test_errors_say_what_is_wrong(call, words):
         call()
 
 
-STRAIGHT = [mg.relu, mg.relu6, mg.hardtanh, mg.leaky_relu, lambda x: mg.clip(x, 0.0, 1.0)]
-STRAIGHT += [lambda x: mg.maximum(x, 0.0), lambda x: mg.clip(x, mg.Tensor(0.0), mg.Tensor(1.0))]
+# What PyTorch 2.13 gives.
+SLOPES_AT_NAN = [
+    (mg.relu, 1),
+    (mg.relu6, 1),
+    (mg.hardtanh, 1),
+    (mg.leaky_relu, 0.01),
+    (lambda x: mg.maximum(x, 0.0), 1),
+    (lambda x: mg.clip(x, 0.0, 1.0), 0),
+    (lambda x: mg.clip(x, mg.Tensor(0.0), mg.Tensor(1.0)), 0),
+]
 
 
-@pytest.mark.parametrize("function", STRAIGHT)
-def test_nan_passes_the_gradient_on(function):
-    x = mg.Tensor(np.array([np.nan, 0.5, -3.0]), requires_grad=True)
+@pytest.mark.parametrize(("function", "slope"), SLOPES_AT_NAN)
+def test_the_slope_at_nan(function, slope):
+    x = mg.Tensor(np.array([np.nan, 0.5]), requires_grad=True)
     y = function(x)
     assert np.isnan(y[0].item())
-    assert mg.gradients(y.sum(), x).tolist()[:2] == [1, 1]
+    assert mg.gradients(y.sum(), x).tolist() == [slope, 1]
 
 
 @pytest.mark.parametrize("function", [mg.elu, mg.selu, mg.celu, mg.silu, mg.gelu, mg.tanh, mg.abs])

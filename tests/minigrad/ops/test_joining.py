@@ -187,14 +187,37 @@ def test_a_split_is_pulled_back_without_an_array_of_the_whole_per_part():
         (lambda t: mg.repeat(t, [1, 2], axis=0), mg.ShapeError, "repeat: .*broadcast"),
         (lambda t: mg.repeat(t, t), mg.DetachError, "repeat: repeats is a constant here"),
         (lambda t: mg.roll(t, 0.5), mg.DtypeError, "roll: shift must be integers"),
-        (lambda t: mg.pad(t, 1, mode="mean"), mg.ShapeError, "pad: mode must be one of constant"),
+        (lambda t: mg.pad(t, 1, mode="mirror"), ValueError, "pad: mode must be one of 'constant'"),
         (lambda t: mg.pad(t, -1), mg.ShapeError, "pad: pad_width must be integers, 0 or more"),
         (lambda t: mg.pad(t, (1, 2, 3)), mg.ShapeError, "one pair for each of 2 axes"),
         (lambda t: mg.pad(t[:0], 1, mode="edge"), mg.ShapeError, "nothing to repeat along"),
-        (lambda t: mg.pad(t, 1, mode="reflect", reflect_type="odd"), mg.ShapeError, "even"),
+        (lambda t: mg.pad(t, 1, "reflect", reflect_type="both"), ValueError, "'even', 'odd'"),
         (lambda t: mg.pad(t, 1, constant_values=t[0, 0]), mg.DetachError, "constant here"),
     ],
 )
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call(mg.Tensor(np.ones((4, 3)), requires_grad=True))
+
+
+def test_shifts_of_any_size():
+    x = np.arange(6.0).reshape(2, 3)
+    for axis, length in ((None, 6), (0, 2), (1, 3)):
+        for shift in (2**70, -(2**65) - 1):
+            y = np.roll(mg.Tensor(x), shift, axis=axis)
+            np.testing.assert_array_equal(y.numpy(), np.roll(x, shift % length, axis=axis))
+
+
+def test_a_number_along_its_only_possible_axis_is_a_vector():
+    s = mg.Tensor(2.0, requires_grad=True)
+    for function in (
+        lambda t: np.repeat(t, 3, axis=0),
+        lambda t: np.take(t, [0, 0, 0], axis=0),
+        lambda t: np.repeat(t, [3], axis=-1),
+    ):
+        assert function(s).tolist() == [2, 2, 2]
+        assert mg.gradients(function(s).sum(), s).item() == 3
+    assert np.compress([True], s, axis=0).tolist() == [2]
+    assert np.take(s, 0, axis=0).shape == ()
+    with pytest.raises(mg.AxisError):
+        np.repeat(s, 2, axis=1)

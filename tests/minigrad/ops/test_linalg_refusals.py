@@ -19,7 +19,7 @@ from minigrad import DtypeError, ShapeError, Tensor
         (lambda t: minigrad.solve(t[None], t[:2]), ShapeError, r"b\[\.\.\., None\]"),
         (lambda t: minigrad.solve(t, t[0, 0]), ShapeError, "solve: b must be a vector"),
         (lambda t: minigrad.eigh(t, "X"), ShapeError, "eigh: UPLO argument must be 'L' or 'U'"),
-        (lambda t: minigrad.qr(t, "full"), ShapeError, "qr: mode must be 'reduced'"),
+        (lambda t: minigrad.qr(t, "full"), ValueError, "qr: mode must be one of 'reduced'"),
         (lambda t: minigrad.matrix_power(t, 0.5), DtypeError, "matrix_power: n must be an integer"),
         (lambda t: minigrad.matrix_power(t[:2], 2), ShapeError, "matrix_power: .*square"),
         (lambda t: minigrad.lstsq(t, t[:2]), ShapeError, "lstsq: .*for stacks"),

@@ -140,3 +140,14 @@ def test_wrong_orders_and_axes_are_named():
         np.linalg.norm(x, "fro", axis=0)
     with pytest.raises(ValueError, match="matrix_norm: ord must be"):
         np.linalg.norm(x, 7, axis=(0, 1))
+
+
+def test_norms_of_nothing_are_zero():
+    for shape in ((0,), (2, 0), (0, 2)):
+        x = Tensor(np.zeros(shape), requires_grad=True)
+        assert np.linalg.vector_norm(x, ord=np.inf).item() == 0
+        if len(shape) == 2:
+            for order in (1, 2, np.inf, "nuc", "fro", None):
+                assert np.linalg.matrix_norm(x, ord=order).item() == 0
+        with pytest.raises(ShapeError, match="no elements to choose from"):
+            np.linalg.vector_norm(x, ord=-np.inf)

@@ -107,7 +107,7 @@ def test_clip_takes_bounds_by_all_their_names():
         assert clipped.tolist() == [-1, 0.5, 1]
         assert clipped.dtype == np.float32
     assert minigrad.clip(x).tolist() == x.tolist()
-    with pytest.raises(TypeError, match="bound is given twice"):
+    with pytest.raises(ValueError, match="bound is given twice"):
         minigrad.clip(x, 0, min=1)
 
 

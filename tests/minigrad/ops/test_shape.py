@@ -202,7 +202,7 @@ def test_order_of_reading_is_differentiated():
     ("call", "error", "message"),
     [
         (lambda t: t.reshape(5), mg.ShapeError, r"reshape: cannot reshape.*f64\[2, 3\], shape=5"),
-        (lambda t: mg.reshape(t, (6,), order="K"), mg.ShapeError, 'order must be "C" or "F"'),
+        (lambda t: mg.reshape(t, (6,), order="K"), ValueError, "order must be one of 'C', 'F'"),
         (
             lambda t: t.transpose(0, 0),
             mg.ShapeError,
@@ -215,7 +215,7 @@ def test_order_of_reading_is_differentiated():
         (lambda t: mg.matrix_transpose(t[0]), mg.ShapeError, "needs two axes or more"),
         (lambda t: mg.rollaxis(t, 0, 3), mg.ShapeError, "start 3 is out of range for 2 axes"),
         (lambda t: mg.meshgrid(t), mg.ShapeError, r"must have one axis, got f64\[2, 3\]"),
-        (lambda t: mg.meshgrid(t[0], indexing="yx"), ValueError, 'must be "xy" or "ij"'),
+        (lambda t: mg.meshgrid(t[0], indexing="yx"), ValueError, "must be one of 'xy', 'ij'"),
         (lambda t: np.reshape(t, (6,), copy=False), TypeError, "copy"),
     ],
 )

@@ -122,7 +122,7 @@ def test_variance_without_degrees_of_freedom_has_no_gradient():
 def test_ddof_and_correction_are_one():
     x = Tensor([1.0, 3.0])
     assert x.var(correction=1).item() == x.var(ddof=1).item() == 2
-    with pytest.raises(ShapeError, match="two names of one number"):
+    with pytest.raises(ValueError, match="two names of one number"):
         x.var(ddof=1, correction=1)
 
 
@@ -146,7 +146,9 @@ def test_quantile_refuses_what_it_cannot_do():
         np.quantile(x, 1.5)
     with pytest.raises(ValueError, match=r"percentile: q must lie in \[0, 100\], got -1"):
         np.percentile(x, -1)
-    with pytest.raises(ValueError, match=r"method must be one of inverted_cdf, .*, nearest, got"):
+    with pytest.raises(
+        ValueError, match=r"method must be one of 'inverted_cdf', .*, 'nearest'; got"
+    ):
         np.quantile(x, 0.5, method="middle")
     with pytest.raises(ValueError, match='weights= need method="inverted_cdf"'):
         np.quantile(x, 0.5, weights=[1.0, 2.0])
