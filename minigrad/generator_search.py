@@ -111,15 +111,16 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _attributes(value: Any) -> Iterator[Any]:
     """The attributes of an object, and the methods of its class where they are a user's."""
-    slots, classes = _of_class(type(value))
+    kind: Any = type(value)
+    slots, classes = _of_class(kind)
     yield from getattr(value, "__dict__", {}).values()
     for slot in slots:
         try:
             yield slot.__get__(value)
         except AttributeError:  # not assigned
             continue
-    for kind in classes:
-        for member in vars(kind).values():
+    for user_class in classes:
+        for member in vars(user_class).values():
             if isinstance(member, (FunctionType, np.random.Generator, *_KINDS)):
                 yield member
 
