@@ -46,15 +46,13 @@ BACKWARD = {
     "arccos": "The slope of arccos is infinite at -1 and 1: keep its input inside.",
 }
 _VECTORS = (
-    "{0} of equal {1} are determined up to a rotation only, so a function that depends on which "
-    "were chosen has no derivative. Those that do not have one: of the {1} alone ({2}), of the "
-    "matrix rebuilt ({3}), of projections onto all vectors of one value."
+    "{0} of equal values are determined up to a rotation only, so a function that depends on which "
+    "were chosen has no derivative. Those that do not have one: of the values alone ({1}), of the "
+    "matrix rebuilt ({2}), of projections onto all vectors of one value."
 )
 DECOMPOSITIONS = {
-    "eigh": _VECTORS.format("Eigenvectors", "eigenvalues", "eigvalsh", "(v * w) @ v.T"),
-    "svd": _VECTORS.format(
-        "Singular vectors", "singular values, or of values that are 0,", "svdvals", "(u * s) @ vh"
-    ),
+    "eigh": _VECTORS.format("Eigenvectors", "eigvalsh", "(v * w) @ v.T"),
+    "svd": _VECTORS.format("Singular vectors", "svdvals", "(u * s) @ vh"),
     "equal_values": "Where eigenvalues or singular values are equal, decompositions have first "
     "derivatives alone. Move the values apart, or differentiate once.",
 }

@@ -21,6 +21,7 @@ _OURS = tuple(
     for package in ("minigrad", "layers")
 )
 _OF_OBJECTS = ("LOAD_ATTR", "LOAD_METHOD")
+_INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = ("numpy", "scipy")
 _PUBLIC = {"numpy": ("numpy", "numpy.linalg", "numpy.fft", "numpy.testing", "numpy.random")}
 
@@ -53,11 +54,20 @@ def running_site(depth: int) -> Site | None:
     library: FrameType | None = None
     while frame is not None and _package(frame) in _LIBRARIES:
         library, frame = frame, frame.f_back
-    if frame is None or frame.f_code.co_filename.startswith((*_OURS, "<minigrad ")):
+    if frame is None or _is_installed(frame.f_code.co_filename):
         return None
     if library is not None:
         return _library_call(library)
     return _site_in(frame)
+
+
+def _is_installed(path: str) -> bool:
+    """Whether code belongs to this package, to Python or to another library, not to the user."""
+    if path.startswith((*_OURS, "<minigrad ", "<frozen ")):
+        return True
+    return any(f"{os.sep}{folder}{os.sep}" in path for folder in _INSTALLED) or (
+        os.path.dirname(path).startswith(os.path.dirname(os.__file__))
+    )
 
 
 def _package(frame: FrameType) -> str:

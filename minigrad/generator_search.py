@@ -119,8 +119,8 @@ def _attributes(value: Any) -> Iterator[Any]:
             yield slot.__get__(value)
         except AttributeError:  # not assigned
             continue
-    for kind in classes:
-        for member in vars(kind).values():
+    for user_class in classes:
+        for member in vars(user_class).values():
             if isinstance(member, (FunctionType, np.random.Generator, *_KINDS)):
                 yield member
 

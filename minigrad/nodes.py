@@ -6,7 +6,6 @@ last tensor that refers to it.
 """
 
 import itertools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -31,7 +30,6 @@ __all__ = [
     "make_node",
     "next_number",
     "output_node",
-    "rerun_nodes",
 ]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
@@ -175,10 +173,6 @@ class Extras:
     def checked(self) -> bool:
         """Whether anomaly mode looked at the value or the gradient."""
         return self.value_finite is not None or self.grad_finite is not None
-
-
-rerun_nodes: "weakref.WeakSet[Node]" = weakref.WeakSet()
-"""Nodes whose rule needs to know how the gradients that it gets depend on its outputs."""
 
 
 class LeafPlan:

@@ -23,8 +23,9 @@ from minigrad.conversion import to_array
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import explain
 from minigrad.mode import Mode, current_mode
-from minigrad.nodes import Node, extras_of, make_node, next_number, output_node, rerun_nodes
+from minigrad.nodes import Node, extras_of, make_node, next_number, output_node
 from minigrad.operations import Operation, Rule, compile_source, operations
+from minigrad.rerun import rerun_nodes
 from minigrad.templates import apply_source
 from minigrad.tensors import Tensor, wrap
 from minigrad.watching import watch

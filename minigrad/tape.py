@@ -23,8 +23,8 @@ from minigrad.nodes import (
     Patch,
     Wrap,
     last_write,
-    rerun_nodes,
 )
+from minigrad.rerun import as_plain, as_recorded, reached_nodes, rerun_nodes
 from minigrad.watching import BackwardWatch
 
 __all__ = ["needed_nodes", "run_backward"]
@@ -205,21 +205,6 @@ def inspect_edges(
     return parts
 
 
-def reached_nodes(
-    roots: Iterable[Node], needed: set[Node] | None, stop: AbstractSet[Node]
-) -> set[Node]:
-    """The nodes that a backward pass from the roots will pull gradients through."""
-    seen: set[Node] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node in seen or node in stop or (needed is not None and node not in needed):
-            continue
-        seen.add(node)
-        stack.extend(source for source in node.inputs if source is not None)
-    return seen
-
-
 def run_recorded(
     roots: Sequence[tuple[Node, Array]],
     nodes: set[Node],
@@ -249,18 +234,6 @@ def run_recorded(
             if node.__class__ is not Leaf:
                 node.saved = None
     return {node: as_plain(g) for node, g in found.items()}
-
-
-def as_recorded(g: Array, wrap: Wrap) -> Any:
-    """A gradient as a tensor."""
-    if isinstance(g, Bundle):
-        return g.mapped(lambda part: as_recorded(part, wrap))
-    return g if hasattr(g, "_node") else wrap(g, None)
-
-
-def as_plain(g: Any) -> Array:
-    """A gradient as an array."""
-    return g.mapped(as_plain) if isinstance(g, Bundle) else getattr(g, "_array", g)
 
 
 def run_backward(

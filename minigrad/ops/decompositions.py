@@ -22,7 +22,14 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from minigrad.errors import MatrixError
-from minigrad.ops.equal_values import equal_pairs, pairs_by_rotation, plain, settled
+from minigrad.ops.equal_values import (
+    at_zero,
+    equal_pairs,
+    pairs_by_rotation,
+    plain,
+    settled,
+    unless_zero,
+)
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -292,60 +299,67 @@ eigvalsh.vjp(a=_eigvalsh_rule)
 def svd(a: Array, /) -> Any:
     """The reduced decomposition (see `minigrad.ops.linalg.svd`). Townsend; Giles."""
     u, s, vh = np.linalg.svd(matrices(a), full_matrices=False)
-    return u, s, vh, _pairs(s, a.shape)
+    equal = equal_pairs(s, max(a.shape[-2:], default=0))
+    beyond_zero = a.shape[-1] != a.shape[-2] and not s.all()
+    return u, s, vh, equal if beyond_zero or equal.any() else None
 
 
 def _svd_rule(g: Any, used: Any, u: Array, s: Array, vh: Array, equal: Array) -> Array:
-    gu, gs, gvh = g
     k = s.shape[-1]
-    middle = gs[..., None] * _eye(k, s)
-    beyond: list[Array] = []
+    middle = g[1][..., None] * _eye(k, s)
     gaps = _gaps(s * s, _known_pairs(s, equal))
-    turns: list[Array] = []  # how the function changes when left or right vectors are rotated
-    sizes: list[Array] = []  # the numbers that those are differences of
-    if used[0]:
-        inner = transposed(u) @ gu
-        turns.append(inner - transposed(inner))
-        sizes.append(plain(inner))
-        middle = middle + gaps * turns[-1] * s[..., None, :]
-        if u.shape[-2] > k:  # the part of the change of u outside the columns of u
-            beyond.append(((gu - u @ inner) / s[..., None, :]) @ vh)
-    if used[2]:
-        inner = vh @ transposed(gvh)
-        turns.append(inner - transposed(inner))
-        sizes.append(plain(inner))
-        middle = middle + s[..., :, None] * (gaps * turns[-1])
-        if vh.shape[-1] > k:
-            beyond.append(u @ ((gvh - transposed(inner) @ vh) / s[..., :, None]))
-    if equal is not None and turns:
-        middle = middle + _svd_equal_part(g, used, u, s, vh, equal, turns, sizes)
-    return sum(beyond, u @ middle @ vh)
+    inner, rest, turns = {}, {}, {}  # by the number of the output, with vectors as columns
+    for number, vectors, slope in ((0, u, g[0]), (2, transposed(vh), transposed(g[2]))):
+        if used[number]:
+            inner[number] = transposed(vectors) @ slope
+            turns[number] = inner[number] - transposed(inner[number])  # of rotating two of them
+            if vectors.shape[-2] > k:  # the part of their change outside of their columns
+                rest[number] = slope - vectors @ inner[number]
+    if 0 in turns:
+        middle = middle + gaps * turns[0] * s[..., None, :]
+    if 2 in turns:
+        middle = middle + s[..., :, None] * (gaps * turns[2])
+    if equal is None or not turns:
+        rest = {number: part / s[..., None, :] for number, part in rest.items()}
+    else:
+        part, rest = _svd_equal_part(g, u, s, vh, equal, inner, turns, rest)
+        middle = middle + part
+    found = u @ middle @ vh
+    if 0 in rest:
+        found = found + rest[0] @ vh
+    return found + u @ transposed(rest[2]) if 2 in rest else found
 
 
 def _svd_equal_part(
-    g: Any,
-    used: Any,
-    u: Array,
-    s: Array,
-    vh: Array,
-    equal: Array,
-    turns: list[Array],
-    sizes: list[Array],
-) -> Array:
-    """What the gradient is at pairs of equal singular values.
+    g: Any, u: Array, s: Array, vh: Array, equal: Array, inner: Any, turns: Any, rest: Any
+) -> tuple[Array, dict[int, Array]]:
+    """What the gradient is at pairs of equal singular values, and outside of all vectors.
 
     Rotating left and right vectors together must change nothing. Rotating them against each other
     changes the matrix, for which the sum of the two values stands in the denominator.
     """
     vectors = {0: plain(u), 2: transposed(plain(vh))}
-    size = np.concatenate(sizes, axis=-2)
-    choice = turns[0] + turns[1] if len(turns) > 1 else turns[0]
+    zero = plain(s) == 0
+    apart = equal & zero[..., None, :] & zero[..., :, None]
+    together = equal & ~apart
+    size = np.concatenate([plain(x) for x in inner.values()], axis=-2)
+    choice = sum(turns.values())
     part = pairs_by_rotation(plain(s), g[1], choice, size, s, equal, vectors)
-    against = turns[0] if used[0] else 0
-    against = against - turns[-1] if used[2] else against
     sums = s[..., None, :] + s[..., :, None]
-    alone = np.where(equal, against / (2 * np.where(equal, sums, 1)), 0)
-    return alone + settled.generic([*g, u, s, vh], part)
+    against = turns.get(0, 0) - turns.get(2, 0)
+    alone = np.where(together, against / (2 * np.where(together, sums, 1)), 0)
+    parts = {number: x / np.where(zero, 1, s)[..., None, :] for number, x in rest.items()}
+    sources = [*g, u, s, vh]
+    if zero.any():
+        more = at_zero(g[1], s, apart, zero, vectors)
+        part = part + more.antisymmetric
+        for number, turn in turns.items():
+            part = part + unless_zero(plain(turn), plain(inner[number]), apart)
+        for number, x in rest.items():
+            beyond = more.left if number == 0 else more.right
+            outside = unless_zero(plain(x), plain(inner[number]), zero[..., None, :])
+            parts[number] = parts[number] + settled.generic(sources, beyond + outside)
+    return alone + settled.generic(sources, part), parts
 
 
 svd.vjp(a=_svd_rule)

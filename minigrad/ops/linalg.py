@@ -180,9 +180,8 @@ def svd(
     The signs of a pair of vectors are arbitrary: only functions that do not depend on them have a
     meaningful gradient. Where singular values are equal, functions that do not depend on the choice
     of their vectors, such as ``(U * S) @ Vh``, have their first derivative, as with `eigh`; for
-    others the gradient is NaN, and so are second derivatives, and gradients through the vectors of
-    values that are exactly 0, if there are several or the matrix is not square. Derivatives as in
-    J. Townsend, Differentiating the singular value decomposition (2016).
+    others the gradient is NaN, and so are second derivatives. Derivatives as in J. Townsend,
+    Differentiating the singular value decomposition (2016).
 
     Args:
         a: matrices (..., m, n), float32 or float64.

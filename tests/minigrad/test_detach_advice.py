@@ -124,6 +124,12 @@ def test_code_without_columns_gets_the_general_message():
     assert "DetachError: conversion to a NumPy array: this tensor f32[1]" in ran.stderr
 
 
+def test_a_call_inside_of_a_library_is_not_described():
+    import statistics
+
+    assert message(lambda: statistics.fmean([S, S])).startswith("float(): ")
+
+
 def test_our_own_frames_are_not_described():
     assert message(lambda: mg.Tensor([S, S])).startswith("data: a sequence of tensors")
 

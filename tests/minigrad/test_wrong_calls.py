@@ -35,6 +35,17 @@ def write_into_an_array(tensor):
     buffer[0] = tensor
 
 
+def take_a_branch():
+    x = mg.Tensor([0.0, 1.0], requires_grad=True)
+    with mg.anomaly_mode():
+        np.where(x > 0, np.sqrt(abs(x)), 0).sum().backward()
+
+
+def choose_eigenvectors():
+    with mg.anomaly_mode():
+        np.linalg.eigh(mg.Tensor(np.eye(2), requires_grad=True))[1].sum().backward()
+
+
 def record_nothing():
     with mg.no_grad():
         y = (leaf(3) * 2).sum()

@@ -128,6 +128,31 @@ def test_matrices_of_deficient_rank():
     )
 
 
+@pytest.mark.parametrize(
+    "a",
+    [
+        np.zeros((3, 3)),
+        np.diag([1.0, 0.0, 0.0]),
+        np.zeros((3, 2)),
+        np.zeros((2, 4)),
+        np.eye(3, 1) @ np.ones((1, 2)),
+        np.eye(2, 1) @ np.eye(1, 4),
+        np.stack([np.zeros((3, 2)), np.arange(6.0).reshape(3, 2)]),
+    ],
+)
+def test_singular_values_of_zero(a):
+    weights = np.random.default_rng(0).standard_normal(a.shape)
+
+    def f(t: Any) -> Any:
+        u, s, vh = np.linalg.svd(t, full_matrices=False)
+        return ((u * s[..., None, :]) @ vh * weights).sum()
+
+    np.testing.assert_allclose(gradient(f, a), weights, atol=1e-14)
+    if not a.any():
+        for choice in (0, 2):
+            assert np.isnan(gradient(lambda t, i=choice: mg.svd(t, False)[i].sum(), a)).any()
+
+
 def test_projections_onto_all_vectors_of_a_value_and_onto_others():
     a = symmetric([1.0, 1.0, 1.0, 3.0], 7)
 
