@@ -26,6 +26,7 @@ from minigrad.draw.recorded_data import with_data
 from minigrad.draw.records import Graph
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
+from minigrad.draw.tape_states import States
 from minigrad.draw.targets import results_of
 from minigrad.draw.tiles import most_beside
 from minigrad.tensors import Tensor
@@ -246,9 +247,10 @@ class _Chooser:
         modules = has_modules(self.outputs)
         # Kernels only add boxes when they are opened, which takes its time.
         if not modules or len(operations_graph(self.outputs, views=views).nodes) <= most:
-            graph = tag_leaves(self.at("ops"))
-            if not modules or (len(graph.nodes) <= most and width_of(graph) <= SCREEN_WIDTH):
-                return self.at("ops")
+            graph = self.at("ops")
+            drawn = tag_leaves(graph)
+            if not modules or (len(drawn.nodes) <= most and width_of(drawn) <= SCREEN_WIDTH):
+                return graph
         graph = self.at("layers")
         if len(graph.nodes) > most:
             graph = fold_repeats(graph)
@@ -265,13 +267,7 @@ class _Chooser:
             opened = self.opened
         except DrawError:
             return False  # module calls can still be drawn
-        steps = set()
-        for node in read_tape(opened).nodes:
-            if node.scope is not None and node.scope.state:
-                steps.add(node.scope.time_step)
-                if len(steps) > 1:
-                    return True
-        return False
+        return len(States(read_tape(opened).nodes).steps) > 1
 
 
 def width_of(graph: Graph) -> float:
