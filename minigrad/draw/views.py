@@ -170,7 +170,9 @@ def view(
             f"{max_nodes:,}. Take a coarser level ('cells', 'layers'), roll=True, focus= with the "
             "path of a module, or allow more boxes."
         )
-    return graph if graph.title else dataclasses.replace(graph, title=heading_of(graph))
+    if graph.title or isinstance(target, Graph):
+        return graph
+    return dataclasses.replace(graph, title=heading_of(graph))
 
 
 def heading_of(graph: Graph) -> str:
