@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.containers import labelled_leaves, replace_leaves
 from minigrad.draw.errors import DrawError
+from minigrad.draw.recorded_data import with_data
 from minigrad.errors import describe
 from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf
@@ -25,7 +26,7 @@ def results_of(target: Any) -> list[Tensor]:
     Raises DrawError where nothing was recorded.
     """
     if isinstance(target, Tensor):
-        return [target]
+        return with_data([target])
     if isinstance(target, (tuple, list)) and target and callable(target[0]):
         return run_for_picture(target[0], target[1:])
     leaves = [leaf for _, leaf in labelled_leaves(target)]
@@ -35,6 +36,7 @@ def results_of(target: Any) -> list[Tensor]:
             "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
             f"a GradientFlow, got {describe(target)}"
         )
+    found = with_data(found)
     recorded = [tensor for tensor in found if tensor._node is not None]
     return recorded or found[:1]
 
@@ -44,19 +46,20 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
 
     Floating arrays and tensors among the inputs go in as leaves with the names of the module's
     arguments. Frozen parameters are leaves for as long as the call runs, and recording is on,
-    whatever it is around the call.
+    whatever it is around the call; what the module itself computes under `no_grad` is known from
+    the recording for replay.
     """
     names = argument_names(module, len(inputs))
     given = [as_inputs(value, name) for value, name in zip(inputs, names, strict=True)]
-    with frozen_on_tape(module), ModeChange(recording=True):
+    with frozen_on_tape(module), ModeChange(recording=True, replay=True):
         result = module(*given)
-    found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+        found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+        found = with_data(found, constants=False)
     recorded = [tensor for tensor in found if tensor._node is not None]
     if not recorded:
         raise DrawError(
             f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
-            "was recorded: none depends on a parameter or on a floating input. Does it compute "
-            "under no_grad() itself, or detach its result?"
+            "was recorded: none depends on a parameter or on a floating input."
         )
     return recorded
 

@@ -22,7 +22,6 @@ from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
 from minigrad.draw.passes import prune, tag_leaves, without
 from minigrad.draw.patience import Patience
-from minigrad.draw.recorded_data import with_data
 from minigrad.draw.records import Graph
 from minigrad.draw.rolling import fold_repeats
 from minigrad.draw.rolling import roll as roll_up
@@ -147,7 +146,7 @@ def view(
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
-        outputs = list(flow.tape.outputs) if flow is not None else with_data(results_of(target))
+        outputs = list(flow.tape.outputs) if flow is not None else results_of(target)
         chooser = _Chooser(outputs, grad or ("norm" if flow else None), flow, show, depth, title)
         with collector_paused():
             graph = chooser.automatic(max_nodes) if level == "auto" else chooser.at(level)
