@@ -47,7 +47,7 @@ def add_draw(command: AddCommand) -> None:
         "--level",
         choices=("auto", "ops", "cells", "layers"),
         help="every operation, a box for each cell and step, or one for each module's call; auto "
-        "is the finest that stays readable; unless given, cells where there are any, else layers",
+        "is what can be read on a screen; unless given, cells where there are any, else layers",
     )
     parser.add_argument(
         "--roll",

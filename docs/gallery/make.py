@@ -187,7 +187,7 @@ def drawings(theme):
             transformer,
             level="layers",
             roll=True,
-            depth=4,
+            depth=3,
             grad="norm",
             theme=theme,
             title="Encoder and decoder, three layers each",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 import sys
 import tempfile
 import webbrowser
@@ -27,6 +28,9 @@ from minigrad.serialize import write_atomically
 if TYPE_CHECKING:
     import graphviz
 
+_DPI: Final = 144
+_MOST_DOTS: Final = 40e6
+_PLACE: Final = re.compile(r'pos="?(-?[\d.]+),(-?[\d.]+)"')
 _SUFFIXES: Final = (".svg", ".png", ".pdf", ".json", ".html", ".dot", ".gv", ".txt")
 
 
@@ -64,9 +68,13 @@ class Drawing:
         """Return the picture as SVG text. Raises what `minigrad.draw.layout.render` raises."""
         return self._render("svg").decode("utf-8")
 
-    def png(self, dpi: int = 144) -> bytes:
-        """Return the picture as a PNG file. Raises what `minigrad.draw.layout.render` raises."""
-        return self._render("png", dpi)
+    def png(self, dpi: int | None = None) -> bytes:
+        """Return the picture as a PNG file, in 144 dots per inch unless it is very large.
+
+        By itself it has no more than 40 million dots, which any viewer opens. Raises what
+        `minigrad.draw.layout.render` raises.
+        """
+        return self._render("png", fitting_dpi(self.dot.source) if dpi is None else dpi)
 
     def pdf(self) -> bytes:
         """Return the picture as a PDF file. Raises what `minigrad.draw.layout.render` raises."""
@@ -161,6 +169,16 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def fitting_dpi(source: str) -> int:
+    """The resolution in which a picture has few enough dots; its places tell how large it is."""
+    places = [(float(x), float(y)) for x, y in _PLACE.findall(source)]
+    if not places:
+        return _DPI  # laid out by `dot`, and so not large
+    xs, ys = zip(*places, strict=True)
+    area = (max(xs) - min(xs) + 72) * (max(ys) - min(ys) + 72) / 72**2
+    return max(10, min(_DPI, math.floor(math.sqrt(_MOST_DOTS / area))))
 
 
 def notebook_bundle(svg: str, text: str) -> dict[str, str]:

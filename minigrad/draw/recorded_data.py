@@ -43,13 +43,18 @@ class _PlainPlan:
         return self.pull(node, g)
 
 
-def with_data(outputs: Sequence[Tensor]) -> list[Tensor]:
+def with_data(outputs: Sequence[Tensor], *, constants: bool = True) -> list[Tensor]:
     """The same tensors, at the end of a graph that has their constants, where they are known.
 
     Shown are arrays of at least one axis and what was computed from them; single numbers stay
     parts of the operations. Without a recording for replay the tensors are as they were.
+
+    Args:
+        outputs: the results.
+        constants: False leaves out constants and what was computed from them alone; what was
+            computed from leaves without gradient, as under `no_grad`, is shown all the same.
     """
-    known = _Completed()
+    known = _Completed(constants)
     return [known.output(tensor) for tensor in outputs]
 
 
@@ -61,10 +66,11 @@ def has_data(nodes: Iterable[Node]) -> bool:
 class _Completed:
     """The copied part of a graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, shows_constants: bool) -> None:
+        self.shows_constants = shows_constants
         self.nodes: dict[Node, Node] = {}
         self.constants: dict[int, Data] = {}
-        self.calls: dict[Call, Node] = {}
+        self.calls: dict[Call, Node | None] = {}
         self.kept: list[Any] = []  # arrays, so that no other one takes over an id
 
     def output(self, tensor: Tensor) -> Tensor:
@@ -119,20 +125,23 @@ class _Completed:
 
     def constant(self, array: Any) -> Data | None:
         """The node of an array, the same one for the same array."""
-        if not isinstance(array, np.ndarray) or not array.ndim:
+        if not self.shows_constants or not isinstance(array, np.ndarray) or not array.ndim:
             return None
         if id(array) not in self.constants:
             self.kept.append(array)
             self.constants[id(array)] = Data(array)
         return self.constants[id(array)]
 
-    def plain(self, call: Call) -> Node:
+    def plain(self, call: Call) -> Node | None:
         """The node of a call that nothing is differentiated through."""
+        inputs = [
+            self.calls[s.call] if isinstance(s, Result) else self.made(s) for s in call.inputs
+        ]
+        if not self.shows_constants and not any(inputs):
+            return None
         node = Node()
         node.plan = _PlainPlan(call.name)
-        node.inputs = tuple(
-            self.calls[s.call] if isinstance(s, Result) else self.made(s) for s in call.inputs
-        )
+        node.inputs = tuple(inputs)
         node.saved, node.params, node.extras = (), call.params, None
         node.shape, node.dtype = call.shapes[0], call.dtypes[0]
         node.scope = call.mode.scope

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.containers import labelled_leaves, replace_leaves
 from minigrad.draw.errors import DrawError
+from minigrad.draw.recorded_data import with_data
 from minigrad.errors import describe
 from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf
@@ -19,15 +20,21 @@ from minigrad.tensors import Tensor, wrap
 __all__ = ["results_of"]
 
 
-def results_of(target: Any) -> list[Tensor]:
+def results_of(target: Any, states: Sequence[Tensor] = ()) -> tuple[list[Tensor], Sequence[Tensor]]:
     """The tensors on the tape that a target stands for; a module with its inputs is called.
 
-    Raises DrawError where nothing was recorded.
+    Args:
+        target: see `minigrad.draw.draw`.
+        states: tensors on the way to it.
+
+    Returns the results and the states, on a graph that has its data where they are known. Raises
+    DrawError where nothing was recorded.
     """
     if isinstance(target, Tensor):
-        return [target]
+        found = with_data([target, *states])
+        return found[:1], found[1:]
     if isinstance(target, (tuple, list)) and target and callable(target[0]):
-        return run_for_picture(target[0], target[1:])
+        return run_for_picture(target[0], target[1:]), states
     leaves = [leaf for _, leaf in labelled_leaves(target)]
     found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     if not found or (isinstance(target, (tuple, list)) and len(found) < len(leaves)):
@@ -35,8 +42,10 @@ def results_of(target: Any) -> list[Tensor]:
             "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
             f"a GradientFlow, got {describe(target)}"
         )
+    count, both = len(found), with_data([*found, *states])
+    found, states = both[:count], both[count:]
     recorded = [tensor for tensor in found if tensor._node is not None]
-    return recorded or found[:1]
+    return recorded or found[:1], states
 
 
 def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
@@ -44,19 +53,20 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
 
     Floating arrays and tensors among the inputs go in as leaves with the names of the module's
     arguments. Frozen parameters are leaves for as long as the call runs, and recording is on,
-    whatever it is around the call.
+    whatever it is around the call; what the module itself computes under `no_grad` is known from
+    the recording for replay.
     """
     names = argument_names(module, len(inputs))
     given = [as_inputs(value, name) for value, name in zip(inputs, names, strict=True)]
-    with frozen_on_tape(module), ModeChange(recording=True):
+    with frozen_on_tape(module), ModeChange(recording=True, replay=True):
         result = module(*given)
-    found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+        found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+        found = with_data(found, constants=False)
     recorded = [tensor for tensor in found if tensor._node is not None]
     if not recorded:
         raise DrawError(
             f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
-            "was recorded: none depends on a parameter or on a floating input. Does it compute "
-            "under no_grad() itself, or detach its result?"
+            "was recorded: none depends on a parameter or on a floating input."
         )
     return recorded
 

@@ -298,11 +298,14 @@ def _pack(tiles: Sequence[Tile]) -> None:
     """Stand the tiles in rows, as wide together as suits a screen."""
     area = sum((t.width + TILE_DISTANCE) * (t.height + TILE_DISTANCE) for t in tiles)
     widest = max(tile.width for tile in tiles)
-    room = max(widest, math.sqrt(ASPECT * area))
+    whole = sum(tile.width + TILE_DISTANCE for tile in tiles)
+    # Rows of about the same length: none at the end with a tile alone.
+    rows = max(1, round(whole / math.sqrt(ASPECT * area)))
+    room = max(widest, whole / rows + widest / 2)
     x = y = tallest = 0.0
     row = 0
     for tile in tiles:
-        if x and x + tile.width > room * 1.05:
+        if x and x + tile.width > room:
             x, y, tallest, row = 0.0, y + tallest + TILE_DISTANCE, 0.0, row + 1
         tile.left, tile.top, tile.row = x, y, row
         x += tile.width + TILE_DISTANCE

@@ -22,7 +22,6 @@ from minigrad.draw.operations_view import operations_graph
 from minigrad.draw.passes import focus as focus_on
 from minigrad.draw.passes import prune, tag_leaves, without
 from minigrad.draw.patience import Patience
-from minigrad.draw.recorded_data import with_data
 from minigrad.draw.records import Graph
 from minigrad.draw.recurrence import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.rolling import fold_repeats
@@ -179,7 +178,9 @@ def view(
             f"{max_nodes:,}. Take a coarser level ('cells', 'layers'), roll=True, focus= with the "
             "path of a module, or allow more boxes."
         )
-    return graph if graph.title else dataclasses.replace(graph, title=heading_of(graph))
+    if graph.title or isinstance(target, Graph):
+        return graph
+    return dataclasses.replace(graph, title=heading_of(graph))
 
 
 def _completed(
@@ -188,10 +189,10 @@ def _completed(
     """The results behind a target and the named states, on a graph with its data where known."""
     if flow is not None:
         return list(flow.tape.outputs), states
-    outputs, named = results_of(target), tensors_of(states)
-    found = with_data([*outputs, *(tensor for series in named.values() for tensor in series)])
-    rest = iter(found[len(outputs) :])
-    return found[: len(outputs)], {n: [next(rest) for _ in s] for n, s in named.items()} or None
+    named = tensors_of(states)
+    outputs, found = results_of(target, [tensor for series in named.values() for tensor in series])
+    rest = iter(found)
+    return outputs, {n: [next(rest) for _ in s] for n, s in named.items()} or None
 
 
 def heading_of(graph: Graph) -> str:
@@ -277,13 +278,16 @@ class _Chooser:
         modules = has_modules(self.outputs)
         # Kernels only add boxes when they are opened, which takes its time.
         if not modules or len(operations_graph(self.outputs, views=views).nodes) <= most:
-            graph = tag_leaves(self.at("ops"))
-            if len(graph.nodes) <= most and width_of(graph) <= SCREEN_WIDTH:
-                return self.at("ops")
-            if self._looped() and len(elide(self.at("cells")).nodes) <= max_nodes:
-                return self.at("cells")
+            graph = self.at("ops")
+            drawn = tag_leaves(graph)
+            if len(drawn.nodes) <= most and width_of(drawn) <= SCREEN_WIDTH:
+                return graph
+            if self._looped():
+                cells = self.at("cells")
+                if len(elide(cells).nodes) <= max_nodes:
+                    return cells
             if not modules:
-                return self.at("ops")
+                return graph
         graph = self.at("layers")
         if len(graph.nodes) > most:
             graph = fold_repeats(graph)

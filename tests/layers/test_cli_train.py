@@ -247,7 +247,7 @@ def test_what_is_wrong_with_a_sample_is_said(trained, data, tmp_path, error):
     assert "beams=2 draws nothing" in error(
         "sample", trained / "gpt", "the", "--beams", 2, "--top-k", 3
     )
-    assert "what can be drawn" in error("draw", trained / "ngram", "-o", tmp_path / "x.svg")
+    assert "what can be drawn" in error("draw", trained / "vae", "-o", tmp_path / "x.svg")
     assert "reads at most 64 characters" in error(
         "draw", trained / "gpt", "--steps", 80, "--text", "the cat " * 12, "-o", tmp_path / "x.svg"
     )

@@ -30,9 +30,18 @@ function begin(view) {
   const [width, height] = stageSize(view);
   if (view.at.k >= 0.55) return;
   const k = clamp(height / (y1 - y0), 0.7, 0.9);
-  const top = view.P.time || k * (y1 - y0) < height ? (height - k * (y0 + y1)) / 2 : height - k * y1;
-  view.at = { k, x: view.P.time ? width - k * x1 : (width - k * (x0 + x1)) / 2, y: top };
+  const end = view.P.time ? null : lastItem(view);
+  // As near to the middle as the borders of the picture allow; what is smaller than the stage is in its middle.
+  const along = (size, low, high, at) => (k * (high - low) < size ? (size - k * (low + high)) / 2 : clamp(size / 2 - k * at, size - k * high, -k * low));
+  view.at = { k, x: along(width, x0, x1, end ? end.x : x1), y: along(height, y0, y1, end ? end.y : (y0 + y1) / 2) };
   place(view);
+}
+
+// The item of the last box that nothing reads.
+function lastItem(view) {
+  const { nodes } = view.P;
+  for (let i = nodes.n - 1; i >= 0; i--) if (!nodes.out[i].length && nodes.into[i].length) return view.layout.byNode[i];
+  return null;
 }
 
 function zoom(view, factor, px, py) {

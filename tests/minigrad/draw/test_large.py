@@ -1,6 +1,7 @@
 """Large graphs: tiles in rows, in time that grows with their size alone."""
 
 import itertools
+import struct
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 import minigrad as mg
 from layers import LSTM
 from minigrad.draw import Contribution, Edge, Graph, Node, draw, draw_graph
+from minigrad.draw.drawing import fitting_dpi
 from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.tiles import effort, lay_out_tiles, links_of, ranks_of
 
@@ -176,3 +178,13 @@ def test_hostile_names_stay_text_in_a_large_picture(name):
 def test_both_themes(theme):
     svg = draw(with_steps(400), level="ops", grad="share", theme=theme).svg()
     assert ("#ffffff" in svg) is (theme == "light")
+
+
+def test_a_bitmap_of_a_large_picture_stays_one_that_viewers_open():
+    small, large = draw(chain(5)), draw(chain(3000))
+    assert fitting_dpi(small.dot.source) == 144
+    picture = large.png()
+    width, height = struct.unpack(">II", picture[16:24])
+    assert 20e6 < width * height < 45e6
+    fine = struct.unpack(">II", small.png(200)[16:24])
+    assert fine[0] > struct.unpack(">II", small.png()[16:24])[0]

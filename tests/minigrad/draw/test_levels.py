@@ -165,6 +165,12 @@ def test_titles_tell_whether_there_are_gradients_and_whether_time_is_rolled_up()
         "The gradient's way back through LSTMCell, rolled up over 5 steps",
     ]
     assert draw(loss, level="cells", roll=True, title="Mine").graph.title == "Mine"
+    # What has no other heading says what it shows; a graph made by hand stays as it is.
+    w = mg.Tensor(2.0, requires_grad=True)
+    assert draw(w * w).graph.title == "1 operation"
+    assert draw(w * w, grad="norm").graph.title == "1 operation, and the gradient's way back"
+    by_hand = Graph((Node(0, "op", op="add"),))
+    assert draw(by_hand).graph == by_hand
 
 
 def test_views_fold_into_the_edges_they_lie_on_unless_asked_for():

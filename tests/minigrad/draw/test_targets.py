@@ -165,3 +165,36 @@ def test_a_detached_value_leads_back_to_what_made_it():
 def test_graphs_recorded_without_replay_are_as_they_were():
     w = mg.Tensor(np.ones(3), requires_grad=True)
     assert kinds(draw((w * np.arange(3.0)).sum(), level="ops").graph) == ["input", "op", "op"]
+
+
+class FrozenInside(Module):
+    """A backbone that the model itself runs without gradient, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = Linear(3, 3)
+        self.head = Linear(3, 2)
+
+    def forward(self, x):
+        """The head of what the backbone gives, shifted by a constant."""
+        with mg.no_grad():
+            features = self.backbone(x) + np.ones(3, np.float32)
+        return self.head(features)
+
+
+@pytest.mark.parametrize("level", ["ops", "layers"])
+def test_what_a_model_computes_without_gradient_is_drawn(level):
+    model = FrozenInside()
+    graph = draw((model, X), level=level).graph
+    (x,) = [n.id for n in graph.nodes if n.kind == "input"]
+    assert any(edge.source == x for edge in graph.edges)
+    assert "constant" not in kinds(graph)
+    if level == "ops":
+        names = {n.name for n in graph.nodes if n.kind == "parameter"}
+        assert names == {"weight", "bias"}
+        assert kinds(graph).count("parameter") == 4
+        assert [n.op for n in graph.nodes].count("matmul") == 2
+    with mg.no_grad():
+        assert draw((model, X), level=level).graph.nodes
+    whole = (lambda x: (model(x) ** 2).sum(), X)
+    assert draw(whole, level=level, grad="norm").svg()
