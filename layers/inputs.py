@@ -31,9 +31,7 @@ def cast_input(layer: str, argument: str, x: Any, dtype: Any = None) -> Any:
     """
     if not isinstance(x, (Tensor, np.ndarray)):
         x = operand(x, layer, argument)
-    if (
-        dtype is not None and x.dtype == dtype
-    ):  # as it nearly always is, and calls should stay quick
+    if dtype is not None and x.dtype == dtype:  # nearly always, so it comes first
         return x
     check_floating(layer, argument, x, dtype)
     return x if dtype is None else mg.astype(x, dtype)
