@@ -110,7 +110,7 @@ def softplus(x: Array, /, beta: float = 1.0, threshold: float = math.inf) -> Arr
     It never overflows, so there is no threshold unless one is given; PyTorch's is 20.
     """
     if not beta:
-        raise ValueError(f"beta must not be 0, got {beta}")
+        raise OptionError(f"beta must not be 0, got {beta}")
     x = floating(x)
     y = soft_maximum(x * beta) / beta
     return y if threshold == math.inf else np.where(x * beta > threshold, x, y)

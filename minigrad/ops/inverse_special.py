@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import OptionError
 from minigrad.ops.arguments import quiet
 from minigrad.ops.gamma import horner, in_float64
 from minigrad.ops.special import error_function
@@ -110,7 +111,7 @@ def logit(x: Array, /, eps: float | None = None) -> Array:
     Tensor([0.    , 1.0986, 1.0986], f32[3])
     """
     if eps is not None and not 0 <= eps <= 0.5:
-        raise ValueError(f"eps must be within 0 to 1/2, got {eps!r}")
+        raise OptionError(f"eps must be within 0 to 1/2, got {eps!r}")
     return in_float64(lambda flat: _logit(flat, eps), x)
 
 
