@@ -220,7 +220,7 @@ def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array
     """What `nan_to_num` computes."""
     stand_ins = {"nan": nan, "posinf": posinf, "neginf": neginf}
     given = {k: constant_array(v, k) for k, v in stand_ins.items() if v is not None}
-    return np.nan_to_num(x, **given)  # type: ignore[arg-type]
+    return np.nan_to_num(x, **given)
 
 
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))

@@ -142,7 +142,7 @@ def isclose(
 ) -> Array:
     """Whether abs(x - z) <= atol + rtol * abs(z), elementwise."""
     near, far = constant_array(atol, "atol"), constant_array(rtol, "rtol")
-    return np.isclose(x, z, rtol=far, atol=near, equal_nan=equal_nan)  # type: ignore[arg-type]
+    return np.isclose(x, z, rtol=far, atol=near, equal_nan=equal_nan)
 
 
 def allclose(
