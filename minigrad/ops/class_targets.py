@@ -29,7 +29,7 @@ def class_axis(name: str, scores: Tensor, axis: int) -> int:
     """The class axis, counted from the end."""
     if not scores.ndim:
         raise ShapeError(f"{name}: the scores must have a class axis, got {describe(scores)}")
-    return normalize_axis(axis, scores.ndim) - scores.ndim
+    return normalize_axis(axis, scores.ndim, f"{name}: axis") - scores.ndim
 
 
 def class_weights(name: str, weight: Any, scores: Tensor, axis: int) -> PlainArray | None:

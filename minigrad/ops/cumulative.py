@@ -172,7 +172,7 @@ def diff(
     x = _tensor(a, "diff")
     if n < 0:
         raise ValueError(f"diff: n must be at least 0, got {n}")
-    k = normalize_axis(axis, x.ndim)
+    k = normalize_axis(axis, x.ndim, "diff: axis")
     if not n:
         return x
     parts: list[TensorLike] = [x]
@@ -204,7 +204,7 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: i
         ShapeError: when the shapes do not fit.
     """
     values = _tensor(y, "trapezoid")
-    k = normalize_axis(axis, values.ndim)
+    k = normalize_axis(axis, values.ndim, "trapezoid: axis")
     width: TensorLike = dx
     if x is not None:
         places = _tensor(x, "trapezoid")

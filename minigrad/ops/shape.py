@@ -182,7 +182,7 @@ moveaxis.vjp(x=lambda g, source, destination: np.moveaxis(g, destination, source
 def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     """One axis moved to in front of the axis that is now at `start`; `moveaxis` is clearer."""
     x = source_of(x, "rollaxis")
-    axis = normalize_axis(axis, x.ndim)
+    axis = normalize_axis(axis, x.ndim, "rollaxis: axis")
     start += x.ndim if start < 0 else 0
     if not 0 <= start <= x.ndim:
         raise AxisError(

@@ -10,6 +10,7 @@ from minigrad.errors import check_option
 from minigrad.ops.arguments import named
 from minigrad.ops.selecting import take_along_axis
 from minigrad.ops.shape import source_of
+from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -114,10 +115,11 @@ def argpartition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -
 @primitive(constant=True)
 @named("topk")
 def topk_places(x: Array, /, k: int, axis: int, largest: bool) -> Array:
-    length = x.shape[axis]
+    place = normalize_axis(axis, x.ndim)
+    length = x.shape[place]
     if not 0 <= k <= length:
         raise ValueError(f"k must be from 0 to the length {length} of axis {axis}, got {k}")
-    lead = (slice(None),) * (axis % x.ndim)
+    lead = (slice(None),) * place
     return _order(x, axis, largest)[(*lead, slice(0, k))]
 
 

@@ -74,3 +74,16 @@ def test_nanmax_shares_ties_and_leaves_nan_out():
     x = Tensor([2.0, NAN, 2.0], requires_grad=True)
     np.nanmax(x).backward()
     assert x.grad.tolist() == [0.5, 0, 0.5]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *QUANTILES])
+def test_a_replay_finds_other_gaps(name):
+    def f(x):
+        return getattr(np, name)(x, **QUANTILES.get(name, {}))
+
+    x = Tensor(np.array([1.0, NAN, 3.0, 2.0]), requires_grad=True)
+    other = np.array([1.0, 4.0, NAN, NAN])
+    with minigrad.recording(replay=True):
+        y = f(x)
+    again = minigrad.graph(y).replay({x: other})
+    np.testing.assert_array_equal(again.numpy(), f(Tensor(other)).numpy())
