@@ -197,10 +197,13 @@ def _completed(
 
 def heading_of(graph: Graph) -> str:
     """What a picture shows, for one without a title."""
-    what = {"ops": "operation", "layers": "module call", "cells": "cell"}[graph.level]
-    count = sum(n.count for n in graph.nodes if n.kind in ("op", "group", "elided"))
+    counts = {
+        "module call": sum(n.count for n in graph.nodes if n.kind == "group"),
+        "operation": sum(n.count for n in graph.nodes if n.kind in ("op", "elided")),
+    }
+    parts = [f"{many:,} {what}{'s' * (many != 1)}" for what, many in counts.items() if many]
+    text = " and ".join(parts) or "Nothing but inputs"
     steps = len({node.step for node in graph.nodes if node.step is not None})
-    text = f"{count:,} {what}{'s' * (count != 1)}"
     if steps > 1:
         text += f" in {steps:,} time steps"
     if any(edge.contribution is not None for edge in graph.edges):
