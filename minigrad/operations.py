@@ -39,7 +39,7 @@ class Operation:
         inputs: the names of the array inputs.
         params: the names of the parameters of the call.
         defaults: the defaults of those that have one.
-        keyword_only: the names of those that must be given by name.
+        positional: the names of those that may be given by position.
         list_input: whether the only input is a sequence of arrays.
         outputs: the names of the outputs; ("y",) for one.
         aux: the names of the constants that the forward returns after the outputs.
@@ -83,7 +83,9 @@ class Operation:
         without_default = positional[: len(positional) - len(defaults)]
         self.inputs = positional[: code.co_posonlyargcount] or without_default
         self.params = tuple(name for name in names if name not in self.inputs)
-        self.keyword_only = names[code.co_argcount :]
+        self.positional = tuple(n for n in positional if n not in self.inputs)
+        self.by_name = not code.co_posonlyargcount  # whether inputs may be given by name
+        self.declared = declared
         self.defaults: dict[str, Any] = {
             **dict(zip(positional[len(without_default) :], defaults, strict=True)),
             **(declared.__kwdefaults__ or {}),
@@ -109,6 +111,35 @@ class Operation:
             )
         if not self.inputs:
             raise ValueError(f"primitive {self.name}: it has no array input (see `/`).")
+
+    def bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The inputs and the parameters of a call.
+
+        Raises:
+            TypeError: as Python does for a call that does not fit the function.
+        """
+        count = len(self.inputs)
+        params = dict(self.defaults)
+        inputs, extra = args[:count], args[count:]
+        wrong = len(extra) > len(self.positional)
+        params.update(zip(self.positional, extra, strict=False))
+        given = self.positional[: len(extra)]
+        rest = list(self.inputs[len(inputs) :])
+        named: dict[str, Any] = {}
+        for name, value in kwargs.items():
+            if name in self.params and name not in given:
+                params[name] = value
+            elif name in rest and self.by_name:
+                named[name] = value
+            else:
+                wrong = True
+        inputs += tuple(named[name] for name in rest if name in named)
+        if wrong or len(inputs) < count or len(params) < len(self.params):
+            self.declared(*args, **kwargs)  # which tells what does not fit
+            raise TypeError(f"{self.name}: the arguments do not fit {self!r}")
+        return inputs, params
 
     def make_plan(self, mask: int) -> Any:
         """The plan for a set of inputs on tape (bit i for input i)."""

@@ -14,7 +14,6 @@ from minigrad.ops.shape import matrix_transpose, reshape, transpose
 from minigrad.primitives import Primitive, make_operator
 from minigrad.protocols import numpy_functions
 from minigrad.tensors import Tensor
-from minigrad.unbound import bind
 
 __all__ = ["numpy_functions"]
 
@@ -105,8 +104,8 @@ METHODS: dict[str, Any] = {
     "__rdivmod__": _rdivmod,
     "__round__": _round,
     "__contains__": _contains,
-    "__eq__": make_operator(elementwise.equal.operation, _is_foreign),
-    "__ne__": make_operator(elementwise.not_equal.operation, _is_foreign),
+    "__eq__": make_operator(elementwise.equal, _is_foreign),
+    "__ne__": make_operator(elementwise.not_equal, _is_foreign),
     "__array_ufunc__": protocols.array_ufunc,
     "__array_function__": protocols.array_function,
     "T": property(lambda self: transpose(self), doc="The axes in reverse order."),
@@ -121,10 +120,10 @@ for _module in ops.MODULES:
     METHODS |= {name: getattr(_module, name) for name in _module.METHODS}
 METHODS |= inplace.METHODS | copying.METHODS
 for _name, _comparison in COMPARISONS.items():
-    METHODS[_name] = make_operator(_comparison.operation, _owner(_name))
+    METHODS[_name] = make_operator(_comparison, _owner(_name))
 for _name, (_function, _symbol) in BINARY.items():
-    _op = _function.operation
-    METHODS[f"__{_name}__"] = make_operator(_op, _owner(f"__r{_name}__"))
-    METHODS[f"__r{_name}__"] = make_operator(_op, _owner(f"__{_name}__"), reflected=True)
+    METHODS[f"__{_name}__"] = make_operator(_function, _owner(f"__r{_name}__"))
+    METHODS[f"__r{_name}__"] = make_operator(_function, _owner(f"__{_name}__"), reflected=True)
     METHODS[f"__i{_name}__"] = inplace.in_place(_function, _symbol)
-bind(Tensor, METHODS)
+for _name, _method in METHODS.items():
+    setattr(Tensor, _name, _method)

@@ -7,12 +7,11 @@
     tanh.vjp(x=lambda g, y: g * (1 - y * y))
 
 Parameters before a `/` are array inputs; without one, those that have no default. The rest are
-parameters of the call. What rules may read is told in `minigrad.operations`. The function that
-applies an operation is generated for its signature, from the text in `minigrad.templates`.
+parameters of the call. What rules may read is told in `minigrad.operations`.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from types import FunctionType
 from typing import Any, ParamSpec, Protocol, cast, overload
 
 import numpy as np
@@ -24,9 +23,8 @@ from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import explain
 from minigrad.mode import Mode, current_mode
 from minigrad.nodes import Node, extras_of, make_node, next_number, output_node
-from minigrad.operations import Operation, Rule, compile_source, operations
+from minigrad.operations import Operation, Rule, operations
 from minigrad.rerun import rerun_nodes
-from minigrad.templates import apply_source
 from minigrad.tensors import Tensor, wrap
 from minigrad.watching import watch
 
@@ -161,7 +159,7 @@ def record(
     """The general way to make tensors of a forward's results and put their node on the tape.
 
     Serves operations with several outputs or a list of inputs, and every operation while anomaly
-    checks or replay are on; the generated fast path does the same for all others.
+    checks or replay are on; the quick way in `make_apply` does the same for all others.
     """
     count = len(op.outputs)
     call = None
@@ -233,69 +231,102 @@ def take_list(values: Any, op: Operation) -> tuple[list[Any], list[Any], tuple[N
     return list(values), arrays, tuple(nodes)
 
 
-def _first_call(*args: Any, **kwargs: Any) -> Any:
-    return _build()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - see generated
-
-
 def make_apply(op: Operation) -> Any:
-    """The function that runs an operation and records it."""
-    apply = generated(op, op.name, lambda: apply_source(op))
-    apply.__doc__, apply.__module__ = op.forward.__doc__, op.forward.__module__
-    apply.__qualname__, apply.__wrapped__ = op.forward.__qualname__, op.forward
-    apply.operation, apply.generic = op, make_generic(op, apply)
-    operations[f"{op.forward.__module__}.{op.name}"] = op
-    return apply
+    """The function that runs an operation on arrays and puts its node on the tape."""
+    forward, plans, name, names = op.forward, op.plans, op.name, op.inputs
+    count, constant, part, reference = len(names), op.constant, op.part, op.reference
+    single = len(op.outputs) == 1 and not op.list_input
+    # A number alone gets the default dtype; beside another operand NumPy promotes it as we want.
+    as_is = AS_IS if count > 1 else frozenset()
+    bare = not op.params
+
+    @functools.wraps(forward)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if bare and len(args) == count and not kwargs:
+            params: dict[str, Any] = NO_PARAMS
+        else:
+            args, params = op.bind(args, kwargs)
+        arrays: Any = []
+        nodes: Any = []
+        mask, bit = 0, 1
+        if op.list_input:
+            values, listed, nodes = take_list(args[0], op)
+            args, arrays, mask = (values,), (listed,), 1
+        else:
+            for value in args:
+                if isinstance(value, Tensor):
+                    node = value._node
+                    arrays.append(value._array)
+                    nodes.append(node)
+                    if node is not None:
+                        mask |= bit
+                else:
+                    nodes.append(None)
+                    if value.__class__ not in as_is:
+                        value = operand(value, name, names[len(arrays)], args)
+                    arrays.append(value)
+                bit += bit
+        mode = current_mode()
+        if reference is not None and (not mode.fused or any_complex(arrays)):
+            return reference(*args, **params)
+        try:
+            y = forward(*arrays, **params)
+        except Exception as error:
+            raise explain(op, error, tuple(arrays), params) from error
+        if not single or mode.watching:
+            results = y if isinstance(y, tuple) and (op.aux or len(op.outputs) > 1) else (y,)
+            return record(op, current_mode(), args, arrays, tuple(nodes), params, results)
+        if op.aux:
+            y, *aux = y
+        if y.__class__ is not ndarray:
+            y = finish(y, args)
+        tensor = new(Tensor)
+        tensor._array = y
+        if part:
+            tensor._part = op
+        if not mask or constant or not mode.recording:
+            tensor._node = None
+            return tensor
+        tensor._node = made = new(Node)
+        made.plan = plan = plans[mask]
+        made.inputs = tuple(nodes)
+        made.saved = plan.save(*arrays, y, *aux) if op.aux else plan.save(*arrays, y)
+        made.params = params
+        made.shape = y.shape
+        made.dtype = dtype = y.dtype
+        made.scope = mode.scope
+        made.extras = None
+        made.number = next_number()
+        if dtype.kind != "f":
+            refuse_dtype(name, y)
+        return tensor
+
+    made: Any = apply
+    made.__name__ = name
+    made.operation, made.generic = op, make_generic(op, apply)
+    operations[f"{forward.__module__}.{name}"] = op
+    return made
 
 
-def make_operator(op: Operation, defers: Callable[[Any], bool], reflected: bool = False) -> Any:
+def make_operator(
+    apply: Callable[..., Any], defers: Callable[[Any], bool], reflected: bool = False
+) -> Any:
     """An operation of two inputs as the method of an operator.
 
     Args:
-        op: the operation.
+        apply: the operation.
         defers: whether to leave an operand that is not a tensor to its own class, by returning
             NotImplemented, as Python's protocol of operators has it.
         reflected: whether `self` is the right operand.
     """
-    name = f"{op.name} {'reflected ' if reflected else ''}operator"
-    return generated(op, name, lambda: apply_source(op, True, reflected), defers)
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if other.__class__ not in AS_IS and not isinstance(other, Tensor) and defers(other):
+            return NotImplemented
+        return apply(other, self) if reflected else apply(self, other)
+
+    return operator
 
 
-def generated(op: Operation, name: str, source: Callable[[], str], defers: Any = None) -> Any:
-    """A function that generates its own code when it is first called.
-
-    Compiling hundreds of them would triple the time that the import takes, so a function starts
-    out with the code of `_first_call`, which puts the generated one in its place.
-    """
-    scope: dict[str, Any] = {
-        "_Node": Node,
-        "_Tensor": Tensor,
-        "_any_complex": any_complex,
-        "_as_is": AS_IS,
-        "_defers": defers,
-        "_explain": explain,
-        "_finish": finish,
-        "_forward": op.forward,
-        "_mode_now": current_mode,
-        "_ndarray": ndarray,
-        "_new": object.__new__,
-        "_next_number": next_number,
-        "_no_params": {},
-        "_op": op,
-        "_operand": operand,
-        "_plans": op.plans,
-        "_record": record,
-        "_reference": op.reference,
-        "_refuse_dtype": refuse_dtype,
-        "_take_list": take_list,
-    }
-    apply: Any = FunctionType(_first_call.__code__, scope, op.name)
-
-    def build() -> Any:
-        built = compile_source(source(), name, scope)[op.name]
-        apply.__code__, apply.__defaults__ = built.__code__, built.__defaults__
-        apply.__kwdefaults__ = built.__kwdefaults__
-        return apply
-
-    scope["_build"] = build
-    scope |= {f"_default_{name}": value for name, value in op.defaults.items()}
-    return apply
+NO_PARAMS: dict[str, Any] = {}
+new = object.__new__

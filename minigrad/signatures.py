@@ -7,8 +7,6 @@ holds these declarations against what is bound.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from minigrad.unbound import Unbound
-
 if TYPE_CHECKING:
     from minigrad.tensors import Tensor
 
@@ -312,7 +310,7 @@ class Methods:
         def softmax(self, axis: Axis = -1) -> "Tensor": ...
 
 
-class Signatures(Operators, Methods, Unbound):
+class Signatures(Operators, Methods):
     """What `Tensor` gets bound."""
 
     __slots__ = ()
