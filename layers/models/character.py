@@ -50,7 +50,7 @@ class CharacterConfig(Config):
     dropout: float = 0.0
     forget_bias: float | None = None
 
-    LATER: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
+    LATER: ClassVar[Mapping[str, Any]] = {"dropout": 0.0, "forget_bias": None}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rnn": {"cell": "rnn"},
         "gru": {"cell": "gru"},

@@ -84,7 +84,7 @@ def run_classes(setting: Setting) -> list[Figure]:
     >>> module = build(cases["TransformerEncoderLayer_norm_first"])
     >>> prefix = "TransformerEncoderLayer_norm_first/float32/parameter."
     >>> state = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-    >>> module.load_state_dict(state)
+    >>> _ = module.load_state_dict(state)
     """
     cases, arrays = shipped_cases()
     worst: dict[tuple[str, str], float] = {}

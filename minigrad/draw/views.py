@@ -114,6 +114,7 @@ def draw(
             title=title,
             roll=roll,
             focus=focus,
+            states=states,
         )
         measure: Literal["norm", "share"] = "share" if grad == "share" else "norm"
         return draw_graph(

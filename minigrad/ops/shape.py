@@ -92,7 +92,10 @@ def ravel(x: Any, order: str = "C") -> Tensor:
     return reshape(x, -1, order)
 
 
-flatten = ravel
+@returns_value
+def flatten(x: Any, order: str = "C") -> Tensor:
+    """All elements in one axis, to be written without a word to `x`: NumPy's copies as well."""
+    return ravel(x, order)
 
 
 @primitive(view=True)

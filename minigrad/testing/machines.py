@@ -225,6 +225,9 @@ class EngineMachine(RuleBasedStateMachine):
             if other.shape:  # only single numbers are written
                 other, second = Tensor(2.0, dtype=np.float64), Term("constant")
                 second.value = np.float64(2.0)
+            if getattr(tensor, "_part", None) is not None:
+                self._must_refuse(lambda: target.__setitem__(..., other), "not aliases")
+                return
             target[..., :1] = other
             apply = _write_first
         else:

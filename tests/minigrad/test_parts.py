@@ -28,7 +28,6 @@ x.imag
 x.transpose(1, 0)
 x.reshape(-1)
 x.ravel()
-x.flatten()
 x.swapaxes(0, 1)
 x.squeeze()
 x.expand_dims(0)
@@ -61,6 +60,7 @@ dict(enumerate(x))[0]
 """
 
 VALUES = """
+x.flatten()
 x.copy()
 x[0].copy()
 x.T.copy()
