@@ -6,7 +6,8 @@ import minigrad as mg
 from layers.module import Module
 from minigrad.containers import labelled_leaves
 from minigrad.counting import multiply_adds
-from minigrad.mode import ModeChange, Scope, current_mode
+from minigrad.mode import ModeChange, current_mode
+from minigrad.scopes import Scope
 
 __all__ = ["ModelSummary", "ModuleRow", "summary"]
 

@@ -16,8 +16,9 @@ from layers.module_text import constructor_arguments, tree
 from layers.parameter import Parameter
 from minigrad import Tensor
 from minigrad.errors import GradientError, describe
-from minigrad.mode import ModeChange, ModuleToken, Scope, current_mode
+from minigrad.mode import ModeChange, current_mode
 from minigrad.nodes import HookHandle, add_hook
+from minigrad.scopes import ModuleToken, Scope
 
 __all__ = ["Module", "Parameter", "StateDictError"]
 

@@ -13,8 +13,9 @@ from layers.recurrent_checks import check_lengths
 from layers.steps import active_at, along_batch, beyond_zero, clear_padding, stack_steps
 from minigrad import Tensor
 from minigrad.errors import DtypeError, ShapeError, describe
-from minigrad.mode import ModeChange, ModuleToken, Scope, current_mode
-from minigrad.tensors import state_source
+from minigrad.mode import ModeChange, current_mode
+from minigrad.scopes import ModuleToken, Scope
+from minigrad.state_labels import state_source
 
 __all__ = ["detach_state", "run_in_chunks", "scan"]
 

@@ -9,8 +9,9 @@ import numpy as np
 from minigrad.calls import Constant, Result, source_of_tensor
 from minigrad.containers import labelled_leaves
 from minigrad.errors import GradientError
-from minigrad.mode import ModeChange, Scope
+from minigrad.mode import ModeChange
 from minigrad.replaying import needed
+from minigrad.scopes import Scope
 from minigrad.tensors import Tensor
 
 __all__ = ["Work", "multiply_adds"]

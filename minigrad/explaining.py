@@ -14,8 +14,9 @@ from minigrad.errors import (
     ShapeError,
     describe,
 )
-from minigrad.mode import current_mode, place
+from minigrad.mode import current_mode
 from minigrad.operations import Operation
+from minigrad.scopes import place
 
 __all__ = ["explain"]
 

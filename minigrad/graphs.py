@@ -12,7 +12,7 @@ from minigrad.containers import labelled_leaves
 from minigrad.errors import GradientError, describe
 from minigrad.nodes import Leaf, Node
 from minigrad.replaying import Recording
-from minigrad.scope_names import ScopeNames
+from minigrad.scopes import ScopeNames
 from minigrad.tensors import Tensor
 from minigrad.watching import first_anomaly
 

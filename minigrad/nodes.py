@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy import ndarray
 
-from minigrad.mode import Scope, current_mode, place
+from minigrad.mode import current_mode
+from minigrad.scopes import Scope, place
 
 __all__ = [
     "Bundle",

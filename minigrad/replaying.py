@@ -9,8 +9,9 @@ from minigrad.calls import Call, Constant, Result
 from minigrad.containers import replace_leaves
 from minigrad.conversion import to_array
 from minigrad.errors import DetachError, DtypeError, GradientError, ShapeError, describe
-from minigrad.mode import ModeChange, current_mode, place
+from minigrad.mode import ModeChange, current_mode
 from minigrad.nodes import Leaf, Node
+from minigrad.scopes import place
 from minigrad.tensors import Tensor, wrap
 
 __all__ = ["Recording"]

@@ -15,8 +15,9 @@ import numpy as np
 
 from minigrad.anomaly_advice import backward_advice, came_from_zero, forward_advice
 from minigrad.errors import AnomalyError, describe
-from minigrad.mode import Mode, ModeChange, place
+from minigrad.mode import Mode, ModeChange
 from minigrad.nodes import Array, Bundle, Leaf, Node, Patch, Wrap, extras_of
+from minigrad.scopes import place
 
 __all__ = ["BackwardWatch", "is_finite", "user_line", "watch"]
 

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from minigrad.draw.sequences import Call, Chain
 from minigrad.draw.time_axes import TimeAxis
-from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
+from minigrad.scopes import Scope
 
 __all__ = ["CallOf"]
 

@@ -24,9 +24,9 @@ from minigrad.draw.records import Edge, Graph, Node, Statistics
 from minigrad.draw.recurrence import labels_on
 from minigrad.draw.sequences import Call, labels_of
 from minigrad.draw.tape_states import States
-from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
+from minigrad.scopes import Scope
 from minigrad.tensors import Tensor
 
 __all__ = ["cells_graph", "has_cells"]

@@ -18,9 +18,8 @@ from minigrad.draw.interaction import inner_products
 from minigrad.draw.measure import norm_of, share_of
 from minigrad.draw.tape_states import Lane, States
 from minigrad.draw.walk import Adjoints, walk_back
-from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
-from minigrad.scope_names import ScopeNames
+from minigrad.scopes import Scope, ScopeNames
 
 __all__ = ["PRESETS", "Detours", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
 

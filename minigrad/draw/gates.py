@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.draw.tape_states import States, value_of
-from minigrad.mode import Scope
 from minigrad.nodes import Node
+from minigrad.scopes import Scope
 
 __all__ = ["GateSeries", "gate_series"]
 

@@ -21,9 +21,9 @@ from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import Edge, Graph, Node, total_norm
 from minigrad.draw.scale import number_text
 from minigrad.draw.tape_states import States
-from minigrad.mode import Scope
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
+from minigrad.scopes import Scope
 from minigrad.tensors import Tensor
 
 __all__ = ["has_modules", "layers_graph"]

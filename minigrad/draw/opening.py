@@ -16,8 +16,9 @@ import numpy as np
 from minigrad.draw.agreement import check_agreement
 from minigrad.draw.measure import read_tape
 from minigrad.kernels import FusedPlan, run_reference
-from minigrad.mode import ModeChange, Scope
+from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf, Node, last_write, next_number
+from minigrad.scopes import Scope
 from minigrad.tape import check_unwritten
 from minigrad.tensors import Tensor, wrap
 

@@ -16,8 +16,8 @@ from minigrad.draw.measure import pass_through
 from minigrad.draw.opening import open_kernels
 from minigrad.draw.sequences import Label, labels_of
 from minigrad.errors import describe
-from minigrad.mode import Scope
 from minigrad.nodes import Leaf, Node
+from minigrad.scopes import Scope
 from minigrad.tensors import Tensor
 
 __all__ = ["NamedStates", "labels_on", "open_with_states", "tensors_of"]

@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.draw.measure import pass_through
-from minigrad.mode import Scope
 from minigrad.nodes import Node
+from minigrad.scopes import Scope
 
 __all__ = ["Call", "Chain", "Label", "chains_of", "labels_of"]
 

@@ -14,9 +14,8 @@ from minigrad.draw.errors import DrawError
 from minigrad.draw.sequences import Call, Chain, Label, chains_of, labels_of
 from minigrad.draw.time_axes import lay_axes
 from minigrad.kernels import FusedPlan
-from minigrad.mode import Scope
 from minigrad.nodes import Node
-from minigrad.scope_names import ScopeNames
+from minigrad.scopes import Scope, ScopeNames
 
 __all__ = ["Lane", "States", "value_of"]
 

@@ -1,0 +1,43 @@
+"""Checks in environments of their own: `nox` runs the quick ones, `nox --list` names all.
+
+The tests run on every supported Python whose interpreter is found; `.ci/run` runs everything once,
+on one of them.
+"""
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "docs"]
+nox.options.error_on_missing_interpreters = False
+
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The tests; arguments after `--` go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", *session.posargs, env=THREADS)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting, lint and types."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages, with every warning an error."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """What one operation, a training step and a picture cost."""
+    session.install("-e", ".[all]")
+    for name in ("per_op", "training_steps", "drawing"):
+        session.run("python", f"benchmarks/{name}.py", env=THREADS)

@@ -1,0 +1,81 @@
+"""What runs behind one expression: the files and functions that `(x * w).sum().backward()` enters.
+
+    python tools/trace_expression.py
+
+The expression runs once before it is traced, so that what is made at the first call does not count.
+For each file of the engine: the functions that ran, their lines, and the lines of the whole file; the
+goal is that someone can read all of it in one sitting.
+"""
+
+import ast
+import io
+import sys
+import tokenize
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+ROOT = Path(mg.__file__).parent.parent
+
+
+def expression() -> None:
+    """What is traced."""
+    x = mg.Tensor(np.ones(3), requires_grad=True)
+    w = mg.Tensor(np.ones(3), requires_grad=True)
+    (x * w).sum().backward()
+
+
+def entered() -> dict[Path, set[str]]:
+    """The functions of the package that the expression enters, by file."""
+    found: dict[Path, set[str]] = {}
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT) and path != Path(__file__).resolve():
+            found.setdefault(path, set()).add(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        expression()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def code_lines(text: str) -> int:
+    """The lines of a file that are code: without docstrings, comments and blank lines."""
+    documented: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            documented.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    layout = {
+        *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
+        tokenize.ENDMARKER,
+    }
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in layout:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - documented)
+
+
+def main() -> None:
+    """Print the table."""
+    expression()
+    files = entered()
+    total = code = 0
+    print(f"{'lines':>6} {'code':>6}  file: functions")
+    for path, functions in sorted(files.items()):
+        text = path.read_text(encoding="utf-8")
+        count, own = text.count("\n"), code_lines(text)
+        total, code = total + count, code + own
+        print(f"{count:>6} {own:>6}  {path.relative_to(ROOT)}: {', '.join(sorted(functions))}")
+    print(f"{total:>6} {code:>6}  {len(files)} files")
+
+
+if __name__ == "__main__":
+    main()
