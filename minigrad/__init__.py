@@ -43,8 +43,8 @@ from minigrad.resuming import load_checkpoint as load_checkpoint
 from minigrad.resuming import save_checkpoint as save_checkpoint
 from minigrad.serialize import load as load
 from minigrad.serialize import save as save
+from minigrad.state_labels import label_state as label_state
 from minigrad.tensors import Tensor as Tensor
-from minigrad.tensors import label_state as label_state
 from minigrad.transforms import grad as grad
 from minigrad.transforms import gradients as gradients
 from minigrad.transforms import hvp as hvp
