@@ -3,8 +3,8 @@
     python tools/trace_expression.py
 
 The expression runs once before it is traced, so that what is made at the first call does not count.
-For each file of the engine: the functions that ran, their lines, and the lines of the whole file; the
-goal is that someone can read all of it in one sitting.
+For each file of the engine: the functions that ran, their lines, and the lines of the whole file;
+the goal is that someone can read all of it in one sitting.
 """
 
 import ast
