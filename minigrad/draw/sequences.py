@@ -184,7 +184,8 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
     seen: set[Node] = set()
     stack = start[::-1]
     while stack:
-        node = pass_through(stack.pop())
+        node = stack.pop()
+        node = node if node in owner else pass_through(node)
         if node in seen or node.number < first:
             continue
         seen.add(node)

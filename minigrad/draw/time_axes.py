@@ -120,7 +120,7 @@ def _steps_of(axis: TimeAxis) -> dict[Chain, list[int]]:
             counted.append(chain)
     for chain in counted:
         after = chain.after
-        if after is not None and after.chain in found and after.chain is not chain:
+        if after is not None and after.identity == chain.identity and after.chain in found:
             start = found[after.chain][after.chain.calls.index(after)] + 1
             found[chain] = [start + place for place in range(len(chain.calls))]
     if counted and len(axis.chains) > 1:
