@@ -25,7 +25,11 @@ gradient the term is a part of, and the term; None for an edge inside a box."""
 
 
 def box_flows(
-    tape: Tape, grad: str | None, place: Place, measured: Callable[[Node], bool]
+    tape: Tape,
+    grad: str | None,
+    place: Place,
+    measured: Callable[[Node], bool],
+    through: Callable[[Node], Node] = pass_through,
 ) -> tuple[dict[Ends, BoxFlow], Meter]:
     """The edges between boxes, and with `grad` the exact sums of what they carry back.
 
@@ -34,6 +38,7 @@ def box_flows(
         grad: None to leave the gradients alone.
         place: where an edge of the tape belongs.
         measured: which nodes are boxes themselves, whose flags tell something of their gradient.
+        through: from a node that only names a value to the one that made it.
 
     Raises DrawError where the graph was freed and anomaly mode left no flags on it.
     """
@@ -54,7 +59,7 @@ def box_flows(
     def enter_all() -> None:
         for node in tape.nodes:
             for source in node.inputs:
-                if source is not None and pass_through(node) is node:
+                if source is not None and through(node) is node:
                     enter(node, source, None)
 
     if grad is None:
@@ -70,7 +75,7 @@ def box_flows(
 
     def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         seen.add((node, slot))
-        if pass_through(node) is node:
+        if through(node) is node:
             enter(node, source, term)
 
     try:
@@ -79,7 +84,7 @@ def box_flows(
             # No gradient flows to data, and the way of their values is drawn all the same.
             for node in tape.nodes:
                 for slot, source in enumerate(node.inputs):
-                    fresh = (node, slot) not in seen and pass_through(node) is node
+                    fresh = (node, slot) not in seen and through(node) is node
                     if source is not None and fresh:
                         enter(node, source, None)
     except DrawError:

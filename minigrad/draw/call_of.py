@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from minigrad.draw.sequences import Call, Chain
@@ -27,10 +26,13 @@ class CallOf:
     Args:
         nodes: the tape.
         chains: the sequences on it.
+        axes: the time axes of the sequences.
     """
 
-    def __init__(self, nodes: Sequence[Node], chains: Sequence[Chain]) -> None:
-        self._nodes = nodes
+    def __init__(
+        self, nodes: Sequence[Node], chains: Sequence[Chain], axes: Sequence[TimeAxis]
+    ) -> None:
+        self._nodes, self._axes = nodes, axes
         self.calls = sorted((c for chain in chains for c in chain.calls), key=lambda c: c.number)
         self._of_state = {node: call for call in self.calls for node in call.states.values()}
         scopes: dict[Scope | None, list[Call]] = defaultdict(list)
@@ -41,7 +43,6 @@ class CallOf:
         self._shared = scopes.keys() - self._single.keys()
         self._around: dict[Scope | None, Call | None] = {None: None}
         self._step_times = self._times_of_steps()
-        self._numbers = [call.last_number for call in self.calls]
 
     def __call__(self, node: Node) -> Call | None:
         """The call that a node is a part of, or None."""
@@ -76,10 +77,6 @@ class CallOf:
             scope = scope.parent
         return None in self._shared and not module
 
-    def leads_to_cells(self, node: Node) -> bool:
-        """Whether a step of a cell is computed from a node without another step on the way."""
-        return node in self._leading
-
     def _leads_to(self, node: Node) -> Call | None:
         found = self._leading.get(node)
         return None if found is _SEVERAL else found
@@ -98,25 +95,6 @@ class CallOf:
                 if found.setdefault(source, target) is not target:
                     found[source] = _SEVERAL
         return found
-
-    @cached_property
-    def _times_in_loops(self) -> dict[Scope, int]:
-        """The times of modules that were called several times outside of all scopes.
-
-        Such a call stands beside the step that it reads, or, if it reads none, that it leads to.
-        """
-        calls = _repeated_outside(self._nodes)
-        read: dict[Scope, int] = {}
-        led: dict[Scope, int] = {}
-        for node in self._nodes:
-            scope = None if node.scope is None else node.scope.chain()[0].origin
-            if scope is None or scope not in calls:
-                continue
-            if (time := self._behind.get(node)) is not None:
-                read[scope] = max(time, read.get(scope, time))
-            if (call := self._leads_to(node)) is not None:
-                led[scope] = min(call.time, led.get(scope, call.time))
-        return led | read
 
     @cached_property
     def _behind(self) -> dict[Node, int]:
@@ -148,15 +126,15 @@ class CallOf:
         """The call that a scope is within, if it is the scope of a single call."""
         return self._around_scope(scope)
 
-    def time_beside(
-        self, node: Node, scope: Scope | None, axis_of: Mapping[Chain, TimeAxis]
-    ) -> int | None:
+    def time_beside(self, node: Node, scope: Scope | None) -> int | None:
         """The time of what is in no cell: that of the step it ran in, if it ran in one.
+
+        A step that was given, or counted, apart from the cells is on the axis of the step that it
+        reads, or else leads to.
 
         Args:
             node: what ran.
             scope: of the node, or of a call around it whose time is asked for.
-            axis_of: the axis of each sequence.
         """
         if scope is None or not self.calls:
             return None if scope is None else scope.time_step
@@ -165,12 +143,38 @@ class CallOf:
             if within in self._step_times:
                 return self._step_times[within]
             within = within.parent
-        step = scope.time_step
-        if step is None:
-            return self._times_in_loops.get(scope.chain()[0].origin)
-        place = max(0, bisect_left(self._numbers, node.number) - 1)
-        # Counted apart from the cells: on the axis of the cell that ran last, or else of the first.
-        return step + axis_of[self.calls[place].chain].offset
+        timed = scope.timed
+        near = self._near.get(_loop_of(scope))
+        if timed is None:
+            return near if scope.chain()[0].origin in self._repeated else None
+        axis = next((a for a in self._axes if near is not None and a.first <= near <= a.last), None)
+        time = (timed.step or 0) + (self._axes[0] if axis is None else axis).offset
+        return time if axis is None or axis.first <= time <= axis.last else near
+
+    @cached_property
+    def _repeated(self) -> set[Scope]:
+        return _repeated_outside(self._nodes)
+
+    @cached_property
+    def _near(self) -> dict[Scope, int]:
+        """The time that is read by what ran beside the cells, or else the one that it leads to."""
+        read: dict[Scope, int] = {}
+        led: dict[Scope, int] = {}
+        for node in self._nodes:
+            if node.scope is None:
+                continue
+            loop = _loop_of(node.scope)
+            if (time := self._behind.get(node)) is not None:
+                read[loop] = max(time, read.get(loop, time))
+            if (call := self._leads_to(node)) is not None:
+                led[loop] = min(call.time, led.get(loop, call.time))
+        return led | read
+
+
+def _loop_of(scope: Scope) -> Scope:
+    """The scope that has the time step of what ran in another one; else the outermost around it."""
+    timed = scope.timed
+    return (scope.chain()[0] if timed is None else timed).origin
 
 
 def _repeated_outside(nodes: Sequence[Node]) -> set[Scope]:

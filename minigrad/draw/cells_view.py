@@ -13,11 +13,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.diagnosis import describe_cells
-from minigrad.draw.measure import pass_through, read_tape
+from minigrad.draw.measure import picked, read_tape
 from minigrad.draw.meter import taken
 from minigrad.draw.operations_view import record_of_node, scope_records
 from minigrad.draw.records import Edge, Graph, Node, Statistics
@@ -80,6 +78,7 @@ class _Grouping:
                 passed.add(scope)
                 self._around.add(scope.identity)
                 scope = scope.parent
+        self._onward = self._leading_on()
         self.boxes: dict[TapeNode, Any] = {}
         self._assign()
 
@@ -91,22 +90,42 @@ class _Grouping:
         call = self.states.call_of(node)
         if call is not None:
             return call
+        scope = self._module(node)
+        if scope is not None:
+            return self.states.names(scope), self.states.time_of(node)
+        inside = node.scope is not None and any(part.kind for part in node.scope.chain())
+        # What a module or a cell still reads is no part of the loss.
+        return None if inside or node.plan.view or node in self._onward else ("", None)
+
+    def _module(self, node: TapeNode) -> Scope | None:
+        """The innermost module around a node, unless it has cells inside and passes values on."""
         scope = node.scope
         while scope is not None and not scope.kind:
             scope = scope.parent
-        if scope is None:
-            # What comes before the cells is no part of the loss.
-            loose = node.plan.view or self.states.leads_to_cells(node)
-            return None if loose else ("", None)
-        if scope.identity in self._around:
-            return None
-        return self.states.names(scope), self.states.time_of(node)
+        return None if scope is None or scope.identity in self._around else scope
+
+    def _leading_on(self) -> set[TapeNode]:
+        """The nodes that a module or a cell reads, by any way."""
+        found: set[TapeNode] = set()
+        for node in reversed(self.tape.nodes):
+            if node in found or self._module(node) or self.states.call_of(node):
+                found.update(source for source in node.inputs if source is not None)
+        return found
+
+    def _through(self, node: TapeNode) -> TapeNode:
+        """The node itself, or the one whose value it only names; but a state is itself."""
+        while node not in self.states.lane_of and node.plan.name in ("output", "alias"):
+            source = node.inputs[0]
+            if source is None:
+                break
+            node = source
+        return node
 
     def _assign(self) -> None:
         """Give every node a box; glue goes to the box of its only reader, else gets its own."""
         readers: dict[TapeNode, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
-            if pass_through(node) is not node:
+            if self._through(node) is not node:
                 continue  # another name for a value: its readers read the value itself
             box: Any
             if isinstance(node, Leaf) or self._is_state(node):
@@ -120,38 +139,24 @@ class _Grouping:
             reader = self._key(node) if self._is_state(node) else box
             for source in node.inputs:
                 if source is not None and not self._picks_one(node):
-                    readers[pass_through(source)].add(reader)
+                    readers[self._through(source)].add(reader)
 
     def _picks_one(self, node: TapeNode) -> bool:
         """Whether a node takes one array out of a stack of them, so that both can be left out."""
         return self._picked(node) is not None
 
     def _picked(self, node: TapeNode) -> tuple[TapeNode, int, int] | None:
-        """The array, its axis and place, that `stack(arrays)[:, t]` picks."""
-        stacked = node.inputs[0] if node.plan.name == "getitem" else None
-        if stacked is None or pass_through(stacked).plan.name != "stack":
-            return None
-        stacked = pass_through(stacked)
-        axis = stacked.params["axis"] % len(stacked.shape)
-        index = node.params["index"]
-        index = index if isinstance(index, tuple) else (index,)
-        if len(index) != axis + 1 or any(part != slice(None) for part in index[:-1]):
-            return None
-        if not isinstance(index[-1], (int, np.integer)):
-            return None
-        place = int(index[-1]) % len(stacked.inputs)
-        source = stacked.inputs[place]
-        return None if source is None else (source, axis, place)
+        return picked(node, self._through)
 
     def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
         """The boxes between which an edge of the tape runs; see `minigrad.draw.box_flows.Place`."""
         if node in self._skipped:
             return None
-        if node in self._picks and pass_through(source) in self._skipped:
+        if node in self._picks and self._through(source) in self._skipped:
             source, axis, place = self._picks[node]
             if term is not None:
                 term = taken(term, axis, place)
-        start, end = self.boxes[pass_through(source)], self.boxes[node]
+        start, end = self.boxes[self._through(source)], self.boxes[node]
         if start == end:
             return None
         if self._is_state(node):
@@ -177,12 +182,12 @@ class _Grouping:
     def _skipped(self) -> set[TapeNode]:
         """The stacks from which single arrays are taken and nothing else: they are left out."""
         stacks = {
-            pass_through(source) for node in self._picks if (source := node.inputs[0]) is not None
+            self._through(source) for node in self._picks if (source := node.inputs[0]) is not None
         }
         otherwise = {
-            pass_through(source)
+            self._through(source)
             for node in self.tape.nodes
-            if node not in self._picks and pass_through(node) is node
+            if node not in self._picks and self._through(node) is node
             for source in node.inputs
             if source is not None
         }

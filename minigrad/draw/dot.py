@@ -190,7 +190,7 @@ def _enclosing(
     parent = scopes[path].parent
     if step is None:
         return (parent, None)
-    return (parent, step) if step in steps.get(parent, ()) else (path, None)
+    return (parent, step) if parent and step in steps.get(parent, ()) else (path, None)
 
 
 def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:

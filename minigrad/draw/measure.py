@@ -25,6 +25,7 @@ __all__ = [
     "measure_terms",
     "norm_of",
     "pass_through",
+    "picked",
     "read_tape",
     "share_of",
     "statistics_of",
@@ -84,6 +85,26 @@ def pass_through(node: Node) -> Node:
     while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
+
+
+def picked(
+    node: Node, through: Callable[[Node], Node] = pass_through
+) -> tuple[Node, int, int] | None:
+    """The array, its axis and place, that a node such as `stack(arrays)[:, t]` picks."""
+    stacked = node.inputs[0] if node.plan.name == "getitem" else None
+    if stacked is None or through(stacked).plan.name != "stack":
+        return None
+    stacked = through(stacked)
+    axis = stacked.params["axis"] % len(stacked.shape)
+    index = node.params["index"]
+    index = index if isinstance(index, tuple) else (index,)
+    if len(index) != axis + 1 or any(part != slice(None) for part in index[:-1]):
+        return None
+    if not isinstance(index[-1], (int, np.integer)):
+        return None
+    place = int(index[-1]) % len(stacked.inputs)
+    source = stacked.inputs[place]
+    return None if source is None else (source, axis, place)
 
 
 def norm_of(array: Any) -> float:

@@ -143,6 +143,8 @@ def chains_of(labels: Sequence[Label]) -> list[Chain]:
     for call in calls:
         before = _before(call, owner, firsts)
         own = [c for c in before if c.identity == call.identity]
+        if before and not own:
+            own = _around(call, before, calls, owner)
         previous = _previous(call, own)
         if previous in tails and previous is not None:
             chain = tails.pop(previous)
@@ -182,7 +184,8 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
     seen: set[Node] = set()
     stack = start[::-1]
     while stack:
-        node = pass_through(stack.pop())
+        node = stack.pop()
+        node = node if node in owner else pass_through(node)
         if node in seen or node.number < first:
             continue
         seen.add(node)
@@ -191,6 +194,36 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
         else:
             stack += [source for source in node.inputs if source is not None]
     return list(found)
+
+
+def _around(
+    call: Call, before: Sequence[Call], calls: Sequence[Call], owner: dict[Node, Call]
+) -> list[Call]:
+    """The call before of the same cell, where its state went through other cells in between.
+
+    So it is in a loop in which every cell is called once a step and hands its state to the next
+    one. A cell that ran for several steps in between is another sequence, such as a decoder.
+    """
+    between: list[Any] = []
+    previous = None
+    for earlier in reversed(calls[: calls.index(call)]):
+        if earlier.identity == call.identity:
+            previous = earlier
+            break
+        between.append(earlier.identity)
+    if previous is None or len(set(between)) < len(between):
+        return []
+    seen: set[Node] = set()
+    stack = [node for other in before for node in other.states.values()]
+    while stack:
+        for source in stack.pop().inputs:
+            if source is None or source in seen or source.number < previous.number:
+                continue
+            if owner.get(source) is previous:
+                return [previous]
+            seen.add(source)
+            stack.append(source)
+    return []
 
 
 def _previous(call: Call, candidates: Sequence[Call]) -> Call | None:

@@ -74,7 +74,7 @@ class States:
                     self.lane_of[node] = (lane, call.time)
         self.steps = sorted({time for _, time in self.lane_of.values()})
         self.calls = [call for chain in chains for call in chain.calls]
-        self._calls = CallOf(nodes, chains)
+        self._calls = CallOf(nodes, chains, self.axes)
         self._axis_of = {chain: axis for axis in self.axes for chain in axis.chains}
 
     def _title(self, chain: Chain) -> str:
@@ -104,10 +104,6 @@ class States:
         """The name of the sequence that a call is a step of."""
         return self._titles[call.chain]
 
-    def leads_to_cells(self, node: Node) -> bool:
-        """Whether a step of a cell is computed from a node without another step on the way."""
-        return self._calls.leads_to_cells(node)
-
     def kind_of(self, path: str) -> str:
         """The class name of a cell, or the nearest name around one that has none."""
         while path and not self.names.kinds[path]:
@@ -123,14 +119,14 @@ class States:
         call = self._calls(node)
         if call is not None:
             return call.time
-        return self._calls.time_beside(node, node.scope, self._axis_of)
+        return self._calls.time_beside(node, node.scope)
 
     def time_within(self, scope: Scope, node: Node) -> int | None:
         """The time of a module's call, given one of the nodes in it; None if it is at no step."""
         call = self._calls.around(scope)
         if call is not None:
             return call.time
-        return self._calls.time_beside(node, scope, self._axis_of)
+        return self._calls.time_beside(node, scope)
 
     def place_of(self, node: Node) -> dict[str, Any]:
         """Scope, axis and step of a node, as fields of its record."""

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from minigrad.draw.measure import picked
 from minigrad.draw.sequences import Call, Chain
 from minigrad.nodes import Node
 
@@ -71,7 +75,8 @@ def _axis_of(chain: Chain, home: dict[Chain, TimeAxis]) -> tuple[TimeAxis | None
         axis = home[chain.after.chain]
         return (axis, None) if chain.after.identity == chain.identity else (None, axis)
     for other, axis in reversed(home.items()):
-        if len(other.calls) != len(chain.calls) and _depends(chain, other):
+        apart = len(other.calls) != len(chain.calls) and _depends(chain, other)
+        if apart or _reads_whole(chain, other):
             return None, axis
     return next(reversed(home.values()), None), None
 
@@ -92,6 +97,18 @@ def _depends(chain: Chain, other: Chain) -> bool:
     return False
 
 
+def _reads_whole(chain: Chain, other: Chain) -> bool:
+    """Whether the first step of a sequence reads both ends of another one, as attention does.
+
+    A value that was picked out of a series by an index is one step of it, such as `x[:, t]`.
+    """
+    if len(other.calls) < 2:
+        return False
+    owner = {node: call for call in other.calls for node in call.states.values()}
+    read = _reads(chain.calls[0], owner, other.calls[0].number)
+    return other.calls[0] in read and other.calls[-1] in read
+
+
 def _steps_of(axis: TimeAxis) -> dict[Chain, list[int]]:
     """The number of each step of each sequence, on their own axis."""
     found: dict[Chain, list[int]] = {}
@@ -101,40 +118,72 @@ def _steps_of(axis: TimeAxis) -> dict[Chain, list[int]]:
         found[chain] = own
         if not given:
             counted.append(chain)
-    lengths = {len(chain.calls) for chain in axis.chains}
-    if len(counted) < len(axis.chains) or len(counted) == 1 or len(lengths) == 1:
-        for chain in counted:
-            after = chain.after
-            if after is not None and after.chain in found and after.chain is not chain:
-                start = found[after.chain][after.chain.calls.index(after)] + 1
-                found[chain] = [start + place for place in range(len(chain.calls))]
-        return found
-    # Nothing but their order tells how the steps of such sequences lie to each other.
-    calls = sorted((call for chain in counted for call in chain.calls), key=lambda c: c.number)
+    for chain in counted:
+        after = chain.after
+        if after is not None and after.identity == chain.identity and after.chain in found:
+            start = found[after.chain][after.chain.calls.index(after)] + 1
+            found[chain] = [start + place for place in range(len(chain.calls))]
+    if counted and len(axis.chains) > 1:
+        return _in_order(found)
+    return found
+
+
+def _in_order(steps: dict[Chain, list[int]]) -> dict[Chain, list[int]]:
+    """Steps at which no call reads a later one: those that are given, or else new ones.
+
+    Where the steps that were counted do not lie right to each other, nothing but what the calls
+    read tells how they do.
+    """
+    step_of = {c: t for chain, own in steps.items() for c, t in zip(chain.calls, own, strict=True)}
+    calls = sorted(step_of, key=lambda call: call.number)
     owner = {node: call for call in calls for node in call.states.values()}
+    reads = {call: _reads(call, owner, calls[0].number) for call in calls}
+    if all(step_of[read] <= step_of[call] for call in calls for read in reads[call]):
+        return steps
     times: dict[Call, int] = {}
     latest: dict[Chain, int] = {}
     for call in calls:
-        reads = [times[read] for read in _reads(call, owner, calls[0].number)]
-        times[call] = max([latest.get(call.chain, -1) + 1, *reads])
+        known = [times[read] for read in reads[call]]
+        times[call] = max([latest.get(call.chain, -1) + 1, *known])
         latest[call.chain] = times[call]
-    return {chain: [times[call] for call in chain.calls] for chain in counted}
+    return {chain: [times[call] for call in chain.calls] for chain in steps}
 
 
 def _reads(call: Call, owner: dict[Node, Call], first: int) -> set[Call]:
-    """The calls whose states a call reads without another state on the way."""
+    """The calls whose states a call reads without another state on the way.
+
+    What is picked out of a series by an index is one step of it: that of a stack is known, and
+    others are not followed.
+
+    Args:
+        call: that reads.
+        owner: the call of each state.
+        first: the number on the tape before which there are none.
+    """
     found: set[Call] = set()
     seen: set[Node] = set()
     stack = list(call.states.values())
     while stack:
-        for source in stack.pop().inputs:
+        node = stack.pop()
+        one = picked(node)
+        if one is None and node.plan.name == "getitem" and _picks(node.params["index"]):
+            continue
+        for source in node.inputs if one is None else one[:1]:
             if source is None or source in seen or source.number < first:
                 continue
             seen.add(source)
-            if source not in owner:
+            if owner.get(source, call) is call:
                 stack.append(source)
-            elif owner[source] is not call:
-                found.add(owner[source])
             else:
-                stack.append(source)
+                found.add(owner[source])
     return found
+
+
+def _picks(index: Any) -> bool:
+    """Whether an index takes one step, or a short piece, out of a series."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(
+        isinstance(part, (int, np.integer))
+        or (isinstance(part, slice) and part.start is not None and part.stop is not None)
+        for part in parts
+    )

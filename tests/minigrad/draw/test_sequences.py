@@ -8,45 +8,15 @@ import pytest
 import layers
 import minigrad as mg
 from minigrad.draw import DrawError, backprop_through_time, draw, gradient_flow, jacobian_spectra
-
-CLASSES = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}
-CELLS = {"rnn": layers.RNNCell, "lstm": layers.LSTMCell, "gru": layers.GRUCell}
-
-
-def series(time=6, features=3, batch=2, seed=0):
-    return np.random.default_rng(seed).standard_normal((batch, time, features)).astype(np.float32)
-
-
-def loss_of(value):
-    return (value * value).sum()
-
-
-def output_of(state):
-    return state[0] if isinstance(state, tuple) else state
-
-
-def steps_of(loss, **options):
-    """The steps and the place on the time line of each lane, by its name."""
-    found = backprop_through_time(loss, **options)
-    return {str(lane.lane): (lane.steps.tolist(), lane.offset) for lane in found.lanes}
-
-
-def check_picture(loss, cells, count, **options):
-    """The numbers of boxes; no value goes back in time; and the states have the true gradients."""
-    graph = draw(loss, level="cells", grad="norm", **options).graph
-    nodes = {node.id: node for node in graph.nodes}
-    assert sum(n.kind == "group" and n.layer is not None for n in graph.nodes) == cells
-    assert sum(n.kind == "state" for n in graph.nodes) == count
-    places = {(n.layer, n.state, n.time) for n in graph.nodes if n.kind == "state"}
-    assert len(places) == count, "two states share one place"
-    for edge in graph.edges:
-        ends = nodes[edge.source].time, nodes[edge.target].time
-        assert None in ends or ends[0] <= ends[1], (nodes[edge.source], nodes[edge.target])
-    measured = sorted(n.gradient.norm for n in graph.nodes if n.kind == "state")
-    lanes = backprop_through_time(loss, **options).lanes
-    norms = sorted(float(norm) for lane in lanes for norm in lane.norms)
-    np.testing.assert_allclose(measured, norms, rtol=1e-4, atol=1e-7)
-    return graph
+from tests.minigrad.draw.lanes_of import (
+    CELLS,
+    CLASSES,
+    check_picture,
+    loss_of,
+    output_of,
+    series,
+    steps_of,
+)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -273,93 +243,6 @@ def test_scan_knows_functions_apart_and_goes_on_with_one():
     assert list(found.values()) == [([0, 1, 2], 0), ([0, 1, 2, 3], 3)]  # step 0 reads no weight
 
 
-def by_hand(kind, time=6, every=False):
-    """A cell in plain operations: its loss, and its states h (and c) at every step."""
-    rng = np.random.default_rng(0)
-    rows = 16 if kind == "lstm" else 4
-    u, w, b, v = (
-        mg.Tensor(rng.standard_normal(shape) * 0.5, requires_grad=True)
-        for shape in ((4, rows), (3, rows), (rows,), (4, 2))
-    )
-    x, h, c = series(time).astype(float), np.zeros((2, 4)), np.zeros((2, 4))
-    states, loss = [], 0.0
-    for t in range(time):
-        a = h @ u + x[:, t] @ w + b
-        if kind == "lstm":
-            i, f, o = (mg.sigmoid(a[:, 4 * k : 4 * k + 4]) for k in (0, 1, 3))
-            c = f * c + i * np.tanh(a[:, 8:12])
-            h = o * np.tanh(c)
-        else:
-            h = np.tanh(a)
-        states.append((h, c) if kind == "lstm" else (h,))
-        if every:
-            loss = loss + loss_of(h @ v)
-    return (loss if every else loss_of(h @ v)), states
-
-
-def true_norms(loss, tensors):
-    return [float(np.linalg.norm(mg.gradients(loss, t).numpy())) for t in tensors]
-
-
-@pytest.mark.parametrize("kind", ["rnn", "lstm"])
-@pytest.mark.parametrize("every", [False, True])
-def test_a_recurrence_in_plain_operations_is_found(kind, every):
-    loss, states = by_hand(kind, every=every)
-    count = len(states[0])
-    check_picture(loss, 6, 6 * count)
-    found = backprop_through_time(loss)
-    for place, name in enumerate("hc"[:count]):
-        expected = true_norms(loss, [step[place] for step in states])
-        np.testing.assert_allclose(found.lane(name).norms, expected, rtol=1e-10)
-
-
-@pytest.mark.parametrize("form", ["mapping", "pairs", "tensors"])
-def test_states_can_be_named(form):
-    loss, states = by_hand("lstm")
-    h, c = [s[0] for s in states], [s[1] for s in states]
-    named = {"mapping": {"hidden": h, "cell": c}, "pairs": states, "tensors": h}[form]
-    names = {"mapping": ["cell", "hidden"], "pairs": ["c", "h"], "tensors": ["h"]}[form]
-    found = backprop_through_time(loss, states=named)
-    assert sorted(lane.lane.state for lane in found.lanes) == names
-    np.testing.assert_allclose(found.lane(names[-1]).norms, true_norms(loss, h), rtol=1e-10)
-    check_picture(loss, 6, 6 * len(names), states=named)
-    size = 4 * len(names)
-    assert jacobian_spectra(loss, states=named).matrices.shape == (5, size, size)
-    assert draw(loss, states=named).graph.level == "cells"
-
-
-def test_wrong_named_states_say_what_is_wrong():
-    loss, states = by_hand("rnn")
-    h = [s[0] for s in states]
-    with pytest.raises(DrawError, match="as many time steps of each state, got h: 6, c: 2"):
-        draw(loss, states={"h": h, "c": h[:2]})
-    with pytest.raises(DrawError, match="'h' at step 1 must be a tensor with a recorded graph"):
-        draw(loss, states=[h[0], np.zeros(3)])
-    with pytest.raises(DrawError, match="the loss does not depend on 'h' at step 0"):
-        draw(loss, states=[mg.Tensor(np.ones(2), requires_grad=True) * 2])
-    with pytest.raises(DrawError, match="states is empty: name a tensor for every time step"):
-        draw(loss, states=[])
-
-
-def test_states_labelled_outside_of_all_scopes_are_drawn():
-    u, w = (mg.Tensor(np.eye(3) * s, requires_grad=True) for s in (0.5, 1.0))
-    x, h = series(4).astype(float), np.zeros((2, 3))
-    projected = x @ w  # for all steps at once: shared, so in no step's box
-    for t in range(4):
-        h = mg.label_state(np.tanh(projected[:, t] + h @ u), "h")
-    graph = check_picture(loss_of(h), 4, 4)
-    assert [n.op for n in graph.nodes if n.kind == "op"] == ["matmul"]
-
-
-def test_a_label_may_name_the_state_before():
-    weight = mg.Tensor(np.eye(2) * 0.5, requires_grad=True)
-    low = high = mg.Tensor(np.ones((1, 2)), requires_grad=True)
-    for _ in range(3):
-        low = mg.label_state(low @ weight, "h", before=low)
-        high = mg.label_state((high + low) @ weight, "h", before=high)
-    assert [steps for steps, _ in steps_of(loss_of(high)).values()] == [[0, 1, 2], [0, 1, 2]]
-
-
 def test_a_network_without_recurrence_says_how_to_label_states():
     with pytest.raises(DrawError, match=r"states=\{'h': \[h0, h1, \.\.\.\]\}"):
         backprop_through_time(loss_of(layers.Linear(3, 4)(series())))
@@ -385,3 +268,97 @@ def test_a_step_that_was_given_counts_before_one_that_was_counted():
         with mg.step(t):
             h = cell(cell(x[:, t], h), None)  # called twice within one step
     assert h._node.scope.time_step == 3
+
+
+def test_a_state_that_passes_through_another_cell_goes_on():
+    a, b, x = layers.GRUCell(3, 4), layers.GRUCell(4, 4), series(4)
+    h = g = None
+    for t in range(4):  # a transition of two cells
+        h = a(x[:, t], g)
+        g = b(np.ones((2, 4), np.float32), h)
+    assert list(steps_of(loss_of(g)).values()) == [([0, 1, 2, 3], 0)] * 2
+    g = np.zeros((2, 4), np.float32)
+    for t in range(4):  # the lower cell's state is the upper one's
+        h = a(x[:, t], g)
+        g = b(h, g)
+    assert list(steps_of(loss_of(g)).values()) == [([0, 1, 2, 3], 0)] * 2
+    check_picture(loss_of(g), 8, 8)
+
+
+def test_a_decoder_that_attends_to_as_many_steps_comes_after_them():
+    y, _ = layers.GRU(3, 4)(series(4))
+    cell, h = layers.GRUCell(4, 4), None
+    for _ in range(4):
+        query = np.zeros((2, 1, 4), np.float32) if h is None else h[:, None]
+        weights = mg.softmax((y * query).sum(axis=-1), axis=1)[:, :, None]
+        h = cell((y * weights).sum(axis=1), h)
+    assert [offset for _, offset in steps_of(loss_of(h)).values()] == [0, 4]
+    check_picture(loss_of(h), 8, 8)
+
+
+def test_no_value_goes_back_in_time_where_steps_are_only_counted():
+    x, inner, outer = series(4), layers.GRU(3, 4), layers.GRUCell(4, 4)
+    h = None
+    for _ in range(3):
+        y, _ = inner(x)
+        h = outer(y[:, -1], h)
+    check_picture(loss_of(h), 15, 15)
+    assert draw(loss_of(h), level="layers").graph.nodes
+    there, back, both = layers.GRUCell(3, 4), layers.GRUCell(3, 4), layers.GRUCell(8, 4)
+    made = [], [None] * 4
+    h = None
+    for t in range(4):
+        h = there(x[:, t], h)
+        made[0].append(h)
+    h = None
+    for t in reversed(range(4)):
+        h = back(x[:, t], h)
+        made[1][t] = h
+    h = None
+    for t in range(4):
+        h = both(np.concatenate([made[0][t], made[1][t]], axis=1), h)
+    check_picture(loss_of(h), 12, 12)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_checkpointed_cell_in_a_loop(kind):
+    cell, state = CELLS[kind](3, 4), None
+    for t in range(4):
+        state = mg.checkpoint(cell)(mg.Tensor(series()[:, t]), state)
+    loss = loss_of(output_of(state))
+    found = backprop_through_time(loss)
+    assert all(lane.steps.tolist() == [0, 1, 2, 3][: len(lane.steps)] for lane in found.lanes)
+    assert len(found.lanes) == len(cell.states)
+    assert draw(loss, level="cells", grad="norm").graph.nodes
+
+
+def test_operations_before_a_readout_are_no_part_of_the_loss():
+    y, _ = layers.GRU(3, 4)(series())
+    graph = draw((layers.Linear(4, 1)(mg.relu(y)) ** 2).mean(), level="cells", grad="norm").graph
+    names = {node.id: node.op or node.state for node in graph.nodes}
+    ways = {(names[edge.source], names[edge.target]) for edge in graph.edges}
+    assert ("Linear", "loss") in ways
+    assert ("loss", "Linear") not in ways
+
+
+class Seq2Seq(layers.Module):
+    """An encoder, a decoder that is called once a step, and a readout of each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = layers.GRU(3, 4), layers.GRU(3, 4)
+        self.readout = layers.Linear(4, 2)
+
+    def forward(self, x):
+        _, h = self.encoder(x)
+        outputs = []
+        for t in range(3):
+            y, h = self.decoder(x[:, t : t + 1], h)
+            outputs.append(self.readout(y)[:, 0])
+        return np.stack(outputs, axis=1)
+
+
+def test_a_readout_of_each_step_is_one_box_a_step_on_the_decoders_axis():
+    graph = check_picture(loss_of(Seq2Seq()(series())), 9, 9)
+    readouts = [(n.step, n.offset) for n in graph.nodes if n.op == "readout"]
+    assert readouts == [(0, 6), (1, 6), (2, 6)]
