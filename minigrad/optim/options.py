@@ -1,0 +1,110 @@
+"""Options of optimisers: their names, their ranges, and the groups that they are given by."""
+
+import warnings
+from collections.abc import Container, Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from minigrad.errors import describe
+from minigrad.tensors import Tensor
+
+__all__ = ["check_names", "check_ranges", "groups_of", "pair_of", "plain_numbers", "warnings_raise"]
+
+SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
+
+# What PyTorch calls our arguments: whoever writes these is told so.
+PYTORCH_NAMES = {
+    "lr": "rate",
+    "eps": "epsilon",
+    "params": "parameters",
+    "lr_decay": "rate_decay",
+    "initial_accumulator_value": "initial_accumulator",
+}
+
+
+def check_ranges(owner: str, options: Mapping[str, Any], fractions: Container[str]) -> None:
+    """Refuse options that are no numbers, or none in their range: [0, 1) for fractions.
+
+    Raises:
+        TypeError, ValueError: naming the option.
+    """
+    for option, value in options.items():
+        low, high = (0.0, 1.0) if option in fractions else (0.0, np.inf)
+        if option == "parameters":
+            continue
+        numbers = value if isinstance(value, tuple) else (value,)
+        fits = [isinstance(number, (bool, np.bool_)) for number in numbers]
+        words = "True or False"
+        if option not in SWITCHES:
+            fits = [isinstance(number, Real) for number in numbers]
+            words = "a number" if len(numbers) == 1 else "numbers"
+        if not all(fits):
+            raise TypeError(f"{owner}: {option} must be {words}, got {describe(value)}")
+        if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
+            continue
+        for number in numbers:
+            if not (low <= number < high):
+                words = "in [0, 1)" if high == 1 else "0 or more, and finite"
+                raise ValueError(f"{owner}: {option} must be {words}, got {value}")
+
+
+def plain_numbers(value: Any) -> Any:
+    """An option with NumPy's numbers as Python's, which leave the dtype of arrays as it is."""
+    if isinstance(value, tuple):
+        return tuple(plain_numbers(number) for number in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """An option that is a pair of numbers.
+
+    Raises:
+        TypeError: when it is none.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{owner}: {name} must be a pair of numbers, got {describe(value)}")
+    return tuple(value)
+
+
+def warnings_raise() -> bool:
+    """Whether what NumPy warns of, such as an overflow, is an error now."""
+    handling = np.geterr().values()
+    if "raise" in handling or "call" in handling:
+        return True
+    return "warn" in handling and any(
+        action == "error" and issubclass(RuntimeWarning, category)
+        for action, _, category, _, _ in warnings.filters
+    )
+
+
+def check_names(
+    owner: str, given: Mapping[str, Any], theirs: Mapping[str, str] = PYTORCH_NAMES
+) -> None:
+    """Refuse PyTorch's names of arguments that are called otherwise here.
+
+    Raises:
+        TypeError: with what to write instead.
+    """
+    for name in given:
+        if name in theirs:
+            raise TypeError(
+                f"{owner}: the argument {name}= of PyTorch is called {theirs[name]}= here: write "
+                f"{theirs[name]}={describe(given[name])}"
+            )
+
+
+def groups_of(owner: str, parameters: Any) -> list[Mapping[str, Any]]:
+    """The groups in what a user passed as parameters."""
+    if isinstance(parameters, Tensor):
+        return [{"parameters": [parameters]}]
+    if hasattr(parameters, "parameters") or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{owner}: parameters must be a sequence of tensors or of groups, got "
+            f"{type(parameters).__name__}; for a module, pass module.parameters()"
+        )
+    given = list(parameters)
+    if given and all(isinstance(group, Mapping) for group in given):
+        return given
+    return [{"parameters": given}] if given else []
