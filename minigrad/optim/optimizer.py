@@ -11,7 +11,7 @@ from minigrad.optim.options import (
     check_names,
     check_ranges,
     groups_of,
-    plain_numbers,
+    plain_options,
     warnings_raise,
 )
 from minigrad.optim.states import PlainArray, State, fit, working
@@ -111,13 +111,13 @@ class Optimizer:
                     "updated twice in every step"
                 )
             known.add(id(parameter))
-        options = {**self.defaults, **group, "parameters": parameters}
+        options = plain_options({**self.defaults, **group, "parameters": parameters})
         self.check(options)
         self.groups.append(options)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuse options that are out of their range."""
-        check_ranges(type(self).__name__, options, self._fractions)
+        check_ranges(type(self).__name__, options, self.defaults, self._fractions)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -154,17 +154,19 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient; on an error nothing is changed.
 
-        What is wrong with options, gradients and states is found before anything is written, so
-        that nothing needs to be kept for going back: each parameter is updated by itself, and
-        its state in place.
+        What is wrong with options, gradients and states is found before anything is written.
+        Then parameter by parameter is updated, its state in place, so that a step needs memory for
+        one parameter alone. Old values and states are kept for going back only where an update
+        may still fail: in classes defined elsewhere, and while warnings of NumPy are errors.
 
         Raises:
             GradientError: when a parameter that has a gradient is no leaf any more.
             ShapeError: when a gradient or a state does not fit its parameter.
             ValueError, TypeError: when an option was set to what it cannot be.
         """
+        # An update that is defined elsewhere may fail for reasons of its own.
         foreign = not type(self).__module__.startswith("minigrad.")
-        pending = self._pending()
+        pending = self._pending(foreign)
         undo = [self._kept(job[0]) for job in pending] if foreign or warnings_raise() else []
         try:
             for parameter, gradient, state, group in pending:
@@ -181,7 +183,7 @@ class Optimizer:
             raise
         self.steps += 1
 
-    def _pending(self) -> list[tuple[Tensor, PlainArray, State, dict[str, Any]]]:
+    def _pending(self, foreign: bool) -> list[tuple[Tensor, PlainArray, State, dict[str, Any]]]:
         """Parameters with their gradients, states and groups: checked, and nothing written."""
         self._check_groups()
         pending = []
@@ -202,7 +204,7 @@ class Optimizer:
                 if not state or not state["steps"]:
                     state = {"steps": 0}
                     self.begin(state, working(value), group)
-                elif len(state) > 1:
+                elif len(state) > 1 and not foreign:
                     self._check_state(parameter, state)
                 pending.append((parameter, gradient, state, group))
         return pending
@@ -215,8 +217,8 @@ class Optimizer:
                 continue
             for option in self.defaults.keys() - group.keys():
                 raise ValueError(f"{type(self).__name__}.step: groups[{i}] has no {option!r}")
+            group.update(plain_options(group))
             self.check(group)
-            group.update({option: plain_numbers(value) for option, value in group.items()})
             self._seen[i : i + 1] = [dict(group)]
 
     def _check_state(self, parameter: Tensor, state: State) -> None:
@@ -253,8 +255,8 @@ class Optimizer:
         elif len(state) > 1:
             fit(state, value.dtype)
         state["steps"] += 1
-        new = self.update(value, gradient, state, group)
-        if getattr(new, "shape", None) != value.shape:
+        new = np.asarray(self.update(value, gradient, state, group))
+        if new.shape != value.shape:
             raise ShapeError(
                 f"{type(self).__name__}: update must return the new value of {describe(parameter)}"
                 f", got {describe(new)}"
@@ -298,8 +300,8 @@ class Optimizer:
                 arrays[f"groups.{i}.{name}"] = value
         for parameter in self.parameters:
             for name, value in self._state.get(parameter, {}).items():
-                if isinstance(value, np.ndarray):
-                    value = value.reshape(parameter.shape)
+                if isinstance(value, np.ndarray) and not parameter.shape:
+                    value = value.reshape(())
                 arrays[f"state.{numbers[id(parameter)]}.{name}"] = value
         return {name: np.array(value) for name, value in arrays.items()}
 
@@ -362,7 +364,7 @@ class Optimizer:
         for number, parameter in enumerate(parameters):
             begun: State = {"steps": 0}
             if parameter in states:
-                self.begin(begun, working(parameter.numpy()), groups[0])
+                self.begin(begun, working(parameter.numpy()), self.groups[0])
                 lacking = begun.keys() - states[parameter].keys()
                 problems += [f"missing: state.{number}.{name}" for name in sorted(lacking)]
         if problems:

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.errors import describe
 from minigrad.tensors import Tensor
 
-__all__ = ["check_names", "check_ranges", "groups_of", "pair_of", "plain_numbers", "warnings_raise"]
+__all__ = ["check_names", "check_ranges", "groups_of", "pair_of", "plain_options", "warnings_raise"]
 
 SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
 
@@ -24,8 +24,15 @@ PYTORCH_NAMES = {
 }
 
 
-def check_ranges(owner: str, options: Mapping[str, Any], fractions: Container[str]) -> None:
+def check_ranges(
+    owner: str,
+    options: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    fractions: Container[str],
+) -> None:
     """Refuse options that are no numbers, or none in their range: [0, 1) for fractions.
+
+    Those whose default is a tuple must be as many numbers.
 
     Raises:
         TypeError, ValueError: naming the option.
@@ -34,12 +41,17 @@ def check_ranges(owner: str, options: Mapping[str, Any], fractions: Container[st
         low, high = (0.0, 1.0) if option in fractions else (0.0, np.inf)
         if option == "parameters":
             continue
-        numbers = value if isinstance(value, tuple) else (value,)
-        fits = [isinstance(number, (bool, np.bool_)) for number in numbers]
-        words = "True or False"
-        if option not in SWITCHES:
-            fits = [isinstance(number, Real) for number in numbers]
-            words = "a number" if len(numbers) == 1 else "numbers"
+        numbers, words = (value,), "a number"
+        default = defaults.get(option)
+        if isinstance(default, tuple):
+            numbers, words = value, "numbers"
+            if not isinstance(value, tuple) or len(value) != len(default):
+                raise TypeError(
+                    f"{owner}: {option} must be {len(default)} numbers, got {describe(value)}"
+                )
+        fits = [isinstance(number, Real) for number in numbers]
+        if option in SWITCHES:
+            fits, words = [isinstance(value, (bool, np.bool_))], "True or False"
         if not all(fits):
             raise TypeError(f"{owner}: {option} must be {words}, got {describe(value)}")
         if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
@@ -50,11 +62,15 @@ def check_ranges(owner: str, options: Mapping[str, Any], fractions: Container[st
                 raise ValueError(f"{owner}: {option} must be {words}, got {value}")
 
 
-def plain_numbers(value: Any) -> Any:
-    """An option with NumPy's numbers as Python's, which leave the dtype of arrays as it is."""
-    if isinstance(value, tuple):
-        return tuple(plain_numbers(number) for number in value)
-    return value.item() if isinstance(value, np.generic) else value
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with NumPy's numbers as Python's, which do not widen float32, and lists as tuples."""
+    plain = dict(options)
+    for option, value in options.items():
+        if isinstance(value, np.generic):
+            plain[option] = value.item()
+        elif isinstance(value, (tuple, list)) and option != "parameters":
+            plain[option] = tuple(x.item() if isinstance(x, np.generic) else x for x in value)
+    return plain
 
 
 def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
@@ -73,10 +89,13 @@ def warnings_raise() -> bool:
     handling = np.geterr().values()
     if "raise" in handling or "call" in handling:
         return True
-    return "warn" in handling and any(
-        action == "error" and issubclass(RuntimeWarning, category)
-        for action, _, category, _, _ in warnings.filters
-    )
+    for action, message, category, module, _ in warnings.filters:
+        if "warn" in handling and issubclass(RuntimeWarning, category):
+            if action == "error":
+                return True
+            if message is None and module is None:  # which hides all filters after it
+                return False
+    return False
 
 
 def check_names(
