@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.errors import GradientError, ShapeError, describe
+from minigrad.nodes import Leaf
 from minigrad.optim.options import (
     check_names,
     check_ranges,
@@ -169,11 +170,11 @@ class Optimizer:
         pending = self._pending(foreign)
         undo = [self._kept(job[0]) for job in pending] if foreign or warnings_raise() else []
         try:
-            for parameter, gradient, state, group in pending:
-                new = self._updated(parameter, gradient, state, group)
+            for parameter, leaf, state, group in pending:
+                new = self._updated(parameter, leaf.grad._array, state, group)
                 if foreign:  # which may return an array that it keeps
                     new = new.copy()
-                parameter._leaf("step").write(new)
+                leaf.write(new)
                 parameter._array = new
         except BaseException:
             for parameter, value, old in undo:
@@ -183,8 +184,8 @@ class Optimizer:
             raise
         self.steps += 1
 
-    def _pending(self, foreign: bool) -> list[tuple[Tensor, PlainArray, State, dict[str, Any]]]:
-        """Parameters with their gradients, states and groups: checked, and nothing written."""
+    def _pending(self, foreign: bool) -> list[tuple[Tensor, Leaf, State, dict[str, Any]]]:
+        """Parameters that have gradients, their states and groups: checked, and nothing written."""
         self._check_groups()
         pending = []
         for group in self.groups:
@@ -199,14 +200,14 @@ class Optimizer:
                         f"{describe(gradient)}; call zero_grad() and backward() again"
                     )
                 refuse_part(parameter, "step")
-                parameter._leaf("step")
+                leaf = parameter._leaf("step")
                 state = self._state.get(parameter)
                 if not state or not state["steps"]:
                     state = {"steps": 0}
                     self.begin(state, working(value), group)
                 elif len(state) > 1 and not foreign:
                     self._check_state(parameter, state)
-                pending.append((parameter, gradient, state, group))
+                pending.append((parameter, leaf, state, group))
         return pending
 
     def _check_groups(self) -> None:

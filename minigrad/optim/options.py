@@ -1,5 +1,6 @@
 """Options of optimisers: their names, their ranges, and the groups that they are given by."""
 
+import math
 import warnings
 from collections.abc import Container, Iterable, Mapping
 from numbers import Real
@@ -38,11 +39,16 @@ def check_ranges(
         TypeError, ValueError: naming the option.
     """
     for option, value in options.items():
-        low, high = (0.0, 1.0) if option in fractions else (0.0, np.inf)
+        high = 1.0 if option in fractions else math.inf
+        default = defaults.get(option)
+        # What is usual, quickly: under a schedule, options are checked in every step.
+        if value.__class__ is bool:  # a subclass may have switches of its own
+            continue
+        if value.__class__ is default.__class__ is float and 0 <= value < high:
+            continue
         if option == "parameters":
             continue
         numbers, words = (value,), "a number"
-        default = defaults.get(option)
         if isinstance(default, tuple):
             numbers, words = value, "numbers"
             if not isinstance(value, tuple) or len(value) != len(default):
@@ -51,13 +57,11 @@ def check_ranges(
                 )
         fits = [isinstance(number, Real) for number in numbers]
         if option in SWITCHES:
-            fits, words = [isinstance(value, (bool, np.bool_))], "True or False"
+            fits, words = [False], "True or False"
         if not all(fits):
             raise TypeError(f"{owner}: {option} must be {words}, got {describe(value)}")
-        if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
-            continue
         for number in numbers:
-            if not (low <= number < high):
+            if not (0 <= number < high):
                 words = "in [0, 1)" if high == 1 else "0 or more, and finite"
                 raise ValueError(f"{owner}: {option} must be {words}, got {value}")
 
@@ -66,6 +70,8 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with NumPy's numbers as Python's, which do not widen float32, and lists as tuples."""
     plain = dict(options)
     for option, value in options.items():
+        if value.__class__ is float or value.__class__ is bool:
+            continue
         if isinstance(value, np.generic):
             plain[option] = value.item()
         elif isinstance(value, (tuple, list)) and option != "parameters":
