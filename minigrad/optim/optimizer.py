@@ -15,7 +15,7 @@ from minigrad.optim.options import (
     plain_options,
     warnings_raise,
 )
-from minigrad.optim.states import PlainArray, State, fit, working
+from minigrad.optim.states import PlainArray, State, converted, working, working_dtype
 from minigrad.parts import refuse_part
 from minigrad.tensors import Tensor
 
@@ -205,8 +205,8 @@ class Optimizer:
                 if not state or not state["steps"]:
                     state = {"steps": 0}
                     self.begin(state, working(value), group)
-                elif len(state) > 1 and not foreign:
-                    self._check_state(parameter, state)
+                elif len(state) > 1:
+                    state = self._fitting(parameter, state, foreign)
                 pending.append((parameter, leaf, state, group))
         return pending
 
@@ -222,15 +222,20 @@ class Optimizer:
             self.check(group)
             self._seen[i : i + 1] = [dict(group)]
 
-    def _check_state(self, parameter: Tensor, state: State) -> None:
-        """Refuse a state whose arrays are not of the parameter's shape."""
+    def _fitting(self, parameter: Tensor, state: State, foreign: bool) -> State:
+        """A state itself; or a converted one, when the parameter was converted in between."""
         shape = parameter._array.shape or (1,)
+        dtype, fits = working_dtype(parameter._array), True
         for name, entry in state.items():
-            if entry.__class__ is np.ndarray and entry.shape != shape:
-                raise ShapeError(
-                    f"{type(self).__name__}.step: {name!r} of the state of {describe(parameter)} "
-                    f"has shape {entry.shape}: the parameter was given another shape"
-                )
+            if entry.__class__ is np.ndarray:
+                fits = fits and entry.dtype == dtype
+                if entry.shape != shape and not foreign:
+                    raise ShapeError(
+                        f"{type(self).__name__}.step: {name!r} of the state of "
+                        f"{describe(parameter)} has shape {entry.shape}: the parameter was given "
+                        "another shape"
+                    )
+        return state if fits else converted(state, dtype)
 
     def _kept(self, parameter: Tensor) -> tuple[Tensor, PlainArray, State]:
         """What an update of a parameter changes, to go back to."""
@@ -251,10 +256,7 @@ class Optimizer:
             value, gradient = working(array), working(gradient)
         if group["maximize"]:
             gradient = -gradient
-        if state["steps"] == 0:
-            self._state[parameter] = state
-        elif len(state) > 1:
-            fit(state, value.dtype)
+        self._state[parameter] = state
         state["steps"] += 1
         new = np.asarray(self.update(value, gradient, state, group))
         if new.shape != value.shape:
@@ -347,7 +349,7 @@ class Optimizer:
                 elif name in self._numbers and array.size == 1:
                     value = float(array)
                 elif array.shape == parameter.shape:
-                    value = working(array.astype(working(parameter.numpy()).dtype))
+                    value = working(array.astype(working_dtype(parameter.numpy())))
                 else:
                     problems.append(f"{key} has shape {array.shape} for {describe(parameter)}")
                     continue

@@ -4,7 +4,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PlainArray", "State", "fit", "follow", "follow_square", "working"]
+__all__ = [
+    "PlainArray",
+    "State",
+    "converted",
+    "follow",
+    "follow_square",
+    "working",
+    "working_dtype",
+]
 
 PlainArray = np.ndarray[Any, Any]
 State = dict[str, Any]  # what an optimiser keeps of one parameter: by name, and its "steps"
@@ -24,14 +32,20 @@ def follow_square(average: PlainArray, gradient: PlainArray, keep: float) -> Non
     average += square
 
 
+def working_dtype(array: PlainArray) -> Any:
+    """The dtype in which a parameter is updated and its state is kept."""
+    return np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
+
+
 def working(array: PlainArray) -> PlainArray:
     """An array as updates see it: of one axis or more, since ufuncs make scalars of others."""
     wide = array.astype(np.float32) if array.dtype == np.float16 else array
     return wide if wide.ndim else wide.reshape(1)
 
 
-def fit(state: State, dtype: Any) -> None:
-    """Convert the arrays of a state whose parameter was converted in between."""
-    for name, entry in state.items():
-        if isinstance(entry, np.ndarray) and entry.dtype != dtype:
-            state[name] = entry.astype(dtype)
+def converted(state: State, dtype: Any) -> State:
+    """A state with its arrays in another dtype."""
+    return {
+        name: entry.astype(dtype) if isinstance(entry, np.ndarray) else entry
+        for name, entry in state.items()
+    }

@@ -157,6 +157,21 @@ def test_a_state_that_lacks_an_entry_is_not_loaded(kind):
     fresh.load_state_dict(state)
 
 
+def test_a_refused_step_leaves_the_dtype_of_a_state():
+    first, second = leaves()
+    optimizer = optim.Adam([first, second])
+    optimizer.step()
+    first._node.write(np.ones(3, np.float32))  # as a module is converted
+    first._array, first.grad = first._node.value, None
+    first._node.grad = mg.Tensor(np.ones(3, np.float32))
+    second.grad._array = np.ones(4)
+    refused(optimizer, mg.ShapeError, "the gradient of")
+    assert optimizer.state_dict()["state.0.mean"].dtype == np.float64
+    second.grad._array = np.ones(3)
+    optimizer.step()
+    assert optimizer.state_dict()["state.0.mean"].dtype == first.dtype == np.float32
+
+
 # -- options as NumPy's numbers --------------------------------------------------------------------
 
 
