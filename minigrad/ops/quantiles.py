@@ -165,7 +165,8 @@ def _quantile(
     rows = in_rows(x)
     if rows.dtype != dtype:
         rows = rows.astype(dtype)
-    omitting = name.startswith("nan")  # then a replay may find gaps where there are none now
+    # Where NaN may be left out, a replay may find gaps where there are none now.
+    omitting = name.startswith("nan") and x.dtype.kind in "fc"
     # An operation, though without derivative: a replay with other values finds other places.
     below, above, share = quantile_places(rows.detach(), fractions, method, omitting, weights)
     lines = np.arange(rows.shape[0])
