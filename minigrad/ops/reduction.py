@@ -214,6 +214,8 @@ def prod(
 
     The derivative is exact with any number of zeros, to any order.
     """
+    if initial is None and where is None:
+        return x.prod(axis=axis, dtype=dtype, keepdims=keepdims)
     return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -253,6 +255,8 @@ def max(
     NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the smallest possible result.
     """
+    if initial is None and where is None:
+        return x.max(axis=axis, keepdims=keepdims)
     return np.max(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -274,6 +278,8 @@ def min(
     NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the largest possible result.
     """
+    if initial is None and where is None:
+        return x.min(axis=axis, keepdims=keepdims)
     return np.min(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
