@@ -17,6 +17,7 @@ from minigrad.ops.indexing import plain_index
 from minigrad.ops.shape import source_of
 from minigrad.parts import as_value, refuse_part, refuse_row
 from minigrad.tensors import Tensor
+from minigrad.writes import note_write
 
 __all__ = ["METHODS", "NUMPY", "in_place", "rebind"]
 
@@ -68,6 +69,7 @@ def _take(tensor: Tensor, value: Tensor, what: str) -> Tensor:
     if isinstance(node, Leaf):
         node.write(value._array)
     else:
+        note_write(tensor)
         tensor._node = value._node
     tensor._array = value._array
     return tensor
