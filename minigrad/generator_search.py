@@ -56,7 +56,7 @@ class _Search:
 
     Attributes:
         found: the sources of random numbers, by their ids.
-        names: those of globals and attributes in all code that was found.
+        names: those of globals and attributes in all code of the user's that was found.
         modules: those whose attributes may be such names.
     """
 
@@ -103,10 +103,12 @@ class _Search:
             except ValueError:  # not assigned yet
                 continue
         yield vars(function)
-        if function.__module__.partition(".")[0] in _OUR_PACKAGES:
+        module = function.__module__ or ""
+        if module.partition(".")[0] in _OUR_PACKAGES:
             return
         names = set(_names(function.__code__))
-        self.names |= names
+        if not _is_installed(module):
+            self.names |= names
         if "random" in names:
             yield np.random.mtrand._rand
             yield random._inst
@@ -118,7 +120,7 @@ class _Search:
             if (
                 not isinstance(value, FunctionType)
                 or value.__globals__ is function.__globals__
-                or not _is_installed(value.__module__)
+                or not _is_installed(value.__module__ or "")
             ):
                 yield value
 
@@ -183,4 +185,4 @@ def _of_class(kind: Any) -> tuple[list[Any], list[type]]:
     """The slots of a class, and those of its bases and itself that are a user's."""
     bases = kind.__mro__[:-1]
     slots = [v for base in bases for v in vars(base).values() if type(v) is MemberDescriptorType]
-    return slots, [base for base in bases if not _is_closed(base.__module__)]
+    return slots, [base for base in bases if not _is_closed(str(base.__module__))]

@@ -348,6 +348,13 @@ def imported_inside(x: Any) -> Any:
     return x * settings_of_a_user.rng.random(3)
 
 
+def without_module() -> Any:
+    scope = {"own": rng(15)}
+    exec("def f(x):\n    return x * own.random(3)", scope)
+    scope["f"].__module__ = None
+    return scope["f"]
+
+
 def holding_module() -> Any:
     holder = SimpleNamespace(settings=SETTINGS)
     return lambda x: x * holder.settings.inner.rng.random(3)
@@ -366,6 +373,7 @@ OF_CLASSES_AND_MODULES = {
     "class in module": lambda: lambda x: x * SETTINGS.box.table["deep"][0].random(3),
     "function of module": lambda: lambda x: SETTINGS.draw(x),
     "imported function": lambda: lambda x: imported_draw(x),
+    "without module": without_module,
     "imported inside": lambda: imported_inside,
     "module held": holding_module,
 }
