@@ -145,7 +145,8 @@ def mean(
     where: Any = None,
 ) -> Array:
     """The mean over `axis`, with the arguments of `sum`; float16 is added up in float32."""
-    if dtype is None and where is None and x.size and x.dtype.kind == "f" and x.itemsize > 2:
+    simple = x.size and x.ndim and x.dtype.kind == "f" and x.itemsize > 2
+    if simple and dtype is None and where is None:
         total = x.sum(axis=axis, keepdims=keepdims)
         return total / (x.size / total.size)
     return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims, where=mask_of(where))
