@@ -147,7 +147,7 @@ def _quantile(
             f'{name}: weights= need method="inverted_cdf", as in NumPy, got {method!r}'
         )
     asked = q if q is None or type(q) in (int, float) else constant_array(q, f"{name}: q")
-    kind = type(q) if asked is q else (asked.dtype, asked.ndim > 0)
+    kind: Any = type(q) if asked is q else (asked.dtype, asked.ndim > 0)
     dtype = _result_dtype(name, x.dtype, kind, method)
     shape, fractions = _fractions(name, asked)
     axes = normalize_axes(axis, x.ndim, f"{name}: axis")
