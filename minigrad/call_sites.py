@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Site", "running_site"]
+__all__ = ["Site", "calling_function", "running_site"]
 
 _OURS = tuple(
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), package, "")
@@ -61,6 +61,21 @@ def running_site(depth: int) -> Site | None:
     return _site_in(frame)
 
 
+def calling_function() -> str | None:
+    """The public name of the function of NumPy or SciPy, written in Python, that called this one.
+
+    None when a user's code called it, or the function has no public name.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _package(frame) == "minigrad":
+        frame = frame.f_back
+    library: FrameType | None = None
+    while frame is not None and _package(frame) in _LIBRARIES:
+        library, frame = frame, frame.f_back
+    site = None if library is None else _library_call(library)
+    return None if site is None else site.name
+
+
 def _is_installed(path: str) -> bool:
     """Whether code belongs to this package, to Python or to another library, not to the user."""
     if path.startswith((*_OURS, "<minigrad ", "<frozen ")):
@@ -78,6 +93,8 @@ def _library_call(frame: FrameType) -> Site | None:
     """A function of NumPy or SciPy that is written in Python, by its public name."""
     name, package = frame.f_code.co_name, _package(frame)
     owner = frame.f_locals.get("self")
+    if name == "__new__":  # which makes an object of the class that is its first argument
+        name = getattr(frame.f_locals.get(frame.f_code.co_varnames[0]), "__name__", name)
     if owner is np.r_ or owner is np.c_:
         return Site("call", "np.r_[...]" if owner is np.r_ else "np.c_[...]", owner)
     parts = str(frame.f_globals["__name__"]).split(".")

@@ -32,7 +32,7 @@ _OF_MATH = {
 }
 _ARRAY_METHODS = {
     "dot": "{array} @ t",
-    "fill": "np.full_like({array}, t)",
+    "fill": "mg.full_like({array}, t)",
     "put": "{array}[index] = t, after {array} = mg.Tensor({array})",
 }
 SCIPY_FUNCTIONS = {
@@ -112,21 +112,21 @@ def _advice_for_call(site: Site) -> tuple[str, str] | None:
         other = _NUMPY_NAMES.get(last, last)
         instead = _OF_MATH.get(last) or (f"np.{other}(t)" if hasattr(np, other) else None)
         return None if instead is None else (f"{name}(...)", f"Write {instead}")
-    if isinstance(function, type):
-        if issubclass(function, np.generic):
-            return f"{name}(...)", f"Write t.astype({last!r})"
-        return None
+    if function is np.matrix:
+        return f"{name}(...)", "Use the tensor itself and @"
+    if isinstance(function, type) and issubclass(function, np.generic):
+        return f"{name}(...)", f"Write t.astype({last!r})"
     if isinstance(getattr(function, "__self__", None), _GENERATORS):
         return f"{name}(...)", _DRAW
     return _advice_for_numpy(name, last, function)
 
 
 def _advice_for_method(site: Site, last: str) -> tuple[str, str] | None:
-    """Of a method whose receiver is known, or of `dot`, which arrays alone have."""
+    """Of a method whose receiver is known, or that arrays alone have."""
     receiver, written = site.receiver, site.name
     if isinstance(receiver, _GENERATORS):
         return f"{written}(...)", _DRAW
-    if not isinstance(receiver, np.ndarray) and not (receiver is None and last == "dot"):
+    if not isinstance(receiver, np.ndarray) and not (receiver is None and last in _ARRAY_METHODS):
         return None
     array = written.rpartition(".")[0].replace("(...)", "array")
     instead = _ARRAY_METHODS.get(last)

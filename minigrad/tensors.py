@@ -20,6 +20,7 @@ from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
 from minigrad.parts import ROW, as_part, as_value, refuse_part
 from minigrad.signatures import Signatures
 from minigrad.tape import run_backward
+from minigrad.writes import note_write
 
 __all__ = ["Tensor", "wrap"]
 
@@ -240,6 +241,8 @@ class Tensor(Signatures, Detaching):
             )
         if self._node is not None:
             self._leaf("write").write(value)
+        else:
+            note_write(self)
         self._array = value
 
     def zero_grad(self) -> None:

@@ -160,7 +160,7 @@ def diff(
 
     Args:
         a: floating or integer, of at least one axis.
-        n: how many times; 0 returns `a` as it is.
+        n: how many times; 0 returns `a` as it is, whatever the other arguments say.
         axis: along which.
         prepend, append: what to put before and after `a` first; a number, or an array that fits.
             As in NumPy, it takes part in the dtype as an array does: 1 is int64, 1.0 float64.
@@ -172,9 +172,9 @@ def diff(
     x = _tensor(a, "diff")
     if n < 0:
         raise ValueError(f"diff: n must be at least 0, got {n}")
-    k = normalize_axis(axis, x.ndim, "diff: axis")
     if not n:
         return x
+    k = normalize_axis(axis, x.ndim, "diff: axis")
     parts: list[TensorLike] = [x]
     for extra, first in ((prepend, True), (append, False)):
         if extra is not None:

@@ -19,12 +19,13 @@ from minigrad.errors import (
 )
 from minigrad.mode import current_mode
 from minigrad.ops import decompositions, determinants
-from minigrad.ops.decompositions import cholesky, eigvalsh, inv, matrices, solve, svdvals
+from minigrad.ops.decompositions import cholesky, inv, matrices, solve
 from minigrad.ops.determinants import det
 from minigrad.ops.elementwise import where
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shape import matrix_transpose, reshape, transpose
+from minigrad.ops.spectra import eigvalsh, svdvals
 from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor

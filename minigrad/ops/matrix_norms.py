@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, MatrixError, describe
-from minigrad.ops.decompositions import inv, svdvals
+from minigrad.ops.decompositions import inv
 from minigrad.ops.elementwise import absolute, where
 from minigrad.ops.p_norms import p_norm
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.spectra import svdvals
 from minigrad.tensors import Tensor
 
 __all__ = ["cond", "matrix_norm"]

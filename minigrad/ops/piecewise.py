@@ -80,7 +80,8 @@ def clip(
 
     On a bound the derivative with respect to `x` is 1 and that of the bound 0, as in
     `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`. NaN stays NaN, and its
-    derivative is 0, as there: it is not between the bounds (`minimum` and `maximum` pass it on).
+    derivative is 0, as there: it is not between the bounds. `minimum`, `maximum`, `relu`, `relu6`
+    and `hardtanh` pass the gradient on there, as in PyTorch, too.
 
     Args:
         x: any shape.

@@ -10,7 +10,7 @@ from minigrad.errors import ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.convolution import conv1d
 from minigrad.ops.elementwise import sqrt, where
-from minigrad.ops.indexing import constant_array
+from minigrad.ops.indexing import constant_array, slice_axis
 from minigrad.ops.joining import concatenate, stack
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import mean
@@ -96,10 +96,6 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Ten
     return where(x > places[-1], values[-1] if right is None else right, y)
 
 
-def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
-
-
 def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """``np.gradient``: slopes of samples by central differences, even or not.
 
@@ -144,19 +140,19 @@ def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     steps = (np.diff(h) if h.ndim else np.full(count - 1, h)).astype(f.real.dtype)
     column = (-1,) + (1,) * (f.ndim - axis - 1)
     one, two = steps[:-1].reshape(column), steps[1:].reshape(column)
-    before, at, after = (_part(f, axis, k, count - 2 + k) for k in range(3))
+    before, at, after = (slice_axis(f, axis, k, count - 2 + k) for k in range(3))
     inner = (after - before) / (2 * two)
     if h.ndim:  # the parabola through three samples
         inner = (after - at) * (one / (two * (one + two))) + (at - before) * (
             two / (one * (one + two))
         )
     first, last = (
-        (_part(f, axis, k, k + 1) - _part(f, axis, k - 1, k)) / step
+        (slice_axis(f, axis, k, k + 1) - slice_axis(f, axis, k - 1, k)) / step
         for k, step in ((1, steps[0]), (count - 1, steps[-1]))
     )
     if edge_order == 2:  # the slope at the end of the parabola, twice the mean less the inner one
-        first = 2 * first - _part(inner, axis, 0, 1)
-        last = 2 * last - _part(inner, axis, -1, None)
+        first = 2 * first - slice_axis(inner, axis, 0, 1)
+        last = 2 * last - slice_axis(inner, axis, -1, None)
     return concatenate([first, inner, last], axis=axis)
 
 

@@ -82,17 +82,51 @@ def test_writing_into_an_array_names_the_array():
     def element():
         buffer[0, 0] = S
 
+    def whole():
+        buffer.fill(S)
+
+    def expression():
+        (buffer * 1).fill(S)
+
     found = message(one)
     assert found.startswith("buffer[...] = t: ")
     assert "buffer = mg.Tensor(buffer)" in found
     assert message(two).startswith("the array[...] = t: ")
-    with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own text comes first
-        element()
-    assert "buffer = mg.Tensor(buffer)" in str(caught.value.__cause__)
+    for call, instead in (
+        (element, "buffer = mg.Tensor(buffer)"),
+        (whole, "buffer.fill(...): this tensor f64[] requires grad"),
+        (whole, "Write mg.full_like(buffer, t)"),
+        (expression, "Write mg.full_like(array, t)"),
+    ):
+        with pytest.raises(ValueError, match="sequence") as caught:  # NumPy puts its text in front
+            call()
+        assert isinstance(caught.value.__cause__, mg.DetachError)
+        assert instead in str(caught.value.__cause__)
     buffer = mg.Tensor(buffer)
     one()
     assert buffer.requires_grad
     assert buffer.tolist()[0] == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("name", ["matrix", "asmatrix"])
+def test_matrices_of_numpy(name):
+    found = message(lambda: getattr(np, name)(T))
+    assert found.startswith(f"np.{name}(...): this tensor f64[2]")
+    assert "Use the tensor itself and @" in found
+
+
+def test_functions_that_call_others_are_named_themselves():
+    special = pytest.importorskip("scipy.special")
+    for call, name in (
+        (lambda: np.full_like(X, S), "np.full_like: writes f64[] into an array f64[2, 2]"),
+        (lambda: np.copyto(X, T), "np.copyto: writes into its first argument"),
+        (lambda: special.zeta(T), "scipy.special.zeta has no derivative"),
+        (lambda: special.zeta(T, 2.0), "scipy.special.zeta has no derivative"),
+        (lambda: special.lambertw(T), "scipy.special.lambertw has no derivative"),
+        (lambda: special.jv(1, T), "scipy.special.jv has no derivative"),
+    ):
+        assert message(call, mg.DtypeError).startswith(name)
 
 
 def test_a_name_that_means_something_else_is_not_taken_for_numpy():
