@@ -142,7 +142,9 @@ def array_function(
     ours = numpy_functions.get(function)
     name = public_name(function)
     if ours is None:
-        raise DtypeError(reason(name))
+        from minigrad.detach_advice import class_being_made  # for errors alone
+
+        raise DtypeError(reason(class_being_made(2) or name))
     if not kwargs and len(args) < 2:
         return ours(*args)
     args, options, out = _fit(name, function, ours, args, kwargs)
