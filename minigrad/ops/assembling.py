@@ -1,6 +1,5 @@
 """Putting arrays together from parts of several kinds: nested blocks, insertions, ranges."""
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor
 from minigrad.ops.selecting import take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape, source_of
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
 from minigrad.tensors import Tensor, wrap
 
@@ -126,7 +125,7 @@ def linspace(
     Raises:
         ValueError: for a negative `num`.
     """
-    num = operator.index(num)
+    num = whole_number(num, "linspace: num")
     if num < 0:
         raise ValueError(f"linspace: num must be 0 or more, got {num}")
     kinds = [x if isinstance(x, (int, float)) else np.result_type(x) for x in (start, stop)]

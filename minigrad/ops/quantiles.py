@@ -1,6 +1,7 @@
 """Order statistics: quantiles, percentiles and medians, with and without NaN."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,8 @@ def _quantile(
     asked = (
         q if isinstance(q, (int, float)) else None if q is None else constant_array(q, f"{name}: q")
     )
+    if "median" not in name and not _are_numbers(asked):
+        raise DtypeError(f"{name}: q must be made of numbers, got {describe(q)}")
     dtype = _result_dtype(getattr(np, name), name, x.dtype, asked, method)
     shape, fractions = _fractions(name, asked)
     axes = normalize_axes(axis, x.ndim, f"{name}: axis")
@@ -179,6 +182,14 @@ def _quantile(
     lengths = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else outer
     result: Tensor = y.reshape((*shape, *lengths))
     return result
+
+
+def _are_numbers(q: Any) -> bool:
+    """Whether `q` holds real numbers; fractions in an array of objects do."""
+    array = np.asarray(q)
+    if array.dtype.kind == "O":
+        return all(isinstance(element, numbers.Real) for element in array.reshape(-1))
+    return array.dtype.kind in "biuf"
 
 
 def _result_dtype(

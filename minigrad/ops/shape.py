@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, check_option, describe
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
 from minigrad.primitives import operand, primitive
 from minigrad.tensors import Tensor, wrap
@@ -228,7 +228,7 @@ def flipud(x: Any) -> Tensor:
 @primitive(view=True)
 def rot90(x: Array, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """Turned by `k` quarters in the plane of two axes, from the first towards the second."""
-    return np.rot90(x, k, axes)
+    return np.rot90(x, whole_number(k, "k"), axes)
 
 
 rot90.vjp(x=lambda g, k, axes: np.rot90(g, -k, axes))
