@@ -18,7 +18,7 @@ from minigrad.mode import current_mode
 from minigrad.operations import Operation
 from minigrad.scopes import place
 
-__all__ = ["explain"]
+__all__ = ["explain", "name_the_call"]
 
 _BROADCAST = (
     "the shapes do not broadcast together; lengths must be equal or 1, from the last axis on"
@@ -99,3 +99,31 @@ def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: An
     if isinstance(error, TypeError):
         return DtypeError(message)
     return type(error)(message)
+
+
+_RENAMED = (
+    TypeError,
+    ValueError,
+    IndexError,
+    AxisError,
+    DtypeError,
+    ShapeError,
+    np.exceptions.DTypePromotionError,
+)
+
+
+def name_the_call(error: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """An error of a composed function, beginning with the function of NumPy that was called.
+
+    It is the error itself when it begins so, or when it is none of the arguments.
+
+    Args:
+        error: what the function raised.
+        name: the function's public name, "np.linalg.norm".
+        args, kwargs: what it was called with.
+    """
+    text, last = str(error), name.rpartition(".")[2]
+    if type(error) not in _RENAMED or re.match(rf"(\w+\.)*{last}\b", text):
+        return error
+    given = [*map(describe, args), *(f"{k}={describe(v)}" for k, v in kwargs.items())]
+    return type(error)(f"{name}: {text} ({name}({', '.join(given)}))")

@@ -128,11 +128,17 @@ def linspace(
     num = whole_number(num, "linspace: num")
     if num < 0:
         raise ValueError(f"linspace: num must be 0 or more, got {num}")
-    kinds = [x if isinstance(x, (int, float)) else np.result_type(x) for x in (start, stop)]
-    kind = np.result_type(*kinds, 1.0)
-    ends = broadcast_arrays(
-        source_of(start, "linspace", "start", stop), source_of(stop, "linspace", "stop", start)
+    sources = (
+        source_of(start, "linspace", "start", stop),
+        source_of(stop, "linspace", "stop", start),
     )
+    given = zip((start, stop), sources, strict=True)
+    kinds = [
+        x if isinstance(x, (int, float)) else getattr(x, "dtype", source.dtype)
+        for x, source in given
+    ]
+    kind = np.result_type(*kinds, 1.0)
+    ends = broadcast_arrays(*sources)
     first, last = (end if end.dtype == kind else end.astype(kind) for end in ends)
     share = np.linspace(0, 1, num, endpoint).astype(kind).reshape((num,) + (1,) * first.ndim)
     y = first * wrap(1 - share, None) + last * wrap(share, None)
