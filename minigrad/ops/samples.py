@@ -245,7 +245,7 @@ def cov(
 
 
 def _covariances(
-    name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: int | None, dtype: Any
+    name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: Any, dtype: Any
 ) -> Tensor:
     if ddof is not None and not (isinstance(ddof, numbers.Real) and ddof == int(ddof)):
         raise ValueError(f"{name}: ddof must be an integer, got {ddof!r}")
