@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.indexing import plain_index
 from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor
@@ -102,6 +103,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     return take(concatenate([x, broadcast_to(values, shape)], axis=k), order, k)
 
 
+@names_its_errors
 @returns_value
 def linspace(
     start: Any,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.joining import concatenate
@@ -121,6 +122,7 @@ def _cumulative(
     return out
 
 
+@names_its_errors
 def cumulative_sum(
     x: TensorLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -138,6 +140,7 @@ def cumulative_sum(
     return _cumulative(cumsum, x, axis, dtype, include_initial, 0)
 
 
+@names_its_errors
 def cumulative_prod(
     x: TensorLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -192,6 +195,7 @@ def diff(
     return x
 
 
+@names_its_errors
 def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
     """The integral along `axis` by the trapezoidal rule.
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.elementwise import astype, positive, subtract, where
 from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import floor_divide, isinf, trunc
@@ -232,6 +233,7 @@ def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))
 
 
+@names_its_errors
 def nan_to_num(
     x: TensorLike,
     copy: bool = True,

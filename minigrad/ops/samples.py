@@ -254,7 +254,7 @@ def _covariances(
         groups.append(_variables(y, name, "y", rowvar))
     wide = np.result_type(np.float64, *(g.dtype for g in groups)) if dtype is None else dtype
     rows = concatenate([g if g.dtype == wide else g.astype(wide) for g in groups])
-    freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    freedom: int = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
     if freedom <= 0:
         warnings.warn(f"{name}: degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     distance = rows - mean(rows, 1, keepdims=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, OptionError, ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.arguments import widen
 from minigrad.ops.reduction import count_over, mask_of, masked
 from minigrad.ops.reduction import max as max_over
@@ -143,11 +144,13 @@ def _std_rule(
 std.vjp(x=_std_rule)
 
 
+@names_its_errors
 def ptp(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The range of the values over `axis`, max - min ("peak to peak")."""
     return max_over(x, axis, keepdims=keepdims) - min_over(x, axis, keepdims=keepdims)
 
 
+@names_its_errors
 def average(
     a: TensorLike,
     axis: Axis = None,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.shape import ravel, source_of
 from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.primitives import primitive
@@ -99,6 +100,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     return place_diagonal(x, (length, length), k)
 
 
+@names_its_errors
 def diagflat(x: Any, k: int = 0) -> Tensor:
     """A square matrix with all elements of `x` on its `k`-th diagonal."""
     return diag(ravel(x), k)

@@ -103,3 +103,22 @@ def test_the_function_and_the_option_are_named(name, option):
         assert re.match(rf"(\w+\.)*{last}\b", message), f"{call} says: {message}"
         named = re.search(rf"\b{option}\b", message) or value in message
         assert named, f"{call} says: {message}"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("name", "option"), sorted(CASES))
+def test_our_own_function_names_itself(name, option):
+    ours = numpy_functions[eval(name, {"np": np})]
+    own = ours.__name__
+    if getattr(mg, own, None) is not ours or option not in inspect.signature(ours).parameters:
+        return  # it has NumPy's name alone, or another name for this option
+    for call, value in CASES[name, option]:
+        try:
+            eval(call.replace(f"{name}(", f"mg.{own}(", 1), tensors())
+        except Exception as error:
+            message = str(error)
+        else:
+            continue
+        assert re.match(rf"(\w+\.)*{own}\b", message), f"mg.{own} says: {message}"
+        named = re.search(rf"\b{option}\b", message) or value in message
+        assert named, f"mg.{own} says: {message}"
