@@ -244,17 +244,21 @@ def cov(
     return _covariances("cov", m, y, rowvar, bias, ddof, dtype)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and float(value).is_integer()
+
+
 def _covariances(
-    name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: Any, dtype: Any
+    name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: int | None, dtype: Any
 ) -> Tensor:
-    if ddof is not None and not (isinstance(ddof, numbers.Real) and ddof == int(ddof)):
+    if ddof is not None and not _is_whole(ddof):
         raise ValueError(f"{name}: ddof must be an integer, got {ddof!r}")
     groups = [_variables(m, name, "m", rowvar)]
     if y is not None:
         groups.append(_variables(y, name, "y", rowvar))
     wide = np.result_type(np.float64, *(g.dtype for g in groups)) if dtype is None else dtype
     rows = concatenate([g if g.dtype == wide else g.astype(wide) for g in groups])
-    freedom: int = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
     if freedom <= 0:
         warnings.warn(f"{name}: degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     distance = rows - mean(rows, 1, keepdims=True)
