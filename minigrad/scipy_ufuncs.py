@@ -53,4 +53,9 @@ def ufunc_name(ufunc: Any) -> str:
         return public
     if getattr(np, name, None) is ufunc:
         return f"np.{name}"
-    return f"scipy.special.{name}" if _is_of_scipy(ufunc) else f"the ufunc {name}"
+    public = name.removeprefix("_")  # `lambertw` is a function in front of `_lambertw`
+    if _is_of_scipy(ufunc) or (
+        public != name and hasattr(sys.modules.get("scipy.special"), public)
+    ):
+        return f"scipy.special.{public}"
+    return f"the ufunc {name}"

@@ -287,7 +287,10 @@ class Tensor(Signatures, Detaching):
         return self._node
 
     def detach(self) -> "Tensor":
-        """The same values without history."""
+        """The same values without history, as a value of its own: writing into it changes only it.
+
+        To write into this tensor, write `t[...] = values`, for a leaf under `no_grad`.
+        """
         if current_mode().replay:
             note_leaf(self)
         return wrap(self._array, None)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, MatrixError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.decompositions import inv
 from minigrad.ops.elementwise import absolute, where
 from minigrad.ops.p_norms import p_norm
@@ -67,6 +68,7 @@ def _extreme(values: Tensor, ord: float) -> Tensor:
     return max_over(values, axis=-1, initial=None if values.shape[-1] else 0)
 
 
+@names_its_errors
 def cond(x: Array, p: Any = None) -> Tensor:
     """The condition number of each matrix, infinite for singular ones.
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,8 @@ def _quantile(
             f'{name}: weights= need method="inverted_cdf", as in NumPy, got {method!r}'
         )
     asked = q if q is None or type(q) in (int, float) else constant_array(q, f"{name}: q")
+    if "median" not in name and not _are_numbers(asked):
+        raise DtypeError(f"{name}: q must be made of numbers, got {describe(q)}")
     kind: Any = type(q) if asked is q else (asked.dtype, asked.ndim > 0)
     dtype = _result_dtype(name, x.dtype, kind, method)
     shape, fractions = _fractions(name, asked)
@@ -179,6 +182,14 @@ def _quantile(
     lengths = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else outer
     result: Tensor = y.reshape((*shape, *lengths))
     return result
+
+
+def _are_numbers(q: Any) -> bool:
+    """Whether `q` holds real numbers; fractions in an array of objects do."""
+    array = np.asarray(q)
+    if array.dtype.kind == "O":
+        return all(isinstance(element, numbers.Real) for element in array.reshape(-1))
+    return array.dtype.kind in "biuf"
 
 
 @functools.cache
