@@ -152,7 +152,7 @@ def _take_values(
         ValueError: for a cell that is no number, and for gaps unless they may be.
     """
     cells, lines = table.column(place), [row.line for row in table.rows]
-    title = column_name(table, place) if table.header else "value"
+    title, given = column_name(table, place) if table.header else "value", decimal is not None
     if decimal is None:
         others = [table.column(other) for other in range(table.width) if other != place]
         decimal = choose_decimal([cells, *others], table.separator, lines, name)
@@ -161,6 +161,12 @@ def _take_values(
     for row in map(int, np.flatnonzero(~there)):
         told = f"{name}, line {lines[row]}: {cells[row]!r} is not a finite number"
         if not is_gap(cells[row]):
+            other = "." if decimal == "," else ","
+            if given and parse_number(cells[row], other) is not None:
+                raise ValueError(
+                    f"{told} with decimal={decimal!r}; with decimal={other!r} (--decimal {other}) "
+                    "it is one"
+                )
             raise ValueError(
                 f"{told}, in column {title!r}; correct it, or choose another column"
                 f"{_others(table, place, labels)}"

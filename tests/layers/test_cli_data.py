@@ -141,6 +141,29 @@ def test_a_tsv_file_of_a_series_is_not_taken_for_pairs(run, rain, tmp_path):
     assert "if it is a series, pass --model ar" in run("train", path, code=1).err
 
 
+def test_what_made_the_file_a_series_is_told_with_an_option_that_does_not_fit(run, rain, tmp_path):
+    (tmp_path / "t.txt").write_text(rain.read_text())
+    error = run("train", "t.txt", "--column", 2, "--steps", 2, code=1).err
+    assert "--steps has no effect on ar (--column is for a series, so" in error
+    error = run("train", rain, "--steps", 2, code=1).err
+    assert "--steps has no effect on ar (which is what files named *.csv are learned by)" in error
+    assert "on --model ar (--decimal is for a series" in run(
+        "train", "t.txt", "--decimal", ",", "--layers", 2, code=1
+    ).err  # fmt: skip
+    assert "no effect on ar, which" in run(
+        "train", "t.txt", "--model", "ar", "--steps", 2, code=1
+    ).err  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the overflows on the way
+def test_a_rate_that_breaks_the_weights_is_told_as_such(run, tmp_path):
+    (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 60)
+    arguments = ["--rate", "1e38", "--steps", 30, "--hidden-size", 4, "--out", "m"]
+    error = run("train", "t.txt", *arguments, code=1).err
+    assert "is not finite at step" in error or "the loss is" in error
+    assert "A lower rate than 1e+38 may help" in error
+
+
 SHAPES = {
     "huge": lambda x: x * 1e300,
     "largest": lambda x: (x - 1) * 10 * 1.79e308,

@@ -90,6 +90,13 @@ def test_a_bad_cell_is_named_with_its_line(cell):
         read(f'year,rain\n1900,3.5\n1901,"{cell}"\n1902,4\n')
 
 
+def test_numbers_with_the_other_decimal_mark_than_was_said_are_refused_with_the_option():
+    with pytest.raises(ValueError, match=r"'50\.13' is not .*decimal=','; .*--decimal \.\) it is"):
+        read("year;rain\n1900;50.13\n1901;7\n", decimal=",")
+    with pytest.raises(ValueError, match=r"'50,13' is not .*decimal='\.'; .*--decimal ,\) it is"):
+        read("year;rain\n1900;50,13\n1901;7\n", decimal=".")
+
+
 def test_gaps_at_the_ends_are_left_out_and_those_inside_filled_by_time():
     series = read("year,x\n1899,\n1900,1\n1901,\n1905,5\n1906,NA\n", missing="interpolate")
     assert series.values.tolist() == [1, 1.8, 5]
