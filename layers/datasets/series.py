@@ -102,7 +102,7 @@ def read_series(
         raise ValueError(f"decimal={decimal!r} must be '.' or ','")
     table = parse_table(name, read_text(path, encoding), separator, decimal)
     chosen = find_column(name, table, column)
-    labels = find_labels(table, chosen)
+    labels = find_labels(name, table, chosen)
     check_separator(name, table, labels, chosen)
     place = only_values(name, table, labels) if chosen is None else chosen
     _check_name(name, table, place, asked=column is not None)
