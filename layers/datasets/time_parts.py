@@ -223,7 +223,11 @@ def unnamed_parts(
     for first in places:
         for parts in (("year", "month", "day", "hour"), ("year", "month", "day"), ("date", "hour")):
             found = dict(zip(parts, range(first, first + len(parts)), strict=True))
-            if all(p in places and _fits(part, columns[p]) for part, p in found.items()):
+            if not all(p in places and _fits(part, columns[p]) for part, p in found.items()):
+                continue
+            finer = [columns[p] for part, p in found.items() if part != "date"]
+            pair = "year" in found and _part_by_values(finer[0], finer[1]) is not None
+            if not pair and all(cell.isdecimal() for column in finer for cell in column):
                 times = _put_together(found, columns)
                 fits = _is_even if "date" in parts else _is_ordered
                 if fits(times.cells) and not _is_ordered(columns[first]):

@@ -190,3 +190,11 @@ def test_amounts_of_time_are_a_series():
 def test_times_that_do_not_go_on_are_refused_with_their_line(header, rows, message):
     with pytest.raises(ValueError, match=message):
         read(header, [row.split(",") for row in rows])
+
+
+def test_a_second_series_beside_months_is_not_taken_for_their_days():
+    rows = [(2018 + i // 12, i % 12 + 1, i % 5 + 1, i % 7 + 2) for i in range(30)]
+    for header in ("", "year,month,a,b"):
+        with pytest.raises(ValueError, match="2 columns that may be the series"):
+            read(header, rows)
+        assert read(header, rows, 3).times[-1] == "2020-06"
