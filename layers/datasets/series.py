@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from layers.datasets.numerals import choose_decimal, is_gap, is_number, parse_number
 from layers.datasets.series_columns import (
     Labels,
+    check_given_separator,
     check_order,
     check_separator,
     column_name,
@@ -101,6 +102,8 @@ def read_series(
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal={decimal!r} must be '.' or ','")
     table = parse_table(name, read_text(path, encoding), separator, decimal)
+    if separator is not None:
+        check_given_separator(name, table, decimal)
     chosen = find_column(name, table, column)
     labels = find_labels(name, table, chosen)
     check_separator(name, table, labels, chosen)

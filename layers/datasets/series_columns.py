@@ -5,13 +5,14 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from layers.datasets.numerals import is_gap, is_meant_as_number, is_number
-from layers.datasets.tables import Table
+from layers.datasets.tables import SEPARATORS, Table
 from layers.datasets.time_labels import TimeAxis, is_time, read_times
 from layers.datasets.time_names import UNSURE, named_as_time, part_named
 from layers.datasets.time_parts import Parts, named_parts, unnamed_parts
 
 __all__ = [
     "Labels",
+    "check_given_separator",
     "check_order",
     "check_separator",
     "column_name",
@@ -244,6 +245,38 @@ def find_column(name: str, table: Table, column: str | int | None) -> int | None
     near = get_close_matches(column, header, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} has no column {column!r}, only {', '.join(header)}{hint}")
+
+
+def check_given_separator(name: str, table: Table, decimal: str | None) -> None:
+    """Refuse a separator that was asked for where another one parts the cells that it leaves.
+
+    Args:
+        name: of the file, for messages.
+        table: parted at that separator.
+        decimal: the decimal mark, if it was given: then a comma is no separator.
+
+    Raises:
+        ValueError: as said. The message names both.
+    """
+    for place in range(table.width):
+        head = table.header.cells[place] if table.header else None
+        if head is None and table.width > 1:
+            continue  # what lies between two separators is a cell
+        cells = [*([] if head is None else [head]), *table.column(place)]
+        for mark in SEPARATORS[:-1]:
+            if mark == table.separator or (mark == "," and decimal is not None):
+                continue
+            count = cells[0].count(mark)
+            if f"{mark} " in (head or "") or not count:
+                continue
+            if all(cell.count(mark) == count for cell in cells):
+                line = (table.header or table.rows[0]).line
+                raise ValueError(
+                    f"{name}, line {line}: {cells[0]!r} is one cell with "
+                    f"separator={table.separator!r}, and {mark!r} seems to part it into "
+                    f"{count + 1}; pass separator={mark!r} (--separator) or none"
+                    + (", or decimal=',' (--decimal ,) if it is a decimal mark" * (mark == ","))
+                )
 
 
 def check_separator(name: str, table: Table, labels: Labels, value: int | None) -> None:

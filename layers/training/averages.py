@@ -110,9 +110,7 @@ def _as_number(weight: Any) -> float:
         ValueError: when it is several numbers.
     """
     array = weight.numpy() if isinstance(weight, Tensor) else np.asarray(weight)
-    what = (
-        "the weight of a loss must be one number, how much its mean is over"
-    )
+    what = "the weight of a loss must be one number, how much its mean is over"
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}; got {weight!r}")
     if array.size != 1:

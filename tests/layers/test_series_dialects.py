@@ -156,6 +156,26 @@ def test_what_can_be_read_in_two_ways_is_refused_with_the_option(content, option
         read(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "separator", "right"),
+    [
+        ("year,rain\n1900,1\n1901,2\n", ";", ","),
+        ("1900,1\n1901,2\n", ";", ","),
+        ("year;rain\n1900;1\n1901;2\n", ",", ";"),
+        ("year|rain|t\n1900|1|2\n1901|2|3\n", "tab", r"\|"),
+        ("id;year,rain\n1;1900,1\n2;1901,2\n", ";", ","),
+    ],
+)
+def test_another_separator_than_was_asked_for_is_named(content, separator, right):
+    with pytest.raises(ValueError, match=f"is one cell with .* pass separator='{right}'"):
+        read(content, separator=separator)
+    assert read("temp,C\n1,5\n2,5\n", separator=";", decimal=",").values.tolist() == [1.5, 2.5]
+    assert read("temp, C\n1,5\n2,5\n", separator=";").values.tolist() == [1.5, 2.5]
+    assert read("temp\n1,5\n2,5\n", separator=";").values.tolist() == [1.5, 2.5]
+    rows = "year;rain, mm\n1900;3,5\n1901;4,5\n"
+    assert read(rows, separator=";").values.tolist() == [3.5, 4.5]
+
+
 def test_the_options_decide():
     assert read("temp, C\n1,5\n2,5\n4,5\n", decimal=",").values.tolist() == [1.5, 2.5, 4.5]
     assert read("1,5\n2,7\n2,5\n", 2, separator=",").values.tolist() == [5, 7, 5]
