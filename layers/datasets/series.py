@@ -37,12 +37,14 @@ class Series(NamedTuple):
         times: what the file says of when each value was; else its number.
         notes: how the file was read, in sentences: the column, how many values, the gaps, and all
             that was not plain.
+        has_times: whether the file says when each value was.
     """
 
     name: str
     values: NDArray[np.float64]
     times: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    has_times: bool = True
 
 
 def read_series(
@@ -210,7 +212,7 @@ def _take_values(
             f"the times are not evenly spaced: {labels.cells[row]} follows {labels.cells[before]} "
             f"(line {lines[row]})"
         )
-    return Series(title, values[kept], times, tuple(notes))
+    return Series(title, values[kept], times, tuple(notes), bool(labels.columns))
 
 
 def _without_gaps(

@@ -1,6 +1,7 @@
 """Data of one's own on the command line, and what stands beside a model's figure."""
 
 import io
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -8,10 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import layers.cli_series
 import layers.models
 from layers.cli import main
 from layers.cli_train import check_weights
+from layers.datasets.time_labels import following
 from layers.models import DALLE, Autoregressive, AutoregressiveConfig, DALLEConfig
+from layers.plots import plot_curves
 from layers.systems.drawing_digits import caption_tokenizer
 
 
@@ -114,6 +118,73 @@ def test_a_forecast_tells_what_it_goes_on_from(run, rain, tmp_path):
     assert found["persistence_error"] == pytest.approx(1)
     assert "2021-01" in run("sample", "m", "--data", "-", "--column", "rain",
                             stdin=more.read_bytes()).out  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["ar", "latent"])
+def test_a_forecast_goes_on_with_the_dates_that_were_learned(run, tmp_path, kind):
+    path, arguments = tmp_path / "x.csv", ["--model", kind, "--out", "m", "--overwrite"]
+    arguments += ["--steps", 2] * (kind == "latent")
+
+    def labels(*options, header, names):
+        rows = (f"{name}{i * i % 7}.5" for i, name in enumerate(names))
+        path.write_text("\n".join([header, *rows]))
+        run("train", path, *arguments)
+        captured = run("sample", "m", "--length", 2, *options)
+        return [line.strip().split("  ")[0] for line in captured.out.splitlines()[:2]], captured.err
+
+    quarters = [f"{2018 + i // 4},{i % 4 + 1}," for i in range(24)]
+    found, told = labels(header="year,quarter,v", names=quarters)
+    assert found == ["2024-Q1", "2024-Q2"]
+    assert "going on from the 24 values of 'v' that the model learned, up to 2023-Q4" in told
+    assert "+1" not in told
+    assert "+1" in labels(header="v", names=[""] * 24)[0][0]
+    assert "+1" not in labels(header="v", names=[""] * 24)[1]
+    unclear = [f"{i % 12 + 1:02d}/01/{2000 + i // 12}," for i in range(24)]
+    found, told = labels(header="date,v", names=unclear)
+    assert found == ["01/01/2002", "02/01/2002"]
+    found, told = labels(header="date,v", names=[f"2020-12-31 {i}h," for i in range(24)])
+    assert found[0].startswith("+1")
+    assert "the steps are called +1, +2, ...: '2020-12-31 0h' is no time that is known" in told
+
+
+def test_folders_of_models_without_times_are_read(run, rain, tmp_path):
+    run("train", rain, "--out", "m")
+    content = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert content.pop("times") == [str(1900 + i) for i in range(40)]
+    assert run("sample", "m", "--length", 1).out.split()[0] == "1940"
+    (tmp_path / "m" / "config.json").write_text(json.dumps(content))
+    assert run("sample", "m", "--length", 1).out.split()[0] == "+1"
+
+
+@pytest.mark.parametrize("first", ["2020-12-31 22:00", "2020-12-30", "2020-Q3", "1900"])
+@pytest.mark.parametrize("steps", [1, 12, 100])
+def test_the_axis_of_a_forecast_has_dates_that_do_not_overlap(
+    run, tmp_path, monkeypatch, first, steps
+):
+    figures = []
+
+    def keep(*arguments, **options):
+        figures.append(plot_curves(*arguments, **options))
+        return figures[-1]
+
+    monkeypatch.setattr(layers.cli_series, "plot_curves", keep)
+    second = {"2020-12-31 22:00": "2020-12-31 23:00", "2020-12-30": "2020-12-31",
+              "2020-Q3": "2020-Q4", "1900": "1901"}[first]  # fmt: skip
+    times = [first, second, *following([first, second], 28)]
+    path = tmp_path / "x.csv"
+    path.write_text("".join(["t,v\n", *(f"{t},{i * i % 7}.5\n" for i, t in enumerate(times))]))
+    run("train", path, "--out", "m")
+    for options in ([], ["--data", path]):
+        run("sample", "m", "--length", steps, "-o", tmp_path / "f.png", *options)
+        (axes,) = figures[-1].axes
+        assert axes.get_xlabel() == "time"
+        texts = axes.get_xticklabels()
+        assert 2 <= len(texts) <= 7
+        every = [*times, *following(times, steps)]
+        for text, place in zip(texts, axes.get_xticks(), strict=True):
+            assert text.get_text() == every[int(place)]
+        boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.x0)
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_texts_come_from_standard_input_and_in_other_encodings(run, tmp_path):
