@@ -59,7 +59,9 @@ def read_series(
     """Read one column of a CSV file as a series.
 
     Dates, months, quarters, years and the like in order, and a first column that counts, are the
-    times of the values and never the values, unless asked for by name. Rows that begin with the
+    times of the values and never the values, unless asked for by name. A time may lie in several
+    columns, as year and quarter or date and hour do: their names say which part of it each is, or
+    else the marks of Q1 and Nov, or after how many a year ends. Rows that begin with the
     newest are turned round. What can be read in two ways is refused, with the option that decides.
 
     Args:

@@ -294,13 +294,16 @@ def check_separator(name: str, table: Table, labels: Labels, value: int | None) 
     if not table.unclear:
         return
     axis, header = labels.axis, table.header
+    # In "temp, C" above 1,5 the comma of the header is no separator.
+    spaced = any(cell.startswith(" ") for cell in table.head[1:])
+    parted = header is not None and table.separator == "," and not spaced
+    if header and parted and any(named_as_time(cell) == 0 for cell in header.cells):
+        return
     if value or (axis is not None and axis.looks_like_years):
         return
-    if value == 0 or (axis is not None and axis.unit != "decimal" and 0 in labels.columns):
-        # In "temp, C" above 1,5 the comma of the header is no separator.
-        spaced = any(cell.startswith(" ") for cell in table.head[1:])
-        if header and table.separator == "," and not spaced:
-            return
+    timed = axis is not None and axis.unit != "decimal" and 0 in labels.columns
+    if parted and (value == 0 or timed):
+        return
     mark = "a decimal comma" if table.separator == "," else "thousands apart"
     raise ValueError(
         f"{name}, line {table.rows[0].line}: {(table.separator or '').join(table.rows[0].cells)!r} "

@@ -21,6 +21,8 @@ _RANGES: Final = {"year": (1000, 2999), "half": (1, 2), "quarter": (1, 4), "mont
 _NUMBER: Final = re.compile(
     r"(?:[^\W\d_]{0,8}\.?\s?)(\d{1,4})(?:\.0*|(?::00){1,2}|[^\W\d_]{0,2}\.?)"
 )
+_TWELVE: Final = re.compile(r"(1[0-2]|0?[1-9])(?::00)?\s?([ap])\.?m\.?", re.IGNORECASE)
+_ROMAN: Final = ("i", "ii", "iii", "iv")
 _LENGTHS: Final = {2: "half", 4: "quarter", 12: "month", 52: "week", 53: "week", 365: "yearday",
                    366: "yearday"}  # fmt: skip
 """How many of a part a year has."""
@@ -52,6 +54,10 @@ def _number(part: str, cell: str) -> int | None:
             return month_number(cell.rstrip("."))
         except ValueError:
             pass
+    if part in ("quarter", "half") and cell.lower() in _ROMAN:
+        cell = str(_ROMAN.index(cell.lower()) + 1)
+    if part == "hour" and (twelve := _TWELVE.fullmatch(cell)):
+        return int(twelve[1]) % 12 + 12 * (twelve[2].lower() == "p")
     match = _NUMBER.fullmatch(cell)
     if match is None:
         return None
@@ -117,7 +123,8 @@ def named_parts(
     vague = any(header[found[part]].lower().strip() in UNSURE for part in finer)
     if (vague or coarse == "date") and _is_ordered(columns[found[coarse]]):
         return None
-    return _put_together({part: found[part] for part in chosen}, columns)
+    parts = _put_together({part: found[part] for part in chosen}, columns)
+    return None if vague and not _is_even(parts.cells) else parts
 
 
 def _combination(found: dict[str, int]) -> tuple[str, ...] | None:
