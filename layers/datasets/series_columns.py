@@ -321,6 +321,14 @@ def _is_part(table: Table, place: int, labels: Labels) -> bool:
     return bool(part_named(name)) and not (vague and labels.axis is not None)
 
 
+def _is_index(table: Table, place: int) -> bool:
+    """Whether a column is the count of the rows that programs write, without a name, first."""
+    if place or table.header is None or table.header.cells[0]:
+        return False
+    cells = table.column(0)
+    return any(cells == tuple(str(row + first) for row in range(len(cells))) for first in (0, 1))
+
+
 def only_values(name: str, table: Table, labels: Labels) -> int:
     """The place of the one column, besides the labels, that has numbers.
 
@@ -334,7 +342,8 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
         if any(is_meant_as_number(cell) and not is_time(cell) for cell in table.column(place))
     ]
     if len(found) > 1:
-        found = [p for p in found if not _is_part(table, p, labels)] or found
+        spared = [p for p in found if not (_is_part(table, p, labels) or _is_index(table, p))]
+        found = spared or found
     if len(found) > 1:
         found = [p for p in found if len(set(table.column(p))) > 1 or len(table.rows) < 3] or found
     if len(found) == 1:

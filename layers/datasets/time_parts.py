@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from layers.datasets.numerals import is_gap
 from layers.datasets.time_labels import is_time, read_times
 from layers.datasets.time_layouts import month_number
-from layers.datasets.time_names import UNSURE, part_named
+from layers.datasets.time_names import UNSURE, named_as_time, part_named
 
 __all__ = ["Parts", "named_parts", "unnamed_parts"]
 
@@ -19,8 +19,11 @@ _RANGES: Final = {"year": (1000, 2999), "half": (1, 2), "quarter": (1, 4), "mont
                   "week": (1, 53), "day": (1, 31), "yearday": (1, 366), "hour": (0, 24),
                   "minute": (0, 59), "second": (0, 59)}  # fmt: skip
 _NUMBER: Final = re.compile(
-    r"(?:[^\W\d_]{0,8}\.?\s?)(\d{1,4})(?:\.0*|(?::00){1,2}|[^\W\d_]{0,2}\.?)"
+    r"(?:([^\W\d_]{1,8})\.?\s?)?(\d{1,4})(?:\.0*|(?::00){1,2}|[^\W\d_]{0,2}\.?)"
 )
+_MARKS: Final = {"half": "hs", "quarter": "qt", "month": "m", "week": "wks", "day": "dtj",
+                 "yearday": "dtj", "hour": "h"}  # fmt: skip
+"""What a word before the number begins with, as in Q4, T4 (trimestre), KW 4, S4 (semaine)."""
 _TWELVE: Final = re.compile(r"(1[0-2]|0?[1-9])(?::00)?\s?([ap])\.?m\.?", re.IGNORECASE)
 _ROMAN: Final = ("i", "ii", "iii", "iv")
 _LENGTHS: Final = {2: "half", 4: "quarter", 12: "month", 52: "week", 53: "week", 365: "yearday",
@@ -28,8 +31,8 @@ _LENGTHS: Final = {2: "half", 4: "quarter", 12: "month", 52: "week", 53: "week",
 """How many of a part a year has."""
 
 _MARKED: Final = {
-    "quarter": re.compile(r"Q[1-4]|[1-4]Q", re.IGNORECASE),
-    "half": re.compile(r"[HS][12]", re.IGNORECASE),
+    "quarter": re.compile(r"Q0?[1-4]|[1-4]Q", re.IGNORECASE),
+    "half": re.compile(r"[HS]0?[12]", re.IGNORECASE),
     "week": re.compile(r"(?:W|KW|week)\s?\d{1,2}", re.IGNORECASE),
 }
 """Cells that say themselves what they are."""
@@ -61,7 +64,9 @@ def _number(part: str, cell: str) -> int | None:
     match = _NUMBER.fullmatch(cell)
     if match is None:
         return None
-    number, (low, high) = int(match[1]), _RANGES[part]
+    if match[1] and match[1][0].lower() not in _MARKS.get(part, ""):
+        return None
+    number, (low, high) = int(match[2]), _RANGES[part]
     return number if low <= number <= high else None
 
 
@@ -74,11 +79,19 @@ def _fits(part: str, column: Column) -> bool:
     return bool(filled) and all(_number(part, cell) is not None for cell in filled)
 
 
-def _is_clock(column: Column) -> bool:
-    """Whether all cells, but gaps, are times of day."""
+def _is_clock(name: str, column: Column) -> bool:
+    """Whether all cells, but gaps, are times of day: 22:00, or 2200 where the name says so."""
     filled = [cell for cell in column if not is_gap(cell)]
+    if named_as_time(name) == 0 and any(len(cell) > 2 for cell in filled):
+        filled = [_with_colon(cell) for cell in filled]
     axis = read_times(filled)
     return axis is not None and axis.unit == "clock"
+
+
+def _with_colon(clock: str) -> str:
+    """2200 as 22:00, and 30, whose zeros were lost, as 00:30."""
+    bare = clock.isdecimal() and len(clock) <= 4
+    return f"{clock.zfill(4)[:2]}:{clock.zfill(4)[2:]}" if bare else clock
 
 
 def named_parts(
@@ -111,9 +124,7 @@ def named_parts(
     if "date" not in found:
         dates = [p for p in places if not meant[p] and _fits("date", columns[p])]
         found |= {"date": dates[0]} if len(dates) == 1 else {}
-    clocks = [
-        place for place in places if place not in found.values() and _is_clock(columns[place])
-    ]
+    clocks = [p for p in places if p not in found.values() and _is_clock(header[p], columns[p])]
     if len(clocks) == 1 and "hour" not in found:
         found["clock"] = clocks[0]
     chosen = _combination(found)
@@ -194,7 +205,7 @@ def _time_of(parts: tuple[str, ...], row: Sequence[str]) -> str:
     except (ValueError, OverflowError):
         return " ".join(row)
     if "clock" in parts:
-        return f"{text} {texts['clock']}"
+        return f"{text} {_with_colon(texts['clock'])}"
     if "hour" in parts:
         text += f" {hours % 24:02d}:{numbers.get('minute', 0):02d}"
     return f"{text}:{numbers['second']:02d}" if "second" in parts else text
