@@ -104,7 +104,7 @@ def named_parts(
         columns: the cells of each.
         places: of the columns to look at.
 
-    >>> named_parts(["q", "year"], [["4", "1"], ["2018", "2019"]], [0, 1])
+    >>> named_parts(["quarter", "year"], [["4", "1"], ["2018", "2019"]], [0, 1])
     Parts(columns=(1, 0), cells=('2018-Q4', '2019-Q1'))
     """
     found: dict[str, int] = {}
@@ -134,8 +134,8 @@ def named_parts(
     vague = any(header[found[part]].lower().strip() in UNSURE for part in finer)
     if (vague or coarse == "date") and _is_ordered(columns[found[coarse]]):
         return None
-    parts = _put_together({part: found[part] for part in chosen}, columns)
-    return None if vague and not _is_even(parts.cells) else parts
+    together = _put_together({part: found[part] for part in chosen}, columns)
+    return None if vague and not _is_even(together.cells) else together
 
 
 def _combination(found: dict[str, int]) -> tuple[str, ...] | None:
