@@ -86,7 +86,9 @@ def find_labels(name: str, table: Table, value: int | None) -> Labels:
         return single[0]
     if named is not None:
         return named
-    if unclear is not None and len(places) - spare > 1:
+    told = any(part_named(cell) not in ((), ("year",)) and cell.lower() not in UNSURE
+               for cell in header)  # fmt: skip
+    if unclear is not None and not told and len(places) - spare > 1:
         year, part = (column_name(table, place) for place in unclear)
         raise ValueError(
             f"{name}, line {table.rows[0].line}: {table.rows[0].cells[unclear[1]]!r} in {part!r} "
@@ -169,10 +171,16 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     place = axis.disordered()
     if place is not None:
         late, before = labels.row(place), labels.row(place - 1)
+        unread = [
+            f"{table.rows[late].cells[other]!r} in column {column_name(table, other)!r}"
+            for other in range(table.width)
+            if other not in (*labels.columns, value) and _is_part(table, other, labels)
+        ]
+        besides = f" ({' and '.join(unread)} is not read as a part of it)" if unread else ""
         raise ValueError(
             f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title} "
-            f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, "
-            "or put each series into a file of its own"
+            f"comes after {labels.cells[before]!r}{besides}; sort the rows by time, with one "
+            "row for each, or put each series into a file of its own"
         )
 
 

@@ -35,7 +35,7 @@ _ORDINALS: Final = frozenset(("number", "num", "no", "nr", "nummer", "index", "i
 
 UNSURE: Final = frozenset(
     ("years", "quarters", "months", "weeks", "days", "hours", "hrs", "minutes", "seconds", "jahre",
-     "monate", "wochen", "tage", "stunden", "sekunden", "semester", *_SHORT)
+     "monate", "wochen", "tage", "stunden", "sekunden", *_SHORT.keys() - {"half"})
 )  # fmt: skip
 """Names, in lower case, that may be amounts of time, or of something else, as well."""
 
