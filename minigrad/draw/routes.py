@@ -166,7 +166,7 @@ def _upward(
         head: tuple[Point, ...] = (a,)
         if bypass:
             # Beside the cells on the way, where no state of theirs stands.
-            beside = end.left - 10 + offset
+            beside = end.left - grid.beside + offset
             first = min(band.bottom for band in between)
             b = (beside, corridor)
             head = (*bend(a, (beside, first)), *line((beside, first), b)[1:])
@@ -178,7 +178,8 @@ def _upward(
     narrow = is_state(source) and is_state(target)
     # Where layers read backwards, lines that pass a cell keep to its left.
     beside_right = not between and any(band.key[1] for band in grid.bands.values())
-    side = 1 if beside_right and target.layer is not None else -1
+    right = beside_right and target.layer is not None
+    side = 1 if right or (is_state(source) and source.reverse) else -1
     number = None if narrow or sibling else (x1 + side * 28, y1 - 12)
     return Route(
         tuple(reversed(chain(sign * _GRADIENT_SHIFT))), chain(sign * _FORWARD_SHIFT), number
