@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["results_of"]
+__all__ = ["is_frozen", "results_of"]
+
+_FROZEN: Final = " (frozen)"
 
 
 def results_of(target: Any, states: Sequence[Tensor] = ()) -> tuple[list[Tensor], Sequence[Tensor]]:
@@ -98,6 +100,11 @@ def as_inputs(value: Any, name: str) -> Any:
     return replace_leaves(value, leaves)
 
 
+def is_frozen(leaf: Leaf) -> bool:
+    """Whether a leaf is a frozen parameter that is on the tape for the picture alone."""
+    return leaf.learned and (leaf.name or "").endswith(_FROZEN)
+
+
 @contextmanager
 def frozen_on_tape(module: Any) -> Iterator[None]:
     """Put the frozen parameters of a module on the tape, and take them off again."""
@@ -106,7 +113,7 @@ def frozen_on_tape(module: Any) -> Iterator[None]:
     for name, parameter in () if named is None else named():
         if parameter._node is None and parameter.dtype.kind == "f":
             short = name.rpartition(".")[2]
-            parameter._node = Leaf(parameter._array, f"{short} (frozen)", learned=True)
+            parameter._node = Leaf(parameter._array, f"{short}{_FROZEN}", learned=True)
             frozen.append(parameter)
     try:
         yield

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import BatchNorm1d, Embedding, Linear, Module, Sequential
+from layers import GELU, BatchNorm1d, Embedding, Linear, Module, Sequential
 from minigrad.draw import DrawError, draw
 
 
@@ -92,6 +92,19 @@ def test_partly_frozen_models_and_buffers():
     assert "bias" in names
     assert not model[0].weight.requires_grad
     assert model[0].bias.requires_grad
+
+
+def test_boxes_of_modules_say_what_is_frozen():
+    def details(model):
+        graph = draw((model, X), level="layers").graph
+        return [n.detail for n in graph.nodes if n.kind == "group"]
+
+    model = Sequential(Linear(3, 3), GELU(), Linear(3, 2))
+    assert details(model) == ["12 weights", "", "8 weights"]
+    model[0].weight.requires_grad_(False)
+    assert details(model) == ["12 weights (9 frozen)", "", "8 weights"]
+    model.requires_grad_(False)
+    assert details(model) == ["12 weights (frozen)", "", "8 weights (frozen)"]
 
 
 def test_integer_inputs_stay_as_they_are():
