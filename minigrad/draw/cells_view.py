@@ -288,4 +288,6 @@ class _Grouping:
             return Node(number, "group", op=kind, scope=path, layer=layer, reverse=reverse, **place)
         path, time = box
         op = path.rpartition(".")[2] or "loss"
+        if op.isdecimal():  # a place in a list of modules says less than the class
+            op = states.kind_of(path)
         return Node(number, "group", op=op, scope=path, **states.on_axis(time))

@@ -154,7 +154,11 @@ class _Calls:
             if node in self.boxes:
                 members[self.boxes[node]].append(node)
         firsts = {
-            box: min((n.number for n in nodes if not isinstance(n, Leaf)), default=nodes[0].number)
+            # Views of weights are older than what was copied around them.
+            box: min(
+                (n.number for n in nodes if not isinstance(n, Leaf) and not n.plan.view),
+                default=nodes[0].number,
+            )
             for box, nodes in members.items()
         }
         order = sorted(members, key=firsts.__getitem__)
