@@ -84,6 +84,20 @@ def test_different_cells_are_layers_and_a_long_path_gives_way_to_a_number():
     assert "layer 0: GRUCell" in str(drawing)
 
 
+def test_a_skip_around_a_readout_passes_its_box():
+    output, readout = layers.GRU(3, 4)(series())[0], layers.Linear(4, 4)
+    z = readout(output) * output.sum(axis=-1, keepdims=True)
+    drawing = draw((z * z).sum(), level="cells", grad="norm")
+    (box,) = [n.id for n in drawing.graph.nodes if n.op == "Linear"]
+    (stack,) = [n.id for n in drawing.graph.nodes if n.op == "stack"]
+    (loss,) = [n.id for n in drawing.graph.nodes if n.op == "loss"]
+    source = drawing.dot.source
+    line = next(text for text in source.splitlines() if f"\tn{loss} -> n{stack} " in text)
+    right = max(float(x) for x in re.findall(r"(-?[\d.]+),-?[\d.]+", line.split('pos="')[1]))
+    width = float(re.search(rf"\n\tn{box} \[.*? width=([\d.]+)", source)[1]) * 72
+    assert right > places_of(drawing)[box] + width / 2
+
+
 def test_the_page_has_the_names_of_the_lanes():
     page = picture_of(layers.RNN(3, 4, bidirectional=True)(series())[0]).html()
     assert "RNN.l0_reverse" in page
