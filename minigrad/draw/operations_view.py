@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+import minigrad
 from minigrad.draw.measure import Tape, pass_through, read_tape
 from minigrad.draw.recorded_data import Data
 from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
@@ -14,6 +17,7 @@ from minigrad.draw.tape_states import States
 from minigrad.draw.xray import Fault
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
+from minigrad.operations import Operation
 from minigrad.tensors import Tensor
 
 __all__ = ["Measurement", "operations_graph", "parameter_text", "record_of_node", "scope_records"]
@@ -144,21 +148,48 @@ def record_of_node(
         op=node.plan.name,
         state="" if scope is None else scope.state or "",
         name="" if scope is None else scope.state or "",
-        detail=parameter_text(node.params),
+        detail=parameter_text(node.params, defaults_of(node)),
         gradient=gradient,
         **where,
         **states.place_of(node),
     )
 
 
-def parameter_text(params: dict[str, Any]) -> str:
-    """The parameters of a call in brief: `axis=1, keepdims=True`."""
+def defaults_of(node: TapeNode) -> Mapping[str, Any]:
+    """The defaults of the parameters of the operation that made a node.
+
+    They are those of the function that users call, where that fills them in before the operation.
+    """
+    operation = getattr(node.plan, "operation", None)
+    return {} if operation is None else _defaults(operation)
+
+
+@functools.cache
+def _defaults(operation: Operation) -> Mapping[str, Any]:
+    public = getattr(minigrad, operation.name, None)
+    try:
+        parameters = inspect.signature(public).parameters if callable(public) else {}
+    except ValueError:  # a function without a signature
+        parameters = {}
+    given = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+    return {**operation.defaults, **given}
+
+
+def parameter_text(params: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """What a call was given besides arrays, but for defaults: `axis=1, keepdims=True`."""
     parts = []
     for name, value in params.items():
+        if defaults and name in defaults and _equal(value, defaults[name]):
+            continue
         text = _brief(value)
         if text and value is not None and value is not False:
             parts.append(f"{name}={text}")
     return ", ".join(parts)
+
+
+def _equal(value: Any, default: Any) -> bool:
+    """Whether a parameter is at its default; an array, or anything of another type, never is."""
+    return type(value) is type(default) and not hasattr(value, "shape") and bool(value == default)
 
 
 def _brief(value: Any) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from minigrad.calls import copy_like, enter
 from minigrad.containers import labelled_leaves, replace_leaves
 from minigrad.draw.errors import DrawError
 from minigrad.draw.recorded_data import with_data
@@ -17,7 +18,9 @@ from minigrad.mode import ModeChange
 from minigrad.nodes import Leaf
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["results_of"]
+__all__ = ["is_frozen", "results_of"]
+
+_FROZEN: Final = " (frozen)"
 
 
 def results_of(target: Any, states: Sequence[Tensor] = ()) -> tuple[list[Tensor], Sequence[Tensor]]:
@@ -52,16 +55,18 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
     """Call a module so that all of its graph is on the tape: its data, and frozen parameters too.
 
     Floating arrays and tensors among the inputs go in as leaves with the names of the module's
-    arguments. Frozen parameters are leaves for as long as the call runs, and recording is on,
-    whatever it is around the call; what the module itself computes under `no_grad` is known from
-    the recording for replay.
+    arguments; integers and booleans, such as symbol numbers and masks, are shown as constants of
+    these names where an operation reads them. Frozen parameters are leaves for as long as the call
+    runs, and recording is on, whatever it is around the call; what the module itself computes under
+    `no_grad` is known from the recording for replay.
     """
     names = argument_names(module, len(inputs))
-    given = [as_inputs(value, name) for value, name in zip(inputs, names, strict=True)]
+    data: dict[int, str] = {}
+    given = [as_inputs(value, name, data) for value, name in zip(inputs, names, strict=True)]
     with frozen_on_tape(module), ModeChange(recording=True, replay=True):
         result = module(*given)
         found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
-        found = with_data(found, constants=False)
+        found = with_data(found, constants=data)
     recorded = [tensor for tensor in found if tensor._node is not None]
     if not recorded:
         raise DrawError(
@@ -86,16 +91,30 @@ def argument_names(module: Callable[..., Any], count: int) -> list[str]:
     return [*names, *(f"input {i}" for i in range(len(names), count))][:count]
 
 
-def as_inputs(value: Any, name: str) -> Any:
-    """An argument with its floating arrays as leaves of the tape; the rest stays as it is."""
+def as_inputs(value: Any, name: str, data: dict[int, str]) -> Any:
+    """An argument with its floating arrays as leaves of the tape.
+
+    Integers and booleans are entered in `data`, their names by the ids of the arrays; arrays among
+    them are copied, so that the recording knows them by their identity. The rest stays as it is.
+    """
     leaves = []
     for label, leaf in labelled_leaves(value, name):
         array = leaf._array if isinstance(leaf, Tensor) else leaf
         on_tape = isinstance(leaf, Tensor) and leaf._node is not None
         if not on_tape and isinstance(array, np.ndarray) and array.dtype.kind == "f":
             leaf = wrap(np.asarray(array), Leaf(np.asarray(array), label))
+        elif not on_tape and type(array) is np.ndarray and array.dtype.kind in "iub":
+            if leaf is array:
+                leaf = array = copy_like(array)
+                enter(array, None)
+            data[id(array)] = label
         leaves.append(leaf)
     return replace_leaves(value, leaves)
+
+
+def is_frozen(leaf: Leaf) -> bool:
+    """Whether a leaf is a frozen parameter that is on the tape for the picture alone."""
+    return leaf.learned and (leaf.name or "").endswith(_FROZEN)
 
 
 @contextmanager
@@ -106,7 +125,7 @@ def frozen_on_tape(module: Any) -> Iterator[None]:
     for name, parameter in () if named is None else named():
         if parameter._node is None and parameter.dtype.kind == "f":
             short = name.rpartition(".")[2]
-            parameter._node = Leaf(parameter._array, f"{short} (frozen)", learned=True)
+            parameter._node = Leaf(parameter._array, f"{short}{_FROZEN}", learned=True)
             frozen.append(parameter)
     try:
         yield

@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Final
 
 from minigrad.draw import escape, labels
+from minigrad.draw.bands import band_titles
 from minigrad.draw.grid import BandKey, band_key, is_state
 from minigrad.draw.records import Graph, Node
 from minigrad.draw.scale import number_text
@@ -98,9 +99,10 @@ def _cell_tree(graph: Graph, states: list[Node]) -> _Tree:
         for node in reversed(graph.nodes)
         if node.layer is not None and not is_state(node)
     }
+    titles = band_titles(graph)
     tree: _Tree = []
     for key in sorted(bands, reverse=True):
-        title = f"layer {key[0]}{' (reverse)' if key[1] else ''}"
+        title = titles[key]
         if key in cells:
             title = f"{title}: {labels.title_of(cells[key])}"
         tree.append((0, title))

@@ -263,7 +263,13 @@ class _Chooser:
     def at(self, level: ViewLevel) -> Graph:
         """The graph of one level."""
         if level == "layers":
-            return layers_graph(self.outputs, grad=self.grad, title=self.title, depth=self.depth)
+            return layers_graph(
+                self.outputs,
+                grad=self.grad,
+                title=self.title,
+                depth=self.depth,
+                kernels="kernels" in self.show,
+            )
         if level == "cells":
             return self.cells()
         outputs, flow = (self.opened if self.flow is None else self.outputs), self.flow
