@@ -99,7 +99,7 @@ def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
     """The records of one model: cells where there are any, else module calls, unless told."""
     if "level" in how or isinstance(model, GradientFlow):
         return draw(model, **how).graph
-    results, _ = results_of(model)
+    results, _, _ = results_of(model)
     opened = open_kernels(results)
     if has_cells(opened):
         return draw(opened, level="cells", **how).graph

@@ -17,7 +17,7 @@ from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import Meter
 from minigrad.draw.opening import can_open, open_kernels
-from minigrad.draw.operations_view import record_of_node, scope_records
+from minigrad.draw.operations_view import record_of_node, scope_records, with_key
 from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import Edge, Graph, Node, total_norm
 from minigrad.draw.scale import number_text
@@ -47,6 +47,7 @@ def layers_graph(
     title: str = "",
     depth: int | None = None,
     kernels: bool = False,
+    keys: Sequence[str] = (),
 ) -> Graph:
     """One box per module call, and what each edge between them carries back.
 
@@ -58,13 +59,14 @@ def layers_graph(
             opens all modules that do little more than call others, and the only one there is with
             its kernels.
         kernels: whether to leave those closed.
+        keys: of the results in their container, which name their boxes.
     """
     calls = _Calls(outputs, grad, depth)
     if not kernels and calls.shows_kernels():
         inside = _Calls(open_kernels(outputs), grad, depth)
         if len(inside.tape.nodes) <= MOST_OPENED:
             calls = inside
-    return calls.graph(title)
+    return calls.graph(title, keys)
 
 
 class _Calls:
@@ -144,7 +146,7 @@ class _Calls:
         ends = self.boxes[pass_through(source)], self.boxes[node]
         return None if ends[0] == ends[1] else (ends, source, term)
 
-    def graph(self, title: str) -> Graph:
+    def graph(self, title: str, keys: Sequence[str] = ()) -> Graph:
         """The picture's records."""
         flows, meter = box_flows(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
@@ -164,6 +166,10 @@ class _Calls:
         order = sorted(members, key=firsts.__getitem__)
         ids = {box: rank for rank, box in enumerate(order)}
         nodes = [self._record(box, ids[box], members[box], meter) for box in order]
+        for tensor, key in zip(self.tape.outputs, keys, strict=False):
+            if tensor._node is not None:
+                home = ids[self.boxes[pass_through(tensor._node)]]
+                nodes[home] = with_key(nodes[home], key)
         edges = []
         slots: dict[Any, int] = defaultdict(int)
         for (start, end), flow in sorted(flows.items(), key=lambda item: ids[item[0][0]]):

@@ -48,6 +48,7 @@ def operations_graph(
     title: str = "",
     flow: Measurement | None = None,
     views: bool = True,
+    keys: Sequence[str] = (),
 ) -> Graph:
     """Every operation behind some tensors, and what each edge carries back.
 
@@ -57,6 +58,7 @@ def operations_graph(
         flow: the measured gradients; None leaves them out.
         views: whether reshapes, transposes and the like get boxes; else those with one reader
             are folded into the edge that they lie on.
+        keys: of the results in their container, which name their boxes.
     """
     tape = read_tape(outputs)
     states = States(tape.nodes)
@@ -100,10 +102,20 @@ def operations_graph(
         else record_of_node(node, ids[node], gradients.get(node), states)
         for node in shown
     ]
+    for tensor, key in zip(outputs, keys, strict=False):
+        if tensor._node is not None:
+            home = ids[pass_through(tensor._node)]
+            nodes[home] = with_key(nodes[home], key)
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
     return Graph(
         tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis
     )
+
+
+def with_key(record: Node, key: str) -> Node:
+    """The record of a result with its key; what has a name keeps it."""
+    unnamed = record.kind in ("op", "group") and not record.name
+    return dataclasses.replace(record, name=key) if unnamed else record
 
 
 def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:

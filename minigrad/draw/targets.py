@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,23 +23,27 @@ __all__ = ["is_frozen", "results_of"]
 _FROZEN: Final = " (frozen)"
 
 
-def results_of(target: Any, states: Sequence[Tensor] = ()) -> tuple[list[Tensor], Sequence[Tensor]]:
+def results_of(
+    target: Any, states: Sequence[Tensor] = ()
+) -> tuple[list[Tensor], Sequence[Tensor], list[str]]:
     """The tensors on the tape that a target stands for; a module with its inputs is called.
 
     Args:
         target: see `minigrad.draw.draw`.
         states: tensors on the way to it.
 
-    Returns the results and the states, on a graph that has its data where they are known. Raises
+    Returns the results and the states, on a graph that has its data where they are known, and the
+    keys of the results if they are in a dict, else nothing of each. Raises
     DrawError where nothing was recorded.
     """
     if isinstance(target, Tensor):
         found = with_data([target, *states])
-        return found[:1], found[1:]
+        return found[:1], found[1:], [""]
     if isinstance(target, (tuple, list)) and target and callable(target[0]):
-        return run_for_picture(target[0], target[1:]), states
+        outputs, keys = run_for_picture(target[0], target[1:])
+        return outputs, states, keys
     leaves = [leaf for _, leaf in labelled_leaves(target)]
-    found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    found, keys = tensors_and_keys(target)
     if not found or (isinstance(target, (tuple, list)) and len(found) < len(leaves)):
         raise DrawError(
             "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
@@ -47,11 +51,22 @@ def results_of(target: Any, states: Sequence[Tensor] = ()) -> tuple[list[Tensor]
         )
     count, both = len(found), with_data([*found, *states])
     found, states = both[:count], both[count:]
-    recorded = [tensor for tensor in found if tensor._node is not None]
-    return recorded or found[:1], states
+    recorded = [(t, key) for t, key in zip(found, keys, strict=True) if t._node is not None]
+    if not recorded:
+        return found[:1], states, keys[:1]
+    return [tensor for tensor, _ in recorded], states, [key for _, key in recorded]
 
 
-def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
+def tensors_and_keys(container: Any) -> tuple[list[Tensor], list[str]]:
+    """The tensors in a container, and of those in a dict the key, of others nothing."""
+    found = [(t, label) for label, t in labelled_leaves(container) if isinstance(t, Tensor)]
+    in_dict = isinstance(container, Mapping)
+    return [t for t, _ in found], [label if in_dict else "" for _, label in found]
+
+
+def run_for_picture(
+    module: Callable[..., Any], inputs: Sequence[Any]
+) -> tuple[list[Tensor], list[str]]:
     """Call a module so that all of its graph is on the tape: its data, and frozen parameters too.
 
     Floating arrays and tensors among the inputs go in as leaves with the names of the module's
@@ -65,15 +80,15 @@ def run_for_picture(module: Callable[..., Any], inputs: Sequence[Any]) -> list[T
     given = [as_inputs(value, name, data) for value, name in zip(inputs, names, strict=True)]
     with frozen_on_tape(module), ModeChange(recording=True, replay=True):
         result = module(*given)
-        found = [leaf for _, leaf in labelled_leaves(result) if isinstance(leaf, Tensor)]
+        found, keys = tensors_and_keys(result)
         found = with_data(found, constants=data)
-    recorded = [tensor for tensor in found if tensor._node is not None]
+    recorded = [(t, key) for t, key in zip(found, keys, strict=True) if t._node is not None]
     if not recorded:
         raise DrawError(
             f"target: calling {describe(module)} gave no tensor that requires grad, so nothing "
             "was recorded: none depends on a parameter or on a floating input."
         )
-    return recorded
+    return [tensor for tensor, _ in recorded], [key for _, key in recorded]
 
 
 def argument_names(module: Callable[..., Any], count: int) -> list[str]:

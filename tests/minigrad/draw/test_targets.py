@@ -150,6 +150,18 @@ def test_integers_are_data_of_cells_as_well():
     assert "Embedding" in {n.op for n in graph.nodes}
 
 
+@pytest.mark.parametrize("level", ["ops", "layers"])
+def test_results_in_a_dict_have_their_keys(level):
+    model = Residual()
+    for target in ((model, X), model(X)):
+        named = {n.op: n.name for n in draw(target, level=level).graph.nodes if n.name}
+        assert "sum" in named["add"]
+        assert "count" not in str(named)
+    x = mg.Tensor(X, requires_grad=True)
+    names = {n.name for n in draw([x * 2, {"a": x * 3}], level=level).graph.nodes if n.op}
+    assert names == {""}
+
+
 def test_containers_of_tensors_are_targets():
     model = Residual()
     found = model(X)
