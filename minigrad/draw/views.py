@@ -67,8 +67,9 @@ def draw(
     Args:
         target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
             function) with its inputs, ``(module, x)``, which runs for the picture: its floating
-            inputs are boxes, and so are frozen parameters. Of tensors, data that require no grad
-            are boxes where they were recorded: ``with mg.recording(replay=True)``.
+            inputs are boxes, and so are frozen parameters; integers and booleans are constants
+            where an operation reads them. Of tensors, data that require no grad are boxes where
+            they were recorded: ``with mg.recording(replay=True)``. A dict's keys name results.
         level: `ops` shows every operation, with kernels opened up; `cells` one box per recurrent
             cell and time step, with lanes for the carried states; `layers` one box per module
             call, or the operations of the only module there is; `auto` what can be read on a
