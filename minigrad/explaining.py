@@ -120,7 +120,8 @@ _RENAMED = (
 def name_the_call(error: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
     """An error of a composed function, beginning with the function that was called.
 
-    It is the error itself when it begins so, or when it is none of the arguments.
+    It is the error itself when it begins so, or with the NumPy function that called this one, or
+    when it is none of the arguments.
 
     Args:
         error: what the function raised.
@@ -128,7 +129,7 @@ def name_the_call(error: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> 
         args, kwargs: what it was called with.
     """
     text, last = str(error), name.rpartition(".")[2]
-    if type(error) not in _RENAMED or re.match(rf"(\w+\.)*{last}\b", text):
+    if type(error) not in _RENAMED or re.match(rf"(\w+\.)*{last}\b|np\.\w+: ", text):
         return error
     given = [*map(describe, args), *(f"{k}={describe(v)}" for k, v in kwargs.items())]
     return type(error)(f"{name}: {text} ({name}({', '.join(given)}))")
