@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,10 +199,22 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
         graph = dataclasses.replace(graph, diagnosis=diagnosis)
     if graph.level == "cells":
         graph = dataclasses.replace(graph, readings=source.readings)
+    graph = with_texts(graph, source.texts)
     drawing = draw(graph, **how)
     if options.out.suffix.lower() == ".html" and options.grad != "none" and not options.roll:
         add_interaction(drawing, source)
     return drawing, f"{words} ({source.note})" if source.note else words
+
+
+def with_texts(graph: "Graph", texts: Mapping[str, str]) -> "Graph":
+    """The graph with what its inputs spell in their boxes."""
+    nodes = [
+        dataclasses.replace(node, detail=repr(texts[node.name]))
+        if node.kind == "input" and node.name in texts
+        else node
+        for node in graph.nodes
+    ]
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def check_steps_shown(source: Source, options: argparse.Namespace) -> None:

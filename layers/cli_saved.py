@@ -88,7 +88,8 @@ def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -
     x = as_input("x", model.positions(model.embedding(codes[None, :read])))
     scores = model.read(x)[:, -1]  # (1, vocabulary)
     loss = mg.cross_entropy(scores, np.array([target]))
-    return Source(str(path), loss, read, False, scores, (x,), note)
+    texts = {"x": text[:read]}
+    return Source(str(path), loss, read, False, scores, (x,), note, texts=texts)
 
 
 def as_input(name: str, x: mg.Tensor) -> mg.Tensor:
@@ -126,7 +127,9 @@ def read_pair(
     output = model.transformer.decoder(y, memory, causal=True, memory_lengths=lengths)
     scores = model.readout(output)[:, -1]  # (1, target_size + 2)
     loss = mg.cross_entropy(scores, targets[:, -1])
-    return Source(str(path), loss, max(len(text), inputs.shape[1]), False, scores, (x, y), note)
+    read = max(len(text), inputs.shape[1])
+    texts = {"source": text, "target": translation}
+    return Source(str(path), loss, read, False, scores, (x, y), note, texts=texts)
 
 
 def some_text(tokenizer: CharacterTokenizer, length: int, seed: int) -> str:

@@ -1,6 +1,7 @@
 """Series on the command line: what `minigrad train` and `minigrad sample` do with them."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from layers.cli_results import (
 )
 from layers.cli_runs import TRAINING, given, prepare_folder
 from layers.datasets import Series, split, sunspots
-from layers.datasets.time_labels import following
+from layers.datasets.time_labels import following, why_unnamed
 from layers.models import (
     Autoregressive,
     AutoregressiveConfig,
@@ -34,6 +35,7 @@ from layers.training import TrainingOptions, fit
 __all__ = ["train_series", "write_forecast"]
 
 PLOTTED = 1e100  # beyond it, matplotlib gets values by their power of ten
+WIDTH = 80  # characters below a plot
 MEASURE = "validation_root_mean_squared_error"
 
 
@@ -71,6 +73,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(training)
         error = model.root_mean_squared_error(values, len(validation))
         model.fit_least_squares(values).series_name = series.name
+        model.times = series.times if series.has_times else ()
         model.save(options.out)
         folder.log(step=0, validation=error)
         return {
@@ -82,6 +85,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     mg.seed(options.seed)
     latent = LatentAutoregressive(LatentConfig(options.hidden_size or 8)).standardize(training)
     latent.series_name = series.name
+    latent.times = series.times if series.has_times else ()
     history = fit(
         latent,
         lambda _: (training,),
@@ -125,8 +129,9 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
     series = given_series(options, options.data, model.series_name)
     if series is None:
         name, learned = model.series_name or "value", model.history
-        note = f"going on from the {len(learned)} values of {name!r} that the model learned"
-        series = Series(name, learned, (), (note,))
+        until = f", up to {model.times[-1]}" if model.times else ""
+        note = f"going on from the {len(learned)} values of {name!r} that the model learned{until}"
+        series = Series(name, learned, model.times, (note,), bool(model.times))
     values = series.values
     if len(values) < model.context:
         raise ValueError(
@@ -135,6 +140,9 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
         )
     forecast = model.forecast(values, steps, cache=not options.no_cache)
     labels = following(series.times, steps)
+    why = why_unnamed(series.times) if series.has_times else ""
+    if why:
+        series = series._replace(notes=(*series.notes, f"the steps are called +1, +2, ...: {why}"))
     found: dict[str, Any] = {"column": series.name, "notes": list(series.notes)}
     if isinstance(model, Autoregressive):
         found["coefficients"] = labelled(model)
@@ -160,11 +168,37 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
         "series": (places[first:last], shown[first:last]),
         "forecast": (places[last - 1 :], shown[last - 1 :]),
     }
+    dated = series.has_times and not why
+    names = [*series.times, *labels] if dated else []
+    ticks = few_ticks(names, len(shown), first)
     save_picture(
         options,
         out,
-        lambda: plot_curves(out, curves, title=f"Forecast of {series.name}", x="step", y=title),
+        lambda: plot_curves(
+            out,
+            curves,
+            title=f"Forecast of {series.name}",
+            x="time" if dated else "step",
+            y=title,
+            ticks=ticks,
+        ),
     )
+
+
+def few_ticks(names: Sequence[str], count: int, first: int) -> dict[int, str]:
+    """Names of some places on an axis, so few that they do not overlap.
+
+    Args:
+        names: of the last places.
+        count: how many places there are, from 0 on.
+        first: the first that is shown.
+    """
+    if not names:
+        return {}
+    start = max(first, count - len(names))
+    most = max(2, min(7, WIDTH // (max(map(len, names)) + 3)))
+    step = max(1, -(-(count - 1 - start) // (most - 1)))
+    return {place: names[place - count] for place in range(count - 1, start - 1, -step)}
 
 
 def sentences(found: dict[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """From a model's name on the command line to a loss on the tape: built-in ones and checkpoints."""
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class Source:
         note: more on what was read.
         remarks: sentences on how the model was made, to stand with what was found.
         readings: what a recurrent model reads at each step, as text.
+        texts: what the inputs of any other model spell, by their names.
         graph: the picture of a model without a loss.
     """
 
@@ -46,6 +48,7 @@ class Source:
     note: str = ""
     remarks: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
     graph: "Graph | None" = None
 
     @property

@@ -132,6 +132,7 @@ def train_command(options: argparse.Namespace) -> None:
     if not options.told_kind:
         options.model = usual_kind(options)
     kind = options.model
+    chosen_by = "" if options.told_kind else told_by(options)
     for names, kinds in (
         (SERIES_OPTIONS, SERIES),
         ("order", ("ngram", "ar")),
@@ -141,12 +142,16 @@ def train_command(options: argparse.Namespace) -> None:
         ("forget-bias", ("lstm",)),
     ):
         if kind not in kinds:
-            refuse(options, names, f"has no effect on --model {kind}; it is for {', '.join(kinds)}")
+            refuse(
+                options,
+                names,
+                f"has no effect on --model {kind}{chosen_by}; it is for {', '.join(kinds)}",
+            )
     if kind in ("ngram", "ar"):
         refuse(
             options,
             "steps seconds rate resume checkpoint-seconds checkpoint-every",
-            f"has no effect on {kind}, which is counted or solved in one go",
+            f"has no effect on {kind}{chosen_by}, which is counted or solved in one go",
         )
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
@@ -181,6 +186,15 @@ def usual_kind(options: argparse.Namespace) -> str:
         return "ar"
     suffix = "" if options.file is None else options.file.suffix.lower()
     return USUAL.get(suffix, "lstm")
+
+
+def told_by(options: argparse.Namespace) -> str:
+    """What made `usual_kind` choose, in parentheses, for messages; "" for a text model."""
+    for name in SERIES_OPTIONS.split():
+        if getattr(options, name) is not None:
+            return f" (--{name} is for a series, so the file was taken for one)"
+    suffix = "" if options.file is None else options.file.suffix.lower()
+    return f" (which is what files named *{suffix} are learned by)" if suffix in USUAL else ""
 
 
 def check_weights(options: argparse.Namespace) -> None:

@@ -382,9 +382,10 @@ class Module:
             A named tuple of `missing_keys` and `unexpected_keys`.
 
         Raises:
+            TypeError: the state is no dict.
             StateDictError: listing missing, unexpected, misshapen and contradictory entries
-                together, and how to rename those of a wrapped module. It is a KeyError and a
-                ShapeError.
+                together, and how to rename those of a wrapped module, or which entry of a
+                checkpoint to take. It is a KeyError and a ShapeError.
         """
         return load_entries(type(self).__name__, state_entries(self), state, strict)
 

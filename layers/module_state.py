@@ -72,8 +72,15 @@ def load_entries(
         The missing and the unexpected names.
 
     Raises:
-        StateDictError: listing all problems.
+        TypeError: the state is no dict.
+        StateDictError: listing all problems, or saying in which of its entries the state dict is.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"{owner}.load_state_dict: state must be a dict of arrays by path, as state_dict() "
+            f"gives it, got {type(state).__name__}"
+        )
+    _check_flat(owner, entries, state)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     problems, misshapen, loaded = [], [], {}
     for name, value in state.items():
@@ -114,6 +121,23 @@ def load_entries(
         for name, array in loaded.values():
             entries[name].write(array)
     return IncompatibleKeys(missing, unexpected)
+
+
+def _check_flat(owner: str, entries: Collection[str], state: Mapping[Any, Any]) -> None:
+    """Refuse a checkpoint that holds the state dict, or dicts of its parts, in an entry.
+
+    Raises:
+        StateDictError: as said. The message names the entry.
+    """
+    inner = {name: value for name, value in state.items() if isinstance(value, Mapping)}
+    if not inner:
+        return
+    # The one with the most names of the module: checkpoints hold the optimizer's state as well.
+    name = max(inner, key=lambda one: sum(key in entries for key in inner[one]))
+    advice = f"pass that: state[{name!r}]"
+    if not any(key in entries for key in inner[name]):
+        advice = "pass the dict of arrays by path alone"
+    raise StateDictError(f"{owner}.load_state_dict: state[{name!r}] is a dict itself; {advice}")
 
 
 def _renaming(ours: Collection[str], theirs: Collection[str]) -> list[str]:

@@ -54,6 +54,7 @@ def plot_curves(
     lines: Mapping[str, float] | None = None,
     log: str = "",
     marker: str = "",
+    ticks: Mapping[int, str] | None = None,
 ) -> Any:
     """Curves by name, and horizontal lines to compare them with.
 
@@ -64,6 +65,7 @@ def plot_curves(
         lines: heights by name.
         log: which axes are logarithmic: "", "x", "y" or "xy".
         marker: of the points, where there are few.
+        ticks: names of places on the x axis, in place of numbers, if there are any.
 
     Raises:
         MissingPackageError: when matplotlib is not installed.
@@ -80,6 +82,9 @@ def plot_curves(
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
+    if ticks:
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        as_text(axes.get_xticklabels())
     axes.set(title=title, xlabel=x, ylabel=y)
     as_text([axes.title, axes.xaxis.label, axes.yaxis.label, *axes.legend().get_texts()])
     return save(figure, path)

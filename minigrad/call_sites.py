@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Site", "running_site"]
+__all__ = ["Site", "calling_function", "running_site"]
 
 _OURS = tuple(
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), package, "")
@@ -35,7 +35,8 @@ class Site:
         name: of a call, how it is written or its public name, "np.mean"; of a store, the name of
             what is assigned into, or ""; of an operator its symbol.
         function: what is called, or None when it is not known for sure.
-        receiver: of a method, the object that it belongs to, or None.
+        receiver: of a method, the object that it belongs to, or None; of a store into an attribute
+            of an array, such as `a.T[0] = t`, that array.
     """
 
     kind: str
@@ -61,6 +62,21 @@ def running_site(depth: int) -> Site | None:
     return _site_in(frame)
 
 
+def calling_function() -> str | None:
+    """The public name of the function of NumPy or SciPy, written in Python, that called this one.
+
+    None when a user's code called it, or the function has no public name.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _package(frame) == "minigrad":
+        frame = frame.f_back
+    library: FrameType | None = None
+    while frame is not None and _package(frame) in _LIBRARIES:
+        library, frame = frame, frame.f_back
+    site = None if library is None else _library_call(library)
+    return None if site is None else site.name
+
+
 def _is_installed(path: str) -> bool:
     """Whether code belongs to this package, to Python or to another library, not to the user."""
     if path.startswith((*_OURS, "<minigrad ", "<frozen ")):
@@ -78,6 +94,8 @@ def _library_call(frame: FrameType) -> Site | None:
     """A function of NumPy or SciPy that is written in Python, by its public name."""
     name, package = frame.f_code.co_name, _package(frame)
     owner = frame.f_locals.get("self")
+    if name == "__new__":  # which makes an object of the class that is its first argument
+        name = getattr(frame.f_locals.get(frame.f_code.co_varnames[0]), "__name__", name)
     if owner is np.r_ or owner is np.c_:
         return Site("call", "np.r_[...]" if owner is np.r_ else "np.c_[...]", owner)
     parts = str(frame.f_globals["__name__"]).split(".")
@@ -86,6 +104,9 @@ def _library_call(frame: FrameType) -> Site | None:
         function = getattr(sys.modules.get(module), name, None)
         if callable(function) and owner is None:
             return Site("call", f"{module}.{name}".replace("numpy", "np", 1), function)
+    made = type(owner)
+    if name == "__init__" and getattr(np, made.__name__, None) is made:
+        return Site("call", f"np.{made.__name__}", made)
     if owner is not None and hasattr(type(owner), name):
         return Site("call", f"{'.'.join(parts[:2])}: {type(owner).__name__}.{name}")
     return None
@@ -104,13 +125,14 @@ def _site_in(frame: FrameType) -> Site | None:
     if not name.startswith(("CALL", "PRECALL", "STORE_SUBSCR", "STORE_SLICE")):
         return None
     start = (where[0], where[2])
+    given = before[:-2] if name == "CALL_KW" else before[:-1]  # the names of its options come last
     parts = [
         i
-        for i in before[:-1]
+        for i in given
         if i.positions is not None
         and (i.positions.lineno, i.positions.col_offset) == start
         and _end(i) < (where[1], where[3])
-        and i.opname != "PUSH_NULL"
+        and i.opname not in ("PUSH_NULL", "KW_NAMES")
     ]
     parts.sort(key=_end)  # of `d["x"].dot` d, d["x"] and the whole
     names: list[str] = []
@@ -122,7 +144,7 @@ def _site_in(frame: FrameType) -> Site | None:
         else:
             names, rooted = [], False
     if name.startswith("STORE"):
-        return Site("store", ".".join(names) if rooted else "")
+        return _store(frame, names) if rooted else Site("store")
     return _call(frame, names, rooted) if names else None
 
 
@@ -130,6 +152,15 @@ def _end(instruction: dis.Instruction) -> tuple[Any, Any]:
     places = instruction.positions
     assert places is not None
     return places.end_lineno, places.end_col_offset
+
+
+def _store(frame: FrameType, names: list[str]) -> Site:
+    """An assignment to an index of ``names[0].names[1]...``."""
+    owner = frame.f_locals.get(names[0], frame.f_globals.get(names[0])) if names else None
+    for name in names[1:-1]:
+        owner = getattr(owner, "__dict__", {}).get(name)
+    of_array = len(names) > 1 and isinstance(owner, np.ndarray)
+    return Site("store", ".".join(names), receiver=owner if of_array else None)
 
 
 def _call(frame: FrameType, names: list[str], rooted: bool) -> Site:

@@ -19,6 +19,7 @@ from minigrad.mode import Mode, ModeChange, current_mode, step
 from minigrad.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
 from minigrad.tape import run_backward
 from minigrad.tensors import Tensor, wrap
+from minigrad.writes import Writes, rewritten
 
 __all__ = ["checkpoint", "checkpoint_sequence"]
 
@@ -32,9 +33,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     numbers are the same: what operations and layers draw is recorded and repeated, whichever
     generators they hold (see `minigrad.draws`). A generator of NumPy's that `f` draws from by
     itself is put back to where it was, when it is the default one or is found in the arguments of
-    `f`, its closure, defaults, globals, or attributes and containers of the objects there (see
-    `minigrad.generator_search`). After the backward pass all generators are as they were before it.
-    Tensors that `f` closes over (parameters of layers) get their gradients as usual.
+    `f`, its closure, defaults, globals, or attributes and containers of the objects, classes and
+    modules there (see `minigrad.generator_search`). After the backward pass all generators are as
+    they were before it. Python's own generators cannot be put back: what `f` takes from an iterator
+    by ``next`` goes on in the backward pass, so pass the value as an argument.
+
+    Tensors without gradient that `f` writes, such as the running averages of a norm, start the
+    recomputation from their old values and are not moved a second time; other state of Python
+    objects is not put back. Tensors that `f` closes over (parameters of layers) get their gradients
+    as usual.
 
     Args:
         f: takes anything, tensors and containers of them among it, and returns a tensor or a
@@ -160,6 +167,7 @@ class CheckpointPlan:
         self.mode = mode
         self.states: States = []  # before the forward, of what the function draws from by itself
         self.draws: list[Draw] = []  # of operations and layers in it
+        self.writes: list[Any] = []  # tensors that it writes, with what they held before
         self.slots: dict[int, int | None] = {}  # from leaf to input slot, for leaves with tensors
         self.saved_slots: tuple[int, ...] = ()
         self.several = False  # outputs
@@ -207,6 +215,7 @@ class CheckpointPlan:
         replayer = Replayer(self.draws, [source for source, _ in self.states], node.where)
         with (
             rewound(self.states),
+            rewritten(self.writes),
             replayer,
             ModeChange(recording=True, scope=mode.scope, fused=mode.fused, dtype=mode.dtype),
         ):
@@ -257,9 +266,9 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
             handles.append(handle)
         given[i] = wrap(array, handle)
     call_args, call_kwargs = replace_leaves(template, given)
-    recorder = Recorder()
+    recorder, writes = Recorder(), Writes()
     try:
-        with recorder:
+        with recorder, writes:
             result = f(*call_args, **call_kwargs)
     finally:
         for handle in handles:
@@ -268,6 +277,7 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
     if not outputs:
         return result
     plan.draws, plan.states = recorder.draws, recorder.drawn_elsewhere(before)
+    plan.writes = writes.before()
     used = outside_nodes([out._node for out in outputs], entry, set(handles), plan.name)
     shapes, dtypes = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
     plan.several = len(outputs) > 1

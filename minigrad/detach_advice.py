@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.call_sites import Site, running_site
+from minigrad.sampling_advice import of_draws
 
-__all__ = ["SCIPY_FUNCTIONS", "advice"]
+__all__ = ["SCIPY_FUNCTIONS", "advice", "class_being_made"]
 
 _NUMPY_NAMES = {
     "acos": "arccos",
@@ -16,24 +17,32 @@ _NUMPY_NAMES = {
     "asin": "arcsin",
     "asinh": "arcsinh",
     "atan": "arctan",
-    "atan2": "arctan2",
     "atanh": "arctanh",
     "fabs": "abs",
-    "fsum": "sum",
 }
 _OF_MATH = {
+    "atan2": "np.arctan2(y, x)",
+    "copysign": "np.copysign(x1, x2)",
     "dist": "np.linalg.norm(x - y)",
     "erf": "mg.erf(t)",
     "erfc": "mg.erfc(t)",
+    "fmod": "np.fmod(x1, x2)",
+    "fsum": "np.sum(np.stack([...])), or np.sum(t) of one tensor",
     "gamma": "np.exp(mg.gammaln(t)), for t > 0",
+    "hypot": "np.hypot(x1, x2), or np.linalg.norm(np.stack([...])) of more than two",
+    "isclose": "np.isclose(x1, x2)",
+    "ldexp": "t * 2.0**exponent",
     "lgamma": "mg.gammaln(t)",
+    "log": "np.log(t), or np.log(t) / np.log(base) with a base",
     "pow": "t ** exponent",
+    "remainder": "x - y * np.round(x / y)",
     "sumprod": "x @ y",
 }
 _ARRAY_METHODS = {
     "dot": "{array} @ t",
-    "fill": "np.full_like({array}, t)",
-    "put": "{array}[index] = t, after {array} = mg.Tensor({array})",
+    "fill": "mg.full_like({array}, t)",
+    "put": "flat = mg.Tensor({array}.ravel()), flat[index] = t and flat.reshape({array}.shape)",
+    "__setitem__": "{array}[index] = t, after {array} = mg.Tensor({array})",
 }
 SCIPY_FUNCTIONS = {
     "scipy.special.log_softmax": "mg.log_softmax(t, axis=...)",
@@ -41,6 +50,8 @@ SCIPY_FUNCTIONS = {
     "scipy.special.polygamma": "mg.polygamma(n, t)",
     "scipy.special.softmax": "mg.softmax(t, axis=...)",
     "scipy.special.sinc": "np.sinc(t)",
+    "scipy.integrate.cumulative_trapezoid": "np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2)",
+    "scipy.integrate.trapezoid": "np.trapezoid(y, x)",
     "scipy.linalg.cholesky": "np.linalg.cholesky(t)",
     "scipy.linalg.det": "np.linalg.det(t)",
     "scipy.linalg.eigh": "np.linalg.eigh(t)",
@@ -58,10 +69,7 @@ SCIPY_FUNCTIONS = {
 
 _GENERATORS = (np.random.Generator, np.random.RandomState)
 _STACK = "np.stack([...]) makes one tensor of several"
-_DRAW = (
-    "Draw numbers that do not depend on the tensor, and shift and scale them: "
-    "mean + scale * generator.standard_normal(mean.shape)"
-)
+_NO_MEMORY = "An array cannot remember how a value was computed. Make it a tensor"
 
 
 def advice(depth: int) -> tuple[str, str] | None:
@@ -77,20 +85,40 @@ def advice(depth: int) -> tuple[str, str] | None:
         return None
 
 
+def class_being_made(depth: int) -> str | None:
+    """The class of NumPy that the user's code is making, by its public name; None for a function.
+
+    Args:
+        depth: how many frames above the caller of this function the tensor was called.
+    """
+    site = running_site(depth + 1)
+    return site.name if site is not None and isinstance(site.function, type) else None
+
+
 def _advice_for(site: Site) -> tuple[str, str] | None:
     if site.kind == "store":
-        array = site.name or "the array"
-        return (
-            f"{array}[...] = t",
-            "An array cannot remember how a value was computed. Make it a tensor, "
-            f"{site.name or 'buffer'} = mg.Tensor({array}), and assign as before; or collect the "
-            "parts in a list and join them with np.stack",
-        )
+        return _advice_for_store(site)
     if site.kind == "operator":
         if site.name.startswith("%"):
             return "% with a text", "Write f'{t.item():.3f}'"
         return f"operator {site.name}", f"The list beside it holds tensors: {_STACK}"
     return _advice_for_call(site)
+
+
+def _advice_for_store(site: Site) -> tuple[str, str]:
+    joined = "; or collect the parts in a list and join them with np.stack"
+    if site.receiver is not None:  # into a part, as in `a.T[0] = t`, where `a.T` has no place
+        array = site.name.rpartition(".")[0]
+        return (
+            f"{site.name}[...] = t",
+            f"{_NO_MEMORY}, {array} = mg.Tensor({array}), and assign into {array} itself, at the "
+            f"index that the elements have there{joined}",
+        )
+    if site.name:
+        made, assign = f"{site.name} = mg.Tensor({site.name})", "assign as before"
+    else:
+        made, assign = "buffer = mg.Tensor(array)", "assign into it with one index"
+    return f"{site.name or 'the array'}[...] = t", f"{_NO_MEMORY}, {made}, and {assign}{joined}"
 
 
 def _advice_for_call(site: Site) -> tuple[str, str] | None:
@@ -110,23 +138,28 @@ def _advice_for_call(site: Site) -> tuple[str, str] | None:
         return _advice_for_method(site, last)
     if getattr(math, last, None) is function:
         other = _NUMPY_NAMES.get(last, last)
-        instead = _OF_MATH.get(last) or (f"np.{other}(t)" if hasattr(np, other) else None)
-        return None if instead is None else (f"{name}(...)", f"Write {instead}")
+        takes = _is_known(getattr(np, other, None))
+        instead = _OF_MATH.get(last) or (f"np.{other}(t)" if takes else None)
+        if instead is None:
+            return _refused(f"np.{other}", name)
+        return f"{name}(...)", f"Write {instead}"
+    if function is np.matrix:
+        return f"{name}(...)", "Use the tensor itself and @"
     if isinstance(function, type):
         if issubclass(function, np.generic):
             return f"{name}(...)", f"Write t.astype({last!r})"
         return None
     if isinstance(getattr(function, "__self__", None), _GENERATORS):
-        return f"{name}(...)", _DRAW
+        return f"{name}(...)", of_draws(last)
     return _advice_for_numpy(name, last, function)
 
 
 def _advice_for_method(site: Site, last: str) -> tuple[str, str] | None:
-    """Of a method whose receiver is known, or of `dot`, which arrays alone have."""
+    """Of a method whose receiver is known, or that arrays alone have."""
     receiver, written = site.receiver, site.name
     if isinstance(receiver, _GENERATORS):
-        return f"{written}(...)", _DRAW
-    if not isinstance(receiver, np.ndarray) and not (receiver is None and last == "dot"):
+        return f"{written}(...)", of_draws(last)
+    if not isinstance(receiver, np.ndarray) and not (receiver is None and last in _ARRAY_METHODS):
         return None
     array = written.rpartition(".")[0].replace("(...)", "array")
     instead = _ARRAY_METHODS.get(last)
@@ -137,13 +170,20 @@ def _advice_for_method(site: Site, last: str) -> tuple[str, str] | None:
     return f"{written}(...)", f"Write {instead.format(array=array)}"
 
 
+def _refused(public: str, name: str) -> tuple[str, str] | None:
+    """What the tables of refusals say of a function of NumPy, by its public name."""
+    from minigrad.refusals import REFUSED, UNREACHED
+
+    text = UNREACHED.get(public) or REFUSED.get(public)
+    return None if text is None else (f"{name}(...)", text[0].upper() + text[1:])
+
+
 def _advice_for_numpy(name: str, last: str, function: Any) -> tuple[str, str] | None:
     from minigrad.refusals import UNREACHED
 
     public = next((n for n in UNREACHED if getattr(np, n[3:], None) is function), None)
     if public is not None:
-        text = UNREACHED[public]
-        return f"{name}(...)", text[0].upper() + text[1:]
+        return _refused(public, name)
     if _is_known(function):
         return (
             f"{name}(...)",
@@ -153,7 +193,7 @@ def _advice_for_numpy(name: str, last: str, function: Any) -> tuple[str, str] | 
         return f"{name}(...)", "Pass t.numpy()"
     module = getattr(function, "__module__", None) or ""
     if module.startswith("numpy.random"):
-        return f"{name}(...)", _DRAW
+        return f"{name}(...)", of_draws(last)
     return None
 
 

@@ -133,7 +133,7 @@ def describe(value: Any) -> str:
     ('f32[3, 4]', '2.5')
     """
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is None or dtype is None:
+    if shape is None or dtype is None or isinstance(value, type):
         if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
             inner = [describe(v) for v in value[:4]] + ["..."] * (len(value) > 4)
             return f"[{', '.join(inner)}]"

@@ -1,7 +1,9 @@
 """What an error of NumPy means for the operation that ran into it."""
 
+import functools
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,7 +20,10 @@ from minigrad.mode import current_mode
 from minigrad.operations import Operation
 from minigrad.scopes import place
 
-__all__ = ["explain"]
+__all__ = ["explain", "name_the_call", "names_its_errors"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _BROADCAST = (
     "the shapes do not broadcast together; lengths must be equal or 1, from the last axis on"
@@ -99,3 +104,48 @@ def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: An
     if isinstance(error, TypeError):
         return DtypeError(message)
     return type(error)(message)
+
+
+_RENAMED = (
+    TypeError,
+    ValueError,
+    IndexError,
+    AxisError,
+    DtypeError,
+    ShapeError,
+    np.exceptions.DTypePromotionError,
+)
+
+
+def name_the_call(error: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """An error of a composed function, beginning with the function that was called.
+
+    It is the error itself when it begins so, or with the NumPy function that called this one, or
+    when it is none of the arguments.
+
+    Args:
+        error: what the function raised.
+        name: the function's name, "np.linalg.norm" or "average".
+        args, kwargs: what it was called with.
+    """
+    text, last = str(error), name.rpartition(".")[2]
+    if type(error) not in _RENAMED or re.match(rf"(\w+\.)*{last}\b|np\.\w+: ", text):
+        return error
+    given = [*map(describe, args), *(f"{k}={describe(v)}" for k, v in kwargs.items())]
+    return type(error)(f"{name}: {text} ({name}({', '.join(given)}))")
+
+
+def names_its_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a composed function whose arguments go on to others, which would name themselves."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            named = name_the_call(error, function.__name__, args, kwargs)
+            if named is error:
+                raise
+            raise named from error
+
+    return wrapped

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.call_sites import calling_function
 from minigrad.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import Leaf
@@ -17,6 +18,7 @@ from minigrad.ops.indexing import plain_index
 from minigrad.ops.shape import source_of
 from minigrad.parts import as_value, refuse_part, refuse_row
 from minigrad.tensors import Tensor
+from minigrad.writes import note_write
 
 __all__ = ["METHODS", "NUMPY", "in_place", "rebind"]
 
@@ -68,6 +70,7 @@ def _take(tensor: Tensor, value: Tensor, what: str) -> Tensor:
     if isinstance(node, Leaf):
         node.write(value._array)
     else:
+        note_write(tensor)
         tensor._node = value._node
     tensor._array = value._array
     return tensor
@@ -152,6 +155,13 @@ def _target(value: Any, name: str) -> Tensor:
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    caller = None if isinstance(dst, Tensor) else calling_function()
+    if caller is not None:
+        raise DtypeError(
+            f"{caller}: writes {describe(src)} into an array {describe(dst)}, which cannot "
+            "remember how a value was computed. Write minigrad.full_like(x, t) or "
+            "np.broadcast_to(t, shape)."
+        )
     dst = _target(dst, "np.copyto")
     src = source_of(src, "np.copyto", "src", dst)
     if casting != "same_kind" or where is not True:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import inplace, ops
 from minigrad.errors import DtypeError, describe
+from minigrad.explaining import name_the_call
 from minigrad.ops import elementwise
 from minigrad.refusals import reason
 from minigrad.scipy_ufuncs import scipy_ufunc, ufunc_name
@@ -123,10 +124,10 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
     target = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     options = _known_options(name, ours, options, UFUNC_DEFAULTS)
     if target is None and where is True:
-        return ours(*inputs, **options)
+        return _run(ours, inputs, options, name, inputs, kwargs)
     if not isinstance(target, Tensor):
         _refuse_writing(name, target, where)
-    result = ours(*inputs, **options)
+    result = _run(ours, inputs, options, name, inputs, kwargs)
     if where is not True:
         result = elementwise.where(where, result, target)
     return inplace.rebind(target, result, f"{name}: out=")
@@ -142,12 +143,27 @@ def array_function(
     ours = numpy_functions.get(function)
     name = public_name(function)
     if ours is None:
-        raise DtypeError(reason(name))
+        from minigrad.detach_advice import class_being_made  # for errors alone
+
+        raise DtypeError(reason(class_being_made(2) or name))
     if not kwargs and len(args) < 2:
         return ours(*args)
-    args, options, out = _fit(name, function, ours, args, kwargs)
-    result = ours(*args, **options)
+    fitting, options, out = _fit(name, function, ours, args, kwargs)
+    result = _run(ours, fitting, options, name, args, kwargs)
     return result if out is None else inplace.rebind(out, result, f"{name}: out=")
+
+
+def _run(
+    ours: Any, fitting: Any, options: dict[str, Any], name: str, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Our function with what was fitted to it; an error names the call as the user wrote it."""
+    try:
+        return ours(*fitting, **options)
+    except Exception as error:
+        named = name_the_call(error, name, args, kwargs)
+        if named is error:
+            raise
+        raise named from error
 
 
 def _refuse_writing(name: str, out: Any, where: Any) -> None:

@@ -4,7 +4,7 @@ One text per function: `minigrad.protocols` puts it into the error at the call, 
 `minigrad.numpy_table` into the table of the documentation.
 """
 
-__all__ = ["REFUSED", "UNREACHED", "reason"]
+__all__ = ["CLASSES", "OF_SCIPY", "REFUSED", "UNREACHED", "reason"]
 
 _PLAIN = "pass t.detach().numpy() if a constant is meant"
 _COEFFICIENTS = "compose it of array operations on the coefficients"
@@ -53,7 +53,7 @@ REFUSED: dict[str, str] = {
     "np.polyint": "divide the coefficients: p / np.arange(len(p), 0, -1), and append 0",
     "np.polymul": "use np.convolve(p, q)",
     "np.polysub": "subtract the coefficients, padded in front with np.pad",
-    "np.put": "write t[index] = values, after t = t.ravel() for places in the flattened array",
+    "np.put": "write flat = t.ravel().copy(), flat[index] = values and t = flat.reshape(t.shape)",
     "np.putmask": "write t[mask] = values[mask], or use np.where",
     "np.ravel_multi_index": "add the integer indices, times the lengths of the later axes; "
     + _PLAIN,
@@ -99,6 +99,34 @@ UNREACHED: dict[str, str] = {
 }
 """Functions that never ask the protocols and convert: a tensor that requires grad refuses that."""
 
+CLASSES: dict[str, str] = {
+    "np.poly1d": "keep the coefficients as a tensor, and evaluate them with np.polyval(t, x)",
+}
+"""Classes that call a function that refuses tensors, or convert."""
+
+_BETALN = "mg.gammaln(a) + mg.gammaln(b) - mg.gammaln(a + b)"
+
+OF_SCIPY: dict[str, str] = {
+    "scipy.special.beta": f"write mg.exp({_BETALN}), for a, b > 0",
+    "scipy.special.betaln": f"write {_BETALN}, for a, b > 0",
+    "scipy.special.binom": "write mg.exp(mg.gammaln(n + 1) - mg.gammaln(k + 1) - "
+    "mg.gammaln(n - k + 1)), for -1 < k < n + 1",
+    "scipy.special.cosm1": "write -2 * np.sin(t / 2) ** 2",
+    "scipy.special.entr": "write -mg.xlogy(t, t), for t >= 0",
+    "scipy.special.erfcinv": "write mg.erfinv(1 - t)",
+    "scipy.special.exp10": "write 10.0**t",
+    "scipy.special.gamma": "write mg.exp(mg.gammaln(t)), for t > 0",
+    "scipy.special.kl_div": "write mg.xlogy(x, x / y) - x + y, for x >= 0 and y > 0",
+    "scipy.special.loggamma": "write mg.gammaln(t), for t > 0",
+    "scipy.special.ndtr": "write 0.5 * mg.erfc(-t / 2**0.5)",
+    "scipy.special.ndtri": "write 2**0.5 * mg.erfinv(2 * t - 1)",
+    "scipy.special.poch": "write mg.exp(mg.gammaln(z + m) - mg.gammaln(z)), for z, z + m > 0",
+    "scipy.special.pseudo_huber": "write delta**2 * (np.sqrt(1 + (r / delta) ** 2) - 1)",
+    "scipy.special.rel_entr": "write mg.xlogy(x, x / y), for x >= 0 and y > 0",
+    "scipy.special.rgamma": "write mg.exp(-mg.gammaln(t)), for t > 0",
+}
+"""What to write instead of universal functions of SciPy without a derivative rule here."""
+
 
 def reason(name: str) -> str:
     """Why a function does not take tensors, and what to write instead.
@@ -106,8 +134,9 @@ def reason(name: str) -> str:
     >>> reason("np.polymul")
     'np.polymul does not take tensors: use np.convolve(p, q).'
     """
-    if name in REFUSED:
-        return f"{name} does not take tensors: {REFUSED[name]}."
+    for texts in (REFUSED, CLASSES, OF_SCIPY):
+        if name in texts:
+            return f"{name} does not take tensors: {texts[name]}."
     return (
         f"{name} has no derivative in minigrad, so it does not take tensors. Compose it of "
         "functions that minigrad knows, declare it with @minigrad.primitive, or, if a constant is "

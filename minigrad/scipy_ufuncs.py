@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
+from minigrad.call_sites import calling_function
 
 __all__ = ["SCIPY_UFUNCS", "scipy_ufunc", "ufunc_name"]
 
@@ -42,8 +43,19 @@ def scipy_ufunc(ufunc: Any) -> Callable[..., Any] | None:
 
 
 def ufunc_name(ufunc: Any) -> str:
-    """The name under which users know a ufunc: "np.exp", "scipy.special.jv"."""
+    """The name under which users know a ufunc: "np.exp", "scipy.special.jv".
+
+    A private one of SciPy's has the name of the function that calls it: "scipy.special.zeta".
+    """
     name: str = ufunc.__name__
+    public = calling_function() if name.startswith("_") else None
+    if public is not None:
+        return public
     if getattr(np, name, None) is ufunc:
         return f"np.{name}"
-    return f"scipy.special.{name}" if _is_of_scipy(ufunc) else f"the ufunc {name}"
+    public = name.removeprefix("_")  # `lambertw` is a function in front of `_lambertw`
+    if _is_of_scipy(ufunc) or (
+        public != name and hasattr(sys.modules.get("scipy.special"), public)
+    ):
+        return f"scipy.special.{public}"
+    return f"the ufunc {name}"

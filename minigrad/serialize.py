@@ -49,11 +49,19 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 
     Raises:
         FileNotFoundError: when the folder does not exist.
+        NotADirectoryError: when what should be a folder is a file.
         IsADirectoryError: when `path` is a folder.
+        OSError: when the file cannot be written; names it as it was given.
     """
     target = Path(os.path.realpath(path))  # through a link to what it stands for
     if not target.parent.is_dir():
         folder = os.fspath(Path(path).parent)
+        nearest = next((p for p in Path(path).parents if os.path.lexists(p)), None)
+        if nearest is not None and nearest.exists() and not nearest.is_dir():
+            raise NotADirectoryError(
+                f"{os.fspath(path)!r} cannot be saved: {os.fspath(nearest)!r} is a file, not a "
+                "folder; name another place"
+            )
         raise FileNotFoundError(
             f"{os.fspath(path)!r} cannot be saved: there is no folder {folder!r}; make it first "
             f"with os.makedirs({folder!r})"
@@ -64,7 +72,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         )
     _remove_strays(target)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:  # which names a file that nobody asked for
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     try:
         write(temporary)
         with temporary.open("rb+") as file:

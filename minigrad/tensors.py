@@ -20,6 +20,7 @@ from minigrad.nodes import HookHandle, Leaf, Node, add_hook, extras_of
 from minigrad.parts import ROW, as_part, as_value, refuse_part
 from minigrad.signatures import Signatures
 from minigrad.tape import run_backward
+from minigrad.writes import note_write
 
 __all__ = ["Tensor", "wrap"]
 
@@ -240,6 +241,8 @@ class Tensor(Signatures, Detaching):
             )
         if self._node is not None:
             self._leaf("write").write(value)
+        else:
+            note_write(self)
         self._array = value
 
     def zero_grad(self) -> None:
@@ -284,7 +287,10 @@ class Tensor(Signatures, Detaching):
         return self._node
 
     def detach(self) -> "Tensor":
-        """The same values without history."""
+        """The same values without history, as a value of its own: writing into it changes only it.
+
+        To write into this tensor, write `t[...] = values`, for a leaf under `no_grad`.
+        """
         if current_mode().replay:
             note_leaf(self)
         return wrap(self._array, None)

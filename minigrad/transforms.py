@@ -114,7 +114,8 @@ def gradients(
     if missing:
         raise GradientError(
             f"gradients: no output depends on inputs[{missing[0]}] {describe(wanted[missing[0]])}. "
-            "Was it used in computing them, and was nothing detached on the way?"
+            "Was it used in computing them, and was nothing detached, rounded, compared or counted "
+            "on the way?"
         )
     results = [as_tensor(found[node]) for node in targets]
     return results[0] if single else results

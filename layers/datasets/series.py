@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from layers.datasets.numerals import choose_decimal, is_gap, is_number, parse_number
 from layers.datasets.series_columns import (
     Labels,
+    check_given_separator,
     check_order,
     check_separator,
     column_name,
@@ -36,12 +37,14 @@ class Series(NamedTuple):
         times: what the file says of when each value was; else its number.
         notes: how the file was read, in sentences: the column, how many values, the gaps, and all
             that was not plain.
+        has_times: whether the file says when each value was.
     """
 
     name: str
     values: NDArray[np.float64]
     times: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    has_times: bool = True
 
 
 def read_series(
@@ -56,7 +59,9 @@ def read_series(
     """Read one column of a CSV file as a series.
 
     Dates, months, quarters, years and the like in order, and a first column that counts, are the
-    times of the values and never the values, unless asked for by name. Rows that begin with the
+    times of the values and never the values, unless asked for by name. A time may lie in several
+    columns, as year and quarter or date and hour do: their names say which part of it each is, or
+    else the marks of Q1 and Nov, or after how many a year ends. Rows that begin with the
     newest are turned round. What can be read in two ways is refused, with the option that decides.
 
     Args:
@@ -101,8 +106,10 @@ def read_series(
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal={decimal!r} must be '.' or ','")
     table = parse_table(name, read_text(path, encoding), separator, decimal)
+    if separator is not None:
+        check_given_separator(name, table, decimal)
     chosen = find_column(name, table, column)
-    labels = find_labels(table, chosen)
+    labels = find_labels(name, table, chosen)
     check_separator(name, table, labels, chosen)
     place = only_values(name, table, labels) if chosen is None else chosen
     _check_name(name, table, place, asked=column is not None)
@@ -152,7 +159,7 @@ def _take_values(
         ValueError: for a cell that is no number, and for gaps unless they may be.
     """
     cells, lines = table.column(place), [row.line for row in table.rows]
-    title = column_name(table, place) if table.header else "value"
+    title, given = column_name(table, place) if table.header else "value", decimal is not None
     if decimal is None:
         others = [table.column(other) for other in range(table.width) if other != place]
         decimal = choose_decimal([cells, *others], table.separator, lines, name)
@@ -161,6 +168,12 @@ def _take_values(
     for row in map(int, np.flatnonzero(~there)):
         told = f"{name}, line {lines[row]}: {cells[row]!r} is not a finite number"
         if not is_gap(cells[row]):
+            other = "." if decimal == "," else ","
+            if given and parse_number(cells[row], other) is not None:
+                raise ValueError(
+                    f"{told} with decimal={decimal!r}; with decimal={other!r} (--decimal {other}) "
+                    "it is one"
+                )
             raise ValueError(
                 f"{told}, in column {title!r}; correct it, or choose another column"
                 f"{_others(table, place, labels)}"
@@ -201,7 +214,7 @@ def _take_values(
             f"the times are not evenly spaced: {labels.cells[row]} follows {labels.cells[before]} "
             f"(line {lines[row]})"
         )
-    return Series(title, values[kept], times, tuple(notes))
+    return Series(title, values[kept], times, tuple(notes), bool(labels.columns))
 
 
 def _without_gaps(

@@ -1,17 +1,18 @@
 """Which column of a table is the series, and which one says when each value was."""
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from layers.datasets.numerals import is_gap, is_meant_as_number, is_number
-from layers.datasets.tables import Table
+from layers.datasets.tables import SEPARATORS, Table
 from layers.datasets.time_labels import TimeAxis, is_time, read_times
+from layers.datasets.time_names import UNSURE, named_as_time, part_named
+from layers.datasets.time_parts import Parts, named_parts, unnamed_parts
 
 __all__ = [
     "Labels",
+    "check_given_separator",
     "check_order",
     "check_separator",
     "column_name",
@@ -20,28 +21,8 @@ __all__ = [
     "only_values",
 ]
 
-_TIMES: Final = frozenset(
-    ("date", "dates", "datum", "fecha", "datetime", "timestamp", "time", "times", "zeit", "period",
-     "hour", "hours", "stunde", "heure", "day", "days", "tag", "jour", "dia", "week", "weeks",
-     "woche", "semaine", "month", "months", "monat", "mois", "mes", "quarter", "quarters",
-     "quartal", "trimestre", "year", "years", "yr", "jahr", "annee", "année", "ano", "año")
-)  # fmt: skip
-_COUNTS: Final = frozenset(
-    ("index", "idx", "step", "steps", "t", "id", "no", "nr", "row", "obs", "observation", "#")
-)
-
-
-def _named_as_time(name: str) -> int | None:
-    """0 for the name of a column of times, 1 for one of counts, None for others.
-
-    >>> [_named_as_time(name) for name in ("Year", "obs_date", "time [s]", "id", "price per year")]
-    [0, 0, 0, 1, None]
-    """
-    bare = re.sub(r"[\[(].*?[\])]", " ", name.lower()).strip()
-    words = re.findall(r"[^\W\d_]+", bare)
-    if bare in _COUNTS:
-        return 1
-    return 0 if words and len(words) <= 2 and words[-1] in _TIMES else None
+_VAGUE: Final = frozenset(("count", "decimal", "weekday", "monthname", "clock", "year"))
+"""Units of times that may need another column to be whole."""
 
 
 class Labels(NamedTuple):
@@ -57,6 +38,11 @@ class Labels(NamedTuple):
     cells: tuple[str, ...]
     axis: TimeAxis | None
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether these are times that rise, or fall."""
+        return self.axis is not None and (self.axis.rises or self.axis.falls)
+
     def row(self, place: int) -> int:
         """The row of a place on the axis."""
         return [row for row, cell in enumerate(self.cells) if not is_gap(cell)][place]
@@ -68,23 +54,59 @@ def column_name(table: Table, place: int) -> str:
     return name or f"column {place + 1}"
 
 
-def find_labels(table: Table, value: int | None) -> Labels:
+def find_labels(name: str, table: Table, value: int | None) -> Labels:
     """The columns that label the rows: times in order, years, or a first column that counts.
 
     Args:
+        name: of the file, for messages.
         table: with at least one row.
         value: the column of the series, when it was chosen: that is no label.
+
+    Raises:
+        ValueError: beside years in several rows stands a part of the year, and nothing tells which.
     """
     columns = [table.column(place) for place in range(table.width)]
     places = [place for place in range(table.width) if place != value]
     if table.width == 1:
         places = []
-    for columns_of in (_parts_of_dates, _single_columns):
-        for labels in columns_of(table, columns, places):
+    single = _single_columns(table, columns, places)
+    for labels in single:
+        if labels.is_ordered and labels.axis and labels.axis.unit not in _VAGUE:
             return labels
+    spare = 0 if len(places) < table.width else 1  # for the series, unless that was chosen
+    header = table.header.cells if table.header else ("",) * table.width
+    named = _as_labels(named_parts(header, columns, places), len(places) - spare)
+    if named is not None and named.is_ordered:
+        return named
+    parts, unclear = unnamed_parts(header, columns, places)
+    unnamed = _as_labels(parts, len(places) - spare)
+    if unnamed is not None and unnamed.is_ordered:
+        return unnamed
+    if single and single[0].is_ordered:
+        return single[0]
+    if named is not None:
+        return named
+    told = any(part_named(cell) not in ((), ("year",)) and cell.lower() not in UNSURE
+               for cell in header)  # fmt: skip
+    if unclear is not None and not told and len(places) - spare > 1:
+        year, part = (column_name(table, place) for place in unclear)
+        raise ValueError(
+            f"{name}, line {table.rows[0].line}: {table.rows[0].cells[unclear[1]]!r} in {part!r} "
+            f"beside the year in {year!r} may be a month, quarter, week, day or half of it, and "
+            "nothing tells which; name the columns in the first line, such as year and quarter"
+        )
+    if single:
+        return single[0]
     if 0 in places and not any(map(is_meant_as_number, columns[0])):
         return Labels((0,), columns[0], None)
     return Labels((), tuple(map(str, range(len(table.rows)))), None)
+
+
+def _as_labels(parts: Parts | None, most: int) -> Labels | None:
+    """Times that lie in no more than so many columns; None where there are none."""
+    if parts is None or len(parts.columns) > most:
+        return None
+    return Labels(*parts, read_times([cell for cell in parts.cells if not is_gap(cell)]))
 
 
 def _single_columns(
@@ -101,7 +123,7 @@ def _single_columns(
         axis = read_times(filled) if filled else None
         if axis is None:
             continue
-        named = _named_as_time(table.header.cells[place]) if table.header else None
+        named = named_as_time(table.header.cells[place]) if table.header else None
         ordered = axis.rises or axis.falls
         even = axis.uneven() is None
         years = axis.looks_like_years or axis.unit not in ("count", "decimal")
@@ -125,49 +147,6 @@ def _single_columns(
     return found
 
 
-def _parts_of_dates(
-    table: Table, columns: Sequence[tuple[str, ...]], places: Sequence[int]
-) -> list[Labels]:
-    """Neighbouring columns that are a date together: year and month, with a day; date and time."""
-    found = []
-    for first, second in pairwise(places):
-        if second != first + 1:
-            continue
-        numbers = [columns[first], columns[second]]
-        whole = all(cell.isdecimal() for column in numbers for cell in column)
-        third, parts = second + 1, (first, second)
-        if whole:
-            months = _joined("-", *numbers)
-            if _is_new(months, numbers[0], "month"):
-                found.append(Labels(parts, months, read_times(months)))
-            elif third in places and all(cell.isdecimal() for cell in columns[third]):
-                dates = _joined("-", *numbers, columns[third])
-                if _is_new(dates, numbers[0], "second"):
-                    found.append(Labels((*parts, third), dates, read_times(dates)))
-        elif all(":" in cell for cell in columns[second]) and is_time(columns[first][0]):
-            times = _joined(" ", *numbers)
-            if _is_new(times, numbers[0], "second"):
-                found.append(Labels(parts, times, read_times(times)))
-    spare = 0 if len(places) < table.width else 1  # for the series, unless that was chosen
-    return [labels for labels in found if len(labels.columns) + spare <= len(places)]
-
-
-def _joined(mark: str, *columns: Sequence[str]) -> tuple[str, ...]:
-    """The cells of columns, joined row by row, with a leading zero where numbers have one digit."""
-    return tuple(
-        mark.join(cell.zfill(2) if cell.isdecimal() else cell for cell in row)
-        for row in zip(*columns, strict=True)
-    )
-
-
-def _is_new(cells: Sequence[str], first: Sequence[str], unit: str) -> bool:
-    """Whether joined cells are times in order, and the first part alone is not."""
-    axis = read_times(cells)
-    if axis is None or axis.unit != unit or not (axis.rises or axis.falls):
-        return False
-    return len(set(first)) < len(first) or len(cells) == 1
-
-
 def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     """Refuse times that are missing beside a value, or neither rise nor fall.
 
@@ -175,14 +154,16 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
         ValueError: as said. The message names the line.
     """
     axis = labels.axis
+    title = " and ".join(repr(column_name(table, place)) for place in labels.columns)
     if axis is None:
+        if len(labels.columns) > 1:
+            _check_parts(name, table, labels, title)
         _check_no_sums(name, table, value)
         return
-    title = column_name(table, labels.columns[0])
     for row, cell in zip(table.rows, labels.cells, strict=True):
         if is_gap(cell) and not is_gap(row.cells[value]):
             raise ValueError(
-                f"{name}, line {row.line}: the time is missing ({cell!r} in column {title!r}); "
+                f"{name}, line {row.line}: the time is missing ({cell!r} in column {title}); "
                 "write it, or leave out the row"
             )
     if axis.rises or axis.falls or axis.unit in ("weekday", "monthname", "clock"):
@@ -190,11 +171,30 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     place = axis.disordered()
     if place is not None:
         late, before = labels.row(place), labels.row(place - 1)
+        unread = [
+            f"{table.rows[late].cells[other]!r} in column {column_name(table, other)!r}"
+            for other in range(table.width)
+            if other not in (*labels.columns, value) and _is_part(table, other, labels)
+        ]
+        besides = f" ({' and '.join(unread)} is not read as a part of it)" if unread else ""
         raise ValueError(
-            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title!r} "
-            f"comes after {labels.cells[before]!r}; sort the rows by time, with one row for each, "
-            "or put each series into a file of its own"
+            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title} "
+            f"comes after {labels.cells[before]!r}{besides}; sort the rows by time, with one "
+            "row for each, or put each series into a file of its own"
         )
+
+
+def _check_parts(name: str, table: Table, labels: Labels, title: str) -> None:
+    """Refuse columns that are together no times, such as the year 2021 and the week 53.
+
+    Raises:
+        ValueError: as said. The message names the first such line.
+    """
+    for row, cell in zip(table.rows, labels.cells, strict=True):
+        if not is_gap(cell) and read_times([cell]) is None:
+            raise ValueError(
+                f"{name}, line {row.line}: {cell!r} in the columns {title} is no time; correct it"
+            )
 
 
 def _check_no_sums(name: str, table: Table, value: int) -> None:
@@ -255,6 +255,38 @@ def find_column(name: str, table: Table, column: str | int | None) -> int | None
     raise ValueError(f"{name} has no column {column!r}, only {', '.join(header)}{hint}")
 
 
+def check_given_separator(name: str, table: Table, decimal: str | None) -> None:
+    """Refuse a separator that was asked for where another one parts the cells that it leaves.
+
+    Args:
+        name: of the file, for messages.
+        table: parted at that separator.
+        decimal: the decimal mark, if it was given: then a comma is no separator.
+
+    Raises:
+        ValueError: as said. The message names both.
+    """
+    for place in range(table.width):
+        head = table.header.cells[place] if table.header else None
+        if head is None and table.width > 1:
+            continue  # what lies between two separators is a cell
+        cells = [*([] if head is None else [head]), *table.column(place)]
+        for mark in SEPARATORS[:-1]:
+            if mark == table.separator or (mark == "," and decimal is not None):
+                continue
+            count = cells[0].count(mark)
+            if f"{mark} " in (head or "") or not count:
+                continue
+            if all(cell.count(mark) == count for cell in cells):
+                line = (table.header or table.rows[0]).line
+                raise ValueError(
+                    f"{name}, line {line}: {cells[0]!r} is one cell with "
+                    f"separator={table.separator!r}, and {mark!r} seems to part it into "
+                    f"{count + 1}; pass separator={mark!r} (--separator) or none"
+                    + (", or decimal=',' (--decimal ,) if it is a decimal mark" * (mark == ","))
+                )
+
+
 def check_separator(name: str, table: Table, labels: Labels, value: int | None) -> None:
     """Refuse rows of cells that are as well one number each, unless the first cells are times.
 
@@ -270,19 +302,39 @@ def check_separator(name: str, table: Table, labels: Labels, value: int | None) 
     if not table.unclear:
         return
     axis, header = labels.axis, table.header
+    # In "temp, C" above 1,5 the comma of the header is no separator.
+    spaced = any(cell.startswith(" ") for cell in table.head[1:])
+    parted = header is not None and table.separator == "," and not spaced
+    if header and parted and any(named_as_time(cell) == 0 for cell in header.cells):
+        return
     if value or (axis is not None and axis.looks_like_years):
         return
-    if value == 0 or (axis is not None and axis.unit != "decimal" and 0 in labels.columns):
-        # In "temp, C" above 1,5 the comma of the header is no separator.
-        spaced = any(cell.startswith(" ") for cell in table.head[1:])
-        if header and table.separator == "," and not spaced:
-            return
+    timed = axis is not None and axis.unit != "decimal" and 0 in labels.columns
+    if parted and (value == 0 or timed):
+        return
     mark = "a decimal comma" if table.separator == "," else "thousands apart"
     raise ValueError(
         f"{name}, line {table.rows[0].line}: {(table.separator or '').join(table.rows[0].cells)!r} "
         f"may be {table.width} cells or one number with {mark}; say which by "
         f"separator={table.separator!r} or decimal=',' (--separator or --decimal)"
     )
+
+
+def _is_part(table: Table, place: int, labels: Labels) -> bool:
+    """Whether the name of a column says that it is a part of a date, and no amount of time."""
+    if table.header is None:
+        return False
+    name = table.header.cells[place]
+    vague = name.lower().strip() in UNSURE
+    return bool(part_named(name)) and not (vague and labels.axis is not None)
+
+
+def _is_index(table: Table, place: int) -> bool:
+    """Whether a column is the count of the rows that programs write, without a name, first."""
+    if place or table.header is None or table.header.cells[0]:
+        return False
+    cells = table.column(0)
+    return any(cells == tuple(str(row + first) for row in range(len(cells))) for first in (0, 1))
 
 
 def only_values(name: str, table: Table, labels: Labels) -> int:
@@ -298,11 +350,15 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
         if any(is_meant_as_number(cell) and not is_time(cell) for cell in table.column(place))
     ]
     if len(found) > 1:
+        spared = [p for p in found if not (_is_part(table, p, labels) or _is_index(table, p))]
+        found = spared or found
+    if len(found) > 1:
         found = [p for p in found if len(set(table.column(p))) > 1 or len(table.rows) < 3] or found
     if len(found) == 1:
         title = column_name(table, found[0])
-        named = table.header is not None and _named_as_time(title) is not None
-        if named and labels.axis is None and table.width > 1:
+        named = table.header is not None and named_as_time(title) is not None
+        part = _is_part(table, found[0], labels)
+        if (part or (named and labels.axis is None)) and table.width > 1:
             raise ValueError(
                 f"{name} has numbers in column {title!r} alone, which seems to be of times; look "
                 f"into the others, or pass column={title!r} (--column) if it is the series"

@@ -184,10 +184,11 @@ def _even_out(name: str, rows: list[Row], separator: str | None) -> list[Row]:
     for row in rows:
         if _filled(row) > first or len(row.cells) < width == first:
             raise ValueError(
-                f"{name}, line {row.line}: {len(row.cells)} cells, and the first line has "
-                f"{first}, when {_spell(separator)} parts them; give every line as many, with "
-                "quotation marks around a cell that has the separator, pass separator= or decimal= "
-                "(--separator, --decimal), or put # before lines that are not of the table"
+                f"{name}, line {row.line}: {len(row.cells)} cell{'s' * (len(row.cells) != 1)}, and "
+                f"the first line has {first}, when {_spell(separator)} parts them; give every line "
+                "as many, with quotation marks around a cell that has the separator, pass "
+                "separator= or decimal= (--separator, --decimal), or put # before lines that are "
+                "not of the table"
             )
     return [Row(row.line, row.cells[:width]) for row in rows]
 

@@ -81,8 +81,13 @@ def read_text(path: TextSource, encoding: str | None = None) -> str:
     if "\0" in text:
         place = content.index(0)
         raise ValueError(
-            f"{name} is not text in {shown}: byte {place} is 0x00, so it is binary or UTF-16; save "
-            f"it as UTF-8, {_advice(content, place)}"
+            f"{name} is not text in {shown}: byte {place} is 0x00 (a NUL), so it is "
+            + (
+                f"binary or UTF-16; save it as UTF-8, {_advice(content, place)}"
+                if likely_encoding(content)
+                else "binary, or a text that was damaged; write or export it anew, or take the NUL "
+                "out"
+            )
         )
     if not text:
         raise ValueError(f"{name} is empty; pass a file with text in it")
@@ -166,8 +171,11 @@ def likely_encoding(content: bytes) -> str | None:
     """
     part = content[:20_000]
     if 0 in part:
-        order = "utf-16-le" if part[1::2].count(0) >= part[::2].count(0) else "utf-16-be"
-        return order if _is_text(part.decode(order, "replace")) else None
+        high, low = part[1::2].count(0), part[::2].count(0)
+        order = "utf-16-le" if high >= low else "utf-16-be"
+        # A text in ASCII has a zero in every pair then; fewer are damage in a text of bytes.
+        damaged = part.isascii() and 4 * max(high, low) < len(part)
+        return order if not damaged and _is_text(part.decode(order, "replace")) else None
     best, likely = 0.2, None  # of the characters; random bytes reach less
     for encoding, common in COMMON.items():
         try:

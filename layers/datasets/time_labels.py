@@ -10,7 +10,7 @@ from typing import Final
 
 from layers.datasets.time_layouts import EPOCH, LAYOUTS, Reading, read_layout
 
-__all__ = ["TimeAxis", "following", "is_time", "read_times"]
+__all__ = ["TimeAxis", "following", "is_time", "read_times", "why_unnamed"]
 
 DAY: Final = 86_400  # seconds
 ROUND: Final = {"clock": DAY, "weekday": 7, "monthname": 12}
@@ -82,6 +82,20 @@ class TimeAxis:
         except (ValueError, OverflowError):  # beyond the year 9999
             return None
 
+    def why_unnamed(self, last: str) -> str:
+        """Why the next time cannot be told, for messages; "" if it can.
+
+        Args:
+            last: the last time, as it is written.
+        """
+        if self.following(1) is not None:
+            return ""
+        if not self._clear:
+            return f"day and month of {last!r} may be exchanged; write dates as 2020-12-31"
+        if self._continued(self.positions, 1) is None:
+            return f"no step between the times up to {last!r} is usual"
+        return f"the time after {last!r} lies beyond the year 9999"
+
     def _continued(self, begun: Sequence[int], steps: int) -> list[int] | None:
         """The positions after those of `begun`, in the steps of all; None where there are none."""
         if self.unit == "second":
@@ -131,6 +145,25 @@ def is_time(cell: str) -> bool:
     return any(
         layout.unit not in vague and read_layout(layout, [cell]) is not None for layout in LAYOUTS
     )
+
+
+def why_unnamed(times: Sequence[str]) -> str:
+    """Why `following` calls the next step +1; "" if it does not.
+
+    >>> why_unnamed(["01/02/2020", "01/03/2020"])
+    "day and month of '01/03/2020' may be exchanged; write dates as 2020-12-31"
+    """
+    if len(times) < 2:
+        return "there are fewer than two times"
+    axis = read_times(times)
+    if axis is not None:
+        return axis.why_unnamed(times[-1])
+    strange = next((time for time in times if read_times([time]) is None), None)
+    if strange is not None:
+        return (
+            f"{strange!r} is no time that is known; write times as 2020-12-31 or 2020-12-31 22:00"
+        )
+    return f"{times[0]!r} to {times[-1]!r} are not all written alike"
 
 
 def following(times: Sequence[str], steps: int) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-__all__ = ["EPOCH", "LAYOUTS", "Layout", "Reading", "read_layout"]
+__all__ = ["EPOCH", "LAYOUTS", "Layout", "Reading", "month_number", "read_layout"]
 
 MONTHS: Final = ("january", "february", "march", "april", "may", "june", "july", "august",
                  "september", "october", "november", "december")  # fmt: skip
@@ -52,7 +52,10 @@ _Y, _M, _D = r"(?P<y>\d{4})", r"(?P<m>\d{1,2})", r"(?P<d>\d{1,2})"
 _YY = r"(?P<yy>\d\d)"
 _B = r"(?P<b>[a-z]{3,9})"
 _CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.0+)?)?(?:\s?(?P<p>[ap]m))?"
-_AFTER = rf"(?:(?:T|\s+){_CLOCK}\s*(?P<z>Z|UTC|[+-]\d{{2}}:?\d{{2}})?)?"
+_HOUR = (  # of a clock, with or without minutes
+    r"(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.0+)?)?)?(?:\s?(?P<p>[ap]m))?"
+)
+_AFTER = rf"(?:(?:T|\s+){_HOUR}\s*(?P<z>Z|UTC|[+-]\d{{2}}:?\d{{2}})?)?"
 _PLAIN = r"(?P<y>1[6-9]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])"  # as a number: years 1600 to 2199
 
 LAYOUTS: Final = tuple(
@@ -69,6 +72,7 @@ LAYOUTS: Final = tuple(
         ("second", False, rf"{_Y}[ -]{_B}[ -]{_D}{_AFTER}"),
         ("second", True, rf"{_PLAIN}(?P<d>\d\d)(?:(?P<H>\d\d)(?:(?P<M>\d\d)(?P<S>\d\d)?)?)?"),
         ("second", False, rf"{_PLAIN}(?P<d>\d\d)T(?P<H>\d\d)(?:(?P<M>\d\d)(?P<S>\d\d)?)?Z?"),
+        ("second", False, rf"{_PLAIN}(?P<d>\d\d)[ T]{_HOUR}"),
         ("year", False, r"(?P<y>\d{4})[/-](?P<next>\d{2})"),
         ("month", False, rf"{_Y}[-/ ]{_M}"),
         ("month", False, rf"{_Y}[- ]?M{_M}"),
@@ -192,6 +196,15 @@ def _offset(zone: str | None) -> int:
         return 0
     seconds = 3600 * int(zone[1:3]) + 60 * int(zone[-2:])
     return -seconds if zone[0] == "-" else seconds
+
+
+def month_number(word: str) -> int:
+    """1 to 12 for the name of a month, whole or in three letters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _index(MONTHS, word) + 1
 
 
 def _index(names: Sequence[str], word: str) -> int:

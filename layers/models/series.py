@@ -49,6 +49,9 @@ def _exponent(values: NDArray[np.float64]) -> int:
     return int(np.frexp(np.abs(values).max(initial=0.0))[1])
 
 
+TIMES_SAVED = 256  # labels, which are enough to tell the step between them
+
+
 class SeriesModel(SavedModel, Module):
     """Predicts the next value of a series from those before it.
 
@@ -59,11 +62,14 @@ class SeriesModel(SavedModel, Module):
     Attributes:
         history: that series, (time,), which is saved with the model: a forecast goes on from it.
         series_name: what the series is called, which is saved too; "" if nobody said.
+        times: what the last of its values are labelled with, as many as are saved; none if nothing
+            says when they were.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.history, self.series_name = np.zeros(0), ""
+        self.times: tuple[str, ...] = ()
         self.register_buffer("mean", Tensor(np.zeros((), np.float64)))
         self.register_buffer("scale", Tensor(np.ones((), np.float64)))
 
@@ -214,10 +220,12 @@ class SeriesModel(SavedModel, Module):
         self.history = as_series("history", arrays["history"], 0)
 
     def _described(self) -> Mapping[str, Any]:
-        return {"series": self.series_name} if self.series_name else {}
+        named = {"series": self.series_name} if self.series_name else {}
+        return {**named, "times": list(self.times[-TIMES_SAVED:])} if self.times else named
 
     def _take_description(self, content: Mapping[str, Any]) -> None:
         self.series_name = str(content.get("series", ""))
+        self.times = tuple(map(str, content.get("times", ())))  # folders of before have none
 
     def k_step(self, values: ArrayLike, steps: int) -> NDArray[np.float64]:
         """Forecasts `steps` ahead, each from the true values up to that long before.

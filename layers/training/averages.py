@@ -78,7 +78,7 @@ def loss_and_weight(result: LossResult, batch: Any) -> tuple[Tensor, float]:
 
     Raises:
         TypeError: when it is neither a tensor nor a pair of tensor and number.
-        ValueError: for a weight that is negative or not finite.
+        ValueError: for a weight that is not a single number, negative or not finite.
     """
     weight: Any = None
     if isinstance(result, tuple):
@@ -93,15 +93,29 @@ def loss_and_weight(result: LossResult, batch: Any) -> tuple[Tensor, float]:
             "a loss must return a tensor, or a pair of mean and weight, got "
             f"{type(result).__name__} in the mean's place"
         )
-    number = float(
-        batch_length(batch) if weight is None else getattr(weight, "item", lambda: weight)()
-    )
+    number = float(batch_length(batch)) if weight is None else _as_number(weight)
     if not 0 <= number < math.inf:
         raise ValueError(
             f"a loss gave the weight {number}; it must be the number of examples or tokens that "
             "the mean is over, 0 or more"
         )
     return result, number
+
+
+def _as_number(weight: Any) -> float:
+    """The weight that a loss function gave.
+
+    Raises:
+        TypeError: when it is no number at all.
+        ValueError: when it is several numbers.
+    """
+    array = weight.numpy() if isinstance(weight, Tensor) else np.asarray(weight)
+    what = "the weight of a loss must be one number, how much its mean is over"
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what}; got {weight!r}")
+    if array.size != 1:
+        raise ValueError(f"{what}; got an array of shape {array.shape}; sum it, or take its mean")
+    return float(array.item())
 
 
 def model_loss(model: Any, batch: Sequence[Any]) -> LossResult:

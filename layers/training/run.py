@@ -352,9 +352,12 @@ def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def diagnosis(loss: Tensor) -> str:
-    """What the X-ray of a loss says of its first fault; "" if it finds none."""
-    from minigrad.draw import draw
+    """What the X-ray of a loss says of its first fault; "" if it finds none or cannot be drawn."""
+    from minigrad.draw import DrawError, draw
 
     with np.errstate(all="ignore"):
-        graph = draw(loss, grad="norm").graph
+        try:
+            graph = draw(loss, grad="norm").graph
+        except (DrawError, GradientError):  # what is told is that the run cannot go on
+            return ""
     return " ".join(graph.diagnosis[:1])

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from minigrad.draw import escape, labels
+from minigrad.draw.bands import band_titles
 from minigrad.draw.dot import node_name, node_style
 from minigrad.draw.grid import (
     BAND_DISTANCE,
@@ -308,8 +309,9 @@ class _Picture:
             for node in reversed(self.graph.nodes)
             if node.kind == "state"
         }
+        titles = band_titles(self.graph)
         for key, band in self.grid.bands.items():
-            title = f"layer {key[0]}{' (reverse)' if key[1] else ''}"
+            title = titles.get(key) or f"layer {key[0]}"
             lines = [escape.shorten(labels.title_of(cells[key]), 20)] if key in cells else []
             if key in states and states[key].shape is not None:
                 lines.append(labels.type_text(states[key].shape, states[key].dtype))

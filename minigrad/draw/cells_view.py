@@ -256,6 +256,11 @@ class _Grouping:
         graph = Graph(tuple(nodes), tuple(edges), scopes, level="cells", title=title)
         return describe_cells(graph, [fault.sentence for fault in faults])
 
+    @cached_property
+    def _backwards(self) -> dict[str, bool]:
+        """Whether each sequence reads time backwards."""
+        return {title: self.states.backwards(title) for title in self.states.layers}
+
     def _record(self, box: Any, number: int, gradient: Statistics | None) -> Node:
         states = self.states
         if isinstance(box, Leaf):
@@ -268,6 +273,7 @@ class _Grouping:
             return Node(
                 number,
                 "state",
+                reverse=self._backwards[states.title_of(call)],
                 state=states.lane_of[box][0].state,
                 scope=states.path_of(call),
                 layer=states.layers[states.title_of(call)],
@@ -283,7 +289,10 @@ class _Grouping:
             kind = states.kind_of(path)
             layer = states.layers[states.title_of(box)]
             place = states.on_axis(box.time)
-            return Node(number, "group", op=kind, scope=path, layer=layer, **place)
+            reverse = self._backwards[states.title_of(box)]
+            return Node(number, "group", op=kind, scope=path, layer=layer, reverse=reverse, **place)
         path, time = box
         op = path.rpartition(".")[2] or "loss"
+        if op.isdecimal():  # a place in a list of modules says less than the class
+            op = states.kind_of(path)
         return Node(number, "group", op=op, scope=path, **states.on_axis(time))

@@ -20,6 +20,7 @@ from minigrad.draw.opening import open_kernels
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, power_of_ten
 from minigrad.draw.targets import results_of
+from minigrad.draw.text import printed
 from minigrad.draw.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
 from minigrad.draw.views import draw
@@ -98,7 +99,7 @@ def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
     """The records of one model: cells where there are any, else module calls, unless told."""
     if "level" in how or isinstance(model, GradientFlow):
         return draw(model, **how).graph
-    results, _ = results_of(model)
+    results, _, _ = results_of(model)
     opened = open_kernels(results)
     if has_cells(opened):
         return draw(opened, level="cells", **how).graph
@@ -168,15 +169,25 @@ class Comparison:
                 f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; a comparison is "
                 f"saved as one of {', '.join(_SUFFIXES)}"
             )
-        text = self.svg() if suffix == ".svg" else self.html() if suffix == ".html" else f"{self}\n"
+        text = (
+            self.svg()
+            if suffix == ".svg"
+            else self.html()
+            if suffix == ".html"
+            else f"{self.text()}\n"
+        )
         write_atomically(target, lambda file: file.write_text(text, encoding="utf-8"))
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return notebook_bundle(self.svg(), str(self))
+        return notebook_bundle(self.svg(), self.text())
+
+    def text(self) -> str:
+        """Return the pictures as text, see `Drawing.text`, one below the other."""
+        return "\n\n".join(drawing.text() for drawing in self.pictures.values())
 
     def __str__(self) -> str:
-        return "\n\n".join(str(drawing) for drawing in self.pictures.values())
+        return printed(self.text())
 
     def __repr__(self) -> str:
         low, high = self.domain

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minigrad.draw.bands import band_titles, bands_text
+from minigrad.draw.grid import band_key
 from minigrad.draw.labels import has_gradients
 from minigrad.draw.measure import measure_terms
 from minigrad.draw.records import Graph, Node
@@ -26,25 +28,29 @@ __all__ = ["cells_title", "describe_cells", "describe_time"]
 def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
     """Say what cells the picture shows and how the gradient fared along each lane."""
     title = graph.title or cells_title(graph)
-    layers = sorted({node.layer for node in _cells(graph) if node.layer is not None})
+    bands = sorted({band_key(node) for node in _cells(graph)})
+    titles = band_titles(graph)
     sentences = list(faults)
-    for layer in layers:
+    for key in bands:
         for state in sorted({n.state for n in graph.nodes if n.kind == "state"}):
             norms = [
                 (node.step, node.gradient.norm)
                 for node in graph.nodes
                 if node.kind == "state"
                 and node.state == state
-                and node.layer == layer
+                and band_key(node) == key
                 and node.step is not None
                 and node.gradient is not None
                 and node.gradient.norm is not None
             ]
-            sentence = _lane_sentence(state, sorted(norms))
-            if sentence:
-                prefix = f"layer {layer}: " if len(layers) > 1 else ""
-                text = prefix + sentence
-                sentences.append(text[0].upper() + text[1:])
+            # In a layer that reads time backwards, the way back ends at the last step.
+            sentence = _lane_sentence(state, sorted(norms, reverse=key[1]))
+            if sentence and len(bands) > 1:
+                band = titles[key]
+                plain = band.startswith(("layer ", "sequence "))  # else the path of a module
+                sentences.append(f"{band.capitalize() if plain else band}: {sentence}")
+            elif sentence:
+                sentences.append(sentence[0].upper() + sentence[1:])
     return Graph(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
 
 
@@ -64,8 +70,8 @@ def cells_title(graph: Graph, *, rolled: bool = False) -> str:
     text = ", then ".join(ways)
     if has_gradients(graph):
         text = f"The gradient's way back through {text}"
-    layers = len({node.layer for node in cells})
-    return text + (f", {layers} layers" if layers > 1 and len(axes) == 1 else "")
+    bands = bands_text(graph) if len(axes) == 1 else ""
+    return f"{text}, {bands}" if bands else text
 
 
 def _cells(graph: Graph) -> list[Node]:
@@ -77,15 +83,15 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
     if len(norms) < 2:
         return ""
     if any(not math.isfinite(norm) for _, norm in norms):
-        last = max(step for step, norm in norms if not math.isfinite(norm))
+        last = [step for step, norm in norms if not math.isfinite(norm)][-1]
         return f"along {state} the gradient is not finite from step {last} back."
     (first, at_first), (last, _) = norms[0], norms[-1]
-    peak_step, peak = max(norms, key=lambda pair: (pair[1], pair[0]))
+    peak_step, peak = max(reversed(norms), key=lambda pair: pair[1])  # nearest to the loss
     if peak == 0:
         return f"along {state} the gradient is zero."
     if at_first == 0:
         return f"along {state} the gradient is exactly zero at step {first}."
-    lag = peak_step - first
+    lag = abs(peak_step - first)
     if not lag:
         factor = at_first / norms[-1][1] if norms[-1][1] else math.inf
         words = number_text(factor)

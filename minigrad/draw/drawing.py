@@ -21,7 +21,7 @@ from minigrad.draw.large import boxes_to_dot
 from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.records import Graph
 from minigrad.draw.scale import Scale, ShareScale
-from minigrad.draw.text import graph_to_text
+from minigrad.draw.text import graph_to_text, printed
 from minigrad.draw.theme import theme_named
 from minigrad.serialize import write_atomically
 
@@ -98,6 +98,13 @@ class Drawing:
             time_limit=self.time_limit,
         )
 
+    def text(self) -> str:
+        """Return the picture as a tree of text, with lines and bars that are not in ASCII.
+
+        `print(drawing)` prints the same, in ASCII where the terminal's encoding lacks them.
+        """
+        return graph_to_text(self.graph)
+
     def json(self) -> str:
         """Return the graph as JSON text, which `Graph.from_json` reads."""
         return self.graph.to_json()
@@ -140,7 +147,7 @@ class Drawing:
             return self.html().encode("utf-8")
         if suffix == ".json":
             return self.json().encode("ascii")
-        text = f"{self}\n" if suffix == ".txt" else self.dot.source
+        text = f"{self.text()}\n" if suffix == ".txt" else self.dot.source
         return text.encode("utf-8")
 
     def show(self) -> None:
@@ -159,12 +166,12 @@ class Drawing:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return the picture for a notebook; text alone where there is no Graphviz."""
         try:
-            return notebook_bundle(self.svg(), str(self))
+            return notebook_bundle(self.svg(), self.text())
         except MissingGraphvizError as error:
-            return {"text/plain": f"{self}\n{error}"}
+            return {"text/plain": f"{self.text()}\n{error}"}
 
     def __str__(self) -> str:
-        return graph_to_text(self.graph)
+        return printed(self.text())
 
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)

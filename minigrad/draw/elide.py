@@ -19,7 +19,7 @@ from minigrad.draw.records import (
 
 FIRST_STEPS: Final = 2
 LAST_STEPS: Final = 3
-MOST_STEPS: Final = 14
+MOST_STEPS: Final = 12
 """With `steps="auto"`, sequences up to this length are shown whole."""
 _MOST_INTERESTING: Final = 6
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from minigrad.draw.records import Edge, Graph, Node
 
-CELL_WIDTH: Final = 62.0
+CELL_WIDTH: Final = 56.0
 ELIDED_WIDTH: Final = 124.0
 BOX_HEIGHT: Final = 26.0
 PILL_HEIGHT: Final = 18.0
@@ -24,10 +24,15 @@ ROW_DISTANCE: Final = 68.0
 STACK_DISTANCE: Final = 34.0
 BAND_DISTANCE: Final = 64.0
 HEADER_WIDTH: Final = 132.0
-TWO_LANES_ROOM: Final = 66.0
+TWO_LANES_ROOM: Final = 60.0
 ONE_LANE_ROOM: Final = 40.0
 ELIDED_ROOM: Final = 40.0
 """Extra room at the side of an elided column that the gradient leaves through."""
+
+BESIDE: Final = 10.0
+"""How far left of a cell a line passes it."""
+PASSAGE: Final = 6.0
+"""Half of the room for such a line between the states of two columns, if any layer is reversed."""
 
 BandKey = tuple[int, bool]
 
@@ -94,7 +99,8 @@ class Grid:
     """The finished layout: what is placed where. Nodes that are not in `places` are not drawn.
 
     `fed` holds the states that a lane leads to, `pills` the places of the states that are shown,
-    both by band, name of the state and time step.
+    both by band, name of the state and time step. A line that passes cells runs `beside` points to
+    their left, where no state stands.
     """
 
     columns: dict[int, Column]
@@ -107,6 +113,7 @@ class Grid:
     top: float
     fed: set[tuple[BandKey, str, int | None]]
     pills: dict[tuple[BandKey, str, int | None], Place]
+    beside: float
     widest_cell: float = ELIDED_WIDTH
 
 
@@ -125,7 +132,7 @@ def lay_out(graph: Graph) -> Grid:
     cells = _cells(graph)
     lanes = _lanes(graph)
     room, reverse_room = _rooms(graph, lanes)
-    columns = _columns(graph, room + reverse_room)
+    columns = _columns(graph, room + reverse_room, reverse_room)
     nodes = {node.id: node for node in graph.nodes}
     in_band = cells | {node.id for node in graph.nodes if is_state(node)}
     free, below, parameters = _free_nodes(graph, in_band)
@@ -174,7 +181,10 @@ def lay_out(graph: Graph) -> Grid:
         if is_state(nodes[edge.source]) and edge.target in cells
         if nodes[edge.source].time != nodes[edge.target].time
     }
-    return Grid(columns, bands, places, parameters, axis_y, -HEADER_WIDTH, right, top, fed, pills)
+    beside = room + PASSAGE if reverse_room else BESIDE
+    return Grid(
+        columns, bands, places, parameters, axis_y, -HEADER_WIDTH, right, top, fed, pills, beside
+    )
 
 
 def _cells(graph: Graph) -> set[int]:
@@ -207,10 +217,10 @@ def _rooms(graph: Graph, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, 
     room = (TWO_LANES_ROOM if two_lanes else ONE_LANE_ROOM) + 6.0 * max(0, longest - 3)
     if not any(node.reverse for node in graph.nodes):
         return room, 0.0
-    return room, room if two_lanes else 0.65 * room
+    return room, room + 2 * PASSAGE
 
 
-def _columns(graph: Graph, pill_room: float) -> dict[int, Column]:
+def _columns(graph: Graph, pill_room: float, start: float) -> dict[int, Column]:
     """Return the column of every time step that starts one, from left to right."""
     spans: dict[int, tuple[int, bool, int]] = {}
     offsets: dict[int, int] = {}
@@ -228,7 +238,7 @@ def _columns(graph: Graph, pill_room: float) -> dict[int, Column]:
             has_cell.add(node.time)
     reverse = any(node.reverse for node in graph.nodes)
     columns: dict[int, Column] = {}
-    x = 0.0
+    x = start
     for step in sorted(spans):
         last, elided, count = spans[step]
         before = next(reversed(columns.values()), None)

@@ -11,22 +11,27 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from minigrad.draw.box_flows import box_faults, box_flows
 from minigrad.draw.measure import pass_through, read_tape
 from minigrad.draw.meter import Meter
-from minigrad.draw.operations_view import record_of_node, scope_records
+from minigrad.draw.opening import can_open, open_kernels
+from minigrad.draw.operations_view import record_of_node, scope_records, with_key
 from minigrad.draw.passes import scopes_around
 from minigrad.draw.records import Edge, Graph, Node, total_norm
 from minigrad.draw.scale import number_text
 from minigrad.draw.tape_states import States
+from minigrad.draw.targets import is_frozen
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
 from minigrad.scopes import Scope
 from minigrad.tensors import Tensor
 
 __all__ = ["has_modules", "layers_graph"]
+
+MOST_OPENED: Final = 500
+"""Nodes of the tape of a lone module with its kernels opened; one with more is shown as it ran."""
 
 
 def has_modules(outputs: Sequence[Tensor]) -> bool:
@@ -41,6 +46,8 @@ def layers_graph(
     grad: str | None = None,
     title: str = "",
     depth: int | None = None,
+    kernels: bool = False,
+    keys: Sequence[str] = (),
 ) -> Graph:
     """One box per module call, and what each edge between them carries back.
 
@@ -49,9 +56,17 @@ def layers_graph(
         grad: as for `minigrad.draw.draw`.
         title: heading of the picture.
         depth: how many levels of modules to open: 1 shows the outermost modules as boxes; None
-            opens all modules that do little more than call others.
+            opens all modules that do little more than call others, and the only one there is with
+            its kernels.
+        kernels: whether to leave those closed.
+        keys: of the results in their container, which name their boxes.
     """
-    return _Calls(outputs, grad, depth).graph(title)
+    calls = _Calls(outputs, grad, depth)
+    if not kernels and calls.shows_kernels():
+        inside = _Calls(open_kernels(outputs), grad, depth)
+        if len(inside.tape.nodes) <= MOST_OPENED:
+            calls = inside
+    return calls.graph(title, keys)
 
 
 class _Calls:
@@ -73,14 +88,21 @@ class _Calls:
             for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
         self.boxes: dict[TapeNode, Any] = {}
-        self.opened: Scope | None = None
+        self.opened: set[Scope] = set()
         self._assign()
-        calls = {box for box in self.boxes.values() if isinstance(box, Scope)}
-        if depth is None and len(calls) == 1:
+        while depth is None and len(calls := self._shown_calls()) == 1:
             # One box would say nothing of the only module: its operations are shown.
-            (self.opened,) = calls
+            self.opened |= calls
             self.boxes = {}
             self._assign()
+
+    def _shown_calls(self) -> set[Scope]:
+        return {box for box in self.boxes.values() if isinstance(box, Scope)}
+
+    def shows_kernels(self) -> bool:
+        """Whether the only module was opened, and a kernel is among its operations."""
+        opened = (node for node, box in self.boxes.items() if box is node)
+        return bool(self.opened) and any(can_open(node) for node in opened)
 
     def _modules(self, scope: Scope) -> list[Scope]:
         """The module calls around an operation, the outermost first."""
@@ -93,7 +115,7 @@ class _Calls:
         if node.scope is None:
             return None
         for level, call in enumerate(self._modules(node.scope), 1):
-            if call is self.opened:
+            if call in self.opened:
                 continue
             # One that computes more by itself than it has parts is a layer, such as attention.
             if level == self.depth or self.own[call] > len(self.children[call]):
@@ -124,7 +146,7 @@ class _Calls:
         ends = self.boxes[pass_through(source)], self.boxes[node]
         return None if ends[0] == ends[1] else (ends, source, term)
 
-    def graph(self, title: str) -> Graph:
+    def graph(self, title: str, keys: Sequence[str] = ()) -> Graph:
         """The picture's records."""
         flows, meter = box_flows(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
@@ -134,12 +156,20 @@ class _Calls:
             if node in self.boxes:
                 members[self.boxes[node]].append(node)
         firsts = {
-            box: min((n.number for n in nodes if not isinstance(n, Leaf)), default=nodes[0].number)
+            # Views of weights are older than what was copied around them.
+            box: min(
+                (n.number for n in nodes if not isinstance(n, Leaf) and not n.plan.view),
+                default=nodes[0].number,
+            )
             for box, nodes in members.items()
         }
         order = sorted(members, key=firsts.__getitem__)
         ids = {box: rank for rank, box in enumerate(order)}
         nodes = [self._record(box, ids[box], members[box], meter) for box in order]
+        for tensor, key in zip(self.tape.outputs, keys, strict=False):
+            if tensor._node is not None:
+                home = ids[self.boxes[pass_through(tensor._node)]]
+                nodes[home] = with_key(nodes[home], key)
         edges = []
         slots: dict[Any, int] = defaultdict(int)
         for (start, end), flow in sorted(flows.items(), key=lambda item: ids[item[0][0]]):
@@ -209,6 +239,9 @@ def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) ->
         return ""
     count = sum(math.prod(leaf.shape) for leaf in parameters)
     text = f"{count:,} weight{'s' * (count != 1)}"
+    frozen = sum(math.prod(leaf.shape) for leaf in parameters if is_frozen(leaf))
+    if frozen:
+        text += " (frozen)" if frozen == count else f" ({frozen:,} frozen)"
     norms = [
         known.norm
         for leaf in parameters

@@ -22,15 +22,16 @@ from minigrad.scopes import Scope
 from minigrad.tape import check_unwritten
 from minigrad.tensors import Tensor, wrap
 
-__all__ = ["copy_node", "has_kernels", "open_kernels"]
+__all__ = ["can_open", "copy_node", "has_kernels", "open_kernels"]
 
 
 def has_kernels(outputs: Sequence[Tensor]) -> bool:
     """Whether a kernel that can be opened is in the graph of some tensors."""
-    return any(_can_open(node) for node in read_tape(outputs).nodes)
+    return any(can_open(node) for node in read_tape(outputs).nodes)
 
 
-def _can_open(node: Node) -> bool:
+def can_open(node: Node) -> bool:
+    """Whether a node is a kernel whose arrays are still there."""
     return isinstance(node.plan, FusedPlan) and node.saved is not None
 
 
@@ -53,7 +54,7 @@ def open_kernels(outputs: Sequence[Tensor]) -> list[Tensor]:
     True
     """
     tape = read_tape(outputs)
-    if not any(_can_open(node) for node in tape.nodes):
+    if not any(can_open(node) for node in tape.nodes):
         return list(outputs)
     opened = _Opened()
     for node in tape.nodes:
@@ -81,7 +82,7 @@ class _Opened:
             self.nodes[node] = self.results[source][node.params["index"]]._node
             return
         inputs = tuple(None if at is None else self.nodes[at] for at in node.inputs)
-        if _can_open(node):
+        if can_open(node):
             results = self._run(copy_node(node, inputs, self.nodes))
             self.results[node] = results
             self.nodes[node] = results[0]._node

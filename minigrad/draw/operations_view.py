@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+import minigrad
 from minigrad.draw.measure import Tape, pass_through, read_tape
 from minigrad.draw.recorded_data import Data
 from minigrad.draw.records import Contribution, Edge, Graph, Node, Scope, Statistics
@@ -14,6 +17,7 @@ from minigrad.draw.tape_states import States
 from minigrad.draw.xray import Fault
 from minigrad.nodes import Leaf
 from minigrad.nodes import Node as TapeNode
+from minigrad.operations import Operation
 from minigrad.tensors import Tensor
 
 __all__ = ["Measurement", "operations_graph", "parameter_text", "record_of_node", "scope_records"]
@@ -44,6 +48,7 @@ def operations_graph(
     title: str = "",
     flow: Measurement | None = None,
     views: bool = True,
+    keys: Sequence[str] = (),
 ) -> Graph:
     """Every operation behind some tensors, and what each edge carries back.
 
@@ -53,6 +58,7 @@ def operations_graph(
         flow: the measured gradients; None leaves them out.
         views: whether reshapes, transposes and the like get boxes; else those with one reader
             are folded into the edge that they lie on.
+        keys: of the results in their container, which name their boxes.
     """
     tape = read_tape(outputs)
     states = States(tape.nodes)
@@ -96,10 +102,20 @@ def operations_graph(
         else record_of_node(node, ids[node], gradients.get(node), states)
         for node in shown
     ]
+    for tensor, key in zip(outputs, keys, strict=False):
+        if tensor._node is not None:
+            home = ids[pass_through(tensor._node)]
+            nodes[home] = with_key(nodes[home], key)
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
     return Graph(
         tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis
     )
+
+
+def with_key(record: Node, key: str) -> Node:
+    """The record of a result with its key; what has a name keeps it."""
+    unnamed = record.kind in ("op", "group") and not record.name
+    return dataclasses.replace(record, name=key) if unnamed else record
 
 
 def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
@@ -144,21 +160,48 @@ def record_of_node(
         op=node.plan.name,
         state="" if scope is None else scope.state or "",
         name="" if scope is None else scope.state or "",
-        detail=parameter_text(node.params),
+        detail=parameter_text(node.params, defaults_of(node)),
         gradient=gradient,
         **where,
         **states.place_of(node),
     )
 
 
-def parameter_text(params: dict[str, Any]) -> str:
-    """The parameters of a call in brief: `axis=1, keepdims=True`."""
+def defaults_of(node: TapeNode) -> Mapping[str, Any]:
+    """The defaults of the parameters of the operation that made a node.
+
+    They are those of the function that users call, where that fills them in before the operation.
+    """
+    operation = getattr(node.plan, "operation", None)
+    return {} if operation is None else _defaults(operation)
+
+
+@functools.cache
+def _defaults(operation: Operation) -> Mapping[str, Any]:
+    public = getattr(minigrad, operation.name, None)
+    try:
+        parameters = inspect.signature(public).parameters if callable(public) else {}
+    except ValueError:  # a function without a signature
+        parameters = {}
+    given = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+    return {**operation.defaults, **given}
+
+
+def parameter_text(params: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """What a call was given besides arrays, but for defaults: `axis=1, keepdims=True`."""
     parts = []
     for name, value in params.items():
+        if defaults and name in defaults and _equal(value, defaults[name]):
+            continue
         text = _brief(value)
         if text and value is not None and value is not False:
             parts.append(f"{name}={text}")
     return ", ".join(parts)
+
+
+def _equal(value: Any, default: Any) -> bool:
+    """Whether a parameter is at its default; an array, or anything of another type, never is."""
+    return type(value) is type(default) and not hasattr(value, "shape") and bool(value == default)
 
 
 def _brief(value: Any) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from minigrad.draw import escape
+from minigrad.draw.bands import band_titles
 from minigrad.draw.grid import CELL_WIDTH, ELIDED_ROOM, ELIDED_WIDTH, TWO_LANES_ROOM, Grid, lay_out
 from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts
 from minigrad.draw.labels import title_of, type_text
@@ -224,6 +225,7 @@ def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str,
 def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
     """Return columns, bands, and for each node its place relative to its column."""
     grid = lay_out(graph)
+    titles = band_titles(graph)
     slots: dict[tuple[float, ...], int] = {}
     slot_of: list[int] = []
     for node in graph.nodes:
@@ -244,6 +246,8 @@ def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
         "elided": column([int(found.elided) for found in grid.columns.values()]),
         "widths": column([found.width for found in grid.columns.values()]),
         "room": _room(grid),
+        "start": _start(grid),
+        "beside": grid.beside,
         "cell_width": CELL_WIDTH,
         "gap_width": ELIDED_WIDTH,
         "gap_room": ELIDED_ROOM,
@@ -253,6 +257,7 @@ def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
             {
                 "layer": key[0],
                 "reverse": int(key[1]),
+                "title": escape.printable(escape.shorten(titles.get(key, f"layer {key[0]}"), 30)),
                 "bottom": band.bottom,
                 "height": band.height,
                 "lanes": [escape.printable(escape.shorten(lane, 60)) for lane in band.lanes],
@@ -263,6 +268,12 @@ def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
         ],
         "free_parameters": [ids[node.id] for node in grid.parameters.get(None, [])],
     }
+
+
+def _start(grid: Grid) -> float:
+    """Return where the first column begins."""
+    first = next(iter(grid.columns.values()), None)
+    return 0.0 if first is None else first.x - first.width / 2
 
 
 def _room(grid: Grid) -> float:

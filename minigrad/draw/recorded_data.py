@@ -7,7 +7,7 @@ operations that computed on them. Here they are added to a copy of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.calls import Call, Constant, Result, source_of_tensor
 from minigrad.draw.measure import read_tape
 from minigrad.draw.opening import copy_node
+from minigrad.kernels import FusedPlan
 from minigrad.nodes import Leaf, Node, next_number
 from minigrad.tensors import Tensor, wrap
 
@@ -43,7 +44,9 @@ class _PlainPlan:
         return self.pull(node, g)
 
 
-def with_data(outputs: Sequence[Tensor], *, constants: bool = True) -> list[Tensor]:
+def with_data(
+    outputs: Sequence[Tensor], *, constants: bool | Mapping[int, str] = True
+) -> list[Tensor]:
     """The same tensors, at the end of a graph that has their constants, where they are known.
 
     Shown are arrays of at least one axis and what was computed from them; single numbers stay
@@ -52,7 +55,8 @@ def with_data(outputs: Sequence[Tensor], *, constants: bool = True) -> list[Tens
     Args:
         outputs: the results.
         constants: False leaves out constants and what was computed from them alone; what was
-            computed from leaves without gradient, as under `no_grad`, is shown all the same.
+            computed from leaves without gradient, as under `no_grad`, is shown all the same. The
+            names of some arrays, by their ids, show those alone.
     """
     known = _Completed(constants)
     return [known.output(tensor) for tensor in outputs]
@@ -66,8 +70,9 @@ def has_data(nodes: Iterable[Node]) -> bool:
 class _Completed:
     """The copied part of a graph."""
 
-    def __init__(self, shows_constants: bool) -> None:
-        self.shows_constants = shows_constants
+    def __init__(self, constants: bool | Mapping[int, str]) -> None:
+        self.shows_constants = constants is True
+        self.names = {} if isinstance(constants, bool) else constants
         self.nodes: dict[Node, Node] = {}
         self.constants: dict[int, Data] = {}
         self.calls: dict[Call, Node | None] = {}
@@ -78,7 +83,12 @@ class _Completed:
         if tensor._node is None:
             source = source_of_tensor(tensor, note=False)
             node = self.made(source) if isinstance(source, Result) else None
-            return tensor if node is None else wrap(tensor._array, node)
+            if node is None:
+                return tensor
+            found = wrap(tensor._array, node)
+            leaves = [n for n in read_tape([found]).nodes if isinstance(n, Leaf)]
+            alone = all(isinstance(leaf, Data) for leaf in leaves)
+            return tensor if alone and not self.shows_constants else found
         tape = read_tape([tensor])
         if not any(node.extras is not None and node.extras.call for node in tape.nodes):
             return tensor
@@ -96,6 +106,9 @@ class _Completed:
                 inputs.append(self.nodes[source])
             else:
                 inputs.append(None if call is None else self.made(call.inputs[slot]))
+        if call is not None and not isinstance(node.plan, FusedPlan):
+            # Data among the parameters, such as an index. A kernel is opened with its inputs alone.
+            inputs += self.parameters(call)
         found = node if tuple(inputs) == node.inputs else copy_node(node, tuple(inputs), self.nodes)
         if call is not None:
             self.calls[call] = found  # what was computed from the detached value leads back to it
@@ -123,13 +136,22 @@ class _Completed:
             self.calls[waiting.pop()] = self.plain(call)
         return self.calls[source.call]
 
+    def parameters(self, call: Call) -> list[Node]:
+        """The nodes of the named data among the parameters of a call."""
+        if not self.names:
+            return []
+        found = (self.made(source) for source in call.traced or ())
+        return [node for node in found if node is not None]
+
     def constant(self, array: Any) -> Data | None:
         """The node of an array, the same one for the same array."""
-        if not self.shows_constants or not isinstance(array, np.ndarray) or not array.ndim:
+        name = self.names.get(id(array))
+        shown = self.shows_constants and isinstance(array, np.ndarray) and array.ndim
+        if name is None and not shown:
             return None
         if id(array) not in self.constants:
             self.kept.append(array)
-            self.constants[id(array)] = Data(array)
+            self.constants[id(array)] = Data(array, name)
         return self.constants[id(array)]
 
     def plain(self, call: Call) -> Node | None:
@@ -137,6 +159,7 @@ class _Completed:
         inputs = [
             self.calls[s.call] if isinstance(s, Result) else self.made(s) for s in call.inputs
         ]
+        inputs += self.parameters(call)
         if not self.shows_constants and not any(inputs):
             return None
         node = Node()

@@ -149,6 +149,15 @@ def _upward(
         # Nothing in a recurrent network goes down; a graph made by hand may.
         curve = bend((x0, start.bottom), (x1, end.top))
         return Route(tuple(reversed(curve)), curve, None)
+    if source.layer is None and target.layer is None and not is_state(source):
+        blocking = [
+            place
+            for place in grid.places.values()
+            if y0 < place.bottom and place.top < y1
+            if place.left < max(x0, x1) + 8 and min(x0, x1) - 8 < place.right
+        ]
+        if blocking:
+            return _around(start, end, blocking, sibling)
     between = [band for band in grid.bands.values() if band.bottom >= y0 - 0.5 and band.top < y1]
     own_top = y0
     if is_state(source) and source.kind != "elided":
@@ -166,7 +175,7 @@ def _upward(
         head: tuple[Point, ...] = (a,)
         if bypass:
             # Beside the cells on the way, where no state of theirs stands.
-            beside = end.left - 10 + offset
+            beside = end.left - grid.beside + offset
             first = min(band.bottom for band in between)
             b = (beside, corridor)
             head = (*bend(a, (beside, first)), *line((beside, first), b)[1:])
@@ -178,11 +187,30 @@ def _upward(
     narrow = is_state(source) and is_state(target)
     # Where layers read backwards, lines that pass a cell keep to its left.
     beside_right = not between and any(band.key[1] for band in grid.bands.values())
-    side = 1 if beside_right and target.layer is not None else -1
+    right = beside_right and target.layer is not None
+    side = 1 if right or (is_state(source) and source.reverse) else -1
     number = None if narrow or sibling else (x1 + side * 28, y1 - 12)
     return Route(
         tuple(reversed(chain(sign * _GRADIENT_SHIFT))), chain(sign * _FORWARD_SHIFT), number
     )
+
+
+def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> Route:
+    """From a row to one above it, to the right of the boxes that stand in the way."""
+    beside = max(place.right for place in blocking) + 12 + 9.0 * sibling
+    low = min(place.bottom for place in blocking)
+    high = max(place.top for place in blocking)
+
+    def chain(offset: float) -> tuple[Point, ...]:
+        turns = (beside + offset, low), (beside + offset, high)
+        return (
+            *bend((start.right - 12 + offset, start.top), turns[0]),
+            *line(*turns)[1:],
+            *bend(turns[1], (end.right - 12 + offset, end.bottom))[1:],
+        )
+
+    number = None if sibling else (beside + 26, (low + high) / 2)
+    return Route(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)
 
 
 def with_head(points: tuple[Point, ...], head: float) -> str:

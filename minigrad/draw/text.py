@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections import defaultdict
 from typing import Final
 
 from minigrad.draw import escape, labels
+from minigrad.draw.bands import band_titles
 from minigrad.draw.grid import BandKey, band_key, is_state
 from minigrad.draw.records import Graph, Node
 from minigrad.draw.scale import number_text
@@ -15,6 +17,15 @@ from minigrad.draw.scale import number_text
 _MOST_LINES: Final = 60
 _BARS: Final = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 _SPARK_WIDTH: Final = 48
+_PLAIN: Final = {
+    **{ord(bar): str(height) for height, bar in enumerate(_BARS, 1)},
+    0x2502: "|",
+    0x251C: "|",
+    0x2500: "-",
+    0x2514: "`",
+    0x2026: "...",
+    0xFFFD: "?",
+}
 _Tree = list[tuple[int, str]]
 
 
@@ -33,6 +44,23 @@ def graph_to_text(graph: Graph, most_lines: int = _MOST_LINES) -> str:
     if len(drawn) > most_lines:
         lines.append(f"and {len(drawn) - most_lines:,} more")
     return "\n".join(lines)
+
+
+def printed(text: str) -> str:
+    """Return `text` as standard output can print it: in ASCII if its encoding lacks a character.
+
+    Bars become the digits 1 to 8, and characters of names that the encoding lacks escapes.
+    """
+    encoding = getattr(sys.stdout, "encoding", None)
+    if encoding is None:  # no stream, or one of text
+        return text
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:
+        return text
+    return text
 
 
 def sparkline(norms: list[float], width: int = _SPARK_WIDTH) -> str:
@@ -71,9 +99,10 @@ def _cell_tree(graph: Graph, states: list[Node]) -> _Tree:
         for node in reversed(graph.nodes)
         if node.layer is not None and not is_state(node)
     }
+    titles = band_titles(graph)
     tree: _Tree = []
     for key in sorted(bands, reverse=True):
-        title = f"layer {key[0]}{' (reverse)' if key[1] else ''}"
+        title = titles[key]
         if key in cells:
             title = f"{title}: {labels.title_of(cells[key])}"
         tree.append((0, title))

@@ -67,8 +67,9 @@ def draw(
     Args:
         target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
             function) with its inputs, ``(module, x)``, which runs for the picture: its floating
-            inputs are boxes, and so are frozen parameters. Of tensors, data that require no grad
-            are boxes where they were recorded: ``with mg.recording(replay=True)``.
+            inputs are boxes, and so are frozen parameters; integers and booleans are constants
+            where an operation reads them. Of tensors, data that require no grad are boxes where
+            they were recorded: ``with mg.recording(replay=True)``. A dict's keys name results.
         level: `ops` shows every operation, with kernels opened up; `cells` one box per recurrent
             cell and time step, with lanes for the carried states; `layers` one box per module
             call, or the operations of the only module there is; `auto` what can be read on a
@@ -153,9 +154,9 @@ def view(
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
-        outputs, states = _completed(target, flow, states)
+        outputs, states, keys = _completed(target, flow, states)
         measure = grad or ("norm" if flow else None)
-        chooser = _Chooser(outputs, measure, flow, show, depth, title, states)
+        chooser = _Chooser(outputs, measure, flow, show, depth, title, states, keys)
         with collector_paused():
             if level == "auto" and states is not None:
                 level = "cells"
@@ -186,14 +187,16 @@ def view(
 
 def _completed(
     target: Any, flow: GradientFlow | None, states: NamedStates
-) -> tuple[list[Tensor], NamedStates]:
+) -> tuple[list[Tensor], NamedStates, Sequence[str]]:
     """The results behind a target and the named states, on a graph with its data where known."""
     if flow is not None:
-        return list(flow.tape.outputs), states
+        return list(flow.tape.outputs), states, ()
     named = tensors_of(states)
-    outputs, found = results_of(target, [tensor for series in named.values() for tensor in series])
+    outputs, found, keys = results_of(
+        target, [tensor for series in named.values() for tensor in series]
+    )
     rest = iter(found)
-    return outputs, {n: [next(rest) for _ in s] for n, s in named.items()} or None
+    return outputs, {n: [next(rest) for _ in s] for n, s in named.items()} or None, keys
 
 
 def heading_of(graph: Graph) -> str:
@@ -239,10 +242,11 @@ class _Chooser:
         depth: int | None,
         title: str,
         states: NamedStates = None,
+        keys: Sequence[str] = (),
     ) -> None:
         self.outputs, self.grad, self.flow = list(outputs), grad, flow
         self.show, self.depth, self.title = show, depth, title
-        self._states = states
+        self._states, self.keys = states, keys
         self._opened: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
 
     @property
@@ -263,13 +267,21 @@ class _Chooser:
     def at(self, level: ViewLevel) -> Graph:
         """The graph of one level."""
         if level == "layers":
-            return layers_graph(self.outputs, grad=self.grad, title=self.title, depth=self.depth)
+            return layers_graph(
+                self.outputs,
+                grad=self.grad,
+                title=self.title,
+                depth=self.depth,
+                kernels="kernels" in self.show,
+                keys=self.keys,
+            )
         if level == "cells":
             return self.cells()
         outputs, flow = (self.opened if self.flow is None else self.outputs), self.flow
         if flow is None and self.grad is not None:
             flow = gradient_flow(outputs)
-        return operations_graph(outputs, title=self.title, flow=flow, views="views" in self.show)
+        views = "views" in self.show
+        return operations_graph(outputs, title=self.title, flow=flow, views=views, keys=self.keys)
 
     def automatic(self, max_nodes: int) -> Graph:
         """What can be read on a screen, and has at most so many boxes if any level has."""

@@ -90,9 +90,9 @@ def walk_back(
                 except GradientError as error:
                     raise DrawError(f"the gradient cannot be drawn: {error}") from error
             for tag, g in parts.items():
-                contributions = node.plan.pull(node, g)
-                for slot, source in enumerate(node.inputs):
-                    term = contributions[slot]
+                # Inputs that a picture added, see `minigrad.draw.recorded_data`, have no term.
+                terms = zip(node.inputs, node.plan.pull(node, g), strict=False)
+                for slot, (source, term) in enumerate(terms):
                     if source is None or term is None:
                         continue
                     if needed is not None and source not in needed:

@@ -19,6 +19,7 @@ __all__ = [
     "named",
     "quiet",
     "refuse_pytorch_names",
+    "result_type",
     "whole_numbers",
     "widen",
 ]
@@ -58,6 +59,11 @@ def whole_numbers(value: Any, argument: str) -> Any:
 def widen(x: Array) -> Array:
     """float16 as float32, in which sums and squares neither overflow nor lose digits."""
     return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def result_type(*values: Any) -> Any:
+    """The dtype of the result; numbers that stand for no array do not count."""
+    return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
 def as_operand(value: Any, name: str, argument: str) -> Tensor:

@@ -1,17 +1,17 @@
 """Putting arrays together from parts of several kinds: nested blocks, insertions, ranges."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.indexing import plain_index
 from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor
 from minigrad.ops.selecting import take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape, source_of
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
 from minigrad.tensors import Tensor, wrap
 
@@ -103,6 +103,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     return take(concatenate([x, broadcast_to(values, shape)], axis=k), order, k)
 
 
+@names_its_errors
 @returns_value
 def linspace(
     start: Any,
@@ -126,14 +127,20 @@ def linspace(
     Raises:
         ValueError: for a negative `num`.
     """
-    num = operator.index(num)
+    num = whole_number(num, "linspace: num")
     if num < 0:
         raise ValueError(f"linspace: num must be 0 or more, got {num}")
-    kinds = [x if isinstance(x, (int, float)) else np.result_type(x) for x in (start, stop)]
-    kind = np.result_type(*kinds, 1.0)
-    ends = broadcast_arrays(
-        source_of(start, "linspace", "start", stop), source_of(stop, "linspace", "stop", start)
+    sources = (
+        source_of(start, "linspace", "start", stop),
+        source_of(stop, "linspace", "stop", start),
     )
+    given = zip((start, stop), sources, strict=True)
+    kinds = [
+        x if isinstance(x, (int, float)) else getattr(x, "dtype", source.dtype)
+        for x, source in given
+    ]
+    kind = np.result_type(*kinds, 1.0)
+    ends = broadcast_arrays(*sources)
     first, last = (end if end.dtype == kind else end.astype(kind) for end in ends)
     share = np.linspace(0, 1, num, endpoint).astype(kind).reshape((num,) + (1,) * first.ndim)
     y = first * wrap(1 - share, None) + last * wrap(share, None)

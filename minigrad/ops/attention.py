@@ -8,12 +8,17 @@ import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.ops import attention_blockwise
-from minigrad.ops.arguments import as_constant, as_tensors, refuse_pytorch_names, widen
+from minigrad.ops.arguments import (
+    as_constant,
+    as_tensors,
+    refuse_pytorch_names,
+    result_type,
+    widen,
+)
 from minigrad.ops.attention_plain import (
     AttentionDropout,
     Masks,
     plain_attention,
-    result_type,
     softmax_of_scores,
 )
 from minigrad.ops.elementwise import where

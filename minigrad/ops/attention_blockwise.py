@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import fused
-from minigrad.ops.arguments import named, quiet, widen
+from minigrad.ops.arguments import named, quiet, result_type, widen
 from minigrad.ops.attention_plain import (
     AttentionDropout,
     Masks,
     attention_reference,
     causal_mask,
-    result_type,
 )
 
 __all__ = ["BLOCK", "blockwise_attention"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.kernels import fused
 from minigrad.ops.activations import softmax
-from minigrad.ops.arguments import named, quiet, widen
+from minigrad.ops.arguments import named, quiet, result_type, widen
 
 __all__ = ["AttentionDropout", "attention_reference", "plain_attention", "softmax_of_scores"]
 
@@ -68,11 +68,6 @@ def joined_masks(masks: Masks, causal: bool, queries: int, keys: int) -> PlainAr
     for mask in masks:
         allowed = mask if allowed is None else allowed & mask
     return allowed
-
-
-def result_type(*values: Any) -> Any:
-    """The dtype of the result; numbers that stand for no array do not count."""
-    return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
 def softmax_of_scores(q: Any, k: Any, bias: Any, masks: Masks, causal: bool, scale: float) -> Any:

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
-from minigrad.ops.arguments import widen
+from minigrad.explaining import names_its_errors
+from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.elementwise import subtract
 from minigrad.ops.joining import concatenate
 from minigrad.ops.reduction import sum as sum_over
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.primitives import operand, primitive
 from minigrad.signatures import TensorLike
 from minigrad.tensors import Tensor, wrap
@@ -121,6 +122,7 @@ def _cumulative(
     return out
 
 
+@names_its_errors
 def cumulative_sum(
     x: TensorLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -138,6 +140,7 @@ def cumulative_sum(
     return _cumulative(cumsum, x, axis, dtype, include_initial, 0)
 
 
+@names_its_errors
 def cumulative_prod(
     x: TensorLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -160,7 +163,7 @@ def diff(
 
     Args:
         a: floating or integer, of at least one axis.
-        n: how many times; 0 returns `a` as it is.
+        n: how many times; 0 returns `a` as it is, whatever the other arguments say.
         axis: along which.
         prepend, append: what to put before and after `a` first; a number, or an array that fits.
             As in NumPy, it takes part in the dtype as an array does: 1 is int64, 1.0 float64.
@@ -170,15 +173,17 @@ def diff(
         AxisError: for an `a` without such an axis.
     """
     x = _tensor(a, "diff")
+    n = whole_number(n, "diff: n")
     if n < 0:
         raise ValueError(f"diff: n must be at least 0, got {n}")
-    k = normalize_axis(axis, x.ndim, "diff: axis")
     if not n:
         return x
+    k = normalize_axis(axis, x.ndim, "diff: axis")
     parts: list[TensorLike] = [x]
     for extra, first in ((prepend, True), (append, False)):
         if extra is not None:
-            extra = _tensor(extra if isinstance(extra, Tensor) else np.asarray(extra), "diff")
+            extra = extra if isinstance(extra, Tensor) else np.asarray(extra)
+            extra = as_operand(extra, "diff", "prepend" if first else "append")
             if not extra.ndim:
                 extra = np.broadcast_to(extra, [1 if i == k else s for i, s in enumerate(x.shape)])
             parts = [extra, *parts] if first else [*parts, extra]
@@ -190,6 +195,7 @@ def diff(
     return x
 
 
+@names_its_errors
 def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
     """The integral along `axis` by the trapezoidal rule.
 

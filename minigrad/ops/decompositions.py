@@ -31,9 +31,8 @@ from minigrad.ops.equal_values import (
     unless_zero,
 )
 from minigrad.primitives import primitive
-from minigrad.tensors import Tensor
 
-__all__ = ["cholesky", "eigvalsh", "inv", "solve", "svdvals"]
+__all__ = ["cholesky", "inv", "solve"]
 
 Array = Any
 
@@ -68,7 +67,7 @@ def _eye(count: int, like: Array) -> Array:
     return np.eye(count, dtype=like.dtype)
 
 
-def _symmetric(x: Array) -> Array:
+def symmetric(x: Array) -> Array:
     return (x + transposed(x)) / 2
 
 
@@ -146,7 +145,7 @@ def _pinv_rule(g: Array, a: Array, y: Array, hermitian: bool) -> Array:
     outside_columns = gt - a @ (y @ gt)  # (I - a y) g^T
     outside_rows = gt - (gt @ y) @ a  # g^T (I - y a)
     found = (outside_columns @ y) @ yt + yt @ (y @ outside_rows) - yt @ g @ yt
-    return _symmetric(found) if hermitian else found
+    return symmetric(found) if hermitian else found
 
 
 pinv.vjp(a=_pinv_rule)
@@ -180,7 +179,7 @@ def _cholesky_rule(g: Array, y: Array, upper: bool) -> Array:
     n = lower.shape[-1]
     half = np.tri(n, dtype=lower.dtype) - _eye(n, lower) / 2  # lower triangle, half the diagonal
     inverse = inv.generic(lower)
-    return _symmetric(transposed(inverse) @ (half * (transposed(lower) @ g)) @ inverse)
+    return symmetric(transposed(inverse) @ (half * (transposed(lower) @ g)) @ inverse)
 
 
 cholesky.vjp(a=_cholesky_rule)
@@ -227,20 +226,20 @@ qr.vjp(a=_qr_rule)
 # -- eigenvalues and singular values -------------------------------------------------------------
 
 
-def _gaps(values: Array, equal: Array) -> Array:
+def gaps_of(values: Array, equal: Array) -> Array:
     """1 / (values[j] - values[i]), and 0 on the diagonal and where two values are equal."""
     none = equal | np.eye(values.shape[-1], dtype=bool)
     differences = values[..., None, :] - values[..., :, None]
     return np.where(none, 0, 1 / np.where(none, 1, differences))
 
 
-def _pairs(values: Array, shape: tuple[int, ...]) -> Array:
+def pairs_of(values: Array, shape: tuple[int, ...]) -> Array:
     """The pairs of equal values; None without any, as nearly always."""
     equal = equal_pairs(values, max(shape[-2:], default=0))
     return equal if equal.any() else None
 
 
-def _known_pairs(values: Array, equal: Array) -> Array:
+def known_pairs(values: Array, equal: Array) -> Array:
     return np.zeros((*values.shape, values.shape[-1]), bool) if equal is None else equal
 
 
@@ -248,7 +247,7 @@ def _known_pairs(values: Array, equal: Array) -> Array:
 def eigh(a: Array, /, UPLO: Any = "L") -> Any:
     """Eigenvalues and eigenvectors (see `minigrad.ops.linalg.eigh`). Giles."""
     values, vectors = np.linalg.eigh(matrices(a, square=True), UPLO)
-    return values, vectors, _pairs(values, a.shape)
+    return values, vectors, pairs_of(values, a.shape)
 
 
 def _eigh_rule(g: Any, used: Any, eigenvalues: Array, eigenvectors: Array, equal: Array) -> Array:
@@ -256,43 +255,17 @@ def _eigh_rule(g: Any, used: Any, eigenvalues: Array, eigenvectors: Array, equal
     middle = g[0][..., None] * _eye(eigenvalues.shape[-1], eigenvalues)
     if used[1]:
         inner = turned @ g[1]
-        middle = middle + _gaps(eigenvalues, _known_pairs(eigenvalues, equal)) * inner
+        middle = middle + gaps_of(eigenvalues, known_pairs(eigenvalues, equal)) * inner
         if equal is not None:
             choice, vectors = inner - transposed(inner), {1: plain(eigenvectors)}
             part = pairs_by_rotation(
                 plain(eigenvalues), g[0], choice, plain(inner), eigenvectors, equal, vectors
             )
             middle = middle + settled.generic([*g, eigenvalues, eigenvectors], part)
-    return _symmetric(eigenvectors @ middle @ turned)
+    return symmetric(eigenvectors @ middle @ turned)
 
 
 eigh.vjp(a=_eigh_rule)
-
-
-@primitive
-def eigvalsh(a: Array, UPLO: Any = "L") -> Array:
-    """The eigenvalues of symmetric matrices (..., n, n), in rising order. Giles.
-
-    Only the triangle named by `UPLO` is read; the gradient is symmetric, as in PyTorch. It is
-    finite where eigenvalues are equal, the second derivative is NaN.
-    """
-    return np.linalg.eigvalsh(matrices(a, square=True), UPLO)
-
-
-def _once(vectors: Array, values: Array, shape: tuple[int, ...]) -> Array:
-    """Vectors to be differentiated, unless values are equal, which are another operation's."""
-    if isinstance(vectors, Tensor) and _pairs(plain(values), shape) is not None:
-        alone: Array = settled([vectors], plain(vectors))
-        return alone
-    return vectors
-
-
-def _eigvalsh_rule(g: Array, a: Array, y: Array, UPLO: Any) -> Array:
-    vectors = _once(eigh.generic(a, UPLO)[1], y, a.shape)
-    return (vectors * g[..., None, :]) @ transposed(vectors)
-
-
-eigvalsh.vjp(a=_eigvalsh_rule)
 
 
 @primitive(outputs=("u", "s", "vh"), aux=("equal",), rerun="equal")
@@ -307,7 +280,7 @@ def svd(a: Array, /) -> Any:
 def _svd_rule(g: Any, used: Any, u: Array, s: Array, vh: Array, equal: Array) -> Array:
     k = s.shape[-1]
     middle = g[1][..., None] * _eye(k, s)
-    gaps = _gaps(s * s, _known_pairs(s, equal))
+    gaps = gaps_of(s * s, known_pairs(s, equal))
     inner, rest, turns = {}, {}, {}  # by the number of the output, with vectors as columns
     for number, vectors, slope in ((0, u, g[0]), (2, transposed(vh), transposed(g[2]))):
         if used[number]:
@@ -363,21 +336,3 @@ def _svd_equal_part(
 
 
 svd.vjp(a=_svd_rule)
-
-
-@primitive
-def svdvals(x: Array) -> Array:
-    """The singular values of matrices (..., m, n), in falling order. Giles.
-
-    The gradient is finite where singular values are equal, the second derivative is NaN.
-    """
-    return np.linalg.svd(matrices(x), compute_uv=False)
-
-
-def _svdvals_rule(g: Array, x: Array, y: Array) -> Array:
-    u, _, vh = svd.generic(x)
-    u, vh = _once(u, y, x.shape), _once(vh, y, x.shape)
-    return (u * g[..., None, :]) @ vh
-
-
-svdvals.vjp(x=_svdvals_rule)

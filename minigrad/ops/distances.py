@@ -22,7 +22,8 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
     Args:
         x1: (..., P, M) vectors of length M.
         x2: (..., R, M); the leading axes broadcast.
-        p: the order of the norm: 0 counts the elements that differ, inf takes the largest.
+        p: the order of the norm: inf takes the largest. 0 counts the elements that differ; that
+            is a constant, of which gradients are refused, where PyTorch's are zeros.
 
     Returns:
         (..., P, R) distances.

@@ -79,6 +79,11 @@ def _empty_dtype(part: Any) -> Any:
     return getattr(part, "dtype", np.intp)
 
 
+def slice_axis(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """``x[..., start:stop, ...]`` along one axis, counted from 0."""
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
 def constant_array(value: Any, argument: str) -> Array:
     """The array of an argument by which an operation is not differentiated.
 

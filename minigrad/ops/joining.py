@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.arguments import whole_numbers
 from minigrad.ops.indexing import getitem
 from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape, source_of
@@ -111,6 +112,7 @@ def column_stack(arrays: Any) -> Tensor:
     return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in parts], axis=1)
 
 
+@names_its_errors
 def append(x: Any, values: Any, axis: int | None = None) -> Tensor:
     """`values` joined to the end of `x` along `axis`; with axis None, both are flattened first."""
     x = source_of(x, "append", "x", values)

@@ -17,14 +17,16 @@ from minigrad.errors import (
     check_option,
     describe,
 )
+from minigrad.explaining import names_its_errors
 from minigrad.mode import current_mode
 from minigrad.ops import decompositions, determinants
-from minigrad.ops.decompositions import cholesky, eigvalsh, inv, matrices, solve, svdvals
+from minigrad.ops.decompositions import cholesky, inv, matrices, solve
 from minigrad.ops.determinants import det
 from minigrad.ops.elementwise import where
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shape import matrix_transpose, reshape, transpose
+from minigrad.ops.spectra import eigvalsh, svdvals
 from minigrad.parts import returns_value
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
@@ -266,6 +268,7 @@ def matrix_rank(A: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any
     return np.linalg.matrix_rank(A if np.ndim(A) < 2 else matrices(A), tol, hermitian, rtol=rtol)
 
 
+@names_its_errors
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> LstsqResult:
     """The least-squares solution of ``a @ x = b``; of all solutions, the shortest.
 
@@ -317,6 +320,7 @@ def tensorinv(a: Array, ind: int = 2) -> Tensor:
     return reshape(inv(reshape(a, (math.prod(rows), -1))), columns + rows)
 
 
+@names_its_errors
 @returns_value
 def tensorsolve(a: Array, b: Array, axes: Any = None) -> Tensor:
     """The x with ``tensordot(a, x, x.ndim) = b``.

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, MatrixError, describe
-from minigrad.ops.decompositions import inv, svdvals
+from minigrad.explaining import names_its_errors
+from minigrad.ops.decompositions import inv
 from minigrad.ops.elementwise import absolute, where
 from minigrad.ops.p_norms import p_norm
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.spectra import svdvals
 from minigrad.tensors import Tensor
 
 __all__ = ["cond", "matrix_norm"]
@@ -66,6 +68,7 @@ def _extreme(values: Tensor, ord: float) -> Tensor:
     return max_over(values, axis=-1, initial=None if values.shape[-1] else 0)
 
 
+@names_its_errors
 def cond(x: Array, p: Any = None) -> Tensor:
     """The condition number of each matrix, infinite for singular ones.
 

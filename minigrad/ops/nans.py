@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.explaining import names_its_errors
 from minigrad.ops.cumulative import cumprod, cumsum
 from minigrad.ops.elementwise import where as choose
 from minigrad.ops.predicates import isnan, logical_and, logical_not
@@ -36,6 +37,7 @@ METHODS = ()
 Axis = Any
 
 
+@names_its_errors
 def nansum(
     x: TensorLike,
     axis: Axis = None,
@@ -51,6 +53,7 @@ def nansum(
     )
 
 
+@names_its_errors
 def nanprod(
     x: TensorLike,
     axis: Axis = None,
@@ -71,6 +74,7 @@ def _numbers(x: TensorLike, where: Any) -> Tensor:
     return logical_and(logical_not(isnan(x)), mask_of(where))
 
 
+@names_its_errors
 def nanmean(
     x: TensorLike,
     axis: Axis = None,
@@ -84,6 +88,7 @@ def nanmean(
         return mean_over(x, axis, dtype, keepdims=keepdims, where=_numbers(x, where))
 
 
+@names_its_errors
 def nanvar(
     x: TensorLike,
     axis: Axis = None,
@@ -101,6 +106,7 @@ def nanvar(
     return _of_numbers(var, x, axis, dtype, ddof, keepdims, correction, where)
 
 
+@names_its_errors
 def nanstd(
     x: TensorLike,
     axis: Axis = None,
@@ -171,11 +177,13 @@ def nanmin(
 nanmin.vjp(x=_extremum_of_numbers)
 
 
+@names_its_errors
 def nancumsum(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumsum` in which NaN counts as 0."""
     return cumsum(choose(isnan(x), 0, x), axis, dtype)
 
 
+@names_its_errors
 def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumprod` in which NaN counts as 1."""
     return cumprod(choose(isnan(x), 1, x), axis, dtype)

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.errors import ShapeError, describe
 from minigrad.kernels import fused
-from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, result_type, widen
 from minigrad.ops.shapes import normalize_axes
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
@@ -106,15 +106,11 @@ def _layer_norm_reference(x: Any, weight: Any, bias: Any, axes: Axes, eps: float
     centered = wide - wide.sum(axis=axes, keepdims=True) / count
     variance = (centered * centered).sum(axis=axes, keepdims=True) / count
     y = centered / np.sqrt(variance + eps) * _wide(weight) + _wide(bias)
-    return y.astype(_result_type(x, weight, bias))
+    return y.astype(result_type(x, weight, bias))
 
 
 def _wide(value: Any) -> Any:
     return value if isinstance(value, float) else widen(value)
-
-
-def _result_type(*values: Any) -> Any:
-    return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
 def _sum(a: Array, axes: Axes) -> Array:
@@ -164,7 +160,7 @@ def _layer_norm(x: Array, weight: Array, bias: Array, /, axes: Axes, eps: float)
     normal = wide - _sum(wide, axes) / count
     scale = 1 / np.sqrt(_dot(normal, normal, axes) / count + eps)
     normal *= scale
-    dtype = _result_type(x, weight, bias)
+    dtype = result_type(x, weight, bias)
     if isinstance(weight, float) and isinstance(bias, float):
         return normal.astype(dtype), (normal, scale)  # a copy: the residual is not the result
     y = normal * _wide(weight)

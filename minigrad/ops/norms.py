@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.elementwise import absolute
 from minigrad.ops.matrix_norms import matrix_norm
 from minigrad.ops.p_norms import p_norm
@@ -25,6 +26,7 @@ Array = Any
 Axis = Any
 
 
+@names_its_errors
 def vector_norm(
     x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
 ) -> Tensor:
@@ -46,7 +48,7 @@ def vector_norm(
     x = _floating(x, "vector_norm")
     ord = 2 if ord is None else ord
     if not isinstance(ord, (int, float, np.integer, np.floating)) or math.isnan(ord):
-        raise ValueError(f"norm: ord of a vector norm must be a number, got {ord!r}")
+        raise ValueError(f"vector_norm: ord must be a number, got {ord!r}")
     if ord == math.inf:
         empty = not x.size  # of no elements it is 0, as in NumPy
         return max_over(absolute(x), axis, keepdims=keepdims, initial=0 if empty else None)
@@ -57,6 +59,7 @@ def vector_norm(
     return p_norm(x, float(ord), axis, keepdims)
 
 
+@names_its_errors
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors or matrices, as `np.linalg.norm`.
 

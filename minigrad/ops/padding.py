@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.errors import DtypeError, OptionError, ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.assembling import linspace
-from minigrad.ops.indexing import constant_array, scatter
+from minigrad.ops.indexing import constant_array, scatter, slice_axis
 from minigrad.ops.joining import concatenate
 from minigrad.ops.quantiles import median
 from minigrad.ops.reduction import max as max_over
@@ -224,10 +224,6 @@ def pad_integers(x: Array, /, pairs: tuple[Pair, ...], mode: str, options: dict[
 # -- composed of other operations, one axis after the other ----------------------------------------
 
 
-def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
-
-
 def _repeated(x: Tensor, axis: int, times: int) -> Tensor:
     """An axis of length 1 as one of length `times`."""
     return np.broadcast_to(x, (*x.shape[:axis], times, *x.shape[axis + 1 :]))  # type: ignore[return-value]
@@ -242,8 +238,8 @@ def _ramps(x: Tensor, axis: int, pair: Pair, ends: tuple[Any, Any]) -> tuple[Ten
 
     last = x.shape[axis] - 1
     return (
-        ramp(_part(x, axis, 0, 1), pair[0], ends[0]),
-        flip(ramp(_part(x, axis, last, None), pair[1], ends[1]), axis),
+        ramp(slice_axis(x, axis, 0, 1), pair[0], ends[0]),
+        flip(ramp(slice_axis(x, axis, last, None), pair[1], ends[1]), axis),
     )
 
 
@@ -258,7 +254,7 @@ def _statistics(
             raise ValueError(
                 f"pad: stat_length must be 1 or more, got {given}: mode {mode!r} needs elements"
             )
-    parts = (_part(x, axis, 0, counts[0]), _part(x, axis, length - counts[1], None))
+    parts = (slice_axis(x, axis, 0, counts[0]), slice_axis(x, axis, length - counts[1], None))
     before, after = (STATISTICS[mode](part, axis, keepdims=True) for part in parts)
     return _repeated(before, axis, pair[0]), _repeated(after, axis, pair[1])
 
@@ -289,6 +285,6 @@ def _mirrored(x: Tensor, axis: int, pair: Pair, mode: str) -> tuple[Tensor, Tens
             if chosen.any():
                 part = take(x, source[start:stop], axis) * chosen.astype(x.dtype).reshape(column)
                 total = part if total is None else total + part
-        return _part(x, axis, 0, 0) if total is None else total
+        return slice_axis(x, axis, 0, 0) if total is None else total
 
     return side(0, pair[0]), side(len(codes) - pair[1], len(codes))

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import DtypeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.elementwise import astype, positive, subtract, where
 from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import floor_divide, isinf, trunc
@@ -80,7 +82,8 @@ def clip(
 
     On a bound the derivative with respect to `x` is 1 and that of the bound 0, as in
     `torch.clamp`; where `a_min` is above `a_max`, the result is `a_max`. NaN stays NaN, and its
-    derivative is 0, as there: it is not between the bounds (`minimum` and `maximum` pass it on).
+    derivative is 0, as there: it is not between the bounds. `minimum`, `maximum`, `relu`, `relu6`
+    and `hardtanh` pass the gradient on there, as in PyTorch, too.
 
     Args:
         x: any shape.
@@ -95,6 +98,11 @@ def clip(
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if low is None and high is None:
         return positive(x)
+    for bound, value in (("min", low), ("max", high)):
+        if isinstance(value, (str, list, tuple)) and np.asarray(value).dtype.kind not in "biuf":
+            raise DtypeError(
+                f"clip: a_{bound} (or {bound}) must be made of numbers, got {describe(value)}"
+            )
     if not isinstance(low, Tensor) and not isinstance(high, Tensor):
         return clip_fixed(x, low, high)
     bounded = x if low is None else clip_low(x, low)
@@ -226,6 +234,7 @@ def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))
 
 
+@names_its_errors
 def nan_to_num(
     x: TensorLike,
     copy: bool = True,

@@ -208,14 +208,23 @@ class Windows(NamedTuple):
     dilation: Sizes
     pads: Pads
 
+    @property
+    def padded(self) -> bool:
+        """Whether any window may see padding."""
+        return any(p or q for p, q in self.pads)
+
     def of(self, a: Array, fill: Any) -> Array:
         """The numbers of each window, along a new last axis."""
         dims = len(self.kernel)
         lead, lengths = a.shape[: a.ndim - dims], a.shape[a.ndim - dims :]
-        inner: Any = tuple(slice(p, p + n) for n, (p, _) in zip(lengths, self.pads, strict=True))
-        shape = (p + n + q for n, (p, q) in zip(lengths, self.pads, strict=True))
-        padded = np.full((*lead, *shape), fill, a.dtype)
-        padded[(..., *inner)] = a
+        padded = a
+        if self.padded:
+            inner: Any = tuple(
+                slice(p, p + n) for n, (p, _) in zip(lengths, self.pads, strict=True)
+            )
+            shape = (p + n + q for n, (p, q) in zip(lengths, self.pads, strict=True))
+            padded = np.full((*lead, *shape), fill, a.dtype)
+            padded[(..., *inner)] = a
         span = span_of(self.kernel, self.dilation)
         view: Any = np.lib.stride_tricks.sliding_window_view(
             padded, span, axis=tuple(range(-dims, 0))
@@ -232,9 +241,10 @@ def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
     at = windows.of(np.arange(math.prod(lengths)).reshape(lengths), -1)
     at = np.broadcast_to(at, rows.shape)
     first = np.argmax(rows.real, axis=-1)[..., None]
-    # Where all numbers are -inf, the first of them that is not padding.
-    real = np.argmax(at >= 0, axis=-1)[..., None]
-    first = np.where(np.take_along_axis(at, first, -1) < 0, real, first)
+    if windows.padded:
+        # Where all numbers are -inf, the first of them that is not padding.
+        real = np.argmax(at >= 0, axis=-1)[..., None]
+        first = np.where(np.take_along_axis(at, first, -1) < 0, real, first)
     y, places = (np.take_along_axis(a, first, -1)[..., 0] for a in (rows, at))
     return y, places
 

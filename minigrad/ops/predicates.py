@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import ShapeError
+from minigrad.explaining import names_its_errors
 from minigrad.ops.elementwise import equal
 from minigrad.ops.indexing import constant_array
 from minigrad.primitives import Primitive, primitive
@@ -145,6 +146,7 @@ def isclose(
     return np.isclose(x, z, rtol=far, atol=near, equal_nan=equal_nan)
 
 
+@names_its_errors
 def allclose(
     x: TensorLike, z: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:

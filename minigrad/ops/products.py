@@ -277,8 +277,10 @@ def cross(
             NumPy used to return is ``a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]``.
     """
     a, b = np.asarray(a), np.asarray(b)
-    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    axisa, axisb = normalize_axis(axisa, a.ndim, "axisa"), normalize_axis(axisb, b.ndim, "axisb")
+    names = ("axisa", "axisb")
+    if axis is not None:
+        axisa, axisb, axisc, names = axis, axis, axis, ("axis", "axis")
+    axisa, axisb = normalize_axis(axisa, a.ndim, names[0]), normalize_axis(axisb, b.ndim, names[1])
     if a.shape[axisa] != 3 or b.shape[axisb] != 3:
         raise ValueError(
             "the vectors must have length 3; of vectors of length 2, write "

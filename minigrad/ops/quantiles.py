@@ -1,7 +1,8 @@
 """Order statistics: quantiles, percentiles and medians, with and without NaN."""
 
+import functools
 import math
-from collections.abc import Callable
+import numbers
 from typing import Any
 
 import numpy as np
@@ -146,10 +147,11 @@ def _quantile(
         raise ValueError(
             f'{name}: weights= need method="inverted_cdf", as in NumPy, got {method!r}'
         )
-    asked = (
-        q if isinstance(q, (int, float)) else None if q is None else constant_array(q, f"{name}: q")
-    )
-    dtype = _result_dtype(getattr(np, name), name, x.dtype, asked, method)
+    asked = q if q is None or type(q) in (int, float) else constant_array(q, f"{name}: q")
+    if "median" not in name and not _are_numbers(asked):
+        raise DtypeError(f"{name}: q must be made of numbers, got {describe(q)}")
+    kind: Any = type(q) if asked is q else (asked.dtype, asked.ndim > 0)
+    dtype = _result_dtype(name, x.dtype, kind, method)
     shape, fractions = _fractions(name, asked)
     axes = normalize_axes(axis, x.ndim, f"{name}: axis")
     kept = tuple(i for i in range(x.ndim) if i not in axes)
@@ -165,7 +167,8 @@ def _quantile(
     rows = in_rows(x)
     if rows.dtype != dtype:
         rows = rows.astype(dtype)
-    omitting = name.startswith("nan")  # then a replay may find gaps where there are none now
+    # Where NaN may be left out, a replay may find gaps where there are none now.
+    omitting = name.startswith("nan") and x.dtype.kind in "fc"
     # An operation, though without derivative: a replay with other values finds other places.
     below, above, share = quantile_places(rows.detach(), fractions, method, omitting, weights)
     lines = np.arange(rows.shape[0])
@@ -181,15 +184,26 @@ def _quantile(
     return result
 
 
-def _result_dtype(
-    theirs: Callable[..., Any], name: str, dtype: Any, q: Any, method: str
-) -> np.dtype[Any]:
-    """The dtype of NumPy's result, found by asking it about two zeros."""
-    zeros = np.zeros(2, dtype)
-    if q is None:
+def _are_numbers(q: Any) -> bool:
+    """Whether `q` holds real numbers; fractions in an array of objects do."""
+    array = np.asarray(q)
+    if array.dtype.kind == "O":
+        return all(isinstance(element, numbers.Real) for element in array.reshape(-1))
+    return array.dtype.kind in "biuf"
+
+
+@functools.cache
+def _result_dtype(name: str, dtype: Any, q: Any, method: str) -> np.dtype[Any]:
+    """The dtype of NumPy's result, found by asking it about two zeros.
+
+    Args:
+        q: NoneType where there is none, int or float, or the dtype of an array and whether it has
+            axes.
+    """
+    theirs, zeros = getattr(np, name), np.zeros(2, dtype)
+    if q is type(None):
         return np.asarray(theirs(zeros)).dtype
-    one = q if isinstance(q, (int, float)) else q.dtype.type(0)
-    one = type(one)(0) if not np.ndim(q) else np.zeros(1, q.dtype)
+    one = q(0) if isinstance(q, type) else np.zeros(1, q[0]) if q[1] else q[0].type(0)
     try:
         return np.asarray(theirs(zeros, one, method=method)).dtype
     except TypeError as error:
@@ -245,7 +259,7 @@ def quantile_places(
     present = count - missing if omit_nan else np.where(missing, 0, count)
     position = np.zeros((len(fractions), len(rows)))
     if weights is None:
-        for number in np.unique(present[present > 0]):
+        for number in {*present.tolist()} - {0}:
             position[:, present == number] = _positions(number, fractions, method, None)[:, None]
     else:
         ordered = np.take_along_axis(weights, order, -1)
@@ -268,6 +282,9 @@ def quantile_places(
 
 def _positions(count: int, fractions: Any, method: str, weights: Any) -> Any:
     """Where in `count` sorted elements the quantiles are: those of the places themselves."""
+    if method in ("linear", "midpoint"):
+        exact = (count - 1) * fractions
+        return exact if method == "linear" else (np.floor(exact) + np.ceil(exact)) / 2
     options = {} if weights is None else {"weights": weights}
     found: Any = np.quantile(np.arange(float(count)), fractions, method=method, **options)  # type: ignore[call-overload]
     return found

@@ -145,7 +145,8 @@ def mean(
     where: Any = None,
 ) -> Array:
     """The mean over `axis`, with the arguments of `sum`; float16 is added up in float32."""
-    if dtype is None and where is None and x.size and x.dtype.kind == "f" and x.itemsize > 2:
+    simple = x.size and x.ndim and x.dtype.kind == "f" and x.itemsize > 2
+    if simple and dtype is None and where is None:
         total = x.sum(axis=axis, keepdims=keepdims)
         return total / (x.size / total.size)
     return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims, where=mask_of(where))
@@ -214,6 +215,8 @@ def prod(
 
     The derivative is exact with any number of zeros, to any order.
     """
+    if initial is None and where is None:
+        return x.prod(axis=axis, dtype=dtype, keepdims=keepdims)
     return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -253,6 +256,8 @@ def max(
     NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the smallest possible result.
     """
+    if initial is None and where is None:
+        return x.max(axis=axis, keepdims=keepdims)
     return np.max(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -274,6 +279,8 @@ def min(
     NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the largest possible result.
     """
+    if initial is None and where is None:
+        return x.min(axis=axis, keepdims=keepdims)
     return np.min(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 

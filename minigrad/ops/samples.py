@@ -1,21 +1,21 @@
 """Functions of samples: interpolation, slopes, convolution, covariance and polynomials."""
 
-import operator
+import numbers
 import warnings
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ShapeError, check_option, describe
+from minigrad.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.ops.arguments import named
 from minigrad.ops.convolution import conv1d
 from minigrad.ops.elementwise import sqrt, where
-from minigrad.ops.indexing import constant_array
+from minigrad.ops.indexing import constant_array, slice_axis
 from minigrad.ops.joining import concatenate, stack
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of, zeros_like
-from minigrad.ops.shapes import normalize_axes
+from minigrad.ops.shapes import normalize_axes, whole_number
 from minigrad.ops.triangles import diagonal
 from minigrad.parts import returns_value
 from minigrad.primitives import primitive
@@ -96,10 +96,6 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Ten
     return where(x > places[-1], values[-1] if right is None else right, y)
 
 
-def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
-
-
 def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """``np.gradient``: slopes of samples by central differences, even or not.
 
@@ -136,6 +132,11 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
 def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     count = f.shape[axis]
     h = constant_array(spacing, "gradient: the distance of samples")
+    if h.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"gradient: varargs, the distance or the places of samples, must be numbers, got "
+            f"{describe(spacing)}"
+        )
     if count <= edge_order or h.shape not in ((), (count,)):
         raise ShapeError(
             f"gradient: axis {axis} of {describe(f)} needs {edge_order + 1} samples or more, and "
@@ -144,19 +145,19 @@ def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     steps = (np.diff(h) if h.ndim else np.full(count - 1, h)).astype(f.real.dtype)
     column = (-1,) + (1,) * (f.ndim - axis - 1)
     one, two = steps[:-1].reshape(column), steps[1:].reshape(column)
-    before, at, after = (_part(f, axis, k, count - 2 + k) for k in range(3))
+    before, at, after = (slice_axis(f, axis, k, count - 2 + k) for k in range(3))
     inner = (after - before) / (2 * two)
     if h.ndim:  # the parabola through three samples
         inner = (after - at) * (one / (two * (one + two))) + (at - before) * (
             two / (one * (one + two))
         )
     first, last = (
-        (_part(f, axis, k, k + 1) - _part(f, axis, k - 1, k)) / step
+        (slice_axis(f, axis, k, k + 1) - slice_axis(f, axis, k - 1, k)) / step
         for k, step in ((1, steps[0]), (count - 1, steps[-1]))
     )
     if edge_order == 2:  # the slope at the end of the parabola, twice the mean less the inner one
-        first = 2 * first - _part(inner, axis, 0, 1)
-        last = 2 * last - _part(inner, axis, -1, None)
+        first = 2 * first - slice_axis(inner, axis, 0, 1)
+        last = 2 * last - slice_axis(inner, axis, -1, None)
     return concatenate([first, inner, last], axis=axis)
 
 
@@ -239,10 +240,14 @@ def cov(
     return _covariances("cov", m, y, rowvar, bias, ddof, dtype)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and float(value).is_integer()
+
+
 def _covariances(
     name: str, m: Any, y: Any, rowvar: bool, bias: bool, ddof: int | None, dtype: Any
 ) -> Tensor:
-    if ddof is not None and ddof != int(ddof):
+    if ddof is not None and not _is_whole(ddof):
         raise ValueError(f"{name}: ddof must be an integer, got {ddof!r}")
     groups = [_variables(m, name, "m", rowvar)]
     if y is not None:
@@ -299,7 +304,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
         float64 for float32.
     """
     x = _as_dtype(np.int64, _vector(x, "vander", "x"))
-    count = x.size if N is None else operator.index(N)
+    count = x.size if N is None else whole_number(N, "vander: N")
     if count < 0:
         raise ValueError(f"vander: N must be 0 or more, got {count}")
     powers = [ones_like(x)][:count]

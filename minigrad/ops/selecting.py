@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.arguments import whole_numbers
 from minigrad.ops.elementwise import where
 from minigrad.ops.indexing import (
@@ -184,6 +185,7 @@ def add_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> Tenso
 # -- conditions ----------------------------------------------------------------------------------
 
 
+@names_its_errors
 def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
     """The parts along an axis for which a condition holds; None picks from the flattened array."""
     x = source_of(x, "compress")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, check_option, describe
-from minigrad.ops.shapes import normalize_axis
+from minigrad.explaining import names_its_errors
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
 from minigrad.primitives import operand, primitive
 from minigrad.tensors import Tensor, wrap
@@ -76,7 +77,8 @@ def reshape(x: Array, /, shape: Any, order: str = "C") -> Array:
         shape: the new shape, an int or a sequence of them.
         order: "C" reads and fills with the last axis fastest, "F" with the first.
     """
-    check_option("order", order, ("C", "F"))
+    if order != "C":
+        check_option("order", order, ("C", "F"))
     return np.reshape(x, shape, order=order)  # type: ignore[call-overload]
 
 
@@ -182,6 +184,7 @@ def moveaxis(x: Array, /, source: Any, destination: Any) -> Array:
 moveaxis.vjp(x=lambda g, source, destination: np.moveaxis(g, destination, source))
 
 
+@names_its_errors
 def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     """One axis moved to in front of the axis that is now at `start`; `moveaxis` is clearer."""
     x = source_of(x, "rollaxis")
@@ -228,7 +231,7 @@ def flipud(x: Any) -> Tensor:
 @primitive(view=True)
 def rot90(x: Array, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """Turned by `k` quarters in the plane of two axes, from the first towards the second."""
-    return np.rot90(x, k, axes)
+    return np.rot90(x, whole_number(k, "k"), axes)
 
 
 rot90.vjp(x=lambda g, k, axes: np.rot90(g, -k, axes))
@@ -301,11 +304,13 @@ def _constant(maker: Any, x: Any, dtype: Any, shape: Any) -> Tensor:
     return wrap(maker(x.shape if shape is None else shape, dtype or x.dtype), None)
 
 
+@names_its_errors
 def zeros_like(x: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     """A constant of zeros in the shape and dtype of `x`, or in those given."""
     return _constant(np.zeros, x, dtype, shape)
 
 
+@names_its_errors
 def ones_like(x: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     """A constant of ones in the shape and dtype of `x`, or in those given."""
     return _constant(np.ones, x, dtype, shape)
@@ -316,6 +321,7 @@ def empty_like(x: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     return _constant(np.zeros, x, dtype, shape)
 
 
+@names_its_errors
 @returns_value
 def full_like(x: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Tensor:
     """`fill_value` broadcast to the shape of `x` and in its dtype, or in those given.

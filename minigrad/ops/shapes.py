@@ -5,7 +5,22 @@ from typing import Any
 
 from minigrad.errors import AxisError, DtypeError, ShapeError, describe
 
-__all__ = ["normalize_axes", "normalize_axis", "restore_axes"]
+__all__ = ["normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
+
+
+def whole_number(value: Any, name: str) -> int:
+    """An integer argument, such as a count, as a Python integer.
+
+    Raises:
+        DtypeError: when it is not an integer; `name` begins the message.
+
+    >>> whole_number(3, "diff: n")
+    3
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DtypeError(f"{name} must be an integer, got {describe(value)}") from None
 
 
 def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:

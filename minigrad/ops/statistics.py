@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import OptionError, ShapeError, describe
+from minigrad.errors import DtypeError, OptionError, ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.arguments import widen
 from minigrad.ops.reduction import count_over, mask_of, masked
 from minigrad.ops.reduction import max as max_over
@@ -37,6 +38,9 @@ def _freedom(
 
 
 def _delta(ddof: float, correction: float | None) -> float:
+    for name, value in (("ddof", ddof), ("correction", correction)):
+        if value is not None and np.asarray(value).dtype.kind not in "biufc":
+            raise DtypeError(f"{name} must be a number, got {describe(value)}")
     if correction is None:
         return ddof
     if ddof:
@@ -140,11 +144,13 @@ def _std_rule(
 std.vjp(x=_std_rule)
 
 
+@names_its_errors
 def ptp(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The range of the values over `axis`, max - min ("peak to peak")."""
     return max_over(x, axis, keepdims=keepdims) - min_over(x, axis, keepdims=keepdims)
 
 
+@names_its_errors
 def average(
     a: TensorLike,
     axis: Axis = None,
@@ -167,12 +173,12 @@ def average(
         ZeroDivisionError: when they add up to 0, as in NumPy.
     """
     x = _tensor(a, "average")
+    axes = normalize_axes(axis, x.ndim, "average: axis")
     if weights is None:
         y = mean_over(x, axis, keepdims=keepdims)
         total = wrap(np.full(y.shape, x.size / max(y.size, 1), y.dtype), None)
         return (y, total) if returned else y
     w = _tensor(weights, "average")
-    axes = normalize_axes(axis, x.ndim, "average: axis")
     if w.shape != x.shape:
         if w.shape != tuple(x.shape[i] for i in axes):
             raise ShapeError(

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, describe
+from minigrad.explaining import names_its_errors
 from minigrad.ops.shape import ravel, source_of
-from minigrad.ops.shapes import normalize_axis
+from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -68,7 +69,17 @@ diagonal.vjp(
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
-    """The sum along a diagonal of two axes, added up in `dtype`."""
+    """The sum along a diagonal of two axes, added up in `dtype`.
+
+    Raises:
+        AxisError: for an `x` without such axes.
+        ShapeError: when they are one.
+    """
+    x = source_of(x, "trace")
+    offset = whole_number(offset, "trace: offset")
+    first = normalize_axis(axis1, x.ndim, "trace: axis1")
+    if first == normalize_axis(axis2, x.ndim, "trace: axis2"):
+        raise ShapeError(f"trace: axis1 and axis2 must differ, got {axis1} and {axis2}")
     return diagonal(x, offset, axis1, axis2).sum(axis=-1, dtype=dtype)
 
 
@@ -78,7 +89,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     Raises:
         ShapeError: when there are neither one nor two axes.
     """
-    x = source_of(x, "diag")
+    x, k = source_of(x, "diag"), whole_number(k, "diag: k")
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
@@ -89,6 +100,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     return place_diagonal(x, (length, length), k)
 
 
+@names_its_errors
 def diagflat(x: Any, k: int = 0) -> Tensor:
     """A square matrix with all elements of `x` on its `k`-th diagonal."""
     return diag(ravel(x), k)

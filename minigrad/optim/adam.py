@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow, pair_of
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import pair_of
+from minigrad.optim.states import PlainArray, State, follow, follow_square
 
 __all__ = ["Adam", "AdamW"]
 
@@ -26,6 +28,7 @@ class Adam(Optimizer):
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
+    _zeros: ClassVar[tuple[str, ...]] = ("mean", "square")
     _decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -49,10 +52,6 @@ class Adam(Optimizer):
             maximize=maximize,
         )
 
-    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """Both averages begin at zero."""
-        state["mean"], state["square"] = np.zeros_like(value), np.zeros_like(value)
-
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
     ) -> PlainArray:
@@ -61,11 +60,13 @@ class Adam(Optimizer):
         rate, decay, steps = options["rate"], options["weight_decay"], state["steps"]
         if decay and not self._decoupled:
             gradient = gradient + decay * value
-        mean = follow(state, "mean", gradient, beta1)
-        square = follow(state, "square", gradient * gradient, beta2)
+        mean, square = state["mean"], state["square"]
+        follow(mean, gradient, beta1)
+        follow_square(square, gradient, beta2)
         if options["amsgrad"]:
-            square = np.maximum(state.get("largest_square", 0), square)
-            state["largest_square"] = square
+            if "largest_square" not in state:
+                state["largest_square"] = np.zeros_like(value)
+            square = np.maximum(state["largest_square"], square, out=state["largest_square"])
         root: PlainArray = np.sqrt(square)
         root /= math.sqrt(1 - beta2**steps)
         root += options["epsilon"]

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow, pair_of
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import pair_of
+from minigrad.optim.states import PlainArray, State, follow, follow_square
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
@@ -27,6 +29,7 @@ class Adamax(Optimizer):
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
+    _zeros: ClassVar[tuple[str, ...]] = ("mean", "norm")
 
     def __init__(
         self,
@@ -47,10 +50,6 @@ class Adamax(Optimizer):
             maximize=maximize,
         )
 
-    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """Average and norm begin at zero."""
-        state["mean"], state["norm"] = np.zeros_like(value), np.zeros_like(value)
-
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
     ) -> PlainArray:
@@ -58,9 +57,12 @@ class Adamax(Optimizer):
         beta1, beta2 = options["betas"]
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        mean = follow(state, "mean", gradient, beta1)
-        norm = np.maximum(state["norm"] * beta2, np.abs(gradient) + options["epsilon"])
-        state["norm"] = norm
+        mean, norm = state["mean"], state["norm"]
+        follow(mean, gradient, beta1)
+        size = np.abs(gradient)
+        size += options["epsilon"]
+        norm *= beta2
+        np.maximum(norm, size, out=norm)
         step: PlainArray = mean / norm
         step *= -options["rate"] / (1 - beta1 ** state["steps"])
         step += value
@@ -71,10 +73,7 @@ class _Decaying(Optimizer):
     """Adam's averages, and a weight decay in the gradient or apart from it."""
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
-
-    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """Both averages begin at zero."""
-        state["mean"], state["square"] = np.zeros_like(value), np.zeros_like(value)
+    _zeros: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     @staticmethod
     def _decay(
@@ -142,8 +141,9 @@ class NAdam(_Decaying):
             beta1 * (1 - 0.5 * 0.96 ** (t * options["momentum_decay"])) for t in (steps, steps + 1)
         )
         momenta = state["momenta"] = state["momenta"] * now
-        mean = follow(state, "mean", gradient, beta1)
-        square = follow(state, "square", gradient * gradient, beta2)
+        mean, square = state["mean"], state["square"]
+        follow(mean, gradient, beta1)
+        follow_square(square, gradient, beta2)
         root: PlainArray = np.sqrt(square / (1 - beta2**steps))
         root += options["epsilon"]
         step: PlainArray = gradient * (-rate * (1 - now) / (1 - momenta))
@@ -196,8 +196,9 @@ class RAdam(_Decaying):
         beta1, beta2 = options["betas"]
         steps = state["steps"]
         value, gradient = self._decay(value, gradient, options)
-        mean = follow(state, "mean", gradient, beta1)
-        square = follow(state, "square", gradient * gradient, beta2)
+        mean, square = state["mean"], state["square"]
+        follow(mean, gradient, beta1)
+        follow_square(square, gradient, beta2)
         known = 1 - beta2**steps
         longest = 2 / (1 - beta2) - 1  # the length of the average of squares, in the end
         length = longest - 2 * steps * beta2**steps / known  # and at this step

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, follow
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.states import PlainArray, State, follow, follow_square
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -28,6 +29,7 @@ class RMSprop(Optimizer):
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"alpha"})
+    _zeros: ClassVar[tuple[str, ...]] = ("square",)
 
     def __init__(
         self,
@@ -52,10 +54,6 @@ class RMSprop(Optimizer):
             maximize=maximize,
         )
 
-    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """All averages begin at zero."""
-        state["square"] = np.zeros_like(value)
-
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
     ) -> PlainArray:
@@ -63,20 +61,27 @@ class RMSprop(Optimizer):
         alpha, momentum = options["alpha"], options["momentum"]
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        square = follow(state, "square", gradient * gradient, alpha)
+        square = state["square"]
+        follow_square(square, gradient, alpha)
         if options["centered"]:
-            state.setdefault("mean", np.zeros_like(value))
-            mean = follow(state, "mean", gradient, alpha)
+            if "mean" not in state:
+                state["mean"] = np.zeros_like(value)
+            mean = state["mean"]
+            follow(mean, gradient, alpha)
             # A variance, which rounding may put just below zero.
             square = np.maximum(square - mean * mean, 0)
         root: PlainArray = np.sqrt(square)
         root += options["epsilon"]
         step: PlainArray = np.divide(gradient, root, out=root)
         if momentum:
-            kept: PlainArray = state.get("momentum", np.zeros_like(value)) * momentum
+            if "momentum" not in state:
+                state["momentum"] = np.zeros_like(value)
+            kept: PlainArray = state["momentum"]
+            kept *= momentum
             kept += step
-            state["momentum"] = step = kept
-        step = step * -options["rate"]
+            np.multiply(kept, -options["rate"], out=step)
+        else:
+            step *= -options["rate"]
         step += value
         return step
 
@@ -127,7 +132,7 @@ class Adagrad(Optimizer):
         """The new value of one parameter."""
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        state["sum"] = state["sum"] + gradient * gradient
+        state["sum"] += gradient * gradient
         root: PlainArray = np.sqrt(state["sum"])
         root += options["epsilon"]
         np.divide(gradient, root, out=root)
@@ -152,6 +157,7 @@ class Adadelta(Optimizer):
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"rho"})
+    _zeros: ClassVar[tuple[str, ...]] = ("square", "step_square")
 
     def __init__(
         self,
@@ -172,10 +178,6 @@ class Adadelta(Optimizer):
             maximize=maximize,
         )
 
-    def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """Both averages begin at zero."""
-        state["square"], state["step_square"] = np.zeros_like(value), np.zeros_like(value)
-
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
     ) -> PlainArray:
@@ -183,11 +185,12 @@ class Adadelta(Optimizer):
         rho, epsilon = options["rho"], options["epsilon"]
         if options["weight_decay"]:
             gradient = gradient + options["weight_decay"] * value
-        square = follow(state, "square", gradient * gradient, rho)
+        square = state["square"]
+        follow_square(square, gradient, rho)
         step: PlainArray = np.sqrt(state["step_square"] + epsilon)
         step /= np.sqrt(square + epsilon)
         step *= gradient
-        follow(state, "step_square", step * step, rho)
+        follow_square(state["step_square"], step, rho)
         step *= -options["rate"]
         step += value
         return step

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import GradientError, ShapeError, describe
-from minigrad.optim.optimizer import PlainArray
+from minigrad.optim.states import PlainArray
 from minigrad.tensors import Tensor
 
 __all__ = ["ExponentialAverage"]

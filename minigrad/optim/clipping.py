@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.errors import GradientError
 from minigrad.ops.piecewise import clip
-from minigrad.optim.optimizer import PlainArray
+from minigrad.optim.states import PlainArray
 from minigrad.tensors import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]

@@ -1,29 +1,25 @@
 """What all optimisers share: groups of parameters, their state, and a state dict."""
 
-from collections.abc import Iterable, Mapping
-from numbers import Real
+from collections.abc import Mapping
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad.errors import GradientError, ShapeError, describe
+from minigrad.nodes import Leaf
+from minigrad.optim.options import (
+    check_names,
+    check_ranges,
+    groups_of,
+    plain_options,
+    warnings_raise,
+)
+from minigrad.optim.states import PlainArray, State, converted, working, working_dtype
+from minigrad.parts import refuse_part
 from minigrad.tensors import Tensor
 
-__all__ = ["Optimizer", "PlainArray", "State", "check_names", "follow", "pair_of"]
-
-PlainArray = np.ndarray[Any, Any]
-State = dict[str, Any]  # what an optimiser keeps of one parameter: by name, and its "steps"
-
-SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
-
-# What PyTorch calls our arguments: whoever writes these is told so.
-PYTORCH_NAMES = {
-    "lr": "rate",
-    "eps": "epsilon",
-    "params": "parameters",
-    "lr_decay": "rate_decay",
-    "initial_accumulator_value": "initial_accumulator",
-}
+__all__ = ["Optimizer"]
 
 
 class Optimizer:
@@ -55,6 +51,7 @@ class Optimizer:
 
     _fractions: ClassVar[frozenset[str]] = frozenset()  # the options that must be below 1
     _numbers: ClassVar[frozenset[str]] = frozenset()  # what of a state is a number, not an array
+    _zeros: ClassVar[tuple[str, ...]] = ()  # the arrays of a state that begin at zero
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         check_names(cls.__name__, kwargs)
@@ -67,7 +64,8 @@ class Optimizer:
         self.groups: list[dict[str, Any]] = []
         self.steps = 0
         self._state: dict[Tensor, State] = {}
-        for group in _groups_of(type(self).__name__, parameters):
+        self._seen: list[dict[str, Any]] = []  # the groups as they were last checked
+        for group in groups_of(type(self).__name__, parameters):
             self.add_group(group)
         if not self.parameters:
             raise GradientError(f"{type(self).__name__}: parameters is empty, nothing to optimise")
@@ -114,34 +112,13 @@ class Optimizer:
                     "updated twice in every step"
                 )
             known.add(id(parameter))
-        options = {**self.defaults, **group, "parameters": parameters}
+        options = plain_options({**self.defaults, **group, "parameters": parameters})
         self.check(options)
         self.groups.append(options)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuse options that are out of their range."""
-        for option, value in options.items():
-            low, high = (0.0, 1.0) if option in self._fractions else (0.0, np.inf)
-            if option == "parameters":
-                continue
-            numbers = value if isinstance(value, tuple) else (value,)
-            fits = [isinstance(number, (bool, np.bool_)) for number in numbers]
-            words = "True or False"
-            if option not in SWITCHES:
-                fits = [isinstance(number, Real) for number in numbers]
-                words = "a number" if len(numbers) == 1 else "numbers"
-            if not all(fits):
-                raise TypeError(
-                    f"{type(self).__name__}: {option} must be {words}, got {describe(value)}"
-                )
-            if isinstance(value, (bool, np.bool_)):  # a subclass may have switches of its own
-                continue
-            for number in numbers:
-                if not (low <= number < high):
-                    words = "in [0, 1)" if high == 1 else "0 or more, and finite"
-                    raise ValueError(
-                        f"{type(self).__name__}: {option} must be {words}, got {value}"
-                    )
+        check_ranges(type(self).__name__, options, self.defaults, self._fractions)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -176,28 +153,110 @@ class Optimizer:
                 parameter.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; on an error nothing is changed."""
-        pending: list[tuple[Tensor, State, PlainArray]] = []
-        for group in self.groups:
-            for parameter in group["parameters"]:
-                if parameter.grad is not None:
-                    state = dict(self._state.get(parameter, {"steps": 0}))
-                    pending.append((parameter, state, self._updated(parameter, state, group)))
-        for parameter, state, value in pending:
-            parameter.write(value)
-            self._state[parameter] = state
+        """Update every parameter that has a gradient; on an error nothing is changed.
+
+        What is wrong with options, gradients and states is found before anything is written.
+        Then parameter by parameter is updated, its state in place, so that a step needs memory for
+        one parameter alone. Old values and states are kept for going back only where an update
+        may still fail: in classes defined elsewhere, and while warnings of NumPy are errors.
+
+        Raises:
+            GradientError: when a parameter that has a gradient is no leaf any more.
+            ShapeError: when a gradient or a state does not fit its parameter.
+            ValueError, TypeError: when an option was set to what it cannot be.
+        """
+        # An update that is defined elsewhere may fail for reasons of its own.
+        foreign = not type(self).__module__.startswith("minigrad.")
+        pending = self._pending(foreign)
+        undo = [self._kept(job[0]) for job in pending] if foreign or warnings_raise() else []
+        try:
+            for parameter, leaf, state, group in pending:
+                new = self._updated(parameter, leaf.grad._array, state, group)
+                if foreign:  # which may return an array that it keeps
+                    new = new.copy()
+                leaf.write(new)
+                parameter._array = new
+        except BaseException:
+            for parameter, value, old in undo:
+                if parameter._array is not value:
+                    parameter.write(value)
+                self._state[parameter] = old
+            raise
         self.steps += 1
 
-    def _updated(self, parameter: Tensor, state: State, group: Mapping[str, Any]) -> PlainArray:
-        """The new value of a parameter; its state is a copy, in which arrays are replaced."""
-        assert parameter.grad is not None
-        value, gradient = _working(parameter.numpy()), _working(parameter.grad.numpy())
+    def _pending(self, foreign: bool) -> list[tuple[Tensor, Leaf, State, dict[str, Any]]]:
+        """Parameters that have gradients, their states and groups: checked, and nothing written."""
+        self._check_groups()
+        pending = []
+        for group in self.groups:
+            for parameter in group["parameters"]:
+                held = parameter.grad
+                if held is None:
+                    continue
+                value, gradient = parameter._array, held._array
+                if gradient.shape != value.shape or gradient.dtype != value.dtype:
+                    raise ShapeError(
+                        f"{type(self).__name__}.step: the gradient of {describe(parameter)} is "
+                        f"{describe(gradient)}; call zero_grad() and backward() again"
+                    )
+                refuse_part(parameter, "step")
+                leaf = parameter._leaf("step")
+                state = self._state.get(parameter)
+                if not state or not state["steps"]:
+                    state = {"steps": 0}
+                    self.begin(state, working(value), group)
+                elif len(state) > 1:
+                    state = self._fitting(parameter, state, foreign)
+                pending.append((parameter, leaf, state, group))
+        return pending
+
+    def _check_groups(self) -> None:
+        """Check the options of groups that were changed since they were last checked."""
+        for i, group in enumerate(self.groups):
+            seen = self._seen[i] if i < len(self._seen) else {}
+            if len(seen) == len(group) and all(map(is_, group.values(), seen.values())):
+                continue
+            for option in self.defaults.keys() - group.keys():
+                raise ValueError(f"{type(self).__name__}.step: groups[{i}] has no {option!r}")
+            group.update(plain_options(group))
+            self.check(group)
+            self._seen[i : i + 1] = [dict(group)]
+
+    def _fitting(self, parameter: Tensor, state: State, foreign: bool) -> State:
+        """A state itself; or a converted one, when the parameter was converted in between."""
+        shape = parameter._array.shape or (1,)
+        dtype, fits = working_dtype(parameter._array), True
+        for name, entry in state.items():
+            if entry.__class__ is np.ndarray:
+                fits = fits and entry.dtype == dtype
+                if entry.shape != shape and not foreign:
+                    raise ShapeError(
+                        f"{type(self).__name__}.step: {name!r} of the state of "
+                        f"{describe(parameter)} has shape {entry.shape}: the parameter was given "
+                        "another shape"
+                    )
+        return state if fits else converted(state, dtype)
+
+    def _kept(self, parameter: Tensor) -> tuple[Tensor, PlainArray, State]:
+        """What an update of a parameter changes, to go back to."""
+        state = self._state.get(parameter, {})
+        copies = {
+            name: entry.copy() if isinstance(entry, np.ndarray) else entry
+            for name, entry in state.items()
+        }
+        return parameter, parameter._array, copies
+
+    def _updated(
+        self, parameter: Tensor, gradient: PlainArray, state: State, group: Mapping[str, Any]
+    ) -> PlainArray:
+        """The new value of one parameter, which `_pending` has checked; its state is updated."""
+        value = array = parameter._array
+        usual = array.ndim > 0 and array.dtype != np.float16
+        if not usual:
+            value, gradient = working(array), working(gradient)
         if group["maximize"]:
             gradient = -gradient
-        if state["steps"] == 0:
-            self.begin(state, value, group)
-        else:
-            _fit(state, value.dtype)
+        self._state[parameter] = state
         state["steps"] += 1
         new = np.asarray(self.update(value, gradient, state, group))
         if new.shape != value.shape:
@@ -205,10 +264,14 @@ class Optimizer:
                 f"{type(self).__name__}: update must return the new value of {describe(parameter)}"
                 f", got {describe(new)}"
             )
-        return new.reshape(parameter.shape).astype(parameter.dtype, copy=False)
+        if not usual or new.dtype != array.dtype:
+            new = new.reshape(array.shape).astype(array.dtype, copy=False)
+        return new
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
-        """Fill the state of one parameter before its first update."""
+        """Fill the state of one parameter before its first update: `_zeros` begin at zero."""
+        for name in self._zeros:
+            state[name] = np.zeros_like(value)
 
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
@@ -217,8 +280,8 @@ class Optimizer:
 
         Args:
             value, gradient: not to be written to; of one axis or more, and float32 for float16.
-            state: its own to keep, by name; "steps" counts its updates, this one included. Arrays
-                in it are replaced, not written to, so that a step that fails leaves them alone.
+            state: its own to keep and to write to, by name; "steps" counts its updates, this one
+                included.
             options: of its group.
         """
         raise AttributeError(f"{type(self).__name__} defines no update")
@@ -240,8 +303,8 @@ class Optimizer:
                 arrays[f"groups.{i}.{name}"] = value
         for parameter in self.parameters:
             for name, value in self._state.get(parameter, {}).items():
-                if isinstance(value, np.ndarray):
-                    value = value.reshape(parameter.shape)
+                if isinstance(value, np.ndarray) and not parameter.shape:
+                    value = value.reshape(())
                 arrays[f"state.{numbers[id(parameter)]}.{name}"] = value
         return {name: np.array(value) for name, value in arrays.items()}
 
@@ -286,7 +349,7 @@ class Optimizer:
                 elif name in self._numbers and array.size == 1:
                     value = float(array)
                 elif array.shape == parameter.shape:
-                    value = _working(array.astype(_working(parameter.numpy()).dtype))
+                    value = working(array.astype(working_dtype(parameter.numpy())))
                 else:
                     problems.append(f"{key} has shape {array.shape} for {describe(parameter)}")
                     continue
@@ -301,6 +364,12 @@ class Optimizer:
                     groups[number][name] = tuple(value) if isinstance(value, list) else value
             elif key != "steps":
                 problems.append(f"unexpected: {key}")
+        for number, parameter in enumerate(parameters):
+            begun: State = {"steps": 0}
+            if parameter in states:
+                self.begin(begun, working(parameter.numpy()), self.groups[0])
+                lacking = begun.keys() - states[parameter].keys()
+                problems += [f"missing: state.{number}.{name}" for name in sorted(lacking)]
         if problems:
             raise KeyError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
         self.steps, self._state = int(arrays["steps"]), states
@@ -319,66 +388,3 @@ class Optimizer:
         return (
             f"{name}({lines[0]})" if len(lines) == 1 else "\n  ".join([f"{name}(", *lines]) + "\n)"
         )
-
-
-def follow(state: State, name: str, value: PlainArray, keep: float) -> PlainArray:
-    """A moving average of a state, one step on: keep average + (1 - keep) value."""
-    average: PlainArray = state[name] * keep
-    average += (1 - keep) * value
-    state[name] = average
-    return average
-
-
-def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
-    """An option that is a pair of numbers.
-
-    Raises:
-        TypeError: when it is none.
-    """
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"{owner}: {name} must be a pair of numbers, got {describe(value)}")
-    return tuple(value)
-
-
-def check_names(
-    owner: str, given: Mapping[str, Any], theirs: Mapping[str, str] = PYTORCH_NAMES
-) -> None:
-    """Refuse PyTorch's names of arguments that are called otherwise here.
-
-    Raises:
-        TypeError: with what to write instead.
-    """
-    for name in given:
-        if name in theirs:
-            raise TypeError(
-                f"{owner}: the argument {name}= of PyTorch is called {theirs[name]}= here: write "
-                f"{theirs[name]}={describe(given[name])}"
-            )
-
-
-def _groups_of(owner: str, parameters: Any) -> list[Mapping[str, Any]]:
-    """The groups in what a user passed as parameters."""
-    if isinstance(parameters, Tensor):
-        return [{"parameters": [parameters]}]
-    if hasattr(parameters, "parameters") or not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"{owner}: parameters must be a sequence of tensors or of groups, got "
-            f"{type(parameters).__name__}; for a module, pass module.parameters()"
-        )
-    given = list(parameters)
-    if given and all(isinstance(group, Mapping) for group in given):
-        return given
-    return [{"parameters": given}] if given else []
-
-
-def _working(array: PlainArray) -> PlainArray:
-    """An array as updates see it: of one axis or more, since ufuncs make scalars of others."""
-    wide = array.astype(np.float32) if array.dtype == np.float16 else array
-    return wide if wide.ndim else wide.reshape(1)
-
-
-def _fit(state: State, dtype: Any) -> None:
-    """Convert the arrays of a state whose parameter was converted in between."""
-    for name, entry in state.items():
-        if isinstance(entry, np.ndarray) and entry.dtype != dtype:
-            state[name] = entry.astype(dtype)

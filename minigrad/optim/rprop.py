@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Optimizer, PlainArray, State, pair_of
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import pair_of
+from minigrad.optim.states import PlainArray, State
 
 __all__ = ["Rprop"]
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import describe
-from minigrad.optim.optimizer import Optimizer, PlainArray, check_names
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import check_names
+from minigrad.optim.states import PlainArray
 
 __all__ = [
     "ConstantSchedule",

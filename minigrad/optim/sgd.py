@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
-from minigrad.optim.optimizer import Optimizer, PlainArray, State
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.states import PlainArray, State
 
 __all__ = ["ASGD", "SGD"]
 
@@ -76,9 +75,9 @@ class SGD(Optimizer):
             if "momentum" not in state:
                 state["momentum"] = gradient.copy()
             else:
-                kept = state["momentum"] * momentum
+                kept = state["momentum"]
+                kept *= momentum
                 kept += (1 - options["dampening"]) * gradient
-                state["momentum"] = kept
             if options["nesterov"]:
                 gradient = gradient + momentum * state["momentum"]
             else:
@@ -106,6 +105,7 @@ class ASGD(Optimizer):
     """
 
     _numbers: ClassVar[frozenset[str]] = frozenset({"eta", "mu"})
+    _zeros: ClassVar[tuple[str, ...]] = ("average",)
 
     def __init__(
         self,
@@ -140,8 +140,8 @@ class ASGD(Optimizer):
 
     def begin(self, state: State, value: PlainArray, options: Mapping[str, Any]) -> None:
         """The first step has the rate itself, and counts wholly in the average."""
+        super().begin(state, value, options)
         state["eta"], state["mu"] = float(options["rate"]), 1.0
-        state["average"] = np.zeros_like(value)
 
     def update(
         self, value: PlainArray, gradient: PlainArray, state: State, options: Mapping[str, Any]
@@ -153,7 +153,10 @@ class ASGD(Optimizer):
         new: PlainArray = value * (1 - lambd * eta)
         new -= eta * gradient
         average = state["average"]
-        state["average"] = new if state["mu"] == 1 else average + (new - average) * state["mu"]
+        if state["mu"] == 1:
+            average[...] = new
+        else:
+            average += (new - average) * state["mu"]
         state["eta"] = rate / (1 + lambd * rate * steps) ** options["alpha"]
         state["mu"] = 1 / max(1.0, steps - options["t0"])
         return new

@@ -1,6 +1,6 @@
 """Compare recorded derivatives with derivatives computed another way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +50,8 @@ def check_gradients(
         args: arrays, tensors, numbers, or lists, tuples and dicts of arrays and tensors; those
             with a floating dtype are differentiated.
         parameters: tensors that `f` reads without being given them, such as the parameters of a
-            module, in a list or a dict. They are as before when the check is over.
+            module: a tensor, any iterable of tensors or a dict. They are as before when the check
+            is over.
         order: 1 or 2.
         rtol, atol: tolerances, relative to the largest derivative compared.
         analytic: whether complex steps may be used; None tries them and compares with differences.
@@ -99,9 +100,17 @@ class _Problem:
                     self.leaves.append(leaf)
         self.given = len(self.values)
         self.parameters: list[Tensor] = []
+        if isinstance(parameters, Tensor):
+            parameters = [parameters]
+        elif isinstance(parameters, Iterable) and not hasattr(parameters, "__getitem__"):
+            parameters = list(parameters)  # of a generator, a set or the values of a dict
         for label, leaf in labelled_leaves(parameters, "parameter "):
             if not isinstance(leaf, Tensor):
-                raise ValueError(f"check_gradients: {label} must be a tensor, got {describe(leaf)}")
+                hint = "; for a module, pass module.parameters()"
+                raise ValueError(
+                    f"check_gradients: {label.strip()} must be a tensor, got {describe(leaf)}"
+                    + (hint if hasattr(leaf, "parameters") else "")
+                )
             self.parameters.append(leaf)
             self._add(label, leaf)
         if not self.values:

@@ -12,16 +12,24 @@ __all__ = ["check_dtypes", "outputs_in"]
 
 
 def outputs_in(
-    op: Callable[..., Any], run: Callable[[], Any], dtype: Any, dtypes: Sequence[Any]
+    op: Callable[..., Any], run: Callable[[Any], Any], dtype: Any, dtypes: Sequence[Any]
 ) -> list[Any]:
     """What an operation returns for inputs of a dtype, as a list.
 
+    Args:
+        op: the operation, for its name.
+        run: calls it on inputs of the dtype that it is given.
+        dtype: of the inputs.
+        dtypes: all that are tested.
+
     Raises:
-        AssertionError: when it refuses the dtype; says how to narrow the test.
+        AssertionError: when it fails; says how to narrow the test if it takes another dtype.
     """
     try:
-        result = run()
+        result = run(dtype)
     except TypeError as error:
+        if not any(_takes(run, other) for other in (np.float32, np.float64) if other != dtype):
+            raise AssertionError(f"{_name(op)} fails, whatever the dtype: {error}") from error
         raise AssertionError(
             f"{_name(op)} fails for {np.dtype(dtype)} inputs: {error}. {_narrow(dtype, dtypes)}"
         ) from error
@@ -49,9 +57,13 @@ def check_dtypes(
     Raises:
         AssertionError: says what was expected, what came, and how to narrow the test.
     """
-    tensors = [Tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    tensors = _leaves(arrays, dtype)
+
+    def run(kind: Any) -> Any:
+        return call(*(tensors if kind == dtype else _leaves(arrays, kind)), **params)
+
     with np.errstate(all="ignore"):
-        outs = outputs_in(op, lambda: call(*tensors, **params), dtype, dtypes)
+        outs = outputs_in(op, run, dtype, dtypes)
         for number, out in enumerate(outs):
             if not hasattr(out, "dtype"):
                 raise AssertionError(
@@ -77,6 +89,19 @@ def check_dtypes(
                 f"{_name(op)}: the gradient of input {number} must be {describe(tensor)} as the "
                 f"input is, and is {describe(grad)}. {_narrow(dtype, dtypes)}"
             )
+
+
+def _leaves(arrays: Sequence[Any], dtype: Any) -> list[Tensor]:
+    return [Tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+
+
+def _takes(run: Callable[[Any], Any], dtype: Any) -> bool:
+    """Whether an operation takes inputs of a dtype."""
+    try:
+        run(dtype)
+    except TypeError:
+        return False
+    return True
 
 
 def _name(op: Callable[..., Any]) -> str:

@@ -1,6 +1,6 @@
 """One factory that property-tests an operation: shapes, layouts, dtypes, orders 1 and 2."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,9 +82,15 @@ def property_test(
         analytic: see `check_gradients`.
         rtol: see `check_gradients`.
 
+    Raises:
+        TypeError: when `op` is no function, an input no `Input`, or a dtype not floating.
+        ValueError: when there is no input, or for another order.
+
     >>> test_tanh = property_test(np.tanh, Input(), reference=np.tanh)
     >>> test_tanh()
     """
+
+    _check_arguments(op, inputs, dtypes, order)
 
     def call(*tensors: Any, **chosen: Any) -> Any:
         return op(list(tensors), **chosen) if list_input else op(*tensors, **chosen)
@@ -93,7 +99,11 @@ def property_test(
     def test(case: _Case, dtype: Any, data: Any) -> None:
         if reference is not None:
             arrays = [a.astype(dtype) for a in case.arrays]
-            got = outputs_in(op, lambda: call(*map(Tensor, arrays), **case.params), dtype, dtypes)
+
+            def run(kind: Any) -> Any:
+                return call(*(Tensor(a.astype(kind)) for a in case.arrays), **case.params)
+
+            got = outputs_in(op, run, dtype, dtypes)
             _check_values(got, arrays, case.params, dtype, reference, list_input)
         check_dtypes(op, call, case.arrays, case.params, dtype, dtypes)
         check_gradients(
@@ -107,6 +117,36 @@ def property_test(
             _check_part(call, case, data.draw(st.integers(0, len(case.arrays) - 1)))
 
     return test
+
+
+def _check_arguments(op: Any, inputs: Any, dtypes: Any, order: Any) -> None:
+    if not callable(op):
+        raise TypeError(f"property_test: op must be a function of tensors, got {describe(op)}")
+    if not inputs:
+        raise ValueError(
+            "property_test: inputs: needs one Input for each array that op takes, as in "
+            "property_test(op, Input())"
+        )
+    for number, spec in enumerate(inputs):
+        if not isinstance(spec, Input):
+            raise TypeError(
+                f"property_test: inputs[{number}] must be an Input, got {describe(spec)}"
+            )
+    listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
+    if not listed or not dtypes or not all(map(_is_floating, dtypes)):
+        raise TypeError(
+            f"property_test: dtypes must be floating dtypes of NumPy, such as (np.float64,), got "
+            f"{describe(dtypes)}"
+        )
+    if order not in (1, 2):
+        raise ValueError(f"property_test: order must be 1 or 2, got {describe(order)}")
+
+
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return dtype is not None and np.dtype(dtype).kind == "f"
+    except TypeError:
+        return False
 
 
 def fused_test(

@@ -231,6 +231,10 @@ def test_a_batch_in_which_nothing_counts_is_passed_over():
         (lambda x: 3.0, TypeError, "got float"),
         (lambda x: (x, -1), ValueError, "weight -1.0"),
         (lambda x: (x, float("nan")), ValueError, "weight nan"),
+        (lambda x: (x, "x"), TypeError, "the weight of a loss must be one number.*got 'x'"),
+        (lambda x: (x, [None]), TypeError, r"the weight of a loss .*got \[None\]"),
+        (lambda x: (x, np.array([1, 2])), ValueError, r"weight of a loss .*shape \(2,\); sum it"),
+        (lambda x: (x, mg.Tensor([1.0, 2.0])), ValueError, r"weight of a loss .*shape \(2,\)"),
     ],
 )
 def test_what_is_no_loss_is_named(result, error, message):

@@ -1,6 +1,7 @@
 """Data of one's own on the command line, and what stands beside a model's figure."""
 
 import io
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -8,10 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import layers.cli_series
 import layers.models
 from layers.cli import main
 from layers.cli_train import check_weights
+from layers.datasets.time_labels import following
 from layers.models import DALLE, Autoregressive, AutoregressiveConfig, DALLEConfig
+from layers.plots import plot_curves
 from layers.systems.drawing_digits import caption_tokenizer
 
 
@@ -116,6 +120,73 @@ def test_a_forecast_tells_what_it_goes_on_from(run, rain, tmp_path):
                             stdin=more.read_bytes()).out  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["ar", "latent"])
+def test_a_forecast_goes_on_with_the_dates_that_were_learned(run, tmp_path, kind):
+    path, arguments = tmp_path / "x.csv", ["--model", kind, "--out", "m", "--overwrite"]
+    arguments += ["--steps", 2] * (kind == "latent")
+
+    def labels(*options, header, names):
+        rows = (f"{name}{i * i % 7}.5" for i, name in enumerate(names))
+        path.write_text("\n".join([header, *rows]))
+        run("train", path, *arguments)
+        captured = run("sample", "m", "--length", 2, *options)
+        return [line.strip().split("  ")[0] for line in captured.out.splitlines()[:2]], captured.err
+
+    quarters = [f"{2018 + i // 4},{i % 4 + 1}," for i in range(24)]
+    found, told = labels(header="year,quarter,v", names=quarters)
+    assert found == ["2024-Q1", "2024-Q2"]
+    assert "going on from the 24 values of 'v' that the model learned, up to 2023-Q4" in told
+    assert "+1" not in told
+    assert "+1" in labels(header="v", names=[""] * 24)[0][0]
+    assert "+1" not in labels(header="v", names=[""] * 24)[1]
+    unclear = [f"{i % 12 + 1:02d}/01/{2000 + i // 12}," for i in range(24)]
+    found, told = labels(header="date,v", names=unclear)
+    assert found == ["01/01/2002", "02/01/2002"]
+    found, told = labels(header="date,v", names=[f"2020-12-31 {i}h," for i in range(24)])
+    assert found[0].startswith("+1")
+    assert "the steps are called +1, +2, ...: '2020-12-31 0h' is no time that is known" in told
+
+
+def test_folders_of_models_without_times_are_read(run, rain, tmp_path):
+    run("train", rain, "--out", "m")
+    content = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert content.pop("times") == [str(1900 + i) for i in range(40)]
+    assert run("sample", "m", "--length", 1).out.split()[0] == "1940"
+    (tmp_path / "m" / "config.json").write_text(json.dumps(content))
+    assert run("sample", "m", "--length", 1).out.split()[0] == "+1"
+
+
+@pytest.mark.parametrize("first", ["2020-12-31 22:00", "2020-12-30", "2020-Q3", "1900"])
+@pytest.mark.parametrize("steps", [1, 12, 100])
+def test_the_axis_of_a_forecast_has_dates_that_do_not_overlap(
+    run, tmp_path, monkeypatch, first, steps
+):
+    figures = []
+
+    def keep(*arguments, **options):
+        figures.append(plot_curves(*arguments, **options))
+        return figures[-1]
+
+    monkeypatch.setattr(layers.cli_series, "plot_curves", keep)
+    second = {"2020-12-31 22:00": "2020-12-31 23:00", "2020-12-30": "2020-12-31",
+              "2020-Q3": "2020-Q4", "1900": "1901"}[first]  # fmt: skip
+    times = [first, second, *following([first, second], 28)]
+    path = tmp_path / "x.csv"
+    path.write_text("".join(["t,v\n", *(f"{t},{i * i % 7}.5\n" for i, t in enumerate(times))]))
+    run("train", path, "--out", "m")
+    for options in ([], ["--data", path]):
+        run("sample", "m", "--length", steps, "-o", tmp_path / "f.png", *options)
+        (axes,) = figures[-1].axes
+        assert axes.get_xlabel() == "time"
+        texts = axes.get_xticklabels()
+        assert 2 <= len(texts) <= 7
+        every = [*times, *following(times, steps)]
+        for text, place in zip(texts, axes.get_xticks(), strict=True):
+            assert text.get_text() == every[int(place)]
+        boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.x0)
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
 def test_texts_come_from_standard_input_and_in_other_encodings(run, tmp_path):
     text = "Où est le garçon ? Là. " * 20
     arguments = ["--model", "ngram", "--out", "m"]
@@ -139,6 +210,29 @@ def test_a_tsv_file_of_a_series_is_not_taken_for_pairs(run, rain, tmp_path):
     assert "column: rain" in run("train", path, "--column", "rain").out
     path.write_text("year\train\n1900\t1\n1901\t\n1902\t5\n")
     assert "if it is a series, pass --model ar" in run("train", path, code=1).err
+
+
+def test_what_made_the_file_a_series_is_told_with_an_option_that_does_not_fit(run, rain, tmp_path):
+    (tmp_path / "t.txt").write_text(rain.read_text())
+    error = run("train", "t.txt", "--column", 2, "--steps", 2, code=1).err
+    assert "--steps has no effect on ar (--column is for a series, so" in error
+    error = run("train", rain, "--steps", 2, code=1).err
+    assert "--steps has no effect on ar (which is what files named *.csv are learned by)" in error
+    assert "on --model ar (--decimal is for a series" in run(
+        "train", "t.txt", "--decimal", ",", "--layers", 2, code=1
+    ).err  # fmt: skip
+    assert "no effect on ar, which" in run(
+        "train", "t.txt", "--model", "ar", "--steps", 2, code=1
+    ).err  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the overflows on the way
+def test_a_rate_that_breaks_the_weights_is_told_as_such(run, tmp_path):
+    (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 60)
+    arguments = ["--rate", "1e38", "--steps", 30, "--hidden-size", 4, "--out", "m"]
+    error = run("train", "t.txt", *arguments, code=1).err
+    assert "is not finite at step" in error or "the loss is" in error
+    assert "A lower rate than 1e+38 may help" in error
 
 
 SHAPES = {

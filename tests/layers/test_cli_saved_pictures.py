@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import minigrad as mg
 from layers.cli import main
 from layers.datasets import CharacterTokenizer
 from layers.models import (
@@ -53,6 +54,7 @@ MODELS = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A folder for every kind of model."""
+    mg.seed(0)  # a translation by random weights may be empty, which has nothing to measure
     root = tmp_path_factory.mktemp("models")
     for name, make in MODELS.items():
         make().save(root / name)
@@ -150,12 +152,22 @@ def test_the_picture_of_an_ngram_model_names_what_is_likely(folders, run, tmp_pa
     assert sum(edge.target == last.id for edge in graph.edges) == 3
 
 
+def test_a_gpt_shows_the_text_that_it_reads(folders, run, tmp_path):
+    run("draw", folders / "gpt", "--text", "to be", "-o", tmp_path / "a.json")
+    (x,) = [n for n in graph_of(tmp_path / "a.json").nodes if n.kind == "input"]
+    assert (x.name, x.detail) == ("x", "'to b'")  # the last character is predicted
+    run("draw", folders / "gpt", "--text", "to be", "-o", tmp_path / "a.svg")
+    assert "'to b'" in (tmp_path / "a.svg").read_text().replace("&#39;", "'")
+
+
 def test_a_translation_reads_the_source_that_is_given(folders, run, error, tmp_path):
     file = tmp_path / "a.json"
     assert "random characters" in run("draw", folders / "translation", "-o", file)
     run("draw", folders / "translation", "--text", "to be", "-o", file)
     shapes = {n.name: n.shape for n in graph_of(file).nodes if n.kind == "input"}
     assert shapes["source"][1] == len("to be")
+    details = {n.name: n.detail for n in graph_of(file).nodes if n.kind == "input"}
+    assert details["source"] == "'to be'"
     assert "'x'" in error("draw", folders / "translation", "--text", "xyz", "-o", file)
     assert "at least 1 character" in error(
         "draw", folders / "translation", "--text", "", "-o", file

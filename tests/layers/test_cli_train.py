@@ -143,7 +143,7 @@ def test_a_stop_ends_the_text(trained, run):
 def test_forecasts_are_printed_and_plotted(trained, data, tmp_path, run, kind):
     picture = tmp_path / "f.png"
     out = run("sample", trained / kind, "--length", 3, "-o", picture).out
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["+1", "+2", "+3"]
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["1980", "1981", "1982"]
     assert picture.read_bytes().startswith(b"\x89PNG")
     out = run("sample", trained / kind, "--data", data / "r.csv", "--column", "rain",
               "--length", 2, "-o", picture).out  # fmt: skip

@@ -91,7 +91,8 @@ def test_read_text_drops_the_byte_order_mark_and_unifies_line_ends(tmp_path):
         (b"\xef\xbb\xbf", r"text\.txt' is empty"),
         (b"abc\xff", r"not text in UTF-8: byte 3 is 0xff; save it as UTF-8"),
         (b"\xef\xbb\xbfa\xe9b", r"byte 4 is 0xe9"),
-        ("hello".encode("utf-16-le"), r"byte 1 is 0x00, so it is binary or UTF-16"),
+        (b"year,v\n1900,1\n1901,2\x00\n1902,3\n", r"0x00 \(a NUL\), .*damaged; write or export"),
+        ("hello".encode("utf-16-le"), r"byte 1 is 0x00 \(a NUL\), so it is binary or UTF-16"),
     ],
 )
 def test_read_text_says_what_is_wrong_with_a_file(tmp_path, content, message):

@@ -285,6 +285,28 @@ def test_names_of_wrapped_modules_are_recognised(rename, message, strict):
         pair.load_state_dict(state, strict)
 
 
+@pytest.mark.parametrize(
+    ("wrap", "error", "message"),
+    [
+        (lambda s: {"state_dict": s, "epoch": 3}, KeyError, r"pass that: state\['state_dict'\]"),
+        (lambda s: {"model": s}, KeyError, r"state\['model'\] is a dict itself; pass that"),
+        (lambda s: {"optimizer": {"step": 1}, "net": s}, KeyError, r"pass that: state\['net'\]"),
+        (lambda s: {"config": {"a": 1}, **s}, KeyError, r"pass the dict of arrays by path alone"),
+        (lambda s: list(s.items()), TypeError, r"must be a dict of arrays by path.* got list"),
+        (lambda s: None, TypeError, r"must be a dict of arrays by path.* got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_checkpoint_that_holds_the_state_dict_is_refused_with_its_entry(
+    wrap, error, message, strict
+):
+    pair = Pair()
+    before = pair.state_dict()
+    with pytest.raises(error, match=message):
+        pair.load_state_dict(wrap({name: a + 1 for name, a in before.items()}), strict)
+    assert all(np.array_equal(pair.state_dict()[name], a) for name, a in before.items())
+
+
 def test_what_fits_and_what_does_not_is_returned():
     layer = Linear(2, 1)
     assert layer.load_state_dict(layer.state_dict()) == ([], [])

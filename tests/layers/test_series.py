@@ -123,7 +123,7 @@ def test_numbers_come_back_exactly(tmp_path_factory, values):
         ("\n\n", None, "has no rows"),
         ("a,rain\n1,2\n3,4\n", "rian", "no column 'rian', only a, rain; did you mean 'rain'"),
         ("1,2\n3,4\n", "rain", "has no header, so it has no column 'rain'"),
-        ("a,b\n1,2\n3\n", None, "line 3: 1 cells, and the first line has 2"),
+        ("a,b\n1,2\n3\n", None, "line 3: 1 cell, and the first line has 2"),
         ("a,b\n1,2\n3,\n", "b", "line 3: '' is not a finite number"),
         ("a,b\n1,2\n3,nan\n", "b", "line 3: 'nan' is not a finite number"),
         ("a,b\nx,y\nz,w\n", None, "no column of numbers alone; choose one by name: a, b"),

@@ -90,6 +90,13 @@ def test_a_bad_cell_is_named_with_its_line(cell):
         read(f'year,rain\n1900,3.5\n1901,"{cell}"\n1902,4\n')
 
 
+def test_numbers_with_the_other_decimal_mark_than_was_said_are_refused_with_the_option():
+    with pytest.raises(ValueError, match=r"'50\.13' is not .*decimal=','; .*--decimal \.\) it is"):
+        read("year;rain\n1900;50.13\n1901;7\n", decimal=",")
+    with pytest.raises(ValueError, match=r"'50,13' is not .*decimal='\.'; .*--decimal ,\) it is"):
+        read("year;rain\n1900;50,13\n1901;7\n", decimal=".")
+
+
 def test_gaps_at_the_ends_are_left_out_and_those_inside_filled_by_time():
     series = read("year,x\n1899,\n1900,1\n1901,\n1905,5\n1906,NA\n", missing="interpolate")
     assert series.values.tolist() == [1, 1.8, 5]
@@ -147,6 +154,26 @@ def test_numbers_as_they_are_written_in_a_semicolon_file(cells, options, values)
 def test_what_can_be_read_in_two_ways_is_refused_with_the_option(content, options):
     with pytest.raises(ValueError, match=options):
         read(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "separator", "right"),
+    [
+        ("year,rain\n1900,1\n1901,2\n", ";", ","),
+        ("1900,1\n1901,2\n", ";", ","),
+        ("year;rain\n1900;1\n1901;2\n", ",", ";"),
+        ("year|rain|t\n1900|1|2\n1901|2|3\n", "tab", r"\|"),
+        ("id;year,rain\n1;1900,1\n2;1901,2\n", ";", ","),
+    ],
+)
+def test_another_separator_than_was_asked_for_is_named(content, separator, right):
+    with pytest.raises(ValueError, match=f"is one cell with .* pass separator='{right}'"):
+        read(content, separator=separator)
+    assert read("temp,C\n1,5\n2,5\n", separator=";", decimal=",").values.tolist() == [1.5, 2.5]
+    assert read("temp, C\n1,5\n2,5\n", separator=";").values.tolist() == [1.5, 2.5]
+    assert read("temp\n1,5\n2,5\n", separator=";").values.tolist() == [1.5, 2.5]
+    rows = "year;rain, mm\n1900;3,5\n1901;4,5\n"
+    assert read(rows, separator=";").values.tolist() == [3.5, 4.5]
 
 
 def test_the_options_decide():

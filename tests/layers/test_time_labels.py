@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.datasets.time_labels import following, is_time, read_times
+from layers.datasets.time_labels import following, is_time, read_times, why_unnamed
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,8 @@ from layers.datasets.time_labels import following, is_time, read_times
         ("1749.042 1749.123 1749.204 1749.288", "1749.370 1749.452"),
         ("2020-12-31T22:00 2020-12-31T23:00", "2021-01-01T00:00 2021-01-01T01:00"),
         ("2020-12-31T23:30:00Z 2020-12-31T23:45:00Z", "2021-01-01T00:00:00Z 2021-01-01T00:15:00Z"),
+        ("20201231T22:00 20201231T23:00", "20210101T00:00 20210101T01:00"),
+        ("2020-12-31T22 2020-12-31T23", "2021-01-01T00 2021-01-01T01"),
         ("2020123122 2020123123", "2021010100 2021010101"),
         ("22:00 23:00", "00:00 01:00"),
         ("Nov-99 Dec-99", "Jan-00 Feb-00"),
@@ -83,6 +85,13 @@ def test_the_next_two(times, expected):
     ("times", "expected"),
     [
         (["2020-12-31 22:00", "2020-12-31 23:00"], ["2021-01-01 00:00", "2021-01-01 01:00"]),
+        (["2020-12-31 22", "2020-12-31 23"], ["2021-01-01 00", "2021-01-01 01"]),
+        (["31.12.2020 22", "31.12.2020 23"], ["01.01.2021 00", "01.01.2021 01"]),
+        (["20201231 22:00", "20201231 23:00"], ["20210101 00:00", "20210101 01:00"]),
+        (["20201231 22", "20201231 23"], ["20210101 00", "20210101 01"]),
+        (["2020-12-31 10 PM", "2020-12-31 11 PM"], ["2021-01-01 12 AM", "2021-01-01 01 AM"]),
+        (["Q3 20", "Q4 20"], ["+1", "+2"]),
+        (["2020-12-31 22h", "2020-12-31 23h"], ["+1", "+2"]),
         (["Nov 2020", "Dec 2020"], ["Jan 2021", "Feb 2021"]),
         (["30 Dec 2020", "31 Dec 2020"], ["01 Jan 2021", "02 Jan 2021"]),
         (["December 30, 2020", "December 31, 2020"], ["January 01, 2021", "January 02, 2021"]),
@@ -140,3 +149,23 @@ def test_order_and_evenness():
     assert read_times(["2001", "2000"]).falls
     assert read_times(["2001", "2001", "2002"]).disordered() == 1
     assert read_times(["x", "2001"]) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        (["01/02/2020", "01/03/2020"], "day and month of '01/03/2020' may be exchanged"),
+        (["2020-12-31 22h", "2020-12-31 23h"], "'2020-12-31 22h' is no time that is known"),
+        (["Q3 20", "Q4 20"], "'Q3 20' is no time that is known"),
+        (["Bern", "Thun"], "'Bern' is no time that is known"),
+        (["2020-01-01", "2020-Q2"], "'2020-01-01' to '2020-Q2' are not all written alike"),
+        (["1900", "1902", "1905"], "no step between the times up to '1905' is usual"),
+        (["9999-12-30", "9999-12-31"], "after '9999-12-31' lies beyond the year 9999"),
+        (["2020"], "fewer than two times"),
+        (["2020", "2021"], ""),
+    ],
+)
+def test_why_the_next_times_have_no_name(times, why):
+    assert why in why_unnamed(times)
+    assert bool(why) == (following(times, 1) == ["+1"])
+    assert bool(why) == bool(why_unnamed(times))

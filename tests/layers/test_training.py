@@ -8,6 +8,7 @@ import pytest
 
 import layers
 import minigrad as mg
+import minigrad.draw
 from layers.datasets import CharacterTokenizer, random_windows, validation_batches
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
 from layers.training import (
@@ -18,6 +19,7 @@ from layers.training import (
     mean_loss,
     text_options,
 )
+from minigrad.draw import DrawError
 from minigrad.optim import SGD, StepSchedule
 
 ROOT = Path(__file__).parents[2]
@@ -261,6 +263,18 @@ def test_a_gradient_that_is_not_finite_stops_too():
         fit(model, lambda _: np.ones((3, 2), np.float32), TrainingOptions(steps=3), loss=loss,
             progress=False)  # fmt: skip
     np.testing.assert_array_equal(model.weight.numpy(), 0.0)
+
+
+@pytest.mark.parametrize("error", [DrawError, mg.GradientError])
+def test_a_loss_that_cannot_be_drawn_stops_training_all_the_same(monkeypatch, error):
+    def refusing(*arguments, **options):
+        raise error("the gradient cannot be drawn")
+
+    monkeypatch.setattr(minigrad.draw, "draw", refusing)
+    model = layers.Linear(2, 1)
+    with pytest.raises(mg.GradientError, match=r"loss is inf at step 0\. Its cause was not found"):
+        fit(model, lambda _: np.ones((3, 2), np.float32), TrainingOptions(steps=3),
+            loss=lambda model, batch: model(batch).sum() + np.inf, progress=False)  # fmt: skip
 
 
 def test_a_validation_of_nan_is_refused():

@@ -3,9 +3,10 @@
 import copy
 import functools
 import random
+import sys
 import threading
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -298,3 +299,102 @@ def test_initialisation_inside_of_a_checkpoint():
     mg.seed(2)
     np.exp(f(x)).sum().backward()
     np.testing.assert_allclose(got, x.grad.numpy(), rtol=1e-12)
+
+
+class Shared:
+    """Holds generators as attributes of the class alone."""
+
+    g = rng(11)
+    table: ClassVar[dict[str, Any]] = {"deep": [rng(12)]}
+
+    @classmethod
+    def of_class(cls, x: Any) -> Any:
+        return x * cls.g.random(3) * cls.table["deep"][0].random(3)
+
+    @staticmethod
+    def static(x: Any) -> Any:
+        return x * Shared.g.random(3)
+
+    @property
+    def scale(self) -> Any:
+        return NAMED.g.random(3)
+
+    def by_property(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Derived(Shared):
+    pass
+
+
+NAMED = Shared
+SETTINGS = ModuleType("settings_of_a_user")
+SETTINGS.rng, SETTINGS.box, SETTINGS.unused = rng(13), Shared, rng(14)
+SETTINGS.inner = ModuleType("settings_of_a_user.inner")
+SETTINGS.inner.rng = SETTINGS.rng
+exec("def draw(x):\n    return x * rng.random(3)", vars(SETTINGS))
+imported_draw = SETTINGS.draw
+ARRAY = np.ones(3)
+
+
+def closing_over_class() -> Any:
+    held = Derived
+    return lambda x: x * held.g.random(3)
+
+
+def imported_inside(x: Any) -> Any:
+    import settings_of_a_user
+
+    return x * settings_of_a_user.rng.random(3)
+
+
+def without_module() -> Any:
+    scope = {"own": rng(15)}
+    exec("def f(x):\n    return x * own.random(3)", scope)
+    scope["f"].__module__ = None
+    return scope["f"]
+
+
+def holding_module() -> Any:
+    holder = SimpleNamespace(settings=SETTINGS)
+    return lambda x: x * holder.settings.inner.rng.random(3)
+
+
+OF_CLASSES_AND_MODULES = {
+    "classmethod": lambda: Shared.of_class,
+    "classmethod of a derived class": lambda: Derived.of_class,
+    "classmethod of an object": lambda: Derived().of_class,
+    "staticmethod": lambda: Shared.static,
+    "class": closing_over_class,
+    "class named": lambda: lambda x: x * Shared.g.random(3),
+    "property": lambda: Shared().by_property,
+    "module": lambda: lambda x: x * SETTINGS.rng.random(3),
+    "module in module": lambda: lambda x: x * SETTINGS.inner.rng.random(3),
+    "class in module": lambda: lambda x: x * SETTINGS.box.table["deep"][0].random(3),
+    "function of module": lambda: lambda x: SETTINGS.draw(x),
+    "imported function": lambda: lambda x: imported_draw(x),
+    "without module": without_module,
+    "imported inside": lambda: imported_inside,
+    "module held": holding_module,
+}
+
+
+@pytest.mark.parametrize("name", OF_CLASSES_AND_MODULES)
+def test_generators_of_classes_and_modules_are_put_back(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "settings_of_a_user", SETTINGS)
+    x = mg.Tensor(np.full(3, 0.5), requires_grad=True)
+    y = mg.checkpoint(OF_CLASSES_AND_MODULES[name]())(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy() * 0.5, y.numpy())
+
+
+def test_values_that_have_no_truth_are_looked_at():
+    x = mg.Tensor(np.full(3, 0.5), requires_grad=True)
+    mg.checkpoint(lambda x: x * ARRAY * SETTINGS.rng.random(3))(x).sum().backward()
+    assert x.grad.shape == (3,)
+
+
+def test_attributes_of_modules_that_no_code_names_are_left_alone():
+    sources = random_sources(lambda x: x * SETTINGS.rng.random(3))
+    assert SETTINGS.rng.bit_generator in sources
+    assert SETTINGS.unused.bit_generator not in sources

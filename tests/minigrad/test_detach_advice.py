@@ -1,6 +1,7 @@
 """Calls that would turn a tensor into numbers: the error names them and what to write instead."""
 
 import math
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.refusals import OF_SCIPY
 
 T = mg.Tensor(np.ones(2), requires_grad=True)
 S = mg.Tensor(np.float64(0.5), requires_grad=True)
@@ -35,11 +37,31 @@ math.erf(S) | math.erf(...) | Write mg.erf(t)
 math.lgamma(S) | math.lgamma(...) | Write mg.gammaln(t)
 math.exp(S) | math.exp(...) | Write np.exp(t)
 math.acos(S) | math.acos(...) | Write np.arccos(t)
-math.atan2(S, 1) | math.atan2(...) | Write np.arctan2(t)
+math.atan2(S, 1) | math.atan2(...) | Write np.arctan2(y, x)
+math.hypot(S, S) | math.hypot(...) | Write np.hypot(x1, x2), or
+math.copysign(S, S) | math.copysign(...) | Write np.copysign(x1, x2)
+math.remainder(S, S) | math.remainder(...) | Write x - y * np.round(x / y)
+math.log(S, 2) | math.log(...) | np.log(t) / np.log(base)
+math.frexp(S) | math.frexp(...) | The exponent is a constant
+math.fsum([S, S]) | math.fsum(...) | Write np.sum(np.stack([...]))
 math.pow(S, 2) | math.pow(...) | Write t ** exponent
-math.fsum([S]) | math.fsum(...) | Write np.sum(t)
 np.random.default_rng(0).normal(S) | conversion to a NumPy array | t.item()
 GENERATOR.normal(T) | GENERATOR.normal(...) | mean + scale * generator.standard_normal
+GENERATOR.normal(loc=T) | GENERATOR.normal(...) | mean + scale * generator.standard_normal
+GENERATOR.normal(0, scale=T) | GENERATOR.normal(...) | mean + scale * generator.standard_normal
+GENERATOR.gumbel(T) | GENERATOR.gumbel(...) | loc + scale * generator.gumbel(size=loc.shape)
+GENERATOR.gamma(T) | GENERATOR.gamma(...) | scale * generator.standard_gamma(shape.detach().numpy())
+GENERATOR.poisson(T) | GENERATOR.poisson(...) | The whole numbers of poisson have no derivative
+GENERATOR.poisson(lam=T) | GENERATOR.poisson(...) | The whole numbers of poisson have no derivative
+GENERATOR.binomial(3, T) | GENERATOR.binomial(...) | The whole numbers of binomial
+GENERATOR.choice(2, p=T) | GENERATOR.choice(...) | index with them: values[places]
+GENERATOR.permutation(T) | GENERATOR.permutation(...) | t[generator.permutation(len(t))]
+GENERATOR.beta(T, T) | GENERATOR.beta(...) | no derivative by its parameters here
+np.random.poisson(lam=S) | np.random.poisson(...) | The whole numbers of poisson have no derivative
+X.dot(b=T) | X.dot(...) | Write X @ T
+X.dot(T, out=None) | X.dot(...) | Write X @ T
+X.put(0, S) | X.put(...) | flat[index] = t and flat.reshape(X.shape)
+X.__setitem__(0, T) | X.__setitem__(...) | X[index] = t, after X = mg.Tensor(X)
 X @ [S, S] | operator @ | np.stack
 "%f" % S | % with a text | {t.item():.3f}
 float(S) | float() | t.item()
@@ -82,17 +104,111 @@ def test_writing_into_an_array_names_the_array():
     def element():
         buffer[0, 0] = S
 
+    def whole():
+        buffer.fill(S)
+
+    def expression():
+        (buffer * 1).fill(S)
+
     found = message(one)
     assert found.startswith("buffer[...] = t: ")
     assert "buffer = mg.Tensor(buffer)" in found
     assert message(two).startswith("the array[...] = t: ")
-    with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own text comes first
-        element()
-    assert "buffer = mg.Tensor(buffer)" in str(caught.value.__cause__)
+    for call, instead in (
+        (element, "buffer = mg.Tensor(buffer)"),
+        (whole, "buffer.fill(...): this tensor f64[] requires grad"),
+        (whole, "Write mg.full_like(buffer, t)"),
+        (expression, "Write mg.full_like(array, t)"),
+    ):
+        with pytest.raises(ValueError, match="sequence") as caught:  # NumPy puts its text in front
+            call()
+        assert isinstance(caught.value.__cause__, mg.DetachError)
+        assert instead in str(caught.value.__cause__)
     buffer = mg.Tensor(buffer)
     one()
     assert buffer.requires_grad
     assert buffer.tolist()[0] == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("name", ["matrix", "asmatrix"])
+def test_matrices_of_numpy(name):
+    found = message(lambda: getattr(np, name)(T))
+    assert found.startswith(f"np.{name}(...): this tensor f64[2]")
+    assert "Use the tensor itself and @" in found
+
+
+def test_functions_that_call_others_are_named_themselves():
+    special = pytest.importorskip("scipy.special")
+    for call, name in (
+        (lambda: np.full_like(X, S), "np.full_like: writes f64[] into an array f64[2, 2]"),
+        (lambda: np.copyto(X, T), "np.copyto: writes into its first argument"),
+        (lambda: special.zeta(T), "scipy.special.zeta has no derivative"),
+        (lambda: special.zeta(T, 2.0), "scipy.special.zeta has no derivative"),
+        (lambda: special.lambertw(T), "scipy.special.lambertw has no derivative"),
+        (lambda: special.jv(1, T), "scipy.special.jv has no derivative"),
+    ):
+        assert message(call, mg.DtypeError).startswith(name)
+
+
+def test_writing_into_a_part_of_an_array_names_the_array_itself():
+    holder = SimpleNamespace(Y=np.zeros((2, 2)))
+    Y = holder.Y
+
+    def one():
+        Y.T[0] = T
+
+    def two():
+        holder.Y.T[:, 0] = T
+
+    assert "Y = mg.Tensor(Y), and assign into Y itself" in message(one)
+    assert message(one).startswith("Y.T[...] = t: ")
+    assert "holder.Y = mg.Tensor(holder.Y), and assign into holder.Y itself" in message(two)
+    Y = mg.Tensor(Y)
+    Y[:, 0] = T
+    assert Y.requires_grad
+
+
+def test_the_advice_for_put_is_writable():
+    t = mg.Tensor(np.ones((2, 2)), requires_grad=True)
+    with pytest.raises(mg.DtypeError, match=r"flat = t.ravel\(\).copy\(\), flat\[index\] = values"):
+        np.put(t, 0, 5)
+    flat = t.ravel().copy()
+    flat[[0, 3]] = 5
+    flat = flat.reshape(t.shape)
+    flat.sum().backward()
+    assert flat.tolist() == [[5, 1], [1, 5]]
+    assert t.grad.tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_class_of_numpy_is_named_itself():
+    for t in (T, T.detach()):
+        with pytest.raises(mg.DtypeError, match=r"np\.poly1d does not take tensors: .*np\.polyval"):
+            np.poly1d(t)
+
+
+@pytest.mark.parametrize("name", sorted(OF_SCIPY))
+def test_what_is_written_instead_of_scipy_gives_the_same(name):
+    special = pytest.importorskip("scipy.special")
+    function = getattr(special, name.rpartition(".")[2])
+    formula = OF_SCIPY[name].removeprefix("write ").partition(", for ")[0]
+    values = np.array([0.9, 0.4])[: function.nin]
+    names = {
+        **dict.fromkeys(("t", "a", "n", "x", "z", "delta"), 0),
+        **dict.fromkeys(("b", "k", "y", "m", "r"), 1),
+    }
+    tensors = [mg.Tensor(v, requires_grad=True) for v in values]
+    scope = {n: tensors[i] for n, i in names.items() if i < len(tensors)}
+    found = eval(formula, {"mg": mg, "np": np, **scope})
+    np.testing.assert_allclose(found.detach(), function(*values), rtol=1e-12)
+    with pytest.raises(mg.DtypeError, match=re.escape(f"{name} does not take tensors: write ")):
+        function(*tensors)
+
+
+def test_a_private_ufunc_has_the_name_of_its_function():
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(mg.DtypeError, match=r"^scipy\.special\.lambertw has no derivative"):
+        special.lambertw(T)
 
 
 def test_a_name_that_means_something_else_is_not_taken_for_numpy():

@@ -212,3 +212,25 @@ def test_a_wrong_option_is_a_plain_value_error_that_lists_the_others(call, optio
     assert type(error) is ValueError
     assert f"must be one of {options}" in str(error)
     assert "'abc'" in str(error) or "'Z'" in str(error)
+
+
+@pytest.mark.parametrize("axis", [0, -1, 1])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "complex64"])
+@pytest.mark.parametrize("name", ["mean", "average", "var", "std"])
+def test_means_of_a_number_have_no_axis(name, dtype, axis):
+    function = getattr(np, name)
+    for x in (np.array(2, dtype), mg.Tensor(np.array(2, dtype))):
+        with pytest.raises(np.exceptions.AxisError):
+            function(x, axis=axis)
+        assert function(x).item() in (0, 2)
+
+
+def test_no_differences_at_all_give_back_the_array():
+    x = mg.Tensor(np.array(2.0), requires_grad=True)
+    for axis in (-1, 0, 3):
+        assert np.diff(x, n=0, axis=axis).item() == np.diff(np.array(2.0), n=0, axis=axis)
+    assert mg.gradients(np.diff(x, n=0), x).item() == 1
+    with pytest.raises(ValueError, match="out of range for 0 axes"):
+        np.diff(x)
+    with pytest.raises(ValueError, match="at least 0"):
+        np.diff(x, n=-1)

@@ -237,3 +237,24 @@ def test_metadata_of_an_npz_is_readable_json(tmp_path):
     mg.save(tmp_path / "a.npz", {}, {"k": "Größe"})
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         assert json.load(io.BytesIO(archive.read("metadata.json"))) == {"k": "Größe"}
+
+
+@pytest.mark.parametrize("below", [".", "deeper"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, below):
+    (tmp_path / "my.txt").write_text("text")
+    place = tmp_path / "my.txt" / below / "a.npz"
+    with pytest.raises(NotADirectoryError, match=r"my.txt' is a file, not a folder") as caught:
+        mg.save(place, {"w": np.ones(2)})
+    assert "makedirs" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("minigrad.serialize.os.open", refuse)
+    place = tmp_path / "a.npz"
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*a\.npz'$") as caught:
+        mg.save(place, {"w": np.ones(2)})
+    assert caught.value.filename == str(place)
+    assert "partial" not in str(caught.value)

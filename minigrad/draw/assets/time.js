@@ -17,7 +17,7 @@ function timeColumns(P, shown) {
   const { steps, lasts, elided, widths } = T.read;
   const reverse = T.bands.some((band) => band.reverse);
   const columns = [];
-  let x = 0;
+  let x = T.start;
   for (let i = 0; i < steps.length; i++) {
     let to = i;
     const start = axisStart(P, steps[i]);
@@ -129,7 +129,7 @@ function timeTexts(P, columns) {
   T.bands.forEach((band) => {
     const cell = N.kind.findIndex((kind, i) => !N.isState[i] && N.layer[i] === band.layer && N.reverse[i] === band.reverse && kind !== "parameter");
     const any = N.isState.findIndex((yes, i) => yes && (N.layer[i] || 0) === band.layer && N.reverse[i] === band.reverse && N.type[i]);
-    const lines = [`layer ${band.layer}${band.reverse ? " (reverse)" : ""}`];
+    const lines = [band.title];
     if (cell >= 0 || any >= 0) lines.push([cell >= 0 ? shorten(N.label[cell], 14) : "", any >= 0 ? N.type[any] : ""].join(" ").trim());
     const top = -(band.bottom + band.height / 2) - 7 * band.parameters.length - 5 * lines.length + 4;
     lines.forEach((line, row) => texts.push({ x: -142, y: top + 14 * row, size: row ? 9 : 12, anchor: "start", faint: row > 0, text: line, bold: !row }));

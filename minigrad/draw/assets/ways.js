@@ -105,7 +105,7 @@ function upward(P, a, b, sibling, grid) {
     let head = [start];
     if (bypass) {
       // Beside the cells on the way, where no state of theirs stands.
-      const beside = b.x - b.w / 2 - 10 + offset;
+      const beside = b.x - b.w / 2 - T.beside + offset;
       const first = Math.min(...between.map((band) => band.bottom));
       turn = [beside, corridor];
       head = [...bent(start, [beside, first]), ...straight([beside, first], turn).slice(1)];
@@ -115,7 +115,7 @@ function upward(P, a, b, sibling, grid) {
     return [...head, ...tail.slice(1)];
   };
   const besideRight = !between.length && T.bands.some((band) => band.reverse);
-  const side = besideRight && b.band ? 1 : -1;
+  const side = (besideRight && b.band) || (aState && N.reverse[a.nodes[0]]) ? 1 : -1;
   const narrow = aState && N.isState[b.nodes[0]];
   return {
     back: chain(sign * -4).reverse(), fore: chain(sign * 5),

@@ -57,7 +57,7 @@ def recurrent(
         before: dict[str, int] = {}
         outputs: dict[int, int] = {}
         for step in range(steps):
-            here = {"scope": "lstm", "layer": layer, "step": step, "dtype": "float32"}
+            here = {"scope": f"lstm.l{layer}", "layer": layer, "step": step, "dtype": "float32"}
             box = add(kind="group", op=cell, shape=(32, 128), **here)
             connect(below[step], box, 0, 0.3 * norm("h", step))
             connect(weights[layer], box, 1, 0.1)
@@ -83,7 +83,7 @@ def recurrent(
     return Graph(
         tuple(nodes),
         tuple(edges),
-        (Scope("lstm", "LSTM"),),
+        (Scope("lstm", "LSTM"), *(Scope(f"lstm.l{n}", cell, "lstm") for n in range(layers))),
         level="cells",
         title=f"{cell}, {layers} layers, {steps} steps",
         diagnosis=("The gradient vanishes through h and survives through c.",),

@@ -1,5 +1,6 @@
 """Drawings: formats, files, time limits, and what happens without Graphviz."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,44 @@ def test_a_missing_folder_is_named_with_the_file(ops_graph, tmp_path):
     (tmp_path / "folder.svg").mkdir()
     with pytest.raises(IsADirectoryError, match=r"folder.svg' cannot .*name a file in it"):
         draw_graph(ops_graph).save(tmp_path / "folder.svg")
+
+
+def test_a_folder_that_is_a_file_is_named(ops_graph, tmp_path):
+    (tmp_path / "my.txt").write_text("text")
+    with pytest.raises(NotADirectoryError, match=r"my.txt' is a file, not a folder"):
+        draw_graph(ops_graph).save(tmp_path / "my.txt" / "a.svg")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "cp437"])
+def test_text_prints_in_every_encoding(make_recurrent, monkeypatch, tmp_path, encoding):
+    drawing = draw_graph(make_recurrent(steps=8))
+    whole = drawing.text()
+    assert not whole.isascii()
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print(drawing)
+    stream.flush()
+    shown = stream.buffer.getvalue().decode(encoding)
+    drawing.save(tmp_path / "a.txt")
+    monkeypatch.undo()
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == f"{whole}\n"
+    assert len(shown.splitlines()) == len(whole.splitlines())
+    if encoding == "utf-8":
+        assert shown == f"{whole}\n"
+    else:
+        assert "`- " in shown
+        assert "\\u" not in shown
+        assert "last  8" in shown or "last  1" in shown
+
+
+def test_names_that_an_encoding_lacks_print_as_escapes(monkeypatch):
+    graph = Graph(title="\u03bb \u2588", nodes=(Node(0, "op", name="\u00e9"),), level="ops")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    shown = str(draw_graph(graph))
+    monkeypatch.undo()
+    assert shown.isascii()
+    assert shown.startswith("\\u03bb 8\n")
+    assert "\\xe9" in shown
 
 
 def test_changes_to_dot_reach_the_picture(ops_graph):

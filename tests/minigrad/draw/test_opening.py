@@ -286,3 +286,21 @@ def test_routes_and_jacobians_of_a_kernel_are_those_of_its_steps():
     np.testing.assert_allclose(
         jacobian_spectra(loss).largest, jacobian_spectra(by_step).largest, rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("grad", [None, "norm"])
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_a_recurrent_layer_by_itself_shows_its_operations_as_far_as_they_can_be_read(kind, grad):
+    def loss(model):
+        return lambda x: model(x)[0].sum()
+
+    def names(time, **options):
+        x = np.ones((1, time, 3), np.float32)
+        graph = draw((loss(kind(3, 4)), x), level="layers", grad=grad, **options).graph
+        return {node.op for node in graph.nodes}
+
+    kernel = f"{kind.__name__.lower()}_sequence"
+    assert {"matmul", "tanh"} <= names(3)
+    assert kernel not in names(3)
+    assert kernel in names(3, show=("kernels",))
+    assert kernel in names(100)

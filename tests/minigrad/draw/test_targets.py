@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import BatchNorm1d, Embedding, Linear, Module, Sequential
+from layers import GELU, GRU, BatchNorm1d, Embedding, Linear, Module, Sequential
 from minigrad.draw import DrawError, draw
 
 
@@ -94,9 +94,72 @@ def test_partly_frozen_models_and_buffers():
     assert model[0].bias.requires_grad
 
 
-def test_integer_inputs_stay_as_they_are():
-    graph = draw((Embedding(5, 3), np.array([1, 2]))).graph
-    assert kinds(graph) == ["op", "parameter"]
+def test_boxes_of_modules_say_what_is_frozen():
+    def details(model):
+        graph = draw((model, X), level="layers").graph
+        return [n.detail for n in graph.nodes if n.kind == "group"]
+
+    model = Sequential(Linear(3, 3), GELU(), Linear(3, 2))
+    assert details(model) == ["12 weights", "", "8 weights"]
+    model[0].weight.requires_grad_(False)
+    assert details(model) == ["12 weights (9 frozen)", "", "8 weights"]
+    model.requires_grad_(False)
+    assert details(model) == ["12 weights (frozen)", "", "8 weights (frozen)"]
+
+
+@pytest.mark.parametrize("codes", [np.array([1, 2]), mg.Tensor(np.array([1, 2]))])
+@pytest.mark.parametrize("level", ["ops", "layers"])
+@pytest.mark.parametrize("grad", [None, "norm"])
+def test_integer_inputs_are_constants_that_lead_to_what_reads_them(codes, level, grad):
+    model = Sequential(Embedding(5, 3), Linear(3, 2))
+
+    def loss(codes):
+        return model(codes).sum()
+
+    graph = draw((loss, codes), level=level, grad=grad).graph
+    (data,) = [node for node in graph.nodes if node.kind == "constant"]
+    assert (data.name, data.shape, data.dtype) == ("codes", (2,), "int64")
+    (edge,) = [edge for edge in graph.edges if edge.source == data.id]
+    reader = graph.nodes[edge.target]
+    assert reader.op.lower() == "embedding"
+    assert edge.contribution is None
+    if grad:
+        total = next(n.gradient for n in graph.nodes if n.op in ("Embedding", "embedding"))
+        assert total is not None
+        assert total.norm > 0
+
+
+def test_masks_are_constants_and_the_users_arrays_stay_their_own():
+    mask = np.array([[True, False, True]] * 2)
+    graph = draw((lambda x, mask: mg.where(mask, x * 2, 0.0), X, mask)).graph
+    (data,) = [node for node in graph.nodes if node.kind == "constant"]
+    assert (data.name, data.shape, data.dtype) == ("mask", (2, 3), "bool")
+    assert [graph.nodes[e.target].op for e in graph.edges if e.source == data.id] == ["where"]
+    x = mg.Tensor(X, requires_grad=True)
+    with mg.recording(replay=True):
+        y = mg.where(mask, x, 0.0).sum()
+    mask[...] = False  # as ever, a recording keeps what it was given
+    assert float(mg.graph(y).replay({x: 2 * X})) == 8.0
+
+
+def test_integers_are_data_of_cells_as_well():
+    model = Sequential(Embedding(5, 3), GRU(3, 4))
+    graph = draw((lambda codes: model(codes)[0].sum(), np.array([[1, 2]])), grad="norm").graph
+    assert graph.level == "cells"
+    assert [n.name for n in graph.nodes if n.kind == "constant"] == ["codes"]
+    assert "Embedding" in {n.op for n in graph.nodes}
+
+
+@pytest.mark.parametrize("level", ["ops", "layers"])
+def test_results_in_a_dict_have_their_keys(level):
+    model = Residual()
+    for target in ((model, X), model(X)):
+        named = {n.op: n.name for n in draw(target, level=level).graph.nodes if n.name}
+        assert "sum" in named["add"]
+        assert "count" not in str(named)
+    x = mg.Tensor(X, requires_grad=True)
+    names = {n.name for n in draw([x * 2, {"a": x * 3}], level=level).graph.nodes if n.op}
+    assert names == {""}
 
 
 def test_containers_of_tensors_are_targets():

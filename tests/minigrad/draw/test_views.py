@@ -57,6 +57,21 @@ def test_operation_records():
     assert [(s.path, s.name, s.parent) for s in graph.scopes] == [("outer", "Outer", "")]
 
 
+def test_parameters_of_a_call_at_their_default_are_left_out():
+    x = mg.Tensor(np.ones((2, 3)), requires_grad=True)
+    target = np.array([0, 2])
+
+    def detail(y):
+        return draw(y, level="ops", show=("kernels",)).graph.nodes[-1].detail
+
+    assert detail(mg.cross_entropy(x, target)) == "target=array[2]"
+    smooth = mg.cross_entropy(x, target, label_smoothing=0.1, reduction="sum")
+    assert detail(smooth) == "target=array[2], reduction='sum', label_smoothing=0.1"
+    assert detail(mg.gelu(x)) == ""
+    assert detail(mg.gelu(x, approximate="tanh")) == "approximate='tanh'"
+    assert detail(mg.softmax(x, axis=0)) == "axis=0"
+
+
 def test_parameters_are_told_from_inputs():
     loss, _ = recorded_loss(Reader())
     graph = draw(loss, level="ops").graph

@@ -215,3 +215,11 @@ def test_cdist_agrees_with_scipy():
 def test_cdist_refuses(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def test_counts_of_differing_elements_are_constants():
+    x = mg.Tensor(np.array([[1.0, 2.0], [1.0, 3.0]]), requires_grad=True)
+    d = mg.cdist(x, x, 0)
+    np.testing.assert_array_equal(d.numpy(), [[0, 1], [1, 0]])
+    with pytest.raises(mg.GradientError, match="compared or counted"):
+        mg.gradients(d.sum(), x)

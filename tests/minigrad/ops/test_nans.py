@@ -87,3 +87,17 @@ def test_a_replay_finds_other_gaps(name):
         y = f(x)
     again = minigrad.graph(y).replay({x: other})
     np.testing.assert_array_equal(again.numpy(), f(Tensor(other)).numpy())
+
+
+@pytest.mark.parametrize("method", ["lower", "higher", "nearest", "inverted_cdf", "linear"])
+@pytest.mark.parametrize("function", ["quantile", "percentile", "nanquantile", "nanpercentile"])
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int8", "float16"])
+def test_quantiles_of_integers_keep_their_digits(function, method, dtype):
+    numbers = [2**53 + 1, 3, 7] if dtype.endswith("64") else [100, 3, 7]
+    x = np.array(numbers, dtype)
+    top = 100.0 if function.endswith("percentile") else 1.0
+    for q in (top, [0, top]):
+        expected = getattr(np, function)(x, q, method=method)
+        got = getattr(np, function)(Tensor(x), q, method=method)
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got.numpy(), expected)

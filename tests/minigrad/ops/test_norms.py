@@ -136,7 +136,7 @@ def test_wrong_orders_and_axes_are_named():
         np.linalg.norm(x, 3)
     with pytest.raises(ShapeError, match="norm: axis must be an int or two axes"):
         np.linalg.norm(x, axis=(0, 1, 2))
-    with pytest.raises(ValueError, match="ord of a vector norm must be a number, got 'fro'"):
+    with pytest.raises(ValueError, match="vector_norm: ord must be a number, got 'fro'"):
         np.linalg.norm(x, "fro", axis=0)
     with pytest.raises(ValueError, match="matrix_norm: ord must be"):
         np.linalg.norm(x, 7, axis=(0, 1))

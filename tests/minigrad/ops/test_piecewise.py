@@ -139,3 +139,21 @@ def test_nan_to_num_takes_replacements_and_refuses_to_write_in_place():
     assert np.nan_to_num(x, nan=1, posinf=2, neginf=3).tolist() == [1, 2, 3]
     with pytest.raises(ValueError, match="copy=False would write in place"):
         np.nan_to_num(x, copy=False)
+
+
+def test_slopes_at_nan_are_those_of_pytorch():
+    functions = {
+        minigrad.relu: 1,
+        minigrad.relu6: 1,
+        minigrad.hardtanh: 1,
+        minigrad.hardswish: 1,
+        minigrad.leaky_relu: 0.01,
+        lambda x: np.maximum(x, 0.0): 1,
+        lambda x: np.minimum(x, 0.0): 1,
+        lambda x: np.clip(x, -1, 1): 0,
+        lambda x: np.clip(x, Tensor([0.0]), None): 0,
+        lambda x: np.clip(x, None, Tensor([0.0])): 0,
+    }
+    for function, slope in functions.items():
+        x = Tensor([math.nan], requires_grad=True)
+        assert minigrad.gradients(function(x).sum(), x).item() == pytest.approx(slope)

@@ -120,6 +120,31 @@ def test_parameters_that_the_function_closes_over():
         check_gradients(np.sin, X, parameters=[np.ones(2)])
 
 
+PACKED = [iter, set, list, lambda w: dict(enumerate(w)).values()]
+
+
+@pytest.mark.parametrize("pack", PACKED)
+def test_parameters_come_in_any_iterable(pack):
+    w = mg.Tensor([2.0, 3.0], requires_grad=True)
+    check_gradients(lambda x: np.tanh(x * w), X, parameters=pack([w]))
+    with pytest.raises(GradientMismatch, match=r"with respect to parameter \[0\], entry \[0\]"):
+        check_gradients(lambda: operation(WRONG["sign"])(w), parameters=pack([w]))
+
+
+def test_a_module_is_no_parameter():
+    class Module:
+        def parameters(self):
+            return []
+
+    for wrong, message in [
+        (Module(), "parameter must be a tensor, got .*pass module.parameters"),
+        (np.ones(2), r"parameter must be a tensor, got f64\[2\]"),
+        ((x for x in [1.0]), r"parameter \[0\] must be a tensor, got"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_gradients(np.sin, X, parameters=wrong)
+
+
 # -- points without a derivative -------------------------------------------------------------------
 
 NO_DERIVATIVE = {

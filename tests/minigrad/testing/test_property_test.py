@@ -57,3 +57,34 @@ def test_a_dtype_that_is_refused_is_named_with_the_way_out():
 def test_an_input_without_gradient_is_named():
     text = message(property_test(detached, Input()))
     assert "no gradient arrived at input 0" in text
+
+
+def test_arguments_of_the_wrong_kind_are_named():
+    with pytest.raises(ValueError, match=r"^property_test: inputs: needs one Input for each array"):
+        property_test(np.tanh)
+    with pytest.raises(
+        TypeError, match=r"^property_test: op must be a function of tensors, got 'x'"
+    ):
+        property_test("x", Input())
+    with pytest.raises(TypeError, match=r"^property_test: inputs\[1\] must be an Input, got 3"):
+        property_test(np.add, Input(), 3)
+    for dtypes in (["foo"], "float32", (), (np.int64,), [None]):
+        with pytest.raises(TypeError, match=r"^property_test: dtypes must be floating dtypes"):
+            property_test(np.tanh, Input(), dtypes=dtypes)
+    with pytest.raises(ValueError, match=r"^property_test: order must be 1 or 2, got 3"):
+        property_test(np.tanh, Input(), order=3)
+
+
+@mg.primitive
+def without_a_rule(x):
+    return np.tanh(x)
+
+
+@pytest.mark.parametrize("reference", [None, np.tanh])
+def test_the_dtype_is_not_blamed_for_what_fails_in_every_dtype(reference):
+    text = message(property_test(without_a_rule, Input(), reference=reference))
+    assert text.startswith("property_test of without_a_rule fails, whatever the dtype: ")
+    assert "there is no derivative with respect to 'x'" in text
+    text = message(property_test(np.add, Input()))
+    assert text.startswith("property_test of add fails, whatever the dtype: ")
+    assert "dtypes=" not in text

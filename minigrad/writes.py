@@ -1,0 +1,76 @@
+"""Tensors that a block writes in place, with what they held before: see `minigrad.checkpoint`.
+
+A function that moves state of its own, such as the running averages of a norm, must start from the
+old state when it is computed again, and must not move it a second time.
+"""
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any
+
+__all__ = ["Writes", "note_write", "rewritten"]
+
+_writes: "ContextVar[Writes | None]" = ContextVar("minigrad_writes", default=None)
+
+Written = tuple["weakref.ref[Any]", Any, Any]  # a tensor, its array and its node
+
+
+class Writes:
+    """A block that notes which tensors are written, and what they held before the first time.
+
+    Leaves that require grad are not among them: nodes on the tape may depend on their new values.
+    Nor are tensors that are gone by now, such as those that the block made for itself.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Written] = {}
+        self._outer: Writes | None = None
+        self._token: Token[Writes | None]
+
+    def __enter__(self) -> "Writes":
+        self._outer = _writes.get()
+        self._token = _writes.set(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _writes.reset(self._token)
+
+    def note(self, tensor: Any) -> None:
+        """Note a tensor that is about to be written, here and in the blocks around."""
+        key = id(tensor)
+        if key not in self._before:
+            gone = weakref.ref(tensor, lambda _: self._before.pop(key, None))
+            self._before[key] = gone, tensor._array, tensor._node
+        if self._outer is not None:
+            self._outer.note(tensor)
+
+    def before(self) -> list[Written]:
+        """The tensors that still exist, with what they held."""
+        return list(self._before.values())
+
+
+def note_write(tensor: Any) -> None:
+    """Tell the block around, if there is one, that a tensor is about to be written."""
+    block = _writes.get()
+    if block is not None:
+        block.note(tensor)
+
+
+@contextmanager
+def rewritten(before: list[Written]) -> Iterator[None]:
+    """A block in which tensors start from noted values; afterwards they are as they were."""
+    alive = [(ref(), array, node) for ref, array, node in before]
+    kept = [(tensor, tensor._array, tensor._node) for tensor, _, _ in alive if tensor is not None]
+    try:
+        _put_back(alive)
+        yield
+    finally:
+        _put_back(kept)
+
+
+def _put_back(values: list[tuple[Any, Any, Any]]) -> None:
+    for tensor, array, node in values:
+        if tensor is not None:
+            tensor._array, tensor._node = array, node
