@@ -115,6 +115,7 @@ fit(model, lambda generator: np.ones((2, 1), np.float32), options, loss=loss)
 """
 
 
+# Windows has no os.openpty: the width of a terminal cannot be set for a test there.
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize("columns", [45, 100])
 def test_the_width_is_that_of_the_terminal(columns):

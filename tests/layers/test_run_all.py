@@ -110,6 +110,7 @@ def test_a_result_knows_whether_it_was_measured():
     assert Result(4, "rnn", "RNN", (noted("nats", 1.0),), 1.0, 0).measured
 
 
+# Windows ends a process with an exit code alone: there is no signal to name.
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_process_that_is_killed_names_the_signal(tmp_path):
     children = Children()

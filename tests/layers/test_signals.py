@@ -102,6 +102,7 @@ def is_alive(number):
     return state != "Z"
 
 
+# Whether a grandchild still runs is read from /proc, which Linux alone has.
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run_all_ends_its_children(tmp_path, number):
