@@ -24,32 +24,6 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command that succeeds, and return what it printed."""
-
-    def go(*arguments):
-        assert main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return go
-
-
-@pytest.fixture
-def error(capsys):
-    """Run a command that fails, and return the one line that it printed."""
-
-    def go(*arguments):
-        assert main([str(argument) for argument in arguments]) == 1
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        assert captured.err.startswith("minigrad: ")
-        assert captured.err.count("\n") == 1
-        return captured.err
-
-    return go
-
-
 def graph_of(path):
     return Graph.from_json(path.read_text())
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers.cli import main
 from layers.datasets import CharacterTokenizer
 from layers.models import (
     GPT,
@@ -59,28 +58,6 @@ def folders(tmp_path_factory):
     for name, make in MODELS.items():
         make().save(root / name)
     return root
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command that succeeds, and return what it printed."""
-
-    def go(*arguments):
-        assert main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return go
-
-
-@pytest.fixture
-def error(capsys):
-    """Run a command that fails, and return what it printed."""
-
-    def go(*arguments):
-        assert main([str(argument) for argument in arguments]) == 1
-        return capsys.readouterr().err
-
-    return go
 
 
 def graph_of(path):
