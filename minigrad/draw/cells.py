@@ -57,7 +57,7 @@ def cells_to_dot(
     grid = lay_out(graph)
     with_gradients = labels.has_gradients(graph)
     if scale is None:
-        scale = Scale.spanning(_norms(graph), colors)
+        scale = Scale.spanning(labels.shown_norms(graph), colors)
     dot = graphviz.Digraph("minigrad")
     dot.attr("graph", bgcolor=colors.background, outputorder="nodesfirst", pad="0.25")
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
@@ -70,15 +70,6 @@ def cells_to_dot(
     picture.add_headers()
     picture.add_frame()
     return dot
-
-
-def _norms(graph: Graph) -> list[float]:
-    """Return all norms that the picture shows as a colour or a width."""
-    norms = [norm for edge in graph.edges if (norm := labels.edge_norm(edge)) is not None]
-    for node in graph.nodes:
-        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None:
-            norms.append(node.gradient.norm)
-    return norms
 
 
 class _Picture:

@@ -80,7 +80,7 @@ def compare(
         title = f"{name}: {graph.title}" if graph.title else name
         graphs[name] = dataclasses.replace(graph, title=title)
     if domain is None:
-        norms = [n for graph in graphs.values() for n in norms_of(graph)]
+        norms = [n for graph in graphs.values() for n in labels.shown_norms(graph)]
         scale = Scale.spanning(norms, theme_named(theme))
         domain = (power_of_ten(scale.low), power_of_ten(scale.high))
     measure: Literal["norm", "share"] = "share" if how["grad"] == "share" else "norm"
@@ -104,17 +104,6 @@ def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
     if has_cells(opened):
         return draw(opened, level="cells", **how).graph
     return draw(results, level="layers", **how).graph
-
-
-def norms_of(graph: Graph) -> list[float]:
-    """All norms that a picture shows as a colour or a width."""
-    norms = [norm for edge in graph.edges if (norm := labels.edge_norm(edge)) is not None]
-    norms += [
-        node.gradient.norm
-        for node in graph.nodes
-        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None
-    ]
-    return norms
 
 
 class Comparison:

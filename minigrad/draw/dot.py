@@ -40,8 +40,7 @@ def graph_to_dot(
     colors = theme_named(theme)
     with_gradients = labels.has_gradients(graph)
     if scale is None:
-        norms = [norm for edge in graph.edges if (norm := labels.edge_norm(edge)) is not None]
-        scale = Scale.spanning(norms, colors)
+        scale = Scale.spanning(labels.shown_norms(graph), colors)
     dot = graphviz.Digraph("minigrad")
     lines = [line for text in graph.diagnosis for line in labels.wrap(text, _TEXT_WIDTH)]
     heading = heading_markup(colors, escape.shorten(graph.title, 70), lines, 16, 12)

@@ -141,19 +141,7 @@ def page(
 
 def _common_scale(graphs: Sequence[Graph], colors: Theme) -> Scale:
     """Return the scale that spans all norms of all graphs."""
-    norms = [
-        norm
-        for graph in graphs
-        for edge in graph.edges
-        if (norm := labels.edge_norm(edge)) is not None
-    ]
-    norms += [
-        node.gradient.norm
-        for graph in graphs
-        if graph.level == "cells"
-        for node in graph.nodes
-        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None
-    ]
+    norms = [norm for graph in graphs for norm in labels.shown_norms(graph)]
     return Scale.spanning(norms, colors)
 
 

@@ -137,6 +137,15 @@ def edge_norm(edge: Edge) -> float | None:
     return None if edge.contribution is None else edge.contribution.norm
 
 
+def shown_norms(graph: Graph) -> list[float]:
+    """Return all norms that a picture shows as a colour or a width: of edges, and of states."""
+    norms = [norm for edge in graph.edges if (norm := edge_norm(edge)) is not None]
+    for node in graph.nodes:
+        if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None:
+            norms.append(node.gradient.norm)
+    return norms
+
+
 def onward_text(edge: Edge) -> str:
     """Return `next, x99` for an edge that leads on to the next step or layer, else nothing."""
     return f"next, x{edge.count}" if edge.kind == "rolled" else ""

@@ -68,8 +68,7 @@ def tiles_to_dot(
     colors = theme_named(theme)
     with_gradients = labels.has_gradients(graph)
     if scale is None:
-        norms = [norm for edge in graph.edges if (norm := labels.edge_norm(edge)) is not None]
-        scale = Scale.spanning(norms, colors)
+        scale = Scale.spanning(labels.shown_norms(graph), colors)
     dot = graphviz.Digraph("minigrad")
     dot.attr("graph", bgcolor=colors.background, outputorder="edgesfirst", pad="0.25")
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
