@@ -14,8 +14,8 @@ from minigrad.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import Leaf
 from minigrad.ops import elementwise, indexing, selecting, sorting
+from minigrad.ops.arguments import source_of
 from minigrad.ops.indexing import plain_index
-from minigrad.ops.shape import source_of
 from minigrad.parts import as_value, refuse_part, refuse_row
 from minigrad.tensors import Tensor
 from minigrad.writes import note_write

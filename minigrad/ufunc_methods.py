@@ -7,8 +7,8 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.errors import DtypeError, ShapeError
-from minigrad.ops import accumulating, elementwise, reduction, shape
-from minigrad.ops.arguments import named
+from minigrad.ops import accumulating, elementwise, reduction
+from minigrad.ops.arguments import named, source_of
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
@@ -17,7 +17,7 @@ __all__ = ["REDUCE_AND_ACCUMULATE", "outer_method"]
 
 
 def _tensor(array: Any, name: str) -> Tensor:
-    source = shape.source_of(array, name, "array")
+    source = source_of(array, name, "array")
     return source if isinstance(source, Tensor) else wrap(source, None)
 
 
@@ -104,7 +104,7 @@ def outer_method(function: Callable[..., Any]) -> Callable[..., Any]:
     """Every element of the first array with every element of the second."""
 
     def outer(a: Any, b: Any, /) -> Any:
-        a, b = shape.source_of(a, "outer", "a", b), shape.source_of(b, "outer", "b", a)
+        a, b = source_of(a, "outer", "a", b), source_of(b, "outer", "b", a)
         return function(a.reshape((*a.shape, *(1,) * b.ndim)), b)
 
     return outer

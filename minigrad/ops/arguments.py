@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.errors import DetachError, DtypeError, ShapeError, describe
-from minigrad.ops.indexing import constant_array
 from minigrad.primitives import operand
 from minigrad.tensors import Tensor, wrap
 
@@ -15,6 +14,9 @@ __all__ = [
     "as_operand",
     "as_tensor",
     "as_tensors",
+    "constant_array",
+    "index_dtype",
+    "source_of",
     "check_same_shape",
     "named",
     "quiet",
@@ -39,6 +41,35 @@ def named(name: str) -> Callable[[Function], Function]:
         return function
 
     return rename
+
+
+def index_dtype(part: Any) -> Any:
+    """The dtype of an index or another constant without elements: integers unless it has one."""
+    return getattr(part, "dtype", np.intp)
+
+
+def constant_array(value: Any, argument: str) -> Array:
+    """The array of an argument by which an operation is not differentiated.
+
+    Raises:
+        DetachError: when it is a tensor that requires grad.
+    """
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise DetachError(
+                f"{argument} is a constant here and has no derivative; pass detach() of it to say "
+                f"so (got {describe(value)}, which requires grad)"
+            )
+        return value._array
+    return np.asarray(value, dtype=None if np.size(value) else index_dtype(value))
+
+
+def source_of(value: Any, name: str, argument: str = "x", *others: Any) -> Any:
+    """An argument as a tensor or an array, for functions that are composed of operations.
+
+    Numbers in lists take the dtype of the others.
+    """
+    return value if isinstance(value, Tensor) else operand(value, name, argument, others)
 
 
 def whole_numbers(value: Any, argument: str) -> Any:

@@ -6,11 +6,12 @@ import numpy as np
 
 from minigrad.errors import ShapeError, describe
 from minigrad.explaining import names_its_errors
+from minigrad.ops.arguments import source_of
 from minigrad.ops.indexing import plain_index
 from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor
 from minigrad.ops.selecting import take
-from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape, source_of
+from minigrad.ops.shape import broadcast_arrays, broadcast_to, moveaxis, ravel, reshape
 from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
 from minigrad.tensors import Tensor, wrap

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, describe
-from minigrad.ops.arguments import named, quiet
+from minigrad.ops.arguments import named, quiet, source_of
 from minigrad.ops.gamma_constants import (
     BERNOULLI,
     DIGAMMA_ROOTS,
@@ -22,7 +22,6 @@ from minigrad.ops.gamma_constants import (
     PSI,
     STIRLING,
 )
-from minigrad.ops.shape import source_of
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 

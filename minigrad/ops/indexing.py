@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DetachError, IndexDtypeError, ShapeError, describe
+from minigrad.errors import IndexDtypeError, ShapeError, describe
 from minigrad.mode import current_mode
 from minigrad.nodes import Patch
+from minigrad.ops.arguments import index_dtype, source_of
 from minigrad.ops.elementwise import add
 from minigrad.ops.places import add_rows, locate
-from minigrad.ops.shape import broadcast_to, source_of
+from minigrad.ops.shape import broadcast_to
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
 
@@ -61,7 +62,7 @@ def _plain_part(part: Any) -> Any:
     elif isinstance(part, Tensor):
         array = part._array
     elif isinstance(part, (list, range, np.ndarray)):
-        array = np.array(part, dtype=None if np.size(part) else _empty_dtype(part))
+        array = np.array(part, dtype=None if np.size(part) else index_dtype(part))
     elif hasattr(part, "__index__"):
         return operator.index(part)
     else:
@@ -75,29 +76,9 @@ def _plain_part(part: Any) -> Any:
     return array if array.ndim or current_mode().replay else array.item()
 
 
-def _empty_dtype(part: Any) -> Any:
-    return getattr(part, "dtype", np.intp)
-
-
 def slice_axis(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     """``x[..., start:stop, ...]`` along one axis, counted from 0."""
     return x[(slice(None),) * axis + (slice(start, stop),)]
-
-
-def constant_array(value: Any, argument: str) -> Array:
-    """The array of an argument by which an operation is not differentiated.
-
-    Raises:
-        DetachError: when it is a tensor that requires grad.
-    """
-    if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise DetachError(
-                f"{argument} is a constant here and has no derivative; pass detach() of it to say "
-                f"so (got {describe(value)}, which requires grad)"
-            )
-        return value._array
-    return np.asarray(value, dtype=None if np.size(value) else _empty_dtype(value))
 
 
 @primitive

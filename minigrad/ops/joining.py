@@ -7,9 +7,9 @@ import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, describe
 from minigrad.explaining import names_its_errors
-from minigrad.ops.arguments import whole_numbers
+from minigrad.ops.arguments import source_of, whole_numbers
 from minigrad.ops.indexing import getitem
-from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape, source_of
+from minigrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor

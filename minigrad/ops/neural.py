@@ -6,8 +6,7 @@ import numpy as np
 
 from minigrad.errors import OutOfBoundsError, describe
 from minigrad.mode import current_mode
-from minigrad.ops.arguments import as_tensor, named, quiet, widen
-from minigrad.ops.indexing import constant_array
+from minigrad.ops.arguments import as_tensor, constant_array, named, quiet, widen
 from minigrad.ops.places import add_rows
 from minigrad.primitives import primitive
 from minigrad.randomness import choose_generator, draw_numbers

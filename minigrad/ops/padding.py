@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, OptionError, ShapeError, check_option, describe
-from minigrad.ops.arguments import named
+from minigrad.ops.arguments import constant_array, named, source_of
 from minigrad.ops.assembling import linspace
-from minigrad.ops.indexing import constant_array, scatter, slice_axis
+from minigrad.ops.indexing import scatter, slice_axis
 from minigrad.ops.joining import concatenate
 from minigrad.ops.quantiles import median
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import mean as mean_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.selecting import take
-from minigrad.ops.shape import flip, source_of
+from minigrad.ops.shape import flip
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap

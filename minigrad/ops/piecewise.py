@@ -6,8 +6,8 @@ import numpy as np
 
 from minigrad.errors import DtypeError, describe
 from minigrad.explaining import names_its_errors
+from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise import astype, positive, subtract, where
-from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import floor_divide, isinf, trunc
 from minigrad.primitives import primitive
 from minigrad.signatures import TensorLike

@@ -9,8 +9,8 @@ import numpy as np
 
 from minigrad.errors import ShapeError
 from minigrad.explaining import names_its_errors
+from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise import equal
-from minigrad.ops.indexing import constant_array
 from minigrad.primitives import Primitive, primitive
 from minigrad.signatures import TensorLike
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.ops.arguments import named
+from minigrad.ops.arguments import constant_array, named
 from minigrad.ops.elementwise import where
-from minigrad.ops.indexing import constant_array
 from minigrad.ops.predicates import isnan
 from minigrad.ops.shapes import normalize_axes
 from minigrad.parts import returns_value

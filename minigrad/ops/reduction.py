@@ -7,8 +7,7 @@ import numpy as np
 
 from minigrad.errors import describe
 from minigrad.ops.activations import softmax
-from minigrad.ops.arguments import widen
-from minigrad.ops.indexing import constant_array
+from minigrad.ops.arguments import constant_array, widen
 from minigrad.ops.shapes import normalize_axes, restore_axes
 from minigrad.primitives import primitive
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import describe
-from minigrad.ops.arguments import whole_numbers, widen
-from minigrad.ops.indexing import constant_array, scatter
+from minigrad.ops.arguments import constant_array, whole_numbers, widen
+from minigrad.ops.indexing import scatter
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 

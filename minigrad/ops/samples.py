@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.ops.arguments import named
+from minigrad.ops.arguments import constant_array, named, source_of
 from minigrad.ops.convolution import conv1d
 from minigrad.ops.elementwise import sqrt, where
-from minigrad.ops.indexing import constant_array, slice_axis
+from minigrad.ops.indexing import slice_axis
 from minigrad.ops.joining import concatenate, stack
 from minigrad.ops.products import matmul
 from minigrad.ops.reduction import mean
-from minigrad.ops.shape import atleast_2d, flip, ones_like, source_of, zeros_like
+from minigrad.ops.shape import atleast_2d, flip, ones_like, zeros_like
 from minigrad.ops.shapes import normalize_axes, whole_number
 from minigrad.ops.triangles import diagonal
 from minigrad.parts import returns_value

@@ -5,16 +5,15 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.ops.arguments import widen
+from minigrad.ops.arguments import constant_array, source_of, widen
 from minigrad.ops.elementwise import astype, positive, where
-from minigrad.ops.indexing import constant_array, scatter_add, setitem
+from minigrad.ops.indexing import scatter_add, setitem
 from minigrad.ops.joining import concatenate
 from minigrad.ops.predicates import floor_divide
 from minigrad.ops.reduction import max as max_over
 from minigrad.ops.reduction import min as min_over
 from minigrad.ops.reduction import prod as prod_over
 from minigrad.ops.selecting import check_places, take
-from minigrad.ops.shape import source_of
 from minigrad.ops.shapes import normalize_axis
 from minigrad.tensors import Tensor, wrap
 

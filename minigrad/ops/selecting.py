@@ -8,19 +8,12 @@ import numpy as np
 
 from minigrad.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
 from minigrad.explaining import names_its_errors
-from minigrad.ops.arguments import whole_numbers
+from minigrad.ops.arguments import constant_array, source_of, whole_numbers
 from minigrad.ops.elementwise import where
-from minigrad.ops.indexing import (
-    constant_array,
-    getitem,
-    plain_index,
-    scatter,
-    scatter_add,
-    setitem,
-)
+from minigrad.ops.indexing import getitem, plain_index, scatter, scatter_add, setitem
 from minigrad.ops.joining import stack
 from minigrad.ops.places import from_zero
-from minigrad.ops.shape import broadcast_arrays, ravel, source_of
+from minigrad.ops.shape import broadcast_arrays, ravel
 from minigrad.ops.shapes import normalize_axis
 from minigrad.parts import returns_value
 from minigrad.primitives import primitive

@@ -11,9 +11,10 @@ import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, check_option, describe
 from minigrad.explaining import names_its_errors
+from minigrad.ops.arguments import source_of
 from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.parts import returns_value
-from minigrad.primitives import operand, primitive
+from minigrad.primitives import primitive
 from minigrad.tensors import Tensor, wrap
 
 __all__ = [
@@ -55,14 +56,6 @@ METHODS = (
 )
 
 Array = Any
-
-
-def source_of(value: Any, name: str, argument: str = "x", *others: Any) -> Any:
-    """An argument as a tensor or an array, for functions that are composed of operations.
-
-    Numbers in lists take the dtype of the others.
-    """
-    return value if isinstance(value, Tensor) else operand(value, name, argument, others)
 
 
 # -- the same elements in another shape ----------------------------------------------------------

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import check_option
-from minigrad.ops.arguments import named
+from minigrad.ops.arguments import named, source_of
 from minigrad.ops.selecting import take_along_axis
-from minigrad.ops.shape import source_of
 from minigrad.ops.shapes import normalize_axis
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor

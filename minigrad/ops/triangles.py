@@ -7,7 +7,8 @@ import numpy as np
 
 from minigrad.errors import AxisError, ShapeError, describe
 from minigrad.explaining import names_its_errors
-from minigrad.ops.shape import ravel, source_of
+from minigrad.ops.arguments import source_of
+from minigrad.ops.shape import ravel
 from minigrad.ops.shapes import normalize_axis, whole_number
 from minigrad.primitives import primitive
 from minigrad.tensors import Tensor
