@@ -19,7 +19,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.models.character import CharacterConfig, CharacterModel
-from minigrad.mode import ModeChange
+from minigrad.core.modes import ModeChange
 from minigrad.optim import Adam, clip_grad_norm
 
 

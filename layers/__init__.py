@@ -4,8 +4,14 @@ Inputs are (batch, time, features): batch first, unlike PyTorch. Layers compute 
 their parameters: floating input of another dtype is converted, and other input is refused.
 """
 
-from layers import init
-from layers.activations import (
+import sys
+
+from layers.base import init
+from layers.base.containers import ModuleDict, ModuleList, Sequential
+from layers.base.interop import from_torch, to_torch
+from layers.base.model_summary import summary
+from layers.base.module import Module, Parameter
+from layers.basic.activations import (
     CELU,
     ELU,
     GELU,
@@ -28,23 +34,18 @@ from layers.activations import (
     Softsign,
     Tanh,
 )
-from layers.attention import MultiheadAttention, attention_steps
-from layers.batch_normalization import (
+from layers.basic.batch_normalization import (
     BatchNorm1d,
     BatchNorm2d,
     InstanceNorm1d,
     InstanceNorm2d,
 )
-from layers.caches import KeyValueCache
-from layers.cells import GRUCell, LSTMCell, RNNCell
-from layers.containers import ModuleDict, ModuleList, Sequential
-from layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from layers.dropout import Dropout
-from layers.embedding import Embedding
-from layers.flatten import Flatten, Unflatten
-from layers.interop import from_torch, to_torch
-from layers.linear import Bilinear, Identity, Linear
-from layers.losses import (
+from layers.basic.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from layers.basic.dropout import Dropout
+from layers.basic.embedding import Embedding
+from layers.basic.flatten import Flatten, Unflatten
+from layers.basic.linear import Bilinear, Identity, Linear
+from layers.basic.losses import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -57,7 +58,7 @@ from layers.losses import (
     PoissonNLLLoss,
     SmoothL1Loss,
 )
-from layers.margin_losses import (
+from layers.basic.margin_losses import (
     CosineEmbeddingLoss,
     CosineSimilarity,
     HingeEmbeddingLoss,
@@ -67,10 +68,12 @@ from layers.margin_losses import (
     SoftMarginLoss,
     TripletMarginLoss,
 )
-from layers.model_summary import summary
-from layers.module import Module, Parameter
-from layers.normalization import GroupNorm, LayerNorm, RMSNorm
-from layers.packed import (
+from layers.basic.normalization import GroupNorm, LayerNorm, RMSNorm
+from layers.basic.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from layers.cells.gated_cells import GRUCell, LSTMCell, RNNCell
+from layers.recurrent import stepping
+from layers.recurrent.layers import GRU, LSTM, RNN
+from layers.recurrent.packed import (
     PackedSequence,
     pack_padded_sequence,
     pack_sequence,
@@ -79,17 +82,17 @@ from layers.packed import (
     unpack_sequence,
     unpad_sequence,
 )
-from layers.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
-from layers.positional import (
+from layers.recurrent.stepping import detach_state, run_in_chunks, scan
+from layers.transformer.attention import MultiheadAttention, attention_steps
+from layers.transformer.caches import KeyValueCache
+from layers.transformer.encoder_decoder import Transformer, TransformerDecoder, TransformerEncoder
+from layers.transformer.positional import (
     LearnedPositions,
     RotaryPositions,
     SinusoidalPositions,
     sinusoidal_positions,
 )
-from layers.recurrent import GRU, LSTM, RNN
-from layers.scan import detach_state, run_in_chunks, scan
-from layers.transformer import Transformer, TransformerDecoder, TransformerEncoder
-from layers.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from layers.transformer.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "attention_steps",
@@ -192,3 +195,5 @@ __all__ = [
     "unpack_sequence",
     "unpad_sequence",
 ]
+
+sys.modules["layers.scan"] = stepping  # its path in earlier versions, where now a function stands

@@ -4,55 +4,58 @@ The table of contents of the public API. Names are imported `as` themselves, whi
 checkers that they are public.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from minigrad import linalg as linalg
-from minigrad import operators as operators
+from minigrad import moved as moved
 from minigrad import ops as ops
-from minigrad.checkpoints import checkpoint as checkpoint
-from minigrad.checkpoints import checkpoint_sequence as checkpoint_sequence
-from minigrad.custom import custom_vjp as custom_vjp
-from minigrad.custom import stop_gradient as stop_gradient
-from minigrad.errors import AnomalyError as AnomalyError
-from minigrad.errors import AxisError as AxisError
-from minigrad.errors import DetachError as DetachError
-from minigrad.errors import DtypeError as DtypeError
-from minigrad.errors import GradientError as GradientError
-from minigrad.errors import MissingPackageError as MissingPackageError
-from minigrad.errors import ReadOnlyError as ReadOnlyError
-from minigrad.errors import ShapeError as ShapeError
-from minigrad.graphs import graph as graph
-from minigrad.graphs import paused_gc as paused_gc
-from minigrad.jacobians import hessian as hessian
-from minigrad.jacobians import jacobian as jacobian
-from minigrad.kernels import fused as fused
-from minigrad.mode import anomaly_mode as anomaly_mode
-from minigrad.mode import default_dtype as default_dtype
-from minigrad.mode import enable_grad as enable_grad
-from minigrad.mode import is_recording as is_recording
-from minigrad.mode import no_grad as no_grad
-from minigrad.mode import recording as recording
-from minigrad.mode import scope as scope
-from minigrad.mode import set_default_dtype as set_default_dtype
-from minigrad.mode import step as step
+from minigrad.core.errors import AnomalyError as AnomalyError
+from minigrad.core.errors import AxisError as AxisError
+from minigrad.core.errors import DetachError as DetachError
+from minigrad.core.errors import DtypeError as DtypeError
+from minigrad.core.errors import GradientError as GradientError
+from minigrad.core.errors import MissingPackageError as MissingPackageError
+from minigrad.core.errors import ReadOnlyError as ReadOnlyError
+from minigrad.core.errors import ShapeError as ShapeError
+from minigrad.core.fusing import fused as fused
+from minigrad.core.modes import anomaly_mode as anomaly_mode
+from minigrad.core.modes import default_dtype as default_dtype
+from minigrad.core.modes import enable_grad as enable_grad
+from minigrad.core.modes import is_recording as is_recording
+from minigrad.core.modes import no_grad as no_grad
+from minigrad.core.modes import recording as recording
+from minigrad.core.modes import scope as scope
+from minigrad.core.modes import set_default_dtype as set_default_dtype
+from minigrad.core.modes import step as step
+from minigrad.core.primitives import primitive as primitive
+from minigrad.core.randomness import seed as seed
+from minigrad.core.tensors import Tensor as Tensor
+from minigrad.debug.graph_view import graph as graph
+from minigrad.debug.graph_view import paused_gc as paused_gc
+from minigrad.debug.state_labels import label_state as label_state
+from minigrad.io.checkpoint_files import load_checkpoint as load_checkpoint
+from minigrad.io.checkpoint_files import save_checkpoint as save_checkpoint
+from minigrad.io.serialize import load as load
+from minigrad.io.serialize import save as save
+from minigrad.numpy_api import linalg as linalg
+from minigrad.numpy_api import operators as operators
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
-from minigrad.primitives import primitive as primitive
-from minigrad.randomness import seed as seed
-from minigrad.resuming import load_checkpoint as load_checkpoint
-from minigrad.resuming import save_checkpoint as save_checkpoint
-from minigrad.serialize import load as load
-from minigrad.serialize import save as save
-from minigrad.state_labels import label_state as label_state
-from minigrad.tensors import Tensor as Tensor
-from minigrad.transforms import grad as grad
-from minigrad.transforms import gradients as gradients
-from minigrad.transforms import hvp as hvp
-from minigrad.transforms import jvp as jvp
-from minigrad.transforms import value_and_grad as value_and_grad
-from minigrad.transforms import vjp as vjp
+from minigrad.transforms.custom_rules import custom_vjp as custom_vjp
+from minigrad.transforms.custom_rules import stop_gradient as stop_gradient
+from minigrad.transforms.derivatives import grad as grad
+from minigrad.transforms.derivatives import gradients as gradients
+from minigrad.transforms.derivatives import hvp as hvp
+from minigrad.transforms.derivatives import jvp as jvp
+from minigrad.transforms.derivatives import value_and_grad as value_and_grad
+from minigrad.transforms.derivatives import vjp as vjp
+from minigrad.transforms.jacobians import hessian as hessian
+from minigrad.transforms.jacobians import jacobian as jacobian
+from minigrad.transforms.rematerialize import checkpoint as checkpoint
+from minigrad.transforms.rematerialize import checkpoint_sequence as checkpoint_sequence
 
 tensor = Tensor
+sys.modules["minigrad.linalg"] = linalg  # `import minigrad.linalg as la`, as with NumPy
 
 if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cannot read hides them
     __all__ = [

@@ -30,7 +30,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from minigrad.operations import PlanTable, operations
+from minigrad.core.rules import PlanTable, operations
 from minigrad.testing.mutants import Mutant, rule_mutants
 from minigrad.testing.random_programs import check_program, programs
 

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from layers.datasets.numerals import choose_decimal, is_gap, is_number, parse_number
-from layers.datasets.series_columns import (
+from layers.datasets.columns.numerals import choose_decimal, is_gap, is_number, parse_number
+from layers.datasets.columns.series_columns import (
     Labels,
     check_given_separator,
     check_order,
@@ -17,7 +17,7 @@ from layers.datasets.series_columns import (
     find_labels,
     only_values,
 )
-from layers.datasets.tables import Table, parse_table
+from layers.datasets.columns.tables import Table, parse_table
 from layers.datasets.text_files import TextSource, read_text, source_name
 
 __all__ = ["Missing", "Series", "read_series"]

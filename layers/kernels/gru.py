@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells import gru_step
+from layers.cells.cell_equations import Weights, run_steps
+from layers.cells.gated_cells import gru_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
-from layers.steps import Weights, run_steps
-from minigrad.kernels import fused
+from minigrad.core.fusing import fused
 
 __all__ = ["gru_sequence"]
 
@@ -121,7 +121,7 @@ def gru_sequence(
     lengths: Any = None,
     reverse: bool = False,
 ) -> Any:
-    """One layer of a GRU over a sequence (see `layers.cells.gru_step`).
+    """One layer of a GRU over a sequence (see `layers.cells.gated_cells.gru_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

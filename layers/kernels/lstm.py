@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells import lstm_step
+from layers.cells.cell_equations import Weights, run_steps
+from layers.cells.gated_cells import lstm_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
-from layers.steps import Weights, run_steps
-from minigrad.kernels import fused
+from minigrad.core.fusing import fused
 
 __all__ = ["lstm_sequence"]
 
@@ -128,7 +128,7 @@ def lstm_sequence(
     lengths: Any = None,
     reverse: bool = False,
 ) -> Any:
-    """One layer of an LSTM over a sequence (see `layers.cells.lstm_step`).
+    """One layer of an LSTM over a sequence (see `layers.cells.gated_cells.lstm_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

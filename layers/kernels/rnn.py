@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells import rnn_step
+from layers.cells.cell_equations import Weights, run_steps
+from layers.cells.gated_cells import rnn_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
-from layers.steps import Weights, run_steps
-from minigrad.kernels import fused
+from minigrad.core.fusing import fused
 
 __all__ = ["rnn_sequence"]
 
@@ -95,7 +95,8 @@ def rnn_sequence(
     lengths: Any = None,
     reverse: bool = False,
 ) -> Any:
-    """One layer of a plain recurrent network over a sequence (see `layers.cells.rnn_step`).
+    """One layer of a plain recurrent network over a sequence (see
+    `layers.cells.gated_cells.rnn_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

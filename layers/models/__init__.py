@@ -10,15 +10,15 @@ from typing import Any, Final
 from layers.models.autoregressive import Autoregressive, AutoregressiveConfig
 from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.dalle import DALLE, DALLEConfig
-from layers.models.decoding import Decoding
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
+from layers.models.generation.decoding import Decoding
+from layers.models.generation.writing import TextModel
 from layers.models.gpt import GPT, GPTConfig
 from layers.models.latent import LatentAutoregressive, LatentConfig
 from layers.models.ngram import NGram, NGramConfig, NGramModel
 from layers.models.saving import SavedModel, read_config
 from layers.models.series import SeriesModel
 from layers.models.translation import TranslationConfig, TranslationModel
-from layers.models.writing import TextModel
 
 __all__ = [
     "Autoregressive",

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
-from layers.linear import check_sizes
+from layers.base.module import Parameter
+from layers.basic.linear import check_sizes
 from layers.models.saving import Config
 from layers.models.series import SeriesModel, as_series
-from layers.module import Parameter
 from minigrad import Tensor
 
 __all__ = ["Autoregressive", "AutoregressiveConfig"]

@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 import minigrad as mg
+from layers.base.module import Module
+from layers.basic.dropout import Dropout
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear, check_sizes
+from layers.cells.cell_checks import check_probability
 from layers.datasets import CharacterTokenizer
-from layers.dropout import Dropout
-from layers.embedding import Embedding
-from layers.linear import Linear, check_sizes
-from layers.models.decoding import reading
+from layers.models.generation.decoding import reading
+from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from layers.models.writing import TextModel
-from layers.module import Module
-from layers.recurrent import GRU, LSTM, RNN
-from layers.recurrent_checks import check_probability
+from layers.recurrent.layers import GRU, LSTM, RNN
 from minigrad import Tensor
 
 __all__ = ["CharacterConfig", "CharacterModel"]
@@ -143,13 +143,13 @@ class CharacterDecoder:
     model: CharacterModel
 
     def begin(self, codes: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         with reading(self.model):
             scores, state = self.model(codes, state)
         return scores.numpy()[:, -1], state  # (batch, vocabulary)
 
     def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         return self.begin(codes[:, None], state)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
+from layers.base.module import Module
+from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
-from layers.linear import check_sizes
-from layers.models.decoding import Decoding, decode
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
+from layers.models.generation.decoding import Decoding, decode
+from layers.models.generation.targets import IGNORED
 from layers.models.gpt import GPT, GPTConfig, GPTDecoder
 from layers.models.saving import Config, SavedModel
-from layers.models.targets import IGNORED
-from layers.module import Module
 from minigrad import Tensor
 
 __all__ = ["DALLE", "DALLEConfig"]
@@ -190,7 +190,7 @@ class DALLE(SavedModel, Module):
 
         Args:
             captions: what to draw.
-            temperature, top_k, top_p, beams: see `layers.models.decoding.Decoding`.
+            temperature, top_k, top_p, beams: see `layers.models.generation.decoding.Decoding`.
             cache: False reads all symbols again for each code: slower, with the same result.
             generator: draws; the default one if None.
         """
@@ -211,15 +211,15 @@ class DALLEDecoder:
     first_code: int
 
     def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         return self._codes_alone(*self.gpt.begin(codes))
 
     def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         return self._codes_alone(*self.gpt.advance(codes, state))
 
     def reorder(self, state: Any, index: PlainArray) -> Any:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         return self.gpt.reorder(state, index)
 
     def _codes_alone(self, scores: PlainArray, state: Any) -> tuple[PlainArray, Any]:

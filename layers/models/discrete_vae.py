@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
-from layers.convolution import Conv2d, ConvTranspose2d
-from layers.init import normal_
-from layers.linear import check_sizes
+from layers.base.init import normal_
+from layers.base.module import Module, Parameter
+from layers.basic.convolution import Conv2d, ConvTranspose2d
+from layers.basic.linear import check_sizes
 from layers.models.saving import Config, SavedModel
-from layers.module import Module, Parameter
 from minigrad import Tensor
-from minigrad.errors import ShapeError, describe
-from minigrad.randomness import draw_numbers
+from minigrad.core.errors import ShapeError, describe
+from minigrad.core.randomness import draw_numbers
 
 __all__ = ["DiscreteVAE", "DiscreteVAEConfig"]
 

@@ -8,22 +8,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
-from layers.caches import StackCache
+from layers.base.init import normal_, zeros_
+from layers.base.module import Module
+from layers.basic.dropout import Dropout
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear, check_sizes
+from layers.basic.normalization import LayerNorm
 from layers.datasets import CharacterTokenizer
-from layers.dropout import Dropout
-from layers.embedding import Embedding
-from layers.init import normal_, zeros_
-from layers.linear import Linear, check_sizes
-from layers.models.decoding import reading
+from layers.models.generation.decoding import reading
+from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from layers.models.writing import TextModel
-from layers.module import Module
-from layers.normalization import LayerNorm
-from layers.positional import LearnedPositions
-from layers.transformer import TransformerEncoder
-from layers.transformer_layers import TransformerEncoderLayer
+from layers.transformer.caches import StackCache
+from layers.transformer.encoder_decoder import TransformerEncoder
+from layers.transformer.positional import LearnedPositions
+from layers.transformer.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor
-from minigrad.errors import ShapeError, describe
+from minigrad.core.errors import ShapeError, describe
 
 __all__ = ["GPT", "GPTConfig"]
 
@@ -191,7 +191,7 @@ class GPTDecoder:
     model: GPT
 
     def begin(self, codes: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        """As in `layers.models.decoding.Decoder`; the state is the codes and the cache."""
+        """As in `decoding.Decoder`; the state is the codes and the cache."""
         window = codes[:, -self.model.config.block_size :]
         cache = self.model.make_cache()
         with reading(self.model):
@@ -199,7 +199,7 @@ class GPTDecoder:
         return scores.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
 
     def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         window, cache = state
         longer = np.concatenate([window, codes[:, None]], axis=1)
         if longer.shape[1] > self.model.config.block_size:

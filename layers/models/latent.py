@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad as mg
-from layers.linear import Linear, check_sizes
+from layers.basic.linear import Linear, check_sizes
 from layers.models.saving import Config
 from layers.models.series import SeriesModel
-from layers.recurrent import GRU
+from layers.recurrent.layers import GRU
 from minigrad import Tensor
 
 __all__ = ["LatentAutoregressive", "LatentConfig"]

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_codes, as_count, as_generator
-from layers.linear import check_sizes
+from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from layers.models.writing import TextModel
-from minigrad.randomness import draw_numbers
+from minigrad.core.randomness import draw_numbers
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
 
@@ -359,20 +359,20 @@ class NGramDecoder:
     counts: NGram
 
     def begin(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[list[int]]]:
-        """As in `layers.models.decoding.Decoder`; the scores are log-probabilities."""
+        """As in `layers.models.generation.decoding.Decoder`; the scores are log-probabilities."""
         contexts = [self.counts._contexts_of(row) for row in codes]
         return self._scores(contexts), contexts
 
     def advance(
         self, codes: NDArray[np.int64], state: list[list[int]]
     ) -> tuple[NDArray[np.float64], list[list[int]]]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         pairs = zip(state, codes.tolist(), strict=True)
         contexts = [self.counts._advance(before, code) for before, code in pairs]
         return self._scores(contexts), contexts
 
     def reorder(self, state: list[list[int]], index: NDArray[np.int64]) -> list[list[int]]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         return [state[place] for place in index.tolist()]
 
     def _scores(self, contexts: list[list[int]]) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from layers.datasets import CharacterTokenizer
-from minigrad import serialize
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
+from minigrad.io import serialize
 
 __all__ = ["Config", "SavedModel", "read_config"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
+from layers.base.module import Module
 from layers.models.saving import SavedModel
-from layers.module import Module
 from minigrad import Tensor
 
 __all__ = ["SeriesModel", "as_series", "root_mean_square"]

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
+from layers.base.init import normal_
+from layers.base.module import Module
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear, check_sizes
 from layers.datasets import CharacterTokenizer, pad
-from layers.embedding import Embedding
-from layers.init import normal_
-from layers.linear import Linear, check_sizes
-from layers.models.decoding import Decoding, decode, reading
+from layers.models.generation.decoding import Decoding, decode, reading
+from layers.models.generation.targets import IGNORED, count_targets
 from layers.models.saving import Config, SavedModel
-from layers.models.targets import IGNORED, count_targets
-from layers.module import Module
-from layers.positional import SinusoidalPositions
-from layers.transformer import Transformer
+from layers.transformer.encoder_decoder import Transformer
+from layers.transformer.positional import SinusoidalPositions
 from minigrad import Tensor
 
 __all__ = ["TranslationConfig", "TranslationModel"]
@@ -201,7 +201,8 @@ class TranslationModel(SavedModel, Module):
         Args:
             texts: at least one character each.
             length: how many characters at most; the configuration's `longest` if None.
-            temperature, top_k, top_p, beams, length_penalty: see `layers.models.decoding.Decoding`.
+            temperature, top_k, top_p, beams, length_penalty: see
+            `layers.models.generation.decoding.Decoding`.
             cache: False computes everything again for each character: slower, same result.
             generator: draws; the default one if None.
 
@@ -245,7 +246,7 @@ class TranslationDecoder:
     lengths: PlainArray  # (batch,)
 
     def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
-        """As in `layers.models.decoding.Decoder`; `codes` has as many sequences as the sources."""
+        """As in `decoding.Decoder`; `codes` has as many sequences as the sources."""
         cache = self.model.transformer.make_cache()
         memory, lengths = self._sources(len(codes))
         with reading(self.model):
@@ -253,14 +254,14 @@ class TranslationDecoder:
         return scores.numpy()[:, -1], (cache, memory, lengths)
 
     def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         cache, memory, lengths = state
         with reading(self.model):
             scores = self.model.decode(codes[:, None], memory, lengths, cache)
         return scores.numpy()[:, -1], state
 
     def reorder(self, state: Any, index: PlainArray) -> Any:
-        """As in `layers.models.decoding.Decoder`."""
+        """As in `layers.models.generation.decoding.Decoder`."""
         cache, memory, lengths = state
         cache.reorder(index)
         return cache, memory[index], lengths[index]

@@ -9,21 +9,25 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
-from layers.attention import MultiheadAttention, attention_steps
+from layers.base.init import normal_
+from layers.base.module import Module
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear
 from layers.datasets import reversal
-from layers.embedding import Embedding
-from layers.init import normal_
-from layers.linear import Linear
-from layers.module import Module
-from layers.plots import plot_curves, plot_table
-from layers.positional import LearnedPositions, SinusoidalPositions, sinusoidal_positions
-from layers.recurrent import RNN
+from layers.recurrent.layers import RNN
 from layers.systems.recurrent import gradient_of
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit
 from layers.training import History, TrainingOptions
-from layers.transformer import TransformerEncoder
-from layers.transformer_layers import TransformerEncoderLayer
+from layers.training.plots import plot_curves, plot_table
+from layers.transformer.attention import MultiheadAttention, attention_steps
+from layers.transformer.encoder_decoder import TransformerEncoder
+from layers.transformer.positional import (
+    LearnedPositions,
+    SinusoidalPositions,
+    sinusoidal_positions,
+)
+from layers.transformer.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor
 
 __all__ = [

@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
-from layers.attention import MultiheadAttention
-from layers.normalization import LayerNorm
+from layers.basic.normalization import LayerNorm
 from layers.systems.results import Figure, Setting, at_most
-from layers.transformer import Transformer, TransformerDecoder, TransformerEncoder
-from layers.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from layers.transformer.attention import MultiheadAttention
+from layers.transformer.encoder_decoder import Transformer, TransformerDecoder, TransformerEncoder
+from layers.transformer.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = ["run_classes"]
 
@@ -107,7 +107,7 @@ def run_classes(setting: Setting) -> list[Figure]:
 
 def draw_transformer(path: Any) -> None:
     """Draw the layers of an encoder with a decoder."""
-    from layers.showcase import build as build_example
+    from layers.examples.showcase import build as build_example
     from minigrad.draw import draw
 
     example = build_example("transformer", steps=5)

@@ -6,7 +6,6 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
-from layers.attention import attention_steps
 from layers.datasets import (
     CharacterTokenizer,
     NumberWords,
@@ -15,13 +14,14 @@ from layers.datasets import (
     split_number_words,
 )
 from layers.models import GPT, GPTConfig, TranslationConfig, TranslationModel
-from layers.models.decoding import Decoding, decode
-from layers.models.targets import IGNORED
-from layers.plots import plot_losses, plot_table
+from layers.models.generation.decoding import Decoding, decode
+from layers.models.generation.targets import IGNORED
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit, fit_pairs
 from layers.training import History, ShuffledBatches, TrainingOptions, share_exact
-from minigrad.errors import ShapeError
+from layers.training.plots import plot_losses, plot_table
+from layers.transformer.attention import attention_steps
+from minigrad.core.errors import ShapeError
 
 __all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]
 

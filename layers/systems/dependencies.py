@@ -6,18 +6,18 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
-from layers.cells import RNNCell
+from layers.base.module import Module
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear
+from layers.cells.gated_cells import RNNCell
 from layers.datasets import adding_problem, copy_memory, copy_memory_baseline
-from layers.embedding import Embedding
-from layers.linear import Linear
-from layers.module import Module
-from layers.plots import plot_curves, plot_losses
-from layers.recurrent import GRU, LSTM, RNN
+from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit
 from layers.training import History, TrainingOptions, mean_loss
+from layers.training.plots import plot_curves, plot_losses
 from minigrad import Tensor
-from minigrad.errors import GradientError
+from minigrad.core.errors import GradientError
 from minigrad.optim import SGD
 
 __all__ = ["AddingModel", "CopyModel", "gradient_by_lag", "run_dependencies", "run_gradients"]

@@ -5,8 +5,10 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
-from layers.activations import ReLU
-from layers.containers import Sequential
+from layers.base.containers import Sequential
+from layers.base.module import Module
+from layers.basic.activations import ReLU
+from layers.basic.linear import Linear
 from layers.datasets import (
     CAPTION_TEMPLATES,
     DIGIT_NAMES,
@@ -15,13 +17,11 @@ from layers.datasets import (
     digits,
     draw_captions,
 )
-from layers.linear import Linear
 from layers.models import DALLE, DALLEConfig, DiscreteVAE, DiscreteVAEConfig
-from layers.module import Module
-from layers.plots import plot_pictures
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit
 from layers.training import Progress, ShuffledBatches, TrainingOptions
+from layers.training.plots import plot_pictures
 
 __all__ = ["learn_codes", "learn_to_draw", "learn_to_read", "run_dalle"]
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad as mg
-from layers.cells import LSTMCell
+from layers.cells.gated_cells import LSTMCell
+from layers.examples.pictures import draw_gradient_path
 from layers.models import CharacterConfig, CharacterModel
-from layers.pictures import draw_gradient_path
-from layers.plots import plot_table
-from layers.recurrent import GRU, LSTM, RNN
+from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.systems.results import Figure, Setting, at_most, noted
 from layers.systems.texts import Text, same_without_cache, train_text
+from layers.training.plots import plot_table
 
 __all__ = ["run_gru", "run_lstm", "run_rnn"]
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from layers.base.module import Module
+from layers.basic.embedding import Embedding
+from layers.basic.linear import Linear
 from layers.datasets import CharacterTokenizer, names, pad
-from layers.embedding import Embedding
-from layers.linear import Linear
-from layers.module import Module
-from layers.recurrent import GRU, LSTM, RNN
-from layers.scan import run_in_chunks
+from layers.recurrent.layers import GRU, LSTM, RNN
+from layers.recurrent.stepping import run_in_chunks
 from layers.systems.recurrent import gradient_of, largest
 from layers.systems.results import Figure, Setting, at_most
 from minigrad import Tensor

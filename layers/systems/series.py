@@ -18,11 +18,11 @@ from layers.models import (
     NGramModel,
     SeriesModel,
 )
-from layers.plots import plot_curves
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most, noted, within
 from layers.systems.texts import ORDERS, WITTEN_BELL, Text, compare_tables
 from layers.systems.whole_runs import fit
 from layers.training import TrainingOptions
+from layers.training.plots import plot_curves
 from minigrad.optim import SGD
 
 __all__ = ["fit_by_gradient", "fit_latent", "run_latent", "run_markov"]

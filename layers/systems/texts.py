@@ -9,10 +9,10 @@ import numpy as np
 import minigrad as mg
 from layers.datasets import CharacterTokenizer, shakespeare, split
 from layers.models import GPT, CharacterModel, GPTConfig, NGram
-from layers.plots import plot_losses
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most
 from layers.systems.whole_runs import fit_text
 from layers.training import History
+from layers.training.plots import plot_losses
 
 __all__ = ["Text", "compare_tables", "run_gpt", "same_without_cache", "train_text"]
 

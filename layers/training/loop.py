@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from layers.models.decoding import reading
-from layers.module import Module
+from layers.base.module import Module
+from layers.models.generation.decoding import reading
 from layers.training.averages import loss_and_weight, model_loss, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, TrainingOptions

@@ -202,7 +202,7 @@ class History:
             MissingPackageError: when matplotlib is not installed.
             ValueError: when no step was made.
         """
-        from layers.plots import plot_curves
+        from layers.training.plots import plot_curves
 
         if not self.losses:
             raise ValueError("History.plot: no step was made, so there is nothing to plot")

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from layers.models.decoding import reading
+from layers.base.module import Module
+from layers.models.generation.decoding import reading
 from layers.models.saving import Config
-from layers.module import Module
 from layers.training.averages import LossResult, loss_and_weight, model_loss, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
 from layers.training.progress import ProgressBar
 from layers.training.run_folder import RunFolder
 from minigrad import Tensor
-from minigrad.errors import GradientError
+from minigrad.core.errors import GradientError
+from minigrad.core.randomness import generator_state, set_generator_state
 from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
-from minigrad.randomness import generator_state, set_generator_state
 
 __all__ = ["Batches", "Callback", "Loss", "Run"]
 

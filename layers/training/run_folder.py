@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigrad import serialize
-from minigrad.resuming import load_checkpoint, save_checkpoint
+from minigrad.io import serialize
+from minigrad.io.checkpoint_files import load_checkpoint, save_checkpoint
 
 __all__ = ["RunFolder"]
 

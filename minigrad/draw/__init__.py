@@ -5,12 +5,17 @@ PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow`
 `backprop_through_time` measure how the gradient flows, and the plots show it with matplotlib.
 """
 
+import sys
+
+from minigrad.draw.analysis.connectivity import Connectivity, input_connectivity
+from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
+from minigrad.draw.analysis.jacobians import JacobianSpectra, jacobian_spectra
 from minigrad.draw.attention import attention_map
 from minigrad.draw.comparison import Comparison, compare
-from minigrad.draw.connectivity import Connectivity, input_connectivity
 from minigrad.draw.drawing import Drawing, draw_graph
-from minigrad.draw.elide import elide, interesting_steps
-from minigrad.draw.errors import (
+from minigrad.draw.graph import elision
+from minigrad.draw.graph.elision import elide, interesting_steps
+from minigrad.draw.graph.errors import (
     DrawError,
     GraphFormatError,
     LayoutError,
@@ -18,20 +23,8 @@ from minigrad.draw.errors import (
     MissingGlyphWarning,
     MissingGraphvizError,
 )
-from minigrad.draw.flow import GradientFlow, gradient_flow
-from minigrad.draw.jacobians import JacobianSpectra, jacobian_spectra
-from minigrad.draw.opening import open_kernels
-from minigrad.draw.passes import focus, prune, without
-from minigrad.draw.plots import (
-    plot_attention,
-    plot_gates,
-    plot_gradient_norms,
-    plot_jacobians,
-    plot_parameter_gradients,
-    plot_routes,
-    plot_triangle,
-)
-from minigrad.draw.records import (
+from minigrad.draw.graph.passes import focus, prune, without
+from minigrad.draw.graph.records import (
     Contribution,
     Edge,
     Graph,
@@ -40,9 +33,19 @@ from minigrad.draw.records import (
     Statistics,
     combine_contributions,
 )
-from minigrad.draw.rolling import fold_repeats, roll
+from minigrad.draw.graph.rolling import fold_repeats, roll
+from minigrad.draw.pictures import draw, view
+from minigrad.draw.plots.curves import (
+    plot_attention,
+    plot_gates,
+    plot_gradient_norms,
+    plot_jacobians,
+    plot_parameter_gradients,
+    plot_routes,
+    plot_triangle,
+)
+from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
-from minigrad.draw.views import draw, view
 
 __all__ = [
     "Comparison",
@@ -89,3 +92,7 @@ __all__ = [
     "view",
     "without",
 ]
+
+sys.modules["minigrad.draw.elide"] = (
+    elision  # its path in earlier versions, where now a function stands
+)

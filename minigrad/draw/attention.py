@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from minigrad.draw import escape
 from minigrad.draw.drawing import Drawing
-from minigrad.draw.records import Edge, Graph, Node, Statistics
-from minigrad.draw.routes import coordinates
-from minigrad.draw.scale import cividis, contrasting, hexadecimal
-from minigrad.draw.theme import FONT, Theme, theme_named
+from minigrad.draw.graph.records import Edge, Graph, Node, Statistics
+from minigrad.draw.render.edge_curves import coordinates
+from minigrad.draw.style import escape
+from minigrad.draw.style.scale import cividis, contrasting, hexadecimal
+from minigrad.draw.style.theme import FONT, Theme, theme_named
 
 __all__ = ["attention_map"]
 

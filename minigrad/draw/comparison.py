@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from minigrad.draw import labels
-from minigrad.draw.cells_view import has_cells
+from minigrad.core.tensors import Tensor
+from minigrad.draw.analysis.flow import GradientFlow
 from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
-from minigrad.draw.flow import GradientFlow
-from minigrad.draw.interaction import Interaction
-from minigrad.draw.layout import DEFAULT_TIME_LIMIT
-from minigrad.draw.opening import open_kernels
-from minigrad.draw.records import Graph
-from minigrad.draw.scale import Scale, power_of_ten
-from minigrad.draw.targets import results_of
-from minigrad.draw.text import printed
-from minigrad.draw.theme import theme_named
+from minigrad.draw.graph.interaction import Interaction
+from minigrad.draw.graph.records import Graph
+from minigrad.draw.pictures import draw
+from minigrad.draw.reading.opening import open_kernels
+from minigrad.draw.reading.targets import results_of
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
+from minigrad.draw.render.text import printed
+from minigrad.draw.style import labels
+from minigrad.draw.style.scale import Scale, power_of_ten
+from minigrad.draw.style.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
-from minigrad.draw.views import draw
-from minigrad.serialize import write_atomically
-from minigrad.tensors import Tensor
+from minigrad.draw.views.cells_view import has_cells
+from minigrad.io.serialize import write_atomically
 
 __all__ = ["Comparison", "compare"]
 
@@ -133,7 +133,7 @@ class Comparison:
 
     def html(self) -> str:
         """One page, whole in itself, on which the reader chooses between the models."""
-        from minigrad.draw.html import Picture, page
+        from minigrad.draw.pages.html import Picture, page
 
         return page(
             [

@@ -13,17 +13,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from minigrad.draw.cells import cells_to_dot
-from minigrad.draw.elide import elide, steps_to_show
-from minigrad.draw.errors import MissingGraphvizError
-from minigrad.draw.interaction import Interaction
-from minigrad.draw.large import boxes_to_dot
-from minigrad.draw.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
-from minigrad.draw.records import Graph
-from minigrad.draw.scale import Scale, ShareScale
-from minigrad.draw.text import graph_to_text, printed
-from minigrad.draw.theme import theme_named
-from minigrad.serialize import write_atomically
+from minigrad.draw.graph.elision import elide, steps_to_show
+from minigrad.draw.graph.errors import MissingGraphvizError
+from minigrad.draw.graph.interaction import Interaction
+from minigrad.draw.graph.records import Graph
+from minigrad.draw.render.cells import cells_to_dot
+from minigrad.draw.render.large import boxes_to_dot
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
+from minigrad.draw.render.text import graph_to_text, printed
+from minigrad.draw.style.scale import Scale, ShareScale
+from minigrad.draw.style.theme import theme_named
+from minigrad.io.serialize import write_atomically
 
 if TYPE_CHECKING:
     import graphviz
@@ -65,19 +65,19 @@ class Drawing:
         self.measure: Literal["norm", "share"] = measure
 
     def svg(self) -> str:
-        """Return the picture as SVG text. Raises what `minigrad.draw.layout.render` raises."""
+        """Return the picture as SVG text. Raises what `render` raises."""
         return self._render("svg").decode("utf-8")
 
     def png(self, dpi: int | None = None) -> bytes:
         """Return the picture as a PNG file, in 144 dots per inch unless it is very large.
 
         By itself it has no more than 40 million dots, which any viewer opens. Raises what
-        `minigrad.draw.layout.render` raises.
+        `minigrad.draw.render.layout.render` raises.
         """
         return self._render("png", fitting_dpi(self.dot.source) if dpi is None else dpi)
 
     def pdf(self) -> bytes:
-        """Return the picture as a PDF file. Raises what `minigrad.draw.layout.render` raises."""
+        """Return the picture as a PDF file. Raises what `render` raises."""
         return self._render("pdf")
 
     def html(self, theme: Literal["auto", "light", "dark"] = "auto") -> str:
@@ -85,9 +85,9 @@ class Drawing:
 
         It can be moved, searched, and opened where it leaves out steps or closes scopes; it works
         offline and, as a still picture with a table, without scripts. With `theme="auto"` it
-        follows the reader's system. See `minigrad.draw.html.page`, also for what it raises.
+        follows the reader's system. See `minigrad.draw.pages.html.page`, also for what it raises.
         """
-        from minigrad.draw.html import Picture, page
+        from minigrad.draw.pages.html import Picture, page
 
         picture = Picture(self.graph, shown=self.shown, interaction=self.interaction)
         return page(
@@ -153,7 +153,7 @@ class Drawing:
     def show(self) -> None:
         """Show the picture: in the notebook if there is one, else in the web browser.
 
-        Raises what `minigrad.draw.layout.render` raises.
+        Raises what `minigrad.draw.render.layout.render` raises.
         """
         shell = sys.modules.get("IPython")
         if shell is not None and shell.get_ipython() is not None:

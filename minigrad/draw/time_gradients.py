@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.draw.detours import By, RouteNames
-from minigrad.draw.diagnosis import describe_time
+from minigrad.core.tensors import Tensor
+from minigrad.draw.analysis.gradient_routes import By, RouteNames
+from minigrad.draw.analysis.time_measure import TimeMeasure
 from minigrad.draw.drawing import Drawing
-from minigrad.draw.page_measures import interaction_of
-from minigrad.draw.plots import plot_gradient_norms
-from minigrad.draw.recurrence import NamedStates
-from minigrad.draw.time_measure import TimeMeasure
-from minigrad.draw.views import draw
-from minigrad.tensors import Tensor
+from minigrad.draw.pages.page_measures import interaction_of
+from minigrad.draw.pictures import draw
+from minigrad.draw.plots.curves import plot_gradient_norms
+from minigrad.draw.reading.recurrence import NamedStates
+from minigrad.draw.views.diagnosis import describe_time
 
 __all__ = ["TimeGradients", "backprop_through_time"]
 
@@ -110,7 +110,7 @@ class TimeGradients(TimeMeasure):
         return found
 
     def plot(self, axes: Any = None, **options: Any) -> Any:
-        """Gradient norm against lag, one line a state; see `minigrad.draw.plots`."""
+        """Gradient norm against lag, one line a state; see `minigrad.draw.plots.curves`."""
         return plot_gradient_norms({"": self}, axes, **options)
 
     def draw(self, **options: Any) -> Drawing:

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.errors import DetachError, DtypeError, ShapeError, describe
-from minigrad.primitives import operand
-from minigrad.tensors import Tensor, wrap
+from minigrad.core.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.core.primitives import operand
+from minigrad.core.tensors import Tensor, wrap
 
 __all__ = [
     "as_constant",
@@ -15,6 +15,7 @@ __all__ = [
     "as_tensor",
     "as_tensors",
     "constant_array",
+    "floating",
     "index_dtype",
     "source_of",
     "check_same_shape",
@@ -85,6 +86,11 @@ def whole_numbers(value: Any, argument: str) -> Any:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{argument} must be integers, got {describe(value)}")
     return array if array.size else array.astype(np.intp)
+
+
+def floating(x: Array) -> Array:
+    """Integers as the floats that NumPy's own functions would make of them."""
+    return x if x.dtype.kind in "fc" else x.astype(np.result_type(x, np.float16))
 
 
 def widen(x: Array) -> Array:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import GradientError, ShapeError, describe
+from minigrad.core.errors import GradientError, ShapeError, describe
+from minigrad.core.tensors import Tensor
 from minigrad.optim.states import PlainArray
-from minigrad.tensors import Tensor
 
 __all__ = ["ExponentialAverage"]
 

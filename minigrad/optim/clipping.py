@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minigrad.errors import GradientError
-from minigrad.ops.piecewise import clip
+from minigrad.core.errors import GradientError
+from minigrad.core.tensors import Tensor
+from minigrad.ops.elementwise.piecewise import clip
 from minigrad.optim.states import PlainArray
-from minigrad.tensors import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 

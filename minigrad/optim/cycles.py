@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import GradientError
+from minigrad.core.errors import GradientError
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.schedules import Schedule, check_positive
 from minigrad.optim.states import PlainArray

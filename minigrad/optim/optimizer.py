@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.errors import GradientError, ShapeError, describe
-from minigrad.nodes import Leaf
+from minigrad.core.errors import GradientError, ShapeError, describe
+from minigrad.core.nodes import Leaf
+from minigrad.core.tensors import Tensor
+from minigrad.ops.parts import refuse_part
 from minigrad.optim.options import (
     check_names,
     check_ranges,
@@ -16,8 +18,6 @@ from minigrad.optim.options import (
     warnings_raise,
 )
 from minigrad.optim.states import PlainArray, State, converted, working, working_dtype
-from minigrad.parts import refuse_part
-from minigrad.tensors import Tensor
 
 __all__ = ["Optimizer"]
 

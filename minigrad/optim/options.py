@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import describe
-from minigrad.tensors import Tensor
+from minigrad.core.errors import describe
+from minigrad.core.tensors import Tensor
 
 __all__ = ["check_names", "check_ranges", "groups_of", "pair_of", "plain_options", "warnings_raise"]
 

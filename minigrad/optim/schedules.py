@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import describe
+from minigrad.core.errors import describe
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import check_names
 from minigrad.optim.states import PlainArray

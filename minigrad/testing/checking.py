@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.containers import labelled_leaves, replace_leaves
-from minigrad.errors import describe
-from minigrad.mode import ModeChange
-from minigrad.nodes import Leaf, Node
-from minigrad.tensors import Tensor
-from minigrad.testing.slopes import SAME, Kink, Steps, complex_step, sides, slope
-from minigrad.transforms import pull_back
+from minigrad.core.errors import describe
+from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import Leaf, Node
+from minigrad.core.pytree import labelled_leaves, replace_leaves
+from minigrad.core.tensors import Tensor
+from minigrad.testing.finite_differences import SAME, Kink, Steps, complex_step, sides, slope
+from minigrad.transforms.derivatives import pull_back
 
 __all__ = ["GradientMismatch", "NotDifferentiable", "check_gradients"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import ops  # noqa: F401 - which declares the operations
-from minigrad.kernels import FusedOperation
-from minigrad.operations import operations
+from minigrad.core.fusing import FusedOperation
+from minigrad.core.rules import operations
 
 __all__ = ["Mutant", "mutants_of", "rule_mutants"]
 

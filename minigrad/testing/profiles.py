@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minigrad.errors import require
+from minigrad.core.errors import require
 
 require("hypothesis", "testing", "minigrad.testing.register_profiles")
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import describe, require
-from minigrad.mode import recording
-from minigrad.tensors import Tensor
-from minigrad.testing.naive import Jet, jet, sin, total
-from minigrad.testing.specifications import Shape, Specification
-from minigrad.transforms import gradients
+from minigrad.core.errors import describe, require
+from minigrad.core.modes import recording
+from minigrad.core.tensors import Tensor
+from minigrad.testing.hyperdual import Jet, jet, sin, total
+from minigrad.testing.tables.specifications import Shape, Specification
+from minigrad.transforms.derivatives import gradients
 
 require("hypothesis", "testing", "minigrad.testing.random_programs")
 
 from hypothesis import strategies as st  # noqa: E402 - after the check that it is installed
 
-from minigrad.testing.array_table import ARRAYS  # noqa: E402
-from minigrad.testing.elementwise_table import ELEMENTWISE  # noqa: E402
-from minigrad.testing.matrix_table import MATRICES, NETWORKS  # noqa: E402
+from minigrad.testing.tables.array_table import ARRAYS  # noqa: E402
+from minigrad.testing.tables.elementwise_table import ELEMENTWISE  # noqa: E402
+from minigrad.testing.tables.matrix_table import MATRICES, NETWORKS  # noqa: E402
 
 __all__ = ["SPECIFICATIONS", "Program", "Step", "check_program", "programs"]
 

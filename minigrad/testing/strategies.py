@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import require
-from minigrad.tensors import Tensor
+from minigrad.core.errors import require
+from minigrad.core.tensors import Tensor
 
 require("hypothesis", "testing", "minigrad.testing.strategies")
 

@@ -3,7 +3,7 @@ import pytest
 
 import layers
 import minigrad as mg
-from layers import activations
+from layers.basic import activations
 
 x = np.array([[-3.0, -0.5, 0.0, 0.25, 1.5, 8.0]])
 

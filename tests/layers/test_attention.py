@@ -16,7 +16,7 @@ from minigrad.testing import check_gradients
 
 @pytest.fixture(autouse=True)
 def several_blocks(monkeypatch):
-    monkeypatch.setattr("minigrad.ops.attention_blockwise.BLOCK", (2, 3))
+    monkeypatch.setattr("minigrad.ops.nn.attention_blockwise.BLOCK", (2, 3))
 
 
 def make(seed=0, dtype="float64", size=6, heads=2, **options):

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from layers import MultiheadAttention, RotaryPositions, attention_steps
-from layers.attention_arguments import SELF_ATTENTION
+from layers.transformer.attention_arguments import SELF_ATTENTION
 
 X = np.ones((2, 3, 6), np.float32)
 KEYS = np.ones((2, 4, 6), np.float32)

@@ -204,7 +204,7 @@ def test_without_graphviz_the_demo_writes_dot_and_names_the_fix(tmp_path):
     # A process in which neither pygraphviz nor a dot program can be found.
     script = (
         "import sys; sys.modules['pygraphviz'] = None\n"
-        "from layers.demo import DemoOptions, run_demo; from pathlib import Path\n"
+        "from layers.examples.demo import DemoOptions, run_demo; from pathlib import Path\n"
         f"run_demo(DemoOptions(steps=2, seconds=None, out=Path({str(tmp_path)!r})))\n"
     )
     done = subprocess.run(

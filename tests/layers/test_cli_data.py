@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import layers.cli_series
+import layers.cli.series
 import layers.models
 from layers.cli import main
-from layers.cli_train import check_weights
-from layers.datasets.time_labels import following
+from layers.cli.train import check_weights
+from layers.datasets.columns.time_labels import following
 from layers.models import DALLE, Autoregressive, AutoregressiveConfig, DALLEConfig
-from layers.plots import plot_curves
 from layers.systems.drawing_digits import caption_tokenizer
+from layers.training.plots import plot_curves
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_the_axis_of_a_forecast_has_dates_that_do_not_overlap(
         figures.append(plot_curves(*arguments, **options))
         return figures[-1]
 
-    monkeypatch.setattr(layers.cli_series, "plot_curves", keep)
+    monkeypatch.setattr(layers.cli.series, "plot_curves", keep)
     second = {"2020-12-31 22:00": "2020-12-31 23:00", "2020-12-30": "2020-12-31",
               "2020-Q3": "2020-Q4", "1900": "1901"}[first]  # fmt: skip
     times = [first, second, *following([first, second], 28)]

@@ -8,8 +8,8 @@ import pytest
 
 from layers.cli import main
 from layers.datasets import CharacterTokenizer
+from layers.examples.showcase import NAMES, RECURRENT
 from layers.models.character import CharacterConfig, CharacterModel
-from layers.showcase import NAMES, RECURRENT
 from minigrad.draw import Graph
 
 ATTENTION = [name for name in NAMES if name not in RECURRENT]
@@ -168,7 +168,7 @@ def test_where_it_cannot_be_written_is_said_before_the_work(error, tmp_path, mon
     def fail(*arguments, **options):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("layers.cli_sources.build", fail)
+    monkeypatch.setattr("layers.cli.sources.build", fail)
     assert "choose one of .svg, .html" in error("draw", "lstm", "-o", tmp_path / "a.bmp")
     assert "there is no folder" in error("draw", "lstm", "-o", tmp_path / "no" / "a.svg")
     assert "this is a folder" in error("draw", "lstm", "-o", tmp_path)

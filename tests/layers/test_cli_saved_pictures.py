@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from layers.datasets import CharacterTokenizer
+from layers.examples.showcase import REMEMBERING, build
 from layers.models import (
     GPT,
     Autoregressive,
@@ -22,7 +23,6 @@ from layers.models import (
     TranslationModel,
     load,
 )
-from layers.showcase import REMEMBERING, build
 from minigrad.draw import Graph, backprop_through_time
 
 TEXT = "to be or not to be\n"

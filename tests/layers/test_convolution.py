@@ -12,7 +12,7 @@ from layers import (
     MaxPool1d,
     MaxPool2d,
 )
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 
 
 def drawn(*shape, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.models.decoding import (
+from layers.models.generation.decoding import (
     Decoding,
     Rereading,
     beam_search,
@@ -15,7 +15,7 @@ from layers.models.decoding import (
     decode,
     probabilities,
 )
-from layers.models.stopping import Growing
+from layers.models.generation.stopping import Growing
 
 
 class Table:
@@ -388,7 +388,7 @@ def test_a_symbol_of_probability_0_is_never_drawn(monkeypatch):
         """A draw as close to 1 as there is."""
         return np.full(shape, np.nextafter(1.0, 0.0))
 
-    monkeypatch.setattr("layers.models.choosing.draw_numbers", highest)
+    monkeypatch.setattr("layers.models.generation.choosing.draw_numbers", highest)
     generator = np.random.default_rng(0)
     scores = np.array([[0.1, 0.2, 0.3, -INF], [0.7, -INF, -INF, -INF]])
     assert choose(scores, Decoding(1), generator).tolist() == [2, 0]

@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from layers import Dropout
-from minigrad.errors import DtypeError
+from minigrad.core.errors import DtypeError
 from minigrad.testing import check_gradients
 
 

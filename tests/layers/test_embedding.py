@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from layers import Embedding
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 
 
 def test_rows_are_looked_up():

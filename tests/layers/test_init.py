@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, RNN, Linear, Parameter, init
-from minigrad.errors import DtypeError, ShapeError
+from layers import LSTM, RNN, Linear, Parameter
+from layers.base import init
+from minigrad.core.errors import DtypeError, ShapeError
 
 
 def generator():

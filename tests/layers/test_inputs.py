@@ -5,7 +5,7 @@ import pytest
 
 import layers
 import minigrad as mg
-from minigrad.errors import DtypeError
+from minigrad.core.errors import DtypeError
 
 SIZES = {"nhead": 2, "dim_feedforward": 6}
 

@@ -84,16 +84,16 @@ def test_values_gradients_and_state_are_those_of_pytorch(name, dtype, fused):
 def test_every_class_is_compared_or_tested_by_itself():
     compared = {case["class"] for case in CASES.values()}
     modules = [
-        layers.activations,
-        layers.batch_normalization,
-        layers.convolution,
-        layers.embedding,
-        layers.flatten,
-        layers.linear,
-        layers.losses,
-        layers.margin_losses,
-        layers.normalization,
-        layers.pooling,
+        layers.basic.activations,
+        layers.basic.batch_normalization,
+        layers.basic.convolution,
+        layers.basic.embedding,
+        layers.basic.flatten,
+        layers.basic.linear,
+        layers.basic.losses,
+        layers.basic.margin_losses,
+        layers.basic.normalization,
+        layers.basic.pooling,
     ]
     names = {name for module in modules for name in module.__all__}
     assert compared == names

@@ -4,7 +4,7 @@ import pytest
 import layers
 import minigrad as mg
 from layers import Bilinear, Embedding, Flatten, Identity, Linear, Module, Unflatten
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 
 
 class Tied(Module):

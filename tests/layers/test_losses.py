@@ -16,7 +16,7 @@ from layers import (
     NLLLoss,
     SmoothL1Loss,
 )
-from minigrad.errors import DetachError, DtypeError, ShapeError
+from minigrad.core.errors import DetachError, DtypeError, ShapeError
 
 SCORES = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
 CLASSES = np.array([0, 2])
@@ -154,7 +154,7 @@ def test_an_empty_batch():
     assert NLLLoss(reduction="none")(scores, target).shape == (0,)
 
 
-@pytest.mark.parametrize("name", layers.losses.__all__)
+@pytest.mark.parametrize("name", layers.basic.losses.__all__)
 def test_an_unknown_reduction_is_refused_when_the_loss_is_made(name):
     with pytest.raises(ValueError, match=f"{name}: reduction must be one of .*, got 'median'"):
         getattr(layers, name)(reduction="median")

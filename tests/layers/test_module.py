@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from layers import LSTM, Embedding, Linear, Module, Parameter
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import minigrad.optim
 from layers import LSTM, BatchNorm1d, Embedding, Linear, Module, ModuleDict, Parameter
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

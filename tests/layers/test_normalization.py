@@ -11,9 +11,9 @@ from layers import (
     LayerNorm,
     Linear,
     RMSNorm,
-    init,
 )
-from minigrad.errors import ShapeError
+from layers.base import init
+from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
 
 

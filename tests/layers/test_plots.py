@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from layers.plots import plot_curves, plot_losses, plot_pictures, plot_table
 from layers.training import History
+from layers.training.plots import plot_curves, plot_losses, plot_pictures, plot_table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NAMES = ["price ($)", "a$b_{", "_hidden", "x^$y$"]

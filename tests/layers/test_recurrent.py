@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from layers import LSTM, LSTMCell
 from layers.kernels.lstm import lstm_sequence, lstm_sequence_reference
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
 
 sizes = st.integers(1, 4)

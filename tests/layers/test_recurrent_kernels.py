@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from layers.kernels import gru_sequence, lstm_sequence, rnn_sequence
 from layers.kernels.packing import CHUNK
-from minigrad.errors import ShapeError
+from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
 
 KINDS = {

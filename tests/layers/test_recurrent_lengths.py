@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from layers import GRU, LSTM, RNN
-from minigrad.errors import DtypeError, ShapeError
+from minigrad.core.errors import DtypeError, ShapeError
 
 OPTIONS = [
     (RNN, {}),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from layers import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from minigrad.errors import DtypeError, ShapeError
+from minigrad.core.errors import DtypeError, ShapeError
 
 KINDS = [RNN, LSTM, GRU]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from layers import cli_systems
 from layers.cli import main
+from layers.cli import systems as cli_systems
 from layers.systems import Result, find_system
 from layers.systems.results import BROKEN, Figure, noted
 from layers.systems.run_all import CHILD, Children, run_systems

@@ -19,8 +19,8 @@ from layers import (
     run_in_chunks,
     scan,
 )
-from layers.steps import Routes
-from minigrad.errors import DtypeError, ShapeError
+from layers.cells.cell_equations import Routes
+from minigrad.core.errors import DtypeError, ShapeError
 
 PAIRS = [(RNNCell, RNN), (LSTMCell, LSTM), (GRUCell, GRU)]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers.showcase import NAMES, RECURRENT, build, unknown_name
+from layers.examples.showcase import NAMES, RECURRENT, build, unknown_name
+from minigrad.core.randomness import default_generator
 from minigrad.draw import backprop_through_time, input_connectivity
-from minigrad.randomness import default_generator
 
 
 @pytest.mark.parametrize("name", NAMES)

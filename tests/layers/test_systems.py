@@ -204,7 +204,7 @@ def test_wrong_commands_say_what_is_wrong(arguments, message, capsys):
 
 
 def test_a_system_that_fails_has_a_row_that_says_so(tmp_path, monkeypatch, capsys):
-    from layers import cli_systems
+    from layers.cli import systems as cli_systems
 
     chosen = tuple(find_system(name) for name in ("self-attention", "multi-head", "positions"))
     monkeypatch.setattr(cli_systems, "SYSTEMS", chosen)

@@ -10,9 +10,9 @@ import pytest
 
 import minigrad as mg
 from layers.cli import main
+from layers.cli.terminal import any_terminal
 from layers.datasets import CharacterTokenizer
 from layers.models import CharacterConfig, CharacterModel
-from layers.terminal import any_terminal
 
 ROOT = Path(__file__).parents[2]
 TEXT = "naïve “quotes” — ☃ 中文 λ. " * 30

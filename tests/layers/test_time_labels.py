@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.datasets.time_labels import following, is_time, read_times, why_unnamed
+from layers.datasets.columns.time_labels import following, is_time, read_times, why_unnamed
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from layers.datasets import read_series
-from layers.datasets.time_labels import following
+from layers.datasets.columns.time_labels import following
 
 
 def read(header, rows, *arguments):

@@ -23,7 +23,7 @@ from minigrad.testing import check_gradients
 
 @pytest.fixture(autouse=True)
 def several_blocks(monkeypatch):
-    monkeypatch.setattr("minigrad.ops.attention_blockwise.BLOCK", (2, 3))
+    monkeypatch.setattr("minigrad.ops.nn.attention_blockwise.BLOCK", (2, 3))
 
 
 def make(kind, dtype="float64", count=2, norm=True, **options):

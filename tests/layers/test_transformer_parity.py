@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import attention, normalization, transformer, transformer_layers
+from layers.basic import normalization
+from layers.transformer import attention, transformer_layers
+from layers.transformer import encoder_decoder as transformer
 
 FILE = pathlib.Path(__file__).parents[1] / "fixtures" / "transformer.npz"
 ARRAYS = dict(np.load(FILE))
@@ -50,7 +52,7 @@ def test_the_file_is_whole():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_all_gradients_are_those_of_pytorch(name, dtype, method, monkeypatch):
-    monkeypatch.setattr("minigrad.ops.attention_blockwise.BLOCK", (2, 3))
+    monkeypatch.setattr("minigrad.ops.nn.attention_blockwise.BLOCK", (2, 3))
     case, arrays = CASES[name], entries(f"{name}/{dtype}/")
     inputs = entries(f"{name}/{dtype}/input.")
     leaves = {key: mg.Tensor(a, requires_grad=True) for key, a in inputs.items()}

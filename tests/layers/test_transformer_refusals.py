@@ -15,7 +15,7 @@ from layers import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from layers.attention_arguments import BOTH_SEQUENCES, SELF_ATTENTION
+from layers.transformer.attention_arguments import BOTH_SEQUENCES, SELF_ATTENTION
 
 ENCODER = TransformerEncoder(TransformerEncoderLayer(4, 2, 5), 2)
 DECODER = TransformerDecoder(TransformerDecoderLayer(4, 2, 5), 2)
@@ -78,7 +78,7 @@ X, MEMORY = np.ones((2, 3, 4), np.float32), np.ones((2, 5, 4), np.float32)
             "cache must be a StackCache, which make_cache() gives, got LayerCache",
         ),
         (
-            lambda: DECODER(X, MEMORY, cache=layers.caches.StackCache(3)),
+            lambda: DECODER(X, MEMORY, cache=layers.transformer.caches.StackCache(3)),
             ValueError,
             "the cache is for 3 layers, and there are 2; use make_cache()",
         ),

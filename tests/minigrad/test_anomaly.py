@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from layers.models.character import CharacterConfig, CharacterModel
-from minigrad.mode import current_mode
-from minigrad.nodes import Bundle
-from minigrad.watching import is_finite
+from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Bundle
+from minigrad.debug.anomaly import is_finite
 
 ROOT = Path(__file__).resolve().parents[2]
 THIS = Path(__file__).name

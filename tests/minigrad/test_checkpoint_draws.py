@@ -13,9 +13,9 @@ import pytest
 
 import layers
 import minigrad as mg
-from minigrad.draws import Recorder, Replayer, same_state, state_of
-from minigrad.generator_search import random_sources
-from minigrad.randomness import default_generator, draw_numbers
+from minigrad.core.randomness import default_generator, draw_numbers
+from minigrad.transforms.generator_search import random_sources
+from minigrad.transforms.recorded_draws import Recorder, Replayer, same_state, state_of
 
 GLOBAL = np.random.default_rng(8)
 

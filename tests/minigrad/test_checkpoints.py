@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.errors import GradientError
-from minigrad.randomness import default_generator
+from minigrad.core.errors import GradientError
+from minigrad.core.randomness import default_generator
 from minigrad.testing import check_gradients
 
 

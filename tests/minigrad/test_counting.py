@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.counting import multiply_adds
+from minigrad.debug.flops import multiply_adds
 
 A, B, V, W = np.ones((5, 2, 3)), np.ones((5, 3, 4)), np.ones(3), np.ones(4)
 

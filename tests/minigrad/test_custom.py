@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import GradientError, ShapeError
+from minigrad.core.errors import GradientError, ShapeError
 from minigrad.testing import check_gradients
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.refusals import OF_SCIPY
+from minigrad.numpy_api.unsupported import OF_SCIPY
 
 T = mg.Tensor(np.ones(2), requires_grad=True)
 S = mg.Tensor(np.float64(0.5), requires_grad=True)

@@ -8,7 +8,7 @@ import pytest
 
 import layers
 import minigrad as mg
-from minigrad.errors import GradientError
+from minigrad.core.errors import GradientError
 
 
 def test_nodes_come_in_the_order_of_recording():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import GradientError, ShapeError
+from minigrad.core.errors import GradientError, ShapeError
 
 
 def test_a_hook_sees_the_whole_gradient_once():

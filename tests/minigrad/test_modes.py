@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.mode import current_mode
+from minigrad.core.modes import current_mode
 
 # -- threads and tasks ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.numpy_table import table
+from tools.numpy_table import table
 
 TEXT = Path(__file__).with_name("numpy_calls.txt").read_text(encoding="utf-8")
 

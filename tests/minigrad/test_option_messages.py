@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.protocols import numpy_functions
+from minigrad.numpy_api.protocols import numpy_functions
 
 TEXT = Path(__file__).with_name("numpy_calls.txt").read_text(encoding="utf-8")
 OPTIONS = set(

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import operators, signatures
-from minigrad.scipy_ufuncs import SCIPY_UFUNCS
+from minigrad.core import methods as signatures
+from minigrad.numpy_api import operators
+from minigrad.numpy_api.scipy_ufuncs import SCIPY_UFUNCS
 
 
 def leaf(value=(1.5, 2.0), dtype="float64"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import randomness
+from minigrad.core import randomness
 
 
 @pytest.fixture(autouse=True)

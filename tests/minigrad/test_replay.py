@@ -8,7 +8,7 @@ import pytest
 
 import layers
 import minigrad as mg
-from minigrad import calls
+from minigrad.debug import calls
 
 
 def same_bits(a, b) -> bool:

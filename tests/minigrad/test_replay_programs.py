@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import calls
+from minigrad.debug import calls
 from minigrad.testing import programs
 from minigrad.testing.profiles import examples
 from minigrad.testing.strategies import layouts

@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
-from minigrad.randomness import default_generator
+from minigrad.core.randomness import default_generator
 
 
 class Weights:

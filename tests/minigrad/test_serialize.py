@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad import serialize
+from minigrad.io import serialize
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", ">f4", ">i8"]
@@ -252,7 +252,7 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monke
     def refuse(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("minigrad.serialize.os.open", refuse)
+    monkeypatch.setattr("minigrad.io.serialize.os.open", refuse)
     place = tmp_path / "a.npz"
     with pytest.raises(PermissionError, match=r"Permission denied: '.*a\.npz'$") as caught:
         mg.save(place, {"w": np.ones(2)})

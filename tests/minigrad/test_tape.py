@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import tape
-from minigrad.errors import GradientError, ShapeError
-from minigrad.tensors import wrap
+from minigrad.core import backward as tape
+from minigrad.core.errors import GradientError, ShapeError
+from minigrad.core.tensors import wrap
 
 ROOT = Path(mg.__file__).parents[1]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import DtypeError, GradientError, ShapeError
+from minigrad.core.errors import DtypeError, GradientError, ShapeError
 
 # -- what stays connected ------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from minigrad.draw import (
     MissingGraphvizError,
     Node,
     draw_graph,
-    layout,
 )
+from minigrad.draw.render import layout
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from minigrad.draw import (
     draw,
     draw_graph,
 )
-from minigrad.draw.escape import printable, shorten
-from minigrad.draw.records import well_formed
+from minigrad.draw.graph.records import well_formed
+from minigrad.draw.style.escape import printable, shorten
 from minigrad.testing.profiles import examples
 
 pytest.importorskip("pygraphviz")

@@ -25,10 +25,10 @@ from minigrad.draw import (
     backprop_through_time,
     draw_graph,
 )
-from minigrad.draw.html import Picture, asset_script, asset_style, page
-from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
-from minigrad.draw.page_data import DIGITS, column, json_for_page, number, picture_data
-from minigrad.draw.page_static import table
+from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
+from minigrad.draw.pages.html import Picture, asset_script, asset_style, page
+from minigrad.draw.pages.page_data import DIGITS, column, json_for_page, number, picture_data
+from minigrad.draw.pages.page_static import table
 from minigrad.testing import examples
 
 KNOWN_TAGS = {

@@ -9,8 +9,8 @@ import pytest
 from playwright import sync_api as playwright
 
 from minigrad.draw import Contribution, Edge, Graph, Node
-from minigrad.draw.html import Picture, page
-from minigrad.draw.interaction import Interaction, LossNorms, RouteProducts, inner_products
+from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
+from minigrad.draw.pages.html import Picture, page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # A browser is a system package, which no test run may need; .ci/run says when this was skipped.

@@ -8,7 +8,7 @@ import pytest
 import layers
 import minigrad as mg
 from minigrad.draw import GraphFormatError
-from minigrad.draw.interaction import LossNorms, RouteProducts, inner_products
+from minigrad.draw.graph.interaction import LossNorms, RouteProducts, inner_products
 from minigrad.draw.time_gradients import backprop_through_time
 
 

@@ -6,7 +6,7 @@ import pytest
 import minigrad as mg
 from layers import GRU, LSTM, RNN
 from minigrad.draw import DrawError, jacobian_spectra
-from minigrad.draw.connectivity import input_connectivity
+from minigrad.draw.analysis.connectivity import input_connectivity
 
 
 def linear_chain(matrix, steps, start=1.0):
@@ -55,7 +55,7 @@ def test_a_dead_product_is_minus_infinity():
 
 @pytest.mark.parametrize("sample", [0, 1])
 def test_an_lstm_agrees_with_differentiating_its_step(sample):
-    from layers.cells import lstm_step, weights_of
+    from layers.cells.gated_cells import lstm_step, weights_of
 
     layer, x, output = run(LSTM)
     found = jacobian_spectra(output, sample=sample)

@@ -12,8 +12,8 @@ import minigrad as mg
 from layers import LSTM
 from minigrad.draw import Contribution, Edge, Graph, Node, draw, draw_graph
 from minigrad.draw.drawing import fitting_dpi
-from minigrad.draw.large import boxes_to_dot
-from minigrad.draw.tiles import effort, lay_out_tiles, links_of, ranks_of
+from minigrad.draw.render.large import boxes_to_dot
+from minigrad.draw.render.tiles import effort, lay_out_tiles, links_of, ranks_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -20,8 +20,8 @@ from minigrad.draw import (
     roll,
     without,
 )
-from minigrad.draw.operations_view import operations_graph
-from minigrad.draw.passes import tag_leaves
+from minigrad.draw.graph.passes import tag_leaves
+from minigrad.draw.views.operations_view import operations_graph
 
 
 def inputs(*shape, dtype=np.float64):

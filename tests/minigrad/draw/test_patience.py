@@ -4,8 +4,8 @@ import io
 import sys
 import time
 
-from minigrad.draw import patience
-from minigrad.draw.patience import Patience
+from minigrad.draw.render import patience
+from minigrad.draw.render.patience import Patience
 
 
 class Terminal(io.StringIO):

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.draw import Contribution, Edge, Graph, Node, Scope, draw_graph, escape
-from minigrad.draw.scale import Scale, cividis, contrasting, number_text
-from minigrad.draw.text import sparkline
-from minigrad.draw.theme import THEMES
+from minigrad.draw import Contribution, Edge, Graph, Node, Scope, draw_graph
+from minigrad.draw.render.text import sparkline
+from minigrad.draw.style import escape
+from minigrad.draw.style.scale import Scale, cividis, contrasting, number_text
+from minigrad.draw.style.theme import THEMES
 
 pytest.importorskip("pygraphviz")
 

@@ -9,7 +9,7 @@ import pytest
 import minigrad as mg
 import minigrad.draw as md
 from layers import GRU, LSTM, RNN, TransformerEncoder, TransformerEncoderLayer
-from minigrad.errors import MissingPackageError
+from minigrad.core.errors import MissingPackageError
 
 pytest.importorskip("matplotlib")
 

@@ -283,7 +283,7 @@ def test_flow_follows_only_the_ways_to_what_is_asked_for():
 
 
 def test_shares_stay_exact_where_terms_are_too_many_to_keep():
-    from minigrad.draw.measure import measure_terms, read_tape
+    from minigrad.draw.reading.measure import measure_terms, read_tape
 
     loss, _ = loss_of(make(LSTM, 3, 4))
     tape = read_tape([loss])

@@ -139,8 +139,8 @@ def true_state_gradients(loss):
             stack += [source for source in node.inputs if source is not None]
     states = [n for n in seen.values() if n.scope is not None and n.scope.state]
     paths = list(dict.fromkeys(n.scope.path for n in sorted(states, key=lambda n: n.number)))
-    from minigrad.tape import run_backward
-    from minigrad.tensors import wrap
+    from minigrad.core.backward import run_backward
+    from minigrad.core.tensors import wrap
 
     found = run_backward(
         [(loss._node, np.ones((), loss.dtype))], keep=set(states), retain=True, wrap=wrap

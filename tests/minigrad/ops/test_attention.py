@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.ops import attention_blockwise
-from minigrad.ops.attention import draw_dropout
+from minigrad.ops.nn import attention_blockwise
+from minigrad.ops.nn.attention import draw_dropout
 from minigrad.testing import Input, fused_test
 
 attend = mg.scaled_dot_product_attention
@@ -329,7 +329,7 @@ def test_memory_stays_linear_with_every_option():
 def test_blocks_are_the_default_where_the_weights_are_many():
     q, k = np.ones((600, 1), np.float32), np.ones((500, 1), np.float32)
     with mock.patch.object(attention_blockwise, "blockwise_attention") as blocks:
-        table = mock.patch.dict("minigrad.ops.attention.METHODS_OF_ATTENTION", blockwise=blocks)
+        table = mock.patch.dict("minigrad.ops.nn.attention.METHODS_OF_ATTENTION", blockwise=blocks)
         with table:
             attend(q, k, k)
             assert blocks.call_count == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.ops.convolution import convolution, convolution_transpose, convolution_weight
+from minigrad.ops.signal.convolution import convolution, convolution_transpose, convolution_weight
 from minigrad.testing import Input, check_gradients, property_test
 
 

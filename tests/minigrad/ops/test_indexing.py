@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad.ops.indexing import plain_index, scatter
+from minigrad.ops.manipulation.indexing import plain_index, scatter
 from minigrad.testing import Input, check_gradients, property_test
 from minigrad.testing.strategies import arrays, shapes
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.ops.losses import bernoulli_surprise, entropy_term, huber, logistic_loss
+from minigrad.ops.nn.losses import bernoulli_surprise, entropy_term, huber, logistic_loss
 from minigrad.testing import Input, property_test, strategies
 
 ELEMENTWISE = (

@@ -5,7 +5,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor
-from minigrad.ops.indexing import setitem
+from minigrad.ops.manipulation.indexing import setitem
 from minigrad.testing import check_gradients
 
 NAN = math.nan

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.ops.neural import embedding_gradient
+from minigrad.ops.nn.neural import embedding_gradient
 from minigrad.testing import Input, check_gradients, property_test
 
 INDEX = np.array([[2, 0, 2], [1, 2, 3]])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad import DetachError, DtypeError, ShapeError, Tensor
-from minigrad.ops.quantiles import QUANTILE_METHODS
+from minigrad.ops.reduction.quantiles import QUANTILE_METHODS
 from minigrad.testing import Input, check_gradients, property_test
 from minigrad.testing.strategies import shapes
 

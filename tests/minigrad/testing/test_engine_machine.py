@@ -6,9 +6,9 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import minigrad
-from minigrad import tape
+from minigrad.core import backward as tape
 from minigrad.testing import EngineMachine
-from minigrad.testing.machines import Term
+from minigrad.testing.state_machine import Term
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(stateful_step_count=30)

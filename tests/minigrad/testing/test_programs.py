@@ -6,11 +6,12 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import minigrad
-from minigrad.operations import operations
-from minigrad.testing import check_program, examples, naive, programs
-from minigrad.testing.naive import Jet
+from minigrad.core.rules import operations
+from minigrad.testing import check_program, examples, programs
+from minigrad.testing import hyperdual as naive
+from minigrad.testing.hyperdual import Jet
 from minigrad.testing.random_programs import SPECIFICATIONS, Program, Step
-from minigrad.testing.specifications import Specification
+from minigrad.testing.tables.specifications import Specification
 
 BY_NAME = {specification.name: specification for specification in SPECIFICATIONS}
 

@@ -1,0 +1,197 @@
+"""The values of a module: state dicts, loaded whole or not at all, and other dtypes."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad import Tensor
+from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import Leaf
+from minigrad.core.tensors import wrap
+
+__all__ = ["IncompatibleKeys", "StateDictError", "convert", "load_entries", "state_entries"]
+
+
+class StateDictError(KeyError, ShapeError):
+    """A state dict does not fit the module."""
+
+    __str__ = ShapeError.__str__
+
+
+class IncompatibleKeys(NamedTuple):
+    """Where a state dict and a module differ, as PyTorch's `load_state_dict` returns it.
+
+    Attributes:
+        missing_keys: the names that the module has and the dict does not.
+        unexpected_keys: the names that the dict has and the module does not.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+WRAPPERS = {
+    "module.": "a wrapper such as DataParallel",
+    "_orig_mod.": "torch.compile",
+}
+"""What others put into the names of a wrapped module, and who does."""
+
+COUNTER = "num_batches_tracked"  # of batch normalisation; files of before 2018 lack it
+
+
+def state_entries(module: Any) -> dict[str, Tensor]:
+    """Every parameter and persistent buffer by its path; shared ones under each of their paths."""
+    entries: dict[str, Tensor] = {}
+    stack: list[tuple[str, Any, frozenset[int]]] = [("", module, frozenset())]
+    while stack:
+        path, inner, around = stack.pop()
+        buffers = {n: v for n, v in inner._buffers.items() if n not in inner._transient}
+        for name, value in {**inner._parameters, **buffers}.items():
+            if value is not None:
+                entries[path + name] = value
+        around = around | {id(inner)}  # a module may be shared, but ends where it holds itself
+        parts = [(f"{path}{n}.", m, around) for n, m in inner._modules.items()]
+        stack.extend(part for part in reversed(parts) if id(part[1]) not in around)
+    return entries
+
+
+def load_entries(
+    owner: str, entries: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool
+) -> IncompatibleKeys:
+    """Write the arrays of a state dict into tensors, all or none; see `Module.load_state_dict`.
+
+    Args:
+        owner: the class of the module, for messages.
+        entries: the tensors by path.
+        state: the new values by path.
+        strict: whether missing and unexpected names are errors.
+
+    Returns:
+        The missing and the unexpected names.
+
+    Raises:
+        TypeError: the state is no dict.
+        StateDictError: listing all problems, or saying in which of its entries the state dict is.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"{owner}.load_state_dict: state must be a dict of arrays by path, as state_dict() "
+            f"gives it, got {type(state).__name__}"
+        )
+    _check_flat(owner, entries, state)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    problems, misshapen, loaded = [], [], {}
+    for name, value in state.items():
+        arrays[name] = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    known = entries.keys() & arrays.keys()
+    for name in sorted(known):
+        entry, array = entries[name], arrays[name]
+        if array.shape == (1,) and not entry.shape:  # as old files have single numbers
+            array = array.reshape(())
+        if array.shape != entry.shape:
+            misshapen.append(f"{name} has shape {array.shape} there and {entry.shape} here")
+        elif array.dtype.kind not in ("fiub" if entry.dtype.kind == "f" else "iub"):
+            misshapen.append(f"{name} is {describe(array)} there and {describe(entry)} here")
+        elif id(entry) not in loaded:
+            loaded[id(entry)] = (name, array.astype(entry.dtype))
+        else:
+            first, other = loaded[id(entry)]
+            if not np.array_equal(other, array.astype(entry.dtype), equal_nan=True):
+                misshapen.append(f"{first} and {name} are one shared tensor here and differ there")
+    # Files of shared parameters often hold them under one of their names only.
+    found = {id(entries[name]) for name in known}
+    missing = [
+        name
+        for name, entry in entries.items()
+        if name not in arrays and id(entry) not in found and name.split(".")[-1] != COUNTER
+    ]
+    unexpected = [name for name in arrays if name not in entries]
+    nothing_fits = bool(entries) and not known
+    if strict or nothing_fits:
+        problems += ["no name fits"] * (nothing_fits and not strict)
+        problems += [f"missing: {', '.join(sorted(missing))}"] * bool(missing)
+        problems += [f"unexpected: {', '.join(sorted(unexpected))}"] * bool(unexpected)
+    if unexpected and problems:
+        problems += _renaming(entries.keys(), arrays.keys())
+    if problems or misshapen:
+        raise StateDictError(f"{owner}.load_state_dict: {'; '.join(problems + misshapen)}")
+    with ModeChange(recording=False):
+        for name, array in loaded.values():
+            entries[name].write(array)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _check_flat(owner: str, entries: Collection[str], state: Mapping[Any, Any]) -> None:
+    """Refuse a checkpoint that holds the state dict, or dicts of its parts, in an entry.
+
+    Raises:
+        StateDictError: as said. The message names the entry.
+    """
+    inner = {name: value for name, value in state.items() if isinstance(value, Mapping)}
+    if not inner:
+        return
+    # The one with the most names of the module: checkpoints hold the optimizer's state as well.
+    name = max(inner, key=lambda one: sum(key in entries for key in inner[one]))
+    advice = f"pass that: state[{name!r}]"
+    if not any(key in entries for key in inner[name]):
+        advice = "pass the dict of arrays by path alone"
+    raise StateDictError(f"{owner}.load_state_dict: state[{name!r}] is a dict itself; {advice}")
+
+
+def _renaming(ours: Collection[str], theirs: Collection[str]) -> list[str]:
+    """How to rename the entries of a state dict so that more of them fit, if that can be told."""
+    fitting = len(set(ours) & set(theirs))
+    for marks in (*([mark] for mark in WRAPPERS), list(WRAPPERS)):
+        if sum(_without(name, marks) in ours for name in theirs) > fitting:
+            found = " and ".join(f"{mark!r}, which {WRAPPERS[mark]} puts there" for mark in marks)
+            taken_out = "".join(f'.replace("{mark}", "")' for mark in marks)
+            return [
+                f"the names hold {found}; take it out: "
+                f"{{name{taken_out}: value for name, value in state.items()}}"
+            ]
+    firsts = {name.partition(".")[0] for name in theirs}
+    first = f"{next(iter(firsts), '')}."
+    if len(firsts) == 1 and any(name.removeprefix(first) in ours for name in theirs):
+        return [
+            f"all names begin with {first!r}; take that off: "
+            f'{{name.removeprefix("{first}"): value for name, value in state.items()}}'
+        ]
+    parts = {name.partition(".")[0] for name in ours}
+    for part in sorted(parts):
+        if any(f"{part}.{name}" in ours for name in theirs):
+            return [f"the names fit the part {part!r} of the module; load them into module.{part}"]
+    return []
+
+
+def _without(name: str, marks: Iterable[str]) -> str:
+    for mark in marks:
+        name = name.replace(mark, "")
+    return name
+
+
+def convert(owner: str, tensors: Iterable[Tensor], dtype: Any) -> None:
+    """Convert the floating ones of some tensors, with their gradients, in place.
+
+    Raises:
+        DtypeError: when the dtype is not floating.
+    """
+    try:
+        target = np.dtype(dtype)
+    except TypeError:
+        target = np.dtype(object)
+    if target.kind != "f":
+        raise DtypeError(
+            f"{owner}.to: dtype must be float16, float32 or float64, got {dtype!r}. There is one "
+            "device, the processor, and none to move to."
+        )
+    for tensor in tensors:
+        if tensor.dtype.kind != "f" or tensor.dtype == target:
+            continue
+        array, node = tensor.numpy().astype(target), tensor._node
+        if isinstance(node, Leaf):
+            node.write(array)
+            if node.grad is not None:
+                node.grad = wrap(node.grad.numpy().astype(target), None)
+        tensor._array = array

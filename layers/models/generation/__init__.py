@@ -1,0 +1,1 @@
+"""Decoding: choosing symbols, beams, when to stop, writing texts."""

@@ -1,0 +1,90 @@
+"""Beam search: the likeliest sequence that is found with several candidates."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layers.models.generation.choosing import Decoding, log_probabilities
+from layers.models.generation.stopping import ending, sequences
+
+if TYPE_CHECKING:
+    from layers.models.generation.decoding import Decoder
+
+__all__ = ["beam_search"]
+
+PlainArray = np.ndarray[Any, Any]
+
+
+def beam_search(decoder: "Decoder", codes: PlainArray, how: Decoding) -> PlainArray:
+    """The likeliest continuation that is found with `how.beams` candidates for each sequence.
+
+    At every step the best candidates among all continuations of all candidates are kept; those
+    that end are set aside. The search of a sequence is over when it has as many finished ones as
+    beams, and none that still grows can overtake them.
+
+    Args:
+        decoder: gives the scores.
+        codes: (batch, time).
+        how: length, beams, length_penalty and stop.
+
+    Returns:
+        (batch, longest) without stop symbols, filled up with -1.
+    """
+    batch, beams, stops = len(codes), how.beams, sequences(how.stop)
+    finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(batch)]
+    texts: list[list[int]] = [[] for _ in range(batch * beams)]
+    totals = np.full((batch, beams), -np.inf)
+    totals[:, 0] = 0.0  # at the start all candidates are the same: one is enough
+    open_ = np.ones(batch, bool)
+    if how.length:
+        scores, state = decoder.begin(codes)
+        state = decoder.reorder(state, np.repeat(np.arange(batch), beams))
+        scores = np.repeat(scores, beams, axis=0)  # (batch x beams, vocabulary)
+    for count in range(how.length):
+        vocabulary = scores.shape[1]
+        longer = totals[:, :, None] + log_probabilities(scores).reshape(batch, beams, vocabulary)
+        flat = longer.reshape(batch, -1)  # (batch, beams x vocabulary)
+        # So many that beams are left even if every one of them ends here by each of the stops.
+        most_needed = beams * (1 + len(stops))
+        best = np.argsort(-flat, axis=1, kind="stable")[:, :most_needed]
+        source, chosen = np.zeros((batch, beams), np.int64), np.zeros((batch, beams), np.int64)
+        following = np.full((batch, beams), -np.inf)
+        for row in range(batch):
+            kept = 0
+            for rank, place in enumerate(best[row].tolist()):
+                total, beam, code = flat[row, place], place // vocabulary, place % vocabulary
+                if total == -np.inf or kept == beams:
+                    break
+                text = [*texts[row * beams + beam], code]
+                if length := ending(text, stops):
+                    if rank < beams and open_[row]:  # one of the best
+                        finished[row].append(
+                            (total / max(count + 1, 1) ** how.length_penalty, text[:-length])
+                        )
+                    continue
+                source[row, kept], chosen[row, kept], following[row, kept] = beam, code, total
+                kept += 1
+        index = (np.arange(batch)[:, None] * beams + source).reshape(-1)
+        texts = [[*texts[i], int(c)] for i, c in zip(index, chosen.reshape(-1), strict=True)]
+        totals = following
+        for row in range(batch):
+            if len(finished[row]) >= beams or totals[row, 0] == -np.inf:
+                # Sums only fall, so the best that can still come of a growing candidate is this.
+                most = totals[row, 0] / how.length**how.length_penalty
+                open_[row] = len(finished[row]) == 0 or most > max(finished[row])[0]
+                open_[row] &= totals[row, 0] > -np.inf
+        if not open_.any() or count + 1 == how.length:
+            break
+        scores, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
+    results = []
+    for row in range(batch):
+        grown = texts[row * beams]
+        candidates = list(finished[row])
+        if totals[row, 0] > -np.inf and (open_[row] or not candidates):
+            candidates.append((totals[row, 0] / max(len(grown), 1) ** how.length_penalty, grown))
+        results.append(max(candidates, key=lambda pair: pair[0])[1] if candidates else [])
+    longest = max((len(text) for text in results), default=0)
+    padded = np.full((batch, longest), -1, np.int64)
+    for row, text in enumerate(results):
+        padded[row, : len(text)] = text
+    return padded

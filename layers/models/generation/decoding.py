@@ -1,0 +1,132 @@
+"""Decoding: from scores of the next symbol to sequences; greedy, by sampling, by beam search.
+
+A model that writes gives a `Decoder`. What the decoder remembers between symbols (the states of a
+recurrent network, the keys and values of a Transformer) is its state, and `Rereading` forgets it
+on purpose, so that one can see that remembering changes nothing but the time it takes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+import minigrad as mg
+from layers.base.module import Module
+from layers.models.generation.beams import beam_search
+from layers.models.generation.choosing import Decoding, choose, probabilities
+from layers.models.generation.stopping import Growing
+from minigrad.core.randomness import choose_generator
+
+__all__ = [
+    "Decoder",
+    "Decoding",
+    "Rereading",
+    "beam_search",
+    "choose",
+    "decode",
+    "probabilities",
+    "reading",
+]
+
+PlainArray = np.ndarray[Any, Any]
+
+
+@contextmanager
+def reading(model: Module) -> Iterator[None]:
+    """A block in which a model reads: nothing is recorded, and nothing dropped out.
+
+    It is left before a symbol is given to the caller, whose own modes are as they were.
+    """
+    learning = [module for module in model.modules() if module.training]
+    for module in learning:
+        module.training = False
+    try:
+        with mg.no_grad():
+            yield
+    finally:
+        for module in learning:
+            module.training = True
+
+
+class Decoder(Protocol):
+    """Scores of the next symbol, and a state that goes on with every symbol.
+
+    Its methods compute within `reading`.
+    """
+
+    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
+        """Read codes (batch, time); give the scores (batch, vocabulary) after them, and a state."""
+
+    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+        """Read one more code of each sequence, (batch,)."""
+
+    def reorder(self, state: Any, index: PlainArray) -> Any:
+        """The state of these sequences of the batch; one may come repeatedly."""
+
+
+@dataclass(frozen=True)
+class Rereading:
+    """A decoder without memory: it reads the whole sequence again for every symbol.
+
+    Attributes:
+        decoder: whose `begin` does the reading.
+    """
+
+    decoder: Decoder
+
+    def begin(self, codes: PlainArray) -> tuple[PlainArray, PlainArray]:
+        """As `Decoder.begin`; the state is the codes so far, (batch, time)."""
+        scores, _ = self.decoder.begin(codes)
+        return scores, codes
+
+    def advance(self, codes: PlainArray, state: PlainArray) -> tuple[PlainArray, PlainArray]:
+        """As `Decoder.advance`."""
+        return self.begin(np.concatenate([state, codes[:, None]], axis=1))
+
+    def reorder(self, state: PlainArray, index: PlainArray) -> PlainArray:
+        """As `Decoder.reorder`."""
+        chosen: PlainArray = state[index]
+        return chosen
+
+
+def decode(
+    decoder: Decoder,
+    codes: PlainArray,
+    how: Decoding,
+    *,
+    cache: bool = True,
+    generator: "np.random.Generator | None" = None,
+) -> Iterator[PlainArray]:
+    """Go on from some symbols, one at a time, until all sequences stopped or are long enough.
+
+    What may be the beginning of a stop is held back until it is known not to be one.
+
+    Args:
+        decoder: gives the scores.
+        codes: (batch, time), at least one symbol.
+        how: see `Decoding`.
+        cache: False reads the whole sequence again at each symbol.
+        generator: draws; the default one if None.
+
+    Yields:
+        codes (batch,), and -1 for sequences that stopped before.
+    """
+    draws = choose_generator(generator, "generate")
+    reader = decoder if cache else Rereading(decoder)
+    if how.beams > 1:
+        yield from beam_search(reader, codes, how).T
+        return
+    if not how.length:
+        return
+    growing = Growing(how.stop, len(codes))
+    scores, state = reader.begin(codes)
+    for count in range(how.length):
+        chosen = choose(scores, how, draws)  # (batch,)
+        growing.add(chosen)
+        yield from growing.columns()
+        if growing.all_ended or count + 1 == how.length:
+            break
+        scores, state = reader.advance(chosen, state)
+    yield from growing.columns(whole=True)

@@ -1,0 +1,199 @@
+"""Keys and values of the places so far, so that decoding need not compute them again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.core.errors import ShapeError, describe
+from minigrad.core.tensors import wrap
+
+__all__ = ["KeyValueCache", "LayerCache", "StackCache", "check_cache"]
+
+PlainArray = np.ndarray[Any, Any]
+
+FIRST_ROOM = 32
+
+
+class KeyValueCache:
+    """The keys and values of one attention layer.
+
+    Args:
+        fixed: False for self-attention, where each call adds the new places; True for attention to
+            a memory, whose keys and values are computed at the first call and then stay.
+
+    Attributes:
+        keys, values: (batch, heads, places, features); None while empty.
+        valid: which places are not padding, (batch, places); None when all are.
+
+    Where gradients are recorded, they flow through the cache to all calls before.
+    """
+
+    def __init__(self, fixed: bool = False) -> None:
+        self.fixed = fixed
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+        self.valid: PlainArray | None = None
+        self.source: Any = None
+        self._room: list[PlainArray] = []
+
+    def __repr__(self) -> str:
+        return f"KeyValueCache({describe(self.keys) if self.keys is not None else 'empty'})"
+
+    def __len__(self) -> int:
+        """The number of places, padding included."""
+        return 0 if self.keys is None else self.keys.shape[2]
+
+    def counts(self) -> Any:
+        """The number of places that are not padding: one integer, or one for each sequence."""
+        return len(self) if self.valid is None else self.valid.sum(axis=1)
+
+    def extend(self, keys: Tensor, values: Tensor, valid: PlainArray | None = None) -> None:
+        """Add new places.
+
+        Args:
+            keys, values: (batch, heads, new places, features).
+            valid: which of them are not padding, (batch, new places); None for all.
+
+        Raises:
+            ShapeError: when the batch, heads or features are others than before.
+        """
+        if self.keys is None or self.values is None:
+            self.keys, self.values, self.valid = keys, values, valid
+            return
+        before, batch = len(self), keys.shape[0]
+        if keys.shape[:2] + keys.shape[3:] != self.keys.shape[:2] + self.keys.shape[3:]:
+            raise ShapeError(
+                f"KeyValueCache: new keys {describe(keys)} do not continue those of before "
+                f"{describe(self.keys)}: (batch, heads, places, features) may differ in places "
+                "alone. Another batch needs a cache of its own."
+            )
+        if valid is not None or self.valid is not None:
+            parts = [(self.valid, before), (valid, keys.shape[2])]
+            self.valid = np.concatenate(
+                [np.ones((batch, n), bool) if v is None else v for v, n in parts], axis=1
+            )
+        tensors = self.keys, self.values, keys, values
+        if mg.is_recording() and any(t.requires_grad for t in tensors):
+            self._room = []
+            self.keys = mg.concatenate([self.keys, keys], axis=2)
+            self.values = mg.concatenate([self.values, values], axis=2)
+        else:
+            self.keys, self.values = self._write(before, keys.numpy(), values.numpy())
+
+    def _write(self, before: int, *new: PlainArray) -> list[Tensor]:
+        """Keys and values in arrays with room for more, so that no place is copied every time."""
+        assert self.keys is not None
+        assert self.values is not None
+        after = before + new[0].shape[2]
+        if not self._room or self._room[0].shape[2] < after:
+            room = max(2 * after, FIRST_ROOM)
+            held = [self.keys.numpy(), self.values.numpy()]
+            self._room = [np.empty((*a.shape[:2], room, a.shape[3]), a.dtype) for a in held]
+            for into, array in zip(self._room, held, strict=True):
+                into[:, :, :before] = array
+        for into, array in zip(self._room, new, strict=True):
+            into[:, :, before:after] = array
+        return [wrap(array[:, :, :after], None) for array in self._room]
+
+    def check_source(self, layer: str, key: Any) -> None:
+        """Refuse another memory than the one whose keys are held.
+
+        Raises:
+            ValueError: when it differs.
+        """
+        if key is None or self.source is None or key is self.source:
+            return
+        one, other = (
+            a.detach().numpy() if isinstance(a, Tensor) else a for a in (key, self.source)
+        )
+        if one.shape != other.shape or not np.array_equal(one, other, equal_nan=True):
+            raise ValueError(
+                f"{layer}: the cache holds the keys of another memory {describe(self.source)} than "
+                f"the one given, {describe(key)}. Make a new cache for a new memory."
+            )
+
+    def reorder(self, index: Any) -> None:
+        """Take these sequences of the batch, as beam search does; an index may come repeatedly."""
+        if self.keys is None or self.values is None:
+            return
+        chosen = np.asarray(index)
+        self._room = []
+        self.keys, self.values = self.keys[chosen], self.values[chosen]
+        self.valid = None if self.valid is None else self.valid[chosen]
+        self.source = None  # the memory is to be reordered too, by the caller
+
+    def detach(self) -> None:
+        """Let no gradient flow to earlier calls."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys.detach(), self.values.detach()
+
+
+class LayerCache:
+    """The caches of one layer.
+
+    Attributes:
+        own: of its self-attention.
+        memory: of its attention to the memory; stays empty in an encoder.
+    """
+
+    def __init__(self) -> None:
+        self.own = KeyValueCache()
+        self.memory = KeyValueCache(fixed=True)
+
+    def __len__(self) -> int:
+        """The number of places so far."""
+        return len(self.own)
+
+
+class StackCache:
+    """The caches of all layers of a stack, as `make_cache()` of an encoder or decoder gives it.
+
+    Args:
+        num_layers: how many layers there are.
+    """
+
+    def __init__(self, num_layers: int) -> None:
+        self.layers = [LayerCache() for _ in range(num_layers)]
+
+    def __repr__(self) -> str:
+        return f"StackCache({len(self.layers)} layers, {len(self)} places)"
+
+    def __len__(self) -> int:
+        """The number of places so far, padding included."""
+        return len(self.layers[0])
+
+    def counts(self) -> Any:
+        """The number of places that are not padding: one integer, or one for each sequence.
+
+        It is the position of the next place, to be given to positions as `offset=`.
+        """
+        return self.layers[0].own.counts()
+
+    def _all(self) -> Iterator[KeyValueCache]:
+        return (cache for layer in self.layers for cache in (layer.own, layer.memory))
+
+    def reorder(self, index: Any) -> None:
+        """Take these sequences of the batch, as beam search does; an index may come repeatedly."""
+        for cache in self._all():
+            cache.reorder(index)
+
+    def detach(self) -> None:
+        """Let no gradient flow to earlier calls."""
+        for cache in self._all():
+            cache.detach()
+
+
+def check_cache(layer: str, cache: Any, kind: type, source: str) -> None:
+    """Refuse a cache of another part of a model.
+
+    Raises:
+        TypeError: saying where the right one comes from.
+    """
+    if cache is not None and not isinstance(cache, kind):
+        raise TypeError(
+            f"{layer}: cache must be a {kind.__name__}, which {source} gives, got "
+            f"{type(cache).__name__}"
+        )

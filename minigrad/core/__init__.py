@@ -1,0 +1,4 @@
+"""The heart: tensors, nodes, the backward pass, and how operations are declared and applied.
+
+Imports nothing of the package but itself.
+"""

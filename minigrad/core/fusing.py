@@ -1,0 +1,143 @@
+"""Fused operations: a kernel with one joint, hand-written backward, and its reference.
+
+The reference computes the same from other operations. It draws the kernel opened up, it is
+differentiated when the derivative itself is recorded, and tests compare the kernel with it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, cast
+
+from minigrad.core.backward import needed_nodes, run_backward
+from minigrad.core.errors import AnomalyError
+from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import Node, Wrap, alias_node
+from minigrad.core.primitives import Primitive, make_apply
+from minigrad.core.rules import Operation
+
+__all__ = ["FusedOperation", "fused", "run_reference"]
+
+P = ParamSpec("P")
+Backward = Callable[..., Sequence[Any]]
+
+
+class FusedOperation(Operation):
+    """A kernel: its forward returns the outputs and, last, the residuals of its backward."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        reference: Callable[..., Any],
+        backward: Backward,
+        outputs: tuple[str, ...] = ("y",),
+    ) -> None:
+        super().__init__(forward, outputs=outputs, aux=("residuals",))
+        self.reference = reference
+        self.backward = backward
+
+    @property
+    def differentiable(self) -> bool:
+        """A kernel always is."""
+        return True
+
+    def make_plan(self, mask: int) -> "FusedPlan":
+        """The plan for a set of inputs on tape."""
+        return FusedPlan(self, mask)
+
+
+class FusedPlan:
+    """How gradients flow back through a kernel with a given set of inputs on tape."""
+
+    view = False
+
+    def __init__(self, operation: FusedOperation, mask: int) -> None:
+        self.operation = operation
+        self.name = operation.name
+        count = len(operation.inputs)
+        self.needed = tuple(bool(mask >> i & 1) for i in range(count))
+        self.saved_slots = tuple(range(count))
+
+    def save(self, *values: Any) -> tuple[Any, ...]:
+        """The inputs and the residuals."""
+        return values[: len(self.needed)], values[-1]
+
+    def pull(self, node: Node, g: Any) -> Sequence[Any]:
+        """Run the kernel's own backward on arrays."""
+        assert node.saved is not None
+        arrays, residuals = node.saved
+        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
+        return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
+
+    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Any]:
+        """Differentiate the reference instead, on a fresh handle for every input slot.
+
+        Fresh handles, because on the original nodes an input that shares its history with
+        another one (q = k = v) would be counted twice.
+        """
+        handles, outs = run_reference(node, wrap)
+        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
+        roots = [
+            (out._node, part)
+            for out, part in zip(outs, grads, strict=True)
+            if out._node is not None
+        ]
+        targets = [
+            h._node if on_tape else None for h, on_tape in zip(handles, self.needed, strict=True)
+        ]
+        keep = {t for t in targets if t is not None}
+        needed, _ = needed_nodes([root for root, _ in roots], keep)
+        roots = [
+            (root, part if hasattr(part, "_node") else wrap(part, None)) for root, part in roots
+        ]
+        found = run_backward(roots, needed=needed, keep=keep, retain=True, wrap=wrap, recorded=True)
+        return [None if t is None else found.get(t) for t in targets]
+
+    def blame(self, node: Node, g: Any, wrap: Wrap) -> str:
+        """Where the reference, differentiated step by step, turns a finite gradient into others."""
+        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
+        try:
+            with ModeChange(fused=False, replay=False, deriving=False, anomaly="raise"):
+                _, outs = run_reference(node, wrap)
+                roots = [
+                    (out._node, getattr(part, "_array", part))
+                    for out, part in zip(outs, grads, strict=True)
+                    if out._node is not None
+                ]
+                run_backward(roots, wrap=wrap)
+        except AnomalyError as error:
+            return f"Step by step, in its reference: {error.finding}"
+        return "Step by step, its reference stays finite."
+
+
+def run_reference(node: Node, wrap: Wrap) -> tuple[list[Any], tuple[Any, ...]]:
+    """Run the reference of a fused node again; returns its fresh input handles and its outputs."""
+    assert node.saved is not None
+    arrays, _ = node.saved
+    handles = [
+        array if source is None else wrap(array, alias_node(source))
+        for array, source in zip(arrays, node.inputs, strict=True)
+    ]
+    with ModeChange(recording=True, scope=node.scope):
+        outs = node.plan.operation.reference(*handles, **node.params)
+    return handles, outs if isinstance(outs, tuple) else (outs,)
+
+
+def fused(
+    *, reference: Callable[P, Any], backward: Backward, outputs: tuple[str, ...] = ("y",)
+) -> Callable[[Callable[..., Any]], Primitive[P]]:
+    """Declare a kernel.
+
+    The decorated function takes arrays and returns its outputs followed by the residuals: whatever
+    its backward needs beyond the inputs.
+
+    Args:
+        reference: the same signature on tensors, composed of other operations; returns the
+            outputs alone.
+        backward: called as ``backward(grads, residuals, inputs, needed, **params)`` with one
+            gradient per output; returns one per input, None where `needed` is False.
+        outputs: the names of the outputs.
+    """
+
+    def declare(forward: Callable[..., Any]) -> Primitive[P]:
+        return cast(Primitive[P], make_apply(FusedOperation(forward, reference, backward, outputs)))
+
+    return declare

@@ -1,0 +1,174 @@
+"""Random numbers: the default generator, and the one function through which all are drawn.
+
+The default generator is, besides the mode, the only state that the package keeps.
+Whatever draws random numbers takes `generator=`, a `numpy.random.Generator`, and uses the default
+one when it is given none. A generator may be shared between threads, but the order in which they
+draw from it is not fixed: give each thread its own where results must repeat.
+
+Operations, layers and models call `draw_numbers` for each draw and never a method of a generator.
+That is how `checkpoint` can repeat the draws of a function exactly, whichever generators they come
+from (see `minigrad.transforms.recorded_draws`), and whatever else has to know of a draw can look
+on.
+"""
+
+import copy
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.errors import DtypeError, describe
+
+__all__ = [
+    "choose_generator",
+    "default_generator",
+    "draw_numbers",
+    "draw_with",
+    "drawing",
+    "generator_state",
+    "numbers_from",
+    "seed",
+    "set_generator_state",
+]
+
+_generator = np.random.default_rng()
+drawing: "ContextVar[Any]" = ContextVar("minigrad_drawing", default=None)
+"""Whoever looks on at draws in this context, with a method `draw`: see `recorded_draws`."""
+
+
+def seed(number: Any = None) -> None:
+    """Start the default generator anew.
+
+    Args:
+        number: what `numpy.random.default_rng` takes: an integer of 0 or more, or a sequence of
+            them; None for the system's entropy.
+
+    Raises:
+        ValueError: when it is negative.
+        TypeError: when it is not made of integers.
+
+    >>> seed(3)
+    >>> first = default_generator().random()
+    >>> seed(3)
+    >>> default_generator().random() == first
+    True
+    """
+    global _generator
+    try:
+        _generator = np.random.default_rng(number)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed: number must be an integer of 0 or more, a sequence of them or None, got "
+            f"{describe(number)}"
+        ) from error
+
+
+def default_generator() -> "np.random.Generator":
+    """The generator that operations and layers use when they are given none."""
+    return _generator
+
+
+def choose_generator(generator: Any, name: str = "generator") -> "np.random.Generator":
+    """The generator given, or the default one for None.
+
+    Raises:
+        DtypeError: when it is something else; `name` begins the message.
+    """
+    if generator is None:
+        return _generator
+    if not isinstance(generator, np.random.Generator):
+        raise DtypeError(
+            f"{name}: generator must be a numpy.random.Generator, got {describe(generator)}; "
+            "numpy.random.default_rng(seed) makes one."
+        )
+    return generator
+
+
+def draw_numbers(
+    generator: "np.random.Generator | None", method: str, *args: Any, name: str, **options: Any
+) -> Any:
+    """Random numbers: what every operation, layer and model calls to draw them.
+
+    Args:
+        generator: the generator that the user gave; None for the default one.
+        method: the name of a method of `numpy.random.Generator`, called with `args` and `options`.
+        name: the operation or layer that draws, for messages.
+
+    Returns:
+        What the method returns.
+
+    Raises:
+        DtypeError: when `generator` is not a `numpy.random.Generator`.
+
+    >>> draw_numbers(np.random.default_rng(0), "integers", 10, size=4, name="example").tolist()
+    [8, 6, 5, 2]
+    """
+    source = choose_generator(generator, name)
+    observer = drawing.get()
+    if observer is None:
+        return getattr(source, method)(*args, **options)
+    return observer.draw(source, name, method, args, options)[0]
+
+
+def draw_with(
+    observer: Any, generator: Any, name: str, method: str, args: Any, options: Any
+) -> tuple[Any, Any, Any]:
+    """The numbers, and the states of the bit generator before and after.
+
+    With an observer it draws them; with None the generator does. Nothing else can draw from it
+    between the two states, in other threads either.
+    """
+    if observer is not None:
+        found: tuple[Any, Any, Any] = observer.draw(generator, name, method, args, options)
+        return found
+    bits = generator.bit_generator
+    with bits.lock:
+        before = bits.state
+        numbers, after = numbers_from(type(bits), before, method, args, options)
+        bits.state = after
+    return numbers, before, after
+
+
+def numbers_from(kind: Any, state: Any, method: str, args: Any, options: Any) -> tuple[Any, Any]:
+    """The numbers that a bit generator of this class gives from a state on, and its state then."""
+    bits = kind(0)
+    bits.state = state
+    return getattr(np.random.Generator(bits), method)(*args, **options), bits.state
+
+
+def generator_state(generator: "np.random.Generator | None" = None) -> dict[str, Any]:
+    """The state of a generator (None: the default one); made of numbers and text only."""
+    state: Any = choose_generator(generator, "generator_state").bit_generator.state
+    return copy.deepcopy(dict(state))
+
+
+def set_generator_state(state: Any, generator: "np.random.Generator | None" = None) -> None:
+    """Put a generator (None: the default one) back into a state that `generator_state` gave.
+
+    Raises:
+        ValueError: when it is not such a state, or that of another kind of generator.
+
+    >>> state = generator_state()
+    >>> first = default_generator().random()
+    >>> set_generator_state(state)
+    >>> default_generator().random() == first
+    True
+    """
+    global _generator
+    kind = state.get("bit_generator") if isinstance(state, Mapping) else None
+    maker = getattr(np.random, kind, None) if isinstance(kind, str) else None
+    if not (isinstance(maker, type) and issubclass(maker, np.random.BitGenerator)):
+        raise ValueError(
+            "set_generator_state: state must be a dict that generator_state() gave, with the "
+            f"name of a NumPy bit generator under 'bit_generator', got {describe(state)}"
+        )
+    restored = maker(0)
+    try:
+        restored.state = dict(state)
+        if generator is None:
+            _generator = np.random.Generator(restored)
+        else:
+            generator.bit_generator.state = dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"set_generator_state: not a state of this generator ({error})") from error

@@ -1,0 +1,134 @@
+"""What flows between the boxes of a picture, where a box stands for many nodes of the tape."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from minigrad.core.nodes import Leaf, Node
+from minigrad.draw.analysis.xray import (
+    DeadUnits,
+    Fault,
+    broken_chain,
+    find_faults,
+    from_flags,
+    has_flags,
+)
+from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.measure import Tape, measure_terms, pass_through, statistics_of
+from minigrad.draw.reading.meter import BoxFlow, Meter
+from minigrad.draw.reading.recorded_data import has_data
+from minigrad.draw.reading.walk import Adjoints, walk_back
+
+__all__ = ["Ends", "Place", "box_faults", "box_flows"]
+
+Ends: TypeAlias = tuple[Any, Any]
+
+Place: TypeAlias = Callable[[Node, Node, Any], tuple[Ends, Node, Any] | None]
+"""``place(node, source, term)``: the boxes between which that edge of the tape runs, the node whose
+gradient the term is a part of, and the term; None for an edge inside a box."""
+
+
+def box_flows(
+    tape: Tape,
+    grad: str | None,
+    place: Place,
+    measured: Callable[[Node], bool],
+    through: Callable[[Node], Node] = pass_through,
+) -> tuple[dict[Ends, BoxFlow], Meter]:
+    """The edges between boxes, and with `grad` the exact sums of what they carry back.
+
+    Args:
+        tape: the nodes behind the results.
+        grad: None to leave the gradients alone.
+        place: where an edge of the tape belongs.
+        measured: which nodes are boxes themselves, whose flags tell something of their gradient.
+        through: from a node that only names a value to the one that made it.
+
+    Raises DrawError where the graph was freed and anomaly mode left no flags on it.
+    """
+    flows: dict[Ends, BoxFlow] = defaultdict(BoxFlow)
+    meter = Meter(flows)
+
+    def enter(node: Node, source: Node, term: Any) -> None:
+        placed = place(node, source, term)
+        if placed is None:
+            return
+        ends, source, term = placed
+        flow = flows[ends]
+        flow.count += 1
+        flow.shape = tuple(source.shape)
+        if term is not None:
+            meter.add(source, ends, term)
+
+    def enter_all() -> None:
+        for node in tape.nodes:
+            for source in node.inputs:
+                if source is not None and through(node) is node:
+                    enter(node, source, None)
+
+    if grad is None:
+        enter_all()
+        return flows, meter
+
+    def arrive(node: Node, parts: Adjoints) -> None:
+        meter.finish(node)
+        if isinstance(node, Leaf):
+            meter.gradients[node] = statistics_of(parts[0])
+
+    seen: set[tuple[Node, int]] = set()
+
+    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+        seen.add((node, slot))
+        if through(node) is node:
+            enter(node, source, term)
+
+    try:
+        walk_back({node: {0: g} for node, g in tape.seeds().items()}, arrive=arrive, listen=listen)
+        if has_data(tape.nodes):
+            # No gradient flows to data, and the way of their values is drawn all the same.
+            for node in tape.nodes:
+                for slot, source in enumerate(node.inputs):
+                    fresh = (node, slot) not in seen and through(node) is node
+                    if source is not None and fresh:
+                        enter(node, source, None)
+    except DrawError:
+        if not has_flags(tape):
+            raise
+        flows.clear()
+        enter_all()
+        _use_flags(tape, flows, meter, measured)
+    return flows, meter
+
+
+def _use_flags(
+    tape: Tape, flows: dict[Ends, BoxFlow], meter: Meter, measured: Callable[[Node], bool]
+) -> None:
+    """What anomaly mode left on a graph that was freed: whether gradients were finite."""
+    for node, gradient in from_flags(tape).gradients.items():
+        if measured(node):
+            meter.gradients[node] = gradient
+    for (start, end), flow in flows.items():
+        ends = [meter.gradients.get(box) for box in (start, end)]
+        if ends[0] is not None and not any(known and known.finite for known in ends):
+            flow.norms.append(math.nan)
+
+
+def box_faults(tape: Tape, grad: str | None, meter: Meter) -> tuple[Fault, ...]:
+    """What went wrong; looked for among the operations only where the boxes show a trace."""
+    if grad is None:
+        return ()
+    if any(
+        not known.finite or (known.norm == 0 and isinstance(box, Leaf))
+        for box, known in meter.gradients.items()
+    ):
+        units = DeadUnits()
+        try:
+            measured = measure_terms(tape.seeds(), inspect=units, shares=False)
+        except DrawError:
+            measured = from_flags(tape)
+        return find_faults(tape, measured, units)
+    chain = broken_chain(tape)
+    return () if chain is None else (chain,)

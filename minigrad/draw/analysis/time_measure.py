@@ -1,0 +1,217 @@
+"""Measuring back-propagation through time: the gradient at every state, apart by loss step.
+
+What `minigrad.draw.time_gradients` finds is found here; what is said and drawn of it stands above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from minigrad.core.nodes import Leaf, Node
+from minigrad.core.tensors import Tensor
+from minigrad.draw.analysis.gates import GateSeries, gate_series
+from minigrad.draw.analysis.gradient_routes import By, RouteNames, RouteParts, follow_routes
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.weight_lags import WeightLags
+from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.measure import norm_of, read_tape
+from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
+from minigrad.draw.reading.tape_states import Lane, States
+from minigrad.draw.reading.walk import Adjoints, walk_back
+
+__all__ = ["TimeMeasure"]
+
+Array = np.ndarray[Any, Any]
+MOST_LOSS_STEPS: Final = 128
+WALKED_STEPS: Final = 30_000
+"""So many time steps, over all loss steps, an automatic triangle walks back through at most."""
+
+
+@dataclass
+class _Rows:
+    """What one walk found at the states: norms by lane and step."""
+
+    norms: dict[tuple[Lane, int], float] = field(default_factory=dict)
+    samples: dict[tuple[Lane, int], Array] = field(default_factory=dict)
+
+
+class TimeMeasure:
+    """What `backprop_through_time` found.
+
+    Attributes:
+        lanes: the gradient along each state of each cell.
+        weights: the parameters' gradients, split by the lag of their use.
+        input_norms: |dL_k/dx_t|, (K, T), for each leaf (batch, T, ...) that is no parameter.
+        sample: the sample that was measured, or None.
+    """
+
+    def __init__(
+        self,
+        loss: Tensor,
+        loss_steps: Literal["auto", "all"] | Sequence[int],
+        sample: int | None,
+        routes: RouteNames,
+        by: By,
+        most: int,
+        states: NamedStates = None,
+    ) -> None:
+        opened, named = open_with_states([loss], states)
+        self.tape = read_tape(opened)
+        self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
+        self.states.require("back-propagation through time")
+        self.sample = sample
+        batches = {node.shape[0] for node in self.states.lane_of if len(node.shape) > 1}
+        for batch in batches if sample is not None else ():
+            if not -batch <= sample < batch:
+                raise DrawError(f"sample {sample} is not in a batch of {batch}")
+        self._options = (routes, by, most)
+        self.seeds = self.tape.seeds()
+        direct = self._direct()
+        entered = sorted({self.states.lane_of[node][1] for node in direct})
+        chosen = self._chosen(loss_steps, entered)
+        rows = _Rows()
+        self.weights = WeightLags(self.tape.nodes, self.states, chosen, exact=entered == chosen)
+        walk_back(
+            {node: {0: g} for node, g in self.seeds.items()},
+            arrive=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
+            listen=self.weights.listen_whole,
+        )
+        self.input_norms: dict[Leaf, Array] = {}
+        triangles = [self._row(direct, k, number) for number, k in enumerate(chosen)]
+        self.weights.finish()
+        self.lanes = [
+            self._lane(lane, nodes, rows, chosen, triangles)
+            for lane, nodes in self.states.lanes.items()
+        ]
+
+    def _direct(self) -> dict[Node, Any]:
+        """The gradients that reach each state by ways through no other state."""
+        found: dict[Node, Any] = {}
+
+        def arrive(node: Node, parts: Adjoints) -> None:
+            # Picking one step from a stack of outputs sends exact zeros to all others.
+            if node in self.states.lane_of and np.any(parts[0]):
+                found[node] = parts[0]
+
+        walk_back(
+            {node: {0: g} for node, g in self.seeds.items()},
+            arrive=arrive,
+            stop=self.states.lane_of.keys(),
+        )
+        return found
+
+    def _chosen(
+        self, wanted: Literal["auto", "all"] | Sequence[int], entered: list[int]
+    ) -> list[int]:
+        if isinstance(wanted, str):
+            if wanted not in ("auto", "all"):
+                raise ValueError(f'loss_steps must be "auto", "all" or time steps, got {wanted!r}')
+            count = len(entered)
+            if wanted == "auto":
+                walks = max(1, WALKED_STEPS // max(1, len(self.states.steps)))
+                count = min(count, walks, MOST_LOSS_STEPS)
+            if count == len(entered):
+                return entered
+            # The last one, and from it back at even distances.
+            places = np.linspace(len(entered) - 1, 0, count, endpoint=count > 1).round()
+            return sorted({entered[int(place)] for place in places})
+        missing = [k for k in wanted if k not in entered]
+        if missing:
+            raise ValueError(
+                f"loss_steps has {missing[0]}, where the loss reads no state; it does at "
+                f"{entered[:10]}{' and more' if len(entered) > 10 else ''}"
+            )
+        return sorted(set(wanted))
+
+    def _measure(self, rows: _Rows, node: Node, parts: Adjoints, keep_samples: bool) -> None:
+        lane = self.states.lane_of.get(node)
+        if lane is None:
+            return
+        g = parts[0]
+        if keep_samples and g.ndim > 1:
+            flat = np.asarray(g, np.float64).reshape(len(g), -1)
+            rows.samples[lane] = np.linalg.norm(flat, axis=1)
+        rows.norms[lane] = norm_of(g if self.sample is None or g.ndim < 2 else g[self.sample])
+
+    def _row(self, direct: dict[Node, Any], step: int, number: int) -> _Rows:
+        """The gradient of what the loss reads at one step, at every state."""
+        rows = _Rows()
+
+        def arrive(node: Node, parts: Adjoints) -> None:
+            self._measure(rows, node, parts, keep_samples=False)
+            if isinstance(node, Leaf) and not node.learned and np.ndim(parts[0]) >= 2:
+                self._measure_input(node, parts[0], number)
+
+        seeds = {node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step}
+        walk_back(seeds, arrive=arrive, listen=self.weights.listen_at(step))
+        return rows
+
+    def _measure_input(self, leaf: Leaf, g: Any, number: int) -> None:
+        if g.shape[1] <= self.states.steps[-1]:
+            return
+        if leaf not in self.input_norms:
+            self.input_norms[leaf] = np.full((len(self.weights.loss_steps), g.shape[1]), np.nan)
+        g = g if self.sample is None else g[self.sample : self.sample + 1]
+        by_step = np.moveaxis(np.asarray(g, np.float64), 1, 0).reshape(g.shape[1], -1)
+        self.input_norms[leaf][number] = np.linalg.norm(by_step, axis=1)
+
+    def _lane(
+        self,
+        lane: Lane,
+        nodes: dict[int, Node],
+        rows: _Rows,
+        chosen: list[int],
+        triangles: list[_Rows],
+    ) -> LaneGradients:
+        steps = sorted(nodes)
+        offset = self.states.offset_of(lane.cell)
+        backwards = self.states.backwards(lane.cell)
+        samples = [rows.samples.get((lane, step)) for step in steps]
+        known = [s for s in samples if s is not None]
+        per_sample = None
+        if known and len({len(s) for s in known}) == 1:
+            none = np.zeros(len(known[0]))
+            per_sample = np.array([none if s is None else s for s in samples])
+        triangle = np.array(
+            [
+                [
+                    row.norms.get((lane, t), 0.0) if (t >= k if backwards else t <= k) else np.nan
+                    for t in steps
+                ]
+                for k, row in zip(chosen, triangles, strict=True)
+            ]
+        ).reshape(len(chosen), len(steps))
+        return LaneGradients(
+            lane,
+            np.array(steps) - offset,
+            np.array([rows.norms.get((lane, step), 0.0) for step in steps]),
+            per_sample,
+            np.array(chosen, int) - offset,
+            triangle,
+            backwards,
+            offset,
+        )
+
+    def lane(self, state: str, cell: str | None = None) -> LaneGradients:
+        """The gradient along a state; of the last cell that has it, if none is named."""
+        for lane in reversed(self.lanes):
+            if lane.lane.state == state and cell in (None, lane.lane.cell):
+                return lane
+        known = ", ".join(str(lane.lane) for lane in self.lanes)
+        raise DrawError(f"no state {state!r} in cell {cell!r}; there are {known}")
+
+    @cached_property
+    def routes(self) -> RouteParts:
+        """The gradient of every state and leaf, split by the routes that it took."""
+        names, by, most = self._options
+        return follow_routes(self.seeds, self.tape.nodes, self.states, names, by, most)
+
+    @cached_property
+    def gates(self) -> list[GateSeries]:
+        """What the gates of the cells were at every step."""
+        return gate_series(self.tape.nodes, self.states)

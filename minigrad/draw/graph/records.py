@@ -1,0 +1,328 @@
+"""The plain records that every picture is drawn from.
+
+A `Graph` holds what a renderer may know and nothing else: no arrays, no tensors, no functions.
+So a graph can be stored as JSON, drawn on another machine, and built by hand in a test.
+All records are frozen; passes over them are functions from `Graph` to `Graph`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from minigrad.draw.graph.errors import GraphFormatError
+
+NodeKind = Literal["op", "parameter", "input", "constant", "state", "group", "elided"]
+EdgeKind = Literal["data", "elided", "rolled"]
+Level = Literal["ops", "cells", "layers"]
+
+NODE_KINDS: Final[tuple[str, ...]] = get_args(NodeKind)
+EDGE_KINDS: Final[tuple[str, ...]] = get_args(EdgeKind)
+LEVELS: Final[tuple[str, ...]] = get_args(Level)
+
+
+def well_formed(text: str) -> str:
+    """Return `text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Through UTF-16, so that two surrogates that do form a pair become their character.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _repair_texts(record: object, *fields: str) -> None:
+    for field in fields:
+        text = getattr(record, field)
+        if not isinstance(text, str):
+            raise GraphFormatError(
+                f"{type(record).__name__}.{field} must be a string, got {type(text).__name__}"
+            )
+        repaired = well_formed(text)
+        if repaired is not text:
+            object.__setattr__(record, field, repaired)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Summary of one array: its Euclidean norm, its extremes, and whether all of it is finite.
+
+    `norm` may be NaN or infinite, or None where only the flag `finite` is known (anomaly mode
+    keeps no more than that). `minimum` and `maximum` are elements of the array, None if empty.
+    """
+
+    norm: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    finite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """The term that an edge u -> v adds to the gradient of u during backward.
+
+    `norm` is the Euclidean norm of the term; the terms of all edges out of u sum to its gradient.
+    `share` is <term, total> / |total|^2, signed; shares out of u sum to 1; None where the total
+    is zero. `lowest` and `highest` span the norms that a merged edge stands for; a rolled one has
+    their `median` as well.
+    """
+
+    norm: float
+    share: float | None = None
+    lowest: float | None = None
+    median: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One box of a graph.
+
+    Fields:
+        id: rank of the node within its graph, unique, not negative.
+        kind: what it is; a `group` stands for all ops of one module call, a `state` for a value
+            that a cell carries through time, `elided` for nodes left out of a picture.
+        op: name of the op (`matmul`), or the class of a group (`LSTMCell`).
+        name: the user's name of it, such as a parameter's name; may be empty.
+        scope: path of the module call that made it; a key of `Graph.scopes` or empty.
+        step: time step, or the first one if it stands for several.
+        last_step: last time step, if it stands for several.
+        offset: of its time axis: the place of step 0 on the time line of the picture. It is not 0
+            for a decoder, whose axis begins where that of its encoder ends.
+        layer: number of the stacked layer, counted from 0.
+        reverse: whether it belongs to a layer that reads time backwards.
+        state: name of the state it carries (`h`, `c`), for kind `state` and elided states.
+        shape, dtype: of its value (`float32`); None and empty where it has no single value.
+        detail: parameters of the call as text (`axis=1`).
+        value, gradient: statistics, None where unknown.
+        lowest, highest: span of the gradient norms that an elided node stands for.
+        count: how many such nodes it stands for; 1 for a group, however many ops are in it.
+        fault: what went wrong here, in a few words; empty where nothing did.
+        part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
+            a key of `Graph.scopes`; empty where that is `scope`.
+    """
+
+    id: int
+    kind: NodeKind
+    op: str = ""
+    name: str = ""
+    scope: str = ""
+    step: int | None = None
+    last_step: int | None = None
+    offset: int = 0
+    layer: int | None = None
+    reverse: bool = False
+    state: str = ""
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+    detail: str = ""
+    value: Statistics | None = None
+    gradient: Statistics | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    count: int = 1
+    fault: str = ""
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")
+        if self.id < 0:
+            raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
+        if self.kind not in NODE_KINDS:
+            raise GraphFormatError(
+                f"Node.kind of node {self.id} must be one of {', '.join(NODE_KINDS)}; "
+                f"got {self.kind!r}"
+            )
+        if self.count < 1:
+            raise GraphFormatError(f"Node.count of node {self.id} must be at least 1")
+        if self.last_step is not None and (self.step is None or self.last_step < self.step):
+            raise GraphFormatError(
+                f"node {self.id} has last_step={self.last_step} with step={self.step}; "
+                "last_step needs a step that is not later"
+            )
+
+    @property
+    def time(self) -> int | None:
+        """The place of its step on the time line of the picture; None for what is at no step."""
+        return None if self.step is None else self.step + self.offset
+
+    @property
+    def last_time(self) -> int | None:
+        """The place of its last step, if it stands for several; else None."""
+        return None if self.last_step is None else self.last_step + self.offset
+
+    @property
+    def frame(self) -> str:
+        """The path of the innermost frame around it."""
+        return self.part or self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value flowing forward from `source` into input slot `slot` of `target`.
+
+    Fields:
+        source, target: node ids. The gradient flows from target back to source.
+        slot: which input of the target; `x * x` has two edges, slots 0 and 1.
+        kind: `data`, `elided` if it stands for edges of nodes left out, or `rolled` if it leads on
+            to the next time step, or the next layer of a stack, of what is drawn once.
+        shape: of the value; None if unknown or if merged edges differ.
+        contribution: what the edge adds to the source's gradient; None where unknown.
+        route: name of the route it belongs to (`highway`, `forget gate`); may be empty.
+        count: how many edges it stands for.
+    """
+
+    source: int
+    target: int
+    slot: int = 0
+    kind: EdgeKind = "data"
+    shape: tuple[int, ...] | None = None
+    contribution: Contribution | None = None
+    route: str = ""
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        _repair_texts(self, "route")
+        if self.kind not in EDGE_KINDS:
+            raise GraphFormatError(
+                f"Edge.kind must be one of {', '.join(EDGE_KINDS)}; got {self.kind!r}"
+            )
+        if self.count < 1:
+            raise GraphFormatError(f"Edge.count of {self.source} -> {self.target} must be >= 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One module in the tree of scopes: its path, class name and the path of its parent."""
+
+    path: str
+    name: str = ""
+    parent: str = ""
+
+    def __post_init__(self) -> None:
+        _repair_texts(self, "path", "name", "parent")
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A computation graph as plain records, in a fixed order: nodes by id, edges by target.
+
+    Fields:
+        nodes, edges, scopes: the records.
+        level: what a node stands for: single `ops`, `cells` per time step, or `layers`.
+        title: heading of the picture.
+        diagnosis: sentences to print with the picture.
+        readings: what is read at the time steps 0, 1, ..., such as the letters of a text.
+
+    Raises GraphFormatError if two nodes share an id, an edge names a node that is not there,
+    or the scopes form a loop.
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    level: Level = "ops"
+    title: str = ""
+    diagnosis: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _repair_texts(self, "title")
+        if self.level not in LEVELS:
+            raise GraphFormatError(
+                f"Graph.level must be one of {', '.join(LEVELS)}; got {self.level!r}"
+            )
+        set_field = object.__setattr__
+        set_field(self, "diagnosis", tuple(well_formed(text) for text in self.diagnosis))
+        set_field(self, "readings", tuple(well_formed(text) for text in self.readings))
+        set_field(self, "nodes", tuple(sorted(self.nodes, key=lambda node: node.id)))
+        set_field(
+            self,
+            "edges",
+            tuple(sorted(self.edges, key=lambda edge: (edge.target, edge.slot, edge.source))),
+        )
+        set_field(self, "scopes", tuple(sorted(self.scopes, key=lambda scope: scope.path)))
+        known = {node.id for node in self.nodes}
+        if len(known) != len(self.nodes):
+            raise GraphFormatError("Graph.nodes has two nodes with the same id")
+        for edge in self.edges:
+            for end in (edge.source, edge.target):
+                if end not in known:
+                    raise GraphFormatError(
+                        f"edge {edge.source} -> {edge.target} names node {end}, "
+                        "which is not in Graph.nodes"
+                    )
+        _check_scopes(self.scopes)
+
+    def to_json(self) -> str:
+        """Return the graph as JSON text; see `minigrad.draw.graph.codec`."""
+        from minigrad.draw.graph.codec import graph_to_json
+
+        return graph_to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Graph:
+        """Return the graph stored in JSON `text`. Raises GraphFormatError if it is not one."""
+        from minigrad.draw.graph.codec import graph_from_json
+
+        return graph_from_json(text)
+
+
+def _check_scopes(scopes: tuple[Scope, ...]) -> None:
+    parents = {scope.path: scope.parent for scope in scopes}
+    if len(parents) != len(scopes) or "" in parents:
+        raise GraphFormatError("Graph.scopes needs unique paths that are not empty")
+    settled = {""}
+    for start in parents:
+        trail: list[str] = []
+        path = start
+        while path not in settled:
+            if path not in parents:
+                raise GraphFormatError(f"scope {trail[-1]!r} has the unknown parent {path!r}")
+            if path in trail[-1:] or len(trail) > len(parents):
+                raise GraphFormatError(f"scope {start!r} is its own ancestor")
+            trail.append(path)
+            path = parents[path]
+        settled.update(trail)
+
+
+def combine_contributions(edges: list[Edge]) -> Contribution | None:
+    """Return the contribution of one edge that stands for `edges`, or None where unknown.
+
+    Terms that go to different sources are parts of one long vector, so the norm of the whole is
+    the root of the sum of squares: exact. Two terms into the same source add as vectors, and
+    their norms alone do not tell the norm of the sum: then the answer is None.
+    """
+    terms = [edge.contribution for edge in edges]
+    if len(terms) == 1:
+        return terms[0]
+    if not terms or any(term is None for term in terms):
+        return None
+    if len({edge.source for edge in edges}) != len(edges):
+        return None
+    known = [term for term in terms if term is not None]
+    lows = [term.norm if term.lowest is None else term.lowest for term in known]
+    highs = [term.norm if term.highest is None else term.highest for term in known]
+    return Contribution(
+        norm=total_norm([term.norm for term in known]),
+        lowest=span_end(lows, smallest=True),
+        highest=span_end(highs, smallest=False),
+    )
+
+
+def total_norm(norms: list[float]) -> float:
+    """Return the norm of a vector whose parts have the given norms, without overflow."""
+    if any(math.isnan(norm) for norm in norms):
+        return math.nan
+    return math.hypot(*norms)
+
+
+def span_end(values: list[float], *, smallest: bool) -> float:
+    """Return the smallest or largest of `values`; NaN if any of them is NaN."""
+    if any(math.isnan(value) for value in values):
+        return math.nan
+    return min(values) if smallest else max(values)

@@ -1,0 +1,384 @@
+"""A graph and its layout as compact JSON for the interactive page.
+
+Records become columns: one list for each field, differences for integers that rise, a single
+value where all are alike. Texts are cleaned and shortened here, once, so that the page only ever
+sees characters that can be shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts
+from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Graph, Statistics
+from minigrad.draw.render.bands import band_titles
+from minigrad.draw.render.grid import (
+    CELL_WIDTH,
+    ELIDED_ROOM,
+    ELIDED_WIDTH,
+    TWO_LANES_ROOM,
+    Grid,
+    lay_out,
+)
+from minigrad.draw.style import escape
+from minigrad.draw.style.labels import title_of, type_text
+
+_LONGEST_TEXT: Final = 400
+_MOST_NUMBERS: Final = 160_000
+"""Of the norms by loss step: beyond that, fewer loss steps are kept."""
+DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
+"""The digits of numbers whose size is written as its place between two others, in log10."""
+_LONG: Final = 48
+"""Columns of more values than this are written in characters."""
+_WORDS: Final = ("NaN", "Infinity", "-Infinity")
+_WIDE: Final = 16.0
+"""Decades beyond which a norm needs three digits, to be right in what the page shows of it."""
+
+
+def json_for_page(content: object) -> str:
+    """Return JSON in ASCII that can stand inside any element of a page and ends none of them."""
+    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def number(value: float | None, digits: int = 4) -> float | str | None:
+    """Return a number for JSON, rounded; what JSON lacks becomes a word."""
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    rounded = float(f"{value:.{digits - 1}e}")
+    if not math.isfinite(rounded):
+        return value
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
+
+
+def column(values: Sequence[Any]) -> Any:
+    """Return the shortest of several notations for a list of plain values."""
+    if not values:
+        return []
+    first = values[0]
+    if all(value == first and type(value) is type(first) for value in values):
+        return {"all": first}
+    if all(type(value) is int for value in values):
+        return _integers(values)
+    missing = sum(value is None for value in values)
+    if missing > len(values) // 2:
+        known = [(place, value) for place, value in enumerate(values) if value is not None]
+        places = [place for place, _ in known]
+        return {
+            "at": column(places),
+            "values": column([value for _, value in known]),
+            "n": len(values),
+        }
+    if all(value is None or type(value) is int for value in values):
+        none = min(value for value in values if value is not None) - 1
+        return {"none": none, "in": column([none if v is None else v for v in values])}
+    if len(values) > _LONG and not any(isinstance(v, str) and v not in _WORDS for v in values):
+        return _sizes(values)
+    return values
+
+
+def _integers(values: Sequence[int]) -> dict[str, Any]:
+    """Return integers as differences; where these are small and many, as one character each."""
+    steps = [b - a for a, b in zip([0, *values], values, strict=False)]
+    half = len(DIGITS) // 2
+    if len(values) > _LONG:
+        for places in (1, 2):
+            most = half if places == 1 else len(DIGITS) * half
+            far = [place for place, step in enumerate(steps) if not -most <= step < most]
+            if len(far) * 20 <= len(steps):
+                codes = (
+                    _digits(0 if p in far else step + most, places) for p, step in enumerate(steps)
+                )
+                return {
+                    "near": "".join(codes),
+                    "places": places,
+                    "far": [[place, steps[place]] for place in sorted(far)],
+                }
+    return {"steps": steps}
+
+
+def _sizes(values: Sequence[Any]) -> dict[str, Any]:
+    """Return many numbers by their sizes, as accurately as the page shows them."""
+    numbers = [float(value) if type(value) is str else value for value in values]
+    low, high, span = _span([value for value in numbers if value is not None])
+    places = 3 if span < 2 * _WIDE else 4
+    codes = (_code(value, low, high, places) for value in numbers)
+    return {"sizes": "".join(codes), "low": low, "high": high, "places": places}
+
+
+class _Texts:
+    """Collects texts; each is stored once and named by its place."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def place(self, text: str) -> int:
+        clean = escape.printable(escape.shorten(text, _LONGEST_TEXT))
+        return self.places.setdefault(clean, len(self.places))
+
+
+def picture_data(
+    graph: Graph,
+    name: str,
+    shown: Sequence[int],
+    interaction: Interaction | None,
+    boxes: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return everything that the page knows about one picture.
+
+    Args:
+        graph: the whole graph.
+        name: what the picture is called where there are several.
+        shown: the time steps that are shown at first.
+        interaction: norms by loss step and by route.
+        boxes: positions of all nodes and edges, or None for columns of time.
+    """
+    texts = _Texts()
+    ids = {node.id: place for place, node in enumerate(graph.nodes)}
+    data: dict[str, Any] = {
+        "name": escape.printable(escape.shorten(name, 60)),
+        "title": escape.printable(escape.shorten(graph.title, _LONGEST_TEXT)),
+        "diagnosis": [escape.printable(escape.shorten(line, 1000)) for line in graph.diagnosis],
+        "level": graph.level,
+        "nodes": _node_columns(graph, texts),
+        "edges": _edge_columns(graph, ids, texts),
+        "steps": list(shown),
+        "readings": [escape.printable(escape.shorten(text, 12)) for text in graph.readings],
+    }
+    axes = {node.offset: 0 for node in graph.nodes if node.offset}
+    if axes:
+        for node in graph.nodes:
+            if node.time is not None and node.offset:
+                axes[node.offset] = min(axes[node.offset] or node.time, node.time)
+        data["axes"] = [[first, offset] for offset, first in sorted(axes.items())]
+    if boxes is None:
+        data["time"] = _time_layout(graph, ids)
+    else:
+        data["boxes"] = boxes
+    if interaction is not None:
+        data["loss"] = [_loss_lane(lane, texts) for lane in _thinned(interaction.loss_norms)]
+        data["routes"] = [_route_lane(lane, texts) for lane in interaction.route_products]
+    data["texts"] = list(texts.places)
+    return data
+
+
+def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
+    nodes = graph.nodes
+
+    def statistics(part: str, field: str, digits: int) -> Any:
+        found: list[Statistics | None] = [getattr(node, part) for node in nodes]
+        return column(
+            [None if one is None else number(getattr(one, field), digits) for one in found]
+        )
+
+    columns: dict[str, Any] = {
+        "kind": column([NODE_KINDS.index(node.kind) for node in nodes]),
+        "label": column([texts.place(title_of(node)) for node in nodes]),
+        "step": column([node.time for node in nodes]),
+        "last": column([node.last_time for node in nodes]),
+        "layer": column([node.layer for node in nodes]),
+        "reverse": column([int(node.reverse) for node in nodes]),
+        "type": column([texts.place(type_text(node.shape, node.dtype)) for node in nodes]),
+        "low": column([number(node.lowest, 3) for node in nodes]),
+        "high": column([number(node.highest, 3) for node in nodes]),
+        "count": column([node.count for node in nodes]),
+    }
+    for field in ("op", "name", "scope", "state", "detail", "fault"):
+        columns[field] = column([texts.place(getattr(node, field)) for node in nodes])
+    for part in ("value", "gradient"):
+        columns[f"{part}_finite"] = column(
+            [None if (one := getattr(node, part)) is None else int(one.finite) for node in nodes]
+        )
+        for field, digits in (("norm", 4), ("minimum", 3), ("maximum", 3), ("mean", 3)):
+            columns[f"{part}_{field}"] = statistics(part, field, digits)
+    return {"n": len(nodes), **columns}
+
+
+def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
+    edges = graph.edges
+    terms = [edge.contribution for edge in edges]
+
+    def part(field: str, digits: int) -> Any:
+        return column(
+            [None if term is None else number(getattr(term, field), digits) for term in terms]
+        )
+
+    return {
+        "n": len(edges),
+        "target": column([ids[edge.target] for edge in edges]),
+        # Most edges come from nearby, so the difference is short.
+        "source": column([ids[edge.target] - ids[edge.source] for edge in edges]),
+        "slot": column([edge.slot for edge in edges]),
+        "kind": column([EDGE_KINDS.index(edge.kind) for edge in edges]),
+        "type": column([texts.place(type_text(edge.shape, "")) for edge in edges]),
+        "route": column([texts.place(edge.route) for edge in edges]),
+        "count": column([edge.count for edge in edges]),
+        "norm": part("norm", 4),
+        "share": part("share", 3),
+        "low": part("lowest", 3),
+        "median": part("median", 3),
+        "high": part("highest", 3),
+    }
+
+
+def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
+    """Return columns, bands, and for each node its place relative to its column."""
+    grid = lay_out(graph)
+    titles = band_titles(graph)
+    slots: dict[tuple[float, ...], int] = {}
+    slot_of: list[int] = []
+    for node in graph.nodes:
+        place = grid.places.get(node.id)
+        if place is None:
+            slot_of.append(-1)
+            continue
+        found = grid.columns.get(node.time) if node.time is not None else None
+        offset = 0.0 if found is None else place.x - found.x
+        key = (offset, place.y, place.width, place.height, float(found is None))
+        slots.setdefault(tuple(round(part, 1) for part in key), len(slots))
+        slot_of.append(slots[tuple(round(part, 1) for part in key)])
+    return {
+        "slots": [list(slot) for slot in slots],
+        "slot": column(slot_of),
+        "columns": column([found.step for found in grid.columns.values()]),
+        "lasts": column([found.last_step for found in grid.columns.values()]),
+        "elided": column([int(found.elided) for found in grid.columns.values()]),
+        "widths": column([found.width for found in grid.columns.values()]),
+        "room": _room(grid),
+        "start": _start(grid),
+        "beside": grid.beside,
+        "cell_width": CELL_WIDTH,
+        "gap_width": ELIDED_WIDTH,
+        "gap_room": ELIDED_ROOM,
+        "axis": grid.axis_y,
+        "top": grid.top,
+        "bands": [
+            {
+                "layer": key[0],
+                "reverse": int(key[1]),
+                "title": escape.printable(escape.shorten(titles.get(key, f"layer {key[0]}"), 30)),
+                "bottom": band.bottom,
+                "height": band.height,
+                "lanes": [escape.printable(escape.shorten(lane, 60)) for lane in band.lanes],
+                "lane_y": [band.lane_y[lane] for lane in band.lanes],
+                "parameters": [ids[node.id] for node in grid.parameters.get(key, [])],
+            }
+            for key, band in grid.bands.items()
+        ],
+        "free_parameters": [ids[node.id] for node in grid.parameters.get(None, [])],
+    }
+
+
+def _start(grid: Grid) -> float:
+    """Return where the first column begins."""
+    first = next(iter(grid.columns.values()), None)
+    return 0.0 if first is None else first.x - first.width / 2
+
+
+def _room(grid: Grid) -> float:
+    """Return the room between two columns, for the states of the first."""
+    columns = list(grid.columns.values())
+    for one, other in itertools.pairwise(columns):
+        if not one.elided and not other.elided:
+            return round(other.x - other.width / 2 - one.x - one.width / 2, 2)
+    return TWO_LANES_ROOM
+
+
+def _thinned(lanes: Sequence[LossNorms]) -> list[LossNorms]:
+    """Return the lanes with so few loss steps that the page stays small; the last always stays."""
+    total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
+    stride = max(1, math.ceil(total / _MOST_NUMBERS))
+    thinned = []
+    for lane in lanes:
+        kept = range(len(lane.loss_steps) - 1, -1, -stride)[::-1]
+        thinned.append(
+            LossNorms(
+                lane.state,
+                lane.steps,
+                tuple(lane.loss_steps[place] for place in kept),
+                tuple(lane.norms[place] for place in kept),
+                lane.layer,
+                lane.reverse,
+            )
+        )
+    return thinned
+
+
+def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]:
+    return {
+        "state": texts.place(lane.state),
+        "layer": lane.layer,
+        "reverse": int(lane.reverse),
+        "at": column(list(lane.steps)),
+    }
+
+
+def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
+    low, high, span = _span([norm for row in lane.norms for norm in row])
+    # Norms have no sign, so two digits tell them to half a percent over twice as many decades.
+    digits = 3 if span > 2 * _WIDE else 2
+    return {
+        **_lane_head(lane, texts),
+        "loss": column(list(lane.loss_steps)),
+        "low": low,
+        "high": high,
+        "places": digits,
+        "signed": 0,
+        # Beyond the loss step all is 0, which need not be written.
+        "rows": [
+            "".join(_code(norm, low, high, digits, signed=False) for norm in row).rstrip()
+            for row in lane.norms
+        ],
+    }
+
+
+def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
+    low, high, _ = _span([value for row in lane.products for value in row])
+    return {
+        **_lane_head(lane, texts),
+        "names": [texts.place(name) for name in lane.routes],
+        "low": low,
+        "high": high,
+        "places": 3,
+        "rows": ["".join(_code(value, low, high, 3) for value in row) for row in lane.products],
+        "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
+    }
+
+
+def _span(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the smallest and largest size among values, in log10, and their distance."""
+    logs = [math.log10(abs(value)) for value in values if value and math.isfinite(value)]
+    low, high = round(min(logs, default=0.0) - 5e-5, 4), round(max(logs, default=1.0) + 5e-5, 4)
+    return low, high, high - low
+
+
+def _code(value: float | None, low: float, high: float, places: int, signed: bool = True) -> str:
+    """Return a number as a few characters: its size's place in log10, and its sign in the last bit.
+
+    Blanks are 0, `!` and blanks NaN, `!!` infinity, `!-` minus infinity, `!?` what is not known.
+    """
+    if value is None:
+        return "!?".ljust(places)
+    if math.isnan(value):
+        return "!".ljust(places)
+    if value == 0:
+        return " " * places
+    if math.isinf(value):
+        return ("!!" if value > 0 else "!-").ljust(places)
+    most = len(DIGITS) ** places // (1 + signed) - 1
+    place = round((math.log10(abs(value)) - low) / (high - low) * most)
+    return _digits(2 * place + (value < 0) if signed else place, places)
+
+
+def _digits(number: int, places: int) -> str:
+    """Return a number from 0 on in so many digits."""
+    base = len(DIGITS)
+    return "".join(DIGITS[number // base**power % base] for power in range(places - 1, -1, -1))

@@ -1,0 +1,385 @@
+"""States that no cell labelled: named by the caller, or found where weights are used in a chain.
+
+A loop of plain operations is a recurrent network as well. Its weights give it away: each use of a
+recurrent weight depends on the use before. What was made since one use, and is read after the next
+one, is carried from step to step; a sum of losses is not, since no weight is used on it again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from minigrad.core.errors import describe
+from minigrad.core.nodes import Leaf, Node
+from minigrad.core.scopes import Scope
+from minigrad.core.tensors import Tensor
+from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.measure import pass_through
+from minigrad.draw.reading.opening import open_kernels
+from minigrad.draw.reading.sequences import Label, labels_of
+
+__all__ = ["NamedStates", "labels_on", "open_with_states", "tensors_of"]
+
+NamedStates = Mapping[str, Sequence[Tensor]] | Sequence[Tensor] | Sequence[Sequence[Tensor]] | None
+"""By name a state for every time step; or, for every step, one state or several, such as (h, c)."""
+
+FEWEST_STEPS: Final = 3
+"""A weight that is used fewer times, one after the other, is not taken for a recurrent one."""
+
+
+def open_with_states(
+    outputs: Sequence[Tensor], states: NamedStates
+) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+    """Some results and the named states, with all kernels opened."""
+    named = tensors_of(states)
+    opened = open_kernels([*outputs, *(t for series in named.values() for t in series)])
+    rest = iter(opened[len(outputs) :])
+    return opened[: len(outputs)], {n: [next(rest) for _ in s] for n, s in named.items()}
+
+
+def labels_on(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> list[Label]:
+    """The labels to draw by: named ones, else those of cells, else those that are found."""
+    return _named_labels(nodes, named) if named else _find_labels(nodes)
+
+
+def tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
+    """The tensors of named states, by name and time step.
+
+    Raises DrawError for what is no tensor, and for states of different numbers of steps.
+    """
+    if states is None:
+        return {}
+    if isinstance(states, Mapping):
+        named = {str(name): list(series) for name, series in states.items()}
+    else:
+        rows = [list(s) if isinstance(s, (tuple, list)) else [s] for s in states]
+        if len({len(row) for row in rows}) > 1:
+            raise DrawError("states: every time step must have the same states")
+        names = ["h", "c", *(f"s{k}" for k in range(2, len(rows[0]) if rows else 0))]
+        named = {n: list(s) for n, s in zip(names, zip(*rows, strict=True), strict=False)}
+    if not named:
+        raise DrawError("states is empty: name a tensor for every time step")
+    lengths = {len(series) for series in named.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        counts = ", ".join(f"{name}: {len(series)}" for name, series in named.items())
+        raise DrawError(f"states must name as many time steps of each state, got {counts}")
+    for name, series in named.items():
+        for step, tensor in enumerate(series):
+            if getattr(tensor, "_node", None) is None:
+                raise DrawError(
+                    f"states: {name!r} at step {step} must be a tensor with a recorded graph, got "
+                    f"{describe(tensor)}"
+                )
+    return named
+
+
+def _named_labels(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> list[Label]:
+    """The labels of states that were named, beside those that cells made.
+
+    Args:
+        nodes: the tape.
+        named: tensors on it, by name and time step.
+
+    Raises DrawError for a tensor that is not on the tape.
+    """
+    on_tape = set(nodes)
+    rows: list[dict[str, Node]] = []
+    for name, series in named.items():
+        for step, tensor in enumerate(series):
+            node = None if tensor._node is None else pass_through(tensor._node)
+            if node not in on_tape or node is None:
+                raise DrawError(
+                    f"states: the loss does not depend on {name!r} at step {step}; name the steps "
+                    "that lead to it"
+                )
+            if step == len(rows):
+                rows.append({})
+            rows[step][name] = node
+    labels = _labels_of_rows(rows)
+    taken = {label.node for label in labels}
+    others = [label for label in labels_of(nodes) if label.node not in taken]
+    return sorted([*labels, *others], key=lambda label: label.node.number)
+
+
+def _find_labels(nodes: Sequence[Node]) -> list[Label]:
+    """The states that cells labelled, and those of a recurrence beside them that is found."""
+    labels = labels_of(nodes)
+    found = _labels_of_rows(_recurrence(nodes, labels))
+    return sorted([*labels, *found], key=lambda label: label.node.number)
+
+
+def _labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
+    """Labels for states by name and step, each made from that of the same name before."""
+    series: dict[str, list[Node]] = defaultdict(list)
+    for row in rows:
+        for name, node in row.items():
+            series[name].append(node)
+    calls = {name: _calls_of_steps(found) for name, found in series.items()}
+    loose = [node for name, found in series.items() if calls[name] is None for node in found]
+    common = _common_scope(loose)
+    labels = []
+    taken: set[tuple[Any, str]] = set()
+    for name, found in series.items():
+        own = calls[name]
+        # A name is the state's own within its cell: "h2" of all is the "h" of the second one.
+        cell = None if own is None else own[0].identity
+        if own is not None and (cell, name.rstrip("0123456789")) not in taken:
+            name = name.rstrip("0123456789")
+        taken.add((cell, name))
+        before: tuple[Node, ...] = ()
+        for step, node in enumerate(found):
+            labels.append(Label(node, name, common if own is None else own[step], before))
+            before = (node,)
+    return sorted(labels, key=lambda label: label.node.number)
+
+
+def _calls_of_steps(nodes: Sequence[Node]) -> list[Scope] | None:
+    """The calls of one module, a step each, in which the states were made; None if they were not.
+
+    So two cells that were written by hand as modules are two.
+    """
+    found = []
+    for node in nodes:
+        parts = [] if node.scope is None else [p.origin for p in node.scope.chain() if p.kind]
+        found += parts[-1:]
+    several = len(set(found)) == len(nodes) > 1 and len({call.identity for call in found}) == 1
+    return found if several else None
+
+
+def _common_scope(nodes: Sequence[Node]) -> Scope | None:
+    """The innermost named scope around all nodes."""
+    chains = [[] if n.scope is None else [p.origin for p in n.scope.chain()] for n in nodes]
+    common: Scope | None = None
+    for parts in zip(*chains, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common = parts[0] if parts[0].name else common
+    return common
+
+
+def _recurrence(nodes: Sequence[Node], labels: Sequence[Label]) -> list[dict[str, Node]]:
+    """The states of the recurrence on a tape, step by step; nothing where there is none.
+
+    Args:
+        nodes: the tape.
+        labels: the states that are known: what is carried by them alone is not looked for.
+    """
+    home = _homes(nodes)
+    known = {label.node for label in labels}
+    anchors = _anchors(nodes, home, known, {label.scope for label in labels})
+    if not anchors:
+        return []
+    steps = _steps(nodes, home, anchors, known)
+    count = max(steps.values(), default=-1) + 1
+    _move_glue(nodes, steps, home, count)
+    members = _members(nodes, steps, count)
+    carried = _carried(nodes, steps, home, anchors)
+    # One step like another: what is carried has the same place in each, the last one included.
+    places = Counter(
+        tuple(sorted(members[step].index(node) for node in found))
+        for step, found in carried.items()
+        if step > 0 or count < FEWEST_STEPS
+    )
+    if not places:
+        return []
+    ((pattern, times),) = places.most_common(1)
+    if times < min(FEWEST_STEPS - 2, count - 1):
+        return []
+    first = next(s for s in sorted(carried) if len(carried[s]) == len(pattern) and (s or times < 2))
+    names = _names(first, pattern, members, home, anchors)
+    alike = [members[first][place].plan.name for place in pattern]
+    rows = []
+    for step in range(count):
+        short = len(members[first]) - len(members[step]) if not step else 0
+        row = [p - short for p in pattern]  # the first step may begin with plain numbers
+        found = {
+            name: members[step][place]
+            for name, place, op in zip(names, row, alike, strict=True)
+            if 0 <= place < len(members[step]) and members[step][place].plan.name == op
+        }
+        # Of the last step, the loss may not read all states.
+        if len(found) == len(names) or (found and step == count - 1):
+            rows.append(found)
+    return rows if len(rows) >= FEWEST_STEPS - 1 else []
+
+
+def _members(nodes: Sequence[Node], steps: Mapping[Node, int], count: int) -> list[list[Node]]:
+    """The nodes of each step, in the order in which they ran."""
+    members: list[list[Node]] = [[] for _ in range(count)]
+    for node in nodes:
+        if steps.get(node, -1) >= 0:
+            members[steps[node]].append(node)
+    return members
+
+
+def _move_glue(
+    nodes: Sequence[Node], steps: dict[Node, int], home: Mapping[Node, Leaf], count: int
+) -> None:
+    """Give what only prepares the next step, such as `concatenate([x, h])`, to that step.
+
+    It was made before the weights were used again. The last step is not followed by another one,
+    so it has none of it: it ends where the last step and the one before are no longer alike.
+    """
+    members = _members(nodes, steps, count)
+    if count < FEWEST_STEPS:
+        return
+    place = {node: i for found in members for i, node in enumerate(found)}
+
+    def looks(node: Node, step: int) -> Any:
+        """What a node is, and where its inputs come from, counted from its step."""
+        return node.plan.name, tuple(
+            None
+            if source is None
+            else home[source]
+            if source in home
+            else (step - steps[source], place.get(source))
+            if steps[source] >= 0
+            else -1
+            for source in node.inputs
+        )
+
+    pairs = zip(members[-2], members[-1], strict=False)
+    alike = (looks(x, count - 2) == looks(z, count - 1) for x, z in pairs)
+    core = sum(1 for _ in itertools.takewhile(bool, alike))
+    for step, found in enumerate(members[:-1]):
+        end = core if step else core - (len(members[1]) - len(members[0]))
+        for node in found[max(end, 0) :]:
+            if node.plan.name != "output":  # one of several results of an operation before
+                steps[node] = step + 1
+
+
+def _homes(nodes: Sequence[Node]) -> dict[Node, Leaf]:
+    """The leaf that each node is a mere view of, such as a weight transposed."""
+    home: dict[Node, Leaf] = {}
+    for node in nodes:
+        if isinstance(node, Leaf):
+            home[node] = node
+        elif node.plan.view and node.inputs and node.inputs[0] in home:
+            source = node.inputs[0]
+            assert source is not None
+            home[node] = home[source]
+    return home
+
+
+def _uses(node: Node, home: Mapping[Node, Leaf]) -> set[Leaf]:
+    """The leaves that an operation reads."""
+    if node in home:
+        return set()
+    return {home[source] for source in node.inputs if source is not None and source in home}
+
+
+def _anchors(
+    nodes: Sequence[Node],
+    home: Mapping[Node, Leaf],
+    known: set[Node],
+    cells: set[Scope | None],
+) -> set[Leaf]:
+    """The weights of which each use depends on the use before, but not by a known state.
+
+    Those that are used inside of known cells alone are passed over.
+    """
+    inside: dict[Scope | None, bool] = {None: False}
+
+    def in_cell(scope: Scope | None) -> bool:
+        if scope not in inside:
+            assert scope is not None
+            inside[scope] = scope.origin in cells or in_cell(scope.parent)
+        return inside[scope]
+
+    outside = (node for node in nodes if not in_cell(node.scope))
+    counts = Counter(leaf for node in outside for leaf in _uses(node, home))
+    anchors: set[Leaf] = set()
+    for leaf, count in counts.items():
+        if count < FEWEST_STEPS:
+            continue
+        depth: dict[Node, int] = {}
+        for node in nodes:
+            if node in home:
+                continue
+            reached = max((depth.get(s, 0) for s in node.inputs if s is not None), default=0)
+            depth[node] = 0 if node in known else reached + (leaf in _uses(node, home))
+        if max(depth.values(), default=0) == count:
+            anchors.add(leaf)
+    return anchors
+
+
+def _steps(
+    nodes: Sequence[Node], home: Mapping[Node, Leaf], anchors: set[Leaf], known: set[Node]
+) -> dict[Node, int]:
+    """The step of each node: how often the weights were used before it, less one."""
+    depths: dict[Leaf, dict[Node, int]] = {leaf: {} for leaf in anchors}
+    steps: dict[Node, int] = {}
+    for node in nodes:
+        if node in home:
+            continue
+        used = _uses(node, home)
+        deepest = 0
+        for leaf, depth in depths.items():
+            reached = max((depth.get(s, 0) for s in node.inputs if s is not None), default=0)
+            depth[node] = 0 if node in known else reached + (leaf in used)
+            deepest = max(deepest, depth[node])
+        steps[node] = deepest - 1
+    return steps
+
+
+def _carried(
+    nodes: Sequence[Node],
+    steps: Mapping[Node, int],
+    home: Mapping[Node, Leaf],
+    anchors: set[Leaf],
+) -> dict[int, set[Node]]:
+    """By step, what a later step reads on the way to a use of a recurrent weight."""
+    leads: set[Node] = set()
+    carried: dict[int, set[Node]] = defaultdict(set)
+    for node in reversed(nodes):
+        if node in home:
+            continue
+        onward = bool(_uses(node, home) & anchors) or node in leads
+        if not onward:
+            continue
+        for source in node.inputs:
+            if source is None or source in home:
+                continue
+            leads.add(source)
+            if 0 <= steps[source] < steps[node]:
+                carried[steps[source]].add(source)
+    return carried
+
+
+def _names(
+    first: int,
+    pattern: Sequence[int],
+    members: Sequence[Sequence[Node]],
+    home: Mapping[Node, Leaf],
+    anchors: set[Leaf],
+) -> list[str]:
+    """A name for each state: "h" for what the weights are used on, "c" for one more."""
+    states = {members[first][place] for place in pattern}
+    read: set[Node] = set()
+    following = members[first + 1] if first + 1 < len(members) else []
+    stack = [node for node in following if _uses(node, home) & anchors]
+    own = set(following) - set(stack)
+    seen: set[Node] = set()
+    after = set(stack)  # what comes of a use is no longer what it is used on
+    for node in following:
+        if any(source in after for source in node.inputs):
+            after.add(node)
+    while stack:
+        for source in stack.pop().inputs:
+            if source in states:
+                read.add(source)
+            elif source is not None and source in own - after and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    names: list[str] = []
+    for place in pattern:
+        plain = "h" if members[first][place] in read or len(pattern) == 1 else "c"
+        name, rank = plain, 1
+        while name in names:
+            rank += 1
+            name = f"{plain}{rank}"
+        names.append(name)
+    return names

@@ -1,0 +1,11 @@
+"""The levels of a picture: operations, cells, layers, and what is said below it.
+
+May import the folders of `minigrad.draw` up to `pages`.
+"""
+
+from typing import TYPE_CHECKING
+
+from minigrad.moved import names_from
+
+if not TYPE_CHECKING:  # it would hide misspelt names
+    __getattr__ = names_from(__name__, "minigrad.draw.pictures")

@@ -1,0 +1,175 @@
+"""Checkpoints: all that a run needs to go on after a stop as if it had not stopped."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from minigrad.core.randomness import generator_state, set_generator_state
+from minigrad.io import serialize
+
+__all__ = ["Checkpoint", "Stateful", "load_checkpoint", "save_checkpoint"]
+
+KIND = "minigrad checkpoint 1"
+
+
+class Stateful(Protocol):
+    """Modules, optimisers, schedules and averages: what has a state dict."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Arrays by name."""
+
+    def load_state_dict(self, state: Any) -> None:
+        """Take over such a dict, or change nothing."""
+
+
+class Checkpoint(NamedTuple):
+    """What `load_checkpoint` found besides the states that it put back.
+
+    Attributes:
+        step: the step at which it was saved.
+        metadata: the texts that were saved with it.
+        parts: the names of the states in it.
+    """
+
+    step: int
+    metadata: dict[str, str]
+    parts: tuple[str, ...]
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    step: int = 0,
+    generator: "np.random.Generator | Mapping[str, np.random.Generator] | None" = None,
+    metadata: Mapping[str, str] | None = None,
+    **parts: Stateful | None,
+) -> None:
+    """Save the state of a run into one safetensors file, whole or not at all.
+
+    The state of the default random generator is always in it.
+
+    Args:
+        path: the file; one that is there is replaced only when the new one is complete.
+        step: how far the run is.
+        generator: a generator of your own, or several by name, such as that of the batches.
+        metadata: texts by name.
+        parts: what to save, each under a name of your choice: model=, optimizer=, schedule= ...;
+            anything with a `state_dict`. None is passed over.
+
+    Raises:
+        TypeError: when a part has no state dict.
+
+    >>> import tempfile, pathlib
+    >>> from minigrad import Tensor
+    >>> from minigrad.optim import SGD
+    >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], rate=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "run.safetensors")
+    ...     save_checkpoint(file, optimizer=optimizer, step=7)
+    ...     load_checkpoint(file, optimizer=optimizer).step
+    7
+    """
+    import json  # here, because it would slow the import of the package
+
+    arrays: dict[str, Any] = {}
+    present = {name: part for name, part in parts.items() if part is not None}
+    for name, part in present.items():
+        if not hasattr(part, "state_dict"):
+            raise TypeError(f"save_checkpoint: {name} has no state_dict, got {type(part).__name__}")
+        arrays |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+    states = {name: generator_state(own) for name, own in _generators(generator).items()}
+    notes = {
+        "kind": KIND,
+        "step": str(int(step)),
+        "parts": json.dumps(list(present)),
+        "generators": json.dumps({"": generator_state(), **states}, default=_plain),
+        "metadata": json.dumps(dict(metadata or {})),
+    }
+    serialize.save(path, arrays, notes)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    generator: "np.random.Generator | Mapping[str, np.random.Generator] | None" = None,
+    **parts: Stateful | None,
+) -> Checkpoint:
+    """Put the state of a run back; on an error nothing is changed.
+
+    Args:
+        path: the file that `save_checkpoint` wrote.
+        generator: as given to `save_checkpoint`.
+        parts: what to put back, under the names used there; made in the same way as then. Parts
+            of the file that are not asked for are left alone.
+
+    Returns:
+        The step and the metadata.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no checkpoint.
+        KeyError: when it lacks a part that is asked for, or does not fit.
+    """
+    import json
+
+    notes = serialize.load_metadata(path)
+    if notes.get("kind") != KIND:
+        raise ValueError(
+            f"{os.fspath(path)} is not a {KIND!r}, but {notes.get('kind', 'a file of arrays')!r}; "
+            "minigrad.load reads any file of arrays."
+        )
+    arrays, saved = serialize.load(path), json.loads(notes["parts"])
+    states = json.loads(notes["generators"])
+    own = _generators(generator)
+    present = {name: part for name, part in parts.items() if part is not None}
+    for name in (*present, *own):
+        known = states if name in own else saved
+        if name not in known:
+            raise KeyError(
+                f"load_checkpoint: there is no {name!r} in {os.fspath(path)}; it holds "
+                f"{', '.join([*saved, *filter(None, states)]) or 'nothing'}"
+            )
+    before = {name: part.state_dict() for name, part in present.items()}
+    before_own = {name: generator_state(other) for name, other in own.items()}
+    done: list[str] = []
+    try:
+        for name, part in present.items():
+            done.append(name)
+            prefix = f"{name}."
+            inner = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            part.load_state_dict(inner)
+        for name, other in own.items():
+            set_generator_state(_restored(states[name]), other)
+        set_generator_state(_restored(states[""]))
+    except BaseException:
+        for name in reversed(done):
+            present[name].load_state_dict(before[name])
+        for name, other in own.items():
+            set_generator_state(before_own[name], other)
+        raise
+    return Checkpoint(int(notes["step"]), json.loads(notes["metadata"]), tuple(saved))
+
+
+def _generators(given: Any) -> dict[str, "np.random.Generator"]:
+    """The user's generators by name; a single one has the name "generator"."""
+    if given is None:
+        return {}
+    return dict(given) if isinstance(given, Mapping) else {"generator": given}
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and NumPy's numbers in the state of a generator, as JSON knows them."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    return value.item()
+
+
+def _restored(state: Any) -> Any:
+    """The state of a generator with its arrays."""
+    if not isinstance(state, dict):
+        return state
+    if state.keys() == {"array", "dtype"}:
+        return np.array(state["array"], state["dtype"])
+    return {name: _restored(value) for name, value in state.items()}

@@ -1,0 +1,314 @@
+"""Save and load arrays as safetensors or npz files, whole or not at all, and without pickle."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.errors import DtypeError, describe, require
+from minigrad.core.tensors import Tensor
+
+__all__ = ["load", "load_metadata", "save", "write_atomically"]
+
+PlainArray = np.ndarray[Any, Any]
+
+METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
+PARTIAL = ".partial"  # how names of temporary files end
+STRAY_SECONDS = 600.0  # a temporary file that nobody wrote to for so long was left by a crash
+
+# What a safetensors file calls the dtypes that NumPy has.
+DTYPES = {
+    "BOOL": "?",
+    "C64": "<c8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+    "I8": "<i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "U8": "<u1",
+    "U16": "<u2",
+    "U32": "<u4",
+    "U64": "<u8",
+}
+
+
+# -- files, whole or not at all --------------------------------------------------------------------
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`.
+
+    A reader, or a run after a crash, finds either the old file or the new one, never a part. The
+    temporary file is removed when writing fails; one that a crash left behind for this path is
+    removed by the next call, once it is ten minutes old.
+
+    Raises:
+        FileNotFoundError: when the folder does not exist.
+        NotADirectoryError: when what should be a folder is a file.
+        IsADirectoryError: when `path` is a folder.
+        OSError: when the file cannot be written; names it as it was given.
+    """
+    target = Path(os.path.realpath(path))  # through a link to what it stands for
+    if not target.parent.is_dir():
+        folder = os.fspath(Path(path).parent)
+        nearest = next((p for p in Path(path).parents if os.path.lexists(p)), None)
+        if nearest is not None and nearest.exists() and not nearest.is_dir():
+            raise NotADirectoryError(
+                f"{os.fspath(path)!r} cannot be saved: {os.fspath(nearest)!r} is a file, not a "
+                "folder; name another place"
+            )
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r} cannot be saved: there is no folder {folder!r}; make it first "
+            f"with os.makedirs({folder!r})"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(
+            f"{os.fspath(path)!r} cannot be saved: it is a folder; name a file in it"
+        )
+    _remove_strays(target)
+    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:  # which names a file that nobody asked for
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _remove_strays(target: Path) -> None:
+    """Remove temporary files for this target that nobody has written to for a while."""
+    before = time.time() - STRAY_SECONDS
+    for stray in target.parent.iterdir():
+        if not (stray.name.startswith(f".{target.name}.") and stray.name.endswith(PARTIAL)):
+            continue
+        try:
+            if stray.stat().st_mtime < before:
+                stray.unlink()
+        except OSError:
+            continue  # another process was faster, or it is not ours to remove
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system lets folders be synced."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+# -- arrays by name --------------------------------------------------------------------------------
+
+
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Any],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Save tensors or arrays by name, with text metadata.
+
+    Args:
+        path: a name that ends in ".npz" gives NumPy's format, any other the safetensors format,
+            which PyTorch's world reads too.
+        tensors: tensors, arrays or numbers; such as ``model.state_dict()``.
+        metadata: texts by name.
+
+    Raises:
+        DtypeError: for an array that the format cannot hold.
+        TypeError: when a name or the metadata is not text.
+        FileNotFoundError: when the folder does not exist.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "weights.safetensors")
+    ...     save(file, {"w": np.arange(3.0)}, {"model": "example"})
+    ...     load(file)["w"], load_metadata(file)
+    (array([0., 1., 2.]), {'model': 'example'})
+    """
+    if not isinstance(tensors, Mapping):
+        raise TypeError(
+            f"save: tensors must be a dict of tensors or arrays by name, got "
+            f"{type(tensors).__name__}; of a module, save module.state_dict()"
+        )
+    npz = os.fspath(path).endswith(".npz")
+    kinds, itemsize = ("fiubc", 16) if npz else ("fiubc", 8)
+    notes = dict(metadata or {})
+    if not all(isinstance(text, str) for pair in notes.items() for text in pair):
+        raise TypeError(f"save: metadata must be texts by name, got {describe(notes)}")
+    arrays: dict[str, PlainArray] = {}
+    for name, value in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"save: names must be text, got {describe(name)}")
+        array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+        array = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+        if array.dtype.kind not in kinds or array.itemsize > itemsize:
+            hint = "save it under a name that ends in .npz" if array.dtype.kind in kinds else ""
+            raise DtypeError(
+                f"save: {name!r} has dtype {array.dtype}, which a file of "
+                f"{'arrays' if npz else 'safetensors'} cannot hold; "
+                f"{hint or 'only numbers and booleans can be saved, text goes into metadata='}"
+            )
+        arrays[name] = array
+    if npz:
+        write_atomically(path, lambda temporary: _write_npz(temporary, arrays, notes))
+        return
+    library = require("safetensors.numpy", "all", "minigrad.save")
+    content = library.save(arrays, metadata=notes or None)  # an empty dict makes it unreadable
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, PlainArray]:
+    """The arrays of a safetensors or npz file by name.
+
+    PyTorch's bfloat16, which NumPy does not have, becomes float32, without any loss. Nothing in a
+    file is ever executed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        IsADirectoryError: when it is a folder; the message names the files in it.
+        DtypeError: when it holds numbers that NumPy does not know.
+        ValueError: when it is neither; for a file of ``torch.save`` the message says what to do.
+    """
+    file = _existing(path)
+    if _is_zip(file):
+        return _read_npz(file)[0]
+    library = require("safetensors", "all", "minigrad.load")
+    try:
+        entries = library.deserialize(file.read_bytes())
+    except Exception as error:
+        raise _damaged(file, error) from error
+    return {name: _decode(file, name, entry) for name, entry in sorted(entries)}
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text metadata of a safetensors or npz file.
+
+    Raises:
+        As `load`.
+    """
+    file = _existing(path)
+    if _is_zip(file):
+        return _read_npz(file, arrays=False)[1]
+    library = require("safetensors", "all", "minigrad.io.serialize.load_metadata")
+    try:
+        with library.safe_open(os.fspath(file), framework="numpy") as opened:
+            return dict(opened.metadata() or {})
+    except Exception as error:
+        raise _damaged(file, error) from error
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        inside = sorted(p.name for p in file.iterdir() if p.suffix in (".safetensors", ".npz"))
+        shown = ", ".join(repr(os.fspath(file / name)) for name in inside[:3])
+        raise IsADirectoryError(
+            f"{os.fspath(path)!r} is a folder; load a file in it"
+            + (f": {shown}" if inside else ", of which none ends in .safetensors or .npz")
+            + (
+                ". A folder with config.json holds a model: layers.models.load(folder)."
+                if (file / "config.json").is_file()
+                else ""
+            )
+        )
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r} to load")
+    return file
+
+
+def _is_zip(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    """The error for a file of another format."""
+    with file.open("rb") as opened:
+        pickled = opened.read(2) in (b"\x80\x02", b"\x80\x04", b"\x80\x05")
+    if pickled:
+        return _pickled(file)
+    return ValueError(f"{os.fspath(file)} is not a safetensors file: {error}")
+
+
+def _pickled(file: Path) -> ValueError:
+    return ValueError(
+        f"{os.fspath(file)} is a file of torch.save or pickle, which would run code on loading. "
+        "Save it in PyTorch with safetensors.torch.save_file(model.state_dict(), path) instead."
+    )
+
+
+def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
+    """One array of a safetensors file."""
+    kind, shape = entry["dtype"], tuple(entry["shape"])
+    if kind == "BF16":
+        # The upper half of a float32.
+        halves = np.frombuffer(entry["data"], "<u2").astype(np.uint32)
+        return (halves << 16).view(np.float32).reshape(shape)
+    if kind not in DTYPES:
+        raise DtypeError(
+            f"{os.fspath(file)}: {name!r} has dtype {kind}, which NumPy does not have; convert it "
+            "to float32 where the file is made, for example with tensor.float() in PyTorch"
+        )
+    array = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
+    return array if array.flags.writeable else array.copy()
+
+
+# -- npz -------------------------------------------------------------------------------------------
+
+
+def _write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[str, str]) -> None:
+    import json  # here, because both would slow the import of the package
+    import zipfile
+
+    # Not with numpy.savez, which takes the arrays as keyword arguments and so refuses some names.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        if metadata:
+            archive.writestr(METADATA, json.dumps(metadata))
+
+
+def _read_npz(file: Path, arrays: bool = True) -> tuple[dict[str, PlainArray], dict[str, str]]:
+    import json
+    import zipfile
+
+    found: dict[str, PlainArray] = {}
+    metadata: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if any(name.endswith("/data.pkl") for name in names):
+                raise _pickled(file)
+            for member in names:
+                if member == METADATA:
+                    metadata = json.loads(archive.read(member))
+                elif arrays and member.endswith(".npy"):
+                    with archive.open(member) as opened:
+                        found[member.removesuffix(".npy")] = np.lib.format.read_array(
+                            opened, allow_pickle=False
+                        )
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{os.fspath(file)} is not an npz file: {error}") from error
+    except ValueError as error:
+        if "torch.save" in str(error):
+            raise
+        raise ValueError(f"{os.fspath(file)} holds what is no array of numbers: {error}") from error
+    return found, metadata

@@ -1,0 +1,237 @@
+"""Attention with memory linear in the length: the weights are never held as a whole.
+
+Queries and keys are taken in blocks, and the softmax over the keys is carried on from block to
+block by its largest score and its total so far (Rabe and Staats 2021; Dao et al. 2022,
+algorithm 1). The backward computes the weights of a block again from the scores and one number for
+each query, the logarithm of its total (Dao et al. 2022, appendix B.2).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.fusing import fused
+from minigrad.ops.arguments import named, quiet, result_type, widen
+from minigrad.ops.nn.attention_plain import (
+    AttentionDropout,
+    Masks,
+    attention_reference,
+    causal_mask,
+)
+
+__all__ = ["BLOCK", "blockwise_attention"]
+
+Array = Any
+PlainArray = np.ndarray[Any, Any]
+Lead = tuple[int, ...]
+
+BLOCK = (256, 512)
+"""Queries and keys in a block: in float32 its scores take 512 kB, which a core's cache holds."""
+
+
+class _Scores:
+    """The scores of one head, a block at a time, in a buffer that is used again for each block."""
+
+    def __init__(
+        self,
+        q: PlainArray,
+        k: PlainArray,
+        bias: Any,
+        masks: Masks,
+        causal: bool,
+        scale: float,
+        dropout: AttentionDropout | None,
+        block: tuple[int, int],
+    ) -> None:
+        self.q, self.k, self.bias, self.masks = q, k, bias, masks
+        self.causal, self.scale, self.dropout, self.block = causal, scale, dropout, block
+        self.queries, self.keys = q.shape[-2], k.shape[-2]
+        size = min(block[0], self.queries) * min(block[1], self.keys)
+        self.buffers = [np.empty(size, np.result_type(q, k)) for _ in range(2)]
+
+    def enter(self, lead: Lead) -> None:
+        """Turn to another head."""
+        self.lead = lead
+        self.q_head, self.k_head = head(self.q, lead), head(self.k, lead)
+        self.bias_head = None if isinstance(self.bias, float) else head(self.bias, lead)
+        self.mask_heads = [head(mask, lead) for mask in self.masks]
+
+    def rows(self) -> Iterator[slice]:
+        """The blocks of queries."""
+        return blocks(self.queries, self.block[0])
+
+    def columns(self, rows: slice) -> Iterator[tuple[slice, list[PlainArray]]]:
+        """The blocks of keys to which some of these queries may attend, and masks that matter."""
+        first = rows.start + self.keys - self.queries  # where the first query stands
+        count = rows.stop - rows.start
+        end = min(first + count, self.keys) if self.causal else self.keys
+        for columns in blocks(end, self.block[1]):
+            found = [part(mask, rows, columns) for mask in self.mask_heads]
+            if self.causal and columns.stop > first + 1:
+                width = columns.stop - columns.start
+                found.append(causal_mask(count, width, first, columns.start))
+            if all(mask.any() for mask in found):
+                yield columns, [mask for mask in found if not mask.all()]
+
+    def compute(self, rows: slice, columns: slice, masks: list[PlainArray]) -> PlainArray:
+        """The scores of a block, with -inf where a mask forbids."""
+        scores = self.product(0, self.scaled(rows), self.k_head[columns])
+        if self.bias_head is not None:
+            scores += part(self.bias_head, rows, columns)
+        for mask in masks:
+            np.copyto(scores, -math.inf, where=~mask)
+        return scores
+
+    def scaled(self, rows: slice) -> PlainArray:
+        """Some queries times the scale."""
+        scaled: PlainArray = self.q_head[rows] * self.scale
+        return scaled
+
+    def product(self, number: int, left: PlainArray, right: PlainArray) -> PlainArray:
+        """left right^T in one of the two buffers."""
+        shape = len(left), len(right)
+        out = self.buffers[number][: shape[0] * shape[1]].reshape(shape)
+        return np.matmul(left, right.T, out=out)
+
+    def drop(self, values: PlainArray, rows: slice, columns: slice) -> PlainArray:
+        """Values of a block after dropout."""
+        if self.dropout is None:
+            return values
+        index = tuple(
+            i if n > 1 else 0 for i, n in _aligned(self.lead, self.dropout.rows.shape[:-1])
+        )
+        return values * self.dropout.tile(index, rows, columns) * self.dropout.scale
+
+
+def blocks(length: int, size: int) -> Iterator[slice]:
+    """The parts of an axis."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _aligned(lead: Lead, lengths: Lead) -> "zip[tuple[int, int]]":
+    """The index of each of an array's leading axes with its length, aligned at the last one."""
+    return zip(lead[len(lead) - len(lengths) :], lengths, strict=True)
+
+
+def head(array: Any, lead: Lead) -> Any:
+    """The matrix of an array at an index of the leading axes, along which it broadcasts."""
+    array = array.reshape((1,) * (2 - array.ndim) + array.shape)
+    return array[tuple(i if n > 1 else 0 for i, n in _aligned(lead, array.shape[:-2]))]
+
+
+def part(matrix: Any, rows: slice, columns: slice) -> Any:
+    """A block of a matrix; an axis along which it broadcasts stays as it is."""
+    whole = slice(None)
+    return matrix[rows if len(matrix) > 1 else whole, columns if matrix.shape[1] > 1 else whole]
+
+
+def _leads(*arrays: Any) -> tuple[Lead, Iterator[Lead]]:
+    """The leading axes of all, and the places along them."""
+    shape = np.broadcast_shapes(*(array.shape[:-2] for array in arrays))
+    return shape, iter(np.ndindex(shape))
+
+
+@quiet
+def _blockwise_backward(
+    grads: Any,
+    residuals: Any,
+    inputs: Any,
+    needed: Any,
+    masks: Masks,
+    causal: bool,
+    scale: float,
+    dropout: AttentionDropout | None,
+    block: tuple[int, int],
+) -> tuple[Any, ...]:
+    y, logs = residuals
+    bias = inputs[3]
+    q, k, v = (widen(a) for a in inputs[:3])
+    g = widen(grads[0])
+    scores = _Scores(q, k, bias, masks, causal, scale, dropout, block)
+    d_q, d_k, d_v, d_bias = (
+        np.zeros_like(widen(a), order="C") if wanted else None
+        for a, wanted in zip(inputs, needed, strict=True)
+    )
+    for lead in _leads(q, k, v)[1]:
+        scores.enter(lead)
+        g_head, y_head, v_head, log_head = (head(a, lead) for a in (g, y, v, logs))
+        for rows in scores.rows():
+            g_rows = g_head[rows]
+            # The sum over keys of weight times gradient is that over features of output times it.
+            mean = (g_rows * y_head[rows]).sum(axis=1, keepdims=True)
+            for columns, within in scores.columns(rows):
+                weights = scores.compute(rows, columns, within)
+                weights -= log_head[rows]
+                np.exp(weights, out=weights)
+                if d_v is not None:
+                    head(d_v, lead)[columns] += scores.drop(weights, rows, columns).T @ g_rows
+                if d_q is d_k is d_bias is None:
+                    continue
+                d_scores = scores.product(1, g_rows, v_head[columns])
+                d_scores = scores.drop(d_scores, rows, columns)
+                d_scores -= mean
+                d_scores *= weights
+                if d_q is not None:
+                    head(d_q, lead)[rows] += d_scores @ scores.k_head[columns] * scale
+                if d_k is not None:
+                    head(d_k, lead)[columns] += d_scores.T @ scores.scaled(rows)
+                if d_bias is not None:
+                    _add_bias(part(head(d_bias, lead), rows, columns), d_scores)
+    return d_q, d_k, d_v, d_bias
+
+
+def _add_bias(into: PlainArray, d_scores: PlainArray) -> None:
+    """Add gradients of scores to those of a bias that broadcasts to them."""
+    for axis in (0, 1):
+        if into.shape[axis] < d_scores.shape[axis]:
+            d_scores = d_scores.sum(axis=axis, keepdims=True)
+    into += d_scores
+
+
+@fused(reference=attention_reference, backward=_blockwise_backward)
+@named("scaled_dot_product_attention")
+@quiet
+def blockwise_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    /,
+    masks: Masks,
+    causal: bool,
+    scale: float,
+    dropout: AttentionDropout | None,
+    block: tuple[int, int],
+) -> Array:
+    """Attention that holds a block of weights at a time; its second derivative holds them all."""
+    q, k, v = widen(query), widen(key), widen(value)
+    scores = _Scores(q, k, bias, masks, causal, scale, dropout, block)
+    shape, leads = _leads(q, k, v)
+    dtype = np.result_type(q, k, v)
+    y = np.empty((*shape, scores.queries, v.shape[-1]), dtype)
+    logs = np.empty((*shape, scores.queries, 1), dtype)
+    for lead in leads:
+        scores.enter(lead)
+        v_head = head(v, lead)
+        for rows in scores.rows():
+            count = rows.stop - rows.start
+            top = np.full((count, 1), -math.inf, dtype)
+            total = np.zeros((count, 1), dtype)
+            out = np.zeros((count, v.shape[-1]), dtype)
+            for columns, within in scores.columns(rows):
+                weights = scores.compute(rows, columns, within)
+                before, top = top, np.maximum(top, weights.max(axis=1, keepdims=True))
+                shift = np.where(top == -math.inf, 0, top)
+                weights -= shift
+                np.exp(weights, out=weights)
+                fade = np.exp(before - shift)
+                total *= fade
+                total += weights.sum(axis=1, keepdims=True)
+                out *= fade
+                out += scores.drop(weights, rows, columns) @ v_head[columns]
+            y[lead][rows] = out / np.where(total == 0, 1, total)
+            # Where nothing may be attended to, infinity makes all weights zero in the backward.
+            logs[lead][rows] = np.where(total == 0, math.inf, top + np.log(total))
+    return y.astype(result_type(query, key, value, bias), copy=False), (y, logs)

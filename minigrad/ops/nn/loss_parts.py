@@ -1,0 +1,72 @@
+"""What losses share: their arguments as tensors, factors of places, and reductions."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.errors import ShapeError, describe
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, widen
+from minigrad.ops.nn.class_targets import check_reduction
+
+__all__ = ["factor", "pair", "reduced", "signs"]
+
+
+def pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor, Any]:
+    """Predictions and target as tensors of one shape, float16 widened; the result's dtype."""
+    check_reduction(name, reduction)
+    predicted, wanted = as_tensors(name, x=x, target=target)
+    check_same_shape(name, x=predicted, target=wanted)
+    return widen(predicted), widen(wanted), np.result_type(predicted.dtype, wanted.dtype)
+
+
+def factor(name: str, argument: str, value: Any, like: Tensor) -> "np.ndarray[Any, Any]":
+    """A constant factor that broadcasts to the losses without enlarging them."""
+    array = as_constant(value, name, argument)
+    try:
+        fits = np.broadcast_shapes(array.shape, like.shape) == like.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{name}: {argument} must broadcast to the shape {like.shape} of the losses, got "
+            f"{describe(array)}"
+        )
+    return array.astype(np.finfo(like.dtype).dtype)
+
+
+def reduced(name: str, rows: Tensor, dtype: Any, weight: Any, reduction: str) -> Tensor:
+    """The losses weighted, summed or averaged, in the dtype of the arguments."""
+    if weight is not None:
+        rows = rows * factor(name, "weight", weight, rows)
+    if reduction == "sum":
+        rows = rows.sum()
+    elif reduction == "mean":
+        rows = rows.mean() if rows.size else rows.sum() + math.nan
+    return rows if rows.dtype == dtype else rows.astype(dtype)
+
+
+def signs(name: str, target: Any, shape: tuple[int, ...], dtype: Any) -> "np.ndarray[Any, Any]":
+    """A target of 1 and -1, a constant that broadcasts to the losses without enlarging them.
+
+    Raises:
+        ShapeError: when it does not.
+        ValueError: when it holds other numbers.
+    """
+    array = as_constant(target, name, "target")
+    try:
+        fits = np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{name}: target must have the shape {shape} of the losses, or broadcast to it, got "
+            f"{describe(array)}"
+        )
+    if not (abs(array.astype(np.float64)) == 1).all():
+        raise ValueError(
+            f"{name}: target must hold 1 and -1, got {describe(array)} with other numbers; of 0 "
+            "and 1, or False and True, make 2 * target - 1"
+        )
+    return array.astype(np.finfo(dtype).dtype)

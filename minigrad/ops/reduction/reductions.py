@@ -1,0 +1,316 @@
+"""Reductions: sums, means, products, extremes and where they stand."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.errors import describe
+from minigrad.core.primitives import primitive
+from minigrad.ops.arguments import constant_array, widen
+from minigrad.ops.axis_utils import normalize_axes, restore_axes
+
+__all__ = [
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "sum",
+]
+
+METHODS = (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "sum",
+)  # operations that are methods of Tensor too
+
+Array = Any
+Axis = Any
+
+SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view
+
+
+def _spread(g: Array, shape: tuple[int, ...]) -> Array:
+    """A gradient repeated to a shape."""
+    if g.__class__ is np.ndarray and math.prod(shape) <= SMALL:
+        out = np.empty(shape, g.dtype)
+        out[...] = g
+        return out
+    return np.broadcast_to(g, shape)
+
+
+def chosen(initial: Any, where: Any) -> dict[str, Any]:
+    """`initial` and `where` as NumPy takes them; none that is left out."""
+    options = {} if where is None else {"where": mask_of(where)}
+    return options if initial is None else {"initial": starting_value(initial), **options}
+
+
+def mask_of(where: Any) -> Any:
+    """Which elements take part: True for all (of None, too), or a constant array of booleans.
+
+    Raises:
+        TypeError: for something that is neither booleans nor integers.
+    """
+    if where is None or where is True:
+        return True
+    mask = constant_array(where, "where")
+    if mask.dtype.kind not in "biu":
+        raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
+    return mask.astype(bool, copy=False)
+
+
+def starting_value(initial: Any) -> Any:
+    """A constant that a reduction begins with, as a number of Python."""
+    value = constant_array(initial, "initial")
+    if value.ndim:
+        raise ValueError(f"initial must be a single number, got {describe(initial)}")
+    return value.item()
+
+
+def masked(g: Array, where: Any) -> Array:
+    """A gradient with zeros where `where` leaves elements out, whatever stands there."""
+    return g if where is None else np.where(mask_of(where), g, 0)
+
+
+def count_over(shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    """How many elements over `axis` take part: an int, or for a mask an array with axes kept."""
+    if where is None:
+        return math.prod(shape[a] for a in normalize_axes(axis, len(shape)))
+    return np.broadcast_to(mask_of(where), shape).sum(axis=axis, keepdims=True)
+
+
+def shared(g: Array, count: Any) -> Array:
+    """A gradient divided by a count of elements, which float16 may be too small for."""
+    if not isinstance(count, (int, float)):
+        count = count.astype(np.result_type(g.dtype, np.float32))
+    return (widen(g) / count).astype(g.dtype) if g.dtype == np.float16 else g / count
+
+
+@primitive
+def sum(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Array:
+    """The sum over `axis`.
+
+    Args:
+        x: any shape.
+        axis: None for all, an int or a tuple.
+        dtype: in which to add up and return it.
+        keepdims: keep the reduced axes with length 1.
+        initial: a constant number to begin with.
+        where: booleans that broadcast to `x`, constant: which elements take part.
+    """
+    if initial is None and where is None:
+        return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+    return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
+
+
+sum.vjp(
+    x=lambda g, x_shape, axis, keepdims, where: masked(
+        _spread(restore_axes(g, x_shape, axis, keepdims), x_shape), where
+    )
+)
+
+
+@primitive
+def mean(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    where: Any = None,
+) -> Array:
+    """The mean over `axis`, with the arguments of `sum`; float16 is added up in float32."""
+    simple = x.size and x.ndim and x.dtype.kind == "f" and x.itemsize > 2
+    if simple and dtype is None and where is None:
+        total = x.sum(axis=axis, keepdims=keepdims)
+        return total / (x.size / total.size)
+    return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims, where=mask_of(where))
+
+
+def _mean_rule(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool, where: Any) -> Array:
+    g = shared(restore_axes(g, x_shape, axis, keepdims), count_over(x_shape, axis, where))
+    return masked(_spread(g, x_shape), where)
+
+
+mean.vjp(x=_mean_rule)
+
+
+def _products_of_others(x: Array) -> Array:
+    """For each element along the last axis, the product of all the others, without a division.
+
+    Pairs are multiplied up a tree; on the way down, each node hands to either child what it got
+    from above, times the other child.
+    """
+    levels = []
+    while x.shape[-1] > 1:
+        length = x.shape[-1]
+        if length % 2:
+            ones = np.ones((*x.shape[:-1], 1), x.dtype)
+            x = np.concatenate([x, ones], axis=-1)
+        left, right = x[..., ::2], x[..., 1::2]
+        levels.append((left, right, length))
+        x = left * right
+    others = np.ones(x.shape, x.dtype)
+    for left, right, length in reversed(levels):
+        pairs = np.stack([others * right, others * left], axis=-1)
+        others = pairs.reshape((*left.shape[:-1], 2 * left.shape[-1]))[..., :length]
+    return others
+
+
+def _prod_rule(
+    g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Array:
+    g, shape = restore_axes(g, x.shape, axis, keepdims), x.shape
+    if where is not None:
+        x = np.where(mask_of(where), x, 1)
+    if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
+        return masked(g * restore_axes(y, shape, axis, keepdims) / x, where)
+    axes = normalize_axes(axis, x.ndim)
+    kept = tuple(a for a in range(x.ndim) if a not in axes)
+    order = (*kept, *axes)
+    lengths = tuple(shape[a] for a in order)
+    rows = x.transpose(order).reshape((*lengths[: len(kept)], math.prod(lengths[len(kept) :])))
+    back = tuple(order.index(a) for a in range(len(order)))
+    others = _products_of_others(rows).reshape(lengths).transpose(back)
+    return masked(g * others * (1 if initial is None else starting_value(initial)), where)
+
+
+@primitive
+def prod(
+    x: Array,
+    /,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Array:
+    """The product over `axis`, with the arguments of `sum`.
+
+    The derivative is exact with any number of zeros, to any order.
+    """
+    if initial is None and where is None:
+        return x.prod(axis=axis, dtype=dtype, keepdims=keepdims)
+    return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
+
+
+prod.vjp(x=_prod_rule)
+
+
+def extremum_rule(
+    g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Array:
+    """The gradient of an extreme: all elements that are equal to it share it evenly.
+
+    An `initial` that ties takes its share, too. Where nothing is equal to it, as NaN, it is NaN.
+    """
+    y = restore_axes(y, x.shape, axis, keepdims)
+    equal = x == y
+    if where is not None:
+        equal = np.logical_and(equal, mask_of(where))
+    count = equal.sum(axis=axis, keepdims=True)
+    if initial is not None:
+        count = count + (y == starting_value(initial))
+    share = equal / count.astype(np.result_type(x.dtype, np.float32))
+    return masked(restore_axes(g, x.shape, axis, keepdims) * share, where)
+
+
+@primitive
+def max(
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Array:
+    """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
+
+    NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
+    `sum`; `where` needs an `initial`, the smallest possible result.
+    """
+    if initial is None and where is None:
+        return x.max(axis=axis, keepdims=keepdims)
+    return np.max(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
+
+
+max.vjp(x=extremum_rule)
+
+
+@primitive
+def min(
+    x: Array,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Array:
+    """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
+
+    NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
+    `sum`; `where` needs an `initial`, the largest possible result.
+    """
+    if initial is None and where is None:
+        return x.min(axis=axis, keepdims=keepdims)
+    return np.min(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
+
+
+min.vjp(x=extremum_rule)
+
+
+@primitive(constant=True)
+def argmax(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """The index of the first largest element along `axis`; with None, in the flattened array."""
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(constant=True)
+def argmin(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """The index of the first smallest element along `axis`; with None, in the flattened array."""
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(constant=True)
+def count_nonzero(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """How many elements over `axis` are not 0."""
+    return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(constant=True)
+def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
+    """Whether all elements over `axis`, and in `where`, are true."""
+    return np.all(x, axis=axis, keepdims=keepdims, where=mask_of(where))
+
+
+@primitive(constant=True)
+def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
+    """Whether any element over `axis`, and in `where`, is true."""
+    return np.any(x, axis=axis, keepdims=keepdims, where=mask_of(where))
+
+
+NUMPY = {np.amax: max, np.amin: min}

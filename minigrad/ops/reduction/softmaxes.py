@@ -1,0 +1,106 @@
+"""The soft maximum over an axis, and the probabilities that are its gradient.
+
+Scores may be infinite: -inf stands for an impossible one.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.methods import TensorLike
+from minigrad.core.primitives import primitive
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, floating, quiet, widen
+from minigrad.ops.axis_utils import normalize_axes, restore_axes
+
+__all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
+
+METHODS = ("log_softmax", "logsumexp", "softmax")  # operations that are methods of Tensor too
+
+Array = Any
+Axis = Any
+
+
+def shifted(x: Array, axis: Any) -> Array:
+    """`x` minus its maximum along `axis`, on arrays.
+
+    Where that is -inf, as it is; where it is +inf, 0 for those that are and -inf for all others.
+    """
+    if not x.size:
+        return x
+    top = np.max(x.real, axis=axis, keepdims=True)
+    finite = np.isfinite(top)
+    if not finite.all():
+        infinite = x.dtype.type(np.inf)
+        x = np.where(top == np.inf, np.where(x.real == np.inf, x.dtype.type(0), -infinite), x)
+        top = np.where(finite, top, 0)
+    return x - top
+
+
+@primitive
+@quiet
+def softmax(x: Array, /, axis: Any = -1) -> Array:
+    """exp(x) / sum(exp(x)) along `axis`; computed without overflow.
+
+    Args:
+        x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
+            -inf, the probabilities and the gradient are 0, and those that are +inf share the
+            probability evenly; PyTorch gives NaN for both.
+        axis: an axis, or a tuple of axes; None for all.
+    """
+    e = np.exp(shifted(widen(floating(x)), axis))
+    total = e.sum(axis=axis, keepdims=True)
+    y = e / np.where(total == 0, 1, total)
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+softmax.vjp(x=lambda g, y, axis: y * (g - (widen(g) * y).sum(axis=axis, keepdims=True)))
+
+
+def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
+    """exp(-x) / sum(exp(-x)) along `axis`: `softmax` of -x.
+
+    >>> softmin(np.array([0.0, np.inf])).tolist()
+    [1.0, 0.0]
+    """
+    return softmax(-as_operand(x, "softmin", "x"), axis)
+
+
+@primitive
+@quiet
+def log_softmax(x: Array, /, axis: Any = -1) -> Array:
+    """The logarithm of `softmax`; computed without overflow.
+
+    Infinite scores are taken as in `softmax`.
+    """
+    difference = shifted(widen(floating(x)), axis)
+    total = np.exp(difference).sum(axis=axis, keepdims=True)
+    y = difference - np.log(np.where(total == 0, 1, total))
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+log_softmax.vjp(x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True))
+
+
+@primitive
+def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow.
+
+    The gradient is `softmax`: where all elements are -inf the result is -inf and the gradient 0,
+    and elements of +inf share it evenly; in PyTorch it is NaN.
+    """
+    dtype = np.result_type(x, np.float16)  # of integers, what NumPy's own functions return
+    x = widen(x.astype(dtype, copy=False))
+    top = np.max(x.real, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # log(0) of empty rows
+        y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    y = y.astype(dtype, copy=False)
+    return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, x.ndim))
+
+
+logsumexp.vjp(
+    x=lambda g, x, axis, keepdims: (
+        restore_axes(g, x.shape, axis, keepdims) * softmax.generic(widen(x), axis)
+    )
+)

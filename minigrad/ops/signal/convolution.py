@@ -1,0 +1,351 @@
+"""Convolutions over one or two spatial axes, in PyTorch's layouts: (batch, channels, length...).
+
+Three operations, each linear in both of its inputs, are each other's derivatives: the convolution,
+its transpose (by the input) and the gradient of its weight. So every order is exact. Each is one
+matrix product over columns, the windows of the input laid side by side.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.core.errors import ShapeError, describe
+from minigrad.core.primitives import primitive
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_tensors, quiet, widen
+from minigrad.ops.parts import as_value
+from minigrad.ops.signal.spatial import (
+    Pads,
+    Sizes,
+    check_channels,
+    check_groups,
+    pads_of,
+    span_of,
+    spatial_sizes,
+)
+
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
+
+METHODS = ()
+
+Array = Any
+
+
+def conv1d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The cross-correlation of a sequence with a bank of kernels.
+
+    Args:
+        x: (batch, in_channels, length), or without the batch axis.
+        weight: (out_channels, in_channels / groups, kernel).
+        bias: (out_channels,), or None.
+        stride: the step from one window to the next.
+        padding: zeros on both sides; or "same" (stride 1: the length stays; an odd zero goes to
+            the right end, as in PyTorch) or "valid" (none).
+        dilation: the step between the places of one window.
+        groups: how many groups the channels are split into.
+
+    Returns:
+        (batch, out_channels, (length + 2 padding - dilation (kernel - 1) - 1) // stride + 1).
+
+    Raises:
+        ShapeError: when the shapes do not fit, or no window fits.
+
+    >>> conv1d(np.arange(4.0).reshape(1, 4), np.ones((1, 1, 2))).tolist()
+    [[1.0, 3.0, 5.0]]
+    """
+    return _convolve("conv1d", 1, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The cross-correlation of an image with a bank of kernels.
+
+    Args:
+        x: (batch, in_channels, height, width), or without the batch axis.
+        weight: (out_channels, in_channels / groups, kernel height, kernel width).
+        bias, stride, padding, dilation, groups: as in `conv1d`; numbers, or pairs for height and
+            width.
+
+    Raises:
+        ShapeError: when the shapes do not fit, or no window fits.
+    """
+    return _convolve("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """The transpose of `conv1d`: its derivative by the input, which makes sequences longer.
+
+    Args:
+        x: (batch, in_channels, length), or without the batch axis.
+        weight: (in_channels, out_channels / groups, kernel).
+        bias: (out_channels,), or None.
+        stride, padding, dilation, groups: those of the convolution that this transposes.
+        output_padding: how much longer the result is at its end; less than the stride.
+
+    Returns:
+        (batch, out_channels,
+        (length - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1).
+
+    Raises:
+        ShapeError: when the shapes do not fit.
+    """
+    options = (stride, padding, output_padding, groups, dilation)
+    return _transpose("conv_transpose1d", 1, x, weight, bias, *options)
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """The transpose of `conv2d`; arguments as in `conv_transpose1d`, or pairs of them."""
+    options = (stride, padding, output_padding, groups, dilation)
+    return _transpose("conv_transpose2d", 2, x, weight, bias, *options)
+
+
+def _convolve(
+    name: str,
+    dims: int,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Tensor:
+    x, weight = as_tensors(name, x=x, weight=weight)
+    check_groups(name, groups)
+    check_channels(name, dims, x, weight, (weight.shape[1] if weight.ndim > 1 else 0) * groups)
+    check_groups(name, groups, output_channels=weight.shape[0])
+    stride = spatial_sizes(name, "stride", stride, dims, 1)
+    dilation = spatial_sizes(name, "dilation", dilation, dims, 1)
+    span = span_of(weight.shape[2:], dilation)
+    pads = pads_of(name, padding, span, stride)
+    for length, reach, (before, after) in zip(x.shape[-dims:], span, pads, strict=True):
+        if length + before + after < reach:
+            raise ShapeError(
+                f"{name}: a window reaches over {reach} places, but x {describe(x)} has only "
+                f"{length} and {before + after} of padding; use padding= or a smaller kernel"
+            )
+    batched = x if x.ndim == dims + 2 else x.reshape((1, *x.shape))
+    y = convolution(batched, weight, stride=stride, pads=pads, dilation=dilation, groups=groups)
+    return _finished(name, y, bias, dims, x.ndim == dims + 1)
+
+
+def _transpose(
+    name: str,
+    dims: int,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> Tensor:
+    x, weight = as_tensors(name, x=x, weight=weight)
+    check_channels(name, dims, x, weight, weight.shape[0] if weight.ndim else 0)
+    check_groups(name, groups, input_channels=weight.shape[0])
+    stride = spatial_sizes(name, "stride", stride, dims, 1)
+    dilation = spatial_sizes(name, "dilation", dilation, dims, 1)
+    extra = spatial_sizes(name, "output_padding", output_padding, dims, 0)
+    pads = pads_of(name, padding, span_of(weight.shape[2:], dilation), stride)
+    for more, s in zip(extra, stride, strict=True):
+        if more >= s:
+            raise ValueError(f"{name}: output_padding {more} must be less than stride {s}")
+    lengths = tuple(
+        (length - 1) * s - before - after + reach + more
+        for length, s, (before, after), reach, more in zip(
+            x.shape[-dims:], stride, pads, span_of(weight.shape[2:], dilation), extra, strict=True
+        )
+    )
+    if any(n < 0 for n in lengths):
+        raise ShapeError(f"{name}: the result would have lengths {lengths}; use less padding")
+    batched = x if x.ndim == dims + 2 else x.reshape((1, *x.shape))
+    y = convolution_transpose(
+        batched,
+        weight,
+        lengths=lengths,
+        stride=stride,
+        pads=pads,
+        dilation=dilation,
+        groups=groups,
+    )
+    return _finished(name, y, bias, dims, x.ndim == dims + 1)
+
+
+def _finished(name: str, y: Tensor, bias: Any, dims: int, unbatched: bool) -> Tensor:
+    """The result with its bias, and without a batch axis where `x` had none."""
+    if unbatched:
+        y = as_value(y.reshape(y.shape[1:]))
+    if bias is None:
+        return y
+    _, shift = as_tensors(name, x=y, bias=bias)
+    channels = y.shape[-dims - 1]
+    if shift.shape != (channels,):
+        raise ShapeError(
+            f"{name}: bias must hold one number for each of the {channels} output channels, got "
+            f"{describe(shift)}"
+        )
+    return y + shift.reshape((channels,) + (1,) * dims)
+
+
+# -- columns ---------------------------------------------------------------------------------------
+
+
+def _columns(x: Array, kernel: Sizes, stride: Sizes, pads: Pads, dilation: Sizes) -> Array:
+    """All windows of x (batch, channels, ...) as (channels, *kernel, batch, *places), a view."""
+    if any(before or after for before, after in pads):
+        lengths = [n + b + a for n, (b, a) in zip(x.shape[2:], pads, strict=True)]
+        padded = np.zeros((*x.shape[:2], *lengths), x.dtype)
+        inner = tuple(slice(b, b + n) for n, (b, _) in zip(x.shape[2:], pads, strict=True))
+        padded[(slice(None), slice(None), *inner)] = x
+        x = padded
+    dims = len(kernel)
+    axes = tuple(range(2, 2 + dims))
+    windows = np.lib.stride_tricks.sliding_window_view(x, span_of(kernel, dilation), axis=axes)
+    steps = tuple(slice(None, None, s) for s in (*stride, *dilation))
+    windows = windows[(slice(None), slice(None), *steps)]  # (batch, channels, *places, *kernel)
+    return windows.transpose(1, *range(2 + dims, 2 + 2 * dims), 0, *axes)
+
+
+def _grouped(columns: Array, groups: int, dims: int) -> Array:
+    """Columns as matrices (groups, channels / groups * kernel, batch * places)."""
+    rows = math.prod(columns.shape[: dims + 1]) // groups
+    return columns.reshape(groups, rows, math.prod(columns.shape[dims + 1 :]))
+
+
+def _outputs(y: Array, groups: int) -> Array:
+    """y (batch, channels, ...) as matrices (groups, channels / groups, batch * places)."""
+    batch, channels, *places = y.shape
+    count = batch * math.prod(places)
+    return np.moveaxis(y, 1, 0).reshape(groups, channels // groups, count)
+
+
+@primitive
+@quiet
+def convolution(
+    x: Array, weight: Array, /, stride: Sizes, pads: Pads, dilation: Sizes, groups: int
+) -> Array:
+    """The cross-correlation of `x` (batch, channels, ...) with `weight`; see `conv1d`."""
+    kernel = weight.shape[2:]
+    columns = _columns(widen(x), kernel, stride, pads, dilation)
+    places = columns.shape[len(kernel) + 2 :]
+    product = np.matmul(
+        _weights(widen(weight), groups), _grouped(columns, groups, len(kernel))
+    )  # (groups, out / groups, batch * places)
+    y = np.moveaxis(product.reshape(len(weight), len(x), *places), 0, 1)
+    return np.ascontiguousarray(y, np.result_type(x, weight))
+
+
+def _weights(weight: Array, groups: int) -> Array:
+    """weight as matrices (groups, out / groups, in / groups * kernel)."""
+    return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+
+
+@primitive
+@quiet
+def convolution_transpose(
+    x: Array,
+    weight: Array,
+    /,
+    lengths: Sizes,
+    stride: Sizes,
+    pads: Pads,
+    dilation: Sizes,
+    groups: int,
+) -> Array:
+    """The derivative of `convolution` by its input, whose spatial lengths were `lengths`."""
+    kernel, channels = weight.shape[2:], weight.shape[1] * groups
+    product = np.matmul(_weights(widen(weight), groups).swapaxes(1, 2), _outputs(widen(x), groups))
+    columns = product.reshape(channels, *kernel, len(x), *x.shape[2:])
+    padded = tuple(n + b + a for n, (b, a) in zip(lengths, pads, strict=True))
+    total = np.zeros((channels, len(x), *padded), product.dtype)
+    for place in np.ndindex(*kernel):
+        reach = tuple(
+            slice(k * d, k * d + s * (n - 1) + 1, s) if n else slice(0)
+            for k, d, s, n in zip(place, dilation, stride, x.shape[2:], strict=True)
+        )
+        total[(slice(None), slice(None), *reach)] += columns[(slice(None), *place)]
+    inner = tuple(slice(b, b + n) for n, (b, _) in zip(lengths, pads, strict=True))
+    y = np.moveaxis(total[(slice(None), slice(None), *inner)], 0, 1)
+    return np.ascontiguousarray(y, np.result_type(x, weight))
+
+
+@primitive
+@quiet
+def convolution_weight(
+    x: Array,
+    slope: Array,
+    /,
+    kernel: Sizes,
+    stride: Sizes,
+    pads: Pads,
+    dilation: Sizes,
+    groups: int,
+) -> Array:
+    """The derivative of `convolution` by its weight, from the gradient `slope` of its result."""
+    columns = _columns(widen(x), kernel, stride, pads, dilation)
+    product = np.matmul(
+        _outputs(widen(slope), groups), _grouped(columns, groups, len(kernel)).swapaxes(1, 2)
+    )
+    out = product.reshape(slope.shape[1], x.shape[1] // groups, *kernel)
+    return out.astype(np.result_type(x, slope), copy=False)
+
+
+convolution.vjp(
+    x=lambda g, weight, x_shape, stride, pads, dilation, groups: convolution_transpose.generic(
+        g, weight, x_shape[2:], stride, pads, dilation, groups
+    ),
+    weight=lambda g, x, weight_shape, stride, pads, dilation, groups: convolution_weight.generic(
+        x, g, weight_shape[2:], stride, pads, dilation, groups
+    ),
+)
+convolution_transpose.vjp(
+    x=lambda g, weight, stride, pads, dilation, groups: convolution.generic(
+        g, weight, stride, pads, dilation, groups
+    ),
+    weight=lambda g, x, weight_shape, stride, pads, dilation, groups: convolution_weight.generic(
+        g, x, weight_shape[2:], stride, pads, dilation, groups
+    ),
+)
+convolution_weight.vjp(
+    x=lambda g, slope, x_shape, stride, pads, dilation, groups: convolution_transpose.generic(
+        slope, g, x_shape[2:], stride, pads, dilation, groups
+    ),
+    slope=lambda g, x, stride, pads, dilation, groups: convolution.generic(
+        x, g, stride, pads, dilation, groups
+    ),
+)
