@@ -30,16 +30,16 @@ __all__ = [
 ]
 
 _WITH_HYPOTHESIS = {
-    "EngineMachine": "machines",
-    "Input": "factory",
+    "EngineMachine": "state_machine",
+    "Input": "property_tests",
     "Specification": "specifications",
     "arrays": "strategies",
     "broadcastable_shapes": "strategies",
     "check_program": "random_programs",
     "examples": "profiles",
-    "fused_test": "factory",
+    "fused_test": "property_tests",
     "programs": "random_programs",
-    "property_test": "factory",
+    "property_test": "property_tests",
     "register_profiles": "profiles",
     "shapes": "strategies",
     "tensors": "strategies",
