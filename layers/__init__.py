@@ -5,6 +5,7 @@ their parameters: floating input of another dtype is converted, and other input 
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from layers.base import init
 from layers.base.containers import ModuleDict, ModuleList, Sequential
@@ -93,6 +94,7 @@ from layers.transformer.positional import (
     sinusoidal_positions,
 )
 from layers.transformer.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from minigrad.moved import submodules_of
 
 __all__ = [
     "attention_steps",
@@ -197,3 +199,6 @@ __all__ = [
 ]
 
 sys.modules["layers.scan"] = stepping  # its path in earlier versions, where now a function stands
+
+if not TYPE_CHECKING:  # it would hide misspelt names
+    __getattr__ = submodules_of("layers")

@@ -5,7 +5,6 @@ checkers that they are public.
 """
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from minigrad import moved as moved
@@ -18,22 +17,20 @@ from minigrad.core.errors import GradientError as GradientError
 from minigrad.core.errors import MissingPackageError as MissingPackageError
 from minigrad.core.errors import ReadOnlyError as ReadOnlyError
 from minigrad.core.errors import ShapeError as ShapeError
-from minigrad.core.fusing import fused as fused
-from minigrad.core.modes import anomaly_mode as anomaly_mode
 from minigrad.core.modes import default_dtype as default_dtype
 from minigrad.core.modes import enable_grad as enable_grad
 from minigrad.core.modes import is_recording as is_recording
 from minigrad.core.modes import no_grad as no_grad
-from minigrad.core.modes import recording as recording
-from minigrad.core.modes import scope as scope
 from minigrad.core.modes import set_default_dtype as set_default_dtype
-from minigrad.core.modes import step as step
 from minigrad.core.primitives import primitive as primitive
-from minigrad.core.randomness import seed as seed
 from minigrad.core.tensors import Tensor as Tensor
+from minigrad.debug.anomaly import anomaly_mode as anomaly_mode
+from minigrad.debug.calls import recording as recording
 from minigrad.debug.graph_view import graph as graph
 from minigrad.debug.graph_view import paused_gc as paused_gc
-from minigrad.debug.state_labels import label_state as label_state
+from minigrad.debug.labels import label_state as label_state
+from minigrad.debug.labels import scope as scope
+from minigrad.debug.labels import step as step
 from minigrad.io.checkpoint_files import load_checkpoint as load_checkpoint
 from minigrad.io.checkpoint_files import save_checkpoint as save_checkpoint
 from minigrad.io.serialize import load as load
@@ -41,6 +38,8 @@ from minigrad.io.serialize import save as save
 from minigrad.numpy_api import linalg as linalg
 from minigrad.numpy_api import operators as operators
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
+from minigrad.ops.fusing import fused as fused
+from minigrad.ops.randomness import seed as seed
 from minigrad.transforms.custom_rules import custom_vjp as custom_vjp
 from minigrad.transforms.custom_rules import stop_gradient as stop_gradient
 from minigrad.transforms.derivatives import grad as grad
@@ -112,11 +111,4 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
     ]
     __all__ += ops.__all__
 
-    def __getattr__(name):
-        """A submodule that is not needed by the engine, such as `draw`, `optim` or `testing`."""
-        try:
-            return import_module(f"minigrad.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"minigrad.{name}":
-                raise
-            raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
+    __getattr__ = moved.submodules_of("minigrad")  # draw, optim and testing are not loaded here

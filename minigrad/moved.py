@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["MOVED", "names_from"]
+__all__ = ["MOVED", "names_from", "submodules_of"]
 
 # From one package to another: the modules, and old=new for those that have another name now.
 _MOVES: Final = """
@@ -27,11 +27,11 @@ layers             layers.training                  plots
 layers             layers.transformer               attention attention_arguments caches heads positional transformer_layers
 layers.datasets    layers.datasets.columns          numerals series_columns tables time_labels time_layouts time_names time_parts
 layers.models      layers.models.generation         beams choosing decoding stopping targets writing
-minigrad           minigrad.core                    containers=pytree conversion errors kernels=fusing mode=modes nodes operations=rules primitives randomness scopes signatures=methods tape=backward tensors
-minigrad           minigrad.debug                   anomaly_advice calls counting=flops graphs=graph_view replaying=replay state_labels watching=anomaly
+minigrad           minigrad.core                    conversion errors mode=modes nodes operations=rules primitives tape=backward tensors
+minigrad           minigrad.debug                   anomaly_advice calls counting=flops graphs=graph_view replaying=replay scopes state_labels=labels watching=anomaly
 minigrad           minigrad.io                      resuming=checkpoint_files serialize
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
-minigrad           minigrad.ops                     explaining parts
+minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing parts randomness
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes
 minigrad.draw      minigrad.draw                    views=pictures
 minigrad.draw      minigrad.draw.analysis           box_flows connectivity detours=gradient_routes evidence flow gates jacobians lanes starving time_measure weight_lags xray
@@ -99,6 +99,23 @@ def names_from(package: str, module: str) -> Callable[[str], Any]:
         return getattr(here, name)
 
     return attribute
+
+
+def submodules_of(package: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose modules are attributes of it, imported when asked for.
+
+    So `minigrad.draw` and `minigrad.optim` are there after `import minigrad`.
+    """
+
+    def submodule(name: str) -> Any:
+        try:
+            return importlib.import_module(f"{package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.{name}":
+                raise
+            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+
+    return submodule
 
 
 if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

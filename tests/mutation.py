@@ -137,7 +137,7 @@ class Usage:
         def missing(table: Any, mask: int) -> Any:
             plan = usage.original(table, mask)
             name = names.get(id(table.operation), "")
-            for method in ("pull", "pull_recorded"):
+            for method in ("vjp", "vjp_recorded"):
                 setattr(plan, method, usage.noting(name, getattr(plan, method)))
             return plan
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
-from minigrad.core.randomness import choose_generator, draw_numbers
 from minigrad.core.tensors import Tensor
+from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = [
     "calculate_fan_in_and_fan_out",

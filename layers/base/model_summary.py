@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import minigrad as mg
 from layers.base.module import Module
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.pytree import labelled_leaves
-from minigrad.core.scopes import Scope
 from minigrad.debug.flops import multiply_adds
+from minigrad.debug.scopes import Scope
+from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["ModelSummary", "ModuleRow", "summary"]
 

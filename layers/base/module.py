@@ -18,7 +18,7 @@ from minigrad import Tensor
 from minigrad.core.errors import GradientError, describe
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import HookHandle, add_hook
-from minigrad.core.scopes import ModuleToken, Scope
+from minigrad.debug.scopes import ModuleToken, Scope
 
 __all__ = ["Module", "Parameter", "StateDictError"]
 

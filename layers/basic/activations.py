@@ -15,7 +15,7 @@ from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
 from layers.basic.linear import blank, check_sizes
 from minigrad import Tensor
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import refuse_pytorch_names
 
 __all__ = [

@@ -12,7 +12,7 @@ from layers.basic.linear import blank, check_sizes
 from layers.basic.normalization import dtype_of, reset_affine, scale_channels
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import as_tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"]

@@ -16,7 +16,7 @@ from layers.base.module import Module, Parameter
 from layers.basic.linear import blank, check_sizes, draw_evenly
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import as_tensor
 from minigrad.ops.signal.spatial import (
     check_channels,

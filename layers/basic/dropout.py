@@ -5,8 +5,8 @@ import numpy as np
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
-from minigrad.core.methods import TensorLike
-from minigrad.core.randomness import choose_generator
+from minigrad.core.tensors import TensorLike
+from minigrad.ops.randomness import choose_generator
 
 __all__ = ["Dropout"]
 

@@ -7,7 +7,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import as_tensor
 from minigrad.ops.axis_utils import normalize_axis
 

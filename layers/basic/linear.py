@@ -10,8 +10,8 @@ from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
 from minigrad import Tensor, matmul
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
 from minigrad.core.modes import current_mode
+from minigrad.core.tensors import TensorLike
 
 __all__ = ["Bilinear", "Identity", "Linear"]
 

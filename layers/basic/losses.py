@@ -10,7 +10,7 @@ from typing import Any
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.nn.class_targets import check_reduction
 
 __all__ = [

@@ -6,7 +6,7 @@ import minigrad as mg
 from layers.base.module import Module
 from layers.basic.losses import Loss
 from minigrad import Tensor
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import refuse_pytorch_names
 
 __all__ = [

@@ -13,7 +13,7 @@ from layers.base.module import Module, Parameter
 from layers.basic.linear import blank, check_sizes
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 
 __all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
 

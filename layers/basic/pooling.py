@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
-from minigrad.core.methods import TensorLike
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.signal.spatial import spatial_sizes
 
 __all__ = ["AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]

@@ -22,7 +22,7 @@ from layers.transformer.encoder_decoder import Transformer, TransformerEncoder
 from layers.transformer.positional import sinusoidal_positions
 from layers.transformer.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor
-from minigrad.core.randomness import generator_state, set_generator_state
+from minigrad.ops.randomness import generator_state, set_generator_state
 
 __all__ = [
     "FORGETTING",

@@ -14,7 +14,7 @@ from layers.basic.linear import check_sizes
 from layers.models.saving import Config, SavedModel
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.randomness import draw_numbers
+from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["DiscreteVAE", "DiscreteVAEConfig"]
 

@@ -13,7 +13,7 @@ from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_codes, as_count, as_generator
 from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from minigrad.core.randomness import draw_numbers
+from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
 

@@ -20,8 +20,8 @@ from layers.cells.cell_equations import (
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.scopes import ModuleToken, Scope
-from minigrad.debug.state_labels import state_source
+from minigrad.debug.labels import state_source
+from minigrad.debug.scopes import ModuleToken, Scope
 
 __all__ = ["detach_state", "run_in_chunks", "scan"]
 

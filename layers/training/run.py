@@ -17,7 +17,7 @@ from layers.training.progress import ProgressBar
 from layers.training.run_folder import RunFolder
 from minigrad import Tensor
 from minigrad.core.errors import GradientError
-from minigrad.core.randomness import generator_state, set_generator_state
+from minigrad.ops.randomness import generator_state, set_generator_state
 from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
 
 __all__ = ["Batches", "Callback", "Loss", "Run"]

@@ -1,35 +1,103 @@
 """The mode: one immutable record of what the engine does with the next operation.
 
 It lives in one ContextVar, so threads and async tasks each have their own, and every block that
-changes it puts it back. The scope (module path, time step, carried state) is part of it.
+changes it puts it back. The scope (module path, time step, carried state) is part of it, and so are
+the observers, through which anomaly checks, replay and tracing look on.
 """
 
+import copy
 import functools
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from minigrad.core.errors import DtypeError
-from minigrad.core.scopes import Scope
 
 __all__ = [
+    "Applied",
     "Mode",
-    "anomaly_mode",
+    "ModeChange",
+    "Observer",
     "current_mode",
     "default_dtype",
     "enable_grad",
     "is_recording",
     "no_grad",
-    "recording",
-    "scope",
+    "observed_by",
     "set_default_dtype",
-    "step",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Applied(NamedTuple):
+    """An operation that was applied.
+
+    Attributes:
+        operation: what was called; it has a name, the function on arrays and its reference.
+        inputs: the inputs as they were given: tensors, arrays and numbers.
+        arrays: the same as the function got them.
+        params: the parameters of the call.
+        results: the arrays that the function returned, with its aux values.
+        tensors: what the caller gets.
+        node: its node on the tape, None when nothing is recorded.
+    """
+
+    operation: Any
+    inputs: Sequence[Any]
+    arrays: Sequence[Any]
+    params: dict[str, Any]
+    results: Sequence[Any]
+    tensors: Sequence[Any]
+    node: Any
+
+
+Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator before and after
+
+
+class Observer:
+    """Looks on at what the engine does, from within the mode: see `observed_by`.
+
+    The engine knows nothing of its observers but these seven events. Each does nothing unless a
+    subclass has something to do with it.
+    """
+
+    looks_at_calls = True  # whether it wants the events `call` and `constant`, which cost time
+
+    def call(self, applied: Applied) -> None:
+        """An operation was applied."""
+
+    def leave(self, tensor: Any) -> None:
+        """A value goes on without its place in the graph, as after `detach`."""
+
+    def draw(self, request: Any, ask: Callable[[], Drawn]) -> Drawn:
+        """Random numbers are drawn: those of `ask()`, unless others are returned in their place."""
+        return ask()
+
+    def write(self, tensor: Any) -> None:
+        """A tensor is about to be written in place."""
+
+    def constant(self, value: Any, array: Any) -> Any:
+        """A value that is no tensor enters an operation, `array` in its place; return what does.
+
+        Of a parameter of the call, `array` is the value itself, perhaps a container of arrays.
+        """
+        return array
+
+    def enter(self, module: Any, scope: Any) -> None:
+        """A module is called."""
+
+    def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
+        """A gradient goes along an edge: `node` got `gradient`, and sends `part` to `source`.
+
+        Where a backward pass begins, `node` is None; where it ends, at a leaf, `source` is None.
+        """
+
+    def of_pass(self) -> "Observer":
+        """Who looks on at the edges of one backward pass: itself, or somebody with a memory."""
+        return self
 
 
 class Mode:
@@ -38,55 +106,42 @@ class Mode:
     Attributes:
         recording: whether operations on tensors that require grad are recorded.
         scope: the scope that new nodes point to.
-        anomaly: whether every result is checked for NaN and infinity, and what follows: "" (not
-            checked), "raise" or "mark".
-        replay: whether constants and operations without gradient are kept for replay.
+        observers: who looks on.
         fused: whether fused operations run as kernels; else their reference is recorded.
         deriving: whether the running code is a derivative rule that is being recorded.
         dtype: the dtype given to Python floats and to the parameters of layers.
-        plain: recording, and neither anomaly checks nor replay: the hot path's one question.
-        watching: anomaly checks or replay.
+        watchers: the observers that look at every call; mostly there are none.
     """
 
-    __slots__ = (
-        "anomaly",
-        "deriving",
-        "dtype",
-        "fused",
-        "plain",
-        "recording",
-        "replay",
-        "scope",
-        "watching",
-    )
+    __slots__ = ("deriving", "dtype", "fused", "observers", "recording", "scope", "watchers")
 
     def __init__(
         self,
         recording: bool = True,
-        scope: Scope | None = None,
-        anomaly: str = "",
-        replay: bool = False,
+        scope: Any = None,
+        observers: tuple[Observer, ...] = (),
         fused: bool = True,
         deriving: bool = False,
         dtype: "np.dtype[Any]" = np.dtype(np.float32),  # noqa: B008 - a dtype is immutable
     ) -> None:
         self.recording = recording
         self.scope = scope
-        self.anomaly = anomaly
-        self.replay = replay
+        self.observers = observers
         self.fused = fused
         self.deriving = deriving
         self.dtype = dtype
-        self.watching = bool(anomaly) or replay
-        self.plain = recording and not self.watching
+        self.watchers = tuple(o for o in observers if o.looks_at_calls) if observers else ()
 
     def replace(self, **changes: Any) -> "Mode":
         """A copy with some fields changed."""
-        fields = {name: getattr(self, name) for name in MODE_FIELDS}
-        return Mode(**(fields | changes))
+        return Mode(**({name: getattr(self, name) for name in _FIELDS} | changes))
+
+    def without(self, kind: type[Observer]) -> tuple[Observer, ...]:
+        """The observers but for those of a kind."""
+        return tuple(o for o in self.observers if not isinstance(o, kind))
 
 
-MODE_FIELDS = ("recording", "scope", "anomaly", "replay", "fused", "deriving", "dtype")
+_FIELDS = tuple(name for name in Mode.__slots__ if name != "watchers")
 _mode: ContextVar[Mode] = ContextVar("minigrad_mode", default=Mode())  # noqa: B039 - immutable
 current_mode = _mode.get
 set_mode = _mode.set
@@ -103,8 +158,13 @@ class ModeChange:
         self._changes = changes
         self._tokens: list[Token[Mode]] = []
 
+    def changes(self, mode: Mode) -> dict[str, Any]:
+        """The fields that change, given the mode around the block."""
+        return self._changes
+
     def __enter__(self) -> None:
-        self._tokens.append(set_mode(current_mode().replace(**self._changes)))
+        mode = current_mode()
+        self._tokens.append(set_mode(mode.replace(**self.changes(mode))))
 
     def __exit__(self, *exc: object) -> None:
         reset_mode(self._tokens.pop())
@@ -118,11 +178,12 @@ class ModeChange:
                 "held across a yield, or the mode would leak into the caller. Put the `with` "
                 "block inside, around the work between two yields."
             )
-        changes = self._changes
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with ModeChange(**changes):
+            block = copy.copy(self)  # one for each call: calls may run side by side in threads
+            block._tokens = []
+            with block:
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]  # the wrapper keeps the signature
@@ -152,97 +213,16 @@ class enable_grad(ModeChange):
         super().__init__(recording=True)
 
 
-class recording(ModeChange):
-    """Record with options; those left out stay as they are around the block.
+class observed_by(ModeChange):
+    """A block at which an observer looks on, besides those that do already."""
 
-    Args:
-        replay: also keep constants and operations without gradient, so that `graph(y).replay()`
-            can compute the outputs again bit for bit.
-        fused: run fused operations as kernels (True), or record the primitives of their
-            reference instead (False), as a drawing of every operation needs.
-    """
-
-    def __init__(self, *, replay: bool | None = None, fused: bool | None = None) -> None:
-        options = {"replay": replay, "fused": fused}
-        chosen = {name: value for name, value in options.items() if value is not None}
-        super().__init__(recording=True, **chosen)
-
-
-class anomaly_mode(ModeChange):
-    """Check every result, forward and backward, for NaN and infinity.
-
-    An operation is to blame when finite numbers go in and others come out (for NaN: when none went
-    in), in its result or in the gradients that its derivative rule sends back. NaN in constants
-    and in leaves is reported where it enters; infinite constants, such as those of masks, may pass.
-    Checked are the operations, and the backward passes, that run inside of the block.
-
-    A training step of the character LSTM takes 1.03 times as long with its kernels and 1.6 times
-    as long recorded step by step: ``python benchmarks/anomaly_cost.py [--unfused]``.
-
-    Args:
-        action: "raise" raises at the first such operation. "mark" goes on, and leaves a note on
-            its node, which `graph(y).first_anomaly()` reads; it survives the backward pass.
-
-    Raises:
-        AnomalyError: names the operation, its module path and time step, the shapes, how many
-            numbers are NaN or infinite, and the line of user code.
-        ValueError: for another action.
-
-    >>> import minigrad as mg
-    >>> x = mg.Tensor([0.0, 4.0], requires_grad=True)
-    >>> with mg.anomaly_mode():
-    ...     mg.sqrt(x).sum().backward()
-    Traceback (most recent call last):
-    minigrad.core.errors.AnomalyError: backward through sqrt: ...
-    """
-
-    def __init__(self, action: str = "raise") -> None:
-        if action not in ("raise", "mark"):
-            raise ValueError(f'anomaly_mode: action must be "raise" or "mark", got {action!r}')
-        super().__init__(anomaly=action)
-
-
-class step(ModeChange):
-    """Tag the operations of a block with a time step.
-
-    Args:
-        number: the time step, 0 or more.
-
-    Raises:
-        ValueError: when the number is negative.
-    """
-
-    def __init__(self, number: int) -> None:
-        try:
-            self._number = operator.index(number)
-        except TypeError:
-            raise TypeError(f"step: number must be an integer, got {number!r}") from None
-        if self._number < 0:
-            raise ValueError(f"step: number must be 0 or more, got {number}")
+    def __init__(self, observer: Observer) -> None:
         super().__init__()
+        self._observer = observer
 
-    def __enter__(self) -> None:
-        self._changes = {"scope": Scope(current_mode().scope, step=self._number)}
-        super().__enter__()
-
-
-class scope(ModeChange):
-    """Group the operations of a block under a name, as calls of a module are grouped.
-
-    Args:
-        name: the name, such as "forget gate".
-        kind: the kind of thing it is, such as the class name of a cell.
-        routes: what a cell declares about the ways its states take through it.
-    """
-
-    def __init__(self, name: str, *, kind: str = "", routes: Any = None) -> None:
-        self._fields = (name, kind, routes)
-        super().__init__()
-
-    def __enter__(self) -> None:
-        name, kind, routes = self._fields
-        self._changes = {"scope": Scope(current_mode().scope, name, kind, routes=routes)}
-        super().__enter__()
+    def changes(self, mode: Mode) -> dict[str, Any]:
+        """The observers with this one, the innermost."""
+        return {"observers": (*mode.observers, self._observer)}
 
 
 def is_recording() -> bool:

@@ -9,20 +9,17 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 from numpy import ndarray
 
 from minigrad.core.modes import current_mode
-from minigrad.core.scopes import Scope, place
 
 __all__ = [
-    "Bundle",
-    "Extras",
+    "Array",
     "Handle",
     "HookHandle",
     "Leaf",
     "Node",
-    "Patch",
+    "NodeExtras",
     "Plan",
     "add_hook",
     "alias_node",
@@ -30,11 +27,10 @@ __all__ = [
     "last_write",
     "make_node",
     "next_number",
-    "output_node",
+    "place",
 ]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
-Wrap: TypeAlias = Callable[[Any, "Node | None"], Any]
 
 next_number = itertools.count(1).__next__
 _last_write = 0  # the number of the latest in-place write of any leaf: the hot path's only check
@@ -47,10 +43,10 @@ class Plan(Protocol):
     view: bool  # the output may share memory with the first input
     saved_slots: tuple[int, ...]  # the inputs whose arrays the node saves
 
-    def pull(self, node: "Node", g: Array) -> Sequence[Array | None]:
+    def vjp(self, node: "Node", g: Array) -> Sequence[Array | None]:
         """From the gradient of the output, on arrays, one contribution per input slot."""
 
-    def pull_recorded(self, node: "Node", g: Any, wrap: Wrap) -> Sequence[Array | None]:
+    def vjp_recorded(self, node: "Node", g: Any) -> Sequence[Array | None]:
         """The same on tensors, so that the derivative itself is recorded."""
 
 
@@ -65,7 +61,7 @@ class Node:
         shape, dtype: of the output; for several outputs, tuples of them.
         scope: where it was recorded.
         number: its place in the order of recording; larger than that of its inputs.
-        extras: rarely used additions (hooks, retained gradient, flags), or None.
+        extras: rarely used additions (hooks, retained gradient, notes), or None.
     """
 
     __slots__ = (
@@ -86,9 +82,9 @@ class Node:
     params: dict[str, Any]
     shape: tuple[Any, ...]
     dtype: Any
-    scope: Scope | None
+    scope: Any
     number: int
-    extras: "Extras | None"
+    extras: "NodeExtras | None"
 
     written = 0  # only leaves are ever written
     name: str | None = None
@@ -116,6 +112,37 @@ class Node:
         return f"Node({self.where}, number={self.number}, shape={self.shape})"
 
 
+def place(name: str, scope: Any) -> str:
+    """An operation with its module path and time step, for messages."""
+    return name if scope is None else f"{name}{scope.place}"
+
+
+class NodeExtras:
+    """What few nodes have.
+
+    Attributes:
+        hooks: the hooks of the tensor, by their keys; `node_hooks`: those of the node itself.
+        retain: whether a backward pass adds the gradient up in `grad`.
+        notes: what observers note about the node, each under a key of its own.
+    """
+
+    __slots__ = ("grad", "hooks", "node_hooks", "notes", "retain")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.node_hooks: dict[int, Callable[[Any, Any], Any]] = {}
+        self.retain = False
+        self.grad: Any = None
+        self.notes: dict[Any, Any] = {}
+
+
+def extras_of(node: Node) -> NodeExtras:
+    """The extras of a node, made when there are none."""
+    if node.extras is None:
+        node.extras = NodeExtras()
+    return node.extras
+
+
 class HookHandle:
     """A registered hook. `remove()` takes it out again, and so does the end of a `with` block."""
 
@@ -135,59 +162,21 @@ class HookHandle:
         self.remove()
 
 
-class Extras:
-    """What few nodes have: hooks, a retained gradient, and what anomaly mode saw.
-
-    Attributes:
-        line: the file and line of user code that recorded the node.
-        value_finite, grad_finite: whether value and gradient are finite; None if not checked.
-        value_anomaly, grad_anomaly: what went wrong at this very node, in a sentence, or None.
-        call: the call that was recorded for replay, which knows the constants too, or None.
-    """
-
-    __slots__ = (
-        "call",
-        "grad",
-        "grad_anomaly",
-        "grad_finite",
-        "hooks",
-        "line",
-        "node_hooks",
-        "retain",
-        "value_anomaly",
-        "value_finite",
-    )
-
-    def __init__(self) -> None:
-        self.hooks: dict[int, Callable[[Any], Any]] = {}
-        self.node_hooks: dict[int, Callable[[Any, Any], Any]] = {}
-        self.retain = False
-        self.grad: Any = None
-        self.line: str | None = None
-        self.value_finite: bool | None = None
-        self.grad_finite: bool | None = None
-        self.value_anomaly: str | None = None
-        self.grad_anomaly: str | None = None
-        self.call: Any = None
-
-    @property
-    def checked(self) -> bool:
-        """Whether anomaly mode looked at the value or the gradient."""
-        return self.value_finite is not None or self.grad_finite is not None
+def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
+    """Register a hook and return the handle that removes it."""
+    if not callable(hook):
+        raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
+    key = next_number()
+    hooks[key] = hook
+    return HookHandle(hooks, key)
 
 
 class LeafPlan:
-    """The plan of leaves: gradients end here."""
+    """The plan of leaves: gradients end here, and no rule is ever asked."""
 
     name = "leaf"
     view = False
     saved_slots = ()
-
-    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
-        return ()
-
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
-        return ()
 
 
 class Leaf(Node):
@@ -207,19 +196,15 @@ class Leaf(Node):
     def __init__(
         self, value: "ndarray[Any, Any]", name: str | None = None, learned: bool = False
     ) -> None:
-        self.inputs = ()
-        self.saved = ()
-        self.params = {}
-        self.shape = value.shape
-        self.dtype = value.dtype
+        self.inputs, self.saved, self.params = (), (), {}
+        self.shape, self.dtype = value.shape, value.dtype
         self.scope = None
         self.number = next_number()
         self.extras = None
         self.value = value
         self.grad: Any = None
         self.written = 0
-        self.name = name
-        self.learned = learned
+        self.name, self.learned = name, learned
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the value. Nodes that saved the old one refuse to run backward from now on."""
@@ -229,84 +214,9 @@ class Leaf(Node):
         self.written = _last_write = next_number()
 
 
-class Bundle:
-    """Gradients of the several outputs of one node, added up slot by slot."""
-
-    __slots__ = ("dtype", "shape", "slots")
-
-    def __init__(self, node: Node, slots: dict[int, Array]) -> None:
-        self.shape, self.dtype = node.shape, node.dtype
-        self.slots = slots
-
-    def __add__(self, other: "Bundle") -> "Bundle":
-        merged = dict(self.slots)
-        for index, g in other.slots.items():
-            merged[index] = merged[index] + g if index in merged else g
-        total = object.__new__(Bundle)
-        total.shape, total.dtype, total.slots = self.shape, self.dtype, merged
-        return total
-
-    def mapped(self, function: Callable[[Array], Array]) -> "Bundle":
-        """The same with each gradient replaced."""
-        other = object.__new__(Bundle)
-        other.shape, other.dtype = self.shape, self.dtype
-        other.slots = {index: function(g) for index, g in self.slots.items()}
-        return other
-
-    def dense(self) -> tuple[Array, ...]:
-        """One gradient per output, zeros where an output was not used."""
-        return tuple(
-            self.slots[i] if i in self.slots else np.zeros(shape, dtype)
-            for i, (shape, dtype) in enumerate(zip(self.shape, self.dtype, strict=True))
-        )
-
-
-class Patch:
-    """A gradient that is zero outside of one index, as reading `x[index]` sends back.
-
-    Kept apart so that reading a long array piece by piece (its time steps, its gates) costs one
-    array of its size in the backward pass, not one per piece. The index has no integer arrays.
-    """
-
-    __slots__ = ("dtype", "index", "part", "shape")
-    __array_ufunc__ = None  # so that an array leaves the sum with a patch to the patch
-
-    def __init__(self, shape: tuple[int, ...], index: Any, part: Array) -> None:
-        self.shape, self.dtype = shape, part.dtype
-        self.index, self.part = index, part
-
-    def add_into(self, total: Array) -> Array:
-        """Add it to an array in place."""
-        total[self.index] += self.part
-        return total
-
-    def dense(self) -> Array:
-        """The whole gradient."""
-        total = np.zeros(self.shape, self.dtype)
-        total[self.index] = self.part
-        return total
-
-    def __add__(self, other: Any) -> Array:
-        total = self.dense() if other.__class__ is Patch else np.array(other)
-        return (other if other.__class__ is Patch else self).add_into(total)
-
-    __radd__ = __add__
-
-
-class OutputPlan:
-    """The plan of one output of a node that has several."""
-
-    name = "output"
-    view = True
-    saved_slots = ()
-
-    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
-        source = node.inputs[0]
-        assert source is not None
-        return (Bundle(source, {node.params["index"]: g}),)
-
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
-        return self.pull(node, g)
+def last_write() -> int:
+    """The number on the tape of the latest in-place write of any leaf."""
+    return _last_write
 
 
 class AliasPlan:
@@ -316,18 +226,23 @@ class AliasPlan:
     view = True
     saved_slots = ()
 
-    def pull(self, node: Node, g: Array) -> Sequence[Array | None]:
+    def vjp(self, node: Node, g: Array) -> Sequence[Array | None]:
         return (g,)
 
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Array | None]:
-        return (g,)
+    vjp_recorded = vjp
+
+
+alias_plan = AliasPlan()
 
 
 def make_node(
     plan: Any, inputs: tuple[Node | None, ...], shape: Any, dtype: Any, **params: Any
 ) -> Node:
-    """A node that saves nothing, for the plans of this module."""
-    node = Node()
+    """A node that saves nothing (yet)."""
+    return _fill(Node(), plan, inputs, shape, dtype, params)
+
+
+def _fill(node: Node, plan: Any, inputs: Any, shape: Any, dtype: Any, params: Any) -> Node:
     node.plan, node.inputs, node.saved, node.params = plan, inputs, (), params
     node.shape, node.dtype = shape, dtype
     node.scope = current_mode().scope
@@ -336,7 +251,9 @@ def make_node(
     return node
 
 
-output_plan, alias_plan = OutputPlan(), AliasPlan()
+def alias_node(source: Node) -> Node:
+    """A new node for the same value."""
+    return make_node(alias_plan, (source,), source.shape, source.dtype)
 
 
 class Handle(Node):
@@ -350,40 +267,5 @@ class Handle(Node):
 
     def __init__(self, source: Node | None, shape: Any, dtype: Any) -> None:
         """A handle on the value of `source`; with None, one at which the graph begins."""
-        self.plan, self.inputs, self.saved, self.params = alias_plan, (source,), (), {}
-        self.shape, self.dtype = shape, dtype
-        self.scope = current_mode().scope
-        self.number = next_number()
-        self.extras = None
+        _fill(self, alias_plan, (source,), shape, dtype, {})
         self.live = True
-
-
-def output_node(source: Node, index: int) -> Node:
-    """The node of one output of a node that has several."""
-    return make_node(output_plan, (source,), source.shape[index], source.dtype[index], index=index)
-
-
-def alias_node(source: Node) -> Node:
-    """A new node for the same value."""
-    return make_node(alias_plan, (source,), source.shape, source.dtype)
-
-
-def extras_of(node: Node) -> Extras:
-    """The extras of a node, made when there are none."""
-    if node.extras is None:
-        node.extras = Extras()
-    return node.extras
-
-
-def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
-    """Register a hook and return the handle that removes it."""
-    if not callable(hook):
-        raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
-    key = next_number()
-    hooks[key] = hook
-    return HookHandle(hooks, key)
-
-
-def last_write() -> int:
-    """The number on the tape of the latest in-place write of any leaf."""
-    return _last_write

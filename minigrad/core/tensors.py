@@ -1,36 +1,42 @@
 """`Tensor`: an array and its place in the recorded graph.
 
-The methods that are operations (`sum`, `reshape`, `__add__`, ...) are declared in
-`minigrad.core.methods` and bound once, in `minigrad.numpy_api.operators`, to the functions of
-`minigrad.ops`.
+Here is what a tensor is. What can be computed from it (`sum`, `reshape`, `__add__`, ...),
+`backward` and the ways out to plain numbers are functions that stand elsewhere and become methods
+by `method`; `methods.pyi` lists them all for type checkers.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.backward import run_backward
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, GradientError, ShapeError, describe
-from minigrad.core.methods import Signatures
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import HookHandle, Leaf, Node, add_hook, extras_of
-from minigrad.debug.calls import note_leaf
-from minigrad.numpy_api.detaching import Detaching
-from minigrad.ops.parts import ROW, as_part, as_value, refuse_part
-from minigrad.transforms.recorded_writes import note_write
 
-__all__ = ["Tensor", "wrap"]
+if TYPE_CHECKING:
+    from minigrad.core.methods import TensorMethods
+else:
 
+    class TensorMethods:
+        """At run time the methods are set by `method`."""
+
+        __slots__ = ()
+
+
+__all__ = ["Axis", "Dtype", "Tensor", "TensorLike", "method", "wrap"]
+
+TensorLike: TypeAlias = Any  # what operations take: a Tensor, an ndarray or numbers
+Axis: TypeAlias = int | tuple[int, ...] | None
+Dtype: TypeAlias = Any
+Function = TypeVar("Function")
 
 _LARGEST_SHOWN = 20  # values up to this many are shown by repr
-_adding = threading.RLock()  # threads may add into the gradient of the same leaf
 
 
-class Tensor(Signatures, Detaching):
+class Tensor(TensorMethods):
     """An array that remembers how it was computed.
 
     Args:
@@ -55,7 +61,7 @@ class Tensor(Signatures, Detaching):
     __slots__ = ("__weakref__", "_array", "_node", "_part")
     _array: "ndarray[tuple[int, ...], np.dtype[Any]]"
     _node: Node | None
-    _part: Any  # set for a part of another value alone, see `minigrad.ops.parts`
+    _part: Any  # the operation of which this is a part, see `minigrad.ops.parts`; else unset
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
         self._array = to_array(data, dtype)
@@ -123,14 +129,16 @@ class Tensor(Signatures, Detaching):
         elif self._node is None:
             if self._array.dtype.kind != "f":
                 raise DtypeError(
-                    f"requires_grad needs a floating dtype, got {describe(self._array)}. "
+                    f"requires_grad needs a floating dtype, got {describe(self)}. "
                     + (
                         "Differentiate the real and the imaginary part as two real tensors."
                         if self._array.dtype.kind == "c"
                         else "Pass dtype='float32', or write 1.0 instead of 1."
                     )
                 )
-            self._node = Leaf(as_value(self)._array)
+            if hasattr(self, "_part"):
+                del self._part  # a leaf is a value of its own
+            self._node = Leaf(self._array)
         return self
 
     @property
@@ -156,19 +164,13 @@ class Tensor(Signatures, Detaching):
             )
         return node
 
-    # -- gradients -------------------------------------------------------------------------------
+    # -- gradients; `backward` is in minigrad.core.backward ---------------------------------------
 
     @property
     def grad(self) -> "Tensor | None":
         """The gradient added up by `backward`: a Tensor of this shape and dtype, or None."""
-        node = self._node
-        if node is None:
-            return None
-        kept: Tensor | None = None
-        if isinstance(node, Leaf):
-            kept = node.grad
-        elif node.extras is not None:
-            kept = node.extras.grad
+        holder = self._node if isinstance(self._node, Leaf) else getattr(self._node, "extras", None)
+        kept: Tensor | None = getattr(holder, "grad", None)
         return kept
 
     @grad.setter
@@ -182,69 +184,6 @@ class Tensor(Signatures, Detaching):
                     f"got {describe(value)}"
                 )
         leaf.grad = value
-
-    def backward(
-        self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
-    ) -> None:
-        """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
-
-        Args:
-            gradient: the gradient of some scalar with respect to this tensor, of its shape; may
-                be left out when this tensor has one element.
-            retain_graph: keep the saved arrays, so that backward can run again.
-            create_graph: record the derivative itself, so that it can be differentiated.
-
-        Raises:
-            GradientError: when the tensor does not require grad, is not a scalar and no
-                `gradient` is given, the graph was freed, or a leaf was written in place.
-            ShapeError: when `gradient` has another shape.
-        """
-        node = self._node
-        if node is None:
-            raise GradientError(
-                f"backward: this tensor {describe(self)} does not require grad. Make the inputs "
-                "with requires_grad=True, compute outside no_grad(), and do not detach on the way."
-            )
-        seed = seed_gradient(self, gradient, create_graph)
-        results = run_backward(
-            [(node, seed)],
-            retain=retain_graph or create_graph,
-            wrap=wrap,
-            recorded=create_graph,
-        )
-        with _adding:
-            for place, g in results.items():
-                # Leaves hold their gradient themselves, tensors that retain it in the extras.
-                holder = place if isinstance(place, Leaf) else place.extras
-                assert holder is not None
-                g = g if isinstance(g, Tensor) else wrap(own(g), None)
-                if holder.grad is None:
-                    holder.grad = g
-                elif create_graph:
-                    holder.grad = holder.grad + g
-                else:
-                    holder.grad = wrap(holder.grad._array + g._array, None)
-
-    def write(self, value: Any) -> None:
-        """Replace the values of this leaf by a copy of an array, as optimisers do.
-
-        Nodes that saved the old values refuse to run backward from now on.
-
-        Raises:
-            ShapeError: when the value has another shape or dtype.
-            ReadOnlyError: for a part of another value, such as `x[0]`.
-        """
-        refuse_part(self, "write")
-        value = np.array(value)
-        if value.shape != self.shape or value.dtype != self.dtype:
-            raise ShapeError(
-                f"write: the value must be {describe(self)} like the tensor, got {describe(value)}"
-            )
-        if self._node is not None:
-            self._leaf("write").write(value)
-        else:
-            note_write(self)
-        self._array = value
 
     def zero_grad(self) -> None:
         """Forget the gradient of this leaf."""
@@ -292,27 +231,9 @@ class Tensor(Signatures, Detaching):
 
         To write into this tensor, write `t[...] = values`, for a leaf under `no_grad`.
         """
-        if current_mode().replay:
-            note_leaf(self)
+        for observer in current_mode().observers:
+            observer.leave(self)
         return wrap(self._array, None)
-
-    def __bool__(self) -> bool:
-        if self._array.size != 1:
-            raise ShapeError(
-                f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any(). "
-                "To find a tensor in a list, compare with `is`: any(t is u for u in tensors)."
-            )
-        return bool(self._array.item())
-
-    def __len__(self) -> int:
-        if not self._array.ndim:
-            raise TypeError("len() of a tensor without axes: it has one element and no length")
-        return len(self._array)
-
-    def __iter__(self) -> "Iterator[Tensor]":
-        if not self._array.ndim:
-            raise TypeError("iteration over a tensor without axes; use t.item() for its value")
-        return (as_part(self[i], ROW) for i in range(len(self._array)))
 
     def __repr__(self) -> str:
         notes = describe(self) + (", requires_grad" if self._node is not None else "")
@@ -320,16 +241,6 @@ class Tensor(Signatures, Detaching):
             return f"Tensor({notes})"
         values = np.array2string(self._array, separator=", ", precision=4, prefix="Tensor(")
         return f"Tensor({values}, {notes})"
-
-    def __format__(self, spec: str) -> str:
-        if not spec:
-            return repr(self)
-        if self._array.size != 1:
-            raise ShapeError(
-                f"format: {spec!r} is for one number, got {describe(self)}. Index it first, or "
-                f"write [format(v, {spec!r}) for v in t.tolist()]."
-            )
-        return format(self._array.item(), spec)
 
     __hash__ = object.__hash__
 
@@ -345,30 +256,13 @@ def wrap(array: Any, node: Node | None) -> Tensor:
 _new = object.__new__
 
 
-def own(g: Any) -> Any:
-    """A gradient that neither aliases nor keeps alive a larger array."""
-    return g.copy() if isinstance(g, ndarray) and g.base is not None else np.asarray(g)
+def method(function: Function, name: str = "") -> Function:
+    """Decorate a function whose first parameter is a tensor: it becomes a method of `Tensor`."""
+    name = name or getattr(function, "__name__", "")
+    methods[name] = function
+    setattr(Tensor, name, function)
+    return function
 
 
-def seed_gradient(output: Tensor, gradient: Any, recorded: bool) -> Any:
-    """The gradient to start a backward from: checked, copied, in the output's dtype."""
-    if gradient is None:
-        if output._array.size != 1:
-            raise GradientError(
-                f"backward from {describe(output)}: a gradient can be left out only for one "
-                "element. Reduce it to a scalar first (t.sum(), t.mean()), or pass "
-                f"gradient= of shape {output.shape}."
-            )
-        gradient = np.ones(output.shape, output.dtype)
-    elif not isinstance(gradient, Tensor):
-        gradient = to_array(gradient, output.dtype, "gradient")
-    elif gradient.dtype != output.dtype:
-        gradient = gradient.astype(output.dtype)
-    if gradient.shape != output.shape:
-        raise ShapeError(
-            f"gradient: must have the shape of the tensor that backward starts from, "
-            f"{output.shape}, got {tuple(gradient.shape)}"
-        )
-    if recorded:
-        return gradient if isinstance(gradient, Tensor) else wrap(gradient, None)
-    return gradient._array if isinstance(gradient, Tensor) else gradient
+methods: dict[str, Any] = {}
+"""What was made a method, by its name."""

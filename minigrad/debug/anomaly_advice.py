@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.nodes import Array, Bundle, Node, Patch
+from minigrad.core.contributions import OutputGradients
+from minigrad.core.contributions import SlicedGradient as SlicedGradient
+from minigrad.core.nodes import Array, Node
 
 __all__ = ["backward_advice", "came_from_zero", "forward_advice"]
 
@@ -100,7 +102,7 @@ def backward_advice(
 
 def came_from_zero(g: Array, part: Array) -> bool:
     """Whether NaN stands only where the arriving gradient is 0: the slope there does not count."""
-    if isinstance(g, Bundle) or isinstance(part, Bundle):
+    if isinstance(g, OutputGradients) or isinstance(part, OutputGradients):
         return False
     gradient, sent = (_numbers(one) for one in (g, part))
     spoiled = np.isnan(sent)
@@ -113,7 +115,7 @@ def came_from_zero(g: Array, part: Array) -> bool:
 
 
 def _numbers(value: Any) -> "np.ndarray[Any, Any]":
-    value = value.dense() if isinstance(value, Patch) else value
+    value = value.dense() if isinstance(value, SlicedGradient) else value
     return np.asarray(getattr(value, "_array", value))
 
 

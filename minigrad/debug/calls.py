@@ -14,18 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.modes import Mode
-from minigrad.core.nodes import Leaf, Node, Wrap, alias_plan, next_number
-from minigrad.core.pytree import labelled_leaves, replace_leaves
-from minigrad.core.rules import Operation
+from minigrad.core.modes import Applied, Mode, ModeChange, Observer, current_mode
+from minigrad.core.nodes import Leaf, Node, alias_plan, extras_of, next_number
+from minigrad.core.tensors import wrap
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
 __all__ = [
     "Call",
     "Constant",
     "Result",
-    "begin_call",
+    "ReplayObserver",
+    "call_of",
+    "is_kept",
     "note_function",
-    "note_leaf",
+    "recording",
     "source_of_tensor",
 ]
 
@@ -180,55 +182,77 @@ def known(array: PlainArray) -> Constant | Result | None:
     return Constant(array, leaf=None if source is None else source())
 
 
-def note_leaf(tensor: Any) -> None:
-    """Enter the array of a leaf, before it goes on without its node, as after `detach`."""
-    if tensor._node.__class__ is Leaf and known(tensor._array) is None:
-        enter(tensor._array, weakref.ref(tensor._node))
-
-
 # -- recording -------------------------------------------------------------------------------------
 
 
-def begin_call(
-    op: Operation,
-    mode: Mode,
-    inputs: Sequence[Any],
-    arrays: Sequence[Any],
-    params: dict[str, Any],
-) -> tuple[Call, Sequence[Any], dict[str, Any]]:
-    """The call of an operation, with its arrays and parameters where those of the user are copied.
+class ReplayObserver(Observer):
+    """Keeps every call while it looks on."""
+
+    def constant(self, value: Any, array: Any) -> Any:
+        """A copy in the place of the user's array, which may be written later."""
+        if isinstance(array, ndarray):
+            source = source_of_input(value, array)
+            return source.array if isinstance(source, Constant) else array
+        leaves = [leaf for _, leaf in labelled_leaves(array)]
+        if not any(isinstance(leaf, ndarray) for leaf in leaves):
+            return array
+        return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
+
+    def leave(self, tensor: Any) -> None:
+        """Enter the array of a leaf, before it goes on without its node."""
+        if tensor._node.__class__ is Leaf and known(tensor._array) is None:
+            enter(tensor._array, weakref.ref(tensor._node))
+
+    def call(self, applied: Applied) -> None:
+        """Keep an operation with where its inputs came from."""
+        op, params = applied.operation, applied.params
+        pairs = zip(applied.inputs, applied.arrays, strict=True)
+        sources = [source_of_input(value, array) for value, array in pairs]
+        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        traced = None
+        if any(isinstance(leaf, ndarray) or hasattr(leaf, "_array") for leaf in leaves):
+            traced = [source_of_input(leaf, leaf) for leaf in leaves]
+        call = Call(op.name, op.forward, sources, current_mode(), params, traced, op.list_input)
+        call.enter(applied.results)
+        if applied.node is not None:
+            extras_of(applied.node).notes[Call] = call
+
+
+def call_of(node: Node) -> Call | None:
+    """The call behind a node, if it was recorded for replay."""
+    return None if node.extras is None else node.extras.notes.get(Call)
+
+
+class recording(ModeChange):
+    """Record with options; those left out stay as they are around the block.
 
     Args:
-        inputs: as the user gave them: tensors, arrays, numbers.
-        arrays: as the forward got them; one list in a tuple for an operation on a list.
+        replay: also keep constants and operations without gradient, so that `graph(y).replay()`
+            can compute the outputs again bit for bit.
+        fused: run fused operations as kernels (True), or record the primitives of their
+            reference instead (False), as a drawing of every operation needs.
     """
-    given = arrays[0] if op.list_input else arrays
-    sources, kept = [], []
-    for value, array in zip(inputs, given, strict=True):
-        source = source_of_input(value, array, mode)
-        sources.append(source)
-        kept.append(source.array if isinstance(source, Constant) else array)
-    traced = None
-    leaves = [leaf for _, leaf in labelled_leaves(params)]
-    if any(isinstance(leaf, ndarray) or hasattr(leaf, "_array") for leaf in leaves):
-        traced = [
-            source_of_input(leaf, getattr(leaf, "_array", leaf), mode)
-            if isinstance(leaf, ndarray) or hasattr(leaf, "_array")
-            else leaf
-            for leaf in leaves
-        ]
-        params = replace_leaves(
-            params,
-            [
-                s.array if isinstance(s, Constant) else v
-                for s, v in zip(traced, leaves, strict=True)
-            ],
-        )
-    call = Call(op.name, op.forward, sources, mode, params, traced, op.list_input)
-    return call, ((kept,) if op.list_input else kept), params
+
+    def __init__(self, *, replay: bool | None = None, fused: bool | None = None) -> None:
+        super().__init__(recording=True, **({} if fused is None else {"fused": fused}))
+        self._replay = replay
+
+    def changes(self, mode: Mode) -> dict[str, Any]:
+        """The fields that were given."""
+        if self._replay is None:
+            return self._changes
+        others = mode.without(ReplayObserver)
+        return self._changes | {
+            "observers": (*others, ReplayObserver()) if self._replay else others
+        }
 
 
-def source_of_input(value: Any, array: Any, mode: Mode) -> Any:
+def is_kept() -> bool:
+    """Whether calls are being kept for replay."""
+    return any(isinstance(observer, ReplayObserver) for observer in current_mode().observers)
+
+
+def source_of_input(value: Any, array: Any) -> Any:
     """Where an input came from; a Python number is its own source."""
     if hasattr(value, "_array"):
         return source_of_tensor(value)
@@ -237,7 +261,7 @@ def source_of_input(value: Any, array: Any, mode: Mode) -> Any:
     for candidate in (value, array):
         if candidate.__class__ is ndarray and (source := known(candidate)) is not None:
             return source
-    constant = Constant(copy_like(array), derived=mode.deriving)
+    constant = Constant(copy_like(array), derived=current_mode().deriving)
     enter(constant.array, None)
     return constant
 
@@ -293,7 +317,6 @@ def note_function(
     arguments: Any,
     result: Any,
     mode: Mode,
-    wrap: Wrap,
 ) -> None:
     """Note the call of a user's function on tensors as one call, whatever it computes inside.
 
@@ -303,7 +326,6 @@ def note_function(
         arguments: what it was given.
         result: what it returned; the tensors in it are entered.
         mode: the mode of the call.
-        wrap: makes a tensor of an array and its node.
     """
     leaves = [leaf for _, leaf in labelled_leaves(arguments)]
     template = replace_leaves(arguments, range(len(leaves)))
@@ -317,6 +339,6 @@ def note_function(
         found = function(replace_leaves(template, given))
         return tuple(getattr(leaf, "_array", leaf) for _, leaf in labelled_leaves(found))
 
-    sources = [source_of_input(leaf, leaf, mode) for leaf in leaves]
+    sources = [source_of_input(leaf, leaf) for leaf in leaves]
     call = Call(name, again, sources, mode)
     call.enter(getattr(leaf, "_array", None) for _, leaf in labelled_leaves(result))

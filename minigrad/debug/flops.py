@@ -8,11 +8,11 @@ import numpy as np
 
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
-from minigrad.core.pytree import labelled_leaves
-from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
 from minigrad.debug.calls import Constant, Result, source_of_tensor
 from minigrad.debug.replay import needed
+from minigrad.debug.scopes import Scope
+from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["Work", "multiply_adds"]
 
@@ -97,7 +97,7 @@ def multiply_adds(outputs: Any) -> list[Work]:
     calls, _ = needed(sources)
     results: dict[Any, list[Any]] = {}
     found = []
-    with ModeChange(recording=False, replay=False, anomaly=""):
+    with ModeChange(recording=False, observers=()):
         for call in calls:
             arguments = [
                 results[source.call][source.output]

@@ -9,12 +9,12 @@ from numpy import ndarray
 
 from minigrad.core.errors import GradientError, describe
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.pytree import labelled_leaves
-from minigrad.core.scopes import ScopeNames
 from minigrad.core.tensors import Tensor
-from minigrad.debug.anomaly import first_anomaly
+from minigrad.debug.anomaly import anomaly_note, first_anomaly
 from minigrad.debug.calls import Result, source_of_tensor
 from minigrad.debug.replay import Recording
+from minigrad.debug.scopes import ScopeNames
+from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["Graph", "GraphSummary", "Tally", "graph", "paused_gc"]
 
@@ -102,7 +102,7 @@ class Graph:
         Raises:
             GradientError: when no node was checked.
         """
-        if not any(node.extras is not None and node.extras.checked for node in self.nodes):
+        if not any(anomaly_note(node) is not None for node in self.nodes):
             raise GradientError(
                 "first_anomaly: no operation of this graph ran under anomaly mode. Run the forward "
                 'and the backward pass inside `with minigrad.anomaly_mode("mark"):`.'

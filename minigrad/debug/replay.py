@@ -8,11 +8,10 @@ from numpy import ndarray
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import Leaf, Node
-from minigrad.core.pytree import replace_leaves
-from minigrad.core.scopes import place
+from minigrad.core.nodes import Leaf, Node, place
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.calls import Call, Constant, Result
+from minigrad.ops.pytree import replace_leaves
 
 __all__ = ["Recording"]
 
@@ -148,7 +147,7 @@ def run(outputs: Sequence[Constant | Result], values: Mapping[Any, PlainArray]) 
             return source.array if replaced is None else replaced
         return source
 
-    with ModeChange(recording=False, replay=False, anomaly=""):
+    with ModeChange(recording=False, observers=()):
         for call in calls:
             arguments = [value(source) for source in call.sources]
             try:

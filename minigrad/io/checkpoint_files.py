@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from minigrad.core.randomness import generator_state, set_generator_state
 from minigrad.io import serialize
+from minigrad.ops.randomness import generator_state, set_generator_state
 
 __all__ = ["Checkpoint", "Stateful", "load_checkpoint", "save_checkpoint"]
 

@@ -1,4 +1,7 @@
-"""NumPy's own names on tensors: operators, protocols, writing in place.
+"""NumPy's own names on tensors: operators, protocols, writing in place, ways out to numbers.
 
-May import `core` and `ops`.
+May import `core` and `ops`. Importing it makes all of them methods of `Tensor`.
 """
+
+from minigrad.numpy_api import detaching as detaching
+from minigrad.numpy_api import operators as operators

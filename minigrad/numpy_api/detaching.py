@@ -1,87 +1,131 @@
 """How a tensor becomes plain numbers: by name only, once it requires grad."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from minigrad.core.errors import DetachError, ShapeError, describe
-from minigrad.core.nodes import Node
+from minigrad.core.tensors import Tensor, method
+from minigrad.numpy_api.conversion_advice import advice
+from minigrad.ops.parts import ROW, as_part
 
-__all__ = ["Detaching"]
+
+@method
+def numpy(self: Tensor) -> "ndarray[Any, Any]":
+    """A read-only view of the values; detaches, since it was asked for."""
+    view = self._array.view()
+    view.flags.writeable = False
+    return view
 
 
-class Detaching:
-    """The base of `Tensor` with its explicit ways out, and the implicit ones that are refused."""
+@method
+def item(self: Tensor) -> Any:
+    """The only element as a Python number; detaches, since it was asked for.
 
-    __slots__ = ()
-    _array: "ndarray[tuple[int, ...], np.dtype[Any]]"
-    _node: Node | None
-
-    def numpy(self) -> "ndarray[Any, Any]":
-        """A read-only view of the values; detaches, since it was asked for."""
-        view = self._array.view()
-        view.flags.writeable = False
-        return view
-
-    def item(self) -> Any:
-        """The only element as a Python number; detaches, since it was asked for.
-
-        Raises:
-            ShapeError: when there is not exactly one element.
-        """
-        if self._array.size != 1:
-            raise ShapeError(
-                f"item: needs a tensor of one element, got {describe(self)}. "
-                "Index it first, or use t.tolist() or t.numpy()."
-            )
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers; detaches, since it was asked for."""
-        return self._array.tolist()
-
-    def _refuse_detach(self, what: str) -> None:
-        """Refuse what a method of this class, `what`, was asked for while the tensor has a history.
-
-        Raises:
-            DetachError: names the operation in the user's code, if it can be told, and what to
-                write instead.
-        """
-        if self._node is None:
-            return
-        from minigrad.numpy_api.conversion_advice import advice  # for errors alone
-
-        instead = "Use minigrad or NumPy functions on the tensor itself"
-        what, instead = advice(2) or (what, instead)
-        raise DetachError(
-            f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
-            f"silently lose its history. {instead}; or, to leave the graph on purpose, t.item(), "
-            "t.detach() or t.numpy()."
+    Raises:
+        ShapeError: when there is not exactly one element.
+    """
+    if self._array.size != 1:
+        raise ShapeError(
+            f"item: needs a tensor of one element, got {describe(self)}. "
+            "Index it first, or use t.tolist() or t.numpy()."
         )
+    return self._array.item()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
-        self._refuse_detach("conversion to a NumPy array")
-        array = np.array(self._array, dtype=dtype, copy=copy)
-        # Shared memory is for reading: writing would change values behind the engine's back.
-        return self.numpy() if array is self._array else array
 
-    def __float__(self) -> float:
-        self._refuse_detach("float()")
-        return float(self.item())
+@method
+def tolist(self: Tensor) -> Any:
+    """The values as nested lists of Python numbers; detaches, since it was asked for."""
+    return self._array.tolist()
 
-    def __int__(self) -> int:
-        self._refuse_detach("int()")
-        return int(self.item())
 
-    def __index__(self) -> int:
-        self._refuse_detach("use as an index")
-        if self._array.dtype.kind not in "iu" or self._array.ndim:
-            raise TypeError(
-                f"only an integer tensor without axes can be an index, got {describe(self)}"
-            )
-        return int(self._array)
+def _refuse_detach(self: Tensor, what: str) -> None:
+    """Refuse what a method of this class, `what`, was asked for while the tensor has a history.
 
-    def __complex__(self) -> complex:
-        self._refuse_detach("complex()")
-        return complex(self.item())
+    Raises:
+        DetachError: names the operation in the user's code, if it can be told, and what to
+            write instead.
+    """
+    if self._node is None:
+        return
+    instead = "Use minigrad or NumPy functions on the tensor itself"
+    what, instead = advice(2) or (what, instead)
+    raise DetachError(
+        f"{what}: this tensor {describe(self)} requires grad, and plain numbers would "
+        f"silently lose its history. {instead}; or, to leave the graph on purpose, t.item(), "
+        "t.detach() or t.numpy()."
+    )
+
+
+@method
+def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> "ndarray[Any, Any]":
+    _refuse_detach(self, "conversion to a NumPy array")
+    array = np.array(self._array, dtype=dtype, copy=copy)
+    # Shared memory is for reading: writing would change values behind the engine's back.
+    return self.numpy() if array is self._array else array
+
+
+@method
+def __float__(self: Tensor) -> float:
+    _refuse_detach(self, "float()")
+    return float(self.item())
+
+
+@method
+def __int__(self: Tensor) -> int:
+    _refuse_detach(self, "int()")
+    return int(self.item())
+
+
+@method
+def __index__(self: Tensor) -> int:
+    _refuse_detach(self, "use as an index")
+    if self._array.dtype.kind not in "iu" or self._array.ndim:
+        raise TypeError(
+            f"only an integer tensor without axes can be an index, got {describe(self)}"
+        )
+    return int(self._array)
+
+
+@method
+def __complex__(self: Tensor) -> complex:
+    _refuse_detach(self, "complex()")
+    return complex(self.item())
+
+
+@method
+def __bool__(self: Tensor) -> bool:
+    if self._array.size != 1:
+        raise ShapeError(
+            f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any(). "
+            "To find a tensor in a list, compare with `is`: any(t is u for u in tensors)."
+        )
+    return bool(self._array.item())
+
+
+@method
+def __len__(self: Tensor) -> int:
+    if not self._array.ndim:
+        raise TypeError("len() of a tensor without axes: it has one element and no length")
+    return len(self._array)
+
+
+@method
+def __iter__(self: Tensor) -> Iterator[Tensor]:
+    if not self._array.ndim:
+        raise TypeError("iteration over a tensor without axes; use t.item() for its value")
+    return (as_part(self[i], ROW) for i in range(len(self._array)))
+
+
+@method
+def __format__(self: Tensor, spec: str) -> str:
+    if not spec:
+        return repr(self)
+    if self._array.size != 1:
+        raise ShapeError(
+            f"format: {spec!r} is for one number, got {describe(self)}. Index it first, or "
+            f"write [format(v, {spec!r}) for v in t.tolist()]."
+        )
+    return format(self._array.item(), spec)

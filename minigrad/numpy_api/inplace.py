@@ -5,7 +5,7 @@ the old value and its gradient, and `x[0] += 1` is as differentiable as any othe
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from minigrad.ops.elementwise import arithmetic as elementwise
 from minigrad.ops.manipulation import indexing, selecting, sorting
 from minigrad.ops.manipulation.indexing import plain_index
 from minigrad.ops.parts import as_value, refuse_part, refuse_row
-from minigrad.transforms.recorded_writes import note_write
 
 __all__ = ["METHODS", "NUMPY", "in_place", "rebind"]
+
+
+T = TypeVar("T", bound=Tensor)
 
 
 def rebind(tensor: Tensor, value: Tensor, what: str) -> Tensor:
@@ -41,7 +43,7 @@ def rebind(tensor: Tensor, value: Tensor, what: str) -> Tensor:
     return _take(tensor, value, what)
 
 
-def _take(tensor: Tensor, value: Tensor, what: str) -> Tensor:
+def _take(tensor: T, value: Tensor, what: str) -> T:
     """`rebind` for a tensor whose name takes the new value, too: it may be a part."""
     node = tensor._node
     if value.shape != tensor.shape:
@@ -71,20 +73,48 @@ def _take(tensor: Tensor, value: Tensor, what: str) -> Tensor:
     if isinstance(node, Leaf):
         node.write(value._array)
     else:
-        note_write(tensor)
+        _tell(tensor)
         tensor._node = value._node
     tensor._array = value._array
     return tensor
 
 
-def in_place(function: Callable[..., Any], symbol: str) -> Callable[[Tensor, Any], Tensor]:
+def _tell(tensor: Tensor) -> None:
+    """Tell observers that a tensor is about to be written."""
+    for observer in current_mode().observers:
+        observer.write(tensor)
+
+
+def write(self: Tensor, value: Any) -> None:
+    """Replace the values of this leaf by a copy of an array, as optimisers do.
+
+    Nodes that saved the old values refuse to run backward from now on.
+
+    Raises:
+        ShapeError: when the value has another shape or dtype.
+        ReadOnlyError: for a part of another value, such as `x[0]`.
+    """
+    refuse_part(self, "write")
+    value = np.array(value)
+    if value.shape != self.shape or value.dtype != self.dtype:
+        raise ShapeError(
+            f"write: the value must be {describe(self)} like the tensor, got {describe(value)}"
+        )
+    if self._node is not None:
+        self._leaf("write").write(value)
+    else:
+        _tell(self)
+    self._array = value
+
+
+def in_place(function: Callable[..., Any], symbol: str) -> Callable[[Any, Any], Any]:
     """The method of an augmented assignment, such as `+=`, from the operation that it repeats.
 
     Python binds its result to the name or the place on the left, so that `x[i] += v` writes into
     x, and a part that has a name becomes a value of its own.
     """
 
-    def write(self: Tensor, other: Any) -> Tensor:
+    def write(self: T, other: Any) -> T:
         what = f"t {symbol} ..."
         if self._array.ndim:
             refuse_row(self, what)
@@ -136,6 +166,7 @@ METHODS: dict[str, Any] = {
     "fill": _fill,
     "partition": _partition,
     "sort": _sort,
+    "write": write,
 }
 """The methods of `Tensor` that read and write by index, or write all of it."""
 

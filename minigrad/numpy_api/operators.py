@@ -9,8 +9,8 @@ from typing import Any
 from minigrad import ops
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
-from minigrad.core.primitives import Primitive, make_operator
-from minigrad.core.tensors import Tensor
+from minigrad.core.primitives import AS_IS, Primitive
+from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api import copying, inplace, protocols
 from minigrad.numpy_api.protocols import numpy_functions
 from minigrad.ops.elementwise import arithmetic as elementwise
@@ -98,6 +98,26 @@ def _reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
     return reshape(self, shape[0] if len(shape) == 1 else shape, order)
 
 
+def make_operator(
+    apply: Callable[..., Any], defers: Callable[[Any], bool], reflected: bool = False
+) -> Any:
+    """An operation of two inputs as the method of an operator.
+
+    Args:
+        apply: the operation.
+        defers: whether to leave an operand that is not a tensor to its own class, by returning
+            NotImplemented, as Python's protocol of operators has it.
+        reflected: whether `self` is the right operand.
+    """
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if other.__class__ not in AS_IS and not isinstance(other, Tensor) and defers(other):
+            return NotImplemented
+        return apply(other, self) if reflected else apply(self, other)
+
+    return operator
+
+
 METHODS: dict[str, Any] = {
     "__abs__": elementwise.absolute,
     "__invert__": predicates.invert,
@@ -129,4 +149,4 @@ for _name, (_function, _symbol) in BINARY.items():
     METHODS[f"__r{_name}__"] = make_operator(_function, _owner(f"__{_name}__"), reflected=True)
     METHODS[f"__i{_name}__"] = inplace.in_place(_function, _symbol)
 for _name, _method in METHODS.items():
-    setattr(Tensor, _name, _method)
+    method(_method, _name)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -17,8 +17,8 @@ from minigrad.core.errors import (
     describe,
 )
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import place
 from minigrad.core.rules import Operation
-from minigrad.core.scopes import place
 
 __all__ = ["explain", "name_the_call", "names_its_errors"]
 
@@ -77,7 +77,7 @@ _OF_VALUES = re.compile(r"All-NaN slice|negative integer powers")
 _AS_THEY_ARE = (DetachError, DtypeError, GradientError, ShapeError, IndexError)
 
 
-def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: Any) -> Any:
+def explain(op: Operation, error: Exception, values: Sequence[Any], params: Any) -> Any:
     """The error of a forward that failed, with the operation, its place and its arguments."""
     text, original = str(error).strip(), ""
     for pattern, lead in LEADS:
@@ -104,6 +104,10 @@ def explain(op: Operation, error: Exception, values: tuple[Any, ...], params: An
     if isinstance(error, TypeError):
         return DtypeError(message)
     return type(error)(message)
+
+
+# The engine knows nothing of the texts of NumPy.
+Operation.explain = explain  # type: ignore[assignment, method-assign]
 
 
 _RENAMED = (

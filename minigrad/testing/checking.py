@@ -8,10 +8,10 @@ import numpy as np
 from minigrad.core.errors import describe
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.pytree import labelled_leaves, replace_leaves
 from minigrad.core.tensors import Tensor
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.testing.finite_differences import SAME, Kink, Steps, complex_step, sides, slope
-from minigrad.transforms.derivatives import pull_back
+from minigrad.transforms.derivatives import gradients_at
 
 __all__ = ["GradientMismatch", "NotDifferentiable", "check_gradients"]
 
@@ -153,7 +153,7 @@ class _Problem:
             for out, w in zip(outs, weights, strict=True)
             if isinstance(out, Tensor)
         ]
-        found, _ = pull_back([o for o, _ in pairs], [w for _, w in pairs], nodes, create_graph)
+        found, _ = gradients_at([o for o, _ in pairs], [w for _, w in pairs], nodes, create_graph)
         pieces = zip(nodes, values, strict=True)
         return [found.get(node, np.zeros(np.shape(value))) for node, value in pieces], nodes
 
@@ -224,7 +224,7 @@ class _Check:
                 )
         parts = [(w * g).sum() for w, g in zip(weights, recorded, strict=True)]
         outs = [part for part in parts if isinstance(part, Tensor) and part.requires_grad]
-        found, _ = pull_back(outs, [None] * len(outs), nodes, False) if outs else ({}, False)
+        found, _ = gradients_at(outs, [None] * len(outs), nodes, False) if outs else ({}, False)
         for direction in self._directions():
             k = direction.slot
             second = found.get(nodes[k], np.zeros(problem.values[k].shape))

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import ops  # noqa: F401 - which declares the operations
-from minigrad.core.fusing import FusedOperation
 from minigrad.core.rules import operations
+from minigrad.ops.fusing import FusedOperation
 
 __all__ = ["Mutant", "mutants_of", "rule_mutants"]
 
@@ -250,7 +250,7 @@ def rule_mutants(pattern: str, package: str = "minigrad.ops") -> list[Mutant]:
     for name, op in operations.items():
         if not name.startswith(package):
             continue
-        rules = [*op.rules.values(), *(rule for _, rule in op.joint.values())]
+        rules = list(op.rules.values())
         if isinstance(op, FusedOperation):
             rules.append(op.backward)
         for function in reachable([inspect.unwrap(rule) for rule in rules]):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import describe, require
-from minigrad.core.fusing import FusedOperation
-from minigrad.core.modes import recording
 from minigrad.core.tensors import Tensor
+from minigrad.debug.calls import recording
+from minigrad.ops.fusing import FusedOperation
 from minigrad.testing import strategies
 from minigrad.testing.checking import check_gradients
 from minigrad.testing.dtype_checks import check_dtypes, outputs_in
-from minigrad.transforms.derivatives import pull_back
+from minigrad.transforms.derivatives import gradients_at
 
 require("hypothesis", "testing", "minigrad.testing.property_test")
 
@@ -251,12 +251,12 @@ def _derivatives(
         nodes = [leaf._recorded("fused_test") for leaf in leaves]
         outs = _outputs(op(*leaves, **params))
         kernels = _kernels(outs)
-        found, _ = pull_back(outs, weights(outs), nodes, create_graph=order == 2)
+        found, _ = gradients_at(outs, weights(outs), nodes, create_graph=order == 2)
         grads = [found[node] for node in nodes if node in found]
         results = [*outs, *grads]
         roots = [g for g in grads if isinstance(g, Tensor) and g.requires_grad]
         if order == 2 and roots:
-            second, _ = pull_back(roots, weights(roots), nodes, create_graph=False)
+            second, _ = gradients_at(roots, weights(roots), nodes, create_graph=False)
             results += [second.get(n, np.zeros(n.shape)) for n in nodes]
     return [np.asarray(getattr(value, "_array", value)) for value in results], kernels
 

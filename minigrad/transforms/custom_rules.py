@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.contributions import output_node
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode, is_recording
-from minigrad.core.nodes import Node, Wrap, make_node, output_node
-from minigrad.core.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.core.nodes import Node, make_node
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.debug.calls import note_function
+from minigrad.debug.calls import ReplayObserver, is_kept, note_function
+from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 
 __all__ = ["CustomFunction", "custom_vjp", "stop_gradient"]
 
@@ -147,11 +148,11 @@ class CustomFunction:
             return map_leaves(_as_tensor, self.function(*call.args, **call.kwargs))
 
         mode = current_mode()
-        if not mode.replay:
+        if not is_kept():
             return run(plain)
-        with ModeChange(replay=False):
+        with ModeChange(observers=mode.without(ReplayObserver)):
             result = run(plain)
-        note_function(self.name, run, plain, result, mode, wrap)
+        note_function(self.name, run, plain, result, mode)
         return result
 
     def _record(self, arguments: Any, plain: Any, result: Any) -> Any:
@@ -227,15 +228,15 @@ class CustomPlan:
             if isinstance(leaf, Tensor) and leaf._node is not None
         )
 
-    def pull(self, node: Node, g: Any) -> Sequence[Any]:
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
         """Run the rule on plain tensors."""
-        return [_array_of(part) for part in self._pull(node, g, wrap, recorded=False)]
+        return [_array_of(part) for part in self._vjp(node, g, recorded=False)]
 
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Any]:
+    def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
         """Run the rule on tensors in their places in the graph."""
-        return self._pull(node, g, wrap, recorded=True)
+        return self._vjp(node, g, recorded=True)
 
-    def _pull(self, node: Node, g: Any, wrap: Wrap, recorded: bool) -> Sequence[Any]:
+    def _vjp(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
         assert node.saved is not None
         kept, output_arrays = node.saved
         grads = g.dense() if self.several else (g,)

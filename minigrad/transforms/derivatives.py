@@ -10,16 +10,17 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from minigrad.core.backward import needed_nodes, run_backward
+from minigrad.core.backward import pull_back, seed_gradient
 from minigrad.core.errors import DtypeError, GradientError, describe
 from minigrad.core.modes import is_recording
 from minigrad.core.nodes import Node
-from minigrad.core.pytree import labelled_leaves, map_leaves
-from minigrad.core.tensors import Tensor, seed_gradient, wrap
+from minigrad.core.pruning import needed_nodes
+from minigrad.core.tensors import Tensor
+from minigrad.ops.pytree import labelled_leaves, map_leaves
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,
-    Run,
+    Trace,
     as_arguments,
     as_tensor,
     check_function,
@@ -109,7 +110,7 @@ def gradients(
                 "requires_grad=True before the outputs are computed from it."
             )
     targets = [t._node for t in wanted if t._node is not None]
-    found, _ = pull_back(several, seeds, targets, create_graph)
+    found, _ = gradients_at(several, seeds, targets, create_graph)
     missing = [i for i, node in enumerate(targets) if node not in found]
     if missing:
         raise GradientError(
@@ -121,7 +122,7 @@ def gradients(
     return results[0] if single else results
 
 
-def pull_back(
+def gradients_at(
     outputs: Sequence[Tensor],
     seeds: Sequence[Any],
     targets: Sequence[Node],
@@ -137,12 +138,10 @@ def pull_back(
     recorded = create_graph
     if recorded is None:
         recorded = is_recording() and (bool(beyond) or on_tape(seeds))
-    found = run_backward(
-        [(node, seed_gradient(out, seed, recorded)) for node, out, seed in pairs],
+    found = pull_back(
+        [(node, seed_gradient(out, seed)) for node, out, seed in pairs],
+        targets,
         needed=needed,
-        keep=set(targets),
-        retain=True,
-        wrap=wrap,
         recorded=recorded,
     )
     return found, recorded
@@ -234,9 +233,9 @@ def differentiate(
         # Tensors in aux are looked at together with the value: are they connected to others?
         return [value, *(leaf for _, leaf in labelled_leaves(aux) if isinstance(leaf, Tensor))]
 
-    run = Run(what, scalar, args, positions, kwargs)
-    value = run.result[0] if has_aux else run.result
-    if value is None or isinstance(value, (list, tuple, dict)) or run.outputs[0].size != 1:
+    trace = Trace(what, scalar, args, positions, kwargs)
+    value = trace.result[0] if has_aux else trace.result
+    if value is None or isinstance(value, (list, tuple, dict)) or trace.outputs[0].size != 1:
         kind = describe(value) if isinstance(value, Tensor) else type(value).__name__
         raise GradientError(
             f"{what}: {name_of(f)} must return a tensor of one element, got {kind}. "
@@ -250,9 +249,9 @@ def differentiate(
                 "of every element, minigrad.vjp for a weighted sum of them."
             )
         )
-    gradients = run.pull(run.outputs[:1], [None], last=True)
-    result = run.arrange(gradients, isinstance(argnums, int))
-    return run.settle(run.outputs[0]), map_leaves(run.settle, aux), result
+    gradients = trace.vjp(trace.outputs[:1], [None], last=True)
+    result = trace.arrange(gradients, isinstance(argnums, int))
+    return trace.settle(trace.outputs[0]), map_leaves(trace.settle, aux), result
 
 
 def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -273,14 +272,14 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
     (Tensor([ 3., 40.], f64[2]), Tensor([ 1., 10.], f64[2]))
     """
     check_function("vjp", f)
-    run = Run("vjp", f, args, range(len(args)), {})
+    trace = Trace("vjp", f, args, range(len(args)), {})
 
     def pullback(g: Any) -> tuple[Any, ...]:
-        seeds = fitting("pullback: the gradient", g, run.result, run.outputs)
-        result: tuple[Any, ...] = run.arrange(run.pull(run.outputs, seeds), single=False)
+        seeds = fitting("pullback: the gradient", g, trace.result, trace.outputs)
+        result: tuple[Any, ...] = trace.arrange(trace.vjp(trace.outputs, seeds), single=False)
         return result
 
-    return replace_outputs(run, [run.settle(out) for out in run.outputs]), pullback
+    return replace_outputs(trace, [trace.settle(out) for out in trace.outputs]), pullback
 
 
 def jvp(f: Callable[..., Any], args: Any, tangents: Any) -> tuple[Any, Any]:
@@ -308,12 +307,12 @@ def jvp(f: Callable[..., Any], args: Any, tangents: Any) -> tuple[Any, Any]:
     """
     check_function("jvp", f)
     args, tangents = as_arguments("jvp", args, tangents)
-    run = Run("jvp", f, args, range(len(args)), {})
-    inputs = [handle for handle in run.handles if handle is not None]
+    trace = Trace("jvp", f, args, range(len(args)), {})
+    inputs = [handle for handle in trace.handles if handle is not None]
     vectors = fitting("jvp: tangents", tangents, args, inputs)
-    pushed = Pushforward(run)(vectors)
-    outputs = [run.settle(out) for out in run.outputs]
-    return replace_outputs(run, outputs), replace_outputs(run, pushed)
+    pushed = Pushforward(trace)(vectors)
+    outputs = [trace.settle(out) for out in trace.outputs]
+    return replace_outputs(trace, outputs), replace_outputs(trace, pushed)
 
 
 def hvp(f: Callable[..., Any], args: Any, tangents: Any) -> Any:

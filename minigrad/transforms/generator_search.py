@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.randomness import default_generator
 from minigrad.core.tensors import Tensor
+from minigrad.ops.randomness import default_generator
 
 __all__ = ["random_sources"]
 

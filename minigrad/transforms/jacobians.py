@@ -13,7 +13,7 @@ from minigrad.transforms.derivatives import differentiate
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,
-    Run,
+    Trace,
     check_function,
     chosen,
     replace_outputs,
@@ -54,8 +54,8 @@ def jacobian(
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        run = Run("jacobian", f, args, chosen("jacobian", argnums, args), kwargs)
-        return assemble(run, mode, isinstance(argnums, int))
+        trace = Trace("jacobian", f, args, chosen("jacobian", argnums, args), kwargs)
+        return assemble(trace, mode, isinstance(argnums, int))
 
     return derivative
 
@@ -87,19 +87,19 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]:
     return jacobian(gradient, argnums, mode="reverse")
 
 
-def assemble(run: Run, mode: str | None, single: bool) -> Any:
-    """The Jacobian of a run, nested by its outputs and then by its inputs."""
-    inputs = [handle for handle in run.handles if handle is not None]
-    rows = sum(out.size for out in run.outputs if out._node is not None)
+def assemble(trace: Trace, mode: str | None, single: bool) -> Any:
+    """The Jacobian of a trace, nested by its outputs and then by its inputs."""
+    inputs = [handle for handle in trace.handles if handle is not None]
+    rows = sum(out.size for out in trace.outputs if out._node is not None)
     columns = sum(int(np.prod(handle.shape)) for handle in inputs)
     forward = PUSH_COST * columns < rows if mode is None else mode == "forward"
-    blocks = by_columns(run, inputs) if forward else by_rows(run)
+    blocks = by_columns(trace, inputs) if forward else by_rows(trace)
     nested = []
     for out_blocks in blocks:
         found = iter(out_blocks)
-        leaves = [None if handle is None else next(found) for handle in run.handles]
-        nested.append(run.arrange(leaves, single))
-    return replace_outputs(run, nested)
+        leaves = [None if handle is None else next(found) for handle in trace.handles]
+        nested.append(trace.arrange(leaves, single))
+    return replace_outputs(trace, nested)
 
 
 def units(value: Tensor | Handle) -> list["np.ndarray[Any, Any]"]:
@@ -113,15 +113,15 @@ def units(value: Tensor | Handle) -> list["np.ndarray[Any, Any]"]:
     return vectors
 
 
-def by_rows(run: Run) -> list[list[Tensor]]:
+def by_rows(trace: Trace) -> list[list[Tensor]]:
     """For each output and each input, the derivative; by a backward pass per output element."""
-    inputs = [handle for handle in run.handles if handle is not None]
+    inputs = [handle for handle in trace.handles if handle is not None]
     blocks = []
-    for out in run.outputs:
+    for out in trace.outputs:
         rows: list[list[Tensor]] = []
         if out._node is not None:
             for unit in units(out):
-                rows.append([g for g in run.pull([out], [unit]) if g is not None])
+                rows.append([g for g in trace.vjp([out], [unit]) if g is not None])
         blocks.append(
             [
                 joined([row[k] for row in rows], out.shape + handle.shape, handle.dtype)
@@ -131,14 +131,14 @@ def by_rows(run: Run) -> list[list[Tensor]]:
     return blocks
 
 
-def by_columns(run: Run, inputs: Sequence[Handle]) -> list[list[Tensor]]:
+def by_columns(trace: Trace, inputs: Sequence[Handle]) -> list[list[Tensor]]:
     """The same by one derivative along a direction per input element."""
-    push = Pushforward(run)
+    push = Pushforward(trace)
     zeros = [wrap(np.zeros(handle.shape, handle.dtype), None) for handle in inputs]
-    blocks: list[list[Tensor]] = [[] for _ in run.outputs]
+    blocks: list[list[Tensor]] = [[] for _ in trace.outputs]
     for k, handle in enumerate(inputs):
         columns = [push([*zeros[:k], wrap(unit, None), *zeros[k + 1 :]]) for unit in units(handle)]
-        for i, out in enumerate(run.outputs):
+        for i, out in enumerate(trace.outputs):
             block = joined(
                 [column[i] for column in columns], handle.shape + out.shape, handle.dtype
             )

@@ -1,24 +1,24 @@
 """Recorded draws of random numbers, and their repetition: what recomputing a function needs.
 
-`minigrad.core.randomness.draw_numbers` makes every draw of the package. In a block of `Recorder`
-each draw is noted with the states of its generator before and after; in a block of `Replayer` each
-draw gets the numbers of the recorded one. Blocks nest: a draw goes through the innermost one, and a
-recorder asks the block around it, so a recorder inside of a replayer notes the replayed draws.
+`minigrad.ops.randomness.draw_numbers` makes every draw of the package, and observers may look on. A
+`Recorder` notes each draw with the states of its generator before and after; a `Replayer` gives
+each draw the numbers of the recorded one. A draw goes through the innermost observer, and a
+recorder asks those around it, so a recorder inside of a replayer notes the replayed draws.
 
 Numbers are repeated from the noted state by a generator made for it. The generator that was drawn
 from is left alone, so that other threads may go on drawing from it. There are two exceptions, in
 which it must move along because code that is not ours draws from it, too: generators that were
-rewound for the block, and generators that the repeated function has made itself.
+rewound for it, and generators that the repeated function has made itself.
 """
 
-from collections.abc import Sequence
-from contextvars import Token
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.core.errors import GradientError
-from minigrad.core.randomness import default_generator, draw_with, drawing, numbers_from
+from minigrad.core.modes import Drawn, Observer
+from minigrad.ops.randomness import DrawRequest, default_generator
 
 __all__ = ["Draw", "Recorder", "Replayer", "State", "restore_state", "same_state", "state_of"]
 
@@ -82,37 +82,22 @@ def _source_of(generator: "np.random.Generator") -> Any:
     return None if bits is default_generator().bit_generator else bits
 
 
-class _Block:
-    """A block in which draws go through this object."""
+class Recorder(Observer):
+    """Notes draws, in `draws`."""
 
-    outer: Any
-    _token: Token[Any]
-
-    def __enter__(self) -> Any:
-        self.outer = drawing.get()
-        self._token = drawing.set(self)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        drawing.reset(self._token)
-
-
-class Recorder(_Block):
-    """A block whose draws are noted, in `draws`."""
+    looks_at_calls = False
 
     def __init__(self) -> None:
         self.draws: list[Draw] = []
 
-    def draw(
-        self, generator: Any, name: str, method: str, args: Any, options: Any
-    ) -> tuple[Any, State, State]:
-        """Draw as the block around this one does, and note it."""
-        found = draw_with(self.outer, generator, name, method, args, options)
-        numbers, before, after = found
-        kind = type(generator.bit_generator)
-        source = _source_of(generator)
-        self.draws.append(Draw(source, kind, name, method, np.shape(numbers), before, after))
-        return found
+    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
+        """Note the numbers that were drawn."""
+        drawn = numbers, before, after = ask()
+        kind = type(request.generator.bit_generator)
+        source = _source_of(request.generator)
+        shape = np.shape(numbers)
+        self.draws.append(Draw(source, kind, request.name, request.method, shape, before, after))
+        return drawn
 
     def drawn_elsewhere(self, before: Sequence[tuple[Any, State]]) -> list[tuple[Any, State]]:
         """The sources that other code drew from as well, with their states before that.
@@ -142,17 +127,19 @@ def _among(source: Any, pairs: Sequence[tuple[Any, State]]) -> bool:
     return any(source is other for other, _ in pairs)
 
 
-class Replayer(_Block):
-    """A block whose draws give the numbers of recorded ones, in the same order.
+class Replayer(Observer):
+    """Gives draws the numbers of recorded ones, in the same order.
 
     Args:
         draws: what a recorder noted.
-        rewound: sources that the block has put back and will restore.
+        rewound: sources that were put back and will be restored.
         where: what is being repeated, for messages.
 
     Raises:
-        GradientError: when the block draws anything else; `finish` raises it for what is missing.
+        GradientError: when anything else is drawn; `finish` raises it for what is missing.
     """
+
+    looks_at_calls = False
 
     def __init__(self, draws: Sequence[Draw], rewound: Sequence[Any], where: str) -> None:
         self.draws, self.where = draws, where
@@ -160,20 +147,18 @@ class Replayer(_Block):
         self.known = {draw.source for draw in draws}
         self.count = 0
 
-    def draw(
-        self, generator: Any, name: str, method: str, args: Any, options: Any
-    ) -> tuple[Any, State, State]:
+    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
         """The numbers of the next recorded draw."""
         expected = self.draws[self.count] if self.count < len(self.draws) else None
-        source = _source_of(generator)
-        if expected is None or expected.method != method:
-            raise self._differs(expected, f"{method} by {name}")
+        source = _source_of(request.generator)
+        if expected is None or expected.method != request.method:
+            raise self._differs(expected, f"{request.method} by {request.name}")
         self.count += 1
-        numbers, after = numbers_from(expected.kind, expected.before, method, args, options)
+        numbers, after = request.numbers_from(expected.kind, expected.before)
         if source not in self.known or any(source is other for other in self.rewound):
             restore_state(source, after)
         if np.shape(numbers) != expected.shape:
-            raise self._differs(expected, f"{method} {np.shape(numbers)} by {name}")
+            raise self._differs(expected, f"{request.method} {np.shape(numbers)} by {request.name}")
         return numbers, expected.before, after
 
     def finish(self) -> None:

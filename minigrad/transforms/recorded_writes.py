@@ -7,55 +7,37 @@ old state when it is computed again, and must not move it a second time.
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
 from typing import Any
 
-__all__ = ["Writes", "note_write", "rewritten"]
+from minigrad.core.modes import Observer
 
-_writes: "ContextVar[Writes | None]" = ContextVar("minigrad_writes", default=None)
+__all__ = ["Writes", "rewritten"]
 
 Written = tuple["weakref.ref[Any]", Any, Any]  # a tensor, its array and its node
 
 
-class Writes:
-    """A block that notes which tensors are written, and what they held before the first time.
+class Writes(Observer):
+    """Notes which tensors are written, and what they held before the first time.
 
     Leaves that require grad are not among them: nodes on the tape may depend on their new values.
     Nor are tensors that are gone by now, such as those that the block made for itself.
     """
 
+    looks_at_calls = False
+
     def __init__(self) -> None:
         self._before: dict[int, Written] = {}
-        self._outer: Writes | None = None
-        self._token: Token[Writes | None]
 
-    def __enter__(self) -> "Writes":
-        self._outer = _writes.get()
-        self._token = _writes.set(self)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        _writes.reset(self._token)
-
-    def note(self, tensor: Any) -> None:
-        """Note a tensor that is about to be written, here and in the blocks around."""
+    def write(self, tensor: Any) -> None:
+        """Note a tensor that is about to be written."""
         key = id(tensor)
         if key not in self._before:
             gone = weakref.ref(tensor, lambda _: self._before.pop(key, None))
             self._before[key] = gone, tensor._array, tensor._node
-        if self._outer is not None:
-            self._outer.note(tensor)
 
     def before(self) -> list[Written]:
         """The tensors that still exist, with what they held."""
         return list(self._before.values())
-
-
-def note_write(tensor: Any) -> None:
-    """Tell the block around, if there is one, that a tensor is about to be written."""
-    block = _writes.get()
-    if block is not None:
-        block.note(tensor)
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from minigrad.core.backward import run_backward
+from minigrad.core.backward import pull_back
+from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError, describe
-from minigrad.core.modes import Mode, ModeChange, current_mode, step
-from minigrad.core.nodes import Handle, Leaf, Node, Wrap, make_node, next_number, output_node
-from minigrad.core.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.core.modes import Mode, ModeChange, current_mode, observed_by
+from minigrad.core.nodes import Handle, Leaf, Node, make_node, next_number
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.debug.calls import note_leaf
+from minigrad.debug.labels import step
+from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import (
     Draw,
@@ -180,28 +181,22 @@ class CheckpointPlan:
         self.saved_slots: tuple[int, ...] = ()
         self.several = False  # outputs
 
-    def pull(self, node: Node, g: Any) -> Sequence[Any]:
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
         """Recompute, and go back through what that recorded, on plain arrays."""
-        return self._pull(node, g, wrap, recorded=False)
+        return self._vjp(node, g, recorded=False)
 
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Any]:
+    def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
         """The same on tensors; the recomputed graph stays, connected to the inputs."""
-        return self._pull(node, g, wrap, recorded=True)
+        return self._vjp(node, g, recorded=True)
 
-    def _pull(self, node: Node, g: Any, wrap: Wrap, recorded: bool) -> Sequence[Any]:
+    def _vjp(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
         handles, outputs = self._recompute(node, linked=recorded)
         grads = g.dense() if self.several else (g,)
         outside = [n for n in node.inputs[len(handles) :] if n is not None]
-        roots = [
-            (out._node, wrap(part, None) if recorded and not isinstance(part, Tensor) else part)
-            for out, part in zip(outputs, grads, strict=True)
-            if out._node is not None
-        ]
-        found = run_backward(
-            roots,
+        found = pull_back(
+            [(out._node, part) for out, part in zip(outputs, grads, strict=True)],
             stop={*handles, *outside},
             retain=recorded,
-            wrap=wrap,
             recorded=recorded,
         )
         return [found.get(n) for n in (*handles, *outside)]
@@ -224,7 +219,7 @@ class CheckpointPlan:
         with (
             rewound(self.states),
             rewritten(self.writes),
-            replayer,
+            observed_by(replayer),
             ModeChange(recording=True, scope=mode.scope, fused=mode.fused, dtype=mode.dtype),
         ):
             result = self.function(*args, **kwargs)
@@ -263,8 +258,8 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
         if not isinstance(leaf, Tensor):
             continue
         saved[i] = array = leaf._array
-        if mode.replay:
-            note_leaf(leaf)
+        for observer in mode.observers:
+            observer.leave(leaf)
         handle = None
         plan.slots[i] = None
         if leaf._node is not None:
@@ -276,7 +271,7 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
     call_args, call_kwargs = replace_leaves(template, given)
     recorder, writes = Recorder(), Writes()
     try:
-        with recorder, writes:
+        with observed_by(recorder), observed_by(writes):
             result = f(*call_args, **call_kwargs)
     finally:
         for handle in handles:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.backward import needed_nodes, run_backward
+from minigrad.core.backward import own, pull_back, seed_gradient
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode, is_recording
 from minigrad.core.nodes import Handle
-from minigrad.core.pytree import labelled_leaves, map_leaves, replace_leaves
-from minigrad.core.tensors import Tensor, own, seed_gradient, wrap
-from minigrad.debug.calls import note_leaf
+from minigrad.core.pruning import needed_nodes
+from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 
-__all__ = ["ArgNums", "Pushforward", "Run"]
+__all__ = ["ArgNums", "Pushforward", "Trace"]
 
 ArgNums = int | Sequence[int]
 
@@ -31,7 +31,7 @@ def on_tape(values: Sequence[Any]) -> bool:
     return any(isinstance(value, Tensor) and value._node is not None for value in values)
 
 
-class Run:
+class Trace:
     """One run of a function on fresh handles of the arguments to differentiate by.
 
     Attributes:
@@ -84,8 +84,8 @@ class Run:
         source = None
         if isinstance(value, Tensor):
             array, source = value._array, value._node if connected else None
-            if current_mode().replay:
-                note_leaf(value)
+            for observer in current_mode().observers:
+                observer.leave(value)
         elif isinstance(value, (bool, int)):
             raise DtypeError(
                 f"{self.what}: {label} is the {type(value).__name__} {value!r}, and derivatives "
@@ -134,7 +134,7 @@ class Run:
             return False
         return on_tape(seeds) or any(out._node in self.beyond for out in outputs)
 
-    def pull(
+    def vjp(
         self,
         outputs: Sequence[Tensor],
         seeds: Sequence[Any],
@@ -151,17 +151,16 @@ class Run:
         """
         if recorded is None:
             recorded = self.is_connected(outputs, seeds)
-        found = run_backward(
+        found = pull_back(
             [
-                (out._node, seed_gradient(out, seed, recorded))
+                (out._node, seed_gradient(out, seed))
                 for out, seed in zip(outputs, seeds, strict=True)
                 if out._node is not None
             ],
+            self.targets,
             needed=self.needed,
-            keep=self.targets,
-            # Without anything beyond, no one else can reach the nodes of this run.
+            # Without anything beyond, no one else can reach the nodes of this trace.
             retain=recorded or not last or bool(self.beyond),
-            wrap=wrap,
             recorded=recorded,
         )
         return [
@@ -186,11 +185,11 @@ class Run:
 class Pushforward:
     """The derivative of a run along directions, by differentiating its pullback."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.weights = [Handle(None, out.shape, out.dtype) for out in run.outputs]
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.weights = [Handle(None, out.shape, out.dtype) for out in trace.outputs]
         seeds = [wrap(np.zeros(w.shape, w.dtype), w) for w in self.weights]
-        pulled = run.pull(run.outputs, seeds, recorded=True)
+        pulled = trace.vjp(trace.outputs, seeds, recorded=True)
         for weight in self.weights:
             weight.live = False
         self.pulled = [g for g in pulled if g is not None]
@@ -199,17 +198,15 @@ class Pushforward:
 
     def __call__(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """The tangent of each output, from one vector per input."""
-        recorded = self.run.is_connected(self.run.outputs, vectors)
-        found = run_backward(
+        recorded = self.trace.is_connected(self.trace.outputs, vectors)
+        found = pull_back(
             [
-                (g._node, seed_gradient(g, vector, recorded))
+                (g._node, seed_gradient(g, vector))
                 for g, vector in zip(self.pulled, vectors, strict=True)
                 if g._node is not None
             ],
+            self.weights,
             needed=self.needed,
-            keep=set(self.weights),
-            retain=True,
-            wrap=wrap,
             recorded=recorded,
         )
         return [
@@ -258,10 +255,10 @@ def chosen(what: str, argnums: ArgNums, args: Sequence[Any]) -> tuple[int, ...]:
     return positions
 
 
-def replace_outputs(run: Run, values: Sequence[Any]) -> Any:
+def replace_outputs(trace: Trace, values: Sequence[Any]) -> Any:
     """One value per output, in the containers of the function's result."""
     fresh = iter(values)
-    return map_leaves(lambda leaf: None if leaf is None else next(fresh), run.result)
+    return map_leaves(lambda leaf: None if leaf is None else next(fresh), trace.result)
 
 
 def fitting(what: str, given: Any, tree: Any, values: Sequence[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from layers import LSTM, BatchNorm1d, Conv1d, Dropout, Linear, Module, ModuleList, summary
+from minigrad.ops.randomness import default_generator
 
 
 class Model(Module):
@@ -71,9 +72,9 @@ def test_the_model_is_left_as_it_was():
     before = model.state_dict()
     mg.seed(3)
     summary(model, X)
-    drawn = mg.randomness.default_generator().random()
+    drawn = default_generator().random()
     mg.seed(3)
-    assert mg.randomness.default_generator().random() == drawn
+    assert default_generator().random() == drawn
     assert model.training
     assert not model.conv.training
     assert model.norm.training

@@ -5,8 +5,8 @@ import pytest
 
 import minigrad as mg
 from layers.examples.showcase import NAMES, RECURRENT, build, unknown_name
-from minigrad.core.randomness import default_generator
 from minigrad.draw import backprop_through_time, input_connectivity
+from minigrad.ops.randomness import default_generator
 
 
 @pytest.mark.parametrize("name", NAMES)

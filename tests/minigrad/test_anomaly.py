@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from layers.models.character import CharacterConfig, CharacterModel
+from minigrad.core.contributions import OutputGradients
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import Bundle
-from minigrad.debug.anomaly import is_finite
+from minigrad.debug.findings import is_finite
 
 ROOT = Path(__file__).resolve().parents[2]
 THIS = Path(__file__).name
@@ -354,7 +354,7 @@ def test_is_finite(size, dtype, bad, scale, seed):
             array[generator.integers(size)] = bad
             assert not is_finite(array)
             assert not is_finite(
-                Bundle(mg.split(leaf(np.ones(2)), 2)[0]._node.inputs[0], {0: array})
+                OutputGradients(mg.split(leaf(np.ones(2)), 2)[0]._node.inputs[0], {0: array})
             )
 
 

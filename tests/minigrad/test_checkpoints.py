@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.core.errors import GradientError
-from minigrad.core.randomness import default_generator
+from minigrad.ops.randomness import default_generator
 from minigrad.testing import check_gradients
 
 

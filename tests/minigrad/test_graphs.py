@@ -9,6 +9,7 @@ import pytest
 import layers
 import minigrad as mg
 from minigrad.core.errors import GradientError
+from minigrad.debug.graph_view import saved_arrays
 
 
 def test_nodes_come_in_the_order_of_recording():
@@ -66,7 +67,7 @@ def test_residuals_of_kernels_and_lists_of_inputs_are_counted():
     x = mg.Tensor(np.ones((5, 4)), requires_grad=True)
     loss = mg.cross_entropy(x, np.zeros(5, int))
     assert mg.graph(loss).summary().by_op["cross_entropy"].nbytes >= x.nbytes
-    saved = mg.graphs.saved_arrays(([np.ones(1), {"a": (np.ones(2), 3)}], mg.Tensor(np.ones(3))))
+    saved = saved_arrays(([np.ones(1), {"a": (np.ones(2), 3)}], mg.Tensor(np.ones(3))))
     assert sorted(a.size for a in saved) == [1, 2, 3]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import randomness
+from minigrad.ops import randomness
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
-from minigrad.core.randomness import default_generator
+from minigrad.ops.randomness import default_generator
 
 
 class Weights:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import backward as tape
+from minigrad.core.backward import pull_back
 from minigrad.core.errors import GradientError, ShapeError
-from minigrad.core.tensors import wrap
+from minigrad.core.modes import Observer, observed_by
+from minigrad.debug.graph_view import saved_arrays
 
 ROOT = Path(mg.__file__).parents[1]
 
@@ -40,11 +41,14 @@ def test_a_product_with_itself_has_two_edges():
     y = x * x
     assert y._node.inputs == (x._node, x._node)
     seen: list[Any] = []
-    tape.run_backward(
-        [(y._node, np.float32(1.0))],
-        wrap=wrap,
-        observe=lambda node, source, slot, g: seen.append((slot, float(g))),
-    )
+
+    class Edges(Observer):
+        def edge(self, node, gradient, slot, source, part):
+            if node is y._node:
+                seen.append((slot, float(part)))
+
+    with observed_by(Edges()):
+        pull_back([(y._node, np.float32(1.0))])
     assert seen == [(0, 3.0), (1, 3.0)]
 
 
@@ -226,7 +230,7 @@ def test_graphs_are_freed_by_reference_count_alone(how):
     arrays = [
         weakref.ref(array)
         for ref in nodes
-        for array in mg.graphs.saved_arrays(ref().saved)
+        for array in saved_arrays(ref().saved)
         if array is not x._array and array.base is not x._array
     ]
     assert len(nodes) > 8

@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.errors import DtypeError, GradientError, ShapeError
+from minigrad.transforms import traces
 
 # -- what stays connected ------------------------------------------------------------------------
 
@@ -140,14 +141,14 @@ def test_transforms_do_not_keep_an_exception_from_leaving():
 def test_an_inner_transform_costs_what_its_own_function_recorded(monkeypatch):
     # A loop of inner gradients, as in learning to learn: the walk must not grow with the history.
     seen = []
-    original = mg.runs.needed_nodes
+    original = traces.needed_nodes
 
     def counted(outputs, targets):
         needed, beyond = original(outputs, targets)
         seen.append(len(needed or ()) + len(beyond))
         return needed, beyond
 
-    monkeypatch.setattr(mg.runs, "needed_nodes", counted)
+    monkeypatch.setattr(traces, "needed_nodes", counted)
 
     def learned(rate):
         w = np.float64(1.0)

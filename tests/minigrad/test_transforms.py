@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.testing import strategies
+from minigrad.transforms import jacobians
 
 generator = np.random.default_rng(7)
 
@@ -117,9 +118,9 @@ def test_jacobian_in_both_modes_and_of_several_arguments():
 
 def test_jacobian_chooses_forward_for_few_inputs(monkeypatch):
     used = []
-    original = mg.jacobians.by_columns
+    original = jacobians.by_columns
     monkeypatch.setattr(
-        mg.jacobians, "by_columns", lambda *args: used.append("forward") or original(*args)
+        jacobians, "by_columns", lambda *args: used.append("forward") or original(*args)
     )
     jac = mg.jacobian(lambda x: x * np.arange(50.0))(np.float64(2.0))
     np.testing.assert_array_equal(jac.numpy(), np.arange(50.0))

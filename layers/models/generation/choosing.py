@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.models.generation.stopping import sequences
-from minigrad.core.randomness import draw_numbers
+from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["Decoding", "choose", "log_probabilities", "probabilities"]
 

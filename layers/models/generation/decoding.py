@@ -17,7 +17,7 @@ from layers.base.module import Module
 from layers.models.generation.beams import beam_search
 from layers.models.generation.choosing import Decoding, choose, probabilities
 from layers.models.generation.stopping import Growing
-from minigrad.core.randomness import choose_generator
+from minigrad.ops.randomness import choose_generator
 
 __all__ = [
     "Decoder",

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.core.fusing import FusedPlan
 from minigrad.core.nodes import Leaf, Node
 from minigrad.draw.reading.measure import Tape
 from minigrad.draw.reading.tape_states import value_of
+from minigrad.ops.fusing import FusedPlan
 
 __all__ = ["Fault", "known_values"]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.backward import needed_nodes, run_backward
+from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.pruning import needed_nodes
+from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.gradient_routes import (
     By,
     Detours,
@@ -187,8 +188,8 @@ class GradientFlow:
     def _ordinary(self, keep: set[Node], factor: float) -> dict[Node, Any]:
         """The gradients of an ordinary backward pass from the seeds times a factor."""
         seeds = [(node, g * g.dtype.type(factor)) for node, g in self._opened.seeds().items()]
-        with ModeChange(anomaly="", replay=False):
-            return run_backward(seeds, keep=keep, retain=True, wrap=wrap)
+        with ModeChange(observers=()):
+            return pull_back(seeds, keep)
 
     def __repr__(self) -> str:
         leaves = sum(isinstance(node, Leaf) for node in self.gradients)

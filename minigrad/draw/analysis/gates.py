@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.core.nodes import Node
-from minigrad.core.scopes import Scope
+from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.tape_states import States, value_of
 
 __all__ = ["GateSeries", "gate_series"]

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.scopes import Scope, ScopeNames
+from minigrad.debug.scopes import Scope, ScopeNames
 from minigrad.draw.graph.interaction import inner_products
 from minigrad.draw.reading.measure import norm_of, share_of
 from minigrad.draw.reading.tape_states import Lane, States

@@ -164,7 +164,7 @@ class WeightLags:
     def _through(self, source: Node, leaf: Leaf, term: Any) -> Any:
         """A term on a view of a parameter, as one on the parameter."""
         while source is not leaf:
-            term = dense(source.plan.pull(source, term)[0])
+            term = dense(source.plan.vjp(source, term)[0])
             before = source.inputs[0]
             assert before is not None
             source = before

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad.core.nodes import Leaf, Node
+from minigrad.debug.anomaly import anomaly_note
 from minigrad.debug.anomaly_advice import backward_advice, forward_advice
 from minigrad.draw.analysis.evidence import Fault, known_values
 from minigrad.draw.analysis.starving import (
@@ -31,7 +32,8 @@ __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
 
 def has_flags(tape: Tape) -> bool:
     """Whether anomaly mode looked at gradients on a tape."""
-    return any(n.extras is not None and n.extras.grad_finite is not None for n in tape.nodes)
+    notes = (anomaly_note(node) for node in tape.nodes)
+    return any(note is not None and note.grad_finite is not None for note in notes)
 
 
 def from_flags(tape: Tape) -> Measured:
@@ -39,9 +41,9 @@ def from_flags(tape: Tape) -> Measured:
     contributions: dict[tuple[Node, int], Contribution] = {}
     gradients: dict[Node, Statistics] = {}
     for node in tape.nodes:
-        flag = None if node.extras is None else node.extras.grad_finite
-        if flag is not None:
-            gradients[node] = Statistics(finite=flag)
+        note = anomaly_note(node)
+        if note is not None and note.grad_finite is not None:
+            gradients[node] = Statistics(finite=note.grad_finite)
     for node in tape.nodes:
         bad = node in gradients and (not gradients[node].finite or blamed(node))
         for slot, source in enumerate(node.inputs):
@@ -52,7 +54,8 @@ def from_flags(tape: Tape) -> Measured:
 
 def blamed(node: Node) -> bool:
     """Whether anomaly mode found that this node's own rule made the bad gradient."""
-    return node.extras is not None and node.extras.grad_anomaly is not None
+    note = anomaly_note(node)
+    return note is not None and note.grad_anomaly is not None
 
 
 def find_faults(
@@ -84,11 +87,12 @@ def noted(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None
     """The first note that anomaly mode left."""
     forward = direction == "forward"
     for node in tape.nodes if forward else reversed(tape.nodes):
-        if node.extras is None:
+        note = anomaly_note(node)
+        if note is None:
             continue
-        note = node.extras.value_anomaly if forward else node.extras.grad_anomaly
-        if note is not None:
-            return Fault(node, direction, mark_of(direction), f"{direction.capitalize()}: {note}")
+        text = note.value_anomaly if forward else note.grad_anomaly
+        if text is not None:
+            return Fault(node, direction, mark_of(direction), f"{direction.capitalize()}: {text}")
     return None
 
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.core.backward import needed_nodes, run_backward, unbroadcast
+from minigrad.core.backward import pull_back
+from minigrad.core.contributions import unbroadcast
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, next_number
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 
 __all__ = ["check_agreement"]
@@ -70,9 +71,8 @@ def _gradients(
         if result._node is not None
     ]
     keep = {h._node for h, wanted in zip(handles, node.plan.needed, strict=True) if wanted}
-    on_the_way, _ = needed_nodes([root for root, _ in roots], keep)
-    with ModeChange(recording=False, replay=False, anomaly=""):
-        found = run_backward(roots, needed=on_the_way, keep=keep, retain=True, wrap=wrap)
+    with ModeChange(recording=False, observers=()):
+        found = pull_back(roots, keep)
     nodes = [getattr(handle, "_node", None) for handle in handles]
     return [None if node is None else found.get(node) for node in nodes]
 
@@ -85,7 +85,7 @@ def _exactly(node: Node, upstream: Sequence[Any], gradients: bool) -> "_Run":
         Tensor(a, requires_grad=True) if needed else a
         for a, needed in zip(wide, node.plan.needed, strict=True)
     ]
-    with ModeChange(recording=True, fused=False, replay=False, deriving=False, anomaly=""):
+    with ModeChange(recording=True, fused=False, deriving=False, observers=()):
         made = node.plan.operation.reference(*handles, **node.params)
     results = made if isinstance(made, tuple) else (made,)
     terms = _gradients(node, handles, results, upstream) if gradients else []
@@ -137,7 +137,7 @@ class _Comparison:
         if not self.gradients:
             return ()
         needed, params = self.node.plan.needed, self.node.params
-        with ModeChange(recording=False, replay=False, anomaly=""):
+        with ModeChange(recording=False, observers=()):
             return self.operation.backward(self.upstream, residuals, arrays, needed, **params)
 
     def _move(self, value: Any, size: float) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.scopes import Scope
+from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.sequences import Call, Chain
 from minigrad.draw.reading.time_axes import TimeAxis
 

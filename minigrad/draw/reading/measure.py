@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.nodes import Bundle, Node, Patch
-from minigrad.core.tensors import Tensor, seed_gradient
+from minigrad.core.backward import seed_gradient
+from minigrad.core.contributions import OutputGradients
+from minigrad.core.contributions import SlicedGradient as SlicedGradient
+from minigrad.core.nodes import Node
+from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.walk import Adjoints, walk_back
@@ -55,7 +58,7 @@ class Tape:
                     f"{tensor.shape}; reduce it first, for example with t.sum()"
                 )
             assert tensor._node is not None
-            one = seed_gradient(tensor, None, False)
+            one = seed_gradient(tensor, None)
             before = seeds.get(tensor._node)
             seeds[tensor._node] = one if before is None else before + one
         return seeds
@@ -109,7 +112,7 @@ def picked(
 
 def norm_of(array: Any) -> float:
     """The Euclidean norm in float64, of an array or a term, without overflow for large entries."""
-    array = array.part if array.__class__ is Patch else array
+    array = array.part if array.__class__ is SlicedGradient else array
     flat = np.asarray(array, np.float64).ravel()
     if not flat.size:
         return 0.0
@@ -153,7 +156,7 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
     """
     if not 0 < scale < np.inf:
         return None
-    if term.__class__ is Patch:
+    if term.__class__ is SlicedGradient:
         term, total = term.part, total[term.index]
     term, total = np.asarray(term, np.float64), np.asarray(total, np.float64)
     with np.errstate(all="ignore"):
@@ -170,10 +173,12 @@ def sum_terms(terms: Iterable[Any]) -> Any:
     owned = False
     for term in terms:
         if total is None:
-            total, owned = (term.dense(), True) if term.__class__ is Patch else (term, False)
+            total, owned = (
+                (term.dense(), True) if term.__class__ is SlicedGradient else (term, False)
+            )
         elif not owned:
             total, owned = total + term, True
-        elif term.__class__ is Patch:
+        elif term.__class__ is SlicedGradient:
             term.add_into(total)
         else:
             total = total + term
@@ -214,7 +219,7 @@ def measure_terms(
     late: dict[Node, Any] = {}
 
     def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
-        if isinstance(term, Bundle):
+        if isinstance(term, OutputGradients):
             return
         if inspect is not None:
             inspect(node, slot, term)
@@ -222,7 +227,7 @@ def measure_terms(
             contributions[node, slot] = Contribution(norm_of(term))
             return
         waiting.setdefault(source, []).append((node, slot, term))
-        kept = term.part if term.__class__ is Patch else term
+        kept = term.part if term.__class__ is SlicedGradient else term
         sizes[source] = sizes.get(source, 0) + kept.nbytes
         if sizes[source] > budget:
             late[source] = None
@@ -231,7 +236,7 @@ def measure_terms(
 
     def arrive(node: Node, parts: Adjoints) -> None:
         total = parts[0]
-        if isinstance(total, Bundle):
+        if isinstance(total, OutputGradients):
             return
         if not shares:
             norm = norm_of(total)

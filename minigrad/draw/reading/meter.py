@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.contributions import SlicedGradient
 from minigrad.core.nodes import Node as TapeNode
-from minigrad.core.nodes import Patch
 from minigrad.draw.graph.records import Contribution, Statistics, total_norm
 from minigrad.draw.reading.measure import norm_of, share_of, statistics_of, sum_terms
 from minigrad.draw.reading.walk import dense
@@ -72,7 +72,7 @@ class Meter:
             sums[ends] = sums[ends] + term
             return
         sums[ends] = term
-        kept = term.part if term.__class__ is Patch else term
+        kept = term.part if term.__class__ is SlicedGradient else term
         self.sizes[source] = self.sizes.get(source, 0) + kept.nbytes
         if self.sizes[source] > self.budget:
             for older in [key for key in sums if key != ends]:
@@ -105,7 +105,7 @@ class Meter:
 
 def taken(term: Any, axis: int, place: int) -> Any:
     """The part of a term on a stack of arrays that belongs to one of them."""
-    if term.__class__ is Patch:
+    if term.__class__ is SlicedGradient:
         index = term.index if isinstance(term.index, tuple) else (term.index,)
         if len(index) == axis + 1 and all(part == slice(None) for part in index[:-1]):
             return term.part

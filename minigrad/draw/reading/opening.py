@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.backward import check_unwritten
-from minigrad.core.fusing import FusedPlan, run_reference
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write, next_number
-from minigrad.core.scopes import Scope
+from minigrad.core.pruning import check_unwritten
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.agreement import check_agreement
 from minigrad.draw.reading.measure import read_tape
+from minigrad.ops.fusing import FusedPlan, run_reference
 
 __all__ = ["can_open", "copy_node", "has_kernels", "open_kernels"]
 
@@ -95,9 +95,9 @@ class _Opened:
         """Record the reference of a kernel on its inputs."""
         if node.scope is not None:
             node.scope = self.scopes.setdefault(node.scope, _uncounted(node.scope))
-        mode = ModeChange(fused=False, replay=False, deriving=False, anomaly="")
+        mode = ModeChange(fused=False, deriving=False, observers=())
         with mode, np.errstate(all="ignore"):
-            handles, results = run_reference(node, wrap)
+            handles, results = run_reference(node)
         check_agreement(node, handles, results)
         return results
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.fusing import FusedPlan
 from minigrad.core.nodes import Leaf, Node, next_number
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.debug.calls import Call, Constant, Result, source_of_tensor
+from minigrad.debug.calls import Call, Constant, Result, call_of, source_of_tensor
 from minigrad.draw.reading.measure import read_tape
 from minigrad.draw.reading.opening import copy_node
+from minigrad.ops.fusing import FusedPlan
 
 __all__ = ["Data", "has_data", "with_data"]
 
@@ -37,11 +37,10 @@ class _PlainPlan:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def pull(self, node: Node, g: Any) -> Sequence[Any]:
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
         return (None,) * len(node.inputs)
 
-    def pull_recorded(self, node: Node, g: Any, wrap: Any) -> Sequence[Any]:
-        return self.pull(node, g)
+    vjp_recorded = vjp
 
 
 def with_data(
@@ -90,7 +89,7 @@ class _Completed:
             alone = all(isinstance(leaf, Data) for leaf in leaves)
             return tensor if alone and not self.shows_constants else found
         tape = read_tape([tensor])
-        if not any(node.extras is not None and node.extras.call for node in tape.nodes):
+        if not any(call_of(node) is not None for node in tape.nodes):
             return tensor
         for node in tape.nodes:
             if node not in self.nodes:
@@ -99,7 +98,7 @@ class _Completed:
 
     def completed(self, node: Node) -> Node:
         """A node that reads copies, and constants where the tape has nothing."""
-        call = None if node.extras is None else node.extras.call
+        call = call_of(node)
         inputs: list[Node | None] = []
         for slot, source in enumerate(node.inputs):
             if source is not None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from minigrad.core.errors import describe
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
+from minigrad.debug.scopes import Scope
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.measure import pass_through
 from minigrad.draw.reading.opening import open_kernels

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.core.nodes import Node
-from minigrad.core.scopes import Scope
+from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.measure import pass_through
 
 __all__ = ["Call", "Chain", "Label", "chains_of", "labels_of"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from minigrad.core.fusing import FusedPlan
 from minigrad.core.nodes import Node
-from minigrad.core.scopes import Scope, ScopeNames
+from minigrad.debug.scopes import Scope, ScopeNames
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.call_of import CallOf
 from minigrad.draw.reading.sequences import Call, Chain, Label, chains_of, labels_of
 from minigrad.draw.reading.time_axes import lay_axes
+from minigrad.ops.fusing import FusedPlan
 
 __all__ = ["Lane", "States", "value_of"]
 

@@ -10,13 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.core.errors import describe
-from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf
-from minigrad.core.pytree import labelled_leaves, replace_leaves
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.debug.calls import copy_like, enter
+from minigrad.debug.calls import copy_like, enter, recording
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.recorded_data import with_data
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
 __all__ = ["is_frozen", "results_of"]
 
@@ -78,7 +77,7 @@ def run_for_picture(
     names = argument_names(module, len(inputs))
     data: dict[int, str] = {}
     given = [as_inputs(value, name, data) for value, name in zip(inputs, names, strict=True)]
-    with frozen_on_tape(module), ModeChange(recording=True, replay=True):
+    with frozen_on_tape(module), recording(replay=True):
         result = module(*given)
         found, keys = tensors_and_keys(result)
         found = with_data(found, constants=data)

@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.core.backward import check_unwritten, fit
+from minigrad.core.contributions import SlicedGradient, fit
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
-from minigrad.core.nodes import Leaf, Node, Patch, last_write
+from minigrad.core.nodes import Leaf, Node, last_write
+from minigrad.core.pruning import check_unwritten
 from minigrad.draw.graph.errors import DrawError
 
 __all__ = ["Adjoints", "dense", "freed", "walk_back"]
@@ -31,7 +32,7 @@ Turn: TypeAlias = Callable[[Node, Node, int], int]
 
 def dense(term: Any) -> Any:
     """A term as an array: what was read from one place of an array is zero everywhere else."""
-    return term.dense() if term.__class__ is Patch else term
+    return term.dense() if term.__class__ is SlicedGradient else term
 
 
 def freed(node: Node) -> DrawError:
@@ -57,7 +58,7 @@ def walk_back(
         seeds: the gradients to start from.
         arrive: called as ``arrive(node, adjoints)`` once a node has all of its gradient.
         listen: called as ``listen(node, source, slot, term, tag)`` for each term that an edge
-            carries to its source; a term may be a `Patch`, see `dense`.
+            carries to its source; a term may be a `SlicedGradient`, see `dense`.
         turn: ``turn(node, source, tag)`` is the tag that a part has after that edge; without it
             tags stay as they are. The parts of a gradient always add up to the whole.
         stop: nodes at which gradients end.
@@ -70,13 +71,13 @@ def walk_back(
     heap = [(-node.number, node) for node in waiting]
     heap.sort()
     written = last_write()
-    with np.errstate(all="ignore"), ModeChange(recording=False, anomaly="", replay=False):
+    with np.errstate(all="ignore"), ModeChange(recording=False, observers=()):
         while heap:
             node = heappop(heap)[1]
             parts = waiting.pop(node)
             for tag, g in parts.items():
                 owned.discard((node, tag))
-                if g.__class__ is Patch:
+                if g.__class__ is SlicedGradient:
                     parts[tag] = g.dense()
             if arrive is not None:
                 arrive(node, parts)
@@ -92,7 +93,7 @@ def walk_back(
             for tag, g in parts.items():
                 # Inputs that a picture added, see `minigrad.draw.reading.recorded_data`, have no
                 # term.
-                terms = zip(node.inputs, node.plan.pull(node, g), strict=False)
+                terms = zip(node.inputs, node.plan.vjp(node, g), strict=False)
                 for slot, (source, term) in enumerate(terms):
                     if source is None or term is None:
                         continue
@@ -110,7 +111,7 @@ def walk_back(
                     elif after not in before:
                         before[after] = term
                     elif (source, after) in owned:
-                        if term.__class__ is Patch:
+                        if term.__class__ is SlicedGradient:
                             term.add_into(before[after])
                         else:
                             before[after] += term

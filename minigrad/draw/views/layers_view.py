@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from minigrad.core.nodes import Leaf
 from minigrad.core.nodes import Node as TapeNode
-from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
+from minigrad.debug.scopes import Scope
 from minigrad.draw.analysis.box_flows import box_faults, box_flows
 from minigrad.draw.graph.passes import scopes_around
 from minigrad.draw.graph.records import Edge, Graph, Node, total_norm

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise.arithmetic import astype, positive, subtract, where
 from minigrad.ops.elementwise.predicates import floor_divide, isinf, trunc

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import Primitive, primitive
+from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise.arithmetic import equal
 from minigrad.ops.explaining import names_its_errors

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.core.backward import needed_nodes, run_backward
+from minigrad.core.backward import pull_back
+from minigrad.core.contributions import OutputGradients
 from minigrad.core.modes import ModeChange
-from minigrad.core.nodes import Bundle
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
 
 __all__ = [
@@ -73,18 +73,11 @@ def slopes_of(total: Any, output: Any) -> dict[int, Array]:
     if not isinstance(total, Tensor) or total._node is None:
         return {}
     node = output._node.inputs[0]
-    needed, _ = needed_nodes([total._node], {node})
-    with ModeChange(anomaly="", replay=False):
-        found = run_backward(
-            [(total._node, np.ones((), total.dtype))],
-            needed=needed,
-            stop={node},
-            retain=True,
-            wrap=wrap,
-            hooks=False,
-        )
+    with ModeChange(observers=()):
+        seed = np.ones((), total.dtype)
+        found = pull_back([(total._node, seed)], {node}, stop={node}, hooks=False)
     bundle = found.get(node)
-    slots = bundle.slots if isinstance(bundle, Bundle) else {}
+    slots = bundle.slots if isinstance(bundle, OutputGradients) else {}
     return {i: np.swapaxes(slope, -1, -2) if i == 2 else slope for i, slope in slots.items()}
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.contributions import SlicedGradient
 from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import Patch
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import index_dtype, source_of
@@ -72,8 +72,8 @@ def _plain_part(part: Any) -> Any:
             f"index: an index must hold integers or booleans, got {describe(part)}; "
             "t.astype(int) makes integers."
         )
-    # Replay knows an index that was computed by its array, and would take a number as given.
-    return array if array.ndim or current_mode().replay else array.item()
+    # Observers know an index that was computed by its array, and would take a number as given.
+    return array if array.ndim or current_mode().watchers else array.item()
 
 
 def slice_axis(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
@@ -117,7 +117,7 @@ def _getitem_rule(g: Array, x_shape: tuple[int, ...], index: Any) -> Any:
     recorded = isinstance(g, Tensor) or current_mode().recording
     if recorded or locate(index, x_shape) is not None:
         return scatter.generic(g, x_shape, index)
-    return Patch(x_shape, index, g)
+    return SlicedGradient(x_shape, index, g)
 
 
 @primitive(view=True)

@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
-from minigrad.core.randomness import choose_generator, draw_numbers
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import (
     as_constant,
@@ -24,6 +23,7 @@ from minigrad.ops.nn.attention_plain import (
     plain_attention,
     softmax_of_scores,
 )
+from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.fusing import fused
 from minigrad.ops.arguments import named, quiet, result_type, widen
+from minigrad.ops.fusing import fused
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,
     Masks,

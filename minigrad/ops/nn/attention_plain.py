@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.core.fusing import fused
 from minigrad.ops.arguments import named, quiet, result_type, widen
+from minigrad.ops.fusing import fused
 from minigrad.ops.reduction.softmaxes import softmax
 
 __all__ = ["AttentionDropout", "attention_reference", "plain_attention", "softmax_of_scores"]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.fusing import fused
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.fusing import fused
 from minigrad.ops.nn.class_targets import (
     check_reduction,
     class_axis,

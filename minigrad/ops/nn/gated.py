@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, named, quiet
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.manipulation.indexing import getitem

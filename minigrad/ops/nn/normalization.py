@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.fusing import fused
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, result_type, widen
 from minigrad.ops.axis_utils import normalize_axes
+from minigrad.ops.fusing import fused
 
 __all__ = ["layer_norm", "rms_norm"]
 

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import operand, primitive
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.elementwise.arithmetic import subtract

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.axis_utils import restore_axes
 from minigrad.ops.elementwise.arithmetic import where as choose
 from minigrad.ops.elementwise.predicates import isnan, logical_and, logical_not

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import operand, primitive
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import constant_array, named
 from minigrad.ops.axis_utils import normalize_axes
 from minigrad.ops.elementwise.arithmetic import where

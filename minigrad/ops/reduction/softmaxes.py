@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, quiet, widen
 from minigrad.ops.axis_utils import normalize_axes, restore_axes
 

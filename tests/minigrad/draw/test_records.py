@@ -19,7 +19,7 @@ from minigrad.draw import (
     combine_contributions,
     interesting_steps,
 )
-from minigrad.draw.graph import elision as elide
+from minigrad.draw.graph.elision import elide
 from minigrad.draw.graph.records import NODE_KINDS, well_formed
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)

@@ -139,7 +139,7 @@ def true_state_gradients(loss):
             stack += [source for source in node.inputs if source is not None]
     states = [n for n in seen.values() if n.scope is not None and n.scope.state]
     paths = list(dict.fromkeys(n.scope.path for n in sorted(states, key=lambda n: n.number)))
-    from minigrad.core.backward import run_backward
+    from minigrad.core.backward import pull_back as run_backward
     from minigrad.core.tensors import wrap
 
     found = run_backward(

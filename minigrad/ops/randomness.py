@@ -12,29 +12,25 @@ on.
 """
 
 import copy
-from collections.abc import Mapping
-from contextvars import ContextVar
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
+from minigrad.core.modes import Drawn, Observer, current_mode
 
 __all__ = [
+    "DrawRequest",
     "choose_generator",
     "default_generator",
     "draw_numbers",
-    "draw_with",
-    "drawing",
     "generator_state",
-    "numbers_from",
     "seed",
     "set_generator_state",
 ]
 
 _generator = np.random.default_rng()
-drawing: "ContextVar[Any]" = ContextVar("minigrad_drawing", default=None)
-"""Whoever looks on at draws in this context, with a method `draw`: see `recorded_draws`."""
 
 
 def seed(number: Any = None) -> None:
@@ -104,37 +100,50 @@ def draw_numbers(
     >>> draw_numbers(np.random.default_rng(0), "integers", 10, size=4, name="example").tolist()
     [8, 6, 5, 2]
     """
-    source = choose_generator(generator, name)
-    observer = drawing.get()
-    if observer is None:
-        return getattr(source, method)(*args, **options)
-    return observer.draw(source, name, method, args, options)[0]
+    request = DrawRequest(choose_generator(generator, name), name, method, args, options)
+    observers = current_mode().observers
+    return request.drawn_by(observers)[0] if observers else request.straight()
 
 
-def draw_with(
-    observer: Any, generator: Any, name: str, method: str, args: Any, options: Any
-) -> tuple[Any, Any, Any]:
-    """The numbers, and the states of the bit generator before and after.
+class DrawRequest(NamedTuple):
+    """Random numbers that somebody asks for.
 
-    With an observer it draws them; with None the generator does. Nothing else can draw from it
-    between the two states, in other threads either.
+    Attributes:
+        generator: which draws them.
+        name: the operation or layer that draws.
+        method: a method of `numpy.random.Generator`, called with `args` and `options`.
     """
-    if observer is not None:
-        found: tuple[Any, Any, Any] = observer.draw(generator, name, method, args, options)
-        return found
-    bits = generator.bit_generator
-    with bits.lock:
-        before = bits.state
-        numbers, after = numbers_from(type(bits), before, method, args, options)
-        bits.state = after
-    return numbers, before, after
 
+    generator: np.random.Generator
+    name: str
+    method: str
+    args: tuple[Any, ...]
+    options: dict[str, Any]
 
-def numbers_from(kind: Any, state: Any, method: str, args: Any, options: Any) -> tuple[Any, Any]:
-    """The numbers that a bit generator of this class gives from a state on, and its state then."""
-    bits = kind(0)
-    bits.state = state
-    return getattr(np.random.Generator(bits), method)(*args, **options), bits.state
+    def straight(self) -> Any:
+        """The numbers."""
+        return getattr(self.generator, self.method)(*self.args, **self.options)
+
+    def drawn_by(self, observers: Sequence[Observer]) -> Drawn:
+        """The numbers by way of observers, the innermost last, and the generator's states.
+
+        Nothing else can draw from the generator between the two states, in other threads either.
+        """
+        if observers:
+            *outer, innermost = observers
+            return innermost.draw(self, lambda: self.drawn_by(outer))
+        bits = self.generator.bit_generator
+        with bits.lock:
+            before = bits.state
+            numbers, after = self.numbers_from(type(bits), before)
+            bits.state = after
+        return numbers, before, after
+
+    def numbers_from(self, kind: Any, state: Any) -> tuple[Any, Any]:
+        """The numbers that a bit generator of a class gives from a state on; its state then."""
+        bits = kind(0)
+        bits.state = state
+        return self._replace(generator=np.random.Generator(bits)).straight(), bits.state
 
 
 def generator_state(generator: "np.random.Generator | None" = None) -> dict[str, Any]:

@@ -1,17 +1,61 @@
-"""Labels for the states that a cell carries from one time step to the next."""
+"""Labels for what is recorded: time steps, named groups, and the states that cells carry on."""
 
+import operator
 from typing import Any
 
 from minigrad.core.errors import describe
-from minigrad.core.modes import current_mode
+from minigrad.core.modes import Mode, ModeChange, current_mode
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
+from minigrad.debug.scopes import Scope
 
-__all__ = ["label_state", "state_source"]
+__all__ = ["label_state", "scope", "state_source", "step"]
 
 _UNTOLD: Any = object()
 _OUTSIDE = Scope(None)  # where states are labelled that no scope encloses
+
+
+class step(ModeChange):
+    """Tag the operations of a block with a time step.
+
+    Args:
+        number: the time step, 0 or more.
+
+    Raises:
+        ValueError: when the number is negative.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        try:
+            self._number = operator.index(number)
+        except TypeError:
+            raise TypeError(f"step: number must be an integer, got {number!r}") from None
+        if self._number < 0:
+            raise ValueError(f"step: number must be 0 or more, got {number}")
+
+    def changes(self, mode: Mode) -> dict[str, Any]:
+        """A scope with the time step."""
+        return {"scope": Scope(mode.scope, step=self._number)}
+
+
+class scope(ModeChange):
+    """Group the operations of a block under a name, as calls of a module are grouped.
+
+    Args:
+        name: the name, such as "forget gate".
+        kind: the kind of thing it is, such as the class name of a cell.
+        routes: what a cell declares about the ways its states take through it.
+    """
+
+    def __init__(self, name: str, *, kind: str = "", routes: Any = None) -> None:
+        super().__init__()
+        self._fields = (name, kind, routes)
+
+    def changes(self, mode: Mode) -> dict[str, Any]:
+        """A scope with the name."""
+        name, kind, routes = self._fields
+        return {"scope": Scope(mode.scope, name, kind, routes=routes)}
 
 
 def label_state(tensor: Tensor, state: str, before: Any = _UNTOLD) -> Tensor:

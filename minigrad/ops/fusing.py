@@ -7,14 +7,14 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, cast
 
-from minigrad.core.backward import needed_nodes, run_backward
-from minigrad.core.errors import AnomalyError
+from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
-from minigrad.core.nodes import Node, Wrap, alias_node
+from minigrad.core.nodes import Node, alias_node
 from minigrad.core.primitives import Primitive, make_apply
 from minigrad.core.rules import Operation
+from minigrad.core.tensors import wrap
 
-__all__ = ["FusedOperation", "fused", "run_reference"]
+__all__ = ["FusedOperation", "fused", "output_gradients", "run_reference"]
 
 P = ParamSpec("P")
 Backward = Callable[..., Sequence[Any]]
@@ -60,55 +60,37 @@ class FusedPlan:
         """The inputs and the residuals."""
         return values[: len(self.needed)], values[-1]
 
-    def pull(self, node: Node, g: Any) -> Sequence[Any]:
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
         """Run the kernel's own backward on arrays."""
         assert node.saved is not None
         arrays, residuals = node.saved
-        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
+        grads = output_gradients(node, g)
         return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
 
-    def pull_recorded(self, node: Node, g: Any, wrap: Wrap) -> Sequence[Any]:
+    def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
         """Differentiate the reference instead, on a fresh handle for every input slot.
 
         Fresh handles, because on the original nodes an input that shares its history with
         another one (q = k = v) would be counted twice.
         """
-        handles, outs = run_reference(node, wrap)
-        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
-        roots = [
-            (out._node, part)
-            for out, part in zip(outs, grads, strict=True)
-            if out._node is not None
-        ]
-        targets = [
-            h._node if on_tape else None for h, on_tape in zip(handles, self.needed, strict=True)
-        ]
-        keep = {t for t in targets if t is not None}
-        needed, _ = needed_nodes([root for root, _ in roots], keep)
-        roots = [
-            (root, part if hasattr(part, "_node") else wrap(part, None)) for root, part in roots
-        ]
-        found = run_backward(roots, needed=needed, keep=keep, retain=True, wrap=wrap, recorded=True)
-        return [None if t is None else found.get(t) for t in targets]
-
-    def blame(self, node: Node, g: Any, wrap: Wrap) -> str:
-        """Where the reference, differentiated step by step, turns a finite gradient into others."""
-        grads = g.dense() if len(self.operation.outputs) > 1 else (g,)
-        try:
-            with ModeChange(fused=False, replay=False, deriving=False, anomaly="raise"):
-                _, outs = run_reference(node, wrap)
-                roots = [
-                    (out._node, getattr(part, "_array", part))
-                    for out, part in zip(outs, grads, strict=True)
-                    if out._node is not None
-                ]
-                run_backward(roots, wrap=wrap)
-        except AnomalyError as error:
-            return f"Step by step, in its reference: {error.finding}"
-        return "Step by step, its reference stays finite."
+        handles, outs = run_reference(node)
+        pairs = zip(outs, output_gradients(node, g), strict=True)
+        wanted = zip(handles, self.needed, strict=True)
+        targets = [handle._node if on_tape else None for handle, on_tape in wanted]
+        found = pull_back(
+            [(out._node, part) for out, part in pairs],
+            [target for target in targets if target is not None],
+            recorded=True,
+        )
+        return [None if target is None else found.get(target) for target in targets]
 
 
-def run_reference(node: Node, wrap: Wrap) -> tuple[list[Any], tuple[Any, ...]]:
+def output_gradients(node: Node, g: Any) -> Sequence[Any]:
+    """The gradient of each output of a fused operation."""
+    return g.dense() if len(node.plan.operation.outputs) > 1 else (g,)
+
+
+def run_reference(node: Node) -> tuple[list[Any], tuple[Any, ...]]:
     """Run the reference of a fused node again; returns its fresh input handles and its outputs."""
     assert node.saved is not None
     arrays, _ = node.saved

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["ModuleToken", "Scope", "ScopeNames", "place"]
+__all__ = ["ModuleToken", "Scope", "ScopeNames"]
 
 
 class ModuleToken:
@@ -130,6 +130,13 @@ class Scope:
         timed = self.timed
         return None if timed is None else timed.step
 
+    @property
+    def place(self) -> str:
+        """The module path and the time step, as messages put them after an operation's name."""
+        path, time_step = self.path, self.time_step
+        where = f" in {path}" if path else ""
+        return where if time_step is None else f"{where}, step {time_step}"
+
     def with_state(self, state: str, before: tuple[Any, ...] | None = None) -> "Scope":
         """This scope, marked as the producer of a carried state."""
         marked = object.__new__(Scope)
@@ -142,14 +149,6 @@ class Scope:
     def __repr__(self) -> str:
         step = "" if self.time_step is None else f" step {self.time_step}"
         return f"Scope({self.path or '(none)'}{step})"
-
-
-def place(name: str, scope: Scope | None) -> str:
-    """An operation with its module path and time step, for messages."""
-    if scope is None:
-        return name
-    where = f" in {scope.path}" if scope.path else ""
-    return f"{name}{where}" + ("" if scope.time_step is None else f", step {scope.time_step}")
 
 
 class ScopeNames:
