@@ -74,10 +74,11 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, Any]]:
 def _our_name(name: str, ours: Any) -> str:
     """The public name of what runs, if it has one."""
     prefix, _, short = name.rpartition(".")
-    for module in (minigrad.linalg, minigrad) if prefix else (minigrad,):
+    packages = {"minigrad.linalg": minigrad.linalg} if prefix else {}
+    for package, module in (packages | {"minigrad": minigrad}).items():
         for candidate in (short, ours.__name__):
             if getattr(module, candidate, None) is ours:
-                return f"`{module.__name__}.{candidate}`"
+                return f"`{package}.{candidate}`"
     if getattr(np, short, None) in inplace.NUMPY and short != "copy":
         return "writes in place, into its first argument, which must be a tensor"
     return "" if getattr(minigrad, short, None) is None else f"`minigrad.{short}`"

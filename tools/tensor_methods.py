@@ -19,7 +19,7 @@ __all__ = ["stub"]
 
 PATH = Path(minigrad.__file__).parent / "core" / "methods.pyi"
 HIDDEN = ("__array_function__", "__array_ufunc__", "__reduce_ex__")  # for NumPy and pickle alone
-HEADER = '''"""The methods of `Tensor`, written by ``python -m tools.tensor_methods``: do not edit."""
+HEADER = '''"""The methods of `Tensor`, written by `tools.tensor_methods`: do not edit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self

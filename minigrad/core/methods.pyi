@@ -1,10 +1,11 @@
-"""The methods of `Tensor`, written by ``python -m tools.tensor_methods``: do not edit."""
+"""The methods of `Tensor`, written by `tools.tensor_methods`: do not edit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from minigrad.core.tensors import Tensor, TensorLike
 from numpy import ndarray
+
+from minigrad.core.tensors import Tensor, TensorLike
 
 class TensorMethods:
     """What functions of minigrad and of NumPy's protocols give to tensors."""

@@ -123,7 +123,8 @@ class NodeExtras:
     Attributes:
         hooks: the hooks of the tensor, by their keys; `node_hooks`: those of the node itself.
         retain: whether a backward pass adds the gradient up in `grad`.
-        notes: what observers note about the node, each under a key of its own.
+        notes: what observers note about the node, each under a key of its own; the attributes of
+            the notes can be read as if they were these extras' own.
     """
 
     __slots__ = ("grad", "hooks", "node_hooks", "notes", "retain")
@@ -134,6 +135,12 @@ class NodeExtras:
         self.retain = False
         self.grad: Any = None
         self.notes: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        for note in () if name == "notes" else self.notes.values():
+            if hasattr(note, name):
+                return getattr(note, name)
+        raise AttributeError(f"nothing was noted as {name!r} about this node")
 
 
 def extras_of(node: Node) -> NodeExtras:

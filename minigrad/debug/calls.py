@@ -146,8 +146,8 @@ class Result(NamedTuple):
 class Entry(weakref.ref[PlainArray]):
     """A weak reference to an array, and where the array came from.
 
-    `source` is a Result; a weak reference to the Leaf whose value the array is; or None for a
-    constant that belongs to the engine. It must not keep the array itself alive.
+    `source` is a Result; a weak reference to the Leaf whose value the array is; or, for a constant
+    that belongs to the engine, None or _DERIVED. It must not keep the array itself alive.
     """
 
     __slots__ = ("key", "source")
@@ -156,6 +156,7 @@ class Entry(weakref.ref[PlainArray]):
 
 
 _table: dict[int, Entry] = {}
+_DERIVED = object()  # stands for the source of a constant that a derivative rule made
 
 
 def enter(array: PlainArray, source: Any) -> None:
@@ -179,6 +180,8 @@ def known(array: PlainArray) -> Constant | Result | None:
     source = entry.source
     if isinstance(source, Result):
         return source
+    if source is _DERIVED:
+        return Constant(array, derived=True)
     return Constant(array, leaf=None if source is None else source())
 
 
@@ -261,8 +264,9 @@ def source_of_input(value: Any, array: Any) -> Any:
     for candidate in (value, array):
         if candidate.__class__ is ndarray and (source := known(candidate)) is not None:
             return source
-    constant = Constant(copy_like(array), derived=current_mode().deriving)
-    enter(constant.array, None)
+    derived = current_mode().deriving
+    constant = Constant(copy_like(array), derived=derived)
+    enter(constant.array, _DERIVED if derived else None)
     return constant
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import layers
 import minigrad as mg
+from minigrad.core.modes import observed_by
 from minigrad.ops.randomness import default_generator, draw_numbers
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import Recorder, Replayer, same_state, state_of
@@ -272,12 +273,14 @@ def test_threads_that_share_a_generator_disturb_nothing():
 
 def test_recording_and_replaying_by_hand():
     generator = rng(1)
-    with Recorder() as recorder:
+    recorder = Recorder()
+    with observed_by(recorder):
         first = draw_numbers(generator, "normal", 0.0, 2.0, (2, 3), name="a")
         second = draw_numbers(None, "integers", 5, name="b")
     assert [str(d) for d in recorder.draws] == ["normal (2, 3) by a", "integers () by b"]
     state = state_of(generator.bit_generator)
-    with Replayer(recorder.draws, [], "here") as replayer:
+    replayer = Replayer(recorder.draws, [], "here")
+    with observed_by(replayer):
         np.testing.assert_array_equal(
             draw_numbers(generator, "normal", 0.0, 2.0, (2, 3), name="a"), first
         )

@@ -6,6 +6,7 @@ import operator
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.core import methods as signatures
-from minigrad.numpy_api import operators
+from minigrad.core.tensors import methods
 from minigrad.numpy_api.scipy_ufuncs import SCIPY_UFUNCS
+from tools.tensor_methods import stub
 
 
 def leaf(value=(1.5, 2.0), dtype="float64"):
@@ -345,29 +346,45 @@ def test_numpy_reads_a_tensor_without_grad_and_cannot_change_it():
 # -- what is declared ------------------------------------------------------------------------------
 
 
-def declared():
-    """The parameter names of every declared method."""
-    found = {}
-    for node in ast.walk(ast.parse(inspect.getsource(signatures))):
-        if isinstance(node, ast.FunctionDef):
-            a = node.args
-            variable = [a.vararg.arg] if a.vararg else []
-            names = [p.arg for p in (*a.posonlyargs, *a.args)][1:]
-            found[node.name] = names + variable + [p.arg for p in a.kwonlyargs]
-    return found
+STUB = Path(mg.__file__).parent / "core" / "methods.pyi"
 
 
-def test_what_is_bound_is_declared_and_the_other_way_round():
+def parameters_of(arguments):
+    """Of each parameter after `self`, its kind, name and default, from the stub's syntax."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    kinds = ["/"] * len(arguments.posonlyargs) + [""] * len(arguments.args)
+    found = [*zip(kinds, positional, defaults, strict=True)][1:]
+    found += [("*", arguments.vararg, None)] if arguments.vararg else []
+    found += [("=", p, d) for p, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return [(kind, p.arg, None if d is None else ast.literal_eval(d)) for kind, p, d in found]
+
+
+def parameters_in(method):
+    """The same of the function that is bound."""
+    kinds = dict(zip(inspect._ParameterKind, ("/", "", "*", "=", "**"), strict=True))
+    return [
+        (kinds[p.kind], p.name, None if p.default is p.empty else p.default)
+        for p in list(inspect.signature(method).parameters.values())[1:]
+    ]
+
+
+def test_the_declared_methods_are_those_bound_with_their_parameters():
+    declared = {
+        node.name: node
+        for node in ast.walk(ast.parse(STUB.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
     protocols = {"__array_function__", "__array_ufunc__", "__reduce_ex__"}
-    assert set(declared()) == set(operators.METHODS) - protocols
+    assert set(declared) == set(methods) - protocols
+    assert all(vars(mg.Tensor)[name] is function for name, function in methods.items())
+    for name, node in declared.items():
+        if not isinstance(methods[name], property):
+            assert parameters_of(node.args) == parameters_in(methods[name]), name
 
 
-@pytest.mark.parametrize("name", sorted(declared()))
-def test_declared_parameters_have_the_names_of_those_bound(name):
-    method = operators.METHODS[name]
-    if isinstance(method, property) or (name.startswith("__") and name.endswith("__")):
-        return  # Python gives their arguments by position
-    assert list(inspect.signature(method).parameters)[1:] == declared()[name]
+def test_the_declarations_are_up_to_date():
+    assert STUB.read_text("utf-8") == stub(), "run: python -m tools.tensor_methods"
 
 
 def test_every_module_of_operations_is_public():
