@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 from minigrad import moved as moved
 from minigrad import ops as ops
+from minigrad.core.blocks import default_dtype as default_dtype
+from minigrad.core.blocks import enable_grad as enable_grad
+from minigrad.core.blocks import is_recording as is_recording
+from minigrad.core.blocks import no_grad as no_grad
+from minigrad.core.blocks import set_default_dtype as set_default_dtype
 from minigrad.core.errors import AnomalyError as AnomalyError
 from minigrad.core.errors import AxisError as AxisError
 from minigrad.core.errors import DetachError as DetachError
@@ -17,11 +22,6 @@ from minigrad.core.errors import GradientError as GradientError
 from minigrad.core.errors import MissingPackageError as MissingPackageError
 from minigrad.core.errors import ReadOnlyError as ReadOnlyError
 from minigrad.core.errors import ShapeError as ShapeError
-from minigrad.core.modes import default_dtype as default_dtype
-from minigrad.core.modes import enable_grad as enable_grad
-from minigrad.core.modes import is_recording as is_recording
-from minigrad.core.modes import no_grad as no_grad
-from minigrad.core.modes import set_default_dtype as set_default_dtype
 from minigrad.core.primitives import primitive as primitive
 from minigrad.core.tensors import Tensor as Tensor
 from minigrad.debug.anomaly import anomaly_mode as anomaly_mode

@@ -7,6 +7,7 @@ else declares them. The stub says the same to tools that do not run code.
 """
 
 import inspect
+import re
 import textwrap
 import typing
 from pathlib import Path
@@ -21,10 +22,11 @@ PATH = Path(minigrad.__file__).parent / "core" / "methods.pyi"
 HIDDEN = ("__array_function__", "__array_ufunc__", "__reduce_ex__")  # for NumPy and pickle alone
 HEADER = '''"""The methods of `Tensor`, written by `tools.tensor_methods`: do not edit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from minigrad.core.tensors import Tensor, TensorLike
+from minigrad.debug.extras import HookHandle
 from numpy import ndarray
 
 class TensorMethods:
@@ -95,9 +97,7 @@ def _annotation(annotation: Any) -> str:
     if isinstance(annotation, typing.TypeVar):
         return "Self"
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    for module in ("minigrad.core.tensors.", "collections.abc.", "typing."):
-        text = text.replace(module, "")
-    return text
+    return re.sub(r"\b(minigrad|collections|typing)(\.\w+)*\.(?=\w)", "", text)
 
 
 def _result(name: str, function: Any, annotation: Any) -> str:

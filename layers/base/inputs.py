@@ -6,8 +6,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, describe
-from minigrad.core.primitives import operand
 
 __all__ = ["cast_input", "check_floating"]
 

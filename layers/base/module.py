@@ -17,7 +17,7 @@ from layers.base.parameter import Parameter
 from minigrad import Tensor
 from minigrad.core.errors import GradientError, describe
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import HookHandle, add_hook
+from minigrad.debug.extras import HookHandle, add_hook
 from minigrad.debug.scopes import ModuleToken, Scope
 
 __all__ = ["Module", "Parameter", "StateDictError"]

@@ -2,7 +2,7 @@
 
 Nodes are taken in falling order of their number, so each has its whole gradient when its turn
 comes. Nothing recurses: chains of a million nodes are fine. Beside this file: `pruning`, which
-nodes to go through; `contributions`, what a node sends to an input; `hooks`.
+nodes to go through; `contributions`, what a node sends to an input.
 """
 
 import threading
@@ -14,62 +14,20 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.contributions import SlicedGradient, as_array, as_tensor, fit, fit_all
+from minigrad.core.contributions import SlicedGradient, fit, fit_all
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
-from minigrad.core.hooks import after_hooks, after_node_hooks
-from minigrad.core.modes import ModeChange, Observer, current_mode
+from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Array, Leaf, Node, last_write
-from minigrad.core.pruning import check_saved, meets_rerun, needed_nodes
-from minigrad.core.tensors import Tensor, method, wrap
+from minigrad.core.observer import Observer
+from minigrad.core.pruning import check_saved, meets_rerun, needed_nodes, rerun_nodes
+from minigrad.core.tensors import Tensor, as_array, as_tensor, method, wrap
 
 __all__ = ["backward", "pull_back", "seed_gradient"]
 
 
-class Pending:
-    """The gradients that have not arrived in full yet, by their nodes.
-
-    The node with the highest number comes first: nothing that is still to be visited can send it
-    anything more.
-    """
-
-    def __init__(self) -> None:
-        self.gradients: dict[Node, Array] = {}
-        self.owned: set[Node] = set()  # whose gradient is an array that was made here
-        self.heap: list[tuple[int, Node]] = []
-        self.next: Node | None = None  # waits beside the heap: along a chain nothing is pushed
-
-    def add(self, node: Node, part: Array) -> None:
-        """Add to the gradient of a node."""
-        total = self.gradients.get(node)
-        if total is None:
-            self.gradients[node] = part
-            if self.next is None:
-                self.next = node
-            else:
-                heappush(self.heap, (-node.number, node))
-        elif node not in self.owned:
-            self.gradients[node] = total = total + part
-            if total.__class__ is ndarray:
-                self.owned.add(node)
-        elif part.__class__ is SlicedGradient:
-            part.add_into(total)
-        else:
-            total += part
-
-    def pop(self) -> tuple[Node, Array]:
-        """The next node, with its whole gradient."""
-        node, self.next = self.next, None
-        if node is None:
-            node = heappop(self.heap)[1]
-        elif self.heap and -self.heap[0][0] > node.number:
-            node = heappushpop(self.heap, (-node.number, node))[1]
-        g = self.gradients.pop(node)
-        return node, g.dense() if g.__class__ is SlicedGradient else g
-
-
 def send_back(
-    roots: Iterable[tuple[Node, Array]],
+    roots: Sequence[tuple[Node, Array]],
     *,
     needed: AbstractSet[Node] | None = None,
     keep: AbstractSet[Node] = frozenset(),
@@ -79,56 +37,105 @@ def send_back(
     hooks: bool = True,
 ) -> dict[Node, Array]:
     """Send gradients back from the roots; see `pull_back` for the arguments."""
-    mode = current_mode()
+    mode, written = current_mode(), last_write()
     observers = [observer.of_pass() for observer in mode.observers]
-    pending, results = Pending(), {}
-    for node, g in roots:
-        if needed is None or node in needed:
-            observe(observers, None, None, 0, node, g)
-            pending.add(node, g)
-    written = last_write()
+    results: dict[Node, Array] = {}
+    gradients: dict[Node, Array] = {}  # those that have not arrived in full yet
+    owned: set[Node] = set()  # whose gradient is an array that was made here
+    heap: list[tuple[int, Node]] = []
+    following: Node | None = None  # waits beside the heap: along a chain nothing is pushed
+    # What the last node sent, and to whom; to begin with, the roots.
+    sources: Sequence[Node | None] = [node for node, _ in roots]
+    parts: Sequence[Array | None] = [g for _, g in roots]
+    where = "backward"
+    for observer in observers:
+        for node, g in roots:
+            if needed is None or node in needed:
+                observer.edge(None, None, 0, node, g)
     deriving = recorded or mode.deriving
     with np.errstate(all="ignore"), ModeChange(recording=recorded, deriving=deriving):
-        while pending.gradients:
-            node, g = pending.pop()
-            if node in stop:
-                results[node] = g
-                continue
-            extras = node.extras if hooks else None
-            if extras is not None and extras.hooks:
-                g = after_hooks(node, g)
-            if node.__class__ is Leaf:
-                observe(observers, node, g, 0, None, g)
-                results[node] = g
-                continue
-            if node in keep or (extras is not None and extras.retain):
-                results[node] = g
-            check_saved(node, written)
-            parts = node.plan.vjp_recorded(node, g) if recorded else node.plan.vjp(node, g)
-            if extras is not None and extras.node_hooks:
-                parts = after_node_hooks(node, g, parts)
-            if observers:
-                parts = fit_all(node, parts)
-            for slot, source in enumerate(node.inputs):
+        while True:
+            slot = -1
+            for source in sources:
+                slot += 1
                 if source is None or (needed is not None and source not in needed):
                     continue
                 part = parts[slot]
                 if part is None:
                     continue
-                if getattr(part, "shape", None) != source.shape or part.dtype is not source.dtype:
-                    part = fit(part, source, node.plan.name)
-                if observers:
-                    observe(observers, node, g, slot, source, part)
-                pending.add(source, part)
+                try:
+                    fits = part.shape == source.shape and part.dtype is source.dtype
+                except AttributeError:  # a number of Python's own
+                    fits = False
+                if not fits:
+                    part = fit(part, source, where)
+                total = gradients.get(source)
+                if total is None:
+                    gradients[source] = part
+                    if following is None:
+                        following = source
+                    else:
+                        heappush(heap, (-source.number, source))
+                elif source not in owned:
+                    gradients[source] = total = total + part
+                    if total.__class__ is ndarray:
+                        owned.add(source)
+                elif part.__class__ is SlicedGradient:
+                    part.add_into(total)
+                else:
+                    total += part
+            if not gradients:
+                return results
+            # The node with the highest number: nothing still to be visited can send it any more.
+            if following is None:
+                node = heappop(heap)[1]
+            else:
+                node, following = following, None
+                if heap and -heap[0][0] > node.number:
+                    node = heappushpop(heap, (-node.number, node))[1]
+            g = gradients.pop(node)
+            if g.__class__ is SlicedGradient:
+                g = g.dense()
+            sources = ()
+            if stop and node in stop:
+                results[node] = g
+                continue
+            extras = node.extras if hooks else None
+            if extras is not None:
+                g = extras.arrive(node, g)
+            if node.__class__ is Leaf:
+                results[node] = g
+                for observer in observers:
+                    observer.edge(node, g, 0, None, g)
+                continue
+            if (keep and node in keep) or (extras is not None and extras.retain):
+                results[node] = g
+            if node.saved is None or node.number < written:
+                check_saved(node)
+            parts = node.plan.vjp_recorded(node, g) if recorded else node.plan.vjp(node, g)
+            if extras is not None:
+                parts = extras.leave(node, g, parts)
+            if observers:
+                parts = observed(observers, node, g, parts, needed)
             if not retain and not recorded:
                 node.saved = None
-    return results
+            sources, where = node.inputs, node.plan.name
 
 
-def observe(observers: Sequence[Observer], *edge: Any) -> None:
-    """Show an edge to those who look on."""
-    for observer in observers:
-        observer.edge(*edge)
+def observed(
+    observers: Sequence[Observer],
+    node: Node,
+    g: Array,
+    contributions: Sequence[Array | None],
+    needed: AbstractSet[Node] | None,
+) -> Sequence[Array | None]:
+    """What a node sends to its inputs, fitted to them, after observers have seen it."""
+    parts = fit_all(node, contributions)
+    for slot, (source, part) in enumerate(zip(node.inputs, parts, strict=True)):
+        if source is not None and part is not None and (needed is None or source in needed):
+            for observer in observers:
+                observer.edge(node, g, slot, source, part)
+    return parts
 
 
 def pull_back(
@@ -168,7 +175,9 @@ def pull_back(
     if targets is not None and needed is None:
         needed, _ = needed_nodes([node for node, _ in roots], keep)
     options: dict[str, Any] = {"needed": needed, "keep": keep, "stop": stop, "hooks": hooks}
-    met = set() if recorded else meets_rerun([node for node, _ in roots], needed, stop)
+    met = None
+    if rerun_nodes and not recorded:
+        met = meets_rerun([node for node, _ in roots], needed, stop)
     if not met:
         return send_back(roots, retain=retain, recorded=recorded, **options)
     found = send_back([(n, as_tensor(g)) for n, g in roots], retain=True, recorded=True, **options)

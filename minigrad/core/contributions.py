@@ -11,9 +11,8 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError
 from minigrad.core.nodes import Array, Node, make_node
-from minigrad.core.tensors import Tensor, wrap
 
-__all__ = ["OutputGradients", "SlicedGradient", "as_array", "as_tensor", "dense", "fit", "fit_all"]
+__all__ = ["OutputGradients", "SlicedGradient", "dense", "fit", "fit_all"]
 __all__ += ["output_node", "unbroadcast"]
 
 
@@ -139,17 +138,3 @@ def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | N
 def dense(g: Array) -> Array:
     """A gradient that is no slice."""
     return g.dense() if g.__class__ is SlicedGradient else g
-
-
-def as_tensor(g: Array) -> Any:
-    """A gradient on tensors, as rules that are recorded take it."""
-    if isinstance(g, OutputGradients):
-        return g.mapped(as_tensor)
-    return g if isinstance(g, Tensor) else wrap(g, None)
-
-
-def as_array(g: Any) -> Array:
-    """A gradient on arrays."""
-    if isinstance(g, OutputGradients):
-        return g.mapped(as_array)
-    return g._array if isinstance(g, Tensor) else g

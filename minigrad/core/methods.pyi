@@ -1,11 +1,11 @@
 """The methods of `Tensor`, written by `tools.tensor_methods`: do not edit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from numpy import ndarray
-
 from minigrad.core.tensors import Tensor, TensorLike
+from minigrad.debug.extras import HookHandle
+from numpy import ndarray
 
 class TensorMethods:
     """What functions of minigrad and of NumPy's protocols give to tensors."""
@@ -418,6 +418,9 @@ class TensorMethods:
     def reciprocal(self) -> Tensor:
         """`1 / x`, elementwise."""
 
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
+        """Call `hook(gradient)` with the whole gradient of this tensor during backward."""
+
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; the derivative at 0 is 0 and at NaN 1, as in PyTorch."""
 
@@ -428,6 +431,9 @@ class TensorMethods:
         """Each element `repeats` times, next to each other."""
 
     def reshape(self, *shape: Any, order: str = "C") -> Tensor: ...
+    def retain_grad(self) -> Tensor:
+        """Keep the gradient of this computed tensor in `.grad`, as a leaf does."""
+
     def roll(self, shift: Any, axis: Any = None) -> Tensor:
         """The elements shifted along `axis`, the last ones coming in at the front."""
 

@@ -1,103 +1,22 @@
 """The mode: one immutable record of what the engine does with the next operation.
 
 It lives in one ContextVar, so threads and async tasks each have their own, and every block that
-changes it puts it back. The scope (module path, time step, carried state) is part of it, and so are
-the observers, through which anomaly checks, replay and tracing look on.
+changes it puts it back. The blocks themselves, such as `no_grad`, are in `minigrad.core.blocks`.
 """
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError
+from minigrad.core.observer import Observer
 
-__all__ = [
-    "Applied",
-    "Mode",
-    "ModeChange",
-    "Observer",
-    "current_mode",
-    "default_dtype",
-    "enable_grad",
-    "is_recording",
-    "no_grad",
-    "observed_by",
-    "set_default_dtype",
-]
+__all__ = ["Mode", "ModeChange", "current_mode", "reset_mode", "set_mode"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Applied(NamedTuple):
-    """An operation that was applied.
-
-    Attributes:
-        operation: what was called; it has a name, the function on arrays and its reference.
-        inputs: the inputs as they were given: tensors, arrays and numbers.
-        arrays: the same as the function got them.
-        params: the parameters of the call.
-        results: the arrays that the function returned, with its aux values.
-        tensors: what the caller gets.
-        node: its node on the tape, None when nothing is recorded.
-    """
-
-    operation: Any
-    inputs: Sequence[Any]
-    arrays: Sequence[Any]
-    params: dict[str, Any]
-    results: Sequence[Any]
-    tensors: Sequence[Any]
-    node: Any
-
-
-Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator before and after
-
-
-class Observer:
-    """Looks on at what the engine does, from within the mode: see `observed_by`.
-
-    The engine knows nothing of its observers but these seven events. Each does nothing unless a
-    subclass has something to do with it.
-    """
-
-    looks_at_calls = True  # whether it wants the events `call` and `constant`, which cost time
-
-    def call(self, applied: Applied) -> None:
-        """An operation was applied."""
-
-    def leave(self, tensor: Any) -> None:
-        """A value goes on without its place in the graph, as after `detach`."""
-
-    def draw(self, request: Any, ask: Callable[[], Drawn]) -> Drawn:
-        """Random numbers are drawn: those of `ask()`, unless others are returned in their place."""
-        return ask()
-
-    def write(self, tensor: Any) -> None:
-        """A tensor is about to be written in place."""
-
-    def constant(self, value: Any, array: Any) -> Any:
-        """A value that is no tensor enters an operation, `array` in its place; return what does.
-
-        Of a parameter of the call, `array` is the value itself, perhaps a container of arrays.
-        """
-        return array
-
-    def enter(self, module: Any, scope: Any) -> None:
-        """A module is called."""
-
-    def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
-        """A gradient goes along an edge: `node` got `gradient`, and sends `part` to `source`.
-
-        Where a backward pass begins, `node` is None; where it ends, at a leaf, `source` is None.
-        """
-
-    def of_pass(self) -> "Observer":
-        """Who looks on at the edges of one backward pass: itself, or somebody with a memory."""
-        return self
 
 
 class Mode:
@@ -187,78 +106,3 @@ class ModeChange:
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]  # the wrapper keeps the signature
-
-
-class no_grad(ModeChange):
-    """Record nothing: results do not require grad, and leaves may be written in place.
-
-    Use as ``with no_grad():`` or as a decorator ``@no_grad()``.
-
-    >>> import minigrad as mg
-    >>> x = mg.Tensor(2.0, requires_grad=True)
-    >>> with mg.no_grad():
-    ...     y = x * x
-    >>> y.requires_grad
-    False
-    """
-
-    def __init__(self) -> None:
-        super().__init__(recording=False)
-
-
-class enable_grad(ModeChange):
-    """Record again inside a `no_grad` block."""
-
-    def __init__(self) -> None:
-        super().__init__(recording=True)
-
-
-class observed_by(ModeChange):
-    """A block at which an observer looks on, besides those that do already."""
-
-    def __init__(self, observer: Observer) -> None:
-        super().__init__()
-        self._observer = observer
-
-    def changes(self, mode: Mode) -> dict[str, Any]:
-        """The observers with this one, the innermost."""
-        return {"observers": (*mode.observers, self._observer)}
-
-
-def is_recording() -> bool:
-    """Whether operations are being recorded just now."""
-    return current_mode().recording
-
-
-def set_default_dtype(dtype: Any) -> None:
-    """Set the dtype of Python floats and of the parameters of layers in this context.
-
-    Raises:
-        DtypeError: when it is not a floating dtype.
-    """
-    set_mode(current_mode().replace(dtype=_floating(dtype)))
-
-
-class default_dtype(ModeChange):
-    """A block in which Python floats and the parameters of layers get another dtype.
-
-    >>> import minigrad as mg
-    >>> with mg.default_dtype("float64"):
-    ...     mg.Tensor(1.5).dtype
-    dtype('float64')
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        super().__init__(dtype=_floating(dtype))
-
-
-def _floating(dtype: Any) -> "np.dtype[Any]":
-    try:
-        resolved: np.dtype[Any] = np.dtype(dtype)
-    except TypeError:
-        raise DtypeError(f"the default dtype {dtype!r} is not a dtype of NumPy") from None
-    if resolved.kind != "f":
-        raise DtypeError(
-            f"the default dtype must be floating (float16, float32, float64), got {resolved}"
-        )
-    return resolved

@@ -7,7 +7,7 @@ last tensor that refers to it.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from numpy import ndarray
 
@@ -16,14 +16,10 @@ from minigrad.core.modes import current_mode
 __all__ = [
     "Array",
     "Handle",
-    "HookHandle",
     "Leaf",
     "Node",
-    "NodeExtras",
     "Plan",
-    "add_hook",
     "alias_node",
-    "extras_of",
     "last_write",
     "make_node",
     "next_number",
@@ -61,7 +57,8 @@ class Node:
         shape, dtype: of the output; for several outputs, tuples of them.
         scope: where it was recorded.
         number: its place in the order of recording; larger than that of its inputs.
-        extras: rarely used additions (hooks, retained gradient, notes), or None.
+        extras: rarely used additions (hooks, retained gradient, notes), or None: see
+            `minigrad.debug.extras`.
     """
 
     __slots__ = (
@@ -84,7 +81,8 @@ class Node:
     dtype: Any
     scope: Any
     number: int
-    extras: "NodeExtras | None"
+    extras: Any
+    register_hook: ClassVar[Callable[..., Any]]  # see minigrad.debug.extras
 
     written = 0  # only leaves are ever written
     name: str | None = None
@@ -94,20 +92,6 @@ class Node:
         """The operation and its place, for messages."""
         return place(self.plan.name, self.scope)
 
-    def register_hook(
-        self, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]
-    ) -> "HookHandle":
-        """Call `hook(input_gradients, output_gradients)` when backward goes through this node.
-
-        Args:
-            hook: gets two tuples of Tensors: one gradient per input (None for a constant) and one
-                per output. A tuple that it returns replaces the gradients of the inputs.
-
-        Returns:
-            A handle that removes the hook.
-        """
-        return add_hook(extras_of(self).node_hooks, hook)
-
     def __repr__(self) -> str:
         return f"Node({self.where}, number={self.number}, shape={self.shape})"
 
@@ -115,67 +99,6 @@ class Node:
 def place(name: str, scope: Any) -> str:
     """An operation with its module path and time step, for messages."""
     return name if scope is None else f"{name}{scope.place}"
-
-
-class NodeExtras:
-    """What few nodes have.
-
-    Attributes:
-        hooks: the hooks of the tensor, by their keys; `node_hooks`: those of the node itself.
-        retain: whether a backward pass adds the gradient up in `grad`.
-        notes: what observers note about the node, each under a key of its own; the attributes of
-            the notes can be read as if they were these extras' own.
-    """
-
-    __slots__ = ("grad", "hooks", "node_hooks", "notes", "retain")
-
-    def __init__(self) -> None:
-        self.hooks: dict[int, Callable[[Any], Any]] = {}
-        self.node_hooks: dict[int, Callable[[Any, Any], Any]] = {}
-        self.retain = False
-        self.grad: Any = None
-        self.notes: dict[Any, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        for note in () if name == "notes" else self.notes.values():
-            if hasattr(note, name):
-                return getattr(note, name)
-        raise AttributeError(f"nothing was noted as {name!r} about this node")
-
-
-def extras_of(node: Node) -> NodeExtras:
-    """The extras of a node, made when there are none."""
-    if node.extras is None:
-        node.extras = NodeExtras()
-    return node.extras
-
-
-class HookHandle:
-    """A registered hook. `remove()` takes it out again, and so does the end of a `with` block."""
-
-    __slots__ = ("_hooks", "_key")
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks, self._key = hooks, key
-
-    def remove(self) -> None:
-        """Take the hook out; once is enough, twice does no harm."""
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self) -> "HookHandle":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
-
-
-def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
-    """Register a hook and return the handle that removes it."""
-    if not callable(hook):
-        raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
-    key = next_number()
-    hooks[key] = hook
-    return HookHandle(hooks, key)
 
 
 class LeafPlan:

@@ -63,7 +63,7 @@ def meets_rerun(
 ) -> set[Node]:
     """The nodes that a pass from the roots goes through, if one of them is to be recorded."""
     seen: set[Node] = set()
-    stack = list(roots) if rerun_nodes else []
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if node in seen or node in stop or (needed is not None and node not in needed):
@@ -73,12 +73,8 @@ def meets_rerun(
     return set() if seen.isdisjoint(rerun_nodes) else seen
 
 
-def check_saved(node: Node, last_write: int) -> None:
+def check_saved(node: Node) -> None:
     """Refuse a node whose saved arrays were freed, or are those of a leaf written in-place since.
-
-    Args:
-        node: where a gradient has arrived.
-        last_write: the number of the latest write; older nodes cannot have seen it.
 
     Raises:
         GradientError: names the operation and what to do.
@@ -89,8 +85,7 @@ def check_saved(node: Node, last_write: int) -> None:
             "backward. Pass retain_graph=True to the first backward, or compute the "
             "forward again."
         )
-    if node.number < last_write:
-        check_unwritten(node)
+    check_unwritten(node)
 
 
 def check_unwritten(node: Node) -> None:

@@ -5,7 +5,6 @@ Here is what a tensor is. What can be computed from it (`sum`, `reshape`, `__add
 by `method`; `methods.pyi` lists them all for type checkers.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy import ndarray
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import HookHandle, Leaf, Node, add_hook, extras_of
+from minigrad.core.nodes import Array, Leaf, Node
 
 if TYPE_CHECKING:
     from minigrad.core.methods import TensorMethods
@@ -26,7 +25,7 @@ else:
         __slots__ = ()
 
 
-__all__ = ["Axis", "Dtype", "Tensor", "TensorLike", "method", "wrap"]
+__all__ = ["Axis", "Dtype", "Tensor", "TensorLike", "as_array", "as_tensor", "method", "wrap"]
 
 TensorLike: TypeAlias = Any  # what operations take: a Tensor, an ndarray or numbers
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -164,7 +163,7 @@ class Tensor(TensorMethods):
             )
         return node
 
-    # -- gradients; `backward` is in minigrad.core.backward ---------------------------------------
+    # -- gradients; for `backward` see minigrad.core.backward -------------------------------------
 
     @property
     def grad(self) -> "Tensor | None":
@@ -188,38 +187,6 @@ class Tensor(TensorMethods):
     def zero_grad(self) -> None:
         """Forget the gradient of this leaf."""
         self.grad = None
-
-    def retain_grad(self) -> "Tensor":
-        """Keep the gradient of this computed tensor in `.grad`, as a leaf does.
-
-        Every backward that passes through it adds up there; transforms leave it alone.
-
-        Raises:
-            GradientError: when the tensor does not require grad.
-        """
-        extras_of(self._recorded("retain_grad")).retain = True
-        return self
-
-    def register_hook(self, hook: Callable[["Tensor"], Any]) -> HookHandle:
-        """Call `hook(gradient)` with the whole gradient of this tensor during backward.
-
-        Args:
-            hook: gets the gradient as a Tensor; what it returns, if not None, replaces it.
-
-        Returns:
-            A handle: `handle.remove()` takes the hook out again, and so does the end of a block
-            ``with t.register_hook(hook): ...``.
-
-        Raises:
-            GradientError: when the tensor does not require grad.
-
-        >>> x = Tensor([1.0, 2.0], requires_grad=True)
-        >>> with x.register_hook(lambda g: 10 * g):
-        ...     (x * x).sum().backward()
-        >>> x.grad
-        Tensor([20., 40.], f32[2])
-        """
-        return add_hook(extras_of(self._recorded("register_hook")).hooks, hook)
 
     def _recorded(self, what: str) -> Node:
         if self._node is None:
@@ -254,6 +221,20 @@ def wrap(array: Any, node: Node | None) -> Tensor:
 
 
 _new = object.__new__
+
+
+def as_tensor(g: Array) -> Any:
+    """A gradient on tensors, as rules that are recorded take it; of several outputs, each."""
+    if isinstance(g, Tensor):
+        return g
+    return g.mapped(as_tensor) if hasattr(g, "mapped") else wrap(g, None)
+
+
+def as_array(g: Any) -> Array:
+    """A gradient on arrays."""
+    if isinstance(g, Tensor):
+        return g._array
+    return g.mapped(as_array) if hasattr(g, "mapped") else g
 
 
 def method(function: Function, name: str = "") -> Function:

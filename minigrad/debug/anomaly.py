@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core.backward import pull_back
-from minigrad.core.contributions import OutputGradients, as_array
+from minigrad.core.contributions import OutputGradients
 from minigrad.core.errors import AnomalyError, describe
-from minigrad.core.modes import Applied, Mode, ModeChange, Observer, current_mode
-from minigrad.core.nodes import Array, Leaf, Node, extras_of, place
+from minigrad.core.modes import Mode, ModeChange, current_mode
+from minigrad.core.nodes import Array, Leaf, Node, place
+from minigrad.core.observer import Applied, Observer
+from minigrad.core.tensors import as_array
 from minigrad.debug.anomaly_advice import backward_advice, came_from_zero, forward_advice
+from minigrad.debug.extras import extras_of
 from minigrad.debug.findings import count_bad, has_nan, is_finite, summary, user_line, with_source
 from minigrad.ops.fusing import FusedPlan, output_gradients, run_reference
 

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.modes import Applied, Mode, ModeChange, Observer, current_mode
-from minigrad.core.nodes import Leaf, Node, alias_plan, extras_of, next_number
+from minigrad.core.modes import Mode, ModeChange, current_mode
+from minigrad.core.nodes import Leaf, Node, alias_plan, next_number
+from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import wrap
+from minigrad.debug.extras import extras_of
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
 __all__ = [

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import ops
+from minigrad.core.applying import AS_IS
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
-from minigrad.core.primitives import AS_IS, Primitive
+from minigrad.core.primitives import Primitive
 from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api import copying, inplace, protocols
 from minigrad.numpy_api.protocols import numpy_functions

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minigrad.core.applying import operand
 from minigrad.core.errors import DetachError, DtypeError, ShapeError, describe
-from minigrad.core.primitives import operand
 from minigrad.core.tensors import Tensor, wrap
 
 __all__ = [

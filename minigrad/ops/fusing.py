@@ -7,10 +7,11 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, cast
 
+from minigrad.core.applying import make_apply
 from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, alias_node
-from minigrad.core.primitives import Primitive, make_apply
+from minigrad.core.primitives import Primitive
 from minigrad.core.rules import Operation
 from minigrad.core.tensors import wrap
 

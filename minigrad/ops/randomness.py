@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
-from minigrad.core.modes import Drawn, Observer, current_mode
+from minigrad.core.modes import current_mode
+from minigrad.core.observer import Drawn, Observer
 
 __all__ = [
     "DrawRequest",

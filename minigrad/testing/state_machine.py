@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.blocks import no_grad
 from minigrad.core.errors import GradientError, require
-from minigrad.core.modes import no_grad
 from minigrad.core.tensors import Tensor
 from minigrad.testing import hyperdual as naive
 from minigrad.testing.hyperdual import Jet, jet

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.blocks import is_recording
 from minigrad.core.contributions import output_node
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
-from minigrad.core.modes import ModeChange, current_mode, is_recording
+from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Node, make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.calls import ReplayObserver, is_kept, note_function

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from minigrad.core.backward import pull_back, seed_gradient
+from minigrad.core.blocks import is_recording
 from minigrad.core.errors import DtypeError, GradientError, describe
-from minigrad.core.modes import is_recording
 from minigrad.core.nodes import Node
 from minigrad.core.pruning import needed_nodes
 from minigrad.core.tensors import Tensor

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import GradientError
-from minigrad.core.modes import Drawn, Observer
+from minigrad.core.observer import Drawn, Observer
 from minigrad.ops.randomness import DrawRequest, default_generator
 
 __all__ = ["Draw", "Recorder", "Replayer", "State", "restore_state", "same_state", "state_of"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minigrad.core.modes import Observer
+from minigrad.core.observer import Observer
 
 __all__ = ["Writes", "rewritten"]
 

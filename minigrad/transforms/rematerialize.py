@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from minigrad.core.backward import pull_back
+from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError, describe
-from minigrad.core.modes import Mode, ModeChange, current_mode, observed_by
+from minigrad.core.modes import Mode, ModeChange, current_mode
 from minigrad.core.nodes import Handle, Leaf, Node, make_node, next_number
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.labels import step

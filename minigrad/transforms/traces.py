@@ -8,9 +8,10 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.core.backward import own, pull_back, seed_gradient
+from minigrad.core.blocks import is_recording
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
-from minigrad.core.modes import ModeChange, current_mode, is_recording
+from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Handle
 from minigrad.core.pruning import needed_nodes
 from minigrad.core.tensors import Tensor, wrap

@@ -13,7 +13,7 @@ import pytest
 
 import layers
 import minigrad as mg
-from minigrad.core.modes import observed_by
+from minigrad.core.blocks import observed_by
 from minigrad.ops.randomness import default_generator, draw_numbers
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import Recorder, Replayer, same_state, state_of

@@ -12,8 +12,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.backward import pull_back
+from minigrad.core.blocks import observed_by
 from minigrad.core.errors import GradientError, ShapeError
-from minigrad.core.modes import Observer, observed_by
+from minigrad.core.observer import Observer
 from minigrad.debug.graph_view import saved_arrays
 
 ROOT = Path(mg.__file__).parents[1]

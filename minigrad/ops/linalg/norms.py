@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.primitives import operand
 from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.axis_utils import normalize_axes
 from minigrad.ops.elementwise.arithmetic import absolute

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.primitives import operand, primitive
+from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import normalize_axis, whole_number

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.core.primitives import operand, primitive
+from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import constant_array, named
 from minigrad.ops.axis_utils import normalize_axes

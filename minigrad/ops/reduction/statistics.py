@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, OptionError, ShapeError, describe
-from minigrad.core.primitives import operand, primitive
+from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import normalize_axes, restore_axes

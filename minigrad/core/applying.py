@@ -1,0 +1,210 @@
+"""How an operation is applied: arrays are taken out of tensors, and a node is put on the tape."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad.core.contributions import output_node
+from minigrad.core.conversion import to_array
+from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Node, next_number
+from minigrad.core.observer import Applied
+from minigrad.core.pruning import rerun_nodes
+from minigrad.core.rules import Operation, operations
+from minigrad.core.tensors import Tensor, wrap
+
+__all__ = ["AS_IS", "make_apply", "operand"]
+
+AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
+NO_PARAMS: dict[str, Any] = {}
+new = object.__new__
+
+
+def make_apply(op: Operation) -> Any:
+    """The function that runs an operation on arrays and puts its node on the tape."""
+    forward, bind, plans, reference = op.forward, op.bind, op.plans, op.reference
+    listed, part, constant = op.list_input, op.part, op.constant
+    count, outputs = len(op.inputs), len(op.outputs)
+    bare = not op.params and not listed
+    one = outputs == 1 and not op.aux
+    # A number alone gets the default dtype; beside another operand NumPy promotes it as we want.
+    as_is = AS_IS if count > 1 else frozenset()
+
+    @functools.wraps(forward)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        params = NO_PARAMS
+        if not bare or kwargs or len(args) != count:
+            args, params = bind(*args, **kwargs)
+            if listed:
+                args = take_list(op, args[0])
+        arrays, nodes, mask, bit = [], [], 0, 1
+        for value in args:
+            if isinstance(value, Tensor):
+                node = value._node
+                arrays.append(value._array)
+                nodes.append(node)
+                if node is not None:
+                    mask |= bit
+            else:
+                nodes.append(None)
+                if value.__class__ not in as_is:
+                    value = operand(value, op.name, op.inputs[0 if listed else len(arrays)], args)
+                arrays.append(value)
+            bit += bit
+        mode = current_mode()
+        watchers = mode.watchers
+        if reference is not None and (not mode.fused or any_complex(arrays)):
+            return reference(*args, **params)
+        if watchers:
+            arrays, params = taken_in(watchers, args, arrays, params)
+        given: Any = (arrays,) if listed else arrays
+        try:
+            y = forward(*given, **params)
+        except Exception as error:
+            raise op.explain(error, given, params) from error
+        rest: Any = ()
+        if not one:
+            y, *rest = y
+            rest[: outputs - 1] = [finish(out, args) for out in rest[: outputs - 1]]
+        if y.__class__ is not ndarray:
+            y = finish(y, args)
+        tensor = new(Tensor)
+        tensor._array = y
+        tensor._node = made = None
+        if part:
+            tensor._part = op
+        if mask and mode.recording and not constant:
+            tensor._node = made = new(Node)
+            made.plan = plan = plans[1 if listed else mask]
+            made.inputs = tuple(nodes)
+            made.saved = plan.save(*given, y, *rest)
+            made.params = params
+            made.shape = y.shape
+            made.dtype = y.dtype
+            made.scope = mode.scope
+            made.extras = None
+            made.number = next_number()
+            if not one:
+                complete(made, op, (y, *rest))
+            elif made.dtype.kind != "f":
+                refuse_dtype(op.name, y)
+        tensors: Any = tensor
+        if outputs > 1:
+            pairs = enumerate((y, *rest[: outputs - 1]))
+            tensors = tuple(
+                wrap(a, None if made is None else output_node(made, i)) for i, a in pairs
+            )
+        for observer in watchers:
+            given = (tensor,) if outputs == 1 else tensors
+            observer.call(Applied(op, args, arrays, params, (y, *rest), given, made))
+        return tensors
+
+    applied: Any = apply
+    applied.__name__ = op.name
+    applied.operation, applied.generic = op, make_generic(op, apply)
+    operations[f"{forward.__module__}.{op.name}"] = op
+    return applied
+
+
+def complete(node: Node, op: Operation, results: Sequence[Any]) -> None:
+    """What the node of an operation with several outputs, or with aux values, needs besides."""
+    outs = results[: len(op.outputs)]
+    if len(outs) > 1:
+        node.shape = tuple(out.shape for out in outs)
+        node.dtype = tuple(out.dtype for out in outs)
+    for out in outs:
+        if out.dtype.kind != "f":
+            refuse_dtype(op.name, out)
+    if op.rerun is not None and results[op.rerun] is not None:
+        rerun_nodes.add(node)
+
+
+def taken_in(
+    observers: Any, args: Sequence[Any], arrays: list[Any], params: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arrays and parameters, after observers have seen the constants among them."""
+    for observer in observers:
+        arrays = [
+            array if isinstance(value, Tensor) else observer.constant(value, array)
+            for value, array in zip(args, arrays, strict=True)
+        ]
+        params = {name: observer.constant(value, value) for name, value in params.items()}
+    return arrays, params
+
+
+def take_list(op: Operation, values: Any) -> tuple[Any, ...]:
+    """An operation's list of inputs."""
+    if not isinstance(values, (list, tuple, Tensor, ndarray)):
+        raise DtypeError(
+            f"{op.name}: {op.inputs[0]} must be a list or tuple of tensors, got "
+            f"{type(values).__name__} {describe(values)}"
+        )
+    inputs = tuple(values)
+    if not inputs:
+        raise ShapeError(f"{op.name}: {op.inputs[0]} must hold at least one array, got none")
+    return inputs
+
+
+def operand(value: Any, name: str, argument: str, others: Sequence[Any] = ()) -> Any:
+    """An input that is not a tensor, as an array; numbers in lists take the others' dtype."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if value is None or isinstance(value, (str, bytes, dict, set)) or callable(value):
+        raise DtypeError(
+            f"{name}: {argument} must be a tensor, an array or a number, got "
+            f"{type(value).__name__} {describe(value)}"
+        )
+    array = to_array(value, argument=f"{name}: {argument}")
+    if not isinstance(value, ndarray) and array.dtype.kind == "f":
+        arrays = [o for o in others if isinstance(o, (Tensor, ndarray)) and o.dtype.kind == "f"]
+        if arrays:
+            return to_array(value, np.result_type(*(o.dtype for o in arrays)))
+    return array
+
+
+def any_complex(arrays: Sequence[Any]) -> bool:
+    """Whether an array is complex: kernels are written for real numbers, references are not."""
+    return any(isinstance(array, ndarray) and array.dtype.kind == "c" for array in arrays)
+
+
+def finish(out: Any, inputs: Sequence[Any]) -> "ndarray[Any, Any]":
+    """A forward's result as an array; of mere Python numbers, in the default dtype."""
+    if isinstance(out, (tuple, list)):
+        raise DtypeError(
+            f"a primitive returned a {type(out).__name__} of {len(out)}; declare several outputs "
+            'by name: @primitive(outputs=("first", "second"))'
+        )
+    array: ndarray[Any, Any] = np.asarray(out)
+    if array.dtype.type is np.float64 and all(i.__class__ in (float, int, bool) for i in inputs):
+        array = array.astype(current_mode().dtype)
+    return array
+
+
+def refuse_dtype(name: str, out: Any) -> None:
+    """Refuse to record a result that cannot carry a gradient."""
+    raise DtypeError(
+        f"{name}: the result {describe(out)} is not floating, so it cannot carry the gradient of "
+        "an input that requires grad. "
+        + (
+            "Complex numbers are supported only while nothing requires grad."
+            if out.dtype.kind == "c"
+            else "Use t.detach() first if a constant is meant."
+        )
+    )
+
+
+def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation as derivative rules call it: on arrays it is just the forward."""
+
+    def generic(*args: Any, **kwargs: Any) -> Any:
+        inputs = args[0] if op.list_input else args
+        if any(isinstance(value, Tensor) for value in inputs):
+            return apply(*args, **kwargs)
+        out = op.forward(*args, **kwargs)
+        return out[: len(op.outputs)] if len(op.outputs) > 1 else out[0] if op.aux else out
+
+    return generic

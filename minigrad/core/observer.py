@@ -1,0 +1,74 @@
+"""What the engine tells whoever looks on: anomaly checks, replay, recomputation, tracing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Applied", "Drawn", "Observer"]
+
+
+class Applied(NamedTuple):
+    """An operation that was applied.
+
+    Attributes:
+        operation: what was called; it has a name, the function on arrays and its reference.
+        inputs: the inputs as they were given: tensors, arrays and numbers.
+        arrays: the same as the function got them.
+        params: the parameters of the call.
+        results: the arrays that the function returned, with its aux values.
+        tensors: what the caller gets.
+        node: its node on the tape, None when nothing is recorded.
+    """
+
+    operation: Any
+    inputs: Sequence[Any]
+    arrays: Sequence[Any]
+    params: dict[str, Any]
+    results: Sequence[Any]
+    tensors: Sequence[Any]
+    node: Any
+
+
+Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator before and after
+
+
+class Observer:
+    """Looks on at what the engine does, from within the mode: see `observed_by`.
+
+    The engine knows nothing of its observers but these seven events. Each does nothing unless a
+    subclass has something to do with it.
+    """
+
+    looks_at_calls = True  # whether it wants the events `call` and `constant`, which cost time
+
+    def call(self, applied: Applied) -> None:
+        """An operation was applied."""
+
+    def leave(self, tensor: Any) -> None:
+        """A value goes on without its place in the graph, as after `detach`."""
+
+    def draw(self, request: Any, ask: Callable[[], Drawn]) -> Drawn:
+        """Random numbers are drawn: those of `ask()`, unless others are returned in their place."""
+        return ask()
+
+    def write(self, tensor: Any) -> None:
+        """A tensor is about to be written in place."""
+
+    def constant(self, value: Any, array: Any) -> Any:
+        """A value that is no tensor enters an operation, `array` in its place; return what does.
+
+        Of a parameter of the call, `array` is the value itself, perhaps a container of arrays.
+        """
+        return array
+
+    def enter(self, module: Any, scope: Any) -> None:
+        """A module is called."""
+
+    def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
+        """A gradient goes along an edge: `node` got `gradient`, and sends `part` to `source`.
+
+        Where a backward pass begins, `node` is None; where it ends, at a leaf, `source` is None.
+        """
+
+    def of_pass(self) -> "Observer":
+        """Who looks on at the edges of one backward pass: itself, or somebody with a memory."""
+        return self
