@@ -12,9 +12,15 @@ import matplotlib as mpl
 import numpy as np
 
 import minigrad as mg
-from layers import Embedding, Linear, LSTMCell, Module, TransformerEncoderLayer
-from layers.positional import sinusoidal_positions
-from layers.showcase import build
+from layers import (
+    Embedding,
+    Linear,
+    LSTMCell,
+    Module,
+    TransformerEncoderLayer,
+    sinusoidal_positions,
+)
+from layers.examples.showcase import build
 from layers.training import one_blas_thread
 from minigrad.draw import (
     attention_map,
