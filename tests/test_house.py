@@ -189,7 +189,7 @@ def test_the_command_prints_the_faults_and_counts_them(tree, monkeypatch, capsys
     assert capsys.readouterr().out == line
 
 
-MADE = ("squareplus", "layer_scale")
+MADE = ("squareplus", "layer_scale", "LayerScale")
 """What who follows the walk-throughs of CONTRIBUTING makes."""
 
 
