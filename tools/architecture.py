@@ -108,10 +108,11 @@ class Architecture:
         # The renderer's words and lines are those of values beside gradients; here are only arrows.
         body = body.replace("values, forward", "imports").replace(", slot 0", "")
         body = body.replace(colors.forward, colors.faint_text)
-        red = f'constraint=false color="{colors.alarm}"'
         for number, edge in enumerate(graph.edges):
             if (self.boxes[edge.source], self.boxes[edge.target]) in self.faults:
-                body = re.sub(rf'color="[^"]*" (?=id=f{number} )', f"{red} ", body)
+                line = rf'color="[^"]*" (id=f{number} .*)penwidth=0.8'
+                red = rf'constraint=false color="{colors.alarm}" \1penwidth=2'
+                body = re.sub(line, red, body)
         drawing.dot.body = [body]
         return drawing
 
