@@ -21,11 +21,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Formatting, lint and types."""
+    """Formatting, lint, types, spelling, prose, and the order of the folders."""
     session.install("-e", ".[dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("codespell")
+    session.run("python", "-m", "tools.prose")
+    session.run("python", "-m", "tools.house")
 
 
 @nox.session

@@ -33,7 +33,6 @@ minigrad           minigrad.io                      resuming=checkpoint_files se
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
 minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing parts randomness
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes
-minigrad.draw      minigrad.draw                    views=pictures
 minigrad.draw      minigrad.draw.analysis           box_flows connectivity detours=gradient_routes evidence flow gates jacobians lanes starving time_measure weight_lags xray
 minigrad.draw      minigrad.draw.graph              codec errors interaction passes records rolling
 minigrad.draw      minigrad.draw.pages              html page_data page_measures page_static

@@ -1,16 +1,13 @@
 """What runs behind one expression: the files and functions that `(x * w).sum().backward()` enters.
 
-    python tools/trace_expression.py
+    python -m tools.trace_expression
 
 The expression runs once before it is traced, so that what is made at the first call does not count.
 For each file of the engine: the functions that ran, their lines, and the lines of the whole file;
 the goal is that someone can read all of it in one sitting.
 """
 
-import ast
-import io
 import sys
-import tokenize
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,8 +15,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-
-ROOT = Path(mg.__file__).parent.parent
+from tools.house import ROOT, code_lines
 
 
 def expression() -> None:
@@ -44,23 +40,6 @@ def entered() -> dict[Path, set[str]]:
     finally:
         sys.setprofile(None)
     return found
-
-
-def code_lines(text: str) -> int:
-    """The lines of a file that are code: without docstrings, comments and blank lines."""
-    documented: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            documented.update(range(node.lineno, (node.end_lineno or 0) + 1))
-    layout = {
-        *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
-        tokenize.ENDMARKER,
-    }
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in layout:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    return len(lines - documented)
 
 
 def main() -> None:
