@@ -44,7 +44,8 @@ def stub() -> str:
 
 def _entry(name: str, function: Any) -> str:
     if isinstance(function, property):
-        head = f"    @property\n    def {name}(self) -> Tensor"
+        found = _annotation(inspect.signature(function.fget or property).return_annotation)
+        head = f"    @property\n    def {name}(self) -> {'Tensor' if found == 'Any' else found}"
     else:
         signature = inspect.signature(function)
         parts = ["self", *_parameters(name, function, list(signature.parameters.values())[1:])]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layers.cli.arguments import AddCommand, check_output, positive_float, positive_int, refuse
-from layers.cli.sources import STEPS, Source, add_model_options, load
+from layers.cli.saved import Source
+from layers.cli.sources import STEPS, add_model_options, load
 from layers.examples.showcase import FORGETTING, NAMES
 from minigrad.io.serialize import write_atomically
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layers.cli.arguments import AddCommand, check_output, refuse
-from layers.cli.sources import Source, add_model_options, load
+from layers.cli.saved import Source
+from layers.cli.sources import add_model_options, load
 from layers.examples.showcase import FORGETTING, NAMES, RECURRENT
 from minigrad import Tensor
 from minigrad.io.serialize import write_atomically

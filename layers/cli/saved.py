@@ -1,15 +1,15 @@
 """From a saved model to a loss on the tape, or to the picture of a model that has none."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minigrad as mg
 from layers.cli.arguments import refuse
-from layers.cli.sources import Source
 from layers.datasets import CharacterTokenizer
 from layers.examples.pictures import ngram_graph, path_loss
 from layers.models import (
@@ -21,11 +21,53 @@ from layers.models import (
     TranslationModel,
 )
 from layers.models import load as load_model
+from minigrad import Tensor
 
-__all__ = ["saved"]
+if TYPE_CHECKING:
+    from minigrad.draw import Graph
+
+__all__ = ["Source", "saved"]
 
 CANDIDATES = 3
 """Characters that the picture of an n-gram model names, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that ran.
+
+    Attributes:
+        name: what it is called in tables and pictures.
+        loss: at the last step, on the tape; None for a model that learns no weights.
+        steps: how many it read.
+        recurrent: whether it has cells with states.
+        scores: (batch, classes), from which the loss was computed.
+        inputs: (batch, time, features), for models without states.
+        note: more on what was read.
+        remarks: sentences on how the model was made, to stand with what was found.
+        readings: what a recurrent model reads at each step, as text.
+        texts: what the inputs of any other model spell, by their names.
+        graph: the picture of a model without a loss.
+    """
+
+    name: str
+    loss: Tensor | None
+    steps: int
+    recurrent: bool
+    scores: Tensor | None = None
+    inputs: tuple[Tensor, ...] = ()
+    note: str = ""
+    remarks: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    graph: "Graph | None" = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it computes without modules, so that only operations can be shown."""
+        from minigrad.draw.views.layers_view import has_modules
+
+        return self.loss is None or not has_modules([self.loss])
 
 
 def saved(path: Path, options: argparse.Namespace, steps: int) -> Source:

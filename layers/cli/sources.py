@@ -1,8 +1,6 @@
 """From a model's name on the command line to a loss on the tape: built-in ones and checkpoints."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,53 +8,16 @@ import numpy as np
 
 import minigrad as mg
 from layers.cli.arguments import natural_int, positive_float, positive_int, real_float, refuse
+from layers.cli.saved import Source, saved
 from layers.examples.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, build, unknown_name
 from minigrad import Tensor
 
 if TYPE_CHECKING:
-    from minigrad.draw import Graph
+    pass
 
-__all__ = ["Source", "add_model_options", "load"]
+__all__ = ["add_model_options", "load"]
 
 STEPS = 12
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model that ran.
-
-    Attributes:
-        name: what it is called in tables and pictures.
-        loss: at the last step, on the tape; None for a model that learns no weights.
-        steps: how many it read.
-        recurrent: whether it has cells with states.
-        scores: (batch, classes), from which the loss was computed.
-        inputs: (batch, time, features), for models without states.
-        note: more on what was read.
-        remarks: sentences on how the model was made, to stand with what was found.
-        readings: what a recurrent model reads at each step, as text.
-        texts: what the inputs of any other model spell, by their names.
-        graph: the picture of a model without a loss.
-    """
-
-    name: str
-    loss: Tensor | None
-    steps: int
-    recurrent: bool
-    scores: Tensor | None = None
-    inputs: tuple[Tensor, ...] = ()
-    note: str = ""
-    remarks: tuple[str, ...] = ()
-    readings: tuple[str, ...] = ()
-    texts: Mapping[str, str] = field(default_factory=dict)
-    graph: "Graph | None" = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether it computes without modules, so that only operations can be shown."""
-        from minigrad.draw.views.layers_view import has_modules
-
-        return self.loss is None or not has_modules([self.loss])
 
 
 def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
@@ -113,8 +74,6 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
             "hidden-size layers batch gain forget-bias",
             f"is for built-in models; {name} is saved",
         )
-        from layers.cli.saved import saved  # here, because it builds on this module
-
         return saved(path, options, steps)
     if path.is_file():
         raise ValueError(f"{name} is a file, not a model: pass a built-in name or a model's folder")

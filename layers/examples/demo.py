@@ -13,7 +13,7 @@ from layers.models.character import CharacterConfig, CharacterModel
 from layers.models.ngram import NGram
 from layers.training import History, fit_text, mean_loss
 from layers.training.interrupts import Terminated
-from layers.training.plots import plot_losses
+from layers.training.loss_plots import plot_losses
 from minigrad.core.errors import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]

@@ -19,7 +19,8 @@ from layers.models.generation.targets import IGNORED
 from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit, fit_pairs
 from layers.training import History, ShuffledBatches, TrainingOptions, share_exact
-from layers.training.plots import plot_losses, plot_table
+from layers.training.loss_plots import plot_losses
+from layers.training.plots import plot_table
 from layers.transformer.attention import attention_steps
 from minigrad.core.errors import ShapeError
 

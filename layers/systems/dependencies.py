@@ -15,7 +15,8 @@ from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit
 from layers.training import History, TrainingOptions, mean_loss
-from layers.training.plots import plot_curves, plot_losses
+from layers.training.loss_plots import plot_losses
+from layers.training.plots import plot_curves
 from minigrad import Tensor
 from minigrad.core.errors import GradientError
 from minigrad.optim import SGD

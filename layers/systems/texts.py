@@ -12,7 +12,7 @@ from layers.models import GPT, CharacterModel, GPTConfig, NGram
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most
 from layers.systems.whole_runs import fit_text
 from layers.training import History
-from layers.training.plots import plot_losses
+from layers.training.loss_plots import plot_losses
 
 __all__ = ["Text", "compare_tables", "run_gpt", "same_without_cache", "train_text"]
 

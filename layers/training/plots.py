@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from layers.training.options import History
 from minigrad.core.errors import require
 from minigrad.draw.plots.plot_axes import as_text
 
-__all__ = ["plot_curves", "plot_losses", "plot_pictures", "plot_table"]
+__all__ = ["plot_curves", "plot_pictures", "plot_table"]
 
 # Okabe and Ito's palette, told apart with any colour vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -88,23 +87,6 @@ def plot_curves(
     axes.set(title=title, xlabel=x, ylabel=y)
     as_text([axes.title, axes.xaxis.label, axes.yaxis.label, *axes.legend().get_texts()])
     return save(figure, path)
-
-
-def plot_losses(
-    path: Path | None,
-    losses: Mapping[str, History | Sequence[float]],
-    *,
-    title: str,
-    y: str,
-    lines: Mapping[str, float] | None = None,
-    log: str = "",
-) -> Any:
-    """The losses of runs, each a running mean over a fiftieth of its steps."""
-    curves = {}
-    for name, run in losses.items():
-        history = run if isinstance(run, History) else History(list(run))
-        curves[name] = history.running_losses()
-    return plot_curves(path, curves, title=title, x="step", y=y, lines=lines, log=log)
 
 
 def plot_table(

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from minigrad.core.checks import rerun_nodes
 from minigrad.core.contributions import output_node
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Node, next_number
 from minigrad.core.observer import Applied
-from minigrad.core.pruning import rerun_nodes
 from minigrad.core.rules import Operation, operations
 from minigrad.core.tensors import Tensor, wrap
 

@@ -1,8 +1,8 @@
 """The backward pass: gradients go from outputs back to the leaves that they were computed from.
 
 Nodes are taken in falling order of their number, so each has its whole gradient when its turn
-comes. Nothing recurses: chains of a million nodes are fine. Beside this file: `pruning`, which
-nodes to go through; `contributions`, what a node sends to an input.
+comes. Nothing recurses: chains of a million nodes are fine. Beside this file: `checks`, whether
+it may go through a node; `contributions`, what a node sends to an input.
 """
 
 import threading
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from minigrad.core.checks import check_saved, meets_rerun, rerun_nodes
 from minigrad.core.contributions import SlicedGradient, fit, fit_all
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Array, Leaf, Node, last_write
 from minigrad.core.observer import Observer
-from minigrad.core.pruning import check_saved, meets_rerun, needed_nodes, rerun_nodes
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method, wrap
 
 __all__ = ["backward", "pull_back", "seed_gradient"]
@@ -140,7 +140,7 @@ def observed(
 
 def pull_back(
     outputs: Iterable[tuple[Node | None, Any]],
-    targets: Iterable[Node] | None = None,
+    keep: Iterable[Node] = (),
     *,
     stop: AbstractSet[Node] = frozenset(),
     needed: AbstractSet[Node] | None = None,
@@ -152,29 +152,26 @@ def pull_back(
 
     Args:
         outputs: nodes with their gradients, arrays or tensors; those without a node are left out.
-        targets: the nodes whose gradients are wanted. With None, those of all leaves, and of the
-            tensors that retain theirs.
+        keep: nodes whose gradients are returned, besides the leaves and the nodes of tensors that
+            retain theirs.
         stop: nodes whose gradients are returned and not followed any further; a backward around
             this one will, and will run their hooks.
-        needed: the nodes to go through, as `needed_nodes` finds them from the targets unless they
-            are given.
+        needed: the nodes to go through; None for all. See `minigrad.transforms.pruning`.
         retain: keep the saved arrays for another pass.
         recorded: run the rules on tensors, so that the derivative itself is recorded; else they
             run on plain arrays and build nothing.
         hooks: run the hooks that were registered on tensors and nodes.
 
     Returns:
-        The gradients that arrived: of leaves, targets and `stop`.
+        The gradients that arrived, by their nodes.
 
     Raises:
         GradientError: when saved arrays were freed before, or a saved leaf was written since.
     """
     convert = as_tensor if recorded else as_array
     roots = [(node, convert(g)) for node, g in outputs if node is not None]
-    keep = frozenset() if targets is None else frozenset(targets)
-    if targets is not None and needed is None:
-        needed, _ = needed_nodes([node for node, _ in roots], keep)
-    options: dict[str, Any] = {"needed": needed, "keep": keep, "stop": stop, "hooks": hooks}
+    kept = frozenset(keep)
+    options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
     met = None
     if rerun_nodes and not recorded:
         met = meets_rerun([node for node, _ in roots], needed, stop)

@@ -264,6 +264,10 @@ class TensorMethods:
     def item(self) -> Any:
         """The only element as a Python number; detaches, since it was asked for."""
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+
     def log(self) -> Tensor:
         """The natural logarithm, elementwise."""
 
@@ -359,6 +363,10 @@ class TensorMethods:
         neginf: float | None = None,
     ) -> Tensor:
         """NaN and infinities replaced, where the derivative is 0."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
 
     def nonzero(self) -> tuple[Tensor, ...]:
         """The places of the elements that are not 0, as one array of integers per axis."""

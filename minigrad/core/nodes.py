@@ -7,24 +7,14 @@ last tensor that refers to it.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from numpy import ndarray
 
 from minigrad.core.modes import current_mode
 
-__all__ = [
-    "Array",
-    "Handle",
-    "Leaf",
-    "Node",
-    "Plan",
-    "alias_node",
-    "last_write",
-    "make_node",
-    "next_number",
-    "place",
-]
+__all__ = ["Array", "Leaf", "Node", "alias_node", "alias_plan", "fill_node"]
+__all__ += ["last_write", "make_node", "next_number", "place"]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
 
@@ -32,25 +22,18 @@ next_number = itertools.count(1).__next__
 _last_write = 0  # the number of the latest in-place write of any leaf: the hot path's only check
 
 
-class Plan(Protocol):
-    """How gradients flow back through one kind of node: an operation with given inputs on tape."""
-
-    name: str
-    view: bool  # the output may share memory with the first input
-    saved_slots: tuple[int, ...]  # the inputs whose arrays the node saves
-
-    def vjp(self, node: "Node", g: Array) -> Sequence[Array | None]:
-        """From the gradient of the output, on arrays, one contribution per input slot."""
-
-    def vjp_recorded(self, node: "Node", g: Any) -> Sequence[Array | None]:
-        """The same on tensors, so that the derivative itself is recorded."""
+_FIELDS = ("plan", "inputs", "saved", "params", "shape", "dtype", "scope", "number", "extras")
 
 
 class Node:
     """One operation that ran.
 
     Attributes:
-        plan: the operation, and how gradients flow back through it.
+        plan: how gradients flow back: its `vjp(node, g)` gives, from the gradient of the output,
+            one contribution per input, on arrays; `vjp_recorded` the same on tensors, so that the
+            derivative itself is recorded. It has the operation's `name`; `view`, whether the
+            output may share memory with the first input; and `saved_slots`, the inputs whose
+            arrays the node saves.
         inputs: the node of each input, None where an input is a constant.
         saved: the arrays that the rules read; None after they were freed.
         params: the parameters of the call (axis, keepdims, ...).
@@ -61,18 +44,7 @@ class Node:
             `minigrad.debug.extras`.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "dtype",
-        "extras",
-        "inputs",
-        "number",
-        "params",
-        "plan",
-        "saved",
-        "scope",
-        "shape",
-    )
+    __slots__ = ("__weakref__", *_FIELDS)
     plan: Any
     inputs: tuple["Node | None", ...]
     saved: tuple[Any, ...] | None
@@ -169,10 +141,11 @@ def make_node(
     plan: Any, inputs: tuple[Node | None, ...], shape: Any, dtype: Any, **params: Any
 ) -> Node:
     """A node that saves nothing (yet)."""
-    return _fill(Node(), plan, inputs, shape, dtype, params)
+    return fill_node(Node(), plan, inputs, shape, dtype, params)
 
 
-def _fill(node: Node, plan: Any, inputs: Any, shape: Any, dtype: Any, params: Any) -> Node:
+def fill_node(node: Node, plan: Any, inputs: Any, shape: Any, dtype: Any, params: Any) -> Node:
+    """The same in a node that exists."""
     node.plan, node.inputs, node.saved, node.params = plan, inputs, (), params
     node.shape, node.dtype = shape, dtype
     node.scope = current_mode().scope
@@ -184,18 +157,3 @@ def _fill(node: Node, plan: Any, inputs: Any, shape: Any, dtype: Any, params: An
 def alias_node(source: Node) -> Node:
     """A new node for the same value."""
     return make_node(alias_plan, (source,), source.shape, source.dtype)
-
-
-class Handle(Node):
-    """A fresh name for an input of a transform, with respect to which it differentiates.
-
-    Attributes:
-        live: whether the transform still runs, so that an inner one must stay connected to it.
-    """
-
-    __slots__ = ("live",)
-
-    def __init__(self, source: Node | None, shape: Any, dtype: Any) -> None:
-        """A handle on the value of `source`; with None, one at which the graph begins."""
-        _fill(self, alias_plan, (source,), shape, dtype, {})
-        self.live = True

@@ -91,16 +91,6 @@ class Tensor(TensorMethods):
         return self._array.size
 
     @property
-    def itemsize(self) -> int:
-        """Bytes per element."""
-        return self._array.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self._array.nbytes
-
-    @property
     def requires_grad(self) -> bool:
         """Whether what is computed from this tensor is recorded."""
         return self._node is not None

@@ -90,6 +90,16 @@ def _contains(self: Tensor, value: Any) -> bool:
     return not _is_foreign(value) and bool(elementwise.equal(self, value)._array.any())
 
 
+def _itemsize(self: Tensor) -> int:
+    """Bytes per element."""
+    return self._array.itemsize
+
+
+def _nbytes(self: Tensor) -> int:
+    """Bytes of all elements."""
+    return self._array.nbytes
+
+
 def _transpose(self: Tensor, *axes: Any) -> Tensor:
     order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
     return transpose(self, tuple(order) if order else None)
@@ -136,6 +146,8 @@ METHODS: dict[str, Any] = {
     "mT": property(lambda self: matrix_transpose(self), doc="The last two axes exchanged."),
     "real": property(lambda self: elementwise.real(self), doc="The real part."),
     "imag": property(lambda self: elementwise.imag(self), doc="The imaginary part."),
+    "itemsize": property(_itemsize),
+    "nbytes": property(_nbytes),
     "abs": elementwise.absolute,
     "reshape": _reshape,
     "transpose": _transpose,

@@ -80,7 +80,7 @@ class FusedPlan:
         targets = [handle._node if on_tape else None for handle, on_tape in wanted]
         found = pull_back(
             [(out._node, part) for out, part in pairs],
-            [target for target in targets if target is not None],
+            stop={target for target in targets if target is not None},
             recorded=True,
         )
         return [None if target is None else found.get(target) for target in targets]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.core.nodes import Handle
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.transforms.derivatives import differentiate
+from minigrad.transforms.pruning import Handle
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,

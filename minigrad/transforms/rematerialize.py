@@ -15,11 +15,12 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError, describe
 from minigrad.core.modes import Mode, ModeChange, current_mode
-from minigrad.core.nodes import Handle, Leaf, Node, make_node, next_number
+from minigrad.core.nodes import Leaf, Node, make_node, next_number
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.labels import step
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.transforms.generator_search import random_sources
+from minigrad.transforms.pruning import Handle
 from minigrad.transforms.recorded_draws import (
     Draw,
     Recorder,

@@ -12,10 +12,9 @@ from minigrad.core.blocks import is_recording
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import Handle
-from minigrad.core.pruning import needed_nodes
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.transforms.pruning import Handle, needed_nodes
 
 __all__ = ["ArgNums", "Pushforward", "Trace"]
 

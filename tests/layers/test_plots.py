@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from layers.training import History
-from layers.training.plots import plot_curves, plot_losses, plot_pictures, plot_table
+from layers.training.loss_plots import plot_losses
+from layers.training.plots import plot_curves, plot_pictures, plot_table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NAMES = ["price ($)", "a$b_{", "_hidden", "x^$y$"]

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.core.nodes import Node
-from minigrad.core.pruning import needed_nodes
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.measure import read_tape
 from minigrad.draw.reading.walk import Adjoints, walk_back
 from minigrad.ops.randomness import draw_numbers
+from minigrad.transforms.pruning import needed_nodes
 
 __all__ = ["Connectivity", "input_connectivity"]
 

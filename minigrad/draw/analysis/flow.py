@@ -11,7 +11,6 @@ import numpy as np
 from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.pruning import needed_nodes
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.gradient_routes import (
     By,
@@ -26,6 +25,7 @@ from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape, measure_terms, norm_of, read_tape
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.tape_states import States
+from minigrad.transforms.pruning import needed_nodes
 
 __all__ = ["GradientFlow", "gradient_flow"]
 

@@ -72,7 +72,7 @@ def _gradients(
     ]
     keep = {h._node for h, wanted in zip(handles, node.plan.needed, strict=True) if wanted}
     with ModeChange(recording=False, observers=()):
-        found = pull_back(roots, keep)
+        found = pull_back(roots, stop=keep)
     nodes = [getattr(handle, "_node", None) for handle in handles]
     return [None if node is None else found.get(node) for node in nodes]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.checks import check_unwritten
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write, next_number
-from minigrad.core.pruning import check_unwritten
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.agreement import check_agreement

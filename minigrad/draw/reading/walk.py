@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minigrad.core.checks import check_unwritten
 from minigrad.core.contributions import SlicedGradient, fit
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write
-from minigrad.core.pruning import check_unwritten
 from minigrad.draw.graph.errors import DrawError
 
 __all__ = ["Adjoints", "dense", "freed", "walk_back"]

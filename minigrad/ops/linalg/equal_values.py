@@ -75,7 +75,7 @@ def slopes_of(total: Any, output: Any) -> dict[int, Array]:
     node = output._node.inputs[0]
     with ModeChange(observers=()):
         seed = np.ones((), total.dtype)
-        found = pull_back([(total._node, seed)], {node}, stop={node}, hooks=False)
+        found = pull_back([(total._node, seed)], stop={node}, hooks=False)
     bundle = found.get(node)
     slots = bundle.slots if isinstance(bundle, OutputGradients) else {}
     return {i: np.swapaxes(slope, -1, -2) if i == 2 else slope for i, slope in slots.items()}

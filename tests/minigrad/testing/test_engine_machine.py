@@ -6,7 +6,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import minigrad
-from minigrad.core import pruning
+from minigrad.core import checks
 from minigrad.testing import EngineMachine
 from minigrad.testing.state_machine import Term
 
@@ -40,7 +40,7 @@ def free_always(patch):
 
 def overlook_writes(patch):
     """Nodes do not see that a leaf which they saved was written."""
-    patch.setattr(pruning, "check_unwritten", lambda node: None)
+    patch.setattr(checks, "check_unwritten", lambda node: None)
 
 
 def forget_the_first_gradient(patch):

@@ -1,61 +1,17 @@
-"""Which nodes a backward pass goes through, and whether it may."""
+"""Whether a backward pass may go through a node, and how."""
 
 import weakref
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from minigrad.core.errors import GradientError, describe
-from minigrad.core.nodes import Handle, Leaf, Node
+from minigrad.core.nodes import Node
 
-__all__ = ["check_saved", "check_unwritten", "meets_rerun", "needed_nodes", "rerun_nodes"]
+__all__ = ["check_saved", "check_unwritten", "meets_rerun", "rerun_nodes"]
 
 rerun_nodes: "weakref.WeakSet[Node]" = weakref.WeakSet()
 """The nodes alive whose rule must know how the gradients that it gets depend on its outputs. A pass
 that meets them is recorded: see the option `rerun` of operations. There are nearly never any."""
-
-
-def needed_nodes(
-    outputs: Iterable[Node], targets: Iterable[Node]
-) -> tuple[set[Node] | None, set[Node]]:
-    """The nodes on paths from the targets to the outputs, and those that depend on others too.
-
-    Nodes recorded before the first target cannot depend on any, so the walk ends there: a
-    transform costs what its own function recorded, however long the graph around it.
-
-    Returns:
-        The nodes that gradients need to visit, None for all; and the nodes that depend on
-        something that requires grad besides the targets, such as a parameter that was closed over
-        or the input of a transform around this one.
-    """
-    targets = set(targets)
-    first = min((node.number for node in targets), default=0)
-    seen: set[Node] = set()
-    beyond: set[Node] = set()
-    stack = list(outputs)
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        sources = [source for source in node.inputs if source is not None]
-        if node.number < first:
-            beyond.add(node)
-        elif node in targets:
-            if sources:
-                beyond.add(node)
-        elif node.__class__ is Leaf or (isinstance(node, Handle) and node.live):
-            beyond.add(node)
-        if node.number > first:
-            stack.extend(sources)
-    if not beyond:
-        return None, beyond
-    needed: set[Node] = set()
-    for node in sorted(seen, key=lambda n: n.number):
-        if node in targets or any(source in needed for source in node.inputs):
-            needed.add(node)
-        if any(source in beyond for source in node.inputs):
-            beyond.add(node)
-    return needed, beyond
 
 
 def meets_rerun(
