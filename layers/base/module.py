@@ -85,9 +85,10 @@ class Module:
         # Cells declare as `routes` which ways their states take (see
         # `layers.cells.cell_equations.Routes`).
         routes = getattr(type(self), "routes", None)
-        scope = Scope(
-            current_mode().scope, self._name or kind, kind, routes=routes, token=self._token
-        )
+        mode = current_mode()
+        scope = Scope(mode.scope, self._name or kind, kind, routes=routes, token=self._token)
+        for observer in mode.observers:
+            observer.enter(self, scope)
         with ModeChange(scope=scope):
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)
