@@ -12,10 +12,9 @@ from layers.cells.cell_equations import Weights, run_steps
 from layers.cells.gated_cells import gru_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
 from minigrad.core.fusing import fused
+from minigrad.core.nodes import Array
 
 __all__ = ["gru_sequence"]
-
-Array = Any
 
 
 def gru_sequence_reference(

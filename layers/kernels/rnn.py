@@ -8,10 +8,10 @@ from layers.cells.cell_equations import Weights, run_steps
 from layers.cells.gated_cells import rnn_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
 from minigrad.core.fusing import fused
+from minigrad.core.nodes import Array
 
 __all__ = ["rnn_sequence"]
 
-Array = Any
 Lengths = "np.ndarray[Any, Any] | None"
 
 

@@ -16,6 +16,7 @@ from minigrad.core.modes import current_mode
 from minigrad.core.scopes import Scope, place
 
 __all__ = [
+    "Array",
     "Bundle",
     "Extras",
     "Handle",

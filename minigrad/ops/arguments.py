@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.core.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import operand
 from minigrad.core.tensors import Tensor, wrap
 
@@ -27,7 +28,6 @@ __all__ = [
     "widen",
 ]
 
-Array = Any
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 quiet = np.errstate(all="ignore")

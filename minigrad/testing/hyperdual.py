@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Jet", "bilinear", "elementwise", "linear"]
+from minigrad.core.nodes import Array
 
-Array = Any
+__all__ = ["Jet", "bilinear", "elementwise", "linear"]
 
 
 class Jet:

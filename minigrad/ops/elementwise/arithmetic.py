@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = [
@@ -62,8 +63,6 @@ METHODS = (
     "square",
     "tanh",
 )  # operations that are methods of Tensor too
-
-Array = Any
 
 
 @primitive

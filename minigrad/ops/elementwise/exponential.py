@@ -1,17 +1,16 @@
 """Exponentials and logarithms of other bases, and forms that stay exact where those do not."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = ["exp2", "expm1", "log1p", "log2", "log10", "logaddexp", "logaddexp2"]
 
 METHODS = ("exp2", "expm1", "log1p", "log2", "log10", "logaddexp")
 
-Array = Any
 
 LOG_2 = math.log(2)
 LOG_10 = math.log(10)

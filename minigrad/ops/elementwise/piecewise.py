@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import constant_array
@@ -30,8 +31,6 @@ __all__ = [
 ]
 
 METHODS = ("clip", "copysign", "fmod", "nan_to_num", "remainder")
-
-Array = Any
 
 
 def _nothing(g: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import Primitive, primitive
 from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise.arithmetic import equal
@@ -71,8 +72,6 @@ METHODS = (
     "round",
     "trunc",
 )  # operations that are methods of Tensor too
-
-Array = Any
 
 
 def constant(function: Any, inputs: int, text: str) -> Primitive[...]:

@@ -1,10 +1,10 @@
 """Trigonometric and hyperbolic functions, their inverses, angles and lengths."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = [
@@ -48,8 +48,6 @@ METHODS = (
     "sinh",
     "tan",
 )  # operations that are methods of Tensor too
-
-Array = Any
 
 
 @primitive
@@ -95,7 +93,6 @@ def cosh(x: Array) -> Array:
 
 
 cosh.vjp(x=lambda g, x: g * np.sinh(x))
-
 
 # The rules of the inverses keep their factors apart, (1 - x) (1 + x) for 1 - x * x: near the ends
 # of the domain the difference of squares would lose most of its digits.

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.parts import as_part
 
 __all__ = ["einsum"]
 
 METHODS = ()
-
-Array = Any
 
 
 def _split(subscripts: str) -> tuple[list[str], str]:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.linalg.decompositions import inv, matrices, transposed
 
 __all__ = ["det"]
-
-Array = Any
 
 
 @primitive

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.core.backward import needed_nodes, run_backward
 from minigrad.core.modes import ModeChange
-from minigrad.core.nodes import Bundle
+from minigrad.core.nodes import Array, Bundle
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import named
@@ -28,8 +28,6 @@ __all__ = [
     "settled",
     "unless_zero",
 ]
-
-Array = Any
 
 SLACK = 100.0  # how many units of rounding a difference may have that should be 0
 

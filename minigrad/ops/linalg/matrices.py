@@ -18,6 +18,7 @@ from minigrad.core.errors import (
     describe,
 )
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.arithmetic import where
@@ -51,8 +52,6 @@ __all__ = [
 ]
 
 METHODS = ()
-
-Array = Any
 
 
 class EighResult(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import AxisError, MatrixError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.arithmetic import absolute, where
 from minigrad.ops.explaining import names_its_errors
@@ -19,8 +20,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 __all__ = ["cond", "matrix_norm"]
 
 METHODS = ()
-
-Array = Any
 
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:

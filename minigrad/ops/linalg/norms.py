@@ -22,7 +22,6 @@ __all__ = ["norm", "vector_norm"]
 
 METHODS = ("norm",)
 
-Array = Any
 Axis = Any
 
 

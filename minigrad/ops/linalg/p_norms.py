@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import normalize_axes, restore_axes
 
 __all__ = ["p_norm"]
 
-Array = Any
 Axis = Any
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.axis_utils import normalize_axes, normalize_axis
 from minigrad.ops.elementwise.arithmetic import multiply
@@ -27,8 +28,6 @@ __all__ = [
 ]
 
 METHODS = ("dot", "matmul")  # operations that are methods of Tensor too
-
-Array = Any
 
 
 def _matmul_x(g: Array, x: Array, z: Array) -> Array:

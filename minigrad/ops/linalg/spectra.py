@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
@@ -27,8 +28,6 @@ from minigrad.ops.linalg.decompositions import (
 from minigrad.ops.linalg.equal_values import plain, settled
 
 __all__ = ["eigvalsh", "svdvals"]
-
-Array = Any
 
 
 def _once(vectors: Array, equal: Array) -> Array:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
+
 __all__ = ["Places", "add_rows", "from_zero", "locate"]
 
-Array = Any
 BLOCK = 1 << 16  # elements added at a time, so that their positions stay in the cache
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import Patch
+from minigrad.core.nodes import Array, Patch
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import index_dtype, source_of
@@ -18,8 +18,6 @@ from minigrad.ops.manipulation.reshaping import broadcast_to
 __all__ = ["scatter_add"]
 
 METHODS = ("scatter_add",)
-
-Array = Any
 
 _PLAIN = frozenset({int, type(None), type(Ellipsis)})
 

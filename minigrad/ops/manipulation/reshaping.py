@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import source_of
@@ -54,9 +55,6 @@ METHODS = (
     "squeeze",
     "swapaxes",
 )
-
-Array = Any
-
 
 # -- the same elements in another shape ----------------------------------------------------------
 
@@ -228,7 +226,6 @@ def rot90(x: Array, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 
 
 rot90.vjp(x=lambda g, k, axes: np.rot90(g, -k, axes))
-
 
 # -- broadcasting --------------------------------------------------------------------------------
 

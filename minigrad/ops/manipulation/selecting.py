@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import constant_array, source_of, whole_numbers
@@ -36,8 +37,6 @@ __all__ = [
 ]
 
 METHODS = ("choose", "nonzero", "searchsorted", "take", "take_along_axis")
-
-Array = Any
 
 INDEX_MODES = ("raise", "wrap", "clip")
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import check_option
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, source_of
@@ -16,9 +17,6 @@ from minigrad.ops.manipulation.selecting import take_along_axis
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 
 METHODS = ("argpartition", "argsort", "topk")
-
-Array = Any
-
 
 SORTS = (None, "quicksort", "mergesort", "heapsort", "stable")
 

@@ -29,7 +29,6 @@ __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
 METHODS = ()
 
-Array = Any
 PlainArray = np.ndarray[Any, Any]
 
 ADVICE = {

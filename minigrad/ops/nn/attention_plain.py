@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.fusing import fused
+from minigrad.core.nodes import Array
 from minigrad.ops.arguments import named, quiet, result_type, widen
 from minigrad.ops.reduction.softmaxes import softmax
 
 __all__ = ["AttentionDropout", "attention_reference", "plain_attention", "softmax_of_scores"]
 
-Array = Any
 PlainArray = np.ndarray[Any, Any]
 Masks = tuple[PlainArray, ...]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.fusing import fused
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
@@ -26,7 +27,6 @@ __all__ = ["cross_entropy", "nll_loss"]
 
 METHODS = ()
 
-Array = Any
 PlainArray = np.ndarray[Any, Any]
 
 

@@ -1,11 +1,10 @@
 """Activations in which the input passes a gate, or a learned slope: GLU, hardswish, PReLU."""
 
-from typing import Any
-
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, floating, named, quiet
@@ -16,8 +15,6 @@ from minigrad.ops.nn.activations import relu, sigmoid
 __all__ = ["glu", "hardswish", "prelu"]
 
 METHODS = ()
-
-Array = Any
 
 
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import OptionError
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet
@@ -31,8 +32,6 @@ __all__ = [
 ]
 
 METHODS = ()
-
-Array = Any
 
 SMALLEST_LOG = -100.0  # PyTorch's bound for the logarithm of a probability
 SMALLEST_VARIANCE = 1e-12  # and for p (1 - p) in its derivative

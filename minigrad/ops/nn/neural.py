@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.core.errors import OutOfBoundsError, describe
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.randomness import choose_generator, draw_numbers
 from minigrad.core.tensors import Tensor
@@ -15,8 +16,6 @@ from minigrad.ops.manipulation.index_places import add_rows
 __all__ = ["dropout", "embedding", "one_hot"]
 
 METHODS = ()
-
-Array = Any
 
 
 def dropout(

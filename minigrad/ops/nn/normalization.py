@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.fusing import fused
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, result_type, widen
@@ -16,7 +17,6 @@ __all__ = ["layer_norm", "rms_norm"]
 
 METHODS = ()
 
-Array = Any
 Axes = tuple[int, ...]
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, named, widen
@@ -17,8 +18,6 @@ from minigrad.ops.signal.spatial import Pads, Sizes, span_of, spatial_sizes
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
 METHODS = ()
-
-Array = Any
 
 
 def max_pool1d(

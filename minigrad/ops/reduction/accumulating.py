@@ -1,10 +1,10 @@
 """Running extremes and logarithms of sums of exponentials: `accumulate` of NumPy's ufuncs."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import normalize_axis
@@ -14,9 +14,6 @@ from minigrad.ops.reduction.cumulative import along, solve_backwards
 __all__ = ["cumulative_logsumexp", "cumulative_max", "cumulative_min"]
 
 METHODS = ()
-
-Array = Any
-
 
 # With y[j] = f(y[j - 1], x[j]), the gradient r[j] of y[j] that comes from it and all after it is
 # g[j] + r[j + 1] * dy[j + 1] / dy[j], and that of x[j] is r[j] * dy[j] / dx[j].

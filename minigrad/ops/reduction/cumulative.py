@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import operand, primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import as_operand, widen
@@ -25,8 +26,6 @@ __all__ = [
 ]
 
 METHODS = ("cumprod", "cumsum")
-
-Array = Any
 
 
 def along(axis: int, part: slice) -> tuple[slice, ...]:

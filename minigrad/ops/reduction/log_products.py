@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import quiet
 
 __all__ = ["xlog1py", "xlogy"]
 
 METHODS = ()
-
-Array = Any
 
 
 def _product(x1: Array, x2: Array, logarithm: Any) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import operand, primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import constant_array, named
@@ -28,7 +29,6 @@ __all__ = [
 
 METHODS = ("median", "quantile")
 
-Array = Any
 Axis = Any
 
 QUANTILE_METHODS = (

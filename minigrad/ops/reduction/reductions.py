@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, widen
 from minigrad.ops.axis_utils import normalize_axes, restore_axes
@@ -35,7 +36,6 @@ METHODS = (
     "sum",
 )  # operations that are methods of Tensor too
 
-Array = Any
 Axis = Any
 
 SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view

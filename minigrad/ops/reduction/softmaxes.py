@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, floating, quiet, widen
@@ -17,7 +18,6 @@ __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
 METHODS = ("log_softmax", "logsumexp", "softmax")  # operations that are methods of Tensor too
 
-Array = Any
 Axis = Any
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, OptionError, ShapeError, describe
 from minigrad.core.methods import TensorLike
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import operand, primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import widen
@@ -23,7 +24,6 @@ __all__ = ["average", "ptp", "std", "var"]
 
 METHODS = ("std", "var")
 
-Array = Any
 Axis = Any
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
@@ -28,8 +29,6 @@ from minigrad.ops.signal.spatial import (
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
 METHODS = ()
-
-Array = Any
 
 
 def conv1d(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import constant_array, named, source_of
@@ -32,8 +33,6 @@ __all__ = [
 ]
 
 METHODS = ()
-
-Array = Any
 
 
 def _tensor(value: Any, name: str, argument: str, *others: Any) -> Tensor:
