@@ -32,7 +32,7 @@ __all__ = [
 _WITH_HYPOTHESIS = {
     "EngineMachine": "state_machine",
     "Input": "property_tests",
-    "Specification": "specifications",
+    "Specification": "tables.specifications",
     "arrays": "strategies",
     "broadcastable_shapes": "strategies",
     "check_program": "random_programs",

@@ -1,4 +1,4 @@
-"""A naive engine to compare minigrad with: hyper-dual numbers over float64 arrays.
+"""A second engine to compare minigrad with: hyper-dual numbers over float64 arrays.
 
 A `Jet` carries a value, its derivatives along two directions, and its second derivative along
 both (Fike and Alonso, "The development of hyper-dual numbers for exact second-derivative

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minigrad import ops
-from minigrad.testing import hyperdual as naive
+from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import linear
 from minigrad.testing.tables import parameters as draws
 from minigrad.testing.tables.specifications import (
@@ -27,12 +27,12 @@ __all__ = ["ARRAYS"]
 
 def _nonzero(x: Any, axis: Any = None, keepdims: bool = False, **params: Any) -> bool:
     """For roots of sums of squares: none of the sums is nearly zero."""
-    return bool((naive.two_norm(x, axis).value > 0.1).all())
+    return bool((hyperdual.two_norm(x, axis).value > 0.1).all())
 
 
 def _spread_out(x: Any, axis: Any = None, keepdims: bool = False, **params: Any) -> bool:
-    count = naive.rows(x, axis)[0].shape[-1]
-    return count > 1 and bool((naive.variance(x, axis).value > 0.05).all())
+    count = hyperdual.rows(x, axis)[0].shape[-1]
+    return count > 1 and bool((hyperdual.variance(x, axis).value > 0.05).all())
 
 
 def _same_but(axis: int, *shapes: Shape) -> bool:
@@ -50,18 +50,18 @@ def _setitem(x: Any, value: Any, index: Any) -> Any:
 
 
 REDUCTIONS = [
-    specify("sum", naive.total, ANY, draws.reducing),
-    specify("mean", naive.average, ANY, draws.reducing),
-    specify("prod", naive.prod, ANY, draws.reducing, domains=(SMALL,)),
-    specify("max", naive.largest, ANY, draws.reducing, distinct),
-    specify("min", naive.smallest, ANY, draws.reducing, distinct),
-    specify("logsumexp", naive.logsumexp, ANY, draws.reducing),
-    specify("var", naive.variance, ANY, draws.reducing),
-    specify("std", naive.deviation, ANY, draws.reducing, _spread_out),
-    specify("norm", naive.two_norm, ndim(1, 2), draws.axis, _nonzero),
+    specify("sum", hyperdual.total, ANY, draws.reducing),
+    specify("mean", hyperdual.average, ANY, draws.reducing),
+    specify("prod", hyperdual.prod, ANY, draws.reducing, domains=(SMALL,)),
+    specify("max", hyperdual.largest, ANY, draws.reducing, distinct),
+    specify("min", hyperdual.smallest, ANY, draws.reducing, distinct),
+    specify("logsumexp", hyperdual.logsumexp, ANY, draws.reducing),
+    specify("var", hyperdual.variance, ANY, draws.reducing),
+    specify("std", hyperdual.deviation, ANY, draws.reducing, _spread_out),
+    specify("norm", hyperdual.two_norm, ndim(1, 2), draws.axis, _nonzero),
     specify(
         "norm_of_order",
-        naive.p_norm,
+        hyperdual.p_norm,
         SOME,
         lambda draw, shapes: {
             "ord": draw(st.sampled_from([3.0, 1.0, 1.5])),
@@ -73,7 +73,7 @@ REDUCTIONS = [
     ),
     specify(
         "quantile",
-        naive.quantile,
+        hyperdual.quantile,
         ANY,
         lambda draw, shapes: {
             "q": draw(st.sampled_from([0.5, 0.3])),
@@ -81,10 +81,10 @@ REDUCTIONS = [
         },
         distinct,
     ),
-    specify("softmax", naive.softmax, SOME, draws.axes),
-    specify("log_softmax", naive.log_softmax, SOME, draws.axes),
+    specify("softmax", hyperdual.softmax, SOME, draws.axes),
+    specify("log_softmax", hyperdual.log_softmax, SOME, draws.axes),
     specify("cumsum", linear(np.cumsum), SOME, draws.axis),
-    specify("cumprod", naive.cumulative_product, SOME, draws.axis, domains=(SMALL,)),
+    specify("cumprod", hyperdual.cumulative_product, SOME, draws.axis, domains=(SMALL,)),
     specify("diff", linear(np.diff), SOME, draws.axis),
     specify("trace", linear(np.trace), ndim(2, 3)),
 ]
@@ -119,7 +119,7 @@ PLACES = [
     ),
     specify(
         "setitem",
-        naive.updated,
+        hyperdual.updated,
         lambda x, z=None: len(x) > 0 and z in (None, x[1:]),
         draws.fixed(index=(0, -1)),
         domains=TWO,
@@ -129,7 +129,7 @@ PLACES = [
     specify("take_along_axis", linear(np.take_along_axis), SOME, draws.places_along),
     specify(
         "scatter_add",
-        lambda x, z, index: x + naive.added_at(z, x.shape, index),
+        lambda x, z, index: x + hyperdual.added_at(z, x.shape, index),
         lambda x, z=None: len(x) > 0 and z in (None, x),
         lambda draw, shapes: {
             "index": [draw(st.integers(0, shapes[0][0] - 1)) for _ in range(shapes[0][0])]
@@ -137,7 +137,7 @@ PLACES = [
         domains=TWO,
         function=lambda x, z, index: ops.scatter_add(x, index, z),
     ),
-    specify("sort", naive.sort, SOME, draws.axis, distinct),
+    specify("sort", hyperdual.sort, SOME, draws.axis, distinct),
     specify("embedding", lambda x, index: x[index], ndim(2), draws.table_rows),
     specify(
         "concatenate",
@@ -156,7 +156,7 @@ PLACES = [
     ),
     specify(
         "topk",
-        lambda x, k: naive.sort(x, descending=True)[..., :k],
+        lambda x, k: hyperdual.sort(x, descending=True)[..., :k],
         SOME,
         lambda draw, shapes: {"k": draw(st.integers(1, shapes[0][-1]))},
         distinct,

@@ -1,4 +1,4 @@
-"""Random interleavings of what a user may do, against the naive engine; and planted faults."""
+"""Random interleavings of what a user may do, against the hyper-dual engine; and planted faults."""
 
 import numpy as np
 import pytest
