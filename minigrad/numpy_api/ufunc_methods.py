@@ -8,18 +8,13 @@ import numpy as np
 from minigrad import ops
 from minigrad.core.errors import DtypeError, ShapeError
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import named, source_of
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise import arithmetic
 from minigrad.ops.reduction import accumulating, reductions
 
 __all__ = ["REDUCE_AND_ACCUMULATE", "outer_method"]
-
-
-def _tensor(array: Any, name: str) -> Tensor:
-    source = source_of(array, name, "array")
-    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def _reducing(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +44,7 @@ def _exponentials(ufunc: Any, base: float) -> Callable[..., Any]:
     def function(
         array: Any, axis: Any, *, keepdims: bool, initial: Any = None, where: Any = True
     ) -> Tensor:
-        x = _tensor(array, f"{ufunc.__name__}.reduce")
+        x = as_operand(array, f"{ufunc.__name__}.reduce", "array")
         x = x.astype(np.result_type(x.dtype, np.float16))
         if where is not True:
             x = arithmetic.where(reductions.mask_of(where), x, -np.inf)
@@ -69,7 +64,7 @@ def _accumulating(ufunc: Any, function: Callable[..., Any]) -> Callable[..., Any
 
     def accumulate(array: Any, axis: Any = 0, dtype: Any = None) -> Any:
         name = f"np.{ufunc.__name__}.accumulate"
-        x = _tensor(array, name)
+        x = as_operand(array, name, "array")
         if not x.ndim:
             normalize_axis(axis or 0, 1, f"{name}: axis")
             raise DtypeError(f"{name}: a number has no axis to go along; reshape it to (1,)")

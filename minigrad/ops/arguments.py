@@ -1,7 +1,7 @@
 """What the operations of neural networks share: preparing arguments and refusing wrong ones."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -56,12 +56,7 @@ def constant_array(value: Any, argument: str) -> Array:
         DetachError: when it is a tensor that requires grad.
     """
     if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise DetachError(
-                f"{argument} is a constant here and has no derivative; pass detach() of it to say "
-                f"so (got {describe(value)}, which requires grad)"
-            )
-        return value._array
+        return _without_gradient(value, argument)
     return np.asarray(value, dtype=None if np.size(value) else index_dtype(value))
 
 
@@ -103,9 +98,10 @@ def result_type(*values: Any) -> Any:
     return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
-def as_operand(value: Any, name: str, argument: str) -> Tensor:
-    """A tensor as it is, or made of an array or of numbers."""
-    return value if isinstance(value, Tensor) else wrap(operand(value, name, argument), None)
+def as_operand(value: Any, name: str, argument: str = "x", *others: Any) -> Tensor:
+    """A tensor as it is, or made of an array or of numbers; in lists, of the others' dtype."""
+    source = source_of(value, name, argument, *others)
+    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def as_tensor(value: Any, name: str, argument: str) -> Tensor:
@@ -150,14 +146,24 @@ def as_constant(value: Any, name: str, argument: str) -> "np.ndarray[Any, Any]":
         DetachError: when it requires grad.
     """
     if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise DetachError(
-                f"{name}: {argument} is a constant and has no derivative; pass "
-                f"{argument}.detach() to say so."
-            )
-        return value._array
+        return _without_gradient(value, f"{name}: {argument}")
     array: np.ndarray[Any, Any] = operand(value, name, argument)
     return array
+
+
+def _without_gradient(tensor: Tensor, argument: str) -> "np.ndarray[Any, Any]":
+    """The array of a constant.
+
+    Raises:
+        DetachError: when it requires grad.
+    """
+    if tensor.requires_grad:
+        name = argument.rpartition(": ")[2]
+        raise DetachError(
+            f"{argument} is a constant here and has no derivative; pass {name}.detach() to say so "
+            f"(got {describe(tensor)}, which requires grad)"
+        )
+    return cast("np.ndarray[Any, Any]", tensor._array)
 
 
 def check_same_shape(name: str, **arrays: Any) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.methods import TensorLike
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import operand, primitive
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.primitives import primitive
+from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.elementwise.arithmetic import subtract
@@ -107,7 +107,7 @@ def _cumulative(
     function: Any, x: TensorLike, axis: int | None, dtype: Any, include_initial: bool, first: float
 ) -> Tensor:
     name = f"cumulative_{function.__name__[3:]}"
-    tensor = _tensor(x, name)
+    tensor = as_operand(x, name)
     tensor = tensor if tensor.ndim else tensor.reshape(1)
     if axis is None:
         if tensor.ndim != 1:
@@ -147,10 +147,6 @@ def cumulative_prod(
     return _cumulative(cumprod, x, axis, dtype, include_initial, 1)
 
 
-def _tensor(x: TensorLike, name: str) -> Tensor:
-    return x if isinstance(x, Tensor) else wrap(operand(x, name, "x"), None)
-
-
 def diff(
     a: TensorLike,
     n: int = 1,
@@ -171,7 +167,7 @@ def diff(
         ValueError: for a negative `n`.
         AxisError: for an `a` without such an axis.
     """
-    x = _tensor(a, "diff")
+    x = as_operand(a, "diff", "a")
     n = whole_number(n, "diff: n")
     if n < 0:
         raise ValueError(f"diff: n must be at least 0, got {n}")
@@ -208,11 +204,11 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: i
     Raises:
         ShapeError: when the shapes do not fit.
     """
-    values = _tensor(y, "trapezoid")
+    values = as_operand(y, "trapezoid", "y")
     k = normalize_axis(axis, values.ndim, "trapezoid: axis")
     width: TensorLike = dx
     if x is not None:
-        places = _tensor(x, "trapezoid")
+        places = as_operand(x, "trapezoid")
         width = diff(places, axis=-1 if places.ndim == 1 else k)
         if places.ndim == 1:
             width = width.reshape([-1 if i == k else 1 for i in range(values.ndim)])

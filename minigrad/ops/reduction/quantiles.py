@@ -10,9 +10,9 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
 from minigrad.core.methods import TensorLike
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import operand, primitive
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import constant_array, named
+from minigrad.core.primitives import primitive
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import normalize_axes
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.elementwise.predicates import isnan
@@ -140,7 +140,7 @@ def nanmedian(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Te
 def _quantile(
     name: str, a: Any, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any = None
 ) -> Tensor:
-    x = a if isinstance(a, Tensor) else wrap(operand(a, name, "a"), None)
+    x = as_operand(a, name, "a")
     check_option("method", method, QUANTILE_METHODS, name)
     if weights is not None and method != "inverted_cdf":
         raise ValueError(

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import constant_array, source_of, widen
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, constant_array, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise.arithmetic import astype, positive, where
 from minigrad.ops.elementwise.predicates import floor_divide
@@ -52,8 +52,8 @@ def scatter_reduce(
     """
     name = "scatter_reduce"
     check_option("reduce", reduce, REDUCTIONS, name)
-    x = _tensor(x, "x")
-    values = _tensor(src, "src", x)
+    x = as_operand(x, name)
+    values = as_operand(src, name, "src", x)
     if values.dtype != x.dtype:
         raise DtypeError(
             f"{name}: x and src must have one dtype, got {describe(x)} and {describe(values)}; "
@@ -95,11 +95,6 @@ def scatter_reduce(
     else:
         y = _combined(flat, places, values, hits, reduce, include_self)
     return y.reshape(x.shape)
-
-
-def _tensor(value: Any, argument: str, *others: Any) -> Tensor:
-    source = source_of(value, "scatter_reduce", argument, *others)
-    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def _divided(total: Tensor, count: Any, dtype: Any) -> Tensor:

@@ -196,7 +196,7 @@ def test_pytorchs_layout_needs_its_axis():
         (lambda x: mg.nll_loss(x, [[0, 1, 2]] * 2), "nll_loss: target must have the shape (2,)"),
         (
             lambda x: mg.cross_entropy(x, [0, 1], weight=mg.Tensor(np.ones(3), requires_grad=True)),
-            "weight is a constant and has no derivative",
+            "weight is a constant here and has no derivative",
         ),
     ],
 )
