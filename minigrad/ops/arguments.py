@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minigrad.core.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.core.errors import DetachError, DtypeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.primitives import operand
 from minigrad.core.tensors import Tensor, wrap
@@ -19,7 +19,6 @@ __all__ = [
     "floating",
     "index_dtype",
     "source_of",
-    "check_same_shape",
     "named",
     "quiet",
     "refuse_pytorch_names",
@@ -164,20 +163,6 @@ def _without_gradient(tensor: Tensor, argument: str) -> "np.ndarray[Any, Any]":
             f"(got {describe(tensor)}, which requires grad)"
         )
     return cast("np.ndarray[Any, Any]", tensor._array)
-
-
-def check_same_shape(name: str, **arrays: Any) -> None:
-    """Refuse arguments that would broadcast against each other.
-
-    Raises:
-        ShapeError: when the shapes differ.
-    """
-    if len({tuple(array.shape) for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{argument}: {describe(array)}" for argument, array in arrays.items())
-        raise ShapeError(
-            f"{name}: the shapes must be equal, got {shapes}. A loss does not broadcast, since "
-            "that would compare each number with many; reshape or index one of the two."
-        )
 
 
 def refuse_pytorch_names(name: str, given: Mapping[str, Any], advice: Mapping[str, str]) -> None:

@@ -8,19 +8,23 @@ from minigrad.core.errors import AxisError, DtypeError, ShapeError, describe
 __all__ = ["normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
 
 
-def whole_number(value: Any, name: str) -> int:
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
     """An integer argument, such as a count, as a Python integer.
 
     Raises:
         DtypeError: when it is not an integer; `name` begins the message.
+        ValueError: when it is less than `least`.
 
     >>> whole_number(3, "diff: n")
     3
     """
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise DtypeError(f"{name} must be an integer, got {describe(value)}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be {least} or more, got {number}")
+    return number
 
 
 def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:

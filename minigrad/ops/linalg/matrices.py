@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import (
-    DtypeError,
     GradientError,
     MatrixError,
     ShapeError,
@@ -21,6 +20,7 @@ from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
+from minigrad.ops.axis_utils import whole_number
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg import decompositions, determinants
@@ -241,8 +241,7 @@ def matrix_power(a: Array, n: int) -> Tensor:
         ShapeError: for matrices that are not square.
     """
     shape = np.shape(a)
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise DtypeError(f"matrix_power: n must be an integer, got {describe(n)}")
+    n = whole_number(n, "matrix_power: n")
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise MatrixError(f"matrix_power: a must hold square matrices, got {describe(a)}")
     base = a if isinstance(a, Tensor) else Tensor(a)

@@ -134,9 +134,7 @@ def linspace(
     Raises:
         ValueError: for a negative `num`.
     """
-    num = whole_number(num, "linspace: num")
-    if num < 0:
-        raise ValueError(f"linspace: num must be 0 or more, got {num}")
+    num = whole_number(num, "linspace: num", 0)
     sources = (
         source_of(start, "linspace", "start", stop),
         source_of(stop, "linspace", "stop", start),

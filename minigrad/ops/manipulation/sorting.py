@@ -1,6 +1,5 @@
 """Sorting. Equal elements keep their order, so each gets its own gradient; NaN comes last."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, source_of
-from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.manipulation.selecting import take_along_axis
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
@@ -142,5 +141,5 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
     ([9.0, 4.0], [1, 2])
     """
     x = source_of(x, "topk")
-    places = topk_places(x, operator.index(k), axis, largest)
+    places = topk_places(x, whole_number(k, "topk: k"), axis, largest)
     return take_along_axis(x, places, axis), places

@@ -16,6 +16,7 @@ from minigrad.ops.arguments import (
     result_type,
     widen,
 )
+from minigrad.ops.checks import check_broadcasts, check_lengths, check_probabilities
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
@@ -42,6 +43,8 @@ ADVICE = {
     "enable_gqa": "Repeat the heads of key and value instead, for example with np.repeat.",
 }
 """What to write for PyTorch's names, which are refused because its polarity differs by class."""
+
+SCORES = "the scores (..., queries, keys)"
 
 LARGEST_PLAIN = 512 * 512
 """Pairs of a query and a key beyond which attention is computed blockwise unless told otherwise."""
@@ -166,8 +169,7 @@ def draw_dropout(
     Raises:
         ValueError: when `p` is not within 0 to 1.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    check_probabilities(name, p=p)
     choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None
@@ -214,7 +216,7 @@ def _prepared(
     b: Any = 0.0
     if bias is not None:
         _, b = as_tensors(name, query=q, bias=bias)
-        _check_fits(name, "bias", b, scores)
+        check_broadcasts(name, "bias", b, scores, SCORES)
     return q, k, v, b, tuple(masks)
 
 
@@ -226,47 +228,21 @@ def _mask(name: str, mask: Any, scores: tuple[int, ...]) -> PlainArray:
             f"{describe(allowed)}. Numbers to add to the scores are given as bias=; 0 and 1 "
             "become booleans with astype(bool)."
         )
-    _check_fits(name, "mask", allowed, scores)
+    check_broadcasts(name, "mask", allowed, scores, SCORES)
     return allowed
 
 
 def _valid_keys(name: str, lengths: Any, k: Tensor, lead: tuple[int, ...]) -> PlainArray:
     """Which keys are not padding, (..., keys, 1)."""
-    counts = as_constant(lengths, name, "lengths")
-    if counts.dtype.kind not in "iu" and counts.size:
-        raise DtypeError(
-            f"{name}: lengths must be integers, got {describe(counts)}; from a mask (batch, keys) "
-            "of booleans they are mask.sum(axis=1)"
-        )
-    if counts.shape != lead[: counts.ndim]:
-        raise ShapeError(
-            f"{name}: lengths must follow the leading axes {lead}, got {describe(counts)} for key: "
-            f"{describe(k)}"
-        )
     keys = k.shape[-2]
-    if counts.size and (counts.min() < 0 or counts.max() > keys):
-        raise ValueError(
-            f"{name}: lengths must be 0 to {keys}, the keys of {describe(k)}, got "
-            f"{counts.min()} to {counts.max()}"
-        )
+    shapes = [lead[:count] for count in range(len(lead) + 1)]
+    counts = check_lengths(name, "lengths", lengths, shapes, keys, "key", k)
     valid = np.arange(keys)[:, None] < counts[..., None, None]  # (..., keys, 1)
     return valid.reshape(counts.shape + (1,) * (len(lead) - counts.ndim) + (keys, 1))
 
 
 def _scores_shape(q: Any, k: Any) -> tuple[int, ...]:
     return (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
-
-
-def _check_fits(name: str, argument: str, value: Any, scores: tuple[int, ...]) -> None:
-    try:
-        fits = np.broadcast_shapes(value.shape, scores) == scores
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{name}: {argument} must broadcast to the scores (..., queries, keys) = {scores}, "
-            f"got {describe(value)}"
-        )
 
 
 def _scale(q: Tensor, scale: float | None) -> float:

@@ -15,6 +15,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.nn.class_targets import (
     check_reduction,
     class_axis,
@@ -66,8 +67,7 @@ def cross_entropy(
     axis = class_axis("cross_entropy", scores, axis)
     factors = class_weights("cross_entropy", weight, scores, axis)
     check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be 0 to 1, got {label_smoothing}")
+    check_probabilities("cross_entropy", label_smoothing=label_smoothing)
     options: dict[str, Any] = {
         "weight": factors,
         "reduction": reduction,

@@ -6,8 +6,9 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_tensor, as_tensors, check_same_shape, quiet, widen
+from minigrad.ops.arguments import as_tensor, as_tensors, quiet, widen
 from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.checks import check_same_shape
 from minigrad.ops.elementwise.arithmetic import minimum, sqrt, where
 from minigrad.ops.elementwise.piecewise import clip
 from minigrad.ops.linalg.norms import vector_norm

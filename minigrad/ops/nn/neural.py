@@ -11,6 +11,7 @@ from minigrad.core.primitives import primitive
 from minigrad.core.randomness import choose_generator, draw_numbers
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, constant_array, named, quiet, widen
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.manipulation.index_places import add_rows
 
 __all__ = ["dropout", "embedding", "one_hot"]
@@ -55,8 +56,7 @@ def draw_mask(
     generator: "np.random.Generator | None",
 ) -> "np.ndarray[Any, Any] | None":
     """What dropout keeps, True with probability 1 - p; None when it keeps everything."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    check_probabilities(name, p=p)
     choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None

@@ -168,9 +168,7 @@ def diff(
         AxisError: for an `a` without such an axis.
     """
     x = as_operand(a, "diff", "a")
-    n = whole_number(n, "diff: n")
-    if n < 0:
-        raise ValueError(f"diff: n must be at least 0, got {n}")
+    n = whole_number(n, "diff: n", 0)
     if not n:
         return x
     k = normalize_axis(axis, x.ndim, "diff: axis")

@@ -298,9 +298,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
         float64 for float32.
     """
     x = _as_dtype(np.int64, _vector(x, "vander", "x"))
-    count = x.size if N is None else whole_number(N, "vander: N")
-    if count < 0:
-        raise ValueError(f"vander: N must be 0 or more, got {count}")
+    count = x.size if N is None else whole_number(N, "vander: N", 0)
     powers = [ones_like(x)][:count]
     for _ in range(count - 1):
         powers.append(powers[-1] * x)

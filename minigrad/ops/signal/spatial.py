@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor
+from minigrad.ops.checks import check_sizes, is_size
 
 __all__ = [
     "Pads",
@@ -28,13 +27,9 @@ def spatial_sizes(name: str, argument: str, value: Any, dims: int, least: int) -
     Raises:
         ValueError: when there are too few or many, or one is below `least`.
     """
-    sizes = (value,) * dims if isinstance(value, (int, np.integer)) else value
-    if (
-        not isinstance(sizes, Sequence)
-        or isinstance(sizes, str)
-        or len(sizes) != dims
-        or not all(isinstance(n, (int, np.integer)) and n >= least for n in sizes)
-    ):
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    sizes = value if several else (value,) * dims
+    if len(sizes) != dims or not all(is_size(n, least) for n in sizes):
         raise ValueError(
             f"{name}: {argument} must be an integer of {least} or more"
             + (f", or {dims} of them" if dims > 1 else "")
@@ -73,8 +68,7 @@ def check_groups(name: str, groups: Any, **channels: int) -> None:
         ValueError: when there are not 1 or more groups.
         ShapeError: naming the number of channels.
     """
-    if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
-        raise ValueError(f"{name}: groups must be an integer of 1 or more, got {groups!r}")
+    check_sizes(name, 1, groups=groups)
     for what, count in channels.items():
         if count % groups:
             raise ShapeError(
