@@ -11,6 +11,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.core.methods import TensorLike
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.nn.class_targets import check_reduction
 
 __all__ = [
@@ -68,10 +69,7 @@ class CrossEntropyLoss(Loss):
         axis: int = -1,
     ) -> None:
         super().__init__(reduction, weight=weight)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(
-                f"CrossEntropyLoss: label_smoothing must be 0 to 1, got {label_smoothing}"
-            )
+        check_probabilities("CrossEntropyLoss", label_smoothing=label_smoothing)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.axis = axis

@@ -134,9 +134,7 @@ def test_infinity_may_enter_as_a_constant_and_turn_into_nan():
     assert mg.graph(y).first_anomaly() is None
     assert [n.extras.value_finite for n in mg.graph(y) if n.plan.name == "where"] == [False]
     message = anomaly(lambda: (x + np.inf) - np.inf)
-    assert message.startswith(
-        "subtract: infinite numbers in x1, x2 gave NaN: x1: f32[2]"
-    )
+    assert message.startswith("subtract: infinite numbers in x1, x2 gave NaN: x1: f32[2]")
     assert "infinite numbers in x2 gave NaN" in anomaly(lambda: x * np.inf)
 
 
