@@ -21,6 +21,7 @@ from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,
+    AttentionOptions,
     Masks,
     plain_attention,
     softmax_of_scores,
@@ -119,17 +120,8 @@ def scaled_dot_product_attention(
         raise ValueError(
             f"{name}: method must be one of {list(METHODS_OF_ATTENTION)} or None, got {method!r}"
         )
-    return METHODS_OF_ATTENTION[method](
-        q,
-        k,
-        v,
-        b,
-        masks=masks,
-        causal=bool(causal),
-        scale=_scale(q, scale),
-        dropout=draw_dropout(name, _scores_shape(q, k), dropout, training, generator),
-        block=attention_blockwise.BLOCK,
-    )
+    kept = draw_dropout(name, _scores_shape(q, k), dropout, training, generator)
+    return METHODS_OF_ATTENTION[method](q, k, v, b, options=_options(q, masks, causal, scale, kept))
 
 
 def attention_weights(
@@ -153,7 +145,8 @@ def attention_weights(
     name = "attention_weights"
     refuse_pytorch_names(name, unknown, ADVICE)
     q, k, _, b, masks = _prepared(name, query, key, key, mask, bias, lengths)
-    weights = softmax_of_scores(widen(q), widen(k), b, masks, bool(causal), _scale(q, scale))
+    options = _options(q, masks, causal, scale, None)
+    weights = softmax_of_scores(widen(q), widen(k), b, options)
     return cast(Tensor, weights.astype(result_type(q, k, b)))
 
 
@@ -245,5 +238,8 @@ def _scores_shape(q: Any, k: Any) -> tuple[int, ...]:
     return (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
 
 
-def _scale(q: Tensor, scale: float | None) -> float:
-    return 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+def _options(
+    q: Tensor, masks: Masks, causal: bool, scale: float | None, dropout: AttentionDropout | None
+) -> AttentionOptions:
+    factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    return AttentionOptions(masks, bool(causal), factor, dropout, attention_blockwise.BLOCK)
