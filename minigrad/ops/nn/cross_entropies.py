@@ -126,6 +126,15 @@ def _along(values: PlainArray, ndim: int, axis: int) -> PlainArray:
     return values.reshape(tuple(-1 if a == ndim + axis else 1 for a in range(ndim)))
 
 
+def _kept(
+    codes: PlainArray, weight: PlainArray | None, ignore_index: int, dtype: Any
+) -> tuple[PlainArray, PlainArray, PlainArray]:
+    """Which places are not ignored, their classes (0 at the others), and the weight of each."""
+    kept = codes != ignore_index
+    places = np.where(kept, codes, 0)
+    return kept, places, kept.astype(dtype) if weight is None else np.where(kept, weight[places], 0)
+
+
 def _spread(
     codes: PlainArray,
     shape: tuple[int, ...],
@@ -136,9 +145,7 @@ def _spread(
     axis: int,
 ) -> tuple[PlainArray, PlainArray]:
     """The coefficients of -log p in the loss of each place, and the weight of each place."""
-    kept = codes != ignore_index
-    places = np.where(kept, codes, 0)
-    count = kept.astype(dtype) if weight is None else np.where(kept, weight[places], 0)
+    kept, places, count = _kept(codes, weight, ignore_index, dtype)
     q = np.zeros(shape, dtype)
     chosen = count * (1 - label_smoothing)
     np.put_along_axis(q, np.expand_dims(places, axis), np.expand_dims(chosen, axis), axis)
@@ -259,9 +266,7 @@ def _of_classes(
         q, count = _spread(target, x.shape, x.dtype, weight, ignore_index, label_smoothing, axis)
         rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     else:
-        kept = target != ignore_index
-        places = np.where(kept, target, 0)
-        count = kept.astype(x.dtype) if weight is None else np.where(kept, weight[places], 0)
+        _, places, count = _kept(target, weight, ignore_index, x.dtype)
         chosen = np.take_along_axis(difference, np.expand_dims(places, axis), axis)
         rows = np.where(count == 0, 0, np.squeeze(np.log(total) - chosen, axis) * count)
     loss = _reduced(rows, reduction, count)
@@ -364,9 +369,7 @@ def _negative_log_likelihood(
     x: Array, /, target: Any, weight: Any, ignore_index: int, reduction: str, axis: int
 ) -> Array:
     wide = widen(x)
-    kept = target != ignore_index
-    places = np.where(kept, target, 0)
-    count = kept.astype(wide.real.dtype) if weight is None else np.where(kept, weight[places], 0)
+    _, places, count = _kept(target, weight, ignore_index, wide.real.dtype)
     chosen = np.squeeze(np.take_along_axis(wide, np.expand_dims(places, axis), axis), axis)
     rows = np.where(count == 0, 0, -chosen * count)
     return _reduced(rows, reduction, count).astype(x.dtype)

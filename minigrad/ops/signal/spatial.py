@@ -102,12 +102,11 @@ def windows_of(name: str, kernel: Sizes, stride: Any, padding: Any, dilation: An
     """
     dims = len(kernel)
     steps = spatial_sizes(name, "stride", stride, dims, 1)
-    windows = Windows(
-        kernel, steps, spatial_sizes(name, "dilation", dilation, dims, 1), ((0, 0),) * dims
-    )
+    apart = spatial_sizes(name, "dilation", dilation, dims, 1)
     if not isinstance(padding, str):
-        sizes = spatial_sizes(name, "padding", padding, dims, 0)
-        return windows._replace(pads=tuple((n, n) for n in sizes))
+        sides = spatial_sizes(name, "padding", padding, dims, 0)
+        return Windows(kernel, steps, apart, tuple((n, n) for n in sides))
+    windows = Windows(kernel, steps, apart, ((0, 0),) * dims)
     if padding == "valid":
         return windows
     if padding != "same":
