@@ -5,7 +5,7 @@ record: which parts of the graph were freed, which leaves were written since. Fr
 what `backward` must give, or that it must refuse.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from minigrad.core.modes import no_grad
 from minigrad.core.tensors import Tensor
 from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import Jet, jet
+from minigrad.testing.model_terms import Source, Term
 from minigrad.transforms.derivatives import gradients
 
 require("hypothesis", "testing", "minigrad.testing.EngineMachine")
@@ -49,66 +50,6 @@ BINARY: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Jet]]] =
     "multiply": (lambda t, u: t * u, lambda x, z: x * z),
 }
 READS_INPUTS = {"sin", "square", "multiply"}  # whose rules cannot do without the inputs' values
-
-
-class Source:
-    """A leaf of the model: its value, the gradient that it should have, when it was written."""
-
-    def __init__(self, tensor: Tensor, value: Any) -> None:
-        self.tensor, self.value = tensor, value
-        self.grad: Any = None
-        self.writes = 0
-
-
-class Term:
-    """An expression of the model: what a tensor stands for, and the state of its record.
-
-    Attributes:
-        name: the operation; "leaf" or "constant" where the expression begins.
-        terms: the expressions of the inputs.
-        recorded: whether the engine put it on the tape.
-        freed: whether a backward freed its saved arrays.
-        written: of a leaf, how often it had been written when it was read.
-    """
-
-    def __init__(
-        self, name: str, apply: Any = None, terms: "tuple[Term, ...]" = (), recorded: bool = False
-    ) -> None:
-        self.name, self.apply, self.terms = name, apply, terms
-        self.recorded, self.freed = recorded, False
-        self.source: Source | None = None
-        self.written = 0
-        self.value: Any = None
-
-    def history(self) -> "list[Term]":
-        """This term and those on the tape below it, the latest first; each once."""
-        found: dict[int, Term] = {}
-
-        def visit(term: Term) -> Iterator[Term]:
-            if id(term) in found or not term.recorded:
-                return
-            found[id(term)] = term
-            for part in term.terms:
-                yield from visit(part)
-            yield term
-
-        return list(visit(self))[::-1]
-
-    def evaluate(self, directions: dict[Source, tuple[Any, Any]]) -> Jet:
-        """The jet along two directions of leaves, with the values that were read at the time."""
-        known: dict[int, Jet] = {}
-
-        def visit(term: Term) -> Jet:
-            if id(term) not in known:
-                if term.apply is None or not term.recorded:
-                    known[id(term)] = Jet(term.value)
-                    if term.source in directions and term.recorded:
-                        known[id(term)] = Jet(term.value, *directions[term.source])
-                else:
-                    known[id(term)] = term.apply(*(visit(part) for part in term.terms))
-            return known[id(term)]
-
-        return visit(self)
 
 
 class EngineMachine(RuleBasedStateMachine):
