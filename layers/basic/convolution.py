@@ -13,7 +13,7 @@ import minigrad as mg
 from layers.base.init import calculate_fan_in_and_fan_out, fan_in_bound
 from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
-from layers.basic.linear import blank, check_sizes, draw_evenly
+from layers.basic.linear import blank, check_sizes, draw_uniform
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.methods import TensorLike
@@ -67,9 +67,9 @@ class _Convolution(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weight and bias afresh, evenly from +-1/sqrt(fan_in) of the weight."""
+        """Draw weight and bias again, uniformly from +-1/sqrt(fan_in) of the weight."""
         fan_in, _ = calculate_fan_in_and_fan_out(self.weight)
-        draw_evenly(self, fan_in_bound(fan_in), generator)
+        draw_uniform(self, fan_in_bound(fan_in), generator)
 
     def _checked(self, x: TensorLike) -> Tensor:
         """`x` as a tensor of the right axes and channels."""
@@ -136,7 +136,7 @@ class Conv1d(_Forward):
 
     Shapes: (batch, in_channels, length), or without the batch axis -> (batch, out_channels,
     (length + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1). Weight (out_channels,
-    in_channels / groups, kernel_size) and bias (out_channels,), both drawn evenly from
+    in_channels / groups, kernel_size) and bias (out_channels,), both drawn uniformly from
     +-1/sqrt(in_channels / groups * kernel_size), as in PyTorch.
 
     Raises:
@@ -252,7 +252,7 @@ class ConvTranspose1d(_Transposed):
 
     Shapes: (batch, in_channels, length), or without the batch axis -> (batch, out_channels,
     (length - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1). Weight
-    (in_channels, out_channels / groups, kernel_size) and bias (out_channels,), both drawn evenly
+    (in_channels, out_channels / groups, kernel_size) and bias (out_channels,), both drawn uniformly
     from +-1/sqrt(out_channels / groups * kernel_size), as in PyTorch.
 
     Raises:

@@ -47,7 +47,7 @@ class CrossEntropyLoss(Loss):
         weight: a factor for each class (classes,), or None; a buffer.
         ignore_index: a class number whose places add nothing to the loss.
         reduction: "mean", over the weights of the target classes; "sum" or "none".
-        label_smoothing: how much of the target to spread evenly over all classes, 0 to 1.
+        label_smoothing: how much of the target to spread uniformly over all classes, 0 to 1.
         axis: the class axis: the last one, as in all layers here. PyTorch's is axis 1, which
             differs once there are more than two axes: pass axis=1 for its layout.
 

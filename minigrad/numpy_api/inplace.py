@@ -1,4 +1,4 @@
-"""Writing in place, by rebinding: a tensor takes the array and the history of a functional update.
+"""In-place writes: the tensor takes the array and the history of a functional update.
 
 No array is ever changed. So what was computed from the old value, a view `x[0]` among it, keeps
 the old value and its gradient, and `x[0] += 1` is as differentiable as any other operation.

@@ -1,4 +1,4 @@
-"""What the operations of neural networks share: preparing arguments and refusing wrong ones."""
+"""Convert the arguments of operations: tensors, constants, integers, dtypes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast

@@ -1,4 +1,4 @@
-"""Arithmetic with shapes and axes, on plain tuples."""
+"""Normalize axes and counts; shapes are plain tuples."""
 
 import operator
 from typing import Any
@@ -42,7 +42,7 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     except TypeError:
         raise DtypeError(f"{name}: an axis must be an integer, got {describe(axis)}") from None
     if not -ndim <= axis < ndim:
-        raise AxisError(f"{name}: {axis} is out of range for {ndim} axes")
+        raise AxisError(f"{name}: {axis} is out of bounds for {ndim} axes")
     return axis % ndim
 
 

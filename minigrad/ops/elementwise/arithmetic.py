@@ -1,4 +1,4 @@
-"""The elementwise operations in daily use: arithmetic, exponential, extremes, comparisons.
+"""Elementwise arithmetic, powers, exp and log, absolute values, maxima and comparisons.
 
 Rules of elementwise operations do not care about broadcasting: the engine sums over the axes along
 which an input was repeated.

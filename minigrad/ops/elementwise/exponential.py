@@ -1,4 +1,4 @@
-"""Exponentials and logarithms of other bases, and forms that stay exact where those do not."""
+"""Exponentials and logarithms to other bases, and their numerically stable forms."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Inverses of special functions: of the error function and of the logistic function."""
+"""Inverses of special functions: erfinv and logit."""
 
 import math
 

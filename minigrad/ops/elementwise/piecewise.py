@@ -1,4 +1,4 @@
-"""Elementwise functions made of pieces: bounds, remainders, signs and replacements."""
+"""Elementwise piecewise functions: clip, remainder, copysign, fmax, nan_to_num."""
 
 from typing import Any
 
@@ -160,7 +160,7 @@ def fmod(x1: Array, x2: Array) -> Array:
     return np.fmod(x1, x2)
 
 
-# fmod is exact, so this quotient is an integer but for rounding; x1 / x2 may round up to one.
+# fmod is exact, so this quotient is an integer up to rounding; x1 / x2 may round up to one.
 fmod.vjp(x1=lambda g: g, x2=lambda g, x1, x2, y: -g * np.rint((x1 - y) / x2))
 
 mod = remainder

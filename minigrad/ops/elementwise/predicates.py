@@ -1,4 +1,4 @@
-"""Piecewise constant operations: rounding, tests of numbers, logic and bits.
+"""Piecewise constant operations: rounding, predicates, logic and bits.
 
 Their derivative is 0 wherever it exists, so nothing is recorded: the results do not require grad.
 """

@@ -1,4 +1,4 @@
-"""Special functions: the error function and the sine cardinal."""
+"""Special functions: the error functions and sinc."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Derivatives of eigenvectors and singular vectors where values are equal.
+"""Derivatives of eigenvectors and singular vectors where values are equal (degenerate).
 
 Vectors of equal values are determined up to a rotation among them. A function that depends on their
 choice has no derivative there. One that does not, such as a matrix rebuilt from its parts, has one,
@@ -190,7 +190,7 @@ def at_zero(
 
 
 def unless_zero(difference: Array, size: Array, pairs: Array) -> Array:
-    """0 where a difference vanishes but for the rounding of its terms, else NaN; at the pairs."""
+    """0 where a difference vanishes up to the rounding of its terms, else NaN; at the pairs."""
     largest = np.abs(size).max(axis=(-2, -1), keepdims=True, initial=0)
     limit = SLACK * size.shape[-1] * np.finfo(size.dtype).eps * largest
     return np.where(pairs & ~(np.abs(difference) <= limit), np.nan, 0).astype(size.dtype)

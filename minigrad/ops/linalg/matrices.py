@@ -1,4 +1,4 @@
-"""Linear algebra as NumPy names it; `minigrad.linalg` is the same under NumPy's module name.
+"""Linear algebra under the names of `numpy.linalg`; `minigrad.linalg` is the same.
 
 The rules of the decompositions are in `minigrad.ops.linalg.decompositions`; here are the functions
 whose results have named fields or that are composed of others.
@@ -55,7 +55,7 @@ METHODS = ()
 
 
 class EighResult(NamedTuple):
-    """Eigenvalues (..., n) in rising order, and eigenvectors (..., n, n) as columns."""
+    """Eigenvalues (..., n) in ascending order, and eigenvectors (..., n, n) as columns."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -113,7 +113,7 @@ def eigh(a: Array, UPLO: str = "L") -> EighResult:
         UPLO: "L" or "U".
 
     Returns:
-        Named fields `eigenvalues` (..., n), in rising order, and `eigenvectors` (..., n, n).
+        Named fields `eigenvalues` (..., n), in ascending order, and `eigenvectors` (..., n, n).
 
     Raises:
         ShapeError: for matrices that are not square.
@@ -193,7 +193,7 @@ def svd(
         hermitian: for symmetric matrices by `eigh`, in NumPy; not with grad.
 
     Returns:
-        Named fields `U`, `S` (in falling order) and `Vh`, or S alone without `compute_uv`.
+        Named fields `U`, `S` (in descending order) and `Vh`, or S alone without `compute_uv`.
 
     Raises:
         GradientError: for the two cases without a derivative.

@@ -1,4 +1,4 @@
-"""Norms of vectors, and `norm`, which is also the way to those of matrices."""
+"""Vector norms, and `norm`, which takes matrices too."""
 
 import math
 from typing import Any
@@ -32,7 +32,7 @@ def vector_norm(
     """The norm of the elements over `axis`, taken as vectors.
 
     The gradient at a zero vector is 0, the smallest subgradient, as in PyTorch; for ord inf and
-    -inf, ties share it evenly.
+    -inf, ties share it equally.
 
     Args:
         x: any shape.

@@ -1,4 +1,4 @@
-"""The p-norm, of which `norm`, `vector_norm` and `matrix_norm` are made."""
+"""The p-norm, which `norm`, `vector_norm` and `matrix_norm` share."""
 
 import math
 from typing import Any

@@ -267,7 +267,7 @@ def cross(
     """The vector product of vectors of length 3.
 
     Args:
-        a, b: arrays that broadcast over all axes but that of the vectors.
+        a, b: arrays that broadcast over all axes except that of the vectors.
         axisa, axisb, axisc: the axis of the vectors in `a`, `b` and the result.
         axis: all three at once.
 

@@ -49,7 +49,7 @@ def _treats_alike(g: Array, equal: Array) -> bool:
 
 @primitive
 def eigvalsh(a: Array, UPLO: Any = "L") -> Array:
-    """The eigenvalues of symmetric matrices (..., n, n), in rising order. Giles.
+    """The eigenvalues of symmetric matrices (..., n, n), in ascending order. Giles.
 
     Only the triangle named by `UPLO` is read; the gradient is symmetric, as in PyTorch. It is
     finite where eigenvalues are equal. The second derivative there is NaN, except of sums in which
@@ -92,7 +92,7 @@ eigenvalue_gradient.vjp(a=_eigenvalue_gradient_rule)
 
 @primitive
 def svdvals(x: Array) -> Array:
-    """The singular values of matrices (..., m, n), in falling order. Giles.
+    """The singular values of matrices (..., m, n), in descending order. Giles.
 
     The gradient is finite where singular values are equal. The second derivative there is NaN,
     except of sums in which equal singular values, other than 0, have the same constant weight, such

@@ -1,4 +1,4 @@
-"""Where an index with integer arrays in it points to, on plain arrays."""
+"""Integer-array (advanced) indices on plain arrays: which places they point to."""
 
 from dataclasses import dataclass
 from typing import Any

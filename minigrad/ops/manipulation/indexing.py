@@ -1,4 +1,4 @@
-"""Indexing, and the functional update that in-place writing is made of."""
+"""Indexing, and the functional update that in-place writes are made of."""
 
 import operator
 from typing import Any
@@ -23,7 +23,7 @@ _PLAIN = frozenset({int, type(None), type(Ellipsis)})
 
 
 def plain_index(index: Any) -> Any:
-    """An index that nobody else can change: tensors as arrays, arrays and lists copied.
+    """An index that no caller can change later: tensors as arrays, arrays and lists copied.
 
     Raises:
         IndexDtypeError: when a tensor or an array in the index is not of integers or booleans.

@@ -1,4 +1,4 @@
-"""Joining arrays, and taking them apart again."""
+"""Join and split arrays: concatenate, stack, split and their relatives."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Repeating and shifting."""
+"""Repeat, tile and roll arrays."""
 
 import math
 from typing import Any

@@ -183,7 +183,7 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     start += x.ndim if start < 0 else 0
     if not 0 <= start <= x.ndim:
         raise AxisError(
-            f"rollaxis: start {start} is out of range for {x.ndim} axes ({describe(x)})"
+            f"rollaxis: start {start} is out of bounds for {x.ndim} axes ({describe(x)})"
         )
     return moveaxis(x, axis, start - (start > axis))
 

@@ -1,4 +1,4 @@
-"""Sorting. Equal elements keep their order, so each gets its own gradient; NaN comes last."""
+"""Sort, partition and top-k. Equal elements keep their order, and NaN comes last."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -54,13 +54,13 @@ def sort(
     stable: bool | None = None,
     descending: bool = False,
 ) -> Array:
-    """The elements in rising order along an axis; equal ones keep their order.
+    """The elements in ascending order along an axis; equal ones keep their order.
 
     Args:
         x: any array.
         axis: the axis to sort along; None sorts the flattened array.
         kind, stable: without effect, since the sort is always stable.
-        descending: in falling order.
+        descending: in descending order.
     """
     check_option("kind", kind, SORTS)
     x = x.reshape(-1) if axis is None else x

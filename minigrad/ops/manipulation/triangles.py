@@ -1,4 +1,4 @@
-"""Triangles and diagonals of matrices."""
+"""Triangles, diagonals and traces of matrices."""
 
 import operator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Attention with memory linear in the length: the weights are never held as a whole.
+"""Blockwise attention with memory linear in the length: the weights are never held as a whole.
 
 Queries and keys are taken in blocks, and the softmax over the keys is carried on from block to
 block by its largest score and its total so far (Rabe and Staats 2021; Dao et al. 2022,

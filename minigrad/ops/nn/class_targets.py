@@ -1,4 +1,4 @@
-"""What losses of classification are given, checked: the class axis, class numbers and weights."""
+"""Check the targets of classification losses: class axis, class numbers, class weights."""
 
 from typing import Any, cast
 

@@ -52,12 +52,12 @@ def cross_entropy(
         reduction: "mean", over the weights of the target classes as in PyTorch (with
             probabilities: over the places); "sum"; or "none" for one loss for each place. The
             mean over no places at all is NaN, with zero gradients.
-        label_smoothing: how much of the target to spread evenly over all classes, 0 to 1.
+        label_smoothing: how much of the target to spread uniformly over all classes, 0 to 1.
         axis: the class axis; the last one by default. For PyTorch's layout (batch, classes, ...)
             pass 1.
 
     Raises:
-        ShapeError: when the shapes do not fit or a class number is out of range.
+        ShapeError: when the shapes do not fit or a class number is out of bounds.
         DtypeError: when the dtypes are not as said.
 
     >>> cross_entropy(np.array([[0.0, 0.0], [0.0, np.log(3.0)]]), np.array([0, 1])).item()

@@ -1,4 +1,4 @@
-"""Activations in which the input passes a gate, or a learned slope: GLU, hardswish, PReLU."""
+"""Activations with a gate or a learned slope: GLU, hardswish, PReLU."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What losses share: their arguments as tensors, factors of places, and reductions."""
+"""Helpers of losses: arguments as tensors, weights, targets of 1 and -1, reductions."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Losses that compare numbers with numbers of the same shape, place by place.
+"""Losses without classes: MSE, L1, Huber, binary cross entropy, KL divergence.
 
 None of them broadcasts: predictions and target must have equal shapes. All are differentiated by
 the target too.

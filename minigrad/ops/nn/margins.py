@@ -1,4 +1,4 @@
-"""Losses that want a margin: between scores, distances or angles."""
+"""Margin losses and distances: ranking, hinge, triplet, cosine similarity."""
 
 from typing import Any
 
@@ -220,7 +220,7 @@ def multi_margin_loss(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ShapeError: when the shapes do not fit, or a class number is out of range.
+        ShapeError: when the shapes do not fit, or a class number is out of bounds.
         ValueError: for another `p`.
 
     >>> multi_margin_loss(np.array([[0.5, 1.0]]), [1]).item()

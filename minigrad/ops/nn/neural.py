@@ -1,4 +1,4 @@
-"""Tables, one-hot codes and dropout."""
+"""Embedding tables, one-hot vectors and dropout."""
 
 from typing import Any
 
@@ -122,7 +122,7 @@ def embedding(
         scale_grad_by_freq: divide the gradient of a row by how often the index has it.
 
     Raises:
-        OutOfBoundsError: when an index or `padding_idx` is out of range.
+        OutOfBoundsError: when an index or `padding_idx` is out of bounds.
         ShapeError: when the table has not 2 axes.
     """
     if weight.dtype.kind in "iu" and getattr(index, "dtype", weight.dtype).kind == "f":
@@ -177,7 +177,7 @@ def one_hot(index: Array, /, num_classes: int | None = None, dtype: Any = None) 
         dtype: of the result; the default floating dtype if None (PyTorch's is int64).
 
     Raises:
-        ShapeError: when an index is out of range, or `num_classes` cannot be told.
+        ShapeError: when an index is out of bounds, or `num_classes` cannot be told.
 
     >>> one_hot([0, 2], 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]

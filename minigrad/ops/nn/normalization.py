@@ -1,4 +1,4 @@
-"""Normalisation over axes, with the statistics of each example alone."""
+"""Layer normalization and RMS normalization."""
 
 import math
 from typing import Any
@@ -70,7 +70,7 @@ def rms_norm(x: Any, weight: Any = None, axis: Any = -1, eps: float | None = Non
 
 
 def _axes(name: str, x: Tensor, axis: Any) -> Axes:
-    """The axes in rising order.
+    """The axes in ascending order.
 
     Raises:
         ShapeError: when an axis does not exist, or there is none.

@@ -1,4 +1,4 @@
-"""Running sums and products, differences, and the integral by trapezoids."""
+"""Cumulative sums and products, differences, and the trapezoidal rule."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Products with a logarithm that are 0 where the factor is: terms of entropies and likelihoods."""
+"""x * log(y) with the limit 0 at x = 0: xlogy and xlog1py."""
 
 from typing import Any
 

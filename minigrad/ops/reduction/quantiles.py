@@ -114,7 +114,7 @@ def nanquantile(
     keepdims: bool = False,
     weights: Any = None,
 ) -> Tensor:
-    """`quantile` of the elements but NaN; NaN where there is none."""
+    """`quantile` that ignores NaN; NaN where there is none."""
     return _quantile("nanquantile", a, q, axis, method, keepdims, weights)
 
 
@@ -127,12 +127,12 @@ def nanpercentile(
     keepdims: bool = False,
     weights: Any = None,
 ) -> Tensor:
-    """`percentile` of the elements but NaN; NaN where there is none."""
+    """`percentile` that ignores NaN; NaN where there is none."""
     return _quantile("nanpercentile", a, q, axis, method, keepdims, weights)
 
 
 def nanmedian(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """`median` of the elements but NaN; NaN where there is none."""
+    """`median` that ignores NaN; NaN where there is none."""
     return _quantile("nanmedian", a, None, axis, "midpoint", keepdims)
 
 

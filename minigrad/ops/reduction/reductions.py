@@ -1,4 +1,4 @@
-"""Reductions: sums, means, products, extremes and where they stand."""
+"""Reductions: sum, mean, prod, max, min, argmax, all, any."""
 
 import math
 from typing import Any
@@ -222,7 +222,7 @@ prod.vjp(x=_prod_rule)
 def extremum_rule(
     g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
 ) -> Array:
-    """The gradient of an extreme: all elements that are equal to it share it evenly.
+    """The gradient of an extremum: all elements that are equal to it share it equally.
 
     An `initial` that ties takes its share, too. Where nothing is equal to it, as NaN, it is NaN.
     """
@@ -247,7 +247,7 @@ def max(
     initial: Any = None,
     where: Any = None,
 ) -> Array:
-    """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
+    """The largest element over `axis`; ties share the gradient equally, as in `torch.amax`.
 
     NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the smallest possible result.
@@ -270,7 +270,7 @@ def min(
     initial: Any = None,
     where: Any = None,
 ) -> Array:
-    """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
+    """The smallest element over `axis`; ties share the gradient equally, as in `torch.amin`.
 
     NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the largest possible result.

@@ -1,4 +1,4 @@
-"""Values gathered at the places of another array and combined there."""
+"""Scatter with a reduction: sum, mean, product, maximum or minimum at given places."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ def scatter_reduce(
     """A copy of `x` into which values are reduced at the places that an index names along an axis.
 
     PyTorch's ``x.scatter_reduce(dim, index, src, reduce)``: for a matrix and axis 0,
-    y[index[i, j], j] combines x there and every src[i, j]. Values that tie for an extreme share the
-    gradient evenly, and that of a product is exact with any number of zeros.
+    y[index[i, j], j] combines x there and every src[i, j]. Values that tie for an extremum share
+    the gradient equally, and that of a product is exact with any number of zeros.
 
     Args:
         x: any shape but ().
@@ -68,7 +68,7 @@ def scatter_reduce(
     if not fits:
         raise ShapeError(
             f"{name}: index must have as many axes as x and src, and be nowhere longer than src, "
-            f"nor than x but along axis {axis}; got x: {describe(x)}, index: {describe(codes)}, "
+            f"nor than x except along axis {axis}; got x: {describe(x)}, index: {describe(codes)}, "
             f"src: {describe(values)}"
         )
     try:

@@ -1,4 +1,4 @@
-"""Spread and weighted means."""
+"""Variance, standard deviation, range and weighted average."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Padding by all of NumPy's modes."""
+"""Pad arrays, in all of NumPy's modes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Functions of samples: interpolation, slopes, convolution, covariance and polynomials."""
+"""Functions of samples: interpolation, gradient, convolution, covariance, polynomials."""
 
 import numbers
 import warnings
