@@ -24,6 +24,7 @@ __all__ = [
     "Leaf",
     "Node",
     "Patch",
+    "PlainArray",
     "Plan",
     "add_hook",
     "alias_node",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
+PlainArray: TypeAlias = ndarray[Any, Any]
 Wrap: TypeAlias = Callable[[Any, "Node | None"], Any]
 
 next_number = itertools.count(1).__next__

@@ -1,11 +1,13 @@
 """Normalize axes and counts; shapes are plain tuples."""
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 from minigrad.core.errors import AxisError, DtypeError, ShapeError, describe
 
-__all__ = ["normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
+__all__ = ["Axis", "normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
+
+Axis: TypeAlias = Any  # an int or a tuple of them; None where all axes are meant
 
 
 def whole_number(value: Any, name: str, least: int | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.arguments import as_constant
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "check_sizes",
     "is_size",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 def check_sizes(name: str, least: int = 0, **sizes: Any) -> None:

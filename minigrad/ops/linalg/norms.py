@@ -9,7 +9,7 @@ from minigrad.core.errors import ShapeError, describe
 from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import operand
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.axis_utils import normalize_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.elementwise.arithmetic import absolute
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg.matrix_norms import matrix_norm
@@ -21,8 +21,6 @@ from minigrad.ops.reduction.reductions import min as min_over
 __all__ = ["norm", "vector_norm"]
 
 METHODS = ("norm",)
-
-Axis = Any
 
 
 @names_its_errors

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.randomness import choose_generator, draw_numbers
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import (
@@ -30,8 +31,6 @@ from minigrad.ops.nn.attention_plain import (
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
 METHODS = ()
-
-PlainArray = np.ndarray[Any, Any]
 
 ADVICE = {
     "attn_mask": "Write mask= for booleans, where True means may attend (nn.MultiheadAttention "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.fusing import fused
-from minigrad.core.nodes import Array
+from minigrad.core.nodes import Array, PlainArray
 from minigrad.ops.arguments import named, quiet, result_type, widen
 from minigrad.ops.nn.attention_plain import (
     AttentionOptions,
@@ -23,7 +23,6 @@ from minigrad.ops.nn.attention_plain import (
 
 __all__ = ["BLOCK", "blockwise_attention"]
 
-PlainArray = np.ndarray[Any, Any]
 Lead = tuple[int, ...]
 
 BLOCK = (256, 512)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.fusing import fused
-from minigrad.core.nodes import Array
+from minigrad.core.nodes import Array, PlainArray
 from minigrad.ops.arguments import named, quiet, result_type, widen
 from minigrad.ops.reduction.softmaxes import softmax
 
@@ -18,7 +18,6 @@ __all__ = [
     "softmax_of_scores",
 ]
 
-PlainArray = np.ndarray[Any, Any]
 Masks = tuple[PlainArray, ...]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.fusing import fused
-from minigrad.core.nodes import Array
+from minigrad.core.nodes import Array, PlainArray
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
@@ -27,8 +27,6 @@ from minigrad.ops.reduction.softmaxes import log_softmax, shifted
 __all__ = ["cross_entropy", "nll_loss"]
 
 METHODS = ()
-
-PlainArray = np.ndarray[Any, Any]
 
 
 def cross_entropy(

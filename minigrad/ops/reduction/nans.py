@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.core.methods import TensorLike
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
-from minigrad.ops.axis_utils import restore_axes
+from minigrad.ops.axis_utils import Axis, restore_axes
 from minigrad.ops.elementwise.arithmetic import where as choose
 from minigrad.ops.elementwise.predicates import isnan, logical_and, logical_not
 from minigrad.ops.explaining import names_its_errors
@@ -33,8 +33,6 @@ __all__ = [
 ]
 
 METHODS = ()
-
-Axis = Any
 
 
 @names_its_errors

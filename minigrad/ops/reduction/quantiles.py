@@ -13,7 +13,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, constant_array, named
-from minigrad.ops.axis_utils import normalize_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.elementwise.predicates import isnan
 from minigrad.ops.parts import returns_value
@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 METHODS = ("median", "quantile")
-
-Axis = Any
 
 QUANTILE_METHODS = (
     "inverted_cdf",

@@ -9,7 +9,7 @@ from minigrad.core.errors import describe
 from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 
 __all__ = [
     "all",
@@ -35,8 +35,6 @@ METHODS = (
     "prod",
     "sum",
 )  # operations that are methods of Tensor too
-
-Axis = Any
 
 SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view
 

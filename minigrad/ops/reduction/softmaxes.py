@@ -12,13 +12,11 @@ from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, floating, quiet, widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
 METHODS = ("log_softmax", "logsumexp", "softmax")  # operations that are methods of Tensor too
-
-Axis = Any
 
 
 def shifted(x: Array, axis: Any) -> Array:

@@ -11,7 +11,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import as_operand, widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.reshaping import broadcast_to
 from minigrad.ops.reduction.reductions import count_over, mask_of, masked
@@ -23,8 +23,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 __all__ = ["average", "ptp", "std", "var"]
 
 METHODS = ("std", "var")
-
-Axis = Any
 
 
 def _freedom(

@@ -7,7 +7,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import Jet, bilinear, linear
-from minigrad.testing.tables import parameters as draws
+from minigrad.testing.tables import parameters
 from minigrad.testing.tables.specifications import (
     SMALL,
     SOME,
@@ -111,7 +111,7 @@ MATRICES = [
         "tensordot",
         bilinear(np.tensordot),
         lambda x, z=None: len(x) > 0 and (z is None or z[-1:] + z[:1] == (x[0], x[-1])),
-        draws.contracted,
+        parameters.contracted,
         domains=TWO,
     ),
     specify(
@@ -194,7 +194,7 @@ NETWORKS = [
         "attention",
         hyperdual.attention,
         _attention,
-        draws.fixed(causal=(False, True)),
+        parameters.fixed(causal=(False, True)),
         function=lambda q, k, v, causal: ops.scaled_dot_product_attention(q, k, v, causal=causal),
         domains=THREE,
     ),
@@ -202,20 +202,20 @@ NETWORKS = [
         "cross_entropy",
         lambda x, target, label_smoothing: hyperdual.cross_entropy(x, target, label_smoothing),
         ndim(2),
-        draws.targets,
+        parameters.targets,
     ),
     specify(
         "nll_loss",
         lambda x, target, **params: -hyperdual.average(x[np.arange(len(target)), target]),
         ndim(2),
-        draws.targets,
+        parameters.targets,
         function=lambda x, target, **params: ops.nll_loss(x, target),
     ),
     specify(
         "conv1d",
         hyperdual.convolution,
         _filters,
-        draws.windows,
+        parameters.windows,
         domains=TWO,
     ),
     specify(
