@@ -231,7 +231,7 @@ class PReLU(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: all weights `init`."""
+        """Reset the parameters: all weights `init`."""
         constant_(self.weight, self.init)
 
     def forward(self, x: TensorLike) -> Tensor:

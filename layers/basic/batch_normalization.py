@@ -51,7 +51,7 @@ class _Statistics(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight ones, bias zeros, and no running averages."""
+        """Reset the parameters: weight ones, bias zeros, and no running averages."""
         reset_affine(self)
         self.reset_running_stats()
 

@@ -13,7 +13,7 @@ import minigrad as mg
 from layers.base.init import calculate_fan_in_and_fan_out, fan_in_bound
 from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
-from layers.basic.linear import blank, check_sizes, draw_evenly
+from layers.basic.linear import blank, check_sizes, draw_uniform
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import TensorLike
@@ -21,9 +21,8 @@ from minigrad.ops.arguments import as_tensor
 from minigrad.ops.signal.spatial import (
     check_channels,
     check_groups,
-    pads_of,
-    span_of,
     spatial_sizes,
+    windows_of,
 )
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
@@ -57,10 +56,9 @@ class _Convolution(Module):
         check_groups(name, groups, in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = spatial_sizes(name, "kernel_size", kernel_size, dims, 1)
-        self.stride = spatial_sizes(name, "stride", stride, dims, 1)
-        self.dilation = spatial_sizes(name, "dilation", dilation, dims, 1)
+        self._windows = windows_of(name, self.kernel_size, stride, padding, dilation)
+        self.stride, self.dilation = self._windows.stride, self._windows.dilation
         self.padding = padding
-        self._pads = pads_of(name, padding, span_of(self.kernel_size, self.dilation), self.stride)
         first, second = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         )
@@ -69,9 +67,9 @@ class _Convolution(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weight and bias afresh, evenly from +-1/sqrt(fan_in) of the weight."""
+        """Draw weight and bias again, uniformly from +-1/sqrt(fan_in) of the weight."""
         fan_in, _ = calculate_fan_in_and_fan_out(self.weight)
-        draw_evenly(self, fan_in_bound(fan_in), generator)
+        draw_uniform(self, fan_in_bound(fan_in), generator)
 
     def _checked(self, x: TensorLike) -> Tensor:
         """`x` as a tensor of the right axes and channels."""
@@ -112,8 +110,8 @@ class _Forward(_Convolution):
         """Apply the layer."""
         x = self._checked(x)
         padding = self.padding
-        if self.padding_mode != "zeros" and any(map(any, self._pads)):
-            widths = [(0, 0)] * (x.ndim - self.dims) + list(self._pads)
+        if self.padding_mode != "zeros" and self._windows.padded:
+            widths = [(0, 0)] * (x.ndim - self.dims) + list(self._windows.pads)
             x = mg.pad(x, widths, mode=PADDING_MODES[self.padding_mode])
             padding = 0
         options = (self.stride, padding, self.dilation, self.groups)
@@ -138,7 +136,7 @@ class Conv1d(_Forward):
 
     Shapes: (batch, in_channels, length), or without the batch axis -> (batch, out_channels,
     (length + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1). Weight (out_channels,
-    in_channels / groups, kernel_size) and bias (out_channels,), both drawn evenly from
+    in_channels / groups, kernel_size) and bias (out_channels,), both drawn uniformly from
     +-1/sqrt(in_channels / groups * kernel_size), as in PyTorch.
 
     Raises:
@@ -231,13 +229,7 @@ class _Transposed(_Convolution):
         """The output padding that gives the wanted lengths."""
         name = type(self).__name__
         wanted = spatial_sizes(name, "output_size", output_size, self.dims, 0)
-        span = span_of(self.kernel_size, self.dilation)
-        smallest = tuple(
-            (length - 1) * s - before - after + reach
-            for length, s, (before, after), reach in zip(
-                x.shape[-self.dims :], self.stride, self._pads, span, strict=True
-            )
-        )
+        smallest = self._windows.transposed_lengths(x.shape[-self.dims :])
         extra = tuple(w - n for w, n in zip(wanted, smallest, strict=True))
         if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             largest = tuple(n + s - 1 for n, s in zip(smallest, self.stride, strict=True))
@@ -260,7 +252,7 @@ class ConvTranspose1d(_Transposed):
 
     Shapes: (batch, in_channels, length), or without the batch axis -> (batch, out_channels,
     (length - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1). Weight
-    (in_channels, out_channels / groups, kernel_size) and bias (out_channels,), both drawn evenly
+    (in_channels, out_channels / groups, kernel_size) and bias (out_channels,), both drawn uniformly
     from +-1/sqrt(out_channels / groups * kernel_size), as in PyTorch.
 
     Raises:

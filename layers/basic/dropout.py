@@ -6,6 +6,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.core.tensors import TensorLike
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.randomness import choose_generator
 
 __all__ = ["Dropout"]
@@ -33,8 +34,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, generator: "np.random.Generator | None" = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: the probability p must be within 0 to 1, got {p}")
+        check_probabilities("Dropout", p=p)
         choose_generator(generator, "Dropout")
         self.p = p
         self.generator = generator

@@ -31,7 +31,7 @@ class Embedding(Module):
     Wolf 2017).
 
     Raises:
-        ShapeError: when a symbol is out of range.
+        ShapeError: when a symbol is out of bounds.
         ValueError: when `padding_idx` is.
 
     >>> table = Embedding(5, 3, padding_idx=0)
@@ -94,7 +94,7 @@ class Embedding(Module):
         return module
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw the rows afresh, that of `padding_idx` zero."""
+        """Draw the rows again, that of `padding_idx` zero."""
         normal_(self.weight, generator=generator)
         if self.padding_idx is not None:
             rows = np.array(self.weight.numpy())

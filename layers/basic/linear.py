@@ -24,7 +24,7 @@ class Linear(Module):
         bias: whether to add b.
 
     Shapes: (..., in_features) -> (..., out_features); weight (out_features, in_features), bias
-    (out_features,), both drawn evenly from +-1/sqrt(in_features), as in PyTorch. A weight may be
+    (out_features,), both drawn uniformly from +-1/sqrt(in_features), as in PyTorch. A weight may be
     shared: ``head.weight = embedding.weight`` ties the two, which is learned and counted once.
 
     Floating input is converted to the dtype of the parameters.
@@ -47,8 +47,8 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weight and bias afresh, evenly from +-1/sqrt(in_features)."""
-        draw_evenly(self, fan_in_bound(self.in_features), generator)
+        """Draw weight and bias again, uniformly from +-1/sqrt(in_features)."""
+        draw_uniform(self, fan_in_bound(self.in_features), generator)
 
     def forward(self, x: TensorLike) -> Tensor:
         """Apply the layer."""
@@ -68,7 +68,7 @@ class Bilinear(Module):
 
     Shapes: (..., in1_features) and (..., in2_features) -> (..., out_features), the other axes
     equal; weight (out_features, in1_features, in2_features), bias (out_features,), both drawn
-    evenly from +-1/sqrt(in1_features), as in PyTorch.
+    uniformly from +-1/sqrt(in1_features), as in PyTorch.
 
     Floating input is converted to the dtype of the parameters.
 
@@ -90,8 +90,8 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weight and bias afresh, evenly from +-1/sqrt(in1_features)."""
-        draw_evenly(self, fan_in_bound(self.in1_features), generator)
+        """Draw weight and bias again, uniformly from +-1/sqrt(in1_features)."""
+        draw_uniform(self, fan_in_bound(self.in1_features), generator)
 
     def forward(self, x1: TensorLike, x2: TensorLike) -> Tensor:
         """Apply the layer."""
@@ -133,8 +133,8 @@ def blank(*shape: int) -> "np.ndarray[Any, Any]":
     return np.empty(shape, current_mode().dtype)
 
 
-def draw_evenly(module: Any, bound: float, generator: "np.random.Generator | None") -> None:
-    """Fill weight and bias evenly from +-bound, the weight first."""
+def draw_uniform(module: Any, bound: float, generator: "np.random.Generator | None") -> None:
+    """Fill weight and bias uniformly from +-bound, the weight first."""
     uniform_(module.weight, -bound, bound, generator)
     if module.bias is not None:
         uniform_(module.bias, -bound, bound, generator)

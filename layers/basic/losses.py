@@ -11,6 +11,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.core.tensors import TensorLike
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.nn.class_targets import check_reduction
 
 __all__ = [
@@ -46,7 +47,7 @@ class CrossEntropyLoss(Loss):
         weight: a factor for each class (classes,), or None; a buffer.
         ignore_index: a class number whose places add nothing to the loss.
         reduction: "mean", over the weights of the target classes; "sum" or "none".
-        label_smoothing: how much of the target to spread evenly over all classes, 0 to 1.
+        label_smoothing: how much of the target to spread uniformly over all classes, 0 to 1.
         axis: the class axis: the last one, as in all layers here. PyTorch's is axis 1, which
             differs once there are more than two axes: pass axis=1 for its layout.
 
@@ -68,10 +69,7 @@ class CrossEntropyLoss(Loss):
         axis: int = -1,
     ) -> None:
         super().__init__(reduction, weight=weight)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(
-                f"CrossEntropyLoss: label_smoothing must be 0 to 1, got {label_smoothing}"
-            )
+        check_probabilities("CrossEntropyLoss", label_smoothing=label_smoothing)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.axis = axis

@@ -51,7 +51,7 @@ class LayerNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight ones, bias zeros."""
+        """Reset the parameters: weight ones, bias zeros."""
         reset_affine(self)
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -89,7 +89,7 @@ class RMSNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight ones."""
+        """Reset the parameters: weight ones."""
         reset_affine(self)
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -139,7 +139,7 @@ class GroupNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight ones, bias zeros."""
+        """Reset the parameters: weight ones, bias zeros."""
         reset_affine(self)
 
     def forward(self, x: TensorLike) -> Tensor:

@@ -7,6 +7,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.core.tensors import TensorLike
+from minigrad.ops.nn.pooling import pooling_windows
 from minigrad.ops.signal.spatial import spatial_sizes
 
 __all__ = ["AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
@@ -21,18 +22,9 @@ class _Pool(Module):
 
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__()
-        name = type(self).__name__
-        self.kernel_size = spatial_sizes(name, "kernel_size", kernel_size, self.dims, 1)
-        self.stride = (
-            self.kernel_size
-            if stride is None
-            else spatial_sizes(name, "stride", stride, self.dims, 1)
-        )
-        self.padding = spatial_sizes(name, "padding", padding, self.dims, 0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            raise ValueError(
-                f"{name}: padding {self.padding} must be at most half the window {self.kernel_size}"
-            )
+        windows = pooling_windows(type(self).__name__, self.dims, kernel_size, stride, padding)
+        self.kernel_size, self.stride = windows.kernel, windows.stride
+        self.padding = tuple(before for before, _ in windows.pads)
 
 
 class _MaxPool(_Pool):
@@ -111,6 +103,11 @@ class _AvgPool(_Pool):
         super().__init__(kernel_size, stride, padding)
         self.count_include_pad = count_include_pad
 
+    def forward(self, x: TensorLike) -> Tensor:
+        """Apply the layer."""
+        pool = mg.avg_pool1d if self.dims == 1 else mg.avg_pool2d
+        return pool(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
+
 
 class AvgPool1d(_AvgPool):
     """The mean of each window of a sequence.
@@ -126,11 +123,6 @@ class AvgPool1d(_AvgPool):
 
     dims = 1
 
-    def forward(self, x: TensorLike) -> Tensor:
-        """Apply the layer."""
-        count = self.count_include_pad
-        return mg.avg_pool1d(x, self.kernel_size, self.stride, self.padding, count)
-
 
 class AvgPool2d(_AvgPool):
     """The mean of each window of an image (batch, channels, height, width).
@@ -139,8 +131,3 @@ class AvgPool2d(_AvgPool):
     """
 
     dims = 2
-
-    def forward(self, x: TensorLike) -> Tensor:
-        """Apply the layer."""
-        count = self.count_include_pad
-        return mg.avg_pool2d(x, self.kernel_size, self.stride, self.padding, count)

@@ -11,11 +11,10 @@ import numpy as np
 from layers.cells.cell_equations import Weights, run_steps
 from layers.cells.gated_cells import gru_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
+from minigrad.core.nodes import Array
 from minigrad.ops.fusing import fused
 
 __all__ = ["gru_sequence"]
-
-Array = Any
 
 
 def gru_sequence_reference(

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Packing", "row_sums", "scratch", "view"]
+from minigrad.core.nodes import Array
 
-Array = Any
+__all__ = ["Packing", "row_sums", "scratch", "view"]
 
 CHUNK = 256
 """Columns of inputs that are projected at once: enough for a fast product, and the result stays

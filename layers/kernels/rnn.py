@@ -7,11 +7,11 @@ import numpy as np
 from layers.cells.cell_equations import Weights, run_steps
 from layers.cells.gated_cells import rnn_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
+from minigrad.core.nodes import Array
 from minigrad.ops.fusing import fused
 
 __all__ = ["rnn_sequence"]
 
-Array = Any
 Lengths = "np.ndarray[Any, Any] | None"
 
 

@@ -113,8 +113,9 @@ class TensorMethods:
     def arctan(self) -> Tensor:
         """The angle in (-pi / 2, pi / 2) with tangent `x`, elementwise."""
 
-    def arctan2(self, z: TensorLike) -> Tensor:
-        """The angle in [-pi, pi] of the point with ordinate `x` and abscissa `z`, elementwise."""
+    def arctan2(self, x2: TensorLike) -> Tensor:
+        """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`,
+        elementwise."""
 
     def arctanh(self) -> Tensor:
         """The inverse of the hyperbolic tangent, for -1 < x < 1, elementwise."""
@@ -182,8 +183,8 @@ class TensorMethods:
     def copy(self, order: str = "K", subok: bool = False) -> Tensor:
         """The same values with the same history, to be written without changing this tensor."""
 
-    def copysign(self, z: TensorLike) -> Tensor:
-        """The size of `x` with the sign of `z`, elementwise."""
+    def copysign(self, x2: TensorLike) -> Tensor:
+        """The size of `x1` with the sign of `x2`, elementwise."""
 
     def cos(self) -> Tensor:
         """The cosine of an angle in radians, elementwise."""
@@ -240,13 +241,11 @@ class TensorMethods:
     def floor(self) -> Tensor:
         """The largest integer up to `x`, elementwise."""
 
-    def floor_divide(self, z: TensorLike) -> Tensor:
-        """floor(x / z), elementwise."""
+    def floor_divide(self, x2: TensorLike) -> Tensor:
+        """floor(x1 / x2), elementwise."""
 
-    def fmod(self, z: TensorLike) -> Tensor:
-        """x - trunc(x / z) * z, elementwise, with the sign of `x`; derivatives as in
-        `remainder`.
-        """
+    def fmod(self, x2: TensorLike) -> Tensor:
+        """x1 - trunc(x1 / x2) * x2, elementwise, with the sign of `x1`."""
 
     @property
     def imag(self) -> Tensor:
@@ -283,19 +282,19 @@ class TensorMethods:
     def log_softmax(self, axis: Any = -1) -> Tensor:
         """The logarithm of `softmax`; computed without overflow."""
 
-    def logaddexp(self, z: TensorLike) -> Tensor:
-        """log(exp(x) + exp(z)), elementwise, without overflow."""
+    def logaddexp(self, x2: TensorLike) -> Tensor:
+        """log(exp(x1) + exp(x2)), elementwise, without overflow."""
 
-    def logical_and(self, z: TensorLike) -> Tensor:
+    def logical_and(self, x2: TensorLike) -> Tensor:
         """Whether both are true, elementwise."""
 
     def logical_not(self) -> Tensor:
         """Whether `x` is false, elementwise."""
 
-    def logical_or(self, z: TensorLike) -> Tensor:
+    def logical_or(self, x2: TensorLike) -> Tensor:
         """Whether any of the two is true, elementwise."""
 
-    def logical_xor(self, z: TensorLike) -> Tensor:
+    def logical_xor(self, x2: TensorLike) -> Tensor:
         """Whether just one of the two is true, elementwise."""
 
     def logsumexp(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
@@ -305,7 +304,7 @@ class TensorMethods:
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
 
-    def matmul(self, z: TensorLike) -> Tensor:
+    def matmul(self, x2: TensorLike) -> Tensor:
         """The matrix product over the last two axes, stacked and broadcast over the others."""
 
     def max(
@@ -316,12 +315,11 @@ class TensorMethods:
         initial: Any = None,
         where: Any = None,
     ) -> Tensor:
-        """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`."""
+        """The largest element over `axis`; ties share the gradient equally, as in
+        `torch.amax`."""
 
-    def maximum(self, z: TensorLike) -> Tensor:
-        """The larger of `x` and `z`, elementwise; ties split the gradient into halves, as in
-        PyTorch.
-        """
+    def maximum(self, x2: TensorLike) -> Tensor:
+        """The larger of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch."""
 
     def mean(
         self,
@@ -344,13 +342,11 @@ class TensorMethods:
         initial: Any = None,
         where: Any = None,
     ) -> Tensor:
-        """The smallest element over `axis`; ties share the gradient evenly, as in
+        """The smallest element over `axis`; ties share the gradient equally, as in
         `torch.amin`."""
 
-    def minimum(self, z: TensorLike) -> Tensor:
-        """The smaller of `x` and `z`, elementwise; ties split the gradient into halves, as in
-        PyTorch.
-        """
+    def minimum(self, x2: TensorLike) -> Tensor:
+        """The smaller of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch."""
 
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
         """Axes moved to new places, the others in their order; ints or tuples."""
@@ -392,8 +388,8 @@ class TensorMethods:
     def partition(self, kth: Any, axis: int = -1) -> None:
         """Partition along an axis in place, as ndarray.partition does."""
 
-    def pow(self, z: TensorLike) -> Tensor:
-        """`x ** z`, elementwise."""
+    def pow(self, x2: TensorLike) -> Tensor:
+        """`x1 ** x2`, elementwise."""
 
     def prod(
         self,
@@ -433,8 +429,8 @@ class TensorMethods:
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; the derivative at 0 is 0 and at NaN 1, as in PyTorch."""
 
-    def remainder(self, z: TensorLike) -> Tensor:
-        """x - floor(x / z) * z, elementwise, with the sign of `z`."""
+    def remainder(self, x2: TensorLike) -> Tensor:
+        """x1 - floor(x1 / x2) * x2, elementwise, with the sign of `x2`."""
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
         """Each element `repeats` times, next to each other."""

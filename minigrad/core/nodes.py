@@ -13,10 +13,11 @@ from numpy import ndarray
 
 from minigrad.core.modes import current_mode
 
-__all__ = ["Array", "Leaf", "Node", "alias_node", "alias_plan", "fill_node"]
+__all__ = ["Array", "Leaf", "Node", "PlainArray", "alias_node", "alias_plan", "fill_node"]
 __all__ += ["last_write", "make_node", "next_number", "place"]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
+PlainArray: TypeAlias = ndarray[Any, Any]
 
 next_number = itertools.count(1).__next__
 _last_write = 0  # the number of the latest in-place write of any leaf: the hot path's only check

@@ -1,4 +1,4 @@
-"""Which operation of a user's code is running: read from the bytecode, for error messages.
+"""Find the operation of the user's code that is running, from its bytecode, for error messages.
 
 Only code objects and variables are read, never source files, which may have changed since. What
 cannot be told for sure is left open: a message that names the wrong call is worse than none.

@@ -1,4 +1,4 @@
-"""What to write instead of a call that would turn a tensor into plain numbers."""
+"""Advice for calls that would convert a tensor to plain numbers: what to write instead."""
 
 import math
 import sys

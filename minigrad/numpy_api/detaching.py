@@ -1,4 +1,4 @@
-"""How a tensor becomes plain numbers: by name only, once it requires grad."""
+"""Conversions of tensors to plain numbers: explicit ones, and implicit ones that are refused."""
 
 from collections.abc import Iterator
 from typing import Any

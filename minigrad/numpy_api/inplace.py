@@ -1,4 +1,4 @@
-"""Writing in place, by rebinding: a tensor takes the array and the history of a functional update.
+"""In-place writes: the tensor takes the array and the history of a functional update.
 
 No array is ever changed. So what was computed from the old value, a view `x[0]` among it, keeps
 the old value and its gradient, and `x[0] += 1` is as differentiable as any other operation.
@@ -15,7 +15,7 @@ from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import Tensor
 from minigrad.numpy_api.call_sites import calling_function
 from minigrad.ops.arguments import source_of
-from minigrad.ops.elementwise import arithmetic as elementwise
+from minigrad.ops.elementwise import arithmetic
 from minigrad.ops.manipulation import indexing, selecting, sorting
 from minigrad.ops.manipulation.indexing import plain_index
 from minigrad.ops.parts import as_value, refuse_part, refuse_row
@@ -69,7 +69,7 @@ def _take(tensor: T, value: Tensor, what: str) -> T:
                 f"{what}: a result of dtype {value.dtype} cannot be written into a tensor of dtype "
                 f"{tensor.dtype}; convert with astype first."
             )
-        value = elementwise.astype(value, tensor.dtype)
+        value = arithmetic.astype(value, tensor.dtype)
     if isinstance(node, Leaf):
         node.write(value._array)
     else:
@@ -138,7 +138,7 @@ def _compress(self: Tensor, condition: Any, axis: int | None = None) -> Tensor:
 
 def _copy(self: Tensor, order: str = "K", subok: bool = False) -> Tensor:
     """The same values with the same history, to be written without changing this tensor."""
-    return elementwise.positive(self) if self.requires_grad else self.detach()
+    return arithmetic.positive(self) if self.requires_grad else self.detach()
 
 
 def _fill(self: Tensor, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What to write instead of a random draw whose parameters are a tensor that requires grad.
+"""Advice for random draws whose parameters are a tensor that requires grad.
 
 Where a distribution is a differentiable function of one that is free of parameters, that function
 keeps the gradient (reparameterisation: Kingma and Welling, "Auto-encoding variational Bayes",

@@ -8,19 +8,13 @@ import numpy as np
 from minigrad import ops
 from minigrad.core.errors import DtypeError, ShapeError
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import named, source_of
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
-from minigrad.ops.elementwise import arithmetic as elementwise
-from minigrad.ops.reduction import accumulating
-from minigrad.ops.reduction import reductions as reduction
+from minigrad.ops.elementwise import arithmetic
+from minigrad.ops.reduction import accumulating, reductions
 
 __all__ = ["REDUCE_AND_ACCUMULATE", "outer_method"]
-
-
-def _tensor(array: Any, name: str) -> Tensor:
-    source = source_of(array, name, "array")
-    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def _reducing(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,15 +44,15 @@ def _exponentials(ufunc: Any, base: float) -> Callable[..., Any]:
     def function(
         array: Any, axis: Any, *, keepdims: bool, initial: Any = None, where: Any = True
     ) -> Tensor:
-        x = _tensor(array, f"{ufunc.__name__}.reduce")
+        x = as_operand(array, f"{ufunc.__name__}.reduce", "array")
         x = x.astype(np.result_type(x.dtype, np.float16))
         if where is not True:
-            x = elementwise.where(reduction.mask_of(where), x, -np.inf)
+            x = arithmetic.where(reductions.mask_of(where), x, -np.inf)
         if not x.ndim and axis in (0, -1):
             axis = None
         y = ops.logsumexp(x if scale == 1 else x * scale, axis, keepdims=keepdims)
         y = y if scale == 1 else y * (1 / scale)
-        start = None if initial is None else reduction.starting_value(initial)
+        start = None if initial is None else reductions.starting_value(initial)
         result: Tensor = y if start is None else getattr(ops, ufunc.__name__)(y, start)
         return result
 
@@ -70,7 +64,7 @@ def _accumulating(ufunc: Any, function: Callable[..., Any]) -> Callable[..., Any
 
     def accumulate(array: Any, axis: Any = 0, dtype: Any = None) -> Any:
         name = f"np.{ufunc.__name__}.accumulate"
-        x = _tensor(array, name)
+        x = as_operand(array, name, "array")
         if not x.ndim:
             normalize_axis(axis or 0, 1, f"{name}: axis")
             raise DtypeError(f"{name}: a number has no axis to go along; reshape it to (1,)")
@@ -96,7 +90,7 @@ def _constant(ufunc: Any, method: str) -> Callable[..., Any]:
 
     def function(array: Any, axis: Any, **options: Any) -> Tensor:
         if "where" in options:
-            options["where"] = reduction.mask_of(options["where"])
+            options["where"] = reductions.mask_of(options["where"])
         return constant(array, axis, options)
 
     return _reducing(function)
@@ -123,7 +117,7 @@ _CONSTANT = (
 
 REDUCE_AND_ACCUMULATE: dict[Any, Callable[..., Any]] = {
     np.add.accumulate: _accumulating(np.add, ops.cumsum),
-    np.add.reduce: _reducing(reduction.sum),
+    np.add.reduce: _reducing(reductions.sum),
     np.fmax.reduce: _reducing(ops.nanmax),
     np.fmin.reduce: _reducing(ops.nanmin),
     np.logaddexp.accumulate: _accumulating(np.logaddexp, accumulating.cumulative_logsumexp),
@@ -131,15 +125,15 @@ REDUCE_AND_ACCUMULATE: dict[Any, Callable[..., Any]] = {
     np.logaddexp2.accumulate: _accumulating(np.logaddexp2, accumulating.cumulative_logsumexp2),
     np.logaddexp2.reduce: _exponentials(np.logaddexp2, 2.0),
     np.logical_and.accumulate: _constant(np.logical_and, "accumulate"),
-    np.logical_and.reduce: _reducing(reduction.all),
+    np.logical_and.reduce: _reducing(reductions.all),
     np.logical_or.accumulate: _constant(np.logical_or, "accumulate"),
-    np.logical_or.reduce: _reducing(reduction.any),
+    np.logical_or.reduce: _reducing(reductions.any),
     np.maximum.accumulate: _accumulating(np.maximum, accumulating.cumulative_max),
-    np.maximum.reduce: _reducing(reduction.max),
+    np.maximum.reduce: _reducing(reductions.max),
     np.minimum.accumulate: _accumulating(np.minimum, accumulating.cumulative_min),
-    np.minimum.reduce: _reducing(reduction.min),
+    np.minimum.reduce: _reducing(reductions.min),
     np.multiply.accumulate: _accumulating(np.multiply, ops.cumprod),
-    np.multiply.reduce: _reducing(reduction.prod),
+    np.multiply.reduce: _reducing(reductions.prod),
     **{ufunc.reduce: _constant(ufunc, "reduce") for ufunc in _CONSTANT},
     **{ufunc.accumulate: _constant(ufunc, "accumulate") for ufunc in _CONSTANT},
 }

@@ -1,4 +1,4 @@
-"""What to write instead of the NumPy functions that do not take tensors.
+"""NumPy functions that do not take tensors, and what to write instead.
 
 One text per function: `minigrad.numpy_api.protocols` puts it into the error at the call, and
 `tools.numpy_table` into the table of the documentation.

@@ -1,12 +1,13 @@
-"""What the operations of neural networks share: preparing arguments and refusing wrong ones."""
+"""Convert the arguments of operations: tensors, constants, integers, dtypes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from minigrad.core.applying import operand
-from minigrad.core.errors import DetachError, DtypeError, ShapeError, describe
+from minigrad.core.errors import DetachError, DtypeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, wrap
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "floating",
     "index_dtype",
     "source_of",
-    "check_same_shape",
     "named",
     "quiet",
     "refuse_pytorch_names",
@@ -27,7 +27,6 @@ __all__ = [
     "widen",
 ]
 
-Array = Any
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 quiet = np.errstate(all="ignore")
@@ -56,12 +55,7 @@ def constant_array(value: Any, argument: str) -> Array:
         DetachError: when it is a tensor that requires grad.
     """
     if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise DetachError(
-                f"{argument} is a constant here and has no derivative; pass detach() of it to say "
-                f"so (got {describe(value)}, which requires grad)"
-            )
-        return value._array
+        return _without_gradient(value, argument)
     return np.asarray(value, dtype=None if np.size(value) else index_dtype(value))
 
 
@@ -103,9 +97,10 @@ def result_type(*values: Any) -> Any:
     return np.result_type(*[v.dtype for v in values if not isinstance(v, float)])
 
 
-def as_operand(value: Any, name: str, argument: str) -> Tensor:
-    """A tensor as it is, or made of an array or of numbers."""
-    return value if isinstance(value, Tensor) else wrap(operand(value, name, argument), None)
+def as_operand(value: Any, name: str, argument: str = "x", *others: Any) -> Tensor:
+    """A tensor as it is, or made of an array or of numbers; in lists, of the others' dtype."""
+    source = source_of(value, name, argument, *others)
+    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def as_tensor(value: Any, name: str, argument: str) -> Tensor:
@@ -150,28 +145,24 @@ def as_constant(value: Any, name: str, argument: str) -> "np.ndarray[Any, Any]":
         DetachError: when it requires grad.
     """
     if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise DetachError(
-                f"{name}: {argument} is a constant and has no derivative; pass "
-                f"{argument}.detach() to say so."
-            )
-        return value._array
+        return _without_gradient(value, f"{name}: {argument}")
     array: np.ndarray[Any, Any] = operand(value, name, argument)
     return array
 
 
-def check_same_shape(name: str, **arrays: Any) -> None:
-    """Refuse arguments that would broadcast against each other.
+def _without_gradient(tensor: Tensor, argument: str) -> "np.ndarray[Any, Any]":
+    """The array of a constant.
 
     Raises:
-        ShapeError: when the shapes differ.
+        DetachError: when it requires grad.
     """
-    if len({tuple(array.shape) for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{argument}: {describe(array)}" for argument, array in arrays.items())
-        raise ShapeError(
-            f"{name}: the shapes must be equal, got {shapes}. A loss does not broadcast, since "
-            "that would compare each number with many; reshape or index one of the two."
+    if tensor.requires_grad:
+        name = argument.rpartition(": ")[2]
+        raise DetachError(
+            f"{argument} is a constant here and has no derivative; pass {name}.detach() to say so "
+            f"(got {describe(tensor)}, which requires grad)"
         )
+    return cast("np.ndarray[Any, Any]", tensor._array)
 
 
 def refuse_pytorch_names(name: str, given: Mapping[str, Any], advice: Mapping[str, str]) -> None:

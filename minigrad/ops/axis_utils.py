@@ -1,26 +1,32 @@
-"""Arithmetic with shapes and axes, on plain tuples."""
+"""Normalize axes and counts; shapes are plain tuples."""
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 from minigrad.core.errors import AxisError, DtypeError, ShapeError, describe
 
-__all__ = ["normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
+__all__ = ["Axis", "normalize_axes", "normalize_axis", "restore_axes", "whole_number"]
+
+Axis: TypeAlias = Any  # an int or a tuple of them; None where all axes are meant
 
 
-def whole_number(value: Any, name: str) -> int:
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
     """An integer argument, such as a count, as a Python integer.
 
     Raises:
         DtypeError: when it is not an integer; `name` begins the message.
+        ValueError: when it is less than `least`.
 
     >>> whole_number(3, "diff: n")
     3
     """
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise DtypeError(f"{name} must be an integer, got {describe(value)}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be {least} or more, got {number}")
+    return number
 
 
 def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
@@ -38,7 +44,7 @@ def normalize_axis(axis: int, ndim: int, name: str = "axis") -> int:
     except TypeError:
         raise DtypeError(f"{name}: an axis must be an integer, got {describe(axis)}") from None
     if not -ndim <= axis < ndim:
-        raise AxisError(f"{name}: {axis} is out of range for {ndim} axes")
+        raise AxisError(f"{name}: {axis} is out of bounds for {ndim} axes")
     return axis % ndim
 
 

@@ -1,4 +1,4 @@
-"""What an error of NumPy means for the operation that ran into it."""
+"""Translate NumPy's errors into errors that name the operation and its arguments."""
 
 import functools
 import re

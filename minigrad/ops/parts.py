@@ -1,4 +1,4 @@
-"""Results that are parts of another value, which refuse to be written.
+"""Mark results that are parts of another value, such as slices, which refuse to be written.
 
 In NumPy an index, a transpose or a reshape gives a view, and writing into it changes the array it
 was taken from. Here they give values, so such a write would be lost, and it is refused. An

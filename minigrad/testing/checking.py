@@ -1,4 +1,4 @@
-"""Compare recorded derivatives with derivatives computed another way."""
+"""Check gradients: compare recorded derivatives with numerical ones."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple

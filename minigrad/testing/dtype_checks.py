@@ -1,4 +1,4 @@
-"""What a property test says about dtypes that do not come back as themselves."""
+"""Check that results and gradients have the dtype of the inputs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Slopes of a function of one number at 0, from its values alone."""
+"""Derivatives at 0 of a function of one number, by finite differences and complex steps."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A naive engine to compare minigrad with: hyper-dual numbers over float64 arrays.
+"""Hyper-dual numbers over float64 arrays: a second engine to compare minigrad with.
 
 A `Jet` carries a value, its derivatives along two directions, and its second derivative along
 both (Fike and Alonso, "The development of hyper-dual numbers for exact second-derivative
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Jet", "bilinear", "elementwise", "linear"]
+from minigrad.core.nodes import Array
 
-Array = Any
+__all__ = ["Jet", "bilinear", "elementwise", "linear"]
 
 
 class Jet:
@@ -282,7 +282,7 @@ def cumulative_product(x: Any, axis: int) -> Jet:
 
 
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Jet:
-    """In rising or falling order; all elements differ."""
+    """In ascending or descending order; all elements differ."""
     x = jet(x)
     order = np.argsort(-x.value if descending else x.value, axis=axis)
     return linear(np.take_along_axis)(x, order, axis)

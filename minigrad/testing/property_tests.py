@@ -1,4 +1,4 @@
-"""One factory that property-tests an operation: shapes, layouts, dtypes, orders 1 and 2."""
+"""Property tests of an operation from one line: shapes, layouts, dtypes, orders 1 and 2."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

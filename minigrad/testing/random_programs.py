@@ -1,8 +1,8 @@
 """Random programs: expressions of up to 30 registered operations, and what they must give.
 
 A program is data: arrays to begin with, and steps that each apply one operation to earlier values.
-It runs on tensors and, independently, on the jets of the naive engine. Its repr is the program as
-Python text, so that a failure, shrunk by hypothesis, can be read.
+It runs on tensors and, independently, on the jets of the hyper-dual engine. Its repr is the
+program as Python text, so that a failure, shrunk by hypothesis, can be read.
 """
 
 from collections.abc import Sequence
@@ -98,11 +98,11 @@ class Program:
             values.append(step.apply(step.operation.function, np.sin, values))
         return values
 
-    def run_naive(self, leaves: Sequence[Any]) -> list[Jet]:
+    def run_on_jets(self, leaves: Sequence[Any]) -> list[Jet]:
         """All values on jets, independently."""
         values = [jet(leaf) for leaf in leaves]
         for step in self.steps:
-            values.append(step.apply(step.operation.naive, sin, values))
+            values.append(step.apply(step.operation.on_jets, sin, values))
         return values
 
     def loss(self, values: Sequence[Any]) -> Any:
@@ -178,7 +178,7 @@ def programs(
             step = _draw_step(draw, values, operations)
             if step is None:
                 continue
-            value = step.apply(step.operation.naive, sin, values)
+            value = step.apply(step.operation.on_jets, sin, values)
         cost = 1 + 3 * sum(r is not None for r in step.ranges)
         if not 0 < value.value.size <= LARGEST or value.ndim > 4 or size + cost > max_operations:
             continue
@@ -222,11 +222,11 @@ def _draw_step(draw: Any, values: list[Jet], operations: Sequence[Specification]
 
 
 def check_program(program: Program, seed: int = 0, tolerance: float = TOLERANCE) -> None:
-    """Compare a program's values, gradient and second derivatives with the naive engine's.
+    """Compare a program's values, gradient and second derivatives with the hyper-dual engine's.
 
     The gradient is compared along two random directions, by a plain backward and by one that is
     recorded; the second derivative along both. All agree within `tolerance` times the largest
-    number, value or derivative, that the naive engine met.
+    number, value or derivative, that the hyper-dual engine met.
 
     Raises:
         AssertionError: naming what differs, with both numbers.
@@ -234,7 +234,7 @@ def check_program(program: Program, seed: int = 0, tolerance: float = TOLERANCE)
     generator = np.random.default_rng(seed)
     first = [generator.uniform(-1, 1, leaf.shape) for leaf in program.leaves]
     second = [generator.uniform(-1, 1, leaf.shape) for leaf in program.leaves]
-    jets = program.run_naive(
+    jets = program.run_on_jets(
         [Jet(*parts) for parts in zip(program.leaves, first, second, strict=True)]
     )
     expected = program.loss(jets)
@@ -277,6 +277,6 @@ def _compare(what: str, mine: Any, theirs: Any, bound: float) -> None:
     difference = float(np.abs(np.asarray(mine) - theirs).max(initial=0))
     if not difference <= bound:
         raise AssertionError(
-            f"{what} differs from the naive engine's by {difference:.3g}, allowed {bound:.3g}: "
-            f"{_text(np.asarray(mine))} and {_text(np.asarray(theirs))}"
+            f"{what} differs from the hyper-dual engine's by {difference:.3g}, allowed "
+            f"{bound:.3g}: {_text(np.asarray(mine))} and {_text(np.asarray(theirs))}"
         )

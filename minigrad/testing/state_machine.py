@@ -1,11 +1,11 @@
-"""Random interleavings of what a user may do with tensors, compared with the naive engine.
+"""Random interleavings of what a user may do with tensors, compared with the hyper-dual engine.
 
 The model keeps, beside every tensor, the expression that it stands for and what is known of its
 record: which parts of the graph were freed, which leaves were written since. From this it says
 what `backward` must give, or that it must refuse.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy as np
 from minigrad.core.blocks import no_grad
 from minigrad.core.errors import GradientError, require
 from minigrad.core.tensors import Tensor
-from minigrad.testing import hyperdual as naive
+from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import Jet, jet
+from minigrad.testing.model_terms import Source, Term
 from minigrad.transforms.derivatives import gradients
 
 require("hypothesis", "testing", "minigrad.testing.EngineMachine")
@@ -35,13 +36,13 @@ LARGEST = 300.0  # numbers beyond it are not computed with any further
 SHAPES: list[tuple[int, ...]] = [(2,), (), (2, 2), (1,)]
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Jet]]] = {
-    "tanh": (np.tanh, naive.tanh),
-    "sin": (np.sin, naive.sin),
+    "tanh": (np.tanh, hyperdual.tanh),
+    "sin": (np.sin, hyperdual.sin),
     "square": (np.square, lambda x: x * x),
     "negative": (lambda t: -t, lambda x: -x),
-    "sum": (lambda t: t.sum(), naive.total),
-    "first": (lambda t: t.reshape(-1)[0], lambda x: naive.reshape(x, -1)[0]),
-    "transpose": (lambda t: t.T, naive.linear(np.transpose)),
+    "sum": (lambda t: t.sum(), hyperdual.total),
+    "first": (lambda t: t.reshape(-1)[0], lambda x: hyperdual.reshape(x, -1)[0]),
+    "transpose": (lambda t: t.T, hyperdual.linear(np.transpose)),
 }
 BINARY: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Jet]]] = {
     "add": (lambda t, u: t + u, lambda x, z: x + z),
@@ -49,66 +50,6 @@ BINARY: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Jet]]] =
     "multiply": (lambda t, u: t * u, lambda x, z: x * z),
 }
 READS_INPUTS = {"sin", "square", "multiply"}  # whose rules cannot do without the inputs' values
-
-
-class Source:
-    """A leaf of the model: its value, the gradient that it should have, when it was written."""
-
-    def __init__(self, tensor: Tensor, value: Any) -> None:
-        self.tensor, self.value = tensor, value
-        self.grad: Any = None
-        self.writes = 0
-
-
-class Term:
-    """An expression of the model: what a tensor stands for, and the state of its record.
-
-    Attributes:
-        name: the operation; "leaf" or "constant" where the expression begins.
-        terms: the expressions of the inputs.
-        recorded: whether the engine put it on the tape.
-        freed: whether a backward freed its saved arrays.
-        written: of a leaf, how often it had been written when it was read.
-    """
-
-    def __init__(
-        self, name: str, apply: Any = None, terms: "tuple[Term, ...]" = (), recorded: bool = False
-    ) -> None:
-        self.name, self.apply, self.terms = name, apply, terms
-        self.recorded, self.freed = recorded, False
-        self.source: Source | None = None
-        self.written = 0
-        self.value: Any = None
-
-    def history(self) -> "list[Term]":
-        """This term and those on the tape below it, the latest first; each once."""
-        found: dict[int, Term] = {}
-
-        def visit(term: Term) -> Iterator[Term]:
-            if id(term) in found or not term.recorded:
-                return
-            found[id(term)] = term
-            for part in term.terms:
-                yield from visit(part)
-            yield term
-
-        return list(visit(self))[::-1]
-
-    def evaluate(self, directions: dict[Source, tuple[Any, Any]]) -> Jet:
-        """The jet along two directions of leaves, with the values that were read at the time."""
-        known: dict[int, Jet] = {}
-
-        def visit(term: Term) -> Jet:
-            if id(term) not in known:
-                if term.apply is None or not term.recorded:
-                    known[id(term)] = Jet(term.value)
-                    if term.source in directions and term.recorded:
-                        known[id(term)] = Jet(term.value, *directions[term.source])
-                else:
-                    known[id(term)] = term.apply(*(visit(part) for part in term.terms))
-            return known[id(term)]
-
-        return visit(self)
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -264,7 +205,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), retained=st.lists(st.booleans(), min_size=1, max_size=2))
     def backward(self, data: Any, retained: list[bool]) -> None:
-        """Once or twice, backward gives the naive engine's gradients, or refuses as it should."""
+        """Once or twice, backward gives the hyper-dual engine's gradients, or is refused."""
         tensor, term = self._draw(data, computed=True)
         for retain in retained:
             self._backward(tensor, term, retain)
@@ -325,7 +266,7 @@ class EngineMachine(RuleBasedStateMachine):
         return term.name in READS_INPUTS
 
     def _gradient(self, term: Term, source: Source, weights: Any) -> Any:
-        """The gradient entry by entry, each by a pass of the naive engine."""
+        """The gradient entry by entry, each by a pass of the hyper-dual engine."""
         found = np.zeros(source.value.shape)
         for i in np.ndindex(found.shape):
             unit = np.zeros(found.shape)
@@ -353,7 +294,7 @@ class EngineMachine(RuleBasedStateMachine):
         leaves = [s.tensor for s in sources]
         firsts = gradients(tensor.sum(), leaves, create_graph=True)
         slope = sum((g * directions[s][0]).sum() for g, s in zip(firsts, sources, strict=True))
-        expected = naive.total(term.evaluate(directions))
+        expected = hyperdual.total(term.evaluate(directions))
         _compare("the slope", slope.item(), expected.parts[1], expected.largest)
         bend = 0.0
         if slope.requires_grad:
@@ -402,7 +343,7 @@ class EngineMachine(RuleBasedStateMachine):
 
 def _write_first(x: Jet, z: Jet) -> Jet:
     """What `t[..., :1] = u` stands for."""
-    return naive.updated(x, z, (..., slice(0, 1)))
+    return hyperdual.updated(x, z, (..., slice(0, 1)))
 
 
 def _compare(what: str, mine: Any, theirs: Any, largest: float) -> None:

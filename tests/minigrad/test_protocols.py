@@ -194,7 +194,7 @@ def test_the_other_operands_class_may_take_over():
     assert t @ Deferred() == "rmatmul"
     with pytest.raises(TypeError, match="unsupported operand"):
         t + Deferred()
-    with pytest.raises(mg.DtypeError, match="multiply: z: must be numbers"):
+    with pytest.raises(mg.DtypeError, match="multiply: x2: must be numbers"):
         t * Unit()
 
 

@@ -248,7 +248,7 @@ def test_an_error_names_operation_module_step_and_arguments():
         mg.scope("model"),
         mg.scope("head"),
         mg.step(4),
-        pytest.raises(mg.ShapeError, match=r"matmul in model\.head, step 4: .*x: f64\[2, 3\]"),
+        pytest.raises(mg.ShapeError, match=r"matmul in model\.head, step 4: .*x1: f64\[2, 3\]"),
     ):
         x @ w
 

@@ -1,4 +1,4 @@
-"""Operations on each element by itself.
+"""Elementwise operations.
 
 May import `core` and the helpers of `ops`.
 """

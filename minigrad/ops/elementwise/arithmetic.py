@@ -1,4 +1,4 @@
-"""The elementwise operations in daily use: arithmetic, exponential, extremes, comparisons.
+"""Elementwise arithmetic, powers, exp and log, absolute values, maxima and comparisons.
 
 Rules of elementwise operations do not care about broadcasting: the engine sums over the axes along
 which an input was repeated.
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = [
@@ -63,43 +64,41 @@ METHODS = (
     "tanh",
 )  # operations that are methods of Tensor too
 
-Array = Any
+
+@primitive
+def add(x1: Array, x2: Array) -> Array:
+    """The sum of `x1` and `x2`, elementwise."""
+    return np.add(x1, x2)
+
+
+add.vjp(x1=lambda g: g, x2=lambda g: g)
 
 
 @primitive
-def add(x: Array, z: Array) -> Array:
-    """The sum of `x` and `z`, elementwise."""
-    return np.add(x, z)
+def subtract(x1: Array, x2: Array) -> Array:
+    """`x1 - x2`, elementwise."""
+    return np.subtract(x1, x2)
 
 
-add.vjp(x=lambda g: g, z=lambda g: g)
-
-
-@primitive
-def subtract(x: Array, z: Array) -> Array:
-    """`x - z`, elementwise."""
-    return np.subtract(x, z)
-
-
-subtract.vjp(x=lambda g: g, z=lambda g: -g)
+subtract.vjp(x1=lambda g: g, x2=lambda g: -g)
 
 
 @primitive
-def multiply(x: Array, z: Array) -> Array:
-    """The product of `x` and `z`, elementwise."""
-    return np.multiply(x, z)
+def multiply(x1: Array, x2: Array) -> Array:
+    """The product of `x1` and `x2`, elementwise."""
+    return np.multiply(x1, x2)
 
 
-multiply.vjp(x=lambda g, z: g * z, z=lambda g, x: g * x)
+multiply.vjp(x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
 
 
 @primitive
-def divide(x: Array, z: Array) -> Array:
-    """`x / z`, elementwise."""
-    return np.divide(x, z)
+def divide(x1: Array, x2: Array) -> Array:
+    """`x1 / x2`, elementwise."""
+    return np.divide(x1, x2)
 
 
-divide.vjp(x=lambda g, z: g / z, z=lambda g, y, z: -g * y / z)
+divide.vjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * y / x2)
 
 
 @primitive
@@ -183,47 +182,47 @@ def tanh(x: Array) -> Array:
 tanh.vjp(x=lambda g, y: g * (1 - y * y))
 
 
-def _power_x(g: Array, x: Array, z: Array) -> Array:
-    # At z = 0 the derivative is 0 even where x is 0: x ** 0 is constant.
-    if isinstance(z, (int, float)):
-        return g * (z * x ** (z - 1)) if z else g * 0
-    return g * np.where(z == 0, 0, z * x ** np.where(z == 0, 1, z - 1))
+def _power_x1(g: Array, x1: Array, x2: Array) -> Array:
+    # At x2 = 0 the derivative is 0 even where x1 is 0: x1 ** 0 is constant.
+    if isinstance(x2, (int, float)):
+        return g * (x2 * x1 ** (x2 - 1)) if x2 else g * 0
+    return g * np.where(x2 == 0, 0, x2 * x1 ** np.where(x2 == 0, 1, x2 - 1))
 
 
-def _power_z(g: Array, x: Array, y: Array, z: Array) -> Array:
-    # x ** z * log(x), with the limit 0 where x is 0 and z is not negative.
-    if isinstance(x, (int, float)) and x > 0:
-        return g * (y * math.log(x))
-    at_zero = np.logical_and(x == 0, z >= 0)
-    return g * np.where(at_zero, 0, y * np.log(np.where(at_zero, 1, x)))
+def _power_x2(g: Array, x1: Array, y: Array, x2: Array) -> Array:
+    # x1 ** x2 * log(x1), with the limit 0 where x1 is 0 and x2 is not negative.
+    if isinstance(x1, (int, float)) and x1 > 0:
+        return g * (y * math.log(x1))
+    at_zero = np.logical_and(x1 == 0, x2 >= 0)
+    return g * np.where(at_zero, 0, y * np.log(np.where(at_zero, 1, x1)))
 
 
 @primitive
-def power(x: Array, z: Array) -> Array:
-    """`x ** z`, elementwise.
+def power(x1: Array, x2: Array) -> Array:
+    """`x1 ** x2`, elementwise.
 
-    0 ** 0 is 1. There the derivative is 0 with respect to `x`, and also with respect to `z`, as at
-    every 0 ** z with z >= 0; so in PyTorch. Where `x` is negative there is none with respect
-    to `z`: it is NaN.
+    0 ** 0 is 1. There the derivative is 0 with respect to `x1`, and also with respect to `x2`, as
+    at every 0 ** x2 with x2 >= 0; so in PyTorch. Where `x1` is negative there is none with respect
+    to `x2`: it is NaN.
 
     Raises:
         ValueError: for an integer to a negative integer power, as NumPy does.
     """
     # The operator takes short cuts for exponents such as 2 and 0.5; of two Python numbers, though,
     # it would make a Python number, or an error at 0 ** -1.
-    return x**z if isinstance(x, np.ndarray) else np.power(x, z)
+    return x1**x2 if isinstance(x1, np.ndarray) else np.power(x1, x2)
 
 
-power.vjp(x=_power_x, z=_power_z)
+power.vjp(x1=_power_x1, x2=_power_x2)
 
 
 @primitive
-def float_power(x: Array, z: Array) -> Array:
-    """`x ** z` in float64, whatever the dtypes, as `np.float_power` does.
+def float_power(x1: Array, x2: Array) -> Array:
+    """`x1 ** x2` in float64, whatever the dtypes, as `np.float_power` does.
 
     Unlike `**`, it takes no short cut by the square root: (-inf) to the power 0.5 is inf.
     """
-    return np.float_power(x, z)
+    return np.float_power(x1, x2)
 
 
 def _doubled(x: Array) -> Array:
@@ -232,8 +231,8 @@ def _doubled(x: Array) -> Array:
 
 
 float_power.vjp(
-    x=lambda g, x, z: _power_x(g, _doubled(x), _doubled(z)),
-    z=lambda g, x, y, z: _power_z(g, _doubled(x), y, _doubled(z)),
+    x1=lambda g, x1, x2: _power_x1(g, _doubled(x1), _doubled(x2)),
+    x2=lambda g, x1, y, x2: _power_x2(g, _doubled(x1), y, _doubled(x2)),
 )
 
 
@@ -265,32 +264,32 @@ def _larger(g: Array, winner: Array, loser: Array) -> Array:
 
 
 @primitive
-def maximum(x: Array, z: Array) -> Array:
-    """The larger of `x` and `z`, elementwise; ties split the gradient into halves, as in PyTorch.
+def maximum(x1: Array, x2: Array) -> Array:
+    """The larger of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch.
 
     NaN wins, and passes the gradient on to both.
     """
-    return np.maximum(x, z)
+    return np.maximum(x1, x2)
 
 
 maximum.vjp(
-    x=lambda g, x, z: _larger(g, x, z),
-    z=lambda g, x, z: _larger(g, z, x),
+    x1=lambda g, x1, x2: _larger(g, x1, x2),
+    x2=lambda g, x1, x2: _larger(g, x2, x1),
 )
 
 
 @primitive
-def minimum(x: Array, z: Array) -> Array:
-    """The smaller of `x` and `z`, elementwise; ties split the gradient into halves, as in PyTorch.
+def minimum(x1: Array, x2: Array) -> Array:
+    """The smaller of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch.
 
     NaN wins, and passes the gradient on to both.
     """
-    return np.minimum(x, z)
+    return np.minimum(x1, x2)
 
 
 minimum.vjp(
-    x=lambda g, x, z: _smaller(g, x, z),
-    z=lambda g, x, z: _smaller(g, z, x),
+    x1=lambda g, x1, x2: _smaller(g, x1, x2),
+    x2=lambda g, x1, x2: _smaller(g, x2, x1),
 )
 
 
@@ -299,14 +298,14 @@ def _smaller(g: Array, winner: Array, loser: Array) -> Array:
 
 
 @primitive
-def where(condition: Array, x: Array, z: Array, /) -> Array:
-    """`x` where `condition` holds and `z` elsewhere."""
-    return np.where(condition, x, z)
+def where(condition: Array, x1: Array, x2: Array, /) -> Array:
+    """`x1` where `condition` holds and `x2` elsewhere."""
+    return np.where(condition, x1, x2)
 
 
 where.vjp(
-    x=lambda g, condition: np.where(condition, g, 0),
-    z=lambda g, condition: np.where(condition, 0, g),
+    x1=lambda g, condition: np.where(condition, g, 0),
+    x2=lambda g, condition: np.where(condition, 0, g),
 )
 
 
@@ -352,36 +351,36 @@ def sign(x: Array) -> Array:
 
 
 @primitive(constant=True)
-def equal(x: Array, z: Array) -> Array:
-    """Whether `x` equals `z`, elementwise."""
-    return np.equal(x, z)
+def equal(x1: Array, x2: Array) -> Array:
+    """Whether `x1` equals `x2`, elementwise."""
+    return np.equal(x1, x2)
 
 
 @primitive(constant=True)
-def not_equal(x: Array, z: Array) -> Array:
-    """Whether `x` differs from `z`, elementwise."""
-    return np.not_equal(x, z)
+def not_equal(x1: Array, x2: Array) -> Array:
+    """Whether `x1` differs from `x2`, elementwise."""
+    return np.not_equal(x1, x2)
 
 
 @primitive(constant=True)
-def less(x: Array, z: Array) -> Array:
-    """Whether `x < z`, elementwise."""
-    return np.less(x, z)
+def less(x1: Array, x2: Array) -> Array:
+    """Whether `x1 < x2`, elementwise."""
+    return np.less(x1, x2)
 
 
 @primitive(constant=True)
-def less_equal(x: Array, z: Array) -> Array:
-    """Whether `x <= z`, elementwise."""
-    return np.less_equal(x, z)
+def less_equal(x1: Array, x2: Array) -> Array:
+    """Whether `x1 <= x2`, elementwise."""
+    return np.less_equal(x1, x2)
 
 
 @primitive(constant=True)
-def greater(x: Array, z: Array) -> Array:
-    """Whether `x > z`, elementwise."""
-    return np.greater(x, z)
+def greater(x1: Array, x2: Array) -> Array:
+    """Whether `x1 > x2`, elementwise."""
+    return np.greater(x1, x2)
 
 
 @primitive(constant=True)
-def greater_equal(x: Array, z: Array) -> Array:
-    """Whether `x >= z`, elementwise."""
-    return np.greater_equal(x, z)
+def greater_equal(x1: Array, x2: Array) -> Array:
+    """Whether `x1 >= x2`, elementwise."""
+    return np.greater_equal(x1, x2)

@@ -1,17 +1,16 @@
-"""Exponentials and logarithms of other bases, and forms that stay exact where those do not."""
+"""Exponentials and logarithms to other bases, and their numerically stable forms."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = ["exp2", "expm1", "log1p", "log2", "log10", "logaddexp", "logaddexp2"]
 
 METHODS = ("exp2", "expm1", "log1p", "log2", "log10", "logaddexp")
 
-Array = Any
 
 LOG_2 = math.log(2)
 LOG_10 = math.log(10)
@@ -62,40 +61,40 @@ def log10(x: Array) -> Array:
 log10.vjp(x=lambda g, x: g / (x * LOG_10))
 
 
-def first_share(g: Array, x: Array, z: Array, base: float) -> Array:
-    # base ** x / (base ** x + base ** z). The difference of equal infinities is taken as 0, so
+def first_share(g: Array, x1: Array, x2: Array, base: float) -> Array:
+    # base ** x1 / (base ** x1 + base ** x2). The difference of equal infinities is taken as 0, so
     # that two +inf share the gradient; two -inf have no part in the result.
-    equal = np.logical_and(x == z, np.isinf(x))
-    difference = np.where(equal, 0, z) - np.where(equal, 0, x)
+    equal = np.logical_and(x1 == x2, np.isinf(x1))
+    difference = np.where(equal, 0, x2) - np.where(equal, 0, x1)
     share = 1 / (1 + np.exp(difference * math.log(base)))
-    return np.where(np.logical_and(equal, x < 0), 0, g * share)
+    return np.where(np.logical_and(equal, x1 < 0), 0, g * share)
 
 
 @primitive
-def logaddexp(x: Array, z: Array) -> Array:
-    """log(exp(x) + exp(z)), elementwise, without overflow.
+def logaddexp(x1: Array, x2: Array) -> Array:
+    """log(exp(x1) + exp(x2)), elementwise, without overflow.
 
     Where both are -inf the result is -inf and the gradient 0; in PyTorch it is NaN.
     """
-    if np.iscomplexobj(x) or np.iscomplexobj(z):
-        top = np.maximum(np.real(x), np.real(z))
-        return top + np.log(np.exp(x - top) + np.exp(z - top))
-    return np.logaddexp(x, z)
+    if np.iscomplexobj(x1) or np.iscomplexobj(x2):
+        top = np.maximum(np.real(x1), np.real(x2))
+        return top + np.log(np.exp(x1 - top) + np.exp(x2 - top))
+    return np.logaddexp(x1, x2)
 
 
 logaddexp.vjp(
-    x=lambda g, x, z: first_share(g, x, z, math.e),
-    z=lambda g, x, z: first_share(g, z, x, math.e),
+    x1=lambda g, x1, x2: first_share(g, x1, x2, math.e),
+    x2=lambda g, x1, x2: first_share(g, x2, x1, math.e),
 )
 
 
 @primitive
-def logaddexp2(x: Array, z: Array) -> Array:
-    """log2(2 ** x + 2 ** z), elementwise, without overflow; at infinities as `logaddexp`."""
-    return np.logaddexp2(x, z)
+def logaddexp2(x1: Array, x2: Array) -> Array:
+    """log2(2 ** x1 + 2 ** x2), elementwise, without overflow; at infinities as `logaddexp`."""
+    return np.logaddexp2(x1, x2)
 
 
 logaddexp2.vjp(
-    x=lambda g, x, z: first_share(g, x, z, 2.0),
-    z=lambda g, x, z: first_share(g, z, x, 2.0),
+    x1=lambda g, x1, x2: first_share(g, x1, x2, 2.0),
+    x2=lambda g, x1, x2: first_share(g, x2, x1, 2.0),
 )

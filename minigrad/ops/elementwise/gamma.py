@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet, source_of
@@ -28,8 +29,6 @@ from minigrad.ops.elementwise.gamma_constants import (
 __all__ = ["digamma", "gammaln", "polygamma"]
 
 METHODS = ()
-
-Array = Any
 
 LARGE = 10.0  # from here on by the asymptotic series
 RECURRENT = -30.0  # below by reflection, above by recurrence

@@ -1,11 +1,11 @@
-"""Inverses of special functions: of the error function and of the logistic function."""
+"""Inverses of special functions: erfinv and logit."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import OptionError
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import quiet
 from minigrad.ops.elementwise.gamma import horner, in_float64
@@ -14,8 +14,6 @@ from minigrad.ops.elementwise.special import error_function
 __all__ = ["erfinv", "logit"]
 
 METHODS = ()
-
-Array = Any
 
 # M. Giles, "Approximating the erfinv function", GPU Computing Gems 2 (2011): polynomials for
 # erfinv(x) / x in w = -log(1 - x * x), less 2.5 below 5, and in its root less 3 above.

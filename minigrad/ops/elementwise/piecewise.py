@@ -1,10 +1,11 @@
-"""Elementwise functions made of pieces: bounds, remainders, signs and replacements."""
+"""Elementwise piecewise functions: clip, remainder, copysign, fmax, nan_to_num."""
 
 from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import constant_array
@@ -29,8 +30,6 @@ __all__ = [
 ]
 
 METHODS = ("clip", "copysign", "fmod", "nan_to_num", "remainder")
-
-Array = Any
 
 
 def _nothing(g: Array) -> Array:
@@ -109,63 +108,66 @@ def clip(
 
 
 @primitive
-def fmax(x: Array, z: Array) -> Array:
-    """The larger of `x` and `z`, elementwise, and of NaN and a number the number.
+def fmax(x1: Array, x2: Array) -> Array:
+    """The larger of `x1` and `x2`, elementwise, and of NaN and a number the number.
 
-    At ties the gradient goes to `x`, as in PyTorch.
+    At ties the gradient goes to `x1`, as in PyTorch.
     """
-    return np.fmax(x, z)
+    return np.fmax(x1, x2)
 
 
 fmax.vjp(
-    x=lambda g, x, z: np.where(np.logical_or(x >= z, np.isnan(z)), g, 0),
-    z=lambda g, x, z: np.where(np.logical_or(x >= z, np.isnan(z)), 0, g),
+    x1=lambda g, x1, x2: np.where(np.logical_or(x1 >= x2, np.isnan(x2)), g, 0),
+    x2=lambda g, x1, x2: np.where(np.logical_or(x1 >= x2, np.isnan(x2)), 0, g),
 )
 
 
 @primitive
-def fmin(x: Array, z: Array) -> Array:
-    """The smaller of `x` and `z`, elementwise, and of NaN and a number the number.
+def fmin(x1: Array, x2: Array) -> Array:
+    """The smaller of `x1` and `x2`, elementwise, and of NaN and a number the number.
 
-    At ties the gradient goes to `x`, as in PyTorch.
+    At ties the gradient goes to `x1`, as in PyTorch.
     """
-    return np.fmin(x, z)
+    return np.fmin(x1, x2)
 
 
 fmin.vjp(
-    x=lambda g, x, z: np.where(np.logical_or(x <= z, np.isnan(z)), g, 0),
-    z=lambda g, x, z: np.where(np.logical_or(x <= z, np.isnan(z)), 0, g),
+    x1=lambda g, x1, x2: np.where(np.logical_or(x1 <= x2, np.isnan(x2)), g, 0),
+    x2=lambda g, x1, x2: np.where(np.logical_or(x1 <= x2, np.isnan(x2)), 0, g),
 )
 
 
 @primitive
-def remainder(x: Array, z: Array) -> Array:
-    """x - floor(x / z) * z, elementwise, with the sign of `z`.
+def remainder(x1: Array, x2: Array) -> Array:
+    """x1 - floor(x1 / x2) * x2, elementwise, with the sign of `x2`.
 
-    The derivative is 1 with respect to `x` and -floor(x / z) with respect to `z`, also where the
-    function jumps.
+    The derivative is 1 with respect to `x1` and -floor(x1 / x2) with respect to `x2`, also where
+    the function jumps.
     """
-    return np.remainder(x, z)
+    return np.remainder(x1, x2)
 
 
-remainder.vjp(x=lambda g: g, z=lambda g, x, z: -g * np.floor_divide(x, z))
+remainder.vjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * np.floor_divide(x1, x2))
 
 
 @primitive
-def fmod(x: Array, z: Array) -> Array:
-    """x - trunc(x / z) * z, elementwise, with the sign of `x`; derivatives as in `remainder`."""
-    return np.fmod(x, z)
+def fmod(x1: Array, x2: Array) -> Array:
+    """x1 - trunc(x1 / x2) * x2, elementwise, with the sign of `x1`.
+
+    The derivatives are those of `remainder`, with `trunc` for `floor`.
+    """
+    return np.fmod(x1, x2)
 
 
-# fmod is exact, so this quotient is an integer but for rounding; x / z itself may round up to one.
-fmod.vjp(x=lambda g: g, z=lambda g, x, z, y: -g * np.rint((x - y) / z))
+# fmod is exact, so this quotient is an integer up to rounding; x1 / x2 may round up to one.
+fmod.vjp(x1=lambda g: g, x2=lambda g, x1, x2, y: -g * np.rint((x1 - y) / x2))
 
 mod = remainder
 
 
-def divmod(x: TensorLike, z: TensorLike) -> tuple[Tensor, Tensor]:
-    """`floor_divide(x, z)`, a constant, and `remainder(x, z)`."""
-    return floor_divide(x, z), remainder(x, z)
+def divmod(x1: TensorLike, x2: TensorLike) -> tuple[Tensor, Tensor]:
+    """`floor_divide(x1, x2)`, a constant, and `remainder(x1, x2)`."""
+    return floor_divide(x1, x2), remainder(x1, x2)
 
 
 def modf(x: TensorLike) -> tuple[Tensor, Tensor]:
@@ -190,36 +192,36 @@ ldexp.vjp(x=lambda g, exponent: np.ldexp(g, constant_array(exponent, "exponent")
 
 
 @primitive
-def copysign(x: Array, z: Array) -> Array:
-    """The size of `x` with the sign of `z`, elementwise.
+def copysign(x1: Array, x2: Array) -> Array:
+    """The size of `x1` with the sign of `x2`, elementwise.
 
-    At x = 0 the derivative is 0, and with respect to `z` it is 0 everywhere, as in PyTorch.
+    At x1 = 0 the derivative is 0, and with respect to `x2` it is 0 everywhere, as in PyTorch.
     """
-    return np.copysign(x, z)
+    return np.copysign(x1, x2)
 
 
-copysign.vjp(x=lambda g, x, z: g * (np.sign(x) * np.copysign(1, z)), z=_nothing)
+copysign.vjp(x1=lambda g, x1, x2: g * (np.sign(x1) * np.copysign(1, x2)), x2=_nothing)
 
 
 @primitive
-def nextafter(x: Array, z: Array) -> Array:
-    """The next number after `x` towards `z`, elementwise; it follows `x` with slope 1."""
-    return np.nextafter(x, z)
+def nextafter(x1: Array, x2: Array) -> Array:
+    """The next number after `x1` towards `x2`, elementwise; it follows `x1` with slope 1."""
+    return np.nextafter(x1, x2)
 
 
-nextafter.vjp(x=lambda g: g, z=_nothing)
+nextafter.vjp(x1=lambda g: g, x2=_nothing)
 
 
 @primitive
-def heaviside(x: Array, z: Array) -> Array:
-    """0 where `x` is negative, 1 where it is positive and `z` where it is 0.
+def heaviside(x1: Array, x2: Array) -> Array:
+    """0 where `x1` is negative, 1 where it is positive and `x2` where it is 0.
 
-    The derivative is 0 with respect to `x`.
+    The derivative is 0 with respect to `x1`.
     """
-    return np.heaviside(x, z)
+    return np.heaviside(x1, x2)
 
 
-heaviside.vjp(x=_nothing, z=lambda g, x: np.where(x == 0, g, 0))
+heaviside.vjp(x1=_nothing, x2=lambda g, x1: np.where(x1 == 0, g, 0))
 
 
 @primitive

@@ -1,4 +1,4 @@
-"""Piecewise constant operations: rounding, tests of numbers, logic and bits.
+"""Piecewise constant operations: rounding, predicates, logic and bits.
 
 Their derivative is 0 wherever it exists, so nothing is recorded: the results do not require grad.
 """
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import Primitive, primitive
 from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import constant_array
@@ -72,8 +73,6 @@ METHODS = (
     "trunc",
 )  # operations that are methods of Tensor too
 
-Array = Any
-
 
 def constant(function: Any, inputs: int, text: str) -> Primitive[...]:
     """Declare an operation that records nothing, from a NumPy function of one or two arrays."""
@@ -81,8 +80,8 @@ def constant(function: Any, inputs: int, text: str) -> Primitive[...]:
     def unary(x: Array) -> Array:
         return function(x)
 
-    def binary(x: Array, z: Array) -> Array:
-        return function(x, z)
+    def binary(x1: Array, x2: Array) -> Array:
+        return function(x1, x2)
 
     forward: Any = unary if inputs == 1 else binary
     forward.__name__ = forward.__qualname__ = function.__name__
@@ -96,7 +95,7 @@ ceil = constant(np.ceil, 1, "The smallest integer from `x` on, elementwise.")
 trunc = constant(np.trunc, 1, "The integer part of `x`, elementwise.")
 fix = constant(np.fix, 1, "The integer part of `x`, elementwise.")
 rint = constant(np.rint, 1, "The nearest integer, the even one of two, elementwise.")
-floor_divide = constant(np.floor_divide, 2, "floor(x / z), elementwise.")
+floor_divide = constant(np.floor_divide, 2, "floor(x1 / x2), elementwise.")
 spacing = constant(np.spacing, 1, "The distance from `x` to the next number, elementwise.")
 
 isnan = constant(np.isnan, 1, "Whether `x` is NaN, elementwise.")
@@ -117,8 +116,8 @@ bitwise_and = constant(np.bitwise_and, 2, "The bits set in both integers, elemen
 bitwise_or = constant(np.bitwise_or, 2, "The bits set in any of two integers, elementwise.")
 bitwise_xor = constant(np.bitwise_xor, 2, "The bits set in one of two integers, elementwise.")
 invert = constant(np.invert, 1, "The bits not set in an integer, elementwise.")
-left_shift = constant(np.left_shift, 2, "The bits of `x` moved up by `z` places, elementwise.")
-right_shift = constant(np.right_shift, 2, "The bits of `x` moved down by `z` places, elementwise.")
+left_shift = constant(np.left_shift, 2, "The bits of `x1` moved up by `x2`, elementwise.")
+right_shift = constant(np.right_shift, 2, "The bits of `x1` moved down by `x2`, elementwise.")
 
 bitwise_count = constant(np.bitwise_count, 1, "How many bits of abs(x) are set, elementwise.")
 gcd = constant(np.gcd, 2, "The greatest common divisor of integers, elementwise.")
@@ -139,36 +138,36 @@ around = round
 
 @primitive(constant=True)
 def isclose(
-    x: Array, z: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
-    """Whether abs(x - z) <= atol + rtol * abs(z), elementwise."""
+    """Whether abs(a - b) <= atol + rtol * abs(b), elementwise."""
     near, far = constant_array(atol, "atol"), constant_array(rtol, "rtol")
-    return np.isclose(x, z, rtol=far, atol=near, equal_nan=equal_nan)
+    return np.isclose(a, b, rtol=far, atol=near, equal_nan=equal_nan)
 
 
 @names_its_errors
 def allclose(
-    x: TensorLike, z: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    a: TensorLike, b: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether `isclose` holds everywhere, as a Python bool."""
-    return bool(isclose(x, z, rtol=rtol, atol=atol, equal_nan=equal_nan)._array.all())
+    return bool(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)._array.all())
 
 
 @primitive(constant=True)
-def same(x: Array, z: Array, /, equal_nan: bool) -> Array:
+def same(a1: Array, a2: Array, /, equal_nan: bool) -> Array:
     """What `array_equal` computes."""
-    return np.array_equal(x, z, equal_nan=equal_nan)
+    return np.array_equal(a1, a2, equal_nan=equal_nan)
 
 
-def array_equal(x: TensorLike, z: TensorLike, equal_nan: bool = False) -> bool:
+def array_equal(a1: TensorLike, a2: TensorLike, equal_nan: bool = False) -> bool:
     """Whether two arrays have one shape and equal elements, as a Python bool."""
-    return bool(same(x, z, equal_nan))
+    return bool(same(a1, a2, equal_nan))
 
 
-def array_equiv(x: TensorLike, z: TensorLike) -> bool:
+def array_equiv(a1: TensorLike, a2: TensorLike) -> bool:
     """Whether two arrays broadcast together and have equal elements, as a Python bool."""
     try:
-        return bool(equal(x, z)._array.all())
+        return bool(equal(a1, a2)._array.all())
     except ShapeError:
         return False
 

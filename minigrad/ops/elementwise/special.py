@@ -1,17 +1,16 @@
-"""Special functions: the error function and the sine cardinal."""
+"""Special functions: the error functions and sinc."""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = ["erf", "erfc", "sinc"]
 
 METHODS = ("erf", "erfc")  # operations that are methods of Tensor too
-
-Array = Any
 
 # The rational approximations of W. J. Cody, "Rational Chebyshev approximations for the error
 # function", Mathematics of Computation 23 (1969), 631-637: numerator and denominator, highest
@@ -74,7 +73,6 @@ FAR_Q = (
 )
 LAST = 30.0  # erfc is 0 in float64 from 27.3 on
 SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
-
 
 # Fitted by weighted least squares: erf(x) = tanh(x * p(x * x)), where tanh damps the errors of p.
 # At most 3.1 units in the last place off in float32, with every step in float32.
@@ -193,7 +191,6 @@ def erfc(x: Array) -> Array:
 
 
 erfc.vjp(x=lambda g, x: g * (-SLOPE * np.exp(-x * x)))
-
 
 SERIES_END = 3.0  # up to here in pi * x by the series, beyond by the recurrence
 SERIES_TERMS = 18

@@ -1,10 +1,10 @@
 """Trigonometric and hyperbolic functions, their inverses, angles and lengths."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 
 __all__ = [
@@ -48,8 +48,6 @@ METHODS = (
     "sinh",
     "tan",
 )  # operations that are methods of Tensor too
-
-Array = Any
 
 
 @primitive
@@ -95,7 +93,6 @@ def cosh(x: Array) -> Array:
 
 
 cosh.vjp(x=lambda g, x: g * np.sinh(x))
-
 
 # The rules of the inverses keep their factors apart, (1 - x) (1 + x) for 1 - x * x: near the ends
 # of the domain the difference of squares would lose most of its digits.
@@ -179,35 +176,35 @@ def _cosine(x: Array, y: Array) -> Array:
 
 
 @primitive
-def hypot(x: Array, z: Array) -> Array:
-    """sqrt(x * x + z * z), elementwise, without overflow.
+def hypot(x1: Array, x2: Array) -> Array:
+    """sqrt(x1 * x1 + x2 * x2), elementwise, without overflow.
 
     At (0, 0) the gradient is 0, the smallest subgradient, as for a norm; in PyTorch it is NaN.
     """
-    return np.hypot(x, z)
+    return np.hypot(x1, x2)
 
 
-hypot.vjp(x=lambda g, x, y: g * _cosine(x, y), z=lambda g, z, y: g * _cosine(z, y))
+hypot.vjp(x1=lambda g, x1, y: g * _cosine(x1, y), x2=lambda g, x2, y: g * _cosine(x2, y))
 
 
-def _arctan2_rule(g: Array, side: Array, x: Array, z: Array) -> Array:
-    # side / (x * x + z * z) in two divisions, so that the squares cannot under- or overflow.
-    length = np.hypot(x, z)
+def _arctan2_rule(g: Array, side: Array, x1: Array, x2: Array) -> Array:
+    # side / (x1 * x1 + x2 * x2) in two divisions, so that the squares cannot under- or overflow.
+    length = np.hypot(x1, x2)
     return g * (_cosine(side, length) / np.where(length == 0, 1, length))
 
 
 @primitive
-def arctan2(x: Array, z: Array) -> Array:
-    """The angle in [-pi, pi] of the point with ordinate `x` and abscissa `z`, elementwise.
+def arctan2(x1: Array, x2: Array) -> Array:
+    """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`, elementwise.
 
     At (0, 0) the gradient is 0, as in PyTorch.
     """
-    return np.arctan2(x, z)
+    return np.arctan2(x1, x2)
 
 
 arctan2.vjp(
-    x=lambda g, x, z: _arctan2_rule(g, z, x, z),
-    z=lambda g, x, z: _arctan2_rule(-g, x, x, z),
+    x1=lambda g, x1, x2: _arctan2_rule(g, x2, x1, x2),
+    x2=lambda g, x1, x2: _arctan2_rule(-g, x1, x1, x2),
 )
 
 acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh

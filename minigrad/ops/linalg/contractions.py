@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.parts import as_part
 
 __all__ = ["einsum"]
 
 METHODS = ()
-
-Array = Any
 
 
 def _split(subscripts: str) -> tuple[list[str], str]:
@@ -119,18 +118,18 @@ class Recipe(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _recipe(subscripts: str, x_shape: tuple[int, ...], z_shape: tuple[int, ...]) -> Recipe:
-    (x_labels, z_labels), out = _split(subscripts)
-    x_sizes = dict(zip(x_labels, x_shape, strict=True))
-    z_sizes = dict(zip(z_labels, z_shape, strict=True))
+def _recipe(subscripts: str, x1_shape: tuple[int, ...], x2_shape: tuple[int, ...]) -> Recipe:
+    (x1_labels, x2_labels), out = _split(subscripts)
+    x1_sizes = dict(zip(x1_labels, x1_shape, strict=True))
+    x2_sizes = dict(zip(x2_labels, x2_shape, strict=True))
     # Labels of one operand alone are summed there. An axis of length 1 broadcasts, so that only
     # the other operand need have it; its label then belongs to that one alone.
-    left = [a for a in x_sizes if a in out or a in z_sizes]
-    left = [a for a in left if not (x_sizes[a] == 1 and a in z_sizes)]
-    right = [a for a in z_sizes if a in out or a in left]
-    right = [a for a in right if not (z_sizes[a] == 1 and a in left)]
+    left = [a for a in x1_sizes if a in out or a in x2_sizes]
+    left = [a for a in left if not (x1_sizes[a] == 1 and a in x2_sizes)]
+    right = [a for a in x2_sizes if a in out or a in left]
+    right = [a for a in right if not (x2_sizes[a] == 1 and a in left)]
     left = [a for a in left if a in out or a in right]
-    sizes = {a: (x_sizes if a in left else z_sizes)[a] for a in left + right}
+    sizes = {a: (x1_sizes if a in left else x2_sizes)[a] for a in left + right}
     summed = "".join(a for a in left if a in right and a not in out)
 
     def lengths(labels: str) -> tuple[int, ...]:
@@ -140,9 +139,9 @@ def _recipe(subscripts: str, x_shape: tuple[int, ...], z_shape: tuple[int, ...])
         left_order = "".join(a for a in out if a in left)
         right_order = "".join(a for a in out if a in right)
         return Recipe(
-            _reduction(x_labels, left_order),
+            _reduction(x1_labels, left_order),
             tuple(sizes[a] if a in left else 1 for a in out),
-            _reduction(z_labels, right_order),
+            _reduction(x2_labels, right_order),
             tuple(sizes[a] if a in right else 1 for a in out),
             None,
             _reduction(out, out),
@@ -152,9 +151,9 @@ def _recipe(subscripts: str, x_shape: tuple[int, ...], z_shape: tuple[int, ...])
     columns = "".join(a for a in right if a not in left)
     inner = math.prod(lengths(summed))
     return Recipe(
-        _reduction(x_labels, stacked + rows + summed),
+        _reduction(x1_labels, stacked + rows + summed),
         (*lengths(stacked), math.prod(lengths(rows)), inner),
-        _reduction(z_labels, stacked + summed + columns),
+        _reduction(x2_labels, stacked + summed + columns),
         (*lengths(stacked), inner, math.prod(lengths(columns))),
         lengths(stacked + rows + columns),
         _reduction(stacked + rows + columns, out),
@@ -162,12 +161,12 @@ def _recipe(subscripts: str, x_shape: tuple[int, ...], z_shape: tuple[int, ...])
 
 
 @primitive
-def einsum_pair(x: Array, z: Array, /, subscripts: str) -> Array:
+def einsum_pair(x1: Array, x2: Array, /, subscripts: str) -> Array:
     """A contraction of two operands, such as "ij,jk->ik": one matrix product where it is one."""
-    x, z = np.asarray(x), np.asarray(z)
-    recipe = _recipe(subscripts, x.shape, z.shape)
-    left = recipe.left.apply(x).reshape(recipe.left_shape)
-    right = recipe.right.apply(z).reshape(recipe.right_shape)
+    x1, x2 = np.asarray(x1), np.asarray(x2)
+    recipe = _recipe(subscripts, x1.shape, x2.shape)
+    left = recipe.left.apply(x1).reshape(recipe.left_shape)
+    right = recipe.right.apply(x2).reshape(recipe.right_shape)
     if recipe.product_shape is None:
         return np.multiply(left, right)
     return recipe.last.apply(np.matmul(left, right).reshape(recipe.product_shape))
@@ -186,17 +185,17 @@ def _pair_rule(g: Array, other: Array, shape: Any, own: str, others: str, out: s
     return einsum_spread.generic(part, f"{kept}->{own}", shape)
 
 
-def _pair_x(g: Array, z: Array, x_shape: Any, subscripts: str) -> Array:
+def _pair_x1(g: Array, x2: Array, x1_shape: Any, subscripts: str) -> Array:
     (own, others), out = _split(subscripts)
-    return _pair_rule(g, z, x_shape, own, others, out)
+    return _pair_rule(g, x2, x1_shape, own, others, out)
 
 
-def _pair_z(g: Array, x: Array, z_shape: Any, subscripts: str) -> Array:
+def _pair_x2(g: Array, x1: Array, x2_shape: Any, subscripts: str) -> Array:
     (others, own), out = _split(subscripts)
-    return _pair_rule(g, x, z_shape, own, others, out)
+    return _pair_rule(g, x1, x2_shape, own, others, out)
 
 
-einsum_pair.vjp(x=_pair_x, z=_pair_z)
+einsum_pair.vjp(x1=_pair_x1, x2=_pair_x2)
 
 
 def _letters(operands: Sequence[Any]) -> tuple[str, list[Any]]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from minigrad.core.errors import MatrixError
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.linalg.equal_values import (
     at_zero,
@@ -33,8 +34,6 @@ from minigrad.ops.linalg.equal_values import (
 )
 
 __all__ = ["cholesky", "inv", "solve"]
-
-Array = Any
 
 
 def matrices(x: Array, square: bool = False) -> Array:
@@ -150,7 +149,6 @@ def _pinv_rule(g: Array, a: Array, y: Array, hermitian: bool) -> Array:
 
 pinv.vjp(a=_pinv_rule)
 
-
 # -- triangular factors --------------------------------------------------------------------------
 
 
@@ -221,7 +219,6 @@ def _qr_rule(g: Any, q: Array, r: Array) -> Array:
 
 
 qr.vjp(a=_qr_rule)
-
 
 # -- eigenvalues and singular values -------------------------------------------------------------
 

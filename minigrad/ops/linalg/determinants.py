@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.linalg.decompositions import inv, matrices, transposed
 
 __all__ = ["det"]
-
-Array = Any
 
 
 @primitive
@@ -61,8 +60,8 @@ def cofactors(x: Array, /) -> Array:
 
 
 @primitive
-def cofactors_slope(x: Array, z: Array, /) -> Array:
-    """The derivative of `cofactors` at `x` along `z`: the second derivative of the determinant.
+def cofactors_slope(x: Array, direction: Array, /) -> Array:
+    """The derivative of `cofactors` at `x` in a direction: the second one of the determinant.
 
     Between u and v^T it holds the products of all singular values but two.
     """
@@ -74,20 +73,20 @@ def cofactors_slope(x: Array, z: Array, /) -> Array:
     between = np.concatenate([np.ones_like(between[..., :1]), between], axis=-1)[..., :-1]
     pairs = np.triu(before[..., :, None] * between * after[..., None, :], 1)
     pairs = pairs + transposed(pairs)
-    turned = transposed(u) @ z @ transposed(vh)
+    turned = transposed(u) @ direction @ transposed(vh)
     diagonal = pairs @ np.diagonal(turned, axis1=-2, axis2=-1)[..., None]
     return sign * (u @ (diagonal * np.eye(n, dtype=s.dtype) - pairs * transposed(turned)) @ vh)
 
 
-def _cofactors_slope_x(g: Array, x: Array, z: Array) -> Array:
-    # The third derivative, through the inverse: with b = inv(x)^T the slope along z is
-    # det(x) (<b, z> b - b z^T b), and the derivative of b along d is -b d^T b.
+def _cofactors_slope_x(g: Array, x: Array, direction: Array) -> Array:
+    # The third derivative, through the inverse: with b = inv(x)^T the slope along d is
+    # det(x) (<b, d> b - b d^T b), and the derivative of b along d is -b d^T b.
     b = transposed(inv.generic(x))
-    bz, bg = b @ transposed(z), b @ transposed(g)
-    along_z = (b * z).sum(axis=(-2, -1), keepdims=True)
+    bd, bg = b @ transposed(direction), b @ transposed(g)
+    along_d = (b * direction).sum(axis=(-2, -1), keepdims=True)
     along_g = (b * g).sum(axis=(-2, -1), keepdims=True)
-    both = along_z * along_g - ((bz @ b) * g).sum(axis=(-2, -1), keepdims=True)
-    inside = both * b - along_g * (bz @ b) - along_z * (bg @ b) + bz @ bg @ b + bg @ bz @ b
+    both = along_d * along_g - ((bd @ b) * g).sum(axis=(-2, -1), keepdims=True)
+    inside = both * b - along_g * (bd @ b) - along_d * (bg @ b) + bd @ bg @ b + bg @ bd @ b
     return det.generic(x)[..., None, None] * inside
 
 
@@ -95,7 +94,7 @@ det.vjp(a=lambda g, a: g[..., None, None] * cofactors.generic(a))
 cofactors.vjp(x=lambda g, x: cofactors_slope.generic(x, g))
 cofactors_slope.vjp(
     x=_cofactors_slope_x,
-    z=lambda g, x: cofactors_slope.generic(x, g),  # second derivatives are symmetric
+    direction=lambda g, x: cofactors_slope.generic(x, g),  # second derivatives are symmetric
 )
 
 

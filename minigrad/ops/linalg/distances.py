@@ -1,4 +1,4 @@
-"""Distances between all pairs of vectors."""
+"""Pairwise distances between two sets of vectors (cdist)."""
 
 from typing import Any
 

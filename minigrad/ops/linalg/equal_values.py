@@ -1,4 +1,4 @@
-"""Derivatives of eigenvectors and singular vectors where values are equal.
+"""Derivatives of eigenvectors and singular vectors where values are equal (degenerate).
 
 Vectors of equal values are determined up to a rotation among them. A function that depends on their
 choice has no derivative there. One that does not, such as a matrix rebuilt from its parts, has one,
@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.core.backward import pull_back
 from minigrad.core.contributions import OutputGradients
 from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
@@ -28,8 +29,6 @@ __all__ = [
     "settled",
     "unless_zero",
 ]
-
-Array = Any
 
 SLACK = 100.0  # how many units of rounding a difference may have that should be 0
 
@@ -185,7 +184,7 @@ def at_zero(
 
 
 def unless_zero(difference: Array, size: Array, pairs: Array) -> Array:
-    """0 where a difference vanishes but for the rounding of its terms, else NaN; at the pairs."""
+    """0 where a difference vanishes up to the rounding of its terms, else NaN; at the pairs."""
     largest = np.abs(size).max(axis=(-2, -1), keepdims=True, initial=0)
     limit = SLACK * size.shape[-1] * np.finfo(size.dtype).eps * largest
     return np.where(pairs & ~(np.abs(difference) <= limit), np.nan, 0).astype(size.dtype)

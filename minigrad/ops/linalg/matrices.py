@@ -1,4 +1,4 @@
-"""Linear algebra as NumPy names it; `minigrad.linalg` is the same under NumPy's module name.
+"""Linear algebra under the names of `numpy.linalg`; `minigrad.linalg` is the same.
 
 The rules of the decompositions are in `minigrad.ops.linalg.decompositions`; here are the functions
 whose results have named fields or that are composed of others.
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.core.errors import (
-    DtypeError,
     GradientError,
     MatrixError,
     ShapeError,
@@ -18,8 +17,10 @@ from minigrad.core.errors import (
     describe,
 )
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
+from minigrad.ops.axis_utils import whole_number
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg import decompositions, determinants
@@ -52,11 +53,9 @@ __all__ = [
 
 METHODS = ()
 
-Array = Any
-
 
 class EighResult(NamedTuple):
-    """Eigenvalues (..., n) in rising order, and eigenvectors (..., n, n) as columns."""
+    """Eigenvalues (..., n) in ascending order, and eigenvectors (..., n, n) as columns."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -114,7 +113,7 @@ def eigh(a: Array, UPLO: str = "L") -> EighResult:
         UPLO: "L" or "U".
 
     Returns:
-        Named fields `eigenvalues` (..., n), in rising order, and `eigenvectors` (..., n, n).
+        Named fields `eigenvalues` (..., n), in ascending order, and `eigenvectors` (..., n, n).
 
     Raises:
         ShapeError: for matrices that are not square.
@@ -194,7 +193,7 @@ def svd(
         hermitian: for symmetric matrices by `eigh`, in NumPy; not with grad.
 
     Returns:
-        Named fields `U`, `S` (in falling order) and `Vh`, or S alone without `compute_uv`.
+        Named fields `U`, `S` (in descending order) and `Vh`, or S alone without `compute_uv`.
 
     Raises:
         GradientError: for the two cases without a derivative.
@@ -242,8 +241,7 @@ def matrix_power(a: Array, n: int) -> Tensor:
         ShapeError: for matrices that are not square.
     """
     shape = np.shape(a)
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise DtypeError(f"matrix_power: n must be an integer, got {describe(n)}")
+    n = whole_number(n, "matrix_power: n")
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise MatrixError(f"matrix_power: a must hold square matrices, got {describe(a)}")
     base = a if isinstance(a, Tensor) else Tensor(a)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import AxisError, MatrixError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.arithmetic import absolute, where
 from minigrad.ops.explaining import names_its_errors
@@ -19,8 +20,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 __all__ = ["cond", "matrix_norm"]
 
 METHODS = ()
-
-Array = Any
 
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
@@ -38,7 +37,7 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Ten
         AxisError: for less than two axes.
 
     The gradient of "fro" at a zero matrix is 0, as in PyTorch. Columns, rows or singular values
-    that tie share the gradient evenly.
+    that tie share the gradient equally.
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
     if x.dtype.kind not in "fc":
@@ -49,10 +48,10 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Ten
         return p_norm(x, 2.0, (-2, -1), keepdims)
     if ord in ("nuc", 2, -2):
         values = svdvals(x)
-        result = sum_over(values, axis=-1) if ord == "nuc" else _extreme(values, ord)
+        result = sum_over(values, axis=-1) if ord == "nuc" else _extremum(values, ord)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = sum_over(absolute(x), axis=-2 if abs(ord) == 1 else -1)
-        result = _extreme(sums, ord)
+        result = _extremum(sums, ord)
     else:
         raise ValueError(
             "matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got "
@@ -61,7 +60,7 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Ten
     return result[..., None, None] if keepdims else result
 
 
-def _extreme(values: Tensor, ord: float) -> Tensor:
+def _extremum(values: Tensor, ord: float) -> Tensor:
     """The largest for a positive `ord`, else the smallest; no value at all leaves 0, as NumPy."""
     if ord < 0:
         return min_over(values, axis=-1)

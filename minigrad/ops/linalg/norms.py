@@ -1,4 +1,4 @@
-"""Norms of vectors, and `norm`, which is also the way to those of matrices."""
+"""Vector norms, and `norm`, which takes matrices too."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor, TensorLike, wrap
-from minigrad.ops.axis_utils import normalize_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.elementwise.arithmetic import absolute
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg.matrix_norms import matrix_norm
@@ -21,9 +21,6 @@ __all__ = ["norm", "vector_norm"]
 
 METHODS = ("norm",)
 
-Array = Any
-Axis = Any
-
 
 @names_its_errors
 def vector_norm(
@@ -32,7 +29,7 @@ def vector_norm(
     """The norm of the elements over `axis`, taken as vectors.
 
     The gradient at a zero vector is 0, the smallest subgradient, as in PyTorch; for ord inf and
-    -inf, ties share it evenly.
+    -inf, ties share it equally.
 
     Args:
         x: any shape.

@@ -1,18 +1,15 @@
-"""The p-norm, of which `norm`, `vector_norm` and `matrix_norm` are made."""
+"""The p-norm, which `norm`, `vector_norm` and `matrix_norm` share."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 
 __all__ = ["p_norm"]
-
-Array = Any
-Axis = Any
 
 
 def _root_of_squares(x: Array, axis: Axis) -> Array:

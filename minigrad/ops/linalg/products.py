@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.axis_utils import normalize_axes, normalize_axis
 from minigrad.ops.elementwise.arithmetic import multiply
@@ -28,47 +29,45 @@ __all__ = [
 
 METHODS = ("dot", "matmul")  # operations that are methods of Tensor too
 
-Array = Any
+
+def _matmul_x1(g: Array, x1: Array, x2: Array) -> Array:
+    if x2.ndim == 1:
+        return g[..., None] * x2
+    if x1.ndim == 1:
+        return (g[..., None, :] @ x2.swapaxes(-1, -2))[..., 0, :]
+    return matmul.generic(g, x2.swapaxes(-1, -2))
 
 
-def _matmul_x(g: Array, x: Array, z: Array) -> Array:
-    if z.ndim == 1:
-        return g[..., None] * z
-    if x.ndim == 1:
-        return (g[..., None, :] @ z.swapaxes(-1, -2))[..., 0, :]
-    return matmul.generic(g, z.swapaxes(-1, -2))
-
-
-def _matmul_z(g: Array, x: Array, z: Array) -> Array:
-    if z.ndim == 1:
-        if x.ndim == 1:
-            return g * x
-        return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
-    if x.ndim == 1:
-        return x[:, None] * g[..., None, :]
-    if z.ndim == 2 and x.ndim > 2:
+def _matmul_x2(g: Array, x1: Array, x2: Array) -> Array:
+    if x2.ndim == 1:
+        if x1.ndim == 1:
+            return g * x1
+        return (x1.swapaxes(-1, -2) @ g[..., None])[..., 0]
+    if x1.ndim == 1:
+        return x1[:, None] * g[..., None, :]
+    if x2.ndim == 2 and x1.ndim > 2:
         # One product over all leading axes, instead of a stack of products summed afterwards.
-        rows = math.prod(x.shape[:-1])
-        flat = x.reshape((rows, x.shape[-1]))
+        rows = math.prod(x1.shape[:-1])
+        flat = x1.reshape((rows, x1.shape[-1]))
         return flat.swapaxes(0, 1) @ g.reshape((rows, g.shape[-1]))
-    return x.swapaxes(-1, -2) @ g
+    return x1.swapaxes(-1, -2) @ g
 
 
-@primitive(hint="The last axis of x must be as long as the last but one of z")
-def matmul(x: Array, z: Array) -> Array:
+@primitive(hint="The last axis of x1 must be as long as the last but one of x2")
+def matmul(x1: Array, x2: Array) -> Array:
     """The matrix product over the last two axes, stacked and broadcast over the others.
 
-    A vector `x` counts as one row and a vector `z` as one column, without that axis in the
+    A vector `x1` counts as one row and a vector `x2` as one column, without that axis in the
     result. Numbers are refused: multiply with `*`.
     """
-    if getattr(z, "ndim", 0) == 2 and getattr(x, "ndim", 0) > 2 and x.shape[-1] == z.shape[0]:
+    if getattr(x2, "ndim", 0) == 2 and getattr(x1, "ndim", 0) > 2 and x1.shape[-1] == x2.shape[0]:
         # One product of many rows; NumPy would run one small product per matrix of the stack.
-        flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        return np.matmul(flat, z).reshape(*x.shape[:-1], z.shape[1])
-    return np.matmul(x, z)
+        flat = x1.reshape(math.prod(x1.shape[:-1]), x1.shape[-1])
+        return np.matmul(flat, x2).reshape(*x1.shape[:-1], x2.shape[1])
+    return np.matmul(x1, x2)
 
 
-matmul.vjp(x=_matmul_x, z=_matmul_z)
+matmul.vjp(x1=_matmul_x1, x2=_matmul_x2)
 
 
 def _check_axes(name: str, array: Array, least: int) -> None:
@@ -149,18 +148,18 @@ vdot.vjp(
 )
 
 
-def _tensordot_axes(axes: Any, x_ndim: int, z_ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _tensordot_axes(axes: Any, a_ndim: int, b_ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes of both inputs that are summed over, pairwise and counted from 0."""
     if isinstance(axes, (int, np.integer)):
-        if not 0 <= axes <= min(x_ndim, z_ndim):
+        if not 0 <= axes <= min(a_ndim, b_ndim):
             raise ShapeError(
-                f"axes={axes} needs that many axes in both inputs, which have {x_ndim} and {z_ndim}"
+                f"axes={axes} needs that many axes in both inputs, which have {a_ndim} and {b_ndim}"
             )
-        return tuple(range(x_ndim - axes, x_ndim)), tuple(range(axes))
+        return tuple(range(a_ndim - axes, a_ndim)), tuple(range(axes))
     first, second = axes
     pair = (
-        normalize_axes(list(first) if np.iterable(first) else first, x_ndim),
-        normalize_axes(list(second) if np.iterable(second) else second, z_ndim),
+        normalize_axes(list(first) if np.iterable(first) else first, a_ndim),
+        normalize_axes(list(second) if np.iterable(second) else second, b_ndim),
     )
     if len(pair[0]) != len(pair[1]) or any(len(set(p)) != len(p) for p in pair):
         raise ShapeError(f"axes={axes!r} must name equally many axes of both inputs, none twice")
@@ -268,7 +267,7 @@ def cross(
     """The vector product of vectors of length 3.
 
     Args:
-        a, b: arrays that broadcast over all axes but that of the vectors.
+        a, b: arrays that broadcast over all axes except that of the vectors.
         axisa, axisb, axisc: the axis of the vectors in `a`, `b` and the result.
         axis: all three at once.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
@@ -27,8 +28,6 @@ from minigrad.ops.linalg.decompositions import (
 from minigrad.ops.linalg.equal_values import plain, settled
 
 __all__ = ["eigvalsh", "svdvals"]
-
-Array = Any
 
 
 def _once(vectors: Array, equal: Array) -> Array:
@@ -50,7 +49,7 @@ def _treats_alike(g: Array, equal: Array) -> bool:
 
 @primitive
 def eigvalsh(a: Array, UPLO: Any = "L") -> Array:
-    """The eigenvalues of symmetric matrices (..., n, n), in rising order. Giles.
+    """The eigenvalues of symmetric matrices (..., n, n), in ascending order. Giles.
 
     Only the triangle named by `UPLO` is read; the gradient is symmetric, as in PyTorch. It is
     finite where eigenvalues are equal. The second derivative there is NaN, except of sums in which
@@ -93,7 +92,7 @@ eigenvalue_gradient.vjp(a=_eigenvalue_gradient_rule)
 
 @primitive
 def svdvals(x: Array) -> Array:
-    """The singular values of matrices (..., m, n), in falling order. Giles.
+    """The singular values of matrices (..., m, n), in descending order. Giles.
 
     The gradient is finite where singular values are equal. The second derivative there is NaN,
     except of sums in which equal singular values, other than 0, have the same constant weight, such

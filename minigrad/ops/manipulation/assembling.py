@@ -1,4 +1,4 @@
-"""Putting arrays together from parts of several kinds: nested blocks, insertions, ranges."""
+"""Assemble arrays: nested blocks, insertion, linspace."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
 
     Raises:
         ShapeError: when there is no such axis, or the values do not fit.
-        IndexError: when a place is out of range.
+        IndexError: when a place is out of bounds.
     """
     x = source_of(arr, "insert", "arr")
     values = source_of(values, "insert", "values", x)
@@ -95,7 +95,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
         places = np.flatnonzero(places)
     if places.size and (places.min() < -length or places.max() > length):
         raise IndexError(
-            f"insert: a place in {obj!r} is out of range for axis {k} of {describe(x)}"
+            f"insert: a place in {obj!r} is out of bounds for axis {k} of {describe(x)}"
         )
     places = np.where(places < 0, places + length, places)
     if single:
@@ -134,9 +134,7 @@ def linspace(
     Raises:
         ValueError: for a negative `num`.
     """
-    num = whole_number(num, "linspace: num")
-    if num < 0:
-        raise ValueError(f"linspace: num must be 0 or more, got {num}")
+    num = whole_number(num, "linspace: num", 0)
     sources = (
         source_of(start, "linspace", "start", stop),
         source_of(stop, "linspace", "stop", start),

@@ -1,13 +1,14 @@
-"""Where an index with integer arrays in it points to, on plain arrays."""
+"""Integer-array (advanced) indices on plain arrays: which places they point to."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
+
 __all__ = ["Places", "add_rows", "from_zero", "locate"]
 
-Array = Any
 BLOCK = 1 << 16  # elements added at a time, so that their positions stay in the cache
 
 

@@ -1,4 +1,4 @@
-"""Indexing, and the functional update that in-place writing is made of."""
+"""Indexing, and the functional update that in-place writes are made of."""
 
 import operator
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from minigrad.core.contributions import SlicedGradient
 from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import index_dtype, source_of
@@ -19,13 +20,11 @@ __all__ = ["scatter_add"]
 
 METHODS = ("scatter_add",)
 
-Array = Any
-
 _PLAIN = frozenset({int, type(None), type(Ellipsis)})
 
 
 def plain_index(index: Any) -> Any:
-    """An index that nobody else can change: tensors as arrays, arrays and lists copied.
+    """An index that no caller can change later: tensors as arrays, arrays and lists copied.
 
     Raises:
         IndexDtypeError: when a tensor or an array in the index is not of integers or booleans.

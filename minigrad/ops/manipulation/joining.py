@@ -1,4 +1,4 @@
-"""Joining arrays, and taking them apart again."""
+"""Join and split arrays: concatenate, stack, split and their relatives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import source_of, whole_numbers
@@ -32,8 +33,6 @@ __all__ = [
 ]
 
 METHODS = ("split", "unstack")
-
-Array = Any
 
 
 @primitive(list_input=True, aux=("shapes",))

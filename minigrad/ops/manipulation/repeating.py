@@ -1,4 +1,4 @@
-"""Repeating and shifting."""
+"""Repeat, tile and roll arrays."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, whole_numbers, widen
 from minigrad.ops.axis_utils import normalize_axis
@@ -14,8 +15,6 @@ from minigrad.ops.manipulation.indexing import scatter
 __all__ = ["repeat", "roll", "tile"]
 
 METHODS = ("repeat", "roll", "tile")
-
-Array = Any
 
 
 @primitive(aux=("counts",))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import source_of
@@ -54,9 +55,6 @@ METHODS = (
     "squeeze",
     "swapaxes",
 )
-
-Array = Any
-
 
 # -- the same elements in another shape ----------------------------------------------------------
 
@@ -185,7 +183,7 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     start += x.ndim if start < 0 else 0
     if not 0 <= start <= x.ndim:
         raise AxisError(
-            f"rollaxis: start {start} is out of range for {x.ndim} axes ({describe(x)})"
+            f"rollaxis: start {start} is out of bounds for {x.ndim} axes ({describe(x)})"
         )
     return moveaxis(x, axis, start - (start > axis))
 
@@ -228,7 +226,6 @@ def rot90(x: Array, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 
 
 rot90.vjp(x=lambda g, k, axes: np.rot90(g, -k, axes))
-
 
 # -- broadcasting --------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Picking elements by integers and by conditions."""
+"""Select elements by integers and by conditions: take, compress, select, choose."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import constant_array, source_of, whole_numbers
@@ -37,8 +38,6 @@ __all__ = [
 
 METHODS = ("choose", "nonzero", "searchsorted", "take", "take_along_axis")
 
-Array = Any
-
 INDEX_MODES = ("raise", "wrap", "clip")
 
 
@@ -65,7 +64,7 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
         x: a tensor or an array.
         indices: integers of any shape, which takes the place of the axis.
         axis: the axis to pick from; None picks from the flattened array.
-        mode: what to do with integers out of range: "raise", "wrap" around, or "clip".
+        mode: what to do with integers out of bounds: "raise", "wrap" around, or "clip".
     """
     check_option("mode", mode, INDEX_MODES)
     x = x.reshape(1) if not x.ndim and axis in (0, -1) else x  # a number as a vector, as in NumPy
@@ -233,7 +232,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     Args:
         a: integers that number the choices.
         choices: a sequence of tensors, or one tensor with the choices along its first axis.
-        mode: what to do with integers out of range: "raise", "wrap" around, or "clip".
+        mode: what to do with integers out of bounds: "raise", "wrap" around, or "clip".
     """
     check_option("mode", mode, INDEX_MODES, "choose")
     codes = constant_array(a, "choose: a")

@@ -1,24 +1,21 @@
-"""Sorting. Equal elements keep their order, so each gets its own gradient; NaN comes last."""
+"""Sort, partition and top-k. Equal elements keep their order, and NaN comes last."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import check_option
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, source_of
-from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.manipulation.selecting import take_along_axis
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 
 METHODS = ("argpartition", "argsort", "topk")
-
-Array = Any
-
 
 SORTS = (None, "quicksort", "mergesort", "heapsort", "stable")
 
@@ -57,13 +54,13 @@ def sort(
     stable: bool | None = None,
     descending: bool = False,
 ) -> Array:
-    """The elements in rising order along an axis; equal ones keep their order.
+    """The elements in ascending order along an axis; equal ones keep their order.
 
     Args:
         x: any array.
         axis: the axis to sort along; None sorts the flattened array.
         kind, stable: without effect, since the sort is always stable.
-        descending: in falling order.
+        descending: in descending order.
     """
     check_option("kind", kind, SORTS)
     x = x.reshape(-1) if axis is None else x
@@ -144,5 +141,5 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
     ([9.0, 4.0], [1, 2])
     """
     x = source_of(x, "topk")
-    places = topk_places(x, operator.index(k), axis, largest)
+    places = topk_places(x, whole_number(k, "topk: k"), axis, largest)
     return take_along_axis(x, places, axis), places

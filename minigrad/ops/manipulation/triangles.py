@@ -1,4 +1,4 @@
-"""Triangles and diagonals of matrices."""
+"""Triangles, diagonals and traces of matrices."""
 
 import operator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import source_of
@@ -16,8 +17,6 @@ from minigrad.ops.manipulation.reshaping import ravel
 __all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 METHODS = ("diagonal", "trace", "tril", "triu")
-
-Array = Any
 
 
 @primitive

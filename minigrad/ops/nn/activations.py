@@ -6,11 +6,11 @@ NaN.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import OptionError, check_option
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import floating, quiet, widen
 from minigrad.ops.elementwise.special import erf, erfc
@@ -36,8 +36,6 @@ METHODS = (
     "relu",
     "sigmoid",
 )  # operations that are methods of Tensor too
-
-Array = Any
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017, equation 14
 SELU_SCALE = 1.0507009873554804934193349852946

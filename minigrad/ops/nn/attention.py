@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import (
     as_constant,
@@ -15,10 +16,12 @@ from minigrad.ops.arguments import (
     result_type,
     widen,
 )
+from minigrad.ops.checks import check_broadcasts, check_lengths, check_probabilities
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,
+    AttentionOptions,
     Masks,
     plain_attention,
     softmax_of_scores,
@@ -28,9 +31,6 @@ from minigrad.ops.randomness import choose_generator, draw_numbers
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
 METHODS = ()
-
-Array = Any
-PlainArray = np.ndarray[Any, Any]
 
 ADVICE = {
     "attn_mask": "Write mask= for booleans, where True means may attend (nn.MultiheadAttention "
@@ -43,6 +43,8 @@ ADVICE = {
     "enable_gqa": "Repeat the heads of key and value instead, for example with np.repeat.",
 }
 """What to write for PyTorch's names, which are refused because its polarity differs by class."""
+
+SCORES = "the scores (..., queries, keys)"
 
 LARGEST_PLAIN = 512 * 512
 """Pairs of a query and a key beyond which attention is computed blockwise unless told otherwise."""
@@ -91,7 +93,7 @@ def scaled_dot_product_attention(
         method: "plain" holds all weights (queries x keys). "blockwise" (Rabe and Staats 2021; Dao
             et al. 2022) holds a block of them at a time, so that its memory is linear in the
             length, forward and backward; second derivatives hold them all. None takes blocks for
-            more than 512 x 512 pairs. Both give the same, dropout included, but for rounding.
+            more than 512 x 512 pairs. Both give the same, dropout included, up to rounding.
         lengths: integers along the first of the leading axes, or the first few: how many keys
             there are, the others being padding, which may hold anything, NaN included.
 
@@ -117,17 +119,8 @@ def scaled_dot_product_attention(
         raise ValueError(
             f"{name}: method must be one of {list(METHODS_OF_ATTENTION)} or None, got {method!r}"
         )
-    return METHODS_OF_ATTENTION[method](
-        q,
-        k,
-        v,
-        b,
-        masks=masks,
-        causal=bool(causal),
-        scale=_scale(q, scale),
-        dropout=draw_dropout(name, _scores_shape(q, k), dropout, training, generator),
-        block=attention_blockwise.BLOCK,
-    )
+    kept = draw_dropout(name, _scores_shape(q, k), dropout, training, generator)
+    return METHODS_OF_ATTENTION[method](q, k, v, b, options=_options(q, masks, causal, scale, kept))
 
 
 def attention_weights(
@@ -151,7 +144,8 @@ def attention_weights(
     name = "attention_weights"
     refuse_pytorch_names(name, unknown, ADVICE)
     q, k, _, b, masks = _prepared(name, query, key, key, mask, bias, lengths)
-    weights = softmax_of_scores(widen(q), widen(k), b, masks, bool(causal), _scale(q, scale))
+    options = _options(q, masks, causal, scale, None)
+    weights = softmax_of_scores(widen(q), widen(k), b, options)
     return cast(Tensor, weights.astype(result_type(q, k, b)))
 
 
@@ -167,8 +161,7 @@ def draw_dropout(
     Raises:
         ValueError: when `p` is not within 0 to 1.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    check_probabilities(name, p=p)
     choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None
@@ -215,7 +208,7 @@ def _prepared(
     b: Any = 0.0
     if bias is not None:
         _, b = as_tensors(name, query=q, bias=bias)
-        _check_fits(name, "bias", b, scores)
+        check_broadcasts(name, "bias", b, scores, SCORES)
     return q, k, v, b, tuple(masks)
 
 
@@ -227,29 +220,15 @@ def _mask(name: str, mask: Any, scores: tuple[int, ...]) -> PlainArray:
             f"{describe(allowed)}. Numbers to add to the scores are given as bias=; 0 and 1 "
             "become booleans with astype(bool)."
         )
-    _check_fits(name, "mask", allowed, scores)
+    check_broadcasts(name, "mask", allowed, scores, SCORES)
     return allowed
 
 
 def _valid_keys(name: str, lengths: Any, k: Tensor, lead: tuple[int, ...]) -> PlainArray:
     """Which keys are not padding, (..., keys, 1)."""
-    counts = as_constant(lengths, name, "lengths")
-    if counts.dtype.kind not in "iu" and counts.size:
-        raise DtypeError(
-            f"{name}: lengths must be integers, got {describe(counts)}; from a mask (batch, keys) "
-            "of booleans they are mask.sum(axis=1)"
-        )
-    if counts.shape != lead[: counts.ndim]:
-        raise ShapeError(
-            f"{name}: lengths must follow the leading axes {lead}, got {describe(counts)} for key: "
-            f"{describe(k)}"
-        )
     keys = k.shape[-2]
-    if counts.size and (counts.min() < 0 or counts.max() > keys):
-        raise ValueError(
-            f"{name}: lengths must be 0 to {keys}, the keys of {describe(k)}, got "
-            f"{counts.min()} to {counts.max()}"
-        )
+    shapes = [lead[:count] for count in range(len(lead) + 1)]
+    counts = check_lengths(name, "lengths", lengths, shapes, keys, "key", k)
     valid = np.arange(keys)[:, None] < counts[..., None, None]  # (..., keys, 1)
     return valid.reshape(counts.shape + (1,) * (len(lead) - counts.ndim) + (keys, 1))
 
@@ -258,17 +237,8 @@ def _scores_shape(q: Any, k: Any) -> tuple[int, ...]:
     return (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
 
 
-def _check_fits(name: str, argument: str, value: Any, scores: tuple[int, ...]) -> None:
-    try:
-        fits = np.broadcast_shapes(value.shape, scores) == scores
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{name}: {argument} must broadcast to the scores (..., queries, keys) = {scores}, "
-            f"got {describe(value)}"
-        )
-
-
-def _scale(q: Tensor, scale: float | None) -> float:
-    return 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+def _options(
+    q: Tensor, masks: Masks, causal: bool, scale: float | None, dropout: AttentionDropout | None
+) -> AttentionOptions:
+    factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    return AttentionOptions(masks, bool(causal), factor, dropout, attention_blockwise.BLOCK)

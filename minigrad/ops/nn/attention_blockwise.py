@@ -1,4 +1,4 @@
-"""Attention with memory linear in the length: the weights are never held as a whole.
+"""Blockwise attention with memory linear in the length: the weights are never held as a whole.
 
 Queries and keys are taken in blocks, and the softmax over the keys is carried on from block to
 block by its largest score and its total so far (Rabe and Staats 2021; Dao et al. 2022,
@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array, PlainArray
 from minigrad.ops.arguments import named, quiet, result_type, widen
 from minigrad.ops.fusing import fused
 from minigrad.ops.nn.attention_plain import (
-    AttentionDropout,
-    Masks,
+    AttentionOptions,
     attention_reference,
     causal_mask,
 )
 
 __all__ = ["BLOCK", "blockwise_attention"]
 
-Array = Any
-PlainArray = np.ndarray[Any, Any]
 Lead = tuple[int, ...]
 
 BLOCK = (256, 512)
@@ -39,16 +37,11 @@ class _Scores:
         q: PlainArray,
         k: PlainArray,
         bias: Any,
-        masks: Masks,
-        causal: bool,
-        scale: float,
-        dropout: AttentionDropout | None,
-        block: tuple[int, int],
+        options: AttentionOptions,
     ) -> None:
-        self.q, self.k, self.bias, self.masks = q, k, bias, masks
-        self.causal, self.scale, self.dropout, self.block = causal, scale, dropout, block
+        self.q, self.k, self.bias, self.options = q, k, bias, options
         self.queries, self.keys = q.shape[-2], k.shape[-2]
-        size = min(block[0], self.queries) * min(block[1], self.keys)
+        size = min(options.block[0], self.queries) * min(options.block[1], self.keys)
         self.buffers = [np.empty(size, np.result_type(q, k)) for _ in range(2)]
 
     def enter(self, lead: Lead) -> None:
@@ -56,20 +49,20 @@ class _Scores:
         self.lead = lead
         self.q_head, self.k_head = head(self.q, lead), head(self.k, lead)
         self.bias_head = None if isinstance(self.bias, float) else head(self.bias, lead)
-        self.mask_heads = [head(mask, lead) for mask in self.masks]
+        self.mask_heads = [head(mask, lead) for mask in self.options.masks]
 
     def rows(self) -> Iterator[slice]:
         """The blocks of queries."""
-        return blocks(self.queries, self.block[0])
+        return blocks(self.queries, self.options.block[0])
 
     def columns(self, rows: slice) -> Iterator[tuple[slice, list[PlainArray]]]:
         """The blocks of keys to which some of these queries may attend, and masks that matter."""
         first = rows.start + self.keys - self.queries  # where the first query stands
         count = rows.stop - rows.start
-        end = min(first + count, self.keys) if self.causal else self.keys
-        for columns in blocks(end, self.block[1]):
+        end = min(first + count, self.keys) if self.options.causal else self.keys
+        for columns in blocks(end, self.options.block[1]):
             found = [part(mask, rows, columns) for mask in self.mask_heads]
-            if self.causal and columns.stop > first + 1:
+            if self.options.causal and columns.stop > first + 1:
                 width = columns.stop - columns.start
                 found.append(causal_mask(count, width, first, columns.start))
             if all(mask.any() for mask in found):
@@ -86,7 +79,7 @@ class _Scores:
 
     def scaled(self, rows: slice) -> PlainArray:
         """Some queries times the scale."""
-        scaled: PlainArray = self.q_head[rows] * self.scale
+        scaled: PlainArray = self.q_head[rows] * self.options.scale
         return scaled
 
     def product(self, number: int, left: PlainArray, right: PlainArray) -> PlainArray:
@@ -97,12 +90,12 @@ class _Scores:
 
     def drop(self, values: PlainArray, rows: slice, columns: slice) -> PlainArray:
         """Values of a block after dropout."""
-        if self.dropout is None:
+        dropout = self.options.dropout
+        if dropout is None:
             return values
-        index = tuple(
-            i if n > 1 else 0 for i, n in _aligned(self.lead, self.dropout.rows.shape[:-1])
-        )
-        return values * self.dropout.tile(index, rows, columns) * self.dropout.scale
+        index = tuple(i if n > 1 else 0 for i, n in _aligned(self.lead, dropout.rows.shape[:-1]))
+        dropped: PlainArray = self.options.drop(values, dropout.tile(index, rows, columns))
+        return dropped
 
 
 def blocks(length: int, size: int) -> Iterator[slice]:
@@ -135,21 +128,13 @@ def _leads(*arrays: Any) -> tuple[Lead, Iterator[Lead]]:
 
 @quiet
 def _blockwise_backward(
-    grads: Any,
-    residuals: Any,
-    inputs: Any,
-    needed: Any,
-    masks: Masks,
-    causal: bool,
-    scale: float,
-    dropout: AttentionDropout | None,
-    block: tuple[int, int],
+    grads: Any, residuals: Any, inputs: Any, needed: Any, options: AttentionOptions
 ) -> tuple[Any, ...]:
     y, logs = residuals
     bias = inputs[3]
     q, k, v = (widen(a) for a in inputs[:3])
     g = widen(grads[0])
-    scores = _Scores(q, k, bias, masks, causal, scale, dropout, block)
+    scores = _Scores(q, k, bias, options)
     d_q, d_k, d_v, d_bias = (
         np.zeros_like(widen(a), order="C") if wanted else None
         for a, wanted in zip(inputs, needed, strict=True)
@@ -174,7 +159,7 @@ def _blockwise_backward(
                 d_scores -= mean
                 d_scores *= weights
                 if d_q is not None:
-                    head(d_q, lead)[rows] += d_scores @ scores.k_head[columns] * scale
+                    head(d_q, lead)[rows] += d_scores @ scores.k_head[columns] * options.scale
                 if d_k is not None:
                     head(d_k, lead)[columns] += d_scores.T @ scores.scaled(rows)
                 if d_bias is not None:
@@ -194,20 +179,11 @@ def _add_bias(into: PlainArray, d_scores: PlainArray) -> None:
 @named("scaled_dot_product_attention")
 @quiet
 def blockwise_attention(
-    query: Array,
-    key: Array,
-    value: Array,
-    bias: Array,
-    /,
-    masks: Masks,
-    causal: bool,
-    scale: float,
-    dropout: AttentionDropout | None,
-    block: tuple[int, int],
+    query: Array, key: Array, value: Array, bias: Array, /, options: AttentionOptions
 ) -> Array:
     """Attention that holds a block of weights at a time; its second derivative holds them all."""
     q, k, v = widen(query), widen(key), widen(value)
-    scores = _Scores(q, k, bias, masks, causal, scale, dropout, block)
+    scores = _Scores(q, k, bias, options)
     shape, leads = _leads(q, k, v)
     dtype = np.result_type(q, k, v)
     y = np.empty((*shape, scores.queries, v.shape[-1]), dtype)

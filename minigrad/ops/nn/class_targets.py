@@ -1,17 +1,16 @@
-"""What losses of classification are given, checked: the class axis, class numbers and weights."""
+"""Check the targets of classification losses: class axis, class numbers, class weights."""
 
 from typing import Any, cast
 
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_constant, widen
 from minigrad.ops.axis_utils import normalize_axis
 
 __all__ = ["check_reduction", "class_axis", "class_numbers", "class_weights"]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 def check_reduction(name: str, reduction: str, *more: str) -> None:

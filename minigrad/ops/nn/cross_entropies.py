@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array, PlainArray
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.fusing import fused
 from minigrad.ops.nn.class_targets import (
     check_reduction,
@@ -25,9 +27,6 @@ from minigrad.ops.reduction.softmaxes import log_softmax, shifted
 __all__ = ["cross_entropy", "nll_loss"]
 
 METHODS = ()
-
-Array = Any
-PlainArray = np.ndarray[Any, Any]
 
 
 def cross_entropy(
@@ -51,12 +50,12 @@ def cross_entropy(
         reduction: "mean", over the weights of the target classes as in PyTorch (with
             probabilities: over the places); "sum"; or "none" for one loss for each place. The
             mean over no places at all is NaN, with zero gradients.
-        label_smoothing: how much of the target to spread evenly over all classes, 0 to 1.
+        label_smoothing: how much of the target to spread uniformly over all classes, 0 to 1.
         axis: the class axis; the last one by default. For PyTorch's layout (batch, classes, ...)
             pass 1.
 
     Raises:
-        ShapeError: when the shapes do not fit or a class number is out of range.
+        ShapeError: when the shapes do not fit or a class number is out of bounds.
         DtypeError: when the dtypes are not as said.
 
     >>> cross_entropy(np.array([[0.0, 0.0], [0.0, np.log(3.0)]]), np.array([0, 1])).item()
@@ -66,8 +65,7 @@ def cross_entropy(
     axis = class_axis("cross_entropy", scores, axis)
     factors = class_weights("cross_entropy", weight, scores, axis)
     check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be 0 to 1, got {label_smoothing}")
+    check_probabilities("cross_entropy", label_smoothing=label_smoothing)
     options: dict[str, Any] = {
         "weight": factors,
         "reduction": reduction,
@@ -126,6 +124,15 @@ def _along(values: PlainArray, ndim: int, axis: int) -> PlainArray:
     return values.reshape(tuple(-1 if a == ndim + axis else 1 for a in range(ndim)))
 
 
+def _kept(
+    codes: PlainArray, weight: PlainArray | None, ignore_index: int, dtype: Any
+) -> tuple[PlainArray, PlainArray, PlainArray]:
+    """Which places are not ignored, their classes (0 at the others), and the weight of each."""
+    kept = codes != ignore_index
+    places = np.where(kept, codes, 0)
+    return kept, places, kept.astype(dtype) if weight is None else np.where(kept, weight[places], 0)
+
+
 def _spread(
     codes: PlainArray,
     shape: tuple[int, ...],
@@ -136,9 +143,7 @@ def _spread(
     axis: int,
 ) -> tuple[PlainArray, PlainArray]:
     """The coefficients of -log p in the loss of each place, and the weight of each place."""
-    kept = codes != ignore_index
-    places = np.where(kept, codes, 0)
-    count = kept.astype(dtype) if weight is None else np.where(kept, weight[places], 0)
+    kept, places, count = _kept(codes, weight, ignore_index, dtype)
     q = np.zeros(shape, dtype)
     chosen = count * (1 - label_smoothing)
     np.put_along_axis(q, np.expand_dims(places, axis), np.expand_dims(chosen, axis), axis)
@@ -259,9 +264,7 @@ def _of_classes(
         q, count = _spread(target, x.shape, x.dtype, weight, ignore_index, label_smoothing, axis)
         rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     else:
-        kept = target != ignore_index
-        places = np.where(kept, target, 0)
-        count = kept.astype(x.dtype) if weight is None else np.where(kept, weight[places], 0)
+        _, places, count = _kept(target, weight, ignore_index, x.dtype)
         chosen = np.take_along_axis(difference, np.expand_dims(places, axis), axis)
         rows = np.where(count == 0, 0, np.squeeze(np.log(total) - chosen, axis) * count)
     loss = _reduced(rows, reduction, count)
@@ -364,9 +367,7 @@ def _negative_log_likelihood(
     x: Array, /, target: Any, weight: Any, ignore_index: int, reduction: str, axis: int
 ) -> Array:
     wide = widen(x)
-    kept = target != ignore_index
-    places = np.where(kept, target, 0)
-    count = kept.astype(wide.real.dtype) if weight is None else np.where(kept, weight[places], 0)
+    _, places, count = _kept(target, weight, ignore_index, wide.real.dtype)
     chosen = np.squeeze(np.take_along_axis(wide, np.expand_dims(places, axis), axis), axis)
     rows = np.where(count == 0, 0, -chosen * count)
     return _reduced(rows, reduction, count).astype(x.dtype)

@@ -1,10 +1,9 @@
-"""Activations in which the input passes a gate, or a learned slope: GLU, hardswish, PReLU."""
-
-from typing import Any
+"""Activations with a gate or a learned slope: GLU, hardswish, PReLU."""
 
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, named, quiet
@@ -15,8 +14,6 @@ from minigrad.ops.nn.activations import relu, sigmoid
 __all__ = ["glu", "hardswish", "prelu"]
 
 METHODS = ()
-
-Array = Any
 
 
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:

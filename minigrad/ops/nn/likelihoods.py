@@ -1,4 +1,4 @@
-"""Negative log likelihoods of numbers: normal with a predicted variance, and Poisson."""
+"""Negative log-likelihood losses: Gaussian with a predicted variance, and Poisson."""
 
 import math
 from typing import Any

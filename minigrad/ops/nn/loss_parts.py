@@ -1,13 +1,14 @@
-"""What losses share: their arguments as tensors, factors of places, and reductions."""
+"""Helpers of losses: arguments as tensors, weights, targets of 1 and -1, reductions."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import ShapeError, describe
+from minigrad.core.errors import describe
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_constant, as_tensors, check_same_shape, widen
+from minigrad.ops.arguments import as_constant, as_tensors, widen
+from minigrad.ops.checks import check_broadcasts, check_same_shape
 from minigrad.ops.nn.class_targets import check_reduction
 
 __all__ = ["factor", "pair", "reduced", "signs"]
@@ -24,15 +25,7 @@ def pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor
 def factor(name: str, argument: str, value: Any, like: Tensor) -> "np.ndarray[Any, Any]":
     """A constant factor that broadcasts to the losses without enlarging them."""
     array = as_constant(value, name, argument)
-    try:
-        fits = np.broadcast_shapes(array.shape, like.shape) == like.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{name}: {argument} must broadcast to the shape {like.shape} of the losses, got "
-            f"{describe(array)}"
-        )
+    check_broadcasts(name, argument, array, like.shape, "the losses")
     return array.astype(np.finfo(like.dtype).dtype)
 
 
@@ -55,15 +48,7 @@ def signs(name: str, target: Any, shape: tuple[int, ...], dtype: Any) -> "np.nda
         ValueError: when it holds other numbers.
     """
     array = as_constant(target, name, "target")
-    try:
-        fits = np.broadcast_shapes(array.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{name}: target must have the shape {shape} of the losses, or broadcast to it, got "
-            f"{describe(array)}"
-        )
+    check_broadcasts(name, "target", array, shape, "the losses")
     if not (abs(array.astype(np.float64)) == 1).all():
         raise ValueError(
             f"{name}: target must hold 1 and -1, got {describe(array)} with other numbers; of 0 "

@@ -1,4 +1,4 @@
-"""Losses that compare numbers with numbers of the same shape, place by place.
+"""Losses without classes: MSE, L1, Huber, binary cross entropy, KL divergence.
 
 None of them broadcasts: predictions and target must have equal shapes. All are differentiated by
 the target too.
@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import OptionError
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet
 from minigrad.ops.elementwise.arithmetic import exp
 from minigrad.ops.nn.activations import sigmoid, softplus
 from minigrad.ops.nn.class_targets import check_reduction
-from minigrad.ops.nn.loss_parts import factor as _factor
-from minigrad.ops.nn.loss_parts import pair as _pair
-from minigrad.ops.nn.loss_parts import reduced as _reduced
+from minigrad.ops.nn.loss_parts import factor, pair, reduced
 
 __all__ = [
     "binary_cross_entropy",
@@ -31,8 +30,6 @@ __all__ = [
 ]
 
 METHODS = ()
-
-Array = Any
 
 SMALLEST_LOG = -100.0  # PyTorch's bound for the logarithm of a probability
 SMALLEST_VARIANCE = 1e-12  # and for p (1 - p) in its derivative
@@ -55,16 +52,16 @@ def mse_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -
     >>> mse_loss(np.array([1.0, 2.0]), np.array([0.0, 4.0])).item()
     2.5
     """
-    predicted, wanted, dtype = _pair("mse_loss", x, target, reduction)
+    predicted, wanted, dtype = pair("mse_loss", x, target, reduction)
     difference = predicted - wanted
-    return _reduced("mse_loss", difference * difference, dtype, weight, reduction)
+    return reduced("mse_loss", difference * difference, dtype, weight, reduction)
 
 
 @quiet
 def l1_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """The absolute error |x - target|, whose derivative at 0 is 0; arguments as in `mse_loss`."""
-    predicted, wanted, dtype = _pair("l1_loss", x, target, reduction)
-    return _reduced("l1_loss", abs(predicted - wanted), dtype, weight, reduction)
+    predicted, wanted, dtype = pair("l1_loss", x, target, reduction)
+    return reduced("l1_loss", abs(predicted - wanted), dtype, weight, reduction)
 
 
 @quiet
@@ -80,9 +77,9 @@ def huber_loss(
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be above 0, got {delta}")
-    predicted, wanted, dtype = _pair("huber_loss", x, target, reduction)
+    predicted, wanted, dtype = pair("huber_loss", x, target, reduction)
     rows = huber(predicted - wanted, delta)
-    return _reduced("huber_loss", rows, dtype, weight, reduction)
+    return reduced("huber_loss", rows, dtype, weight, reduction)
 
 
 @quiet
@@ -96,10 +93,10 @@ def smooth_l1_loss(
     """
     if not beta >= 0:
         raise ValueError(f"smooth_l1_loss: beta must be 0 or more, got {beta}")
-    predicted, wanted, dtype = _pair("smooth_l1_loss", x, target, reduction)
+    predicted, wanted, dtype = pair("smooth_l1_loss", x, target, reduction)
     difference = predicted - wanted
     rows = huber(difference, beta) * (1 / beta) if beta else abs(difference)
-    return _reduced("smooth_l1_loss", rows, dtype, weight, reduction)
+    return reduced("smooth_l1_loss", rows, dtype, weight, reduction)
 
 
 @quiet
@@ -116,9 +113,9 @@ def binary_cross_entropy(
         ShapeError: when the shapes differ.
         ValueError: when a probability is not within 0 to 1.
     """
-    predicted, wanted, dtype = _pair("binary_cross_entropy", x, target, reduction)
+    predicted, wanted, dtype = pair("binary_cross_entropy", x, target, reduction)
     rows = bernoulli_surprise(predicted, wanted)
-    return _reduced("binary_cross_entropy", rows, dtype, weight, reduction)
+    return reduced("binary_cross_entropy", rows, dtype, weight, reduction)
 
 
 @quiet
@@ -139,12 +136,12 @@ def binary_cross_entropy_with_logits(
         ShapeError: when the shapes differ: losses do not broadcast.
     """
     name = "binary_cross_entropy_with_logits"
-    scores, wanted, dtype = _pair(name, x, target, reduction)
+    scores, wanted, dtype = pair(name, x, target, reduction)
     positive, negative = wanted, 1 - wanted
     if pos_weight is not None:
-        positive = positive * _factor(name, "pos_weight", pos_weight, scores)
+        positive = positive * factor(name, "pos_weight", pos_weight, scores)
     rows = logistic_loss(scores, positive, negative)
-    return _reduced(name, rows, dtype, weight, reduction)
+    return reduced(name, rows, dtype, weight, reduction)
 
 
 @quiet
@@ -164,7 +161,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         ShapeError: when the shapes differ: losses do not broadcast.
     """
     check_reduction("kl_div", reduction, "batchmean")
-    model, wanted, dtype = _pair("kl_div", x, target, "sum")
+    model, wanted, dtype = pair("kl_div", x, target, "sum")
     rows: Tensor
     if log_target:
         probability = exp(wanted)
@@ -174,7 +171,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
             (wanted == 0) * (model == -np.inf), 0, model
         )
     if reduction != "batchmean":
-        return _reduced("kl_div", rows, dtype, None, reduction)
+        return reduced("kl_div", rows, dtype, None, reduction)
     total, count = rows.sum(), rows.shape[0] if rows.ndim else 1
     return (total / count if count else total * math.nan).astype(dtype)
 

@@ -1,4 +1,4 @@
-"""Losses that want a margin: between scores, distances or angles."""
+"""Margin losses and distances: ranking, hinge, triplet, cosine similarity."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_tensor, as_tensors, check_same_shape, quiet, widen
+from minigrad.ops.arguments import as_tensor, as_tensors, quiet, widen
 from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.checks import check_same_shape
 from minigrad.ops.elementwise.arithmetic import minimum, sqrt, where
 from minigrad.ops.elementwise.piecewise import clip
 from minigrad.ops.linalg.norms import vector_norm
@@ -219,7 +220,7 @@ def multi_margin_loss(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ShapeError: when the shapes do not fit, or a class number is out of range.
+        ShapeError: when the shapes do not fit, or a class number is out of bounds.
         ValueError: for another `p`.
 
     >>> multi_margin_loss(np.array([[0.5, 1.0]]), [1]).item()

@@ -1,4 +1,4 @@
-"""Tables, one-hot codes and dropout."""
+"""Embedding tables, one-hot vectors and dropout."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from minigrad.core.errors import OutOfBoundsError, describe
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, constant_array, named, quiet, widen
+from minigrad.ops.checks import check_probabilities
 from minigrad.ops.manipulation.index_places import add_rows
 from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = ["dropout", "embedding", "one_hot"]
 
 METHODS = ()
-
-Array = Any
 
 
 def dropout(
@@ -56,8 +56,7 @@ def draw_mask(
     generator: "np.random.Generator | None",
 ) -> "np.ndarray[Any, Any] | None":
     """What dropout keeps, True with probability 1 - p; None when it keeps everything."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: the probability p must be within 0 to 1, got {p}")
+    check_probabilities(name, p=p)
     choose_generator(generator, name)  # refuses what is none, in evaluation, too
     if not training or not p:
         return None
@@ -123,7 +122,7 @@ def embedding(
         scale_grad_by_freq: divide the gradient of a row by how often the index has it.
 
     Raises:
-        OutOfBoundsError: when an index or `padding_idx` is out of range.
+        OutOfBoundsError: when an index or `padding_idx` is out of bounds.
         ShapeError: when the table has not 2 axes.
     """
     if weight.dtype.kind in "iu" and getattr(index, "dtype", weight.dtype).kind == "f":
@@ -178,7 +177,7 @@ def one_hot(index: Array, /, num_classes: int | None = None, dtype: Any = None) 
         dtype: of the result; the default floating dtype if None (PyTorch's is int64).
 
     Raises:
-        ShapeError: when an index is out of range, or `num_classes` cannot be told.
+        ShapeError: when an index is out of bounds, or `num_classes` cannot be told.
 
     >>> one_hot([0, 2], 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]

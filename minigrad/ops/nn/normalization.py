@@ -1,4 +1,4 @@
-"""Normalisation over axes, with the statistics of each example alone."""
+"""Layer normalization and RMS normalization."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, result_type, widen
@@ -16,7 +17,6 @@ __all__ = ["layer_norm", "rms_norm"]
 
 METHODS = ()
 
-Array = Any
 Axes = tuple[int, ...]
 
 
@@ -70,7 +70,7 @@ def rms_norm(x: Any, weight: Any = None, axis: Any = -1, eps: float | None = Non
 
 
 def _axes(name: str, x: Tensor, axis: Any) -> Axes:
-    """The axes in rising order.
+    """The axes in ascending order.
 
     Raises:
         ShapeError: when an axis does not exist, or there is none.

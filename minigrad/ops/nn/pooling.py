@@ -1,24 +1,30 @@
 """Pooling over windows, in PyTorch's layouts: (batch, channels, length...)."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, named, widen
 from minigrad.ops.nn.neural import embedding_gradient
 from minigrad.ops.parts import returns_value
 from minigrad.ops.signal.convolution import convolution
-from minigrad.ops.signal.spatial import Pads, Sizes, span_of, spatial_sizes
+from minigrad.ops.signal.spatial import (
+    Sizes,
+    Windows,
+    check_axes,
+    check_windows,
+    spatial_sizes,
+    windows_of,
+)
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
 METHODS = ()
-
-Array = Any
 
 
 def max_pool1d(
@@ -111,30 +117,45 @@ def _prepared(
     padding: Any,
     dilation: Any = 1,
     ceil_mode: bool = False,
-) -> tuple[Tensor, Sizes, Sizes, Sizes, Sizes]:
+) -> tuple[Tensor, Windows]:
+    """The input as a tensor, and the windows over it."""
     x = as_tensor(x, name, "x")
+    windows = pooling_windows(name, dims, kernel_size, stride, padding, dilation)
+    check_axes(name, dims, x)
+    lengths = x.shape[-dims:]
+    if not all(lengths):
+        raise ShapeError(f"{name}: x must not be empty, got {describe(x)}")
+    if not ceil_mode:
+        check_windows(name, x, windows)
+        return x, windows
+    check_windows(name, x, windows, tuple(step - 1 for step in windows.stride))
+    axes = zip(lengths, windows.span, windows.stride, windows.pads, strict=True)
+    pads = tuple((pad, _end(n, span, step, pad)) for n, span, step, (pad, _) in axes)
+    return x, windows._replace(pads=pads)
+
+
+def pooling_windows(
+    name: str, dims: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> Windows:
+    """Windows of which no one may see more padding than numbers; stride None for `kernel_size`.
+
+    Raises:
+        ValueError: for numbers that make no sense, and padding of more than half a window.
+    """
     kernel = spatial_sizes(name, "kernel_size", kernel_size, dims, 1)
-    steps = kernel if stride is None else spatial_sizes(name, "stride", stride, dims, 1)
-    pads = spatial_sizes(name, "padding", padding, dims, 0)
-    apart = spatial_sizes(name, "dilation", dilation, dims, 1)
-    if x.ndim not in (dims + 1, dims + 2):
-        raise ShapeError(
-            f"{name}: x must have the axes (batch, channels) or (channels) and then {dims} of "
-            f"space, got {describe(x)}"
-        )
-    spans = span_of(kernel, apart)
-    for length, size, reach, step, pad in zip(
-        x.shape[-dims:], kernel, spans, steps, pads, strict=True
-    ):
+    sides = spatial_sizes(name, "padding", padding, dims, 0)
+    for size, pad in zip(kernel, sides, strict=True):
         if 2 * pad > size:
             raise ValueError(f"{name}: padding {pad} must be at most half the window {size}")
-        beyond = step - 1 if ceil_mode else 0  # how far a first window may reach past the end
-        if not length or length + 2 * pad + beyond < reach:
-            raise ShapeError(
-                f"{name}: a window of {reach} does not fit into {length} places and {2 * pad} of "
-                f"padding of x {describe(x)}"
-            )
-    return x, kernel, steps, pads, apart
+    return windows_of(name, kernel, kernel if stride is None else stride, sides, dilation)
+
+
+def _end(length: int, span: int, step: int, pad: int) -> int:
+    """How many places of padding come after an axis with ceil_mode."""
+    count = -(-(length + 2 * pad - span) // step) + 1
+    if (count - 1) * step >= length + pad:  # the last window would see nothing but padding
+        count -= 1
+    return max(pad, (count - 1) * step + span - length - pad)
 
 
 def _pooled(
@@ -148,29 +169,9 @@ def _pooled(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Any:
-    x, kernel, steps, pads, apart = _prepared(
-        name, dims, x, kernel_size, stride, padding, dilation, ceil_mode
-    )
-    ends = tuple(
-        _end(n, span, step, pad, ceil_mode)
-        for n, span, step, pad in zip(
-            x.shape[-dims:], span_of(kernel, apart), steps, pads, strict=True
-        )
-    )
-    windows = Windows(kernel, steps, apart, tuple(zip(pads, ends, strict=True)))
+    x, windows = _prepared(name, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
     y = _max_pool(x, windows=windows)
     return (y, _max_places(x, windows=windows)) if return_indices else y
-
-
-def _end(length: int, span: int, step: int, pad: int, ceil_mode: bool) -> int:
-    """How many places of padding come after an axis."""
-    room = length + 2 * pad - span
-    if not ceil_mode:
-        return pad
-    count = -(-room // step) + 1
-    if (count - 1) * step >= length + pad:  # the last window would see nothing but padding
-        count -= 1
-    return max(pad, (count - 1) * step + span - length - pad)
 
 
 def _averaged(
@@ -182,63 +183,29 @@ def _averaged(
     padding: Any,
     count_include_pad: bool,
 ) -> Tensor:
-    x, kernel, steps, pads, _ = _prepared(name, dims, x, kernel_size, stride, padding)
+    x, windows = _prepared(name, dims, x, kernel_size, stride, padding)
     # The mean of windows is a convolution of each channel alone with a constant kernel.
     alone = widen(x).reshape((math.prod(x.shape[:-dims]), 1, *x.shape[-dims:]))
-    options: dict[str, Any] = {
-        "stride": steps,
-        "pads": tuple((n, n) for n in pads),
-        "dilation": (1,) * dims,
-        "groups": 1,
-    }
-    weight = np.full((1, 1, *kernel), 1 / math.prod(kernel), alone.dtype)
-    y = convolution(alone, weight, **options)
-    if any(pads) and not count_include_pad:
+    weight = np.full((1, 1, *windows.kernel), 1 / math.prod(windows.kernel), alone.dtype)
+    y = convolution(alone, weight, windows=windows, groups=1)
+    if windows.padded and not count_include_pad:
         inside = np.ones((1, 1, *x.shape[-dims:]), alone.dtype)
-        y = y / convolution(inside, weight, **options)
+        y = y / convolution(inside, weight, windows=windows, groups=1)
     y = y.reshape((*x.shape[:-dims], *y.shape[2:]))
     return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
-class Windows(NamedTuple):
-    """Where windows over the last axes stand; one entry for each axis."""
-
-    kernel: Sizes
-    stride: Sizes
-    dilation: Sizes
-    pads: Pads
-
-    @property
-    def padded(self) -> bool:
-        """Whether any window may see padding."""
-        return any(p or q for p, q in self.pads)
-
-    def of(self, a: Array, fill: Any) -> Array:
-        """The numbers of each window, along a new last axis."""
-        dims = len(self.kernel)
-        lead, lengths = a.shape[: a.ndim - dims], a.shape[a.ndim - dims :]
-        padded = a
-        if self.padded:
-            inner: Any = tuple(
-                slice(p, p + n) for n, (p, _) in zip(lengths, self.pads, strict=True)
-            )
-            shape = (p + n + q for n, (p, q) in zip(lengths, self.pads, strict=True))
-            padded = np.full((*lead, *shape), fill, a.dtype)
-            padded[(..., *inner)] = a
-        span = span_of(self.kernel, self.dilation)
-        view: Any = np.lib.stride_tricks.sliding_window_view(
-            padded, span, axis=tuple(range(-dims, 0))
-        )
-        steps = tuple(slice(None, None, s) for s in self.stride)
-        view = view[(..., *steps, *(slice(None, None, d) for d in self.dilation))]
-        return view.reshape((*view.shape[:-dims], math.prod(self.kernel)))
+def _in_rows(x: Array, windows: Windows, fill: float) -> Array:
+    """The numbers of each window, along a new last axis."""
+    view, size = windows.view(x, fill), math.prod(windows.kernel)
+    return view.reshape((*view.shape[: view.ndim - len(windows.kernel)], size))
 
 
 def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
     """The largest of each window, and where it stands in its flattened plane."""
     lengths = x.shape[x.ndim - len(windows.kernel) :]
-    rows = windows.of(x, -math.inf)
-    at = windows.of(np.arange(math.prod(lengths)).reshape(lengths), -1)
+    rows = _in_rows(x, windows, -math.inf)
+    at = _in_rows(np.arange(math.prod(lengths)).reshape(lengths), windows, -1)
     at = np.broadcast_to(at, rows.shape)
     first = np.argmax(rows.real, axis=-1)[..., None]
     if windows.padded:

@@ -1,10 +1,10 @@
-"""Running extremes and logarithms of sums of exponentials: `accumulate` of NumPy's ufuncs."""
+"""Cumulative maxima, minima and logsumexp: `accumulate` of NumPy's ufuncs."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import normalize_axis
@@ -15,18 +15,15 @@ __all__ = ["cumulative_logsumexp", "cumulative_max", "cumulative_min"]
 
 METHODS = ()
 
-Array = Any
-
-
 # With y[j] = f(y[j - 1], x[j]), the gradient r[j] of y[j] that comes from it and all after it is
 # g[j] + r[j + 1] * dy[j + 1] / dy[j], and that of x[j] is r[j] * dy[j] / dx[j].
 
 
 def _extremum_rule(g: Array, x: Array, y: Array, axis: int) -> Array:
-    """Elements that tie for the extreme so far share its gradient evenly; NaN takes it alone.
+    """Elements that tie for the extremum so far share its gradient equally; NaN takes it alone.
 
     With c[j] elements that tie up to j, each has the share 1 / c[j]: the last of them has
-    dy[j] / dx[j] = 1 / c[j], and dy[j] / dy[j - 1] is c[j - 1] / c[j], or 0 at a new extreme.
+    dy[j] / dx[j] = 1 / c[j], and dy[j] / dy[j - 1] is c[j - 1] / c[j], or 0 at a new extremum.
     """
     k = normalize_axis(axis, x.ndim)
     values, best = (np.asarray(getattr(a, "_array", a)) for a in (x, y))
@@ -48,7 +45,7 @@ def _extremum_rule(g: Array, x: Array, y: Array, axis: int) -> Array:
 def cumulative_max(x: Array, /, axis: int) -> Array:
     """The largest of the elements up to each one along `axis`, as `np.maximum.accumulate`.
 
-    Elements that tie share the gradient evenly, as in `max`; from NaN on all results are NaN, and
+    Elements that tie share the gradient equally, as in `max`; from NaN on all results are NaN, and
     their gradient goes to it.
     """
     return np.maximum.accumulate(x, axis=axis)

@@ -1,13 +1,13 @@
-"""Running sums and products, differences, and the integral by trapezoids."""
+"""Cumulative sums and products, differences, and the trapezoidal rule."""
 
 from typing import Any
 
 import numpy as np
 
-from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, TensorLike, wrap
+from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.elementwise.arithmetic import subtract
@@ -25,8 +25,6 @@ __all__ = [
 ]
 
 METHODS = ("cumprod", "cumsum")
-
-Array = Any
 
 
 def along(axis: int, part: slice) -> tuple[slice, ...]:
@@ -108,7 +106,7 @@ def _cumulative(
     function: Any, x: TensorLike, axis: int | None, dtype: Any, include_initial: bool, first: float
 ) -> Tensor:
     name = f"cumulative_{function.__name__[3:]}"
-    tensor = _tensor(x, name)
+    tensor = as_operand(x, name)
     tensor = tensor if tensor.ndim else tensor.reshape(1)
     if axis is None:
         if tensor.ndim != 1:
@@ -148,10 +146,6 @@ def cumulative_prod(
     return _cumulative(cumprod, x, axis, dtype, include_initial, 1)
 
 
-def _tensor(x: TensorLike, name: str) -> Tensor:
-    return x if isinstance(x, Tensor) else wrap(operand(x, name, "x"), None)
-
-
 def diff(
     a: TensorLike,
     n: int = 1,
@@ -172,10 +166,8 @@ def diff(
         ValueError: for a negative `n`.
         AxisError: for an `a` without such an axis.
     """
-    x = _tensor(a, "diff")
-    n = whole_number(n, "diff: n")
-    if n < 0:
-        raise ValueError(f"diff: n must be at least 0, got {n}")
+    x = as_operand(a, "diff", "a")
+    n = whole_number(n, "diff: n", 0)
     if not n:
         return x
     k = normalize_axis(axis, x.ndim, "diff: axis")
@@ -209,11 +201,11 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: TensorLike = 1.0, axis: i
     Raises:
         ShapeError: when the shapes do not fit.
     """
-    values = _tensor(y, "trapezoid")
+    values = as_operand(y, "trapezoid", "y")
     k = normalize_axis(axis, values.ndim, "trapezoid: axis")
     width: TensorLike = dx
     if x is not None:
-        places = _tensor(x, "trapezoid")
+        places = as_operand(x, "trapezoid")
         width = diff(places, axis=-1 if places.ndim == 1 else k)
         if places.ndim == 1:
             width = width.reshape([-1 if i == k else 1 for i in range(values.ndim)])

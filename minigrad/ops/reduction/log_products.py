@@ -1,17 +1,16 @@
-"""Products with a logarithm that are 0 where the factor is: terms of entropies and likelihoods."""
+"""x * log(y) with the limit 0 at x = 0: xlogy and xlog1py."""
 
 from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import quiet
 
 __all__ = ["xlog1py", "xlogy"]
 
 METHODS = ()
-
-Array = Any
 
 
 def _product(x1: Array, x2: Array, logarithm: Any) -> Array:

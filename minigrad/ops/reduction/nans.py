@@ -1,4 +1,4 @@
-"""Reductions that leave NaN out. The derivative with respect to NaN is 0."""
+"""Reductions that ignore NaN: nansum, nanmean, nanmax. The derivative by NaN is 0."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
-from minigrad.ops.axis_utils import restore_axes
+from minigrad.ops.axis_utils import Axis, restore_axes
 from minigrad.ops.elementwise.arithmetic import where as choose
 from minigrad.ops.elementwise.predicates import isnan, logical_and, logical_not
 from minigrad.ops.explaining import names_its_errors
@@ -33,8 +33,6 @@ __all__ = [
 
 METHODS = ()
 
-Axis = Any
-
 
 @names_its_errors
 def nansum(
@@ -46,7 +44,7 @@ def nansum(
     initial: Any = None,
     where: Any = None,
 ) -> Tensor:
-    """The sum over `axis` without NaN; 0 where there is nothing else. Arguments as in `sum`."""
+    """The sum over `axis` ignoring NaN; 0 where there is nothing else. Arguments as in `sum`."""
     return sum_over(
         choose(isnan(x), 0, x), axis, dtype, keepdims=keepdims, initial=initial, where=where
     )
@@ -62,14 +60,14 @@ def nanprod(
     initial: Any = None,
     where: Any = None,
 ) -> Tensor:
-    """The product over `axis` without NaN; 1 where there is nothing else. Arguments as in `sum`."""
+    """The product over `axis` ignoring NaN; 1 if there is nothing else. Arguments as in `sum`."""
     return prod_over(
         choose(isnan(x), 1, x), axis, dtype, keepdims=keepdims, initial=initial, where=where
     )
 
 
 def _numbers(x: TensorLike, where: Any) -> Tensor:
-    """Where `x` is a number and `where` holds; computed, so that a replay finds them anew."""
+    """Where `x` is a number and `where` holds; computed, so that a replay finds them again."""
     return logical_and(logical_not(isnan(x)), mask_of(where))
 
 
@@ -82,7 +80,7 @@ def nanmean(
     keepdims: bool = False,
     where: Any = None,
 ) -> Tensor:
-    """The mean over `axis` without NaN; NaN where there is nothing else. Arguments as in `sum`."""
+    """The mean over `axis` ignoring NaN; NaN where there is nothing else. Arguments as in `sum`."""
     with np.errstate(invalid="ignore"):  # NumPy warns of an empty slice alone
         return mean_over(x, axis, dtype, keepdims=keepdims, where=_numbers(x, where))
 
@@ -158,7 +156,7 @@ def _extremum_of_numbers(
 def nanmax(
     x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = None
 ) -> Any:
-    """The largest element over `axis` but NaN; NaN where there is none. Arguments as in `max`."""
+    """The largest element over `axis`, ignoring NaN; NaN if all are. Arguments as in `max`."""
     return np.nanmax(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -169,7 +167,7 @@ nanmax.vjp(x=_extremum_of_numbers)
 def nanmin(
     x: Any, /, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = None
 ) -> Any:
-    """The smallest element over `axis` but NaN; NaN where there is none. Arguments as in `min`."""
+    """The smallest element over `axis`, ignoring NaN; NaN if all are. Arguments as in `min`."""
     return np.nanmin(x, axis=axis, keepdims=keepdims, **chosen(initial, where))
 
 
@@ -190,11 +188,11 @@ def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Ten
 
 @primitive(constant=True)
 def nanargmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the first largest element along `axis` but NaN; an error where all are NaN."""
+    """The index of the first largest element along `axis`, ignoring NaN; an error if all are."""
     return np.nanargmax(x, axis=axis, keepdims=keepdims)
 
 
 @primitive(constant=True)
 def nanargmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the first smallest element along `axis` but NaN; an error where all are NaN."""
+    """The index of the first smallest element along `axis`, ignoring NaN; an error if all are."""
     return np.nanargmin(x, axis=axis, keepdims=keepdims)

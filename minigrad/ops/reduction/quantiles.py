@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, TensorLike, wrap
-from minigrad.ops.arguments import constant_array, named
-from minigrad.ops.axis_utils import normalize_axes
+from minigrad.core.tensors import Tensor, TensorLike
+from minigrad.ops.arguments import as_operand, constant_array, named
+from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.elementwise.predicates import isnan
 from minigrad.ops.parts import returns_value
@@ -27,9 +27,6 @@ __all__ = [
 ]
 
 METHODS = ("median", "quantile")
-
-Array = Any
-Axis = Any
 
 QUANTILE_METHODS = (
     "inverted_cdf",
@@ -114,7 +111,7 @@ def nanquantile(
     keepdims: bool = False,
     weights: Any = None,
 ) -> Tensor:
-    """`quantile` of the elements but NaN; NaN where there is none."""
+    """`quantile` that ignores NaN; NaN where there is none."""
     return _quantile("nanquantile", a, q, axis, method, keepdims, weights)
 
 
@@ -127,12 +124,12 @@ def nanpercentile(
     keepdims: bool = False,
     weights: Any = None,
 ) -> Tensor:
-    """`percentile` of the elements but NaN; NaN where there is none."""
+    """`percentile` that ignores NaN; NaN where there is none."""
     return _quantile("nanpercentile", a, q, axis, method, keepdims, weights)
 
 
 def nanmedian(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """`median` of the elements but NaN; NaN where there is none."""
+    """`median` that ignores NaN; NaN where there is none."""
     return _quantile("nanmedian", a, None, axis, "midpoint", keepdims)
 
 
@@ -140,7 +137,7 @@ def nanmedian(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Te
 def _quantile(
     name: str, a: Any, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any = None
 ) -> Tensor:
-    x = a if isinstance(a, Tensor) else wrap(operand(a, name, "a"), None)
+    x = as_operand(a, name, "a")
     check_option("method", method, QUANTILE_METHODS, name)
     if weights is not None and method != "inverted_cdf":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Reductions: sums, means, products, extremes and where they stand."""
+"""Reductions: sum, mean, prod, max, min, argmax, all, any."""
 
 import math
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 
 __all__ = [
     "all",
@@ -34,9 +35,6 @@ METHODS = (
     "prod",
     "sum",
 )  # operations that are methods of Tensor too
-
-Array = Any
-Axis = Any
 
 SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view
 
@@ -222,7 +220,7 @@ prod.vjp(x=_prod_rule)
 def extremum_rule(
     g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
 ) -> Array:
-    """The gradient of an extreme: all elements that are equal to it share it evenly.
+    """The gradient of an extremum: all elements that are equal to it share it equally.
 
     An `initial` that ties takes its share, too. Where nothing is equal to it, as NaN, it is NaN.
     """
@@ -247,7 +245,7 @@ def max(
     initial: Any = None,
     where: Any = None,
 ) -> Array:
-    """The largest element over `axis`; ties share the gradient evenly, as in `torch.amax`.
+    """The largest element over `axis`; ties share the gradient equally, as in `torch.amax`.
 
     NaN is the largest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the smallest possible result.
@@ -270,7 +268,7 @@ def min(
     initial: Any = None,
     where: Any = None,
 ) -> Array:
-    """The smallest element over `axis`; ties share the gradient evenly, as in `torch.amin`.
+    """The smallest element over `axis`; ties share the gradient equally, as in `torch.amin`.
 
     NaN is the smallest of all, and makes the gradient NaN, as there. The arguments are those of
     `sum`; `where` needs an `initial`, the largest possible result.

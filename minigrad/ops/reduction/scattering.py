@@ -1,12 +1,12 @@
-"""Values gathered at the places of another array and combined there."""
+"""Scatter with a reduction: sum, mean, product, maximum or minimum at given places."""
 
 from typing import Any
 
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import constant_array, source_of, widen
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, constant_array, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise.arithmetic import astype, positive, where
 from minigrad.ops.elementwise.predicates import floor_divide
@@ -30,8 +30,8 @@ def scatter_reduce(
     """A copy of `x` into which values are reduced at the places that an index names along an axis.
 
     PyTorch's ``x.scatter_reduce(dim, index, src, reduce)``: for a matrix and axis 0,
-    y[index[i, j], j] combines x there and every src[i, j]. Values that tie for an extreme share the
-    gradient evenly, and that of a product is exact with any number of zeros.
+    y[index[i, j], j] combines x there and every src[i, j]. Values that tie for an extremum share
+    the gradient equally, and that of a product is exact with any number of zeros.
 
     Args:
         x: any shape but ().
@@ -52,8 +52,8 @@ def scatter_reduce(
     """
     name = "scatter_reduce"
     check_option("reduce", reduce, REDUCTIONS, name)
-    x = _tensor(x, "x")
-    values = _tensor(src, "src", x)
+    x = as_operand(x, name)
+    values = as_operand(src, name, "src", x)
     if values.dtype != x.dtype:
         raise DtypeError(
             f"{name}: x and src must have one dtype, got {describe(x)} and {describe(values)}; "
@@ -68,7 +68,7 @@ def scatter_reduce(
     if not fits:
         raise ShapeError(
             f"{name}: index must have as many axes as x and src, and be nowhere longer than src, "
-            f"nor than x but along axis {axis}; got x: {describe(x)}, index: {describe(codes)}, "
+            f"nor than x except along axis {axis}; got x: {describe(x)}, index: {describe(codes)}, "
             f"src: {describe(values)}"
         )
     try:
@@ -95,11 +95,6 @@ def scatter_reduce(
     else:
         y = _combined(flat, places, values, hits, reduce, include_self)
     return y.reshape(x.shape)
-
-
-def _tensor(value: Any, argument: str, *others: Any) -> Tensor:
-    source = source_of(value, "scatter_reduce", argument, *others)
-    return source if isinstance(source, Tensor) else wrap(source, None)
 
 
 def _divided(total: Tensor, count: Any, dtype: Any) -> Tensor:

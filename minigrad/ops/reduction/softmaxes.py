@@ -1,4 +1,4 @@
-"""The soft maximum over an axis, and the probabilities that are its gradient.
+"""Softmax, log_softmax and logsumexp.
 
 Scores may be infinite: -inf stands for an impossible one.
 """
@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, quiet, widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
 METHODS = ("log_softmax", "logsumexp", "softmax")  # operations that are methods of Tensor too
-
-Array = Any
-Axis = Any
 
 
 def shifted(x: Array, axis: Any) -> Array:
@@ -44,7 +42,7 @@ def softmax(x: Array, /, axis: Any = -1) -> Array:
     Args:
         x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
             -inf, the probabilities and the gradient are 0, and those that are +inf share the
-            probability evenly; PyTorch gives NaN for both.
+            probability equally; PyTorch gives NaN for both.
         axis: an axis, or a tuple of axes; None for all.
     """
     e = np.exp(shifted(widen(floating(x)), axis))
@@ -86,7 +84,7 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
     """log(sum(exp(x))) over `axis`, without overflow.
 
     The gradient is `softmax`: where all elements are -inf the result is -inf and the gradient 0,
-    and elements of +inf share it evenly; in PyTorch it is NaN.
+    and elements of +inf share it equally; in PyTorch it is NaN.
     """
     dtype = np.result_type(x, np.float16)  # of integers, what NumPy's own functions return
     x = widen(x.astype(dtype, copy=False))

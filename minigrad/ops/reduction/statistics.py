@@ -1,16 +1,16 @@
-"""Spread and weighted means."""
+"""Variance, standard deviation, range and weighted average."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, OptionError, ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike, wrap
-from minigrad.ops.arguments import widen
-from minigrad.ops.axis_utils import normalize_axes, restore_axes
+from minigrad.ops.arguments import as_operand, widen
+from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.reshaping import broadcast_to
 from minigrad.ops.reduction.reductions import count_over, mask_of, masked
@@ -22,9 +22,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 __all__ = ["average", "ptp", "std", "var"]
 
 METHODS = ("std", "var")
-
-Array = Any
-Axis = Any
 
 
 def _freedom(
@@ -172,13 +169,13 @@ def average(
         ShapeError: when the weights do not fit.
         ZeroDivisionError: when they add up to 0, as in NumPy.
     """
-    x = _tensor(a, "average")
+    x = as_operand(a, "average", "a")
     axes = normalize_axes(axis, x.ndim, "average: axis")
     if weights is None:
         y = mean_over(x, axis, keepdims=keepdims)
         total = wrap(np.full(y.shape, x.size / max(y.size, 1), y.dtype), None)
         return (y, total) if returned else y
-    w = _tensor(weights, "average")
+    w = as_operand(weights, "average", "weights")
     if w.shape != x.shape:
         if w.shape != tuple(x.shape[i] for i in axes):
             raise ShapeError(
@@ -195,7 +192,3 @@ def average(
         raise ZeroDivisionError(f"average: the weights {describe(weights)} add up to 0")
     y = (sum_over(x.astype(wide) * w, axis, keepdims=keepdims) / total).astype(dtype)
     return (y, total.astype(dtype)) if returned else y
-
-
-def _tensor(x: TensorLike, name: str) -> Tensor:
-    return x if isinstance(x, Tensor) else wrap(operand(x, name, "a"), None)

@@ -11,25 +11,24 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
 from minigrad.ops.parts import as_value
 from minigrad.ops.signal.spatial import (
-    Pads,
     Sizes,
+    Windows,
     check_channels,
     check_groups,
-    pads_of,
-    span_of,
+    check_windows,
     spatial_sizes,
+    windows_of,
 )
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
 METHODS = ()
-
-Array = Any
 
 
 def conv1d(
@@ -148,18 +147,10 @@ def _convolve(
     check_groups(name, groups)
     check_channels(name, dims, x, weight, (weight.shape[1] if weight.ndim > 1 else 0) * groups)
     check_groups(name, groups, output_channels=weight.shape[0])
-    stride = spatial_sizes(name, "stride", stride, dims, 1)
-    dilation = spatial_sizes(name, "dilation", dilation, dims, 1)
-    span = span_of(weight.shape[2:], dilation)
-    pads = pads_of(name, padding, span, stride)
-    for length, reach, (before, after) in zip(x.shape[-dims:], span, pads, strict=True):
-        if length + before + after < reach:
-            raise ShapeError(
-                f"{name}: a window reaches over {reach} places, but x {describe(x)} has only "
-                f"{length} and {before + after} of padding; use padding= or a smaller kernel"
-            )
+    windows = windows_of(name, weight.shape[2:], stride, padding, dilation)
+    check_windows(name, x, windows)
     batched = x if x.ndim == dims + 2 else x.reshape((1, *x.shape))
-    y = convolution(batched, weight, stride=stride, pads=pads, dilation=dilation, groups=groups)
+    y = convolution(batched, weight, windows=windows, groups=groups)
     return _finished(name, y, bias, dims, x.ndim == dims + 1)
 
 
@@ -178,31 +169,17 @@ def _transpose(
     x, weight = as_tensors(name, x=x, weight=weight)
     check_channels(name, dims, x, weight, weight.shape[0] if weight.ndim else 0)
     check_groups(name, groups, input_channels=weight.shape[0])
-    stride = spatial_sizes(name, "stride", stride, dims, 1)
-    dilation = spatial_sizes(name, "dilation", dilation, dims, 1)
+    windows = windows_of(name, weight.shape[2:], stride, padding, dilation)
     extra = spatial_sizes(name, "output_padding", output_padding, dims, 0)
-    pads = pads_of(name, padding, span_of(weight.shape[2:], dilation), stride)
-    for more, s in zip(extra, stride, strict=True):
-        if more >= s:
-            raise ValueError(f"{name}: output_padding {more} must be less than stride {s}")
-    lengths = tuple(
-        (length - 1) * s - before - after + reach + more
-        for length, s, (before, after), reach, more in zip(
-            x.shape[-dims:], stride, pads, span_of(weight.shape[2:], dilation), extra, strict=True
-        )
-    )
+    for more, step in zip(extra, windows.stride, strict=True):
+        if more >= step:
+            raise ValueError(f"{name}: output_padding {more} must be less than stride {step}")
+    smallest = windows.transposed_lengths(x.shape[-dims:])
+    lengths = tuple(n + more for n, more in zip(smallest, extra, strict=True))
     if any(n < 0 for n in lengths):
         raise ShapeError(f"{name}: the result would have lengths {lengths}; use less padding")
     batched = x if x.ndim == dims + 2 else x.reshape((1, *x.shape))
-    y = convolution_transpose(
-        batched,
-        weight,
-        lengths=lengths,
-        stride=stride,
-        pads=pads,
-        dilation=dilation,
-        groups=groups,
-    )
+    y = convolution_transpose(batched, weight, lengths=lengths, windows=windows, groups=groups)
     return _finished(name, y, bias, dims, x.ndim == dims + 1)
 
 
@@ -225,26 +202,17 @@ def _finished(name: str, y: Tensor, bias: Any, dims: int, unbatched: bool) -> Te
 # -- columns ---------------------------------------------------------------------------------------
 
 
-def _columns(x: Array, kernel: Sizes, stride: Sizes, pads: Pads, dilation: Sizes) -> Array:
-    """All windows of x (batch, channels, ...) as (channels, *kernel, batch, *places), a view."""
-    if any(before or after for before, after in pads):
-        lengths = [n + b + a for n, (b, a) in zip(x.shape[2:], pads, strict=True)]
-        padded = np.zeros((*x.shape[:2], *lengths), x.dtype)
-        inner = tuple(slice(b, b + n) for n, (b, _) in zip(x.shape[2:], pads, strict=True))
-        padded[(slice(None), slice(None), *inner)] = x
-        x = padded
-    dims = len(kernel)
-    axes = tuple(range(2, 2 + dims))
-    windows = np.lib.stride_tricks.sliding_window_view(x, span_of(kernel, dilation), axis=axes)
-    steps = tuple(slice(None, None, s) for s in (*stride, *dilation))
-    windows = windows[(slice(None), slice(None), *steps)]  # (batch, channels, *places, *kernel)
-    return windows.transpose(1, *range(2 + dims, 2 + 2 * dims), 0, *axes)
+def _columns(x: Array, windows: Windows, groups: int) -> tuple[Array, Sizes]:
+    """All windows of x (batch, channels, ...) as matrices, and how many there are on each axis.
 
-
-def _grouped(columns: Array, groups: int, dims: int) -> Array:
-    """Columns as matrices (groups, channels / groups * kernel, batch * places)."""
-    rows = math.prod(columns.shape[: dims + 1]) // groups
-    return columns.reshape(groups, rows, math.prod(columns.shape[dims + 1 :]))
+    The matrices are (groups, channels / groups * kernel, batch * places).
+    """
+    dims = len(windows.kernel)
+    view = windows.view(x)  # (batch, channels, *places, *kernel)
+    places = view.shape[2 : 2 + dims]
+    columns = view.transpose(1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims))
+    rows = x.shape[1] // groups * math.prod(windows.kernel)
+    return columns.reshape(groups, rows, len(x) * math.prod(places)), places
 
 
 def _outputs(y: Array, groups: int) -> Array:
@@ -254,22 +222,6 @@ def _outputs(y: Array, groups: int) -> Array:
     return np.moveaxis(y, 1, 0).reshape(groups, channels // groups, count)
 
 
-@primitive
-@quiet
-def convolution(
-    x: Array, weight: Array, /, stride: Sizes, pads: Pads, dilation: Sizes, groups: int
-) -> Array:
-    """The cross-correlation of `x` (batch, channels, ...) with `weight`; see `conv1d`."""
-    kernel = weight.shape[2:]
-    columns = _columns(widen(x), kernel, stride, pads, dilation)
-    places = columns.shape[len(kernel) + 2 :]
-    product = np.matmul(
-        _weights(widen(weight), groups), _grouped(columns, groups, len(kernel))
-    )  # (groups, out / groups, batch * places)
-    y = np.moveaxis(product.reshape(len(weight), len(x), *places), 0, 1)
-    return np.ascontiguousarray(y, np.result_type(x, weight))
-
-
 def _weights(weight: Array, groups: int) -> Array:
     """weight as matrices (groups, out / groups, in / groups * kernel)."""
     return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
@@ -277,75 +229,57 @@ def _weights(weight: Array, groups: int) -> Array:
 
 @primitive
 @quiet
-def convolution_transpose(
-    x: Array,
-    weight: Array,
-    /,
-    lengths: Sizes,
-    stride: Sizes,
-    pads: Pads,
-    dilation: Sizes,
-    groups: int,
-) -> Array:
-    """The derivative of `convolution` by its input, whose spatial lengths were `lengths`."""
-    kernel, channels = weight.shape[2:], weight.shape[1] * groups
-    product = np.matmul(_weights(widen(weight), groups).swapaxes(1, 2), _outputs(widen(x), groups))
-    columns = product.reshape(channels, *kernel, len(x), *x.shape[2:])
-    padded = tuple(n + b + a for n, (b, a) in zip(lengths, pads, strict=True))
-    total = np.zeros((channels, len(x), *padded), product.dtype)
-    for place in np.ndindex(*kernel):
-        reach = tuple(
-            slice(k * d, k * d + s * (n - 1) + 1, s) if n else slice(0)
-            for k, d, s, n in zip(place, dilation, stride, x.shape[2:], strict=True)
-        )
-        total[(slice(None), slice(None), *reach)] += columns[(slice(None), *place)]
-    inner = tuple(slice(b, b + n) for n, (b, _) in zip(lengths, pads, strict=True))
-    y = np.moveaxis(total[(slice(None), slice(None), *inner)], 0, 1)
+def convolution(x: Array, weight: Array, /, windows: Windows, groups: int) -> Array:
+    """The cross-correlation of `x` (batch, channels, ...) with `weight`; see `conv1d`."""
+    columns, places = _columns(widen(x), windows, groups)
+    product = np.matmul(_weights(widen(weight), groups), columns)  # (groups, out / groups, ...)
+    y = np.moveaxis(product.reshape(len(weight), len(x), *places), 0, 1)
     return np.ascontiguousarray(y, np.result_type(x, weight))
 
 
 @primitive
 @quiet
-def convolution_weight(
-    x: Array,
-    slope: Array,
-    /,
-    kernel: Sizes,
-    stride: Sizes,
-    pads: Pads,
-    dilation: Sizes,
-    groups: int,
+def convolution_transpose(
+    x: Array, weight: Array, /, lengths: Sizes, windows: Windows, groups: int
 ) -> Array:
+    """The derivative of `convolution` by its input, whose spatial lengths were `lengths`."""
+    channels, counts = weight.shape[1] * groups, x.shape[2:]
+    product = np.matmul(_weights(widen(weight), groups).swapaxes(1, 2), _outputs(widen(x), groups))
+    columns = product.reshape(channels, *windows.kernel, len(x), *counts)
+    total = np.zeros((channels, len(x), *windows.padded_lengths(lengths)), product.dtype)
+    for place in np.ndindex(*windows.kernel):
+        reach = tuple(
+            slice(k * d, k * d + s * (n - 1) + 1, s) if n else slice(0)
+            for k, d, s, n in zip(place, windows.dilation, windows.stride, counts, strict=True)
+        )
+        total[(slice(None), slice(None), *reach)] += columns[(slice(None), *place)]
+    y = np.moveaxis(total[(slice(None), slice(None), *windows.inside(lengths))], 0, 1)
+    return np.ascontiguousarray(y, np.result_type(x, weight))
+
+
+@primitive
+@quiet
+def convolution_weight(x: Array, slope: Array, /, windows: Windows, groups: int) -> Array:
     """The derivative of `convolution` by its weight, from the gradient `slope` of its result."""
-    columns = _columns(widen(x), kernel, stride, pads, dilation)
-    product = np.matmul(
-        _outputs(widen(slope), groups), _grouped(columns, groups, len(kernel)).swapaxes(1, 2)
-    )
-    out = product.reshape(slope.shape[1], x.shape[1] // groups, *kernel)
+    columns, _ = _columns(widen(x), windows, groups)
+    product = np.matmul(_outputs(widen(slope), groups), columns.swapaxes(1, 2))
+    out = product.reshape(slope.shape[1], x.shape[1] // groups, *windows.kernel)
     return out.astype(np.result_type(x, slope), copy=False)
 
 
 convolution.vjp(
-    x=lambda g, weight, x_shape, stride, pads, dilation, groups: convolution_transpose.generic(
-        g, weight, x_shape[2:], stride, pads, dilation, groups
+    x=lambda g, weight, x_shape, windows, groups: convolution_transpose.generic(
+        g, weight, x_shape[2:], windows, groups
     ),
-    weight=lambda g, x, weight_shape, stride, pads, dilation, groups: convolution_weight.generic(
-        x, g, weight_shape[2:], stride, pads, dilation, groups
-    ),
+    weight=lambda g, x, windows, groups: convolution_weight.generic(x, g, windows, groups),
 )
 convolution_transpose.vjp(
-    x=lambda g, weight, stride, pads, dilation, groups: convolution.generic(
-        g, weight, stride, pads, dilation, groups
-    ),
-    weight=lambda g, x, weight_shape, stride, pads, dilation, groups: convolution_weight.generic(
-        g, x, weight_shape[2:], stride, pads, dilation, groups
-    ),
+    x=lambda g, weight, windows, groups: convolution.generic(g, weight, windows, groups),
+    weight=lambda g, x, windows, groups: convolution_weight.generic(g, x, windows, groups),
 )
 convolution_weight.vjp(
-    x=lambda g, slope, x_shape, stride, pads, dilation, groups: convolution_transpose.generic(
-        slope, g, x_shape[2:], stride, pads, dilation, groups
+    x=lambda g, slope, x_shape, windows, groups: convolution_transpose.generic(
+        slope, g, x_shape[2:], windows, groups
     ),
-    slope=lambda g, x, stride, pads, dilation, groups: convolution.generic(
-        x, g, stride, pads, dilation, groups
-    ),
+    slope=lambda g, x, windows, groups: convolution.generic(x, g, windows, groups),
 )

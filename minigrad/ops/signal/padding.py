@@ -1,4 +1,4 @@
-"""Padding by all of NumPy's modes."""
+"""Pad arrays, in all of NumPy's modes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, OptionError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import constant_array, named, source_of
@@ -24,7 +25,6 @@ __all__ = ["pad"]
 
 METHODS = ("pad",)
 
-Array = Any
 Pair = tuple[int, int]
 
 STATISTICS: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Functions of samples: interpolation, slopes, convolution, covariance and polynomials."""
+"""Functions of samples: interpolation, gradient, convolution, covariance, polynomials."""
 
 import numbers
 import warnings
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.nodes import Array
 from minigrad.core.primitives import primitive
-from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.arguments import constant_array, named, source_of
+from minigrad.core.tensors import Tensor
+from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import normalize_axes, whole_number
 from minigrad.ops.elementwise.arithmetic import sqrt, where
 from minigrad.ops.linalg.products import matmul
@@ -33,13 +34,6 @@ __all__ = [
 
 METHODS = ()
 
-Array = Any
-
-
-def _tensor(value: Any, name: str, argument: str, *others: Any) -> Tensor:
-    source = source_of(value, name, argument, *others)
-    return source if isinstance(source, Tensor) else wrap(source, None)
-
 
 def _as_dtype(dtype: Any, x: Tensor) -> Tensor:
     """A tensor converted to at least a dtype, in the way of `np.result_type`."""
@@ -48,7 +42,7 @@ def _as_dtype(dtype: Any, x: Tensor) -> Tensor:
 
 
 def _vector(value: Any, name: str, argument: str, *others: Any) -> Tensor:
-    x = _tensor(value, name, argument, *others)
+    x = as_operand(value, name, argument, *others)
     if x.ndim != 1 or not x.size:
         raise ShapeError(
             f"{name}: {argument} must have one axis and not be empty, got {describe(x)}"
@@ -78,7 +72,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Ten
         for value in (
             _vector(xp, "interp", "xp"),
             _vector(fp, "interp", "fp"),
-            _tensor(x, "interp", "x"),
+            as_operand(x, "interp", "x"),
         )
     )
     if places.shape != values.shape or places.size < 2:
@@ -112,7 +106,7 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
         ShapeError: when there are too few samples, the places do not fit, or an axis comes twice.
         TypeError: for another number of distances.
     """
-    f = _tensor(f, "gradient", "f")
+    f = as_operand(f, "gradient", "f")
     if f.dtype.kind in "iu":
         f = f.astype(np.float64)
     axes = normalize_axes(axis, f.ndim, "gradient: axis")
@@ -131,7 +125,7 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
 
 def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     count = f.shape[axis]
-    h = constant_array(spacing, "gradient: the distance of samples")
+    h = constant_array(spacing, "gradient: varargs")
     if h.dtype.kind not in "biuf":
         raise DtypeError(
             f"gradient: varargs, the distance or the places of samples, must be numbers, got "
@@ -265,7 +259,7 @@ def _covariances(
 
 
 def _variables(value: Any, name: str, argument: str, rowvar: bool) -> Tensor:
-    x = _tensor(value, name, argument)
+    x = as_operand(value, name, argument)
     if x.ndim > 2:
         raise ShapeError(f"{name}: {argument} must have one or two axes, got {describe(x)}")
     rows: Tensor = atleast_2d(x)
@@ -284,7 +278,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
 def polyval(p: Any, x: Any) -> Tensor:
     """A polynomial at `x`, from its coefficients: that of the highest power first (Horner)."""
     coefficients = _vector(p, "polyval", "p")
-    x = _tensor(x, "polyval", "x", coefficients)
+    x = as_operand(x, "polyval", "x", coefficients)
     y: Tensor = zeros_like(x)
     for i in range(coefficients.size):
         y = y * x + coefficients[i]
@@ -304,9 +298,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
         float64 for float32.
     """
     x = _as_dtype(np.int64, _vector(x, "vander", "x"))
-    count = x.size if N is None else whole_number(N, "vander: N")
-    if count < 0:
-        raise ValueError(f"vander: N must be 0 or more, got {count}")
+    count = x.size if N is None else whole_number(N, "vander: N", 0)
     powers = [ones_like(x)][:count]
     for _ in range(count - 1):
         powers.append(powers[-1] * x)

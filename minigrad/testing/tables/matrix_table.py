@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.testing import hyperdual as naive
+from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import Jet, bilinear, linear
-from minigrad.testing.tables import parameters as draws
+from minigrad.testing.tables import parameters
 from minigrad.testing.tables.specifications import (
     SMALL,
     SOME,
@@ -74,7 +74,7 @@ def _einsum(x: Any, z: Any, subscripts: str) -> Any:
     return ops.einsum(subscripts, x, z)
 
 
-def _naive_einsum(subscripts: str) -> Any:
+def _einsum_on_jets(subscripts: str) -> Any:
     return bilinear(lambda p, q: np.einsum(subscripts, p, q))
 
 
@@ -82,7 +82,7 @@ def _positive_definite(a: Any) -> Any:
     return a @ a.swapaxes(-1, -2) + np.eye(a.shape[-1])
 
 
-def _naive_positive_definite(a: Jet) -> Jet:
+def _positive_definite_on_jets(a: Jet) -> Jet:
     return a @ linear(np.swapaxes)(a, -1, -2) + np.eye(a.shape[-1])
 
 
@@ -111,7 +111,7 @@ MATRICES = [
         "tensordot",
         bilinear(np.tensordot),
         lambda x, z=None: len(x) > 0 and (z is None or z[-1:] + z[:1] == (x[0], x[-1])),
-        draws.contracted,
+        parameters.contracted,
         domains=TWO,
     ),
     specify(
@@ -122,14 +122,14 @@ MATRICES = [
     ),
     specify(
         "einsum_product",
-        _naive_einsum("ij,kj->ik"),
+        _einsum_on_jets("ij,kj->ik"),
         lambda x, z=None: len(x) == 2 and (z is None or (len(z) == 2 and z[1] == x[1])),
         function=lambda x, z: _einsum(x, z, "ij,kj->ik"),
         domains=TWO,
     ),
     specify(
         "einsum_broadcast",
-        _naive_einsum("...i,i->...i"),
+        _einsum_on_jets("...i,i->...i"),
         lambda x, z=None: len(x) > 0 and z in (None, x[-1:]),
         function=lambda x, z: _einsum(x, z, "...i,i->...i"),
         domains=TWO,
@@ -140,11 +140,11 @@ MATRICES = [
         lambda x: len(x) == 2 and x[0] == x[1],
         function=lambda x: ops.einsum("ii->i", x),
     ),
-    specify("inv", naive.inverse, _square, None, _invertible, domains=(SMALL,)),
-    specify("det", naive.determinant, _square, domains=(SMALL,)),
+    specify("inv", hyperdual.inverse, _square, None, _invertible, domains=(SMALL,)),
+    specify("det", hyperdual.determinant, _square, domains=(SMALL,)),
     specify(
         "logabsdet",
-        lambda a: naive.log(naive.absolute(naive.determinant(a))),
+        lambda a: hyperdual.log(hyperdual.absolute(hyperdual.determinant(a))),
         _square,
         None,
         _invertible,
@@ -153,7 +153,7 @@ MATRICES = [
     ),
     specify(
         "solve",
-        lambda a, b: naive.inverse(a) @ b,
+        lambda a, b: hyperdual.inverse(a) @ b,
         _solvable,
         None,
         _invertible,
@@ -161,7 +161,7 @@ MATRICES = [
     ),
     specify(
         "pinv",
-        naive.inverse,
+        hyperdual.inverse,
         _square,
         None,
         _invertible,
@@ -169,7 +169,7 @@ MATRICES = [
     ),
     specify(
         "cholesky",
-        lambda a: naive.cholesky(_naive_positive_definite(a)),
+        lambda a: hyperdual.cholesky(_positive_definite_on_jets(a)),
         _square,
         domains=(SMALL,),
         function=lambda a: ops.cholesky(_positive_definite(a)),
@@ -179,48 +179,48 @@ MATRICES = [
 NETWORKS = [
     specify(
         "layer_norm",
-        lambda x, weight, bias: naive.layer_norm(x, weight, bias, 0.1),
+        lambda x, weight, bias: hyperdual.layer_norm(x, weight, bias, 0.1),
         _affine,
         function=lambda x, weight, bias: ops.layer_norm(x, weight, bias, eps=0.1),
         domains=THREE,
     ),
     specify(
         "rms_norm",
-        lambda x: naive.rms_norm(x, 0.1),
+        lambda x: hyperdual.rms_norm(x, 0.1),
         SOME,
         function=lambda x: ops.rms_norm(x, eps=0.1),
     ),
     specify(
         "attention",
-        naive.attention,
+        hyperdual.attention,
         _attention,
-        draws.fixed(causal=(False, True)),
+        parameters.fixed(causal=(False, True)),
         function=lambda q, k, v, causal: ops.scaled_dot_product_attention(q, k, v, causal=causal),
         domains=THREE,
     ),
     specify(
         "cross_entropy",
-        lambda x, target, label_smoothing: naive.cross_entropy(x, target, label_smoothing),
+        lambda x, target, label_smoothing: hyperdual.cross_entropy(x, target, label_smoothing),
         ndim(2),
-        draws.targets,
+        parameters.targets,
     ),
     specify(
         "nll_loss",
-        lambda x, target, **params: -naive.average(x[np.arange(len(target)), target]),
+        lambda x, target, **params: -hyperdual.average(x[np.arange(len(target)), target]),
         ndim(2),
-        draws.targets,
+        parameters.targets,
         function=lambda x, target, **params: ops.nll_loss(x, target),
     ),
     specify(
         "conv1d",
-        naive.convolution,
+        hyperdual.convolution,
         _filters,
-        draws.windows,
+        parameters.windows,
         domains=TWO,
     ),
     specify(
         "max_pool1d",
-        lambda x: naive.max_pool(x, 2, 1),
+        lambda x: hyperdual.max_pool(x, 2, 1),
         lambda x: len(x) == 3 and x[-1] > 1,
         None,
         distinct,

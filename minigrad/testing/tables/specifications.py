@@ -42,7 +42,7 @@ class Specification:
     Attributes:
         name: how programs print it.
         function: it, on tensors.
-        naive: the same on jets of `minigrad.testing.hyperdual`, written independently.
+        on_jets: the same on jets of `minigrad.testing.hyperdual`, written independently.
         domains: for each input, the lowest and highest number it takes; a program first maps
             numbers beyond them into this interval.
         fits: called with the shapes of the first inputs, of one up to all: whether they will do.
@@ -53,7 +53,7 @@ class Specification:
 
     name: str
     function: Callable[..., Any]
-    naive: Callable[..., Any]
+    on_jets: Callable[..., Any]
     domains: tuple[tuple[float, float], ...] = (WIDE,)
     fits: Callable[..., bool] = lambda *shapes: True
     params: Callable[[Draw, list[Shape]], dict[str, Any]] | None = None
@@ -104,10 +104,8 @@ ANY, SOME = ndim(0, 1, 2, 3, 4), ndim(1, 2, 3, 4)
 
 
 def specify(
-    name: str, naive_function: Any, fits: Any, params: Any = None, smooth: Any = None, **more: Any
+    name: str, on_jets: Any, fits: Any, params: Any = None, smooth: Any = None, **more: Any
 ) -> Specification:
     """A specification; the operation is that of its name unless `function` is given."""
     function = more.pop("function", None) or getattr(ops, name)
-    return Specification(
-        name, function, naive_function, fits=fits, params=params, smooth=smooth, **more
-    )
+    return Specification(name, function, on_jets, fits=fits, params=params, smooth=smooth, **more)

@@ -214,7 +214,7 @@ def test_dropout_of_attention():
     assert y.std() > 0
     np.testing.assert_allclose(attend(q, q, v, dropout=0.25, training=False).numpy(), 1)
     np.testing.assert_array_equal(attend(q, q, v, dropout=1.0).numpy(), np.zeros((1, 400, 1)))
-    with pytest.raises(ValueError, match="the probability p must be within 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="p must be 0 to 1, got 2"):
         attend(q, q, v, dropout=2)
 
 
@@ -362,10 +362,13 @@ X = np.ones((2, 3))
         (lambda: attend(X, X, X, mask=np.ones((2, 2))), "mask must be boolean, True where"),
         (
             lambda: attend(X, X, X, mask=np.ones((3, 2), bool)),
-            "mask must broadcast to the scores (..., queries, keys) = (2, 2), got bool[3, 2]",
+            "mask must broadcast to the shape (2, 2) of the scores (..., queries, keys)",
         ),
         (lambda: attend(X, X, X, mask=np.ones((4, 2, 2), bool)), "mask must broadcast"),
-        (lambda: attend(X, X, X, bias=np.ones(3)), "bias must broadcast to the scores"),
+        (
+            lambda: attend(X, X, X, bias=np.ones(3)),
+            "bias must broadcast to the shape (2, 2) of the scores",
+        ),
         (lambda: attend(X, X, X, attn_mask=None), "no attn_mask=. Write mask= for booleans"),
         (lambda: attend(X, X, X, key_padding_mask=1), "mask=~key_padding_mask[:, None, :]"),
         (lambda: attend(X, X, X, is_causal=True), "Write causal=True."),
@@ -379,16 +382,16 @@ X = np.ones((2, 3))
         ),
         (
             lambda: attend(X, X, X, lengths=[1, 2]),
-            "lengths must follow the leading axes (), got i64[2] for key: f64[2, 3]",
+            "lengths must have shape (), one for each sequence of key f64[2, 3], got i64[2]",
         ),
         (
             lambda: attend(X[None], X, X, lengths=[3]),
-            "lengths must be 0 to 2, the keys of f64[2, 3], got 3 to 3",
+            "lengths must be 0 to 2, the time steps of key f64[2, 3], got 3 at place 0",
         ),
         (lambda: attend(X, X, X, lengths=-1), "lengths must be 0 to 2"),
         (
             lambda: attend(X[None], X, X, lengths=np.ones(1)),
-            "lengths must be integers, got f64[1]; from a mask (batch, keys)",
+            "lengths must be integers, got f64[1]; from a mask (batch, time)",
         ),
     ],
 )

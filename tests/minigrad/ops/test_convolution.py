@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.ops.signal.convolution import convolution, convolution_transpose, convolution_weight
+from minigrad.ops.signal.spatial import Windows
 from minigrad.testing import Input, check_gradients, property_test
 
 
@@ -125,7 +126,10 @@ TRANSPOSED_TWO = st.sampled_from(
 test_conv_transpose1d = convolution_test(mg.conv_transpose1d, TRANSPOSED_ONE, transposed_by_formula)
 test_conv_transpose2d = convolution_test(mg.conv_transpose2d, TRANSPOSED_TWO, transposed_by_formula)
 
-FIXED = {"stride": (2,), "pads": ((1, 0),), "dilation": (1,), "groups": 1}
+FIXED = {
+    "windows": Windows(kernel=(2,), stride=(2,), dilation=(1,), pads=((1, 0),)),
+    "groups": 1,
+}
 test_convolution = property_test(
     convolution, Input(shape=(2, 2, 5)), Input(shape=(3, 2, 2)), params=FIXED
 )
@@ -139,7 +143,7 @@ test_convolution_weight = property_test(
     convolution_weight,
     Input(shape=(2, 2, 5)),
     Input(shape=(2, 3, 3)),
-    params={"kernel": (2,), **FIXED},
+    params=FIXED,
 )
 
 
@@ -274,10 +278,16 @@ W = np.ones((4, 3, 2))
             "output_padding 1 must be less than stride 1",
         ),
         (lambda: mg.conv_transpose1d(X, W[:3], padding=4), "use less padding"),
-        (lambda: mg.max_pool1d(X, 6), "a window of 6 does not fit into 5 places"),
-        (lambda: mg.max_pool1d(X[..., :0], 2, padding=1), "a window of 2 does not fit into 0"),
+        (
+            lambda: mg.max_pool1d(X, 6),
+            "reaches over 6 places, but x f64[2, 3, 5] has only 5",
+        ),
+        (lambda: mg.max_pool1d(X[..., :0], 2, padding=1), "x must not be empty"),
         (lambda: mg.max_pool1d(X, 2, padding=2), "padding 2 must be at most half the window 2"),
-        (lambda: mg.avg_pool2d(X[0, 0], 2), "avg_pool2d: x must have the axes"),
+        (
+            lambda: mg.avg_pool2d(X[0, 0], 2),
+            "avg_pool2d: x must be (batch, channels, height",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(call, words):

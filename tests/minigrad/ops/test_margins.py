@@ -155,7 +155,10 @@ test_pairwise_distance = quick(
             lambda: mg.margin_ranking_loss([1.0], [2.0], [0]),
             "must hold 1 and -1, .*2 \\* target - 1",
         ),
-        (lambda: mg.hinge_embedding_loss([1.0], [True, False]), "target must have the shape"),
+        (
+            lambda: mg.hinge_embedding_loss([1.0], [True, False]),
+            "target must broadcast to the shape",
+        ),
         (lambda: mg.soft_margin_loss([1.0, 2.0], [0, 1]), "target must hold 1 and -1"),
         (lambda: mg.cosine_embedding_loss([[1.0]], [[1.0]], [0.5]), "must hold 1 and -1"),
         (lambda: mg.cosine_embedding_loss(np.ones((1, 1, 1)), np.ones((1, 1, 1)), 1), "x1 and x2"),

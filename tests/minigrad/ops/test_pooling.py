@@ -80,7 +80,7 @@ def test_derivatives(options):
 def test_a_window_longer_than_the_input_fits_only_rounded_up():
     x = Tensor(np.arange(4.0).reshape(1, 1, 4))
     assert mg.max_pool1d(x, 3, dilation=2, ceil_mode=True).tolist() == [[[2.0]]]
-    with pytest.raises(mg.ShapeError, match="a window of 5 does not fit into 4 places"):
+    with pytest.raises(mg.ShapeError, match="a window reaches over 5 places"):
         mg.max_pool1d(x, 3, dilation=2)
     with pytest.raises(ValueError, match="dilation must be an integer of 1 or more, got 0"):
         mg.max_pool1d(x, 3, dilation=0)

@@ -71,7 +71,7 @@ def test_integers_and_what_is_not_hit():
     ("call", "kind", "message"),
     [
         (lambda x: mg.scatter_reduce(x, 0, [3], x, "sum"), IndexError, "index 3 is out of bounds"),
-        (lambda x: mg.scatter_reduce(x, 1, [0], x, "sum"), mg.AxisError, "axis: 1 is out of range"),
+        (lambda x: mg.scatter_reduce(x, 1, [0], x, "sum"), mg.AxisError, "axis: 1 is out of"),
         (lambda x: mg.scatter_reduce(x, 0, [[0]], x, "sum"), mg.ShapeError, "as many axes as x"),
         (lambda x: mg.scatter_reduce(x, 0, [0] * 4, x, "sum"), mg.ShapeError, "longer than src"),
         (lambda x: mg.scatter_reduce(x, 0, [0], x.astype(int), "sum"), mg.DtypeError, "one dtype"),

@@ -213,7 +213,7 @@ def test_order_of_reading_is_differentiated():
         (lambda t: mg.broadcast_to(t, (3, 2)), mg.ShapeError, r"broadcast_to: .*\(2,3\)"),
         (lambda t: mg.broadcast_arrays(t, np.ones(2)), mg.ShapeError, r"\(2, 3\), \(2,\)"),
         (lambda t: mg.matrix_transpose(t[0]), mg.ShapeError, "needs two axes or more"),
-        (lambda t: mg.rollaxis(t, 0, 3), mg.ShapeError, "start 3 is out of range for 2 axes"),
+        (lambda t: mg.rollaxis(t, 0, 3), mg.ShapeError, "start 3 is out of bounds for 2 axes"),
         (lambda t: mg.meshgrid(t), mg.ShapeError, r"must have one axis, got f64\[2, 3\]"),
         (lambda t: mg.meshgrid(t[0], indexing="yx"), ValueError, "must be one of 'xy', 'ij'"),
         (lambda t: np.reshape(t, (6,), copy=False), TypeError, "copy"),

@@ -85,7 +85,7 @@ def test_diag_embed_is_the_inverse_of_diagonal():
             y = mg.diag_embed(mg.Tensor(x), offset, axis1, axis2)
             np.testing.assert_array_equal(np.diagonal(y.numpy(), offset, axis1, axis2), x)
             assert np.count_nonzero(y.numpy()) == 23
-    with pytest.raises(mg.AxisError, match="axis1: 2 is out of range for 2 axes"):
+    with pytest.raises(mg.AxisError, match="axis1: 2 is out of bounds for 2 axes"):
         mg.diag_embed(x[0, 0], axis1=2)
     with pytest.raises(mg.ShapeError, match="axis1 and axis2 must differ, got -1 and 1"):
         mg.diag_embed(x[0, 0], axis1=-1, axis2=1)

@@ -1,4 +1,4 @@
-"""Random interleavings of what a user may do, against the naive engine; and planted faults."""
+"""Random interleavings of what a user may do, against the hyper-dual engine; and planted faults."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 import minigrad
 from minigrad.core import checks
 from minigrad.testing import EngineMachine
-from minigrad.testing.state_machine import Term
+from minigrad.testing.model_terms import Term
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(stateful_step_count=30)

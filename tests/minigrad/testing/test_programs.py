@@ -1,4 +1,4 @@
-"""Random programs against the naive engine; and that the comparison sees faults."""
+"""Random programs against the hyper-dual engine; and that the comparison sees faults."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad.core.rules import operations
-from minigrad.testing import check_program, examples, programs
-from minigrad.testing import hyperdual as naive
+from minigrad.testing import check_program, examples, hyperdual, programs
 from minigrad.testing.hyperdual import Jet
 from minigrad.testing.random_programs import SPECIFICATIONS, Program, Step
 from minigrad.testing.tables.specifications import Specification
@@ -18,7 +17,7 @@ BY_NAME = {specification.name: specification for specification in SPECIFICATIONS
 
 @examples(2)
 @given(programs())
-def test_random_programs_agree_with_the_naive_engine(program):
+def test_random_programs_agree_with_the_engine_on_jets(program):
     assert 0 <= program.size <= 30
     check_program(program)
 
@@ -28,7 +27,7 @@ HELPERS = [BY_NAME[name] for name in ("multiply", "sin", "sum", "getitem", "oute
 
 
 @pytest.mark.parametrize("specification", SPECIFICATIONS, ids=lambda s: s.name)
-def test_each_operation_agrees_with_the_naive_engine(specification):
+def test_each_operation_agrees_with_the_engine_on_jets(specification):
     met = []
 
     @examples(0.4)
@@ -96,14 +95,14 @@ def test_a_derivative_that_is_wrong_only_in_second_order_is_found(monkeypatch):
 
 
 def test_a_wrong_value_is_found():
-    wrong = Specification("wrong", np.sin, naive.tanh)
+    wrong = Specification("wrong", np.sin, hyperdual.tanh)
     program = Program([np.array([0.5])], [Step(wrong, (0,), (None,))])
     with pytest.raises(AssertionError, match="the value v1 differs"):
         check_program(program)
 
 
 def test_a_failing_program_shrinks_to_the_operation_at_fault():
-    wrong = Specification("wrong", np.sin, naive.tanh)
+    wrong = Specification("wrong", np.sin, hyperdual.tanh)
 
     def fails(program):
         try:
@@ -148,22 +147,22 @@ def test_programs_may_be_made_of_operations_of_ones_own():
     assert max(sizes) > 5
 
 
-# -- the naive engine itself, against differences of its own values --------------------------------
+# -- the hyper-dual engine itself, against differences of its own values ---------------------------
 
 
 FUNCTIONS = {
     "a quotient": lambda x: x / (x * x + 1),
     "matrix products": lambda x: (x @ x) @ x,
-    "an inverse": lambda x: naive.inverse(x + 3 * np.eye(2)),
-    "a determinant": naive.determinant,
-    "a triangular factor": lambda x: naive.cholesky(x @ x + 4 * np.eye(2)),
-    "softmax": naive.softmax,
-    "a deviation": lambda x: naive.deviation(x, axis=0),
-    "a norm": lambda x: naive.p_norm(x + 3, 3.0),
-    "a product": lambda x: naive.prod(x, axis=1),
-    "a sum of logarithms": lambda x: naive.logsumexp(x, axis=0),
-    "elementwise functions": lambda x: naive.erf(naive.tanh(x)) * naive.sigmoid(x),
-    "softplus": lambda x: naive.softplus(x, beta=2.0),
+    "an inverse": lambda x: hyperdual.inverse(x + 3 * np.eye(2)),
+    "a determinant": hyperdual.determinant,
+    "a triangular factor": lambda x: hyperdual.cholesky(x @ x + 4 * np.eye(2)),
+    "softmax": hyperdual.softmax,
+    "a deviation": lambda x: hyperdual.deviation(x, axis=0),
+    "a norm": lambda x: hyperdual.p_norm(x + 3, 3.0),
+    "a product": lambda x: hyperdual.prod(x, axis=1),
+    "a sum of logarithms": lambda x: hyperdual.logsumexp(x, axis=0),
+    "elementwise functions": lambda x: hyperdual.erf(hyperdual.tanh(x)) * hyperdual.sigmoid(x),
+    "softplus": lambda x: hyperdual.softplus(x, beta=2.0),
 }
 
 
