@@ -11,7 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from minigrad.draw.graph.codec import read_document, write_document
 from minigrad.draw.graph.errors import GraphFormatError
+
+SCHEMA: Final = "minigrad.graph"
+SCHEMA_VERSION: Final = 1
 
 NodeKind = Literal["op", "parameter", "input", "constant", "state", "group", "elided"]
 EdgeKind = Literal["data", "elided", "rolled"]
@@ -260,16 +264,17 @@ class Graph:
 
     def to_json(self) -> str:
         """Return the graph as JSON text; see `minigrad.draw.graph.codec`."""
-        from minigrad.draw.graph.codec import graph_to_json
-
-        return graph_to_json(self)
+        head = {"level": self.level, "title": self.title, "diagnosis": list(self.diagnosis)}
+        if self.readings:
+            head["readings"] = list(self.readings)
+        sections = {"scopes": self.scopes, "nodes": self.nodes, "edges": self.edges}
+        return write_document(SCHEMA, SCHEMA_VERSION, head, sections)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Graph:
         """Return the graph stored in JSON `text`. Raises GraphFormatError if it is not one."""
-        from minigrad.draw.graph.codec import graph_from_json
-
-        return graph_from_json(text)
+        sections = {"nodes": Node, "edges": Edge, "scopes": Scope}
+        return read_document(text, cls, SCHEMA, SCHEMA_VERSION, sections)
 
 
 def _check_scopes(scopes: tuple[Scope, ...]) -> None:

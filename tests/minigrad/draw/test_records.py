@@ -17,9 +17,9 @@ from minigrad.draw import (
     Scope,
     Statistics,
     combine_contributions,
+    elide,
     interesting_steps,
 )
-from minigrad.draw.graph import elision as elide
 from minigrad.draw.graph.records import NODE_KINDS, well_formed
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
