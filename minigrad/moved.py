@@ -8,12 +8,12 @@ import importlib.abc
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["MOVED", "names_from"]
+__all__ = ["MOVED", "names_from", "renamed"]
 
 # From one package to another: the modules, and old=new for those that have another name now.
 _MOVES: Final = """
@@ -97,6 +97,28 @@ def names_from(package: str, module: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         warnings.warn(f"{package}.{name} is {module}.{name} now", DeprecationWarning, stacklevel=2)
         return getattr(here, name)
+
+    return attribute
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose public names have other names now.
+
+    Args:
+        module: its path.
+        names: by the old name, the one that it has now.
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{module}.{name} is {module}.{names[name]} now; the old name goes with the next "
+            "version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(sys.modules[module], names[name])
 
     return attribute
 

@@ -14,7 +14,7 @@ from layers.examples.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, 
 from minigrad import Tensor
 
 if TYPE_CHECKING:
-    from minigrad.draw import Graph
+    from minigrad.draw import Picture
 
 __all__ = ["Source", "add_model_options", "load"]
 
@@ -49,7 +49,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
-    graph: "Graph | None" = None
+    graph: "Picture | None" = None
 
     @property
     def plain(self) -> bool:

@@ -1,11 +1,12 @@
 """Pictures of computation graphs, and of the gradient on its way back through them.
 
-A `Graph` is plain records; `draw_graph` turns one into a `Drawing`, which is shown, saved as SVG,
-PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow` and
+A `Picture` is a graph as plain records; `draw_graph` turns one into a `Drawing`, which is shown,
+saved as SVG, PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow` and
 `backprop_through_time` measure how the gradient flows, and the plots show it with matplotlib.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from minigrad.draw.analysis.connectivity import Connectivity, input_connectivity
 from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
@@ -27,9 +28,9 @@ from minigrad.draw.graph.passes import focus, prune, without
 from minigrad.draw.graph.records import (
     Contribution,
     Edge,
-    Graph,
-    Node,
-    Scope,
+    Picture,
+    PictureNode,
+    PictureScope,
     Statistics,
     combine_contributions,
 )
@@ -46,6 +47,7 @@ from minigrad.draw.plots.curves import (
 )
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
+from minigrad.moved import renamed
 
 __all__ = [
     "Comparison",
@@ -55,15 +57,15 @@ __all__ = [
     "Drawing",
     "Edge",
     "GradientFlow",
-    "Graph",
     "GraphFormatError",
     "JacobianSpectra",
     "LayoutError",
     "LayoutTimeoutError",
     "MissingGlyphWarning",
     "MissingGraphvizError",
-    "Node",
-    "Scope",
+    "Picture",
+    "PictureNode",
+    "PictureScope",
     "Statistics",
     "TimeGradients",
     "attention_map",
@@ -96,3 +98,8 @@ __all__ = [
 sys.modules["minigrad.draw.elide"] = (
     elision  # its path in earlier versions, where now a function stands
 )
+
+if not TYPE_CHECKING:  # it would hide misspelt names
+    __getattr__ = renamed(
+        __name__, {"Graph": "Picture", "Node": "PictureNode", "Scope": "PictureScope"}
+    )

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.draw.drawing import Drawing
-from minigrad.draw.graph.records import Edge, Graph, Node, Statistics
+from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
 from minigrad.draw.render.edge_curves import coordinates
 from minigrad.draw.style import escape
 from minigrad.draw.style.scale import cividis, contrasting, hexadecimal
@@ -78,20 +78,20 @@ def records(
     keys: Sequence[str],
     heads: Sequence[str],
     title: str,
-) -> Graph:
+) -> Picture:
     """The map as a graph: an edge from each key to each query, its weight in words."""
-    nodes = [Node(k, "input", op="key", name=name) for k, name in enumerate(keys)]
+    nodes = [PictureNode(k, "input", op="key", name=name) for k, name in enumerate(keys)]
     for q, name in enumerate(queries):
         row = panels[:, q]
         spread = Statistics(minimum=float(row.min()), maximum=float(row.max()))
-        nodes.append(Node(len(keys) + q, "op", op=name, name="query", value=spread))
+        nodes.append(PictureNode(len(keys) + q, "op", op=name, name="query", value=spread))
     edges = [
         Edge(k, len(keys) + q, slot=k, route=f"{head}: {panels[number, q, k]:.4g}")
         for number, head in enumerate(heads)
         for q in range(len(queries))
         for k in range(len(keys))
     ]
-    return Graph(tuple(nodes), tuple(edges), title=title or "Attention")
+    return Picture(tuple(nodes), tuple(edges), title=title or "Attention")
 
 
 def picture(

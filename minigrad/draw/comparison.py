@@ -14,7 +14,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.flow import GradientFlow
 from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.pictures import draw
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.targets import results_of
@@ -29,7 +29,7 @@ from minigrad.io.serialize import write_atomically
 
 __all__ = ["Comparison", "compare"]
 
-Model: TypeAlias = "Tensor | Sequence[Tensor] | Graph | GradientFlow | TimeGradients | Drawing"
+Model: TypeAlias = "Tensor | Sequence[Tensor] | Picture | GradientFlow | TimeGradients | Drawing"
 _SVG: Final = "http://www.w3.org/2000/svg"
 _LINK: Final = "http://www.w3.org/1999/xlink"
 _SUFFIXES: Final = (".svg", ".html", ".txt")
@@ -46,7 +46,7 @@ def compare(
     """Draw several models' gradients so that equal widths and colours mean equal norms.
 
     Args:
-        models: by the name to show: a loss, a `Graph`, a `Drawing`, or what `gradient_flow` or
+        models: by the name to show: a loss, a `Picture`, a `Drawing`, or what `gradient_flow` or
             `backprop_through_time` found.
         theme: `light` or `dark`.
         domain: smallest and largest norm of the scale; None spans those of all models.
@@ -65,12 +65,12 @@ def compare(
         raise ValueError("compare needs at least one model, got none")
     how = {"grad": "norm"} | options
     steps = how.get("steps", "auto")
-    graphs: dict[str, Graph] = {}
+    graphs: dict[str, Picture] = {}
     extra: dict[str, Interaction | None] = {}
     for name, model in models.items():
         if isinstance(model, Drawing):
             graph, extra[name] = model.graph, model.interaction
-        elif isinstance(model, Graph):
+        elif isinstance(model, Picture):
             graph = model
         elif isinstance(model, TimeGradients):
             drawing = model.draw(**how)
@@ -95,7 +95,7 @@ def compare(
     return Comparison(pictures, domain, theme, time_limit)
 
 
-def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
+def graph_of(model: Any, how: Mapping[str, Any]) -> Picture:
     """The records of one model: cells where there are any, else module calls, unless told."""
     if "level" in how or isinstance(model, GradientFlow):
         return draw(model, **how).graph
@@ -133,11 +133,11 @@ class Comparison:
 
     def html(self) -> str:
         """One page, whole in itself, on which the reader chooses between the models."""
-        from minigrad.draw.pages.html import Picture, page
+        from minigrad.draw.pages.html import PagePicture, page
 
         return page(
             [
-                Picture(drawing.graph, name, drawing.shown, drawing.interaction)
+                PagePicture(drawing.graph, name, drawing.shown, drawing.interaction)
                 for name, drawing in self.pictures.items()
             ],
             theme="dark" if self.theme == "dark" else "light",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.errors import MissingGraphvizError
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.render.cells import cells_to_dot
 from minigrad.draw.render.large import boxes_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
@@ -45,7 +45,7 @@ class Drawing:
 
     def __init__(
         self,
-        graph: Graph,
+        graph: Picture,
         dot: graphviz.Digraph,
         *,
         engine: Engine = "dot",
@@ -87,9 +87,9 @@ class Drawing:
         offline and, as a still picture with a table, without scripts. With `theme="auto"` it
         follows the reader's system. See `minigrad.draw.pages.html.page`, also for what it raises.
         """
-        from minigrad.draw.pages.html import Picture, page
+        from minigrad.draw.pages.html import PagePicture, page
 
-        picture = Picture(self.graph, shown=self.shown, interaction=self.interaction)
+        picture = PagePicture(self.graph, shown=self.shown, interaction=self.interaction)
         return page(
             [picture],
             theme=theme,
@@ -106,7 +106,7 @@ class Drawing:
         return graph_to_text(self.graph)
 
     def json(self) -> str:
-        """Return the graph as JSON text, which `Graph.from_json` reads."""
+        """Return the graph as JSON text, which `Picture.from_json` reads."""
         return self.graph.to_json()
 
     def _render(self, picture_format: Format, dpi: int = 144) -> bytes:
@@ -204,7 +204,7 @@ def notebook_bundle(svg: str, text: str) -> dict[str, str]:
 
 
 def draw_graph(
-    graph: Graph,
+    graph: Picture,
     *,
     theme: str = "light",
     steps: Literal["auto", "all"] | Iterable[int] = "auto",

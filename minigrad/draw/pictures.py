@@ -15,7 +15,7 @@ from minigrad.draw.graph.elision import elide
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.passes import focus as focus_on
 from minigrad.draw.graph.passes import prune, tag_leaves, without
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.graph.rolling import fold_repeats
 from minigrad.draw.graph.rolling import roll as roll_up
 from minigrad.draw.reading.measure import read_tape
@@ -65,7 +65,7 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
+        target: a tensor, several in a list or dict, a `Picture`, a `GradientFlow`, or a module (or
             function) with its inputs, ``(module, x)``, which runs for the picture: its floating
             inputs are boxes, and so are frozen parameters; integers and booleans are constants
             where an operation reads them. Of tensors, data that require no grad are boxes where
@@ -135,7 +135,7 @@ def view(
     max_nodes: int = MAX_NODES,
     title: str = "",
     states: NamedStates = None,
-) -> Graph:
+) -> Picture:
     """The records of the picture that `draw` makes, with the same arguments."""
     if grad not in GRADIENTS:
         raise ValueError(f"grad must be None, 'norm' or 'share', got {grad!r}")
@@ -150,7 +150,7 @@ def view(
     for name, value in (("depth", depth), ("max_nodes", max_nodes)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    if isinstance(target, Graph):
+    if isinstance(target, Picture):
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
@@ -167,7 +167,7 @@ def view(
         if graph.level == "cells" and graph.title == cells_title(graph):
             graph = dataclasses.replace(graph, title=cells_title(graph, rolled=True))
         graph = fold_repeats(roll_up(graph))
-    elif graph.level == "ops" and not isinstance(target, Graph):
+    elif graph.level == "ops" and not isinstance(target, Picture):
         graph = tag_leaves(graph)
     if focus is not None:
         graph = focus_on(graph, focus)
@@ -180,7 +180,7 @@ def view(
             f"{max_nodes:,}. Take a coarser level ('cells', 'layers'), roll=True, focus= with the "
             "path of a module, or allow more boxes."
         )
-    if graph.title or isinstance(target, Graph):
+    if graph.title or isinstance(target, Picture):
         return graph
     return dataclasses.replace(graph, title=heading_of(graph))
 
@@ -199,7 +199,7 @@ def _completed(
     return outputs, {n: [next(rest) for _ in s] for n, s in named.items()} or None, keys
 
 
-def heading_of(graph: Graph) -> str:
+def heading_of(graph: Picture) -> str:
     """What a picture shows, for one without a title."""
     counts = {
         "module call": sum(n.count for n in graph.nodes if n.kind == "group"),
@@ -259,12 +259,12 @@ class _Chooser:
             )
         return self._opened[0]
 
-    def cells(self) -> Graph:
+    def cells(self) -> Picture:
         """The graph of cells and time steps."""
         outputs, states = self.opened, self._opened[1] if self._opened else {}
         return cells_graph(outputs, grad=self.grad, title=self.title, states=states)
 
-    def at(self, level: ViewLevel) -> Graph:
+    def at(self, level: ViewLevel) -> Picture:
         """The graph of one level."""
         if level == "layers":
             return layers_graph(
@@ -283,7 +283,7 @@ class _Chooser:
         views = "views" in self.show
         return operations_graph(outputs, title=self.title, flow=flow, views=views, keys=self.keys)
 
-    def automatic(self, max_nodes: int) -> Graph:
+    def automatic(self, max_nodes: int) -> Picture:
         """What can be read on a screen, and has at most so many boxes if any level has."""
         views = "views" in self.show
         if self._unrolled():
@@ -327,6 +327,6 @@ class _Chooser:
         return bool(labels_on(read_tape(self.opened).nodes, {}))
 
 
-def width_of(graph: Graph) -> float:
+def width_of(graph: Picture) -> float:
     """About how wide the picture of a small graph is, in pixels."""
     return 100.0 * most_beside(graph)

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from minigrad.draw.graph.records import (
     Edge,
-    Graph,
-    Node,
+    Picture,
+    PictureNode,
     Statistics,
     combine_contributions,
     span_end,
@@ -24,7 +24,7 @@ MOST_STEPS: Final = 12
 _MOST_INTERESTING: Final = 6
 
 
-def interesting_steps(graph: Graph) -> list[int]:
+def interesting_steps(graph: Picture) -> list[int]:
     """Return the steps worth showing, most worth first, from the gradients of the states.
 
     Steps at which something went wrong come first. Then, for each state of each layer: the first
@@ -56,7 +56,7 @@ def interesting_steps(graph: Graph) -> list[int]:
     return list(dict.fromkeys(step for group in ranked for step in group))
 
 
-def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -> list[int]:
+def steps_to_show(graph: Picture, steps: Literal["auto", "all"] | Iterable[int]) -> list[int]:
     """Return the sorted times of the graph that a picture shows; steps name them on every axis.
 
     Raises ValueError when `steps` is another word, or names no step of the graph.
@@ -87,7 +87,7 @@ def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -
     return sorted(chosen)
 
 
-def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") -> Graph:
+def elide(graph: Picture, steps: Literal["auto", "all"] | Iterable[int] = "auto") -> Picture:
     """Return the graph with the time steps left out that are not to be shown.
 
     All nodes of one kind in one gap become one node of kind `elided`; edges between the same two
@@ -110,8 +110,8 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
                 gap_of[time] = gap
     if not gap_of:
         return graph
-    members: dict[tuple[object, ...], list[Node]] = {}
-    kept: list[Node] = []
+    members: dict[tuple[object, ...], list[PictureNode]] = {}
+    kept: list[PictureNode] = []
     for node in graph.nodes:
         if node.time is None or node.time not in gap_of:
             kept.append(node)
@@ -128,7 +128,7 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
     )
 
 
-def _axes(graph: Graph) -> list[list[int]]:
+def _axes(graph: Picture) -> list[list[int]]:
     """The times of the graph, sorted, apart by time axis."""
     offsets = {node.time: node.offset for node in graph.nodes if node.time is not None}
     return [
@@ -137,7 +137,7 @@ def _axes(graph: Graph) -> list[list[int]]:
     ]
 
 
-def _identity(node: Node) -> tuple[str, ...]:
+def _identity(node: PictureNode) -> tuple[str, ...]:
     if node.kind == "state":
         return ("state", node.state)
     if node.layer is not None:
@@ -145,7 +145,7 @@ def _identity(node: Node) -> tuple[str, ...]:
     return ("op", node.op, node.scope, node.name if node.kind == "parameter" else "")
 
 
-def _merged_node(nodes: Sequence[Node]) -> Node:
+def _merged_node(nodes: Sequence[PictureNode]) -> PictureNode:
     first = nodes[0]
     steps = [node.step for node in nodes if node.step is not None]
     last = [node.last_step for node in nodes if node.last_step is not None]

@@ -23,7 +23,7 @@ class LossNorms:
     """The norms |dL_k/ds_t| of one lane, for each chosen loss step k and each time step t.
 
     Fields:
-        state, layer, reverse: the lane; as in `Node`.
+        state, layer, reverse: the lane; as in `PictureNode`.
         steps: the time steps t.
         loss_steps: the loss steps k, in rising order.
         norms: one row for each loss step, with one norm for each time step.
@@ -53,7 +53,7 @@ class RouteProducts:
     part_j> the norm of any choice of routes is exact, which the norms of the parts do not tell.
 
     Fields:
-        state, layer, reverse: the lane; as in `Node`.
+        state, layer, reverse: the lane; as in `PictureNode`.
         routes: names of the routes, twelve at most.
         steps: the time steps t.
         products: one row for each time step, with <part_i, part_j> for i <= j, row by row of the

@@ -1,8 +1,8 @@
 """The plain records that every picture is drawn from.
 
-A `Graph` holds what a renderer may know and nothing else: no arrays, no tensors, no functions.
-So a graph can be stored as JSON, drawn on another machine, and built by hand in a test.
-All records are frozen; passes over them are functions from `Graph` to `Graph`.
+A `Picture` is a computation graph with what a renderer may know and nothing else: no arrays, no
+tensors, no functions. So it can be stored as JSON, drawn on another machine, and built by hand.
+All records are frozen; passes over them are functions from `Picture` to `Picture`.
 """
 
 from __future__ import annotations
@@ -83,16 +83,16 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One box of a graph.
+class PictureNode:
+    """One box of a picture.
 
     Fields:
-        id: rank of the node within its graph, unique, not negative.
+        id: rank of the node within its picture, unique, not negative.
         kind: what it is; a `group` stands for all ops of one module call, a `state` for a value
             that a cell carries through time, `elided` for nodes left out of a picture.
         op: name of the op (`matmul`), or the class of a group (`LSTMCell`).
         name: the user's name of it, such as a parameter's name; may be empty.
-        scope: path of the module call that made it; a key of `Graph.scopes` or empty.
+        scope: path of the module call that made it; a key of `Picture.scopes` or empty.
         step: time step, or the first one if it stands for several.
         last_step: last time step, if it stands for several.
         offset: of its time axis: the place of step 0 on the time line of the picture. It is not 0
@@ -107,7 +107,7 @@ class Node:
         count: how many such nodes it stands for; 1 for a group, however many ops are in it.
         fault: what went wrong here, in a few words; empty where nothing did.
         part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
-            a key of `Graph.scopes`; empty where that is `scope`.
+            a key of `Picture.scopes`; empty where that is `scope`.
     """
 
     id: int
@@ -135,14 +135,14 @@ class Node:
     def __post_init__(self) -> None:
         _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")
         if self.id < 0:
-            raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
+            raise GraphFormatError(f"PictureNode.id must not be negative, got {self.id}")
         if self.kind not in NODE_KINDS:
             raise GraphFormatError(
-                f"Node.kind of node {self.id} must be one of {', '.join(NODE_KINDS)}; "
+                f"PictureNode.kind of node {self.id} must be one of {', '.join(NODE_KINDS)}; "
                 f"got {self.kind!r}"
             )
         if self.count < 1:
-            raise GraphFormatError(f"Node.count of node {self.id} must be at least 1")
+            raise GraphFormatError(f"PictureNode.count of node {self.id} must be at least 1")
         if self.last_step is not None and (self.step is None or self.last_step < self.step):
             raise GraphFormatError(
                 f"node {self.id} has last_step={self.last_step} with step={self.step}; "
@@ -200,8 +200,8 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """One module in the tree of scopes: its path, class name and the path of its parent."""
+class PictureScope:
+    """A module in the tree of scopes: its path, class name and the path of its parent."""
 
     path: str
     name: str = ""
@@ -212,7 +212,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class Picture:
     """A computation graph as plain records, in a fixed order: nodes by id, edges by target.
 
     Fields:
@@ -226,9 +226,9 @@ class Graph:
     or the scopes form a loop.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[PictureNode, ...]
     edges: tuple[Edge, ...] = ()
-    scopes: tuple[Scope, ...] = ()
+    scopes: tuple[PictureScope, ...] = ()
     level: Level = "ops"
     title: str = ""
     diagnosis: tuple[str, ...] = ()
@@ -238,7 +238,7 @@ class Graph:
         _repair_texts(self, "title")
         if self.level not in LEVELS:
             raise GraphFormatError(
-                f"Graph.level must be one of {', '.join(LEVELS)}; got {self.level!r}"
+                f"Picture.level must be one of {', '.join(LEVELS)}; got {self.level!r}"
             )
         set_field = object.__setattr__
         set_field(self, "diagnosis", tuple(well_formed(text) for text in self.diagnosis))
@@ -252,13 +252,13 @@ class Graph:
         set_field(self, "scopes", tuple(sorted(self.scopes, key=lambda scope: scope.path)))
         known = {node.id for node in self.nodes}
         if len(known) != len(self.nodes):
-            raise GraphFormatError("Graph.nodes has two nodes with the same id")
+            raise GraphFormatError("Picture.nodes has two nodes with the same id")
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end not in known:
                     raise GraphFormatError(
                         f"edge {edge.source} -> {edge.target} names node {end}, "
-                        "which is not in Graph.nodes"
+                        "which is not in Picture.nodes"
                     )
         _check_scopes(self.scopes)
 
@@ -271,16 +271,16 @@ class Graph:
         return write_document(SCHEMA, SCHEMA_VERSION, head, sections)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Graph:
+    def from_json(cls, text: str | bytes) -> Picture:
         """Return the graph stored in JSON `text`. Raises GraphFormatError if it is not one."""
-        sections = {"nodes": Node, "edges": Edge, "scopes": Scope}
+        sections = {"nodes": PictureNode, "edges": Edge, "scopes": PictureScope}
         return read_document(text, cls, SCHEMA, SCHEMA_VERSION, sections)
 
 
-def _check_scopes(scopes: tuple[Scope, ...]) -> None:
+def _check_scopes(scopes: tuple[PictureScope, ...]) -> None:
     parents = {scope.path: scope.parent for scope in scopes}
     if len(parents) != len(scopes) or "" in parents:
-        raise GraphFormatError("Graph.scopes needs unique paths that are not empty")
+        raise GraphFormatError("Picture.scopes needs unique paths that are not empty")
     settled = {""}
     for start in parents:
         trail: list[str] = []

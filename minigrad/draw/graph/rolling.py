@@ -19,8 +19,8 @@ from minigrad.draw.graph.passes import scopes_around
 from minigrad.draw.graph.records import (
     Contribution,
     Edge,
-    Graph,
-    Node,
+    Picture,
+    PictureNode,
     Statistics,
     combine_contributions,
     span_end,
@@ -35,7 +35,7 @@ Place: TypeAlias = tuple[Any, Any]
 _NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
 
 
-def roll(graph: Graph) -> Graph:
+def roll(graph: Picture) -> Picture:
     """Merge all time steps into one.
 
     An edge from a step to a later one becomes a `rolled` edge of the cell to itself, with the
@@ -45,7 +45,7 @@ def roll(graph: Graph) -> Graph:
     if len(steps) < 2:
         return graph
 
-    def place(node: Node) -> Place | None:
+    def place(node: PictureNode) -> Place | None:
         if node.time is None:
             return None
         what = (node.kind, node.op, node.layer, node.reverse, node.state, node.scope, node.name)
@@ -58,13 +58,13 @@ def roll(graph: Graph) -> Graph:
     return _merged(graph, place, lambda count: f"x{count}", sentence)
 
 
-def fold_repeats(graph: Graph) -> Graph:
+def fold_repeats(graph: Picture) -> Picture:
     """Merge the modules of a stack that are alike but for their number and their weights."""
     stacks = _stacks(graph)
     if not stacks:
         return graph
 
-    def place(node: Node) -> Place | None:
+    def place(node: PictureNode) -> Place | None:
         path = _path(node)
         general = _general(path, stacks)
         if general == path:
@@ -108,7 +108,7 @@ def _general(path: str, stacks: set[str]) -> str:
     return ".".join(parts)
 
 
-def _path(node: Node) -> str:
+def _path(node: PictureNode) -> str:
     """The path of what a node stands for: of its own module, for the box of a call."""
     if node.kind != "group" or not node.name:
         return node.scope
@@ -120,7 +120,7 @@ def _stem(path: str) -> str:
     return _NUMBER.sub("*", path)
 
 
-def _stacks(graph: Graph) -> set[str]:
+def _stacks(graph: Picture) -> set[str]:
     """The stems of numbered modules, two or more, all of one class."""
     classes: dict[str, set[str]] = defaultdict(set)
     members: dict[str, set[str]] = defaultdict(set)
@@ -134,13 +134,13 @@ def _stacks(graph: Graph) -> set[str]:
 
 
 def _merged(
-    graph: Graph,
-    place: Callable[[Node], Place | None],
+    graph: Picture,
+    place: Callable[[PictureNode], Place | None],
     word: Callable[[int], str],
     sentence: str,
-) -> Graph:
+) -> Picture:
     """Merge the nodes that `place` says are alike, and the edges between them."""
-    groups: dict[Any, list[Node]] = defaultdict(list)
+    groups: dict[Any, list[PictureNode]] = defaultdict(list)
     index: dict[int, Any] = {}
     seen: dict[Any, int] = defaultdict(int)
     for node in graph.nodes:
@@ -192,7 +192,7 @@ def _merged(
     )
 
 
-def _merged_node(nodes: Sequence[Node], word: Callable[[int], str]) -> Node:
+def _merged_node(nodes: Sequence[PictureNode], word: Callable[[int], str]) -> PictureNode:
     first = nodes[0]
     if len(nodes) == 1:
         return first
@@ -233,7 +233,7 @@ def _common(details: Sequence[str]) -> str:
 
 
 def _summed(
-    edges: Sequence[Edge], nodes: dict[int, Node], readers: dict[int, int]
+    edges: Sequence[Edge], nodes: dict[int, PictureNode], readers: dict[int, int]
 ) -> Contribution | None:
     """What several edges carry back in all, with the middle and the ends of their norms."""
     terms = [edge.contribution for edge in edges]

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.pages import page_static
 from minigrad.draw.pages.page_data import DIGITS, json_for_page, picture_data
 from minigrad.draw.render.cells import cells_to_dot
@@ -48,7 +48,7 @@ _SCRIPTS: Final = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """One picture of a page.
 
     Fields:
@@ -58,14 +58,14 @@ class Picture:
         interaction: norms by loss step and by route, for the scrubber and the toggles.
     """
 
-    graph: Graph
+    graph: Picture
     name: str = ""
     shown: tuple[int, ...] | None = None
     interaction: Interaction | None = None
 
 
 def page(
-    pictures: Sequence[Picture],
+    pictures: Sequence[PagePicture],
     *,
     theme: PageTheme = "auto",
     domain: tuple[float, float] | None = None,
@@ -140,13 +140,13 @@ def page(
     )
 
 
-def _common_scale(graphs: Sequence[Graph], colors: Theme) -> Scale:
+def _common_scale(graphs: Sequence[Picture], colors: Theme) -> Scale:
     """Return the scale that spans all norms of all graphs."""
     norms = [norm for graph in graphs for norm in labels.shown_norms(graph)]
     return Scale.spanning(norms, colors)
 
 
-def _shown(picture: Picture) -> tuple[list[int], Graph]:
+def _shown(picture: PagePicture) -> tuple[list[int], Picture]:
     """Return the time steps that a picture shows at first, and its graph with these alone."""
     graph = picture.graph
     known: Literal["auto", "all"] = "auto" if graph.level == "cells" else "all"
@@ -156,10 +156,10 @@ def _shown(picture: Picture) -> tuple[list[int], Graph]:
 
 
 def _picture(
-    picture: Picture,
+    picture: PagePicture,
     number: int,
     steps: Sequence[int],
-    still: Graph,
+    still: Picture,
     scale: Scale,
     time_limit: float,
 ) -> tuple[dict[str, Any], str]:

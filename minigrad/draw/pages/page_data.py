@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts
-from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Graph, Statistics
+from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Picture, Statistics
 from minigrad.draw.render.bands import band_titles
 from minigrad.draw.render.grid import (
     CELL_WIDTH,
@@ -126,7 +126,7 @@ class _Texts:
 
 
 def picture_data(
-    graph: Graph,
+    graph: Picture,
     name: str,
     shown: Sequence[int],
     interaction: Interaction | None,
@@ -170,7 +170,7 @@ def picture_data(
     return data
 
 
-def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
+def _node_columns(graph: Picture, texts: _Texts) -> dict[str, Any]:
     nodes = graph.nodes
 
     def statistics(part: str, field: str, digits: int) -> Any:
@@ -202,7 +202,7 @@ def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
     return {"n": len(nodes), **columns}
 
 
-def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
+def _edge_columns(graph: Picture, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
     edges = graph.edges
     terms = [edge.contribution for edge in edges]
 
@@ -229,7 +229,7 @@ def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str,
     }
 
 
-def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
+def _time_layout(graph: Picture, ids: dict[int, int]) -> dict[str, Any]:
     """Return columns, bands, and for each node its place relative to its column."""
     grid = lay_out(graph)
     titles = band_titles(graph)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.draw.graph.interaction import MOST_ROUTES, Interaction, LossNorms, RouteProducts
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 
 if TYPE_CHECKING:
     from minigrad.draw.analysis.lanes import LaneGradients
     from minigrad.draw.analysis.time_measure import TimeMeasure
 
 
-def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
+def interaction_of(times: TimeMeasure, graph: Picture) -> Interaction:
     """Return the norms by loss step and by route of all lanes that the graph shows.
 
     Args:

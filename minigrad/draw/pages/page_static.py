@@ -12,7 +12,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from minigrad.draw.graph.errors import LayoutError
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.render import dot as dot_module
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.scale import number_text
@@ -111,7 +111,7 @@ def _shorter(name: str, value: str) -> str:
     return _NUMBER.sub(lambda found: f"{round(float(found[0]), 1) + 0.0:g}", value)
 
 
-def box_positions(root: ElementTree.Element, graph: Graph) -> dict[str, Any]:
+def box_positions(root: ElementTree.Element, graph: Picture) -> dict[str, Any]:
     """Return where Graphviz put nodes, edges, labels of edges and scopes; the y axis points down.
 
     Raises LayoutError if a node is missing.
@@ -192,7 +192,7 @@ def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2
 
 
-def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
+def _clusters(graph: Picture) -> tuple[list[str], list[int], list[int]]:
     """Return names and parents of the boxes around nodes, and the innermost one of each node."""
     scopes = {scope.path: scope for scope in graph.scopes}
     steps = dot_module._steps_within(graph)
@@ -223,7 +223,7 @@ def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
     return names, parents, inner
 
 
-def table(graph: Graph) -> str:
+def table(graph: Picture) -> str:
     """Return the boxes of a graph as an HTML table, as many as a reader could look through."""
     rows = []
     for node in graph.nodes[:_MOST_ROWS]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.nodes import Node as TapeNode
-from minigrad.core.nodes import Patch
+from minigrad.core.nodes import Node, Patch
 from minigrad.draw.graph.records import Contribution, Statistics, total_norm
 from minigrad.draw.reading.measure import norm_of, share_of, statistics_of, sum_terms
 from minigrad.draw.reading.walk import dense
@@ -55,14 +54,14 @@ class Meter:
 
     def __init__(self, flows: dict[tuple[Any, Any], BoxFlow], budget: int = 1 << 26) -> None:
         self.flows, self.budget = flows, budget
-        self.waiting: dict[TapeNode, dict[tuple[Any, Any], Any]] = {}
-        self.early: set[tuple[TapeNode, tuple[Any, Any]]] = set()
-        self.sizes: dict[TapeNode, int] = {}
-        self.dropped: set[TapeNode] = set()
+        self.waiting: dict[Node, dict[tuple[Any, Any], Any]] = {}
+        self.early: set[tuple[Node, tuple[Any, Any]]] = set()
+        self.sizes: dict[Node, int] = {}
+        self.dropped: set[Node] = set()
         self.wholes: dict[Any, list[float]] = defaultdict(list)
         self.gradients: dict[Any, Statistics] = {}
 
-    def add(self, source: TapeNode, ends: tuple[Any, Any], term: Any) -> None:
+    def add(self, source: Node, ends: tuple[Any, Any], term: Any) -> None:
         """One more term on an edge."""
         if (source, ends) in self.early:
             self.flows[ends].unknown = True
@@ -81,7 +80,7 @@ class Meter:
             self.sizes[source] = kept.nbytes
             self.dropped.add(source)
 
-    def finish(self, source: TapeNode) -> None:
+    def finish(self, source: Node) -> None:
         """Measure the sums at a node whose gradient is complete."""
         self.sizes.pop(source, None)
         sums = self.waiting.pop(source, {})

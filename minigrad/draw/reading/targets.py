@@ -46,8 +46,8 @@ def results_of(
     found, keys = tensors_and_keys(target)
     if not found or (isinstance(target, (tuple, list)) and len(found) < len(leaves)):
         raise DrawError(
-            "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
-            f"a GradientFlow, got {describe(target)}"
+            "target must be a tensor, a list or dict of tensors, (module, input, ...), a Picture "
+            f"or a GradientFlow, got {describe(target)}"
         )
     count, both = len(found), with_data([*found, *states])
     found, states = both[:count], both[count:]

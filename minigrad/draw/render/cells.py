@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from minigrad.draw.graph.records import Edge, Graph, Node
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 from minigrad.draw.render.bands import band_titles
 from minigrad.draw.render.dot import node_name, node_style
 from minigrad.draw.render.edge_curves import coordinates, route, with_head
@@ -40,7 +40,7 @@ _CHARACTER: Final = 0.6
 
 
 def cells_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the picture of a graph of level `cells`, with positions, for the engine `nop2`.
 
@@ -64,7 +64,7 @@ def cells_to_dot(
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
     dot.attr("node", label="\\N", fontname=FONT, fixedsize="true")
     dot.attr("edge", fontname=FONT, fontsize="9")
-    picture = _Picture(dot, graph, grid, colors, scale if with_gradients else None)
+    picture = _CellsWriter(dot, graph, grid, colors, scale if with_gradients else None)
     picture.add_nodes()
     picture.add_edges()
     picture.add_axis()
@@ -73,13 +73,13 @@ def cells_to_dot(
     return dot
 
 
-class _Picture:
+class _CellsWriter:
     """One picture being written; `pen_kinds` collects what the legend has to explain."""
 
     def __init__(
         self,
         dot: graphviz.Digraph,
-        graph: Graph,
+        graph: Picture,
         grid: Grid,
         colors: Theme,
         scale: Scale | None,
@@ -109,7 +109,7 @@ class _Picture:
                 **style,
             )
 
-    def _box_style(self, node: Node) -> dict[str, str]:
+    def _box_style(self, node: PictureNode) -> dict[str, str]:
         style = node_style(node, self.colors)
         place = self.grid.places[node.id]
         room = max(4, int((place.width - 6) / 6.2))
@@ -139,10 +139,10 @@ class _Picture:
         style["label"] = escape.label_lines(lines, limit=room)
         return style
 
-    def _band(self, node: Node) -> Band:
+    def _band(self, node: PictureNode) -> Band:
         return self.grid.bands[(node.layer or 0, node.reverse)]
 
-    def _state_style(self, node: Node) -> dict[str, str]:
+    def _state_style(self, node: PictureNode) -> dict[str, str]:
         colors = self.colors
         if node.kind == "elided":
             text = labels.range_text(node.lowest, node.highest)
@@ -371,7 +371,7 @@ def _head_size(pen: Pen) -> float:
     return round(0.5 + 0.035 * pen.width, 3)
 
 
-def _parameter_lines(parameters: list[Node], band: Band) -> list[str]:
+def _parameter_lines(parameters: list[PictureNode], band: Band) -> list[str]:
     """Return one line for each parameter, as many as fit beside the band."""
     room = max(1, int((band.height + BAND_DISTANCE / 2 - 40) / 11.5))
     lines = []

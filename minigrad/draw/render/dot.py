@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minigrad.draw.graph.records import Graph, Node, Scope
+from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.legend import heading_markup, legend_rows
 from minigrad.draw.style.scale import Scale
@@ -24,7 +24,7 @@ _ClusterKey = tuple[str, int | None]
 
 
 def graph_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the graph as a `graphviz.Digraph` without positions.
 
@@ -86,7 +86,7 @@ def node_name(number: int) -> str:
     return f"n{number}"
 
 
-def node_style(node: Node, colors: Theme) -> dict[str, str]:
+def node_style(node: PictureNode, colors: Theme) -> dict[str, str]:
     """Return shape, fill and line of a node by its kind."""
     style = {"shape": "box", "style": "rounded,filled", "fontcolor": colors.text}
     fill, line = colors.box, colors.box_line
@@ -110,7 +110,7 @@ def node_style(node: Node, colors: Theme) -> dict[str, str]:
     return {**style, "fillcolor": fill, "color": line}
 
 
-def node_lines(node: Node) -> list[str]:
+def node_lines(node: PictureNode) -> list[str]:
     """Return the lines of text in a node's box."""
     lines = [labels.title_of(node)]
     if node.kind == "elided":
@@ -131,7 +131,7 @@ def node_lines(node: Node) -> list[str]:
     return [line for line in lines if line]
 
 
-def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
+def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None:
     """Add the nodes, each inside the clusters of its scope, without recursion over the scopes."""
     import graphviz
 
@@ -172,7 +172,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         contents[_enclosing(key, scopes, steps)].subgraph(contents[key])
 
 
-def _steps_within(graph: Graph) -> dict[str, set[int]]:
+def _steps_within(graph: Picture) -> dict[str, set[int]]:
     """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
@@ -182,7 +182,7 @@ def _steps_within(graph: Graph) -> dict[str, set[int]]:
 
 
 def _enclosing(
-    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]]
+    key: _ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]]
 ) -> _ClusterKey:
     """The cluster around a cluster: a gate at a step is inside its cell at that step."""
     path, step = key
@@ -192,7 +192,7 @@ def _enclosing(
     return (parent, step) if parent and step in steps.get(parent, ()) else (path, None)
 
 
-def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
+def _scope_depths(scopes: tuple[PictureScope, ...]) -> dict[str, int]:
     parents = {scope.path: scope.parent for scope in scopes}
     depths = {"": 0}
     for start in parents:
@@ -207,7 +207,7 @@ def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
 
 
 def _cluster_style(
-    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]], colors: Theme
+    key: _ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]], colors: Theme
 ) -> dict[str, str]:
     path, step = key
     by_step = step is not None and _enclosing(key, scopes, steps) == (path, None)
@@ -230,7 +230,7 @@ def _cluster_style(
 
 
 def _add_edges(
-    picture: graphviz.Digraph, graph: Graph, colors: Theme, scale: Scale | None
+    picture: graphviz.Digraph, graph: Picture, colors: Theme, scale: Scale | None
 ) -> set[str]:
     """Add forward and gradient edges; return the kinds of pens in use."""
     nodes = {node.id: node for node in graph.nodes}

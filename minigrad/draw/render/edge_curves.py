@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.draw.graph.records import Node
+from minigrad.draw.graph.records import PictureNode
 from minigrad.draw.render.grid import Grid, Place, band_key, is_state
 
 Point = tuple[float, float]
@@ -47,7 +47,7 @@ def bend(start: Point, end: Point) -> tuple[Point, ...]:
     return (start, (x0, middle), (x1, middle), end)
 
 
-def route(grid: Grid, source: Node, target: Node, sibling: int = 0) -> Route | None:
+def route(grid: Grid, source: PictureNode, target: PictureNode, sibling: int = 0) -> Route | None:
     """Return the route of the edge source -> target, or None if it is part of another one.
 
     `sibling` counts the edges between the same two nodes, which must not hide each other.
@@ -65,7 +65,9 @@ def route(grid: Grid, source: Node, target: Node, sibling: int = 0) -> Route | N
     return _upward(grid, source, target, start, end, sibling)
 
 
-def _within_step(grid: Grid, source: Node, target: Node, start: Place, end: Place) -> Route | None:
+def _within_step(
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place
+) -> Route | None:
     """Between a cell and its own states, or from one state to another of the same step."""
     if source.kind == "elided" or target.kind == "elided":
         return None
@@ -97,7 +99,9 @@ def _near(place: Place, other: Place) -> float:
     return place.top if other.y > place.y else place.bottom
 
 
-def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) -> Route:
+def _lane(
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, sibling: int
+) -> Route:
     """Along a lane, from one step to the next: straight through the cell."""
     band = grid.bands[band_key(source)]
     side = -1 if source.reverse else 1
@@ -124,13 +128,13 @@ def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) ->
     return Route(backward, forward, number)
 
 
-def _state_pill(grid: Grid, cell: Node, state: str) -> Place | None:
+def _state_pill(grid: Grid, cell: PictureNode, state: str) -> Place | None:
     """Return the place of the state `state` that the given cell makes, if it is shown."""
     return grid.pills.get((band_key(cell), state, cell.time))
 
 
 def _upward(
-    grid: Grid, source: Node, target: Node, start: Place, end: Place, sibling: int
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place, sibling: int
 ) -> Route:
     """From a row to one above it: straight up where possible, else bent in the free corridor."""
     x0, y0 = start.x, start.top

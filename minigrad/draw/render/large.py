@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minigrad.draw.graph.records import Edge, Graph, Node
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 from minigrad.draw.render.dot import graph_to_dot, node_lines, node_name, node_style
 from minigrad.draw.render.edge_curves import Point, bend, coordinates, line
 from minigrad.draw.render.layout import Engine
@@ -38,7 +38,7 @@ _MOST_UNROLLED: Final = 100
 
 
 def boxes_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> tuple[graphviz.Digraph, Engine]:
     """Return any graph as DOT, and the engine that draws it: small ones are left to `dot`.
 
@@ -52,7 +52,7 @@ def boxes_to_dot(
 
 
 def tiles_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the picture of a large graph, with positions, for the engine `nop2`.
 
@@ -74,7 +74,7 @@ def tiles_to_dot(
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
     dot.attr("node", label="\\N", fontname=FONT, fontsize="11", margin="0.02", fixedsize="true")
     dot.attr("edge", fontname=FONT, fontsize="9")
-    picture = _Picture(dot, graph, colors, scale if with_gradients else None)
+    picture = _TilesWriter(dot, graph, colors, scale if with_gradients else None)
     picture.add_frames()
     picture.add_nodes()
     picture.add_edges()
@@ -82,11 +82,11 @@ def tiles_to_dot(
     return dot
 
 
-class _Picture:
+class _TilesWriter:
     """One picture being written; `pen_kinds` collects what the legend has to explain."""
 
     def __init__(
-        self, dot: graphviz.Digraph, graph: Graph, colors: Theme, scale: Scale | None
+        self, dot: graphviz.Digraph, graph: Picture, colors: Theme, scale: Scale | None
     ) -> None:
         self.dot, self.graph, self.colors, self.scale = dot, graph, colors, scale
         self.pen_kinds: set[str] = set()
@@ -283,7 +283,7 @@ def _quoted(value: str) -> str:
     return value if word else f'"{value}"'
 
 
-def _lines(node: Node) -> list[str]:
+def _lines(node: PictureNode) -> list[str]:
     """The text of a box; the innermost module or block stands in it, as it has no frame."""
     lines = [escape.shorten(text, 40) for text in node_lines(node)] or [node.kind]
     own = node.frame.rpartition(".")[2]

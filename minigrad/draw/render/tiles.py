@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 
 __all__ = ["Box", "Tile", "effort", "lay_out_tiles", "most_beside"]
 
@@ -70,7 +70,7 @@ class Tile:
 Links = dict[int, list[int]]
 
 
-def links_of(graph: Graph) -> tuple[Links, Links]:
+def links_of(graph: Picture) -> tuple[Links, Links]:
     """The sources and the targets of each node, without edges that lead back to the next step."""
     sources: Links = defaultdict(list)
     targets: Links = defaultdict(list)
@@ -109,7 +109,7 @@ def ranks_of(members: Sequence[int], sources: Links, targets: Links) -> dict[int
     return ranks
 
 
-def effort(graph: Graph) -> float:
+def effort(graph: Picture) -> float:
     """How much work `dot` has with a graph: the layers that all its edges cross, about.
 
     An edge across many layers becomes a chain of as many invisible nodes, and a label of it
@@ -125,7 +125,7 @@ def effort(graph: Graph) -> float:
     return crossed + len(members) + 2.0 * max(Counter(ranks.values()).values(), default=0)
 
 
-def most_beside(graph: Graph) -> int:
+def most_beside(graph: Picture) -> int:
     """How many boxes the fullest rank of a graph has."""
     sources, targets = links_of(graph)
     ranks = ranks_of([node.id for node in graph.nodes], sources, targets)
@@ -133,7 +133,7 @@ def most_beside(graph: Graph) -> int:
 
 
 def lay_out_tiles(
-    graph: Graph, sizes: Mapping[int, tuple[float, float]], gap: float
+    graph: Picture, sizes: Mapping[int, tuple[float, float]], gap: float
 ) -> tuple[dict[int, Box], list[Tile]]:
     """Place every node.
 
@@ -160,7 +160,7 @@ def lay_out_tiles(
     return boxes, tiles
 
 
-def _by_step(graph: Graph, sources: Links) -> list[Tile]:
+def _by_step(graph: Picture, sources: Links) -> list[Tile]:
     """A tile for each time step, for what comes before all of them, and for what comes after."""
     steps = {node.id: node.step for node in graph.nodes if node.step is not None}
     if len(set(steps.values())) < 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from minigrad.draw.graph.records import Edge, Graph, Node, Statistics
+from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
 from minigrad.draw.style.scale import Scale, number_text
 
 _DTYPE = re.compile(r"(float|int|uint|complex|bfloat)(\d+)")
@@ -20,7 +20,7 @@ def type_text(shape: tuple[int, ...] | None, dtype: str) -> str:
     return f"{short}[{', '.join(str(size) for size in shape)}]"
 
 
-def steps_text(node: Node) -> str:
+def steps_text(node: PictureNode) -> str:
     """Return the time steps of a node: `t = 3`, `t = 3 to 96`, or nothing."""
     if node.step is None:
         return ""
@@ -29,7 +29,7 @@ def steps_text(node: Node) -> str:
     return f"t = {node.step} to {node.last_step}"
 
 
-def reading_text(graph: Graph, first: int, last: int) -> str:
+def reading_text(graph: Picture, first: int, last: int) -> str:
     """Return what is read at a time step, or at the first and the last of several."""
     known = [graph.readings[step] for step in (first, last) if 0 <= step < len(graph.readings)]
     return " \u2026 ".join(known[:1] if first == last else known)
@@ -43,7 +43,7 @@ def range_text(lowest: float | None, highest: float | None) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def title_of(node: Node) -> str:
+def title_of(node: PictureNode) -> str:
     """Return the main word for a node: the user's name of it, its state, or its op."""
     if node.kind == "state":
         return node.state or node.name
@@ -70,7 +70,7 @@ def _statistics_line(word: str, statistics: Statistics) -> str:
     return f"{word}: {', '.join(parts)}" if parts else f"{word}: finite"
 
 
-def node_tooltip(node: Node) -> list[str]:
+def node_tooltip(node: PictureNode) -> list[str]:
     """Return all that is known about a node, line by line."""
     heading = title_of(node) if node.kind in ("op", "group") else f"{node.kind} {title_of(node)}"
     lines = [f"{node.count} x {heading}" if node.count > 1 else heading]
@@ -98,11 +98,11 @@ def node_tooltip(node: Node) -> list[str]:
     return lines
 
 
-def edge_tooltip(edge: Edge, graph_nodes: dict[int, Node]) -> list[str]:
+def edge_tooltip(edge: Edge, graph_nodes: dict[int, PictureNode]) -> list[str]:
     """Return all that is known about an edge, line by line."""
     source, target = graph_nodes[edge.source], graph_nodes[edge.target]
 
-    def place(node: Node) -> str:
+    def place(node: PictureNode) -> str:
         layer = "" if node.layer is None else f"layer {node.layer}{' reverse' * node.reverse}"
         where = ", ".join(part for part in (layer, steps_text(node)) if part)
         return f"{title_of(node)} ({where})" if where else title_of(node)
@@ -137,7 +137,7 @@ def edge_norm(edge: Edge) -> float | None:
     return None if edge.contribution is None else edge.contribution.norm
 
 
-def shown_norms(graph: Graph) -> list[float]:
+def shown_norms(graph: Picture) -> list[float]:
     """Return all norms that a picture shows as a colour or a width: of edges, and of states."""
     norms = [norm for edge in graph.edges if (norm := edge_norm(edge)) is not None]
     for node in graph.nodes:
@@ -165,7 +165,7 @@ def gradient_text(edge: Edge, text: str) -> str:
     return f"{onward}: {text}".replace(" / ", " / \n", 1) if onward else text
 
 
-def has_gradients(graph: Graph) -> bool:
+def has_gradients(graph: Picture) -> bool:
     """Return whether any edge of the graph knows what it carries back."""
     return any(edge.contribution is not None for edge in graph.edges)
 

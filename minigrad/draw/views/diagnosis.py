@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minigrad.draw.analysis.xray import Fault, broken_chain, find_faults
-from minigrad.draw.graph.records import Graph, Node
+from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.reading.measure import measure_terms
 from minigrad.draw.render.bands import band_titles, bands_text
 from minigrad.draw.render.grid import band_key
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["cells_title", "describe_cells", "describe_time"]
 
 
-def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
+def describe_cells(graph: Picture, faults: Sequence[str] = ()) -> Picture:
     """Say what cells the picture shows and how the gradient fared along each lane."""
     title = graph.title or cells_title(graph)
     bands = sorted({band_key(node) for node in _cells(graph)})
@@ -51,13 +51,13 @@ def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
                 sentences.append(f"{band.capitalize() if plain else band}: {sentence}")
             elif sentence:
                 sentences.append(sentence[0].upper() + sentence[1:])
-    return Graph(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
+    return Picture(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
 
 
-def cells_title(graph: Graph, *, rolled: bool = False) -> str:
+def cells_title(graph: Picture, *, rolled: bool = False) -> str:
     """The heading of a picture of cells: what was unrolled, and whether gradients are in it."""
     cells = _cells(graph)
-    axes: dict[int, list[Node]] = {}
+    axes: dict[int, list[PictureNode]] = {}
     for node in cells:
         if node.step is not None:
             axes.setdefault(node.offset, []).append(node)
@@ -74,7 +74,7 @@ def cells_title(graph: Graph, *, rolled: bool = False) -> str:
     return f"{text}, {bands}" if bands else text
 
 
-def _cells(graph: Graph) -> list[Node]:
+def _cells(graph: Picture) -> list[PictureNode]:
     return [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
 
 

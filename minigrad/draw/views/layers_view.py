@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from minigrad.core.nodes import Leaf
-from minigrad.core.nodes import Node as TapeNode
+from minigrad.core.nodes import Leaf, Node
 from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.box_flows import box_faults, box_flows
 from minigrad.draw.graph.passes import scopes_around
-from minigrad.draw.graph.records import Edge, Graph, Node, total_norm
+from minigrad.draw.graph.records import Edge, Picture, PictureNode, total_norm
 from minigrad.draw.reading.measure import pass_through, read_tape
 from minigrad.draw.reading.meter import Meter
 from minigrad.draw.reading.opening import can_open, open_kernels
@@ -48,7 +47,7 @@ def layers_graph(
     depth: int | None = None,
     kernels: bool = False,
     keys: Sequence[str] = (),
-) -> Graph:
+) -> Picture:
     """One box per module call, and what each edge between them carries back.
 
     Args:
@@ -87,7 +86,7 @@ class _Calls:
                 self.own[chain[-1]] += 1
             for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
-        self.boxes: dict[TapeNode, Any] = {}
+        self.boxes: dict[Node, Any] = {}
         self.opened: set[Scope] = set()
         self._assign()
         while depth is None and len(calls := self._shown_calls()) == 1:
@@ -110,7 +109,7 @@ class _Calls:
             self.chains[scope] = [part.origin for part in scope.chain() if part.kind]
         return self.chains[scope]
 
-    def _call(self, node: TapeNode) -> Scope | None:
+    def _call(self, node: Node) -> Scope | None:
         """The call that a node is shown as a part of; None for what stands by itself."""
         if node.scope is None:
             return None
@@ -126,7 +125,7 @@ class _Calls:
 
     def _assign(self) -> None:
         """Give every node a box; views and parameters go to the box of their only reader."""
-        readers: dict[TapeNode, set[Any]] = defaultdict(set)
+        readers: dict[Node, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
             if pass_through(node) is not node:
                 continue  # another name for a value: its readers read the value itself
@@ -141,17 +140,17 @@ class _Calls:
                 if source is not None:
                     readers[pass_through(source)].add(box)
 
-    def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
+    def _place(self, node: Node, source: Node, term: Any) -> Any:
         """The boxes between which an edge of the tape runs."""
         ends = self.boxes[pass_through(source)], self.boxes[node]
         return None if ends[0] == ends[1] else (ends, source, term)
 
-    def graph(self, title: str, keys: Sequence[str] = ()) -> Graph:
+    def graph(self, title: str, keys: Sequence[str] = ()) -> Picture:
         """The picture's records."""
         flows, meter = box_flows(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
         )
-        members: dict[Any, list[TapeNode]] = defaultdict(list)
+        members: dict[Any, list[Node]] = defaultdict(list)
         for node in self.tape.nodes:
             if node in self.boxes:
                 members[self.boxes[node]].append(node)
@@ -188,7 +187,7 @@ class _Calls:
         for fault in reversed(faults):
             home = ids[self.boxes[pass_through(fault.node)]]
             nodes[home] = replace(nodes[home], fault=fault.mark)
-        return Graph(
+        return Picture(
             tuple(nodes),
             tuple(edges),
             scopes_around(scope_records(self.states), nodes),
@@ -197,7 +196,7 @@ class _Calls:
             diagnosis=tuple(fault.sentence for fault in faults),
         )
 
-    def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
+    def _record(self, box: Any, number: int, nodes: list[Node], meter: Meter) -> PictureNode:
         gradient = meter.gradients.get(box)
         if not isinstance(box, Scope):
             return self._placed(record_of_node(box, number, gradient, self.states), box.scope)
@@ -209,7 +208,7 @@ class _Calls:
         path = self.states.names(box)
         parent = self.states.names(box.parent)
         name = path.removeprefix(f"{parent}.") if parent else path
-        record = Node(
+        record = PictureNode(
             number,
             "group",
             op=box.kind,
@@ -222,7 +221,7 @@ class _Calls:
         )
         return self._placed(record, box.parent)
 
-    def _placed(self, node: Node, scope: Scope | None) -> Node:
+    def _placed(self, node: PictureNode, scope: Scope | None) -> PictureNode:
         """A record with the path of the modules that a scope is in, and that of the part of one.
 
         Parts have names alone: the module's own path, by which it is found, is without them.
