@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.draw.drawing import Drawing
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
-from minigrad.draw.render.edge_curves import coordinates
+from minigrad.draw.render.geometry import placed
 from minigrad.draw.style import escape
 from minigrad.draw.style.scale import cividis, contrasting, hexadecimal
 from minigrad.draw.style.theme import FONT, Theme, theme_named
@@ -125,10 +125,9 @@ def picture(
 
     def add(text: str, x: float, y: float, width: float, height: float, **style: str) -> None:
         nonlocal at
-        place = {"width": f"{width / 72:.4f}", "height": f"{height / 72:.4f}"}
         label = escape.label_lines(text.split("\n"), limit=60, justify=style.pop("justify", "n"))
         tip = escape.tooltip([style.pop("tip", text)])
-        dot.node(f"n{at}", label=label, tooltip=tip, pos=coordinates((x, y)), **place, **style)
+        dot.node(f"n{at}", label=label, tooltip=tip, **placed((x, y), width, height), **style)
         at += 1
 
     def plain(text: str, x: float, y: float, width: float, **style: str) -> None:

@@ -21,7 +21,7 @@ from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.render.text import printed
 from minigrad.draw.style import labels
-from minigrad.draw.style.scale import Scale, power_of_ten
+from minigrad.draw.style.scale import power_of_ten
 from minigrad.draw.style.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
 from minigrad.draw.views.cells_view import has_cells
@@ -80,8 +80,7 @@ def compare(
         title = f"{name}: {graph.title}" if graph.title else name
         graphs[name] = dataclasses.replace(graph, title=title)
     if domain is None:
-        norms = [n for graph in graphs.values() for n in labels.shown_norms(graph)]
-        scale = Scale.spanning(norms, theme_named(theme))
+        scale = labels.common_scale(graphs.values(), theme_named(theme))
         domain = (power_of_ten(scale.low), power_of_ten(scale.high))
     measure: Literal["norm", "share"] = "share" if how["grad"] == "share" else "norm"
     pictures = {

@@ -28,7 +28,7 @@ from minigrad.draw.render.large import boxes_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render
 from minigrad.draw.style import labels
 from minigrad.draw.style.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
-from minigrad.draw.style.theme import THEMES, Theme, theme_named
+from minigrad.draw.style.theme import THEMES, theme_named
 
 PageTheme = Literal["auto", "light", "dark"]
 
@@ -99,7 +99,7 @@ def page(
     logs = None if domain is None else (math.log10(domain[0]), math.log10(domain[1]))
     shown = [_shown(picture) for picture in pictures]
     graphs = [picture.graph for picture in pictures] + [still for _, still in shown]
-    scale = _common_scale(graphs, colors) if logs is None else Scale(*logs, colors)
+    scale = labels.common_scale(graphs, colors) if logs is None else Scale(*logs, colors)
     contents: list[dict[str, Any]] = []
     stills: list[str] = []
     for number, (picture, (steps, still)) in enumerate(zip(pictures, shown, strict=True)):
@@ -138,12 +138,6 @@ def page(
             "</div>\n</body>\n</html>\n",
         )
     )
-
-
-def _common_scale(graphs: Sequence[Picture], colors: Theme) -> Scale:
-    """Return the scale that spans all norms of all graphs."""
-    norms = [norm for graph in graphs for norm in labels.shown_norms(graph)]
-    return Scale.spanning(norms, colors)
 
 
 def _shown(picture: PagePicture) -> tuple[list[int], Picture]:

@@ -38,9 +38,7 @@ def graph_to_dot(
     import graphviz
 
     colors = theme_named(theme)
-    with_gradients = labels.has_gradients(graph)
-    if scale is None:
-        scale = Scale.spanning(labels.shown_norms(graph), colors)
+    scale = labels.scale_of(graph, colors, scale)
     dot = graphviz.Digraph("minigrad")
     lines = [line for text in graph.diagnosis for line in labels.wrap(text, _TEXT_WIDTH)]
     heading = heading_markup(colors, escape.shorten(graph.title, 70), lines, 16, 12)
@@ -62,10 +60,10 @@ def graph_to_dot(
 
     picture = graphviz.Digraph("cluster_picture")
     _add_nodes(picture, graph, colors)
-    pen_kinds = _add_edges(picture, graph, colors, scale if with_gradients else None)
+    pen_kinds = _add_edges(picture, graph, colors, scale)
     rows = legend_rows(
         colors,
-        scale if with_gradients else None,
+        scale,
         pen_kinds,
         {node.kind for node in graph.nodes},
     )
@@ -108,6 +106,32 @@ def node_style(node: PictureNode, colors: Theme) -> dict[str, str]:
     if node.fault:
         style["penwidth"], style["peripheries"], line = "2.4", "2", colors.alarm
     return {**style, "fillcolor": fill, "color": line}
+
+
+def add_frame_node(
+    dot: graphviz.Digraph, name: str, label: str, colors: Theme, place: dict[str, str]
+) -> None:
+    """Add heading or legend to a picture whose boxes have positions.
+
+    Args:
+        dot: where.
+        name: `heading`, or `legend` with a number.
+        label: HTML-like, from `minigrad.draw.style.legend`.
+        colors: of the picture.
+        place: from `minigrad.draw.render.geometry.placed`.
+    """
+    dot.node(
+        name,
+        **{"class": name.rstrip("01")},
+        id=name,
+        shape="none",
+        label=label,
+        tooltip=name,
+        margin="0",
+        fontsize="10",
+        fontcolor=colors.text,
+        **place,
+    )
 
 
 def node_lines(node: PictureNode) -> list[str]:

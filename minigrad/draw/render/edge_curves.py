@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 from minigrad.draw.graph.records import PictureNode
+from minigrad.draw.render.geometry import Point, bend, line
 from minigrad.draw.render.grid import Grid, Place, band_key, is_state
-
-Point = tuple[float, float]
 
 _FORWARD_SHIFT: Final = 5.0
 _GRADIENT_SHIFT: Final = -4.0
@@ -17,8 +15,8 @@ _LANE_SHIFT: Final = 9.5
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """One edge of the picture: the gradient's way back, the values' way forward, the number.
+class EdgeCurves:
+    """One edge of a picture: the gradient's curves back, the values' forward, and the number.
 
     `backward` and `forward` are chains of cubic curves: 1 + 3 n points. Either is empty if the
     line is not drawn. `number` is the centre of the text, or None where there is no room for it.
@@ -29,26 +27,10 @@ class Route:
     number: Point | None
 
 
-def line(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a straight line as one cubic curve."""
-    (x0, y0), (x1, y1) = start, end
-    return (
-        start,
-        (x0 + (x1 - x0) / 3, y0 + (y1 - y0) / 3),
-        (x0 + (x1 - x0) * 2 / 3, y0 + (y1 - y0) * 2 / 3),
-        end,
-    )
-
-
-def bend(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a curve that leaves `start` and enters `end` vertically."""
-    (x0, y0), (x1, y1) = start, end
-    middle = (y0 + y1) / 2
-    return (start, (x0, middle), (x1, middle), end)
-
-
-def route(grid: Grid, source: PictureNode, target: PictureNode, sibling: int = 0) -> Route | None:
-    """Return the route of the edge source -> target, or None if it is part of another one.
+def curves_of(
+    grid: Grid, source: PictureNode, target: PictureNode, sibling: int = 0
+) -> EdgeCurves | None:
+    """Return the curves of the edge source -> target, or None if it is part of another one.
 
     `sibling` counts the edges between the same two nodes, which must not hide each other.
     """
@@ -67,13 +49,13 @@ def route(grid: Grid, source: PictureNode, target: PictureNode, sibling: int = 0
 
 def _within_step(
     grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place
-) -> Route | None:
+) -> EdgeCurves | None:
     """Between a cell and its own states, or from one state to another of the same step."""
     if source.kind == "elided" or target.kind == "elided":
         return None
     side = -1 if target.reverse else 1
     if is_state(source) and is_state(target):
-        return Route(
+        return EdgeCurves(
             line((end.x - side * 8, _near(end, start)), (start.x + side, _near(start, end))),
             line((start.x - side * 7, _near(start, end)), (end.x - side * 12, _near(end, start))),
             None,
@@ -85,14 +67,16 @@ def _within_step(
         pill_edge = end.x - side * end.width / 2
         if abs(pill_edge - cell_edge) < 8:
             return None
-        return Route((), line((cell_edge, end.y), (pill_edge, end.y)), None)
-    # A state that its own cell reads again (the output gate reads c): the way over the pill of h.
+        return EdgeCurves((), line((cell_edge, end.y), (pill_edge, end.y)), None)
+    # A state that its own cell reads again (the output gate reads c): over the pill of h.
     hidden = [lane for lane in grid.bands[band_key(source)].lanes if lane != source.state]
     if not hidden:
         return None
     y = grid.bands[band_key(source)].lane_y[hidden[-1]]
     side = -1 if source.reverse else 1
-    return Route(line((start.x + side * 14, y + 9), (start.x + side * 2, start.bottom)), (), None)
+    return EdgeCurves(
+        line((start.x + side * 14, y + 9), (start.x + side * 2, start.bottom)), (), None
+    )
 
 
 def _near(place: Place, other: Place) -> float:
@@ -101,7 +85,7 @@ def _near(place: Place, other: Place) -> float:
 
 def _lane(
     grid: Grid, source: PictureNode, target: PictureNode, start: Place, sibling: int
-) -> Route:
+) -> EdgeCurves:
     """Along a lane, from one step to the next: straight through the cell."""
     band = grid.bands[band_key(source)]
     side = -1 if source.reverse else 1
@@ -125,7 +109,7 @@ def _lane(
     forward: tuple[Point, ...] = ()
     if sibling == 0:
         forward = line((begin, y + shift * 0.75), (stop, y + shift * 0.75))
-    return Route(backward, forward, number)
+    return EdgeCurves(backward, forward, number)
 
 
 def _state_pill(grid: Grid, cell: PictureNode, state: str) -> Place | None:
@@ -135,7 +119,7 @@ def _state_pill(grid: Grid, cell: PictureNode, state: str) -> Place | None:
 
 def _upward(
     grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place, sibling: int
-) -> Route:
+) -> EdgeCurves:
     """From a row to one above it: straight up where possible, else bent in the free corridor."""
     x0, y0 = start.x, start.top
     if source.kind == "elided" and is_state(source):
@@ -152,7 +136,7 @@ def _upward(
     if y1 <= y0:
         # Nothing in a recurrent network goes down; a graph made by hand may.
         curve = bend((x0, start.bottom), (x1, end.top))
-        return Route(tuple(reversed(curve)), curve, None)
+        return EdgeCurves(tuple(reversed(curve)), curve, None)
     if source.layer is None and target.layer is None and not is_state(source):
         blocking = [
             place
@@ -194,12 +178,12 @@ def _upward(
     right = beside_right and target.layer is not None
     side = 1 if right or (is_state(source) and source.reverse) else -1
     number = None if narrow or sibling else (x1 + side * 28, y1 - 12)
-    return Route(
+    return EdgeCurves(
         tuple(reversed(chain(sign * _GRADIENT_SHIFT))), chain(sign * _FORWARD_SHIFT), number
     )
 
 
-def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> Route:
+def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> EdgeCurves:
     """From a row to one above it, to the right of the boxes that stand in the way."""
     beside = max(place.right for place in blocking) + 12 + 9.0 * sibling
     low = min(place.bottom for place in blocking)
@@ -214,26 +198,4 @@ def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> Ro
         )
 
     number = None if sibling else (beside + 26, (low + high) / 2)
-    return Route(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)
-
-
-def with_head(points: tuple[Point, ...], head: float) -> str:
-    """Return a DOT `pos` for a chain of curves whose last point is the tip of an arrow head.
-
-    The curve itself ends `head` points before the tip, where the head's base is.
-    """
-    tip, before = points[-1], points[-2]
-    length = math.hypot(tip[0] - before[0], tip[1] - before[1]) or 1.0
-    shorten = min(head, 0.9 * length) / length
-    base = (
-        tip[0] - (tip[0] - before[0]) * shorten,
-        tip[1] - (tip[1] - before[1]) * shorten,
-    )
-    return f"e,{coordinates(tip)} {' '.join(coordinates(point) for point in (*points[:-1], base))}"
-
-
-def coordinates(point: Point) -> str:
-    """Return `x,y` rounded to a hundredth of a point, never with an exponent or `-0`."""
-    return ",".join(
-        f"{round(value, 2) + 0.0:g}" if abs(value) < 1e5 else f"{value:.2f}" for value in point
-    )
+    return EdgeCurves(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)

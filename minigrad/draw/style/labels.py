@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
 from minigrad.draw.style.scale import Scale, number_text
+from minigrad.draw.style.theme import Theme
 
 _DTYPE = re.compile(r"(float|int|uint|complex|bfloat)(\d+)")
 _SHORT = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bfloat": "bf"}
@@ -144,6 +146,21 @@ def shown_norms(graph: Picture) -> list[float]:
         if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None:
             norms.append(node.gradient.norm)
     return norms
+
+
+def common_scale(graphs: Iterable[Picture], colors: Theme) -> Scale:
+    """Return the scale that spans all norms that some pictures show."""
+    return Scale.spanning((norm for graph in graphs for norm in shown_norms(graph)), colors)
+
+
+def scale_of(graph: Picture, colors: Theme, given: Scale | None) -> Scale | None:
+    """Return the scale of a picture: the given one, or one that spans its norms.
+
+    None stands for a picture without gradients.
+    """
+    if not has_gradients(graph):
+        return None
+    return common_scale([graph], colors) if given is None else given
 
 
 def onward_text(edge: Edge) -> str:
