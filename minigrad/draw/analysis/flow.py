@@ -1,4 +1,4 @@
-"""The gradient of one number on its way back: every edge's part in it, every route, every fault."""
+"""The gradient flow of one number: the contribution of every edge, the routes, and the faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.draw.analysis.gradient_routes import (
     By,
-    Detours,
+    EdgeRoutes,
     RouteNames,
     RouteParts,
     follow_routes,
@@ -43,12 +43,12 @@ def gradient_flow(
 
     Args:
         loss: a tensor of one number, or several, whose gradients are added.
-        wrt: follow only the ways to these tensors; None follows all.
-        routes: which scopes are detours, by name, class name or path, such as ``["self_attn"]``
-            or ``{"attention": "self_attn"}``; "residual" for the branches of a Transformer; None
-            takes what the cells themselves declare, as LSTM and GRU do.
-        by, most: how routes are told apart, see
-        `minigrad.draw.analysis.gradient_routes.follow_routes`.
+        wrt: follow only the paths to these tensors; None follows all.
+        routes: the scopes that routes lead through, by name, class name or path, such as
+            ``["self_attn"]`` or ``{"attention": "self_attn"}``; "residual" for the branches of a
+            Transformer; None takes what the cells themselves declare, as LSTM and GRU do.
+        by, most: how routes are separated, see
+            `minigrad.draw.analysis.gradient_routes.follow_routes`.
 
     Raises DrawError for a tensor without a graph, for one that is not a single number, for `wrt`
     that the loss does not depend on, and where a backward freed the graph and anomaly mode left no
@@ -90,9 +90,9 @@ class GradientFlow:
         self.seeds = tape.seeds()
         self.needed = None if wrt is None else _ways_to(tape, wrt)
         self._route_names, self._by, self._most = routes, by, most
-        self._detours: Detours | None = None
+        self._edge_routes: EdgeRoutes | None = None
         if routes is not None:
-            self._detours = Detours(self._opened.nodes, routes)
+            self._edge_routes = EdgeRoutes(self._opened.nodes, routes)
         units = DeadUnits()
         try:
             measured = measure_terms(self.seeds, self.needed, inspect=units)
@@ -113,12 +113,12 @@ class GradientFlow:
 
     @cached_property
     def routes(self) -> RouteParts:
-        """The gradients of states and leaves, split by the routes that they took."""
+        """The gradients of states and leaves, split by route."""
         return self._follow(keep=False)
 
     @cached_property
     def _opened(self) -> Tape:
-        """The tape with kernels opened: routes lead through the gates inside."""
+        """The tape with kernels opened: routes lead through the gates in them."""
         return read_tape(open_kernels(self.tape.outputs))
 
     def _follow(self, keep: bool) -> RouteParts:
@@ -134,10 +134,10 @@ class GradientFlow:
         )
 
     def route_of(self, node: Node, source: Node) -> str:
-        """The name of the detour that an edge begins, or nothing."""
-        if self._detours is None:
-            self._detours = Detours(self._opened.nodes, self._route_names)
-        return self._detours.begun(node, source) or ""
+        """The name of the route that an edge begins, or nothing."""
+        if self._edge_routes is None:
+            self._edge_routes = EdgeRoutes(self._opened.nodes, self._route_names)
+        return self._edge_routes.begun_by(node, source) or ""
 
     def gradient(self, tensor: Tensor) -> Statistics:
         """The gradient of a tensor on the tape. Raises DrawError for one that has none."""

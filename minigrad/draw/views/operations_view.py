@@ -45,7 +45,7 @@ class Measurement(Protocol):
         """What went wrong."""
 
     def route_of(self, node: Node, source: Node) -> str:
-        """The name of the detour that an edge begins, or nothing."""
+        """The name of the route that an edge begins, or nothing."""
 
 
 def operations_graph(
