@@ -38,7 +38,7 @@ minigrad.draw      minigrad.draw.analysis           box_flows connectivity detou
 minigrad.draw      minigrad.draw.graph              codec errors interaction passes records rolling
 minigrad.draw      minigrad.draw.pages              html page_data page_measures page_static
 minigrad.draw      minigrad.draw.plots              plot_axes plot_maps
-minigrad.draw      minigrad.draw.reading            agreement call_of measure meter opening recorded_data recurrence sequences tape_states targets time_axes walk
+minigrad.draw      minigrad.draw.reading            agreement call_of measure meter opening recorded_data recurrence sequences tape_states targets time_axes walk=backward_passes
 minigrad.draw      minigrad.draw.render             bands cells dot grid large layout patience render_child routes=edge_curves text tiles
 minigrad.draw      minigrad.draw.style              escape labels legend scale theme
 minigrad.draw      minigrad.draw.views              cells_view diagnosis layers_view operations_view

@@ -17,10 +17,10 @@ from minigrad.draw.analysis.xray import (
     has_flags,
 )
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import Tape, measure_terms, pass_through, statistics_of
 from minigrad.draw.reading.meter import BoxFlow, Meter
 from minigrad.draw.reading.recorded_data import has_data
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["Ends", "Place", "box_faults", "box_flows"]
 
@@ -73,20 +73,24 @@ def box_flows(
         enter_all()
         return flows, meter
 
-    def arrive(node: Node, parts: Adjoints) -> None:
+    def on_gradient(node: Node, parts: Adjoints) -> None:
         meter.finish(node)
         if isinstance(node, Leaf):
             meter.gradients[node] = statistics_of(parts[0])
 
     seen: set[tuple[Node, int]] = set()
 
-    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+    def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         seen.add((node, slot))
         if through(node) is node:
             enter(node, source, term)
 
     try:
-        walk_back({node: {0: g} for node, g in tape.seeds().items()}, arrive=arrive, listen=listen)
+        backward_pass(
+            {node: {0: g} for node, g in tape.seeds().items()},
+            on_gradient=on_gradient,
+            on_term=on_term,
+        )
         if has_data(tape.nodes):
             # No gradient flows to data, and the way of their values is drawn all the same.
             for node in tape.nodes:

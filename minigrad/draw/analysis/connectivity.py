@@ -13,8 +13,8 @@ from minigrad.core.nodes import Node
 from minigrad.core.randomness import draw_numbers
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import read_tape
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["Connectivity", "input_connectivity"]
 
@@ -89,11 +89,13 @@ def input_connectivity(
             g = np.zeros(outputs.shape, outputs.dtype)
             g[:, k] = seed.reshape(outputs.shape[2:])
 
-            def arrive(node: Node, parts: Adjoints, row: int = row) -> None:
+            def on_gradient(node: Node, parts: Adjoints, row: int = row) -> None:
                 if node is inputs._node:
                     by_step = np.moveaxis(np.asarray(parts[0], np.float64), 1, 0)
                     flat = by_step.reshape(inputs.shape[1], -1)
                     squares[row] += (flat * flat).sum(axis=1)
 
-            walk_back({outputs._node: {0: g}}, arrive=arrive, stop={inputs._node}, needed=needed)
+            backward_pass(
+                {outputs._node: {0: g}}, on_gradient=on_gradient, stop={inputs._node}, needed=needed
+            )
     return Connectivity(chosen, np.sqrt(squares), exact)

@@ -18,9 +18,9 @@ import numpy as np
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.scopes import Scope, ScopeNames
 from minigrad.draw.graph.interaction import inner_products
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import norm_of, share_of
 from minigrad.draw.reading.tape_states import Lane, States
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["PRESETS", "EdgeRoutes", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
 
@@ -227,7 +227,7 @@ def follow_routes(
         routes = (edge_routes.highway, *edge_routes.names, *several)
         last = len(routes) - 1
 
-    def turn(node: Node, source: Node, tag: int) -> int:
+    def tag_after(node: Node, source: Node, tag: int) -> int:
         entered = states.lane_of.get(source)
         if entered is not None and states.cell_of(node) != entered[0].cell:
             return 0  # an edge into another layer, or from the loss, begins on the highway
@@ -242,7 +242,7 @@ def follow_routes(
     leaves: dict[Leaf, RouteRow] = {}
     wholes: dict[Node, Any] = {}
 
-    def arrive(node: Node, parts: Adjoints) -> None:
+    def on_gradient(node: Node, parts: Adjoints) -> None:
         lane = states.lane_of.get(node)
         if lane is None and not isinstance(node, Leaf):
             return
@@ -255,7 +255,9 @@ def follow_routes(
         if keep:
             wholes[node] = whole
 
-    walk_back({node: {0: g} for node, g in seeds.items()}, arrive=arrive, turn=turn)
+    backward_pass(
+        {node: {0: g} for node, g in seeds.items()}, on_gradient=on_gradient, tag_after=tag_after
+    )
     return RouteParts(routes, rows, leaves, wholes)
 
 

@@ -18,10 +18,10 @@ import numpy as np
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import read_tape
 from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import States, value_of
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["Bounds", "JacobianSpectra", "jacobian_spectra"]
 
@@ -242,11 +242,11 @@ def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> A
             (seed[sample] if batched else seed).reshape(-1)[unit] = 1
             found: dict[Node, Any] = {}
 
-            def arrive(node: Node, parts: Adjoints, found: dict[Node, Any] = found) -> None:
+            def on_gradient(node: Node, parts: Adjoints, found: dict[Node, Any] = found) -> None:
                 if node in wanted:
                     found[node] = np.array(parts[0], np.float64)
 
-            walk_back({node: {0: seed}}, arrive=arrive, stop=wanted, needed=needed)
+            backward_pass({node: {0: seed}}, on_gradient=on_gradient, stop=wanted, needed=needed)
             if not rows and number == 0:
                 check_samples(found, sample)
             rows.append(np.concatenate([row_part(found.get(s), s, sample) for s in before]))

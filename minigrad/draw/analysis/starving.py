@@ -19,7 +19,7 @@ FEWEST_ROWS: Final = 8
 
 
 class DeadUnits:
-    """Listens to the terms of rectifiers for units that pass nothing back for any sample."""
+    """Finds units of rectifiers that pass nothing back for any sample, from their terms."""
 
     def __init__(self) -> None:
         self.found: dict[Node, tuple[int, int, int]] = {}

@@ -16,7 +16,7 @@ from minigrad.core.nodes import Bundle, Node, Patch
 from minigrad.core.tensors import Tensor, seed_gradient
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
-from minigrad.draw.reading.walk import Adjoints, walk_back
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 
 __all__ = [
     "Measured",
@@ -213,7 +213,7 @@ def measure_terms(
     sizes: dict[Node, int] = {}
     late: dict[Node, Any] = {}
 
-    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+    def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         if isinstance(term, Bundle):
             return
         if inspect is not None:
@@ -229,7 +229,7 @@ def measure_terms(
             for reader, place, earlier in waiting.pop(source):
                 contributions[reader, place] = Contribution(norm_of(earlier))
 
-    def arrive(node: Node, parts: Adjoints) -> None:
+    def on_gradient(node: Node, parts: Adjoints) -> None:
         total = parts[0]
         if isinstance(total, Bundle):
             return
@@ -244,7 +244,7 @@ def measure_terms(
             contributions[reader, place] = contribution_of(term, total)
 
     start = {node: {0: g} for node, g in seeds.items()}
-    walk_back(start, arrive=arrive, listen=listen, needed=needed)
+    backward_pass(start, on_gradient=on_gradient, on_term=on_term, needed=needed)
     if late:
         scales = {node: norm_of(total) for node, total in late.items()}
 
@@ -254,5 +254,5 @@ def measure_terms(
                 part = share_of(term, late[source], scales[source])
                 contributions[node, slot] = Contribution(norm, part)
 
-        walk_back(start, listen=share, needed=needed)
+        backward_pass(start, on_term=share, needed=needed)
     return Measured(contributions, gradients)

@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad.core.nodes import Node, Patch
 from minigrad.draw.graph.records import Contribution, Statistics, total_norm
+from minigrad.draw.reading.backward_passes import dense
 from minigrad.draw.reading.measure import norm_of, share_of, statistics_of, sum_terms
-from minigrad.draw.reading.walk import dense
 
 __all__ = ["BoxFlow", "Meter", "taken"]
 
