@@ -92,6 +92,7 @@ class _TilesWriter:
     ) -> None:
         self.dot, self.graph, self.colors, self.scale = dot, graph, colors, scale
         self.pen_kinds: set[str] = set()
+        self._first_slots: dict[tuple[int, int], int] = {}
         self.lines = {node.id: _lines(node) for node in graph.nodes}
         sizes = {
             number: (
@@ -222,10 +223,8 @@ class _TilesWriter:
 
     def _parallel(self, edge: Edge) -> bool:
         """Whether another edge before it joins the same two boxes."""
-        key = (edge.source, edge.target)
-        if not hasattr(self, "_seen"):
-            self._seen: dict[tuple[int, int], int] = {}
-        return self._seen.setdefault(key, edge.slot) != edge.slot
+        ends = (edge.source, edge.target)
+        return self._first_slots.setdefault(ends, edge.slot) != edge.slot
 
     def _between_tiles(self, start: Box, end: Box, shift: float) -> tuple[tuple[Point, ...], Point]:
         """From the side of one box to the side of the other, or down to the next row of tiles."""

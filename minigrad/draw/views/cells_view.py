@@ -16,10 +16,10 @@ from typing import Any
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
-from minigrad.draw.analysis.box_flows import box_faults, box_flows
+from minigrad.draw.analysis.box_edges import box_faults, edges_between
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
+from minigrad.draw.reading.edge_sums import term_of_item
 from minigrad.draw.reading.measure import picked, read_tape
-from minigrad.draw.reading.meter import taken
 from minigrad.draw.reading.recurrence import labels_on
 from minigrad.draw.reading.sequences import Call, labels_of
 from minigrad.draw.reading.tape_states import States
@@ -148,13 +148,13 @@ class _Grouping:
         return picked(node, self._through)
 
     def _place(self, node: Node, source: Node, term: Any) -> Any:
-        """The boxes between which an edge of the tape runs; see `box_flows.Place`."""
+        """The boxes between which an edge of the tape runs; see `box_edges.Place`."""
         if node in self._skipped:
             return None
         if node in self._picks and self._through(source) in self._skipped:
             source, axis, place = self._picks[node]
             if term is not None:
-                term = taken(term, axis, place)
+                term = term_of_item(term, axis, place)
         start, end = self.boxes[self._through(source)], self.boxes[node]
         if start == end:
             return None
@@ -166,7 +166,7 @@ class _Grouping:
                 end = key  # a state of another step enters through the cell
         if isinstance(start, Node) and self._is_state(start) and self._key(start) == end:
             # Within its own cell a state leads on to the other state: c to h.
-            others = [n for n in self._states_of(end) if n is not start]
+            others = [n for n in self._states_by_key[end] if n is not start]
             if not others:
                 return None
             end = others[-1]
@@ -192,24 +192,23 @@ class _Grouping:
         }
         return stacks - otherwise
 
-    def _states_of(self, key: Any) -> list[Node]:
-        if not hasattr(self, "_states"):
-            states: dict[Any, list[Node]] = defaultdict(list)
-            for node in self.tape.nodes:
-                if self._is_state(node):
-                    states[self._key(node)].append(node)
-            self._states = states
-        return self._states[key]
+    @cached_property
+    def _states_by_key(self) -> dict[Any, list[Node]]:
+        """The states that each step of a cell makes."""
+        states: dict[Any, list[Node]] = defaultdict(list)
+        for node in self.states.lane_of:
+            states[self._key(node)].append(node)
+        return states
 
     def graph(self, title: str) -> Picture:
         """The picture's records."""
-        flows, meter = box_flows(
+        sums = edges_between(
             self.tape,
             self.grad,
             self._place,
             lambda node: isinstance(node, Leaf) or bool(self._is_state(node)),
         )
-        used = {box for ends in flows for box in ends}
+        used = {box for ends in sums.edges for box in ends}
         used |= {
             key for node in self.tape.nodes if self._is_state(node) and (key := self._key(node))
         }
@@ -226,25 +225,25 @@ class _Grouping:
                 firsts.setdefault(key, node)
         order = sorted(firsts, key=lambda box: firsts[box].number)
         ids = {box: rank for rank, box in enumerate(order)}
-        nodes = [self._record(box, ids[box], meter.gradients.get(box)) for box in order]
+        nodes = [self._record(box, ids[box], sums.gradients.get(box)) for box in order]
         edges = [
             Edge(
                 ids[start],
                 ids[end],
-                shape=flow.shape,
-                contribution=flow.contribution(meter.wholes[start]),
-                count=flow.count,
+                shape=edge.shape,
+                contribution=edge.contribution(sums.wholes[start]),
+                count=edge.count,
             )
-            for (start, end), flow in flows.items()
+            for (start, end), edge in sums.edges.items()
         ]
         for node in self.tape.nodes:
             if (
                 self._is_state(node)
-                and (self._key(node), node) not in flows
+                and (self._key(node), node) not in sums.edges
                 and self._key(node) in ids
             ):
                 edges.append(Edge(ids[self._key(node)], ids[node], shape=tuple(node.shape)))
-        faults = box_faults(self.tape, self.grad, meter)
+        faults = box_faults(self.tape, self.grad, sums)
         for fault in reversed(faults):
             home = (
                 self._key(fault.node) if self._is_state(fault.node) else self.boxes.get(fault.node)

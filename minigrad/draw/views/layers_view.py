@@ -16,11 +16,11 @@ from typing import Any, Final
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
-from minigrad.draw.analysis.box_flows import box_faults, box_flows
+from minigrad.draw.analysis.box_edges import box_faults, edges_between
 from minigrad.draw.graph.passes import scopes_around
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, total_norm
+from minigrad.draw.reading.edge_sums import EdgeSums
 from minigrad.draw.reading.measure import pass_through, read_tape
-from minigrad.draw.reading.meter import Meter
 from minigrad.draw.reading.opening import can_open, open_kernels
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import is_frozen
@@ -147,7 +147,7 @@ class _Calls:
 
     def graph(self, title: str, keys: Sequence[str] = ()) -> Picture:
         """The picture's records."""
-        flows, meter = box_flows(
+        sums = edges_between(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
         )
         members: dict[Any, list[Node]] = defaultdict(list)
@@ -164,26 +164,26 @@ class _Calls:
         }
         order = sorted(members, key=firsts.__getitem__)
         ids = {box: rank for rank, box in enumerate(order)}
-        nodes = [self._record(box, ids[box], members[box], meter) for box in order]
+        nodes = [self._record(box, ids[box], members[box], sums) for box in order]
         for tensor, key in zip(self.tape.outputs, keys, strict=False):
             if tensor._node is not None:
                 home = ids[self.boxes[pass_through(tensor._node)]]
                 nodes[home] = with_key(nodes[home], key)
         edges = []
         slots: dict[Any, int] = defaultdict(int)
-        for (start, end), flow in sorted(flows.items(), key=lambda item: ids[item[0][0]]):
+        for (start, end), edge in sorted(sums.edges.items(), key=lambda item: ids[item[0][0]]):
             edges.append(
                 Edge(
                     ids[start],
                     ids[end],
                     slots[end],
-                    shape=flow.shape,
-                    contribution=flow.contribution(meter.wholes[start]),
-                    count=flow.count,
+                    shape=edge.shape,
+                    contribution=edge.contribution(sums.wholes[start]),
+                    count=edge.count,
                 )
             )
             slots[end] += 1
-        faults = box_faults(self.tape, self.grad, meter)
+        faults = box_faults(self.tape, self.grad, sums)
         for fault in reversed(faults):
             home = ids[self.boxes[pass_through(fault.node)]]
             nodes[home] = replace(nodes[home], fault=fault.mark)
@@ -196,8 +196,8 @@ class _Calls:
             diagnosis=tuple(fault.sentence for fault in faults),
         )
 
-    def _record(self, box: Any, number: int, nodes: list[Node], meter: Meter) -> PictureNode:
-        gradient = meter.gradients.get(box)
+    def _record(self, box: Any, number: int, nodes: list[Node], sums: EdgeSums) -> PictureNode:
+        gradient = sums.gradients.get(box)
         if not isinstance(box, Scope):
             return self._placed(record_of_node(box, number, gradient, self.states), box.scope)
         parameters = [node for node in nodes if isinstance(node, Leaf)]
@@ -216,7 +216,7 @@ class _Calls:
             **self.states.on_axis(self.states.time_within(box, last)),
             shape=tuple(shape),
             dtype=str(dtype),
-            detail=_parameter_detail(parameters, meter, self.grad),
+            detail=_parameter_detail(parameters, sums, self.grad),
             gradient=gradient,
         )
         return self._placed(record, box.parent)
@@ -232,7 +232,7 @@ class _Calls:
         return replace(node, scope=path, part="" if whole == path else whole)
 
 
-def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) -> str:
+def _parameter_detail(parameters: list[Leaf], sums: EdgeSums, grad: str | None) -> str:
     """How many numbers a module learns, and the norm of their gradients."""
     if not parameters:
         return ""
@@ -244,7 +244,7 @@ def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) ->
     norms = [
         known.norm
         for leaf in parameters
-        if (known := meter.gradients.get(leaf)) is not None and known.norm is not None
+        if (known := sums.gradients.get(leaf)) is not None and known.norm is not None
     ]
     if grad is None or not norms:
         return text
