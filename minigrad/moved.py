@@ -34,12 +34,12 @@ minigrad           minigrad.numpy_api               call_sites copying detach_ad
 minigrad           minigrad.ops                     explaining parts
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes
 minigrad.draw      minigrad.draw                    views=pictures
-minigrad.draw      minigrad.draw.analysis           box_flows=box_edges connectivity detours=gradient_routes evidence flow gates jacobians lanes starving time_measure weight_lags xray
+minigrad.draw      minigrad.draw.analysis           box_flows=box_edges connectivity detours=gradient_routes evidence flow gates jacobians lanes starving=zero_gradients time_measure weight_lags xray=faults
 minigrad.draw      minigrad.draw.graph              codec errors interaction passes records rolling
 minigrad.draw      minigrad.draw.pages              html page_data page_measures page_static
 minigrad.draw      minigrad.draw.plots              plot_axes plot_maps
 minigrad.draw      minigrad.draw.reading            agreement call_of measure meter=edge_sums opening recorded_data recurrence sequences tape_states targets time_axes walk=backward_passes
-minigrad.draw      minigrad.draw.render             bands cells dot grid large layout patience render_child routes=edge_curves text tiles
+minigrad.draw      minigrad.draw.render             bands cells dot grid large=tiled_boxes layout patience=progress_note render_child routes=edge_curves text tiles
 minigrad.draw      minigrad.draw.style              escape labels legend scale theme
 minigrad.draw      minigrad.draw.views              cells_view diagnosis layers_view operations_view
 minigrad.ops       minigrad.ops                     shapes=axis_utils

@@ -18,9 +18,9 @@ from minigrad.draw.graph.errors import MissingGraphvizError
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.large import boxes_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
 from minigrad.draw.render.text import graph_to_text, printed
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style.scale import Scale, ShareScale
 from minigrad.draw.style.theme import theme_named
 from minigrad.io.serialize import write_atomically

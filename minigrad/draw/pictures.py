@@ -24,7 +24,7 @@ from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_s
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
-from minigrad.draw.render.patience import Patience
+from minigrad.draw.render.progress_note import ProgressNote
 from minigrad.draw.render.tiles import most_beside
 from minigrad.draw.views.cells_view import cells_graph, has_cells
 from minigrad.draw.views.diagnosis import cells_title
@@ -104,7 +104,7 @@ def draw(
     >>> draw((x * x).sum(), grad="norm")
     Drawing(ops, 3 nodes, 3 edges)
     """
-    with Patience("minigrad: measuring and arranging a large graph"):
+    with ProgressNote("minigrad: measuring and arranging a large graph"):
         graph = view(
             target,
             level=level,

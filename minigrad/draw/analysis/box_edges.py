@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from minigrad.core.nodes import Leaf, Node
-from minigrad.draw.analysis.xray import (
+from minigrad.draw.analysis.faults import (
     DeadUnits,
     Fault,
     broken_chain,

@@ -12,6 +12,7 @@ from minigrad.core.backward import needed_nodes, run_backward
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.draw.analysis.faults import DeadUnits, Fault, find_faults, from_flags, has_flags
 from minigrad.draw.analysis.gradient_routes import (
     By,
     EdgeRoutes,
@@ -19,7 +20,6 @@ from minigrad.draw.analysis.gradient_routes import (
     RouteParts,
     follow_routes,
 )
-from minigrad.draw.analysis.xray import DeadUnits, Fault, find_faults, from_flags, has_flags
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape, measure_terms, norm_of, read_tape
@@ -75,7 +75,7 @@ class GradientFlow:
         contributions: norm and signed share of each edge's term, by the node that reads and its
             input slot. The terms of all edges out of a node add up to its gradient.
         gradients: norm, extremes and mean of each node's gradient.
-        faults: what went wrong, in sentences; see `minigrad.draw.analysis.xray`.
+        faults: what went wrong, in sentences; see `minigrad.draw.analysis.faults`.
     """
 
     def __init__(

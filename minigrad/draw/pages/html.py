@@ -24,8 +24,8 @@ from minigrad.draw.graph.records import Picture
 from minigrad.draw.pages import page_static
 from minigrad.draw.pages.page_data import DIGITS, json_for_page, picture_data
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.large import boxes_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style import labels
 from minigrad.draw.style.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
 from minigrad.draw.style.theme import THEMES, theme_named

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigrad.draw.analysis.xray import Fault, broken_chain, find_faults
+from minigrad.draw.analysis.faults import Fault, broken_chain, find_faults
 from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.reading.measure import measure_terms
 from minigrad.draw.render.bands import band_titles, bands_text

@@ -13,7 +13,7 @@ import minigrad
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.rules import Operation
 from minigrad.core.tensors import Tensor
-from minigrad.draw.analysis.xray import Fault
+from minigrad.draw.analysis.faults import Fault
 from minigrad.draw.graph.records import (
     Contribution,
     Edge,

@@ -1,6 +1,6 @@
 """A graph of many boxes as DOT with positions, in tiles that stand in rows.
 
-It shows what `minigrad.draw.render.dot` shows, but for the frames around modules: a box names its
+It shows what `minigrad.draw.render.dot` shows except the frames around modules: a box names its
 module itself.
 """
 

@@ -12,7 +12,7 @@ import minigrad as mg
 from layers import LSTM
 from minigrad.draw import Contribution, Edge, Picture, PictureNode, draw, draw_graph
 from minigrad.draw.drawing import fitting_dpi
-from minigrad.draw.render.large import boxes_to_dot
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.render.tiles import effort, lay_out_tiles, links_of, ranks_of
 
 SVG = "{http://www.w3.org/2000/svg}"

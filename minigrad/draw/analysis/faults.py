@@ -16,11 +16,11 @@ import numpy as np
 from minigrad.core.nodes import Leaf, Node
 from minigrad.debug.anomaly_advice import backward_advice, forward_advice
 from minigrad.draw.analysis.evidence import Fault, known_values
-from minigrad.draw.analysis.starving import (
+from minigrad.draw.analysis.zero_gradients import (
     DeadUnits,
     dead_gradient,
     dead_unit_fault,
-    starved_leaves,
+    zero_leaf_fault,
 )
 from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape
@@ -71,7 +71,7 @@ def find_faults(
         if found[1] is None and found[0] is None:
             found[1] = bad_gradient(tape, measured)
     elif not measured.contributions:
-        found.append(starved_leaves(tape))
+        found.append(zero_leaf_fault(tape))
     else:
         found.append(dead_gradient(tape, measured))
         if dead_units is not None and found[-1] is None:
