@@ -10,7 +10,7 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.draw.analysis.faults import (
     DeadUnits,
     Fault,
-    broken_chain,
+    detached_fault,
     find_faults,
     from_flags,
     has_flags,
@@ -130,5 +130,5 @@ def box_faults(tape: Tape, grad: str | None, sums: EdgeSums) -> tuple[Fault, ...
         except DrawError:
             measured = from_flags(tape)
         return find_faults(tape, measured, units)
-    chain = broken_chain(tape)
+    chain = detached_fault(tape)
     return () if chain is None else (chain,)

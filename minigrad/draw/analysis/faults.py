@@ -1,4 +1,4 @@
-"""What went wrong on a graph: the first bad operation, forward or backward, in a sentence.
+"""What went wrong on a graph: the first operation at fault, forward or backward, in a sentence.
 
 Three failures are looked for: numbers that are not finite, gradients that are exactly zero, and
 states that do not depend on those of the step before. The evidence is what the graph still holds:
@@ -30,12 +30,12 @@ __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
 
 
 def has_flags(tape: Tape) -> bool:
-    """Whether anomaly mode looked at gradients on a tape."""
+    """Whether anomaly mode checked gradients on a tape."""
     return any(n.extras is not None and n.extras.grad_finite is not None for n in tape.nodes)
 
 
 def from_flags(tape: Tape) -> Measured:
-    """What the flags of anomaly mode tell of gradients whose arrays are gone: finite or not."""
+    """Whether gradients whose arrays were freed were finite, from the flags of anomaly mode."""
     contributions: dict[tuple[Node, int], Contribution] = {}
     gradients: dict[Node, Statistics] = {}
     for node in tape.nodes:
@@ -43,15 +43,15 @@ def from_flags(tape: Tape) -> Measured:
         if flag is not None:
             gradients[node] = Statistics(finite=flag)
     for node in tape.nodes:
-        bad = node in gradients and (not gradients[node].finite or blamed(node))
+        nonfinite = node in gradients and (not gradients[node].finite or made_nonfinite(node))
         for slot, source in enumerate(node.inputs):
-            if bad and source in gradients and not gradients[source].finite:
+            if nonfinite and source in gradients and not gradients[source].finite:
                 contributions[node, slot] = Contribution(np.nan)
     return Measured(contributions, gradients)
 
 
-def blamed(node: Node) -> bool:
-    """Whether anomaly mode found that this node's own rule made the bad gradient."""
+def made_nonfinite(node: Node) -> bool:
+    """Whether anomaly mode found that this node's own rule made a gradient that is not finite."""
     return node.extras is not None and node.extras.grad_anomaly is not None
 
 
@@ -59,29 +59,29 @@ def find_faults(
     tape: Tape, measured: Measured, dead_units: DeadUnits | None = None
 ) -> tuple[Fault, ...]:
     """The first fault of each kind on a tape whose gradients were measured."""
-    found: list[Fault | None] = [noted(tape, "forward"), noted(tape, "backward")]
+    found: list[Fault | None] = [anomaly_fault(tape, "forward"), anomaly_fault(tape, "backward")]
     if found[0] is not None:
-        found[1] = None  # what was bad on the way forward is bad on the way back as well
-    broken = any(not s.finite for s in measured.gradients.values()) or any(
+        found[1] = None  # a value that is not finite makes gradients so, too
+    nonfinite = any(not s.finite for s in measured.gradients.values()) or any(
         not np.isfinite(c.norm) for c in measured.contributions.values()
     )
-    if broken or any(not np.isfinite(t._array).all() for t in tape.outputs):
+    if nonfinite or any(not np.isfinite(t._array).all() for t in tape.outputs):
         if found[0] is None:
-            found[0] = bad_value(tape)
+            found[0] = first_nonfinite_value(tape)
         if found[1] is None and found[0] is None:
-            found[1] = bad_gradient(tape, measured)
+            found[1] = first_nonfinite_gradient(tape, measured)
     elif not measured.contributions:
         found.append(zero_leaf_fault(tape))
     else:
         found.append(dead_gradient(tape, measured))
         if dead_units is not None and found[-1] is None:
             found.append(dead_unit_fault(dead_units))
-    found.append(broken_chain(tape))
+    found.append(detached_fault(tape))
     return tuple(fault for fault in found if fault is not None)
 
 
-def noted(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None:
-    """The first note that anomaly mode left."""
+def anomaly_fault(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None:
+    """The fault that the first note of anomaly mode tells of."""
     forward = direction == "forward"
     for node in tape.nodes if forward else reversed(tape.nodes):
         if node.extras is None:
@@ -97,29 +97,29 @@ def mark_of(direction: str) -> str:
     return f"first bad op, {direction}"
 
 
-def bad_value(tape: Tape) -> Fault | None:
+def first_nonfinite_value(tape: Tape) -> Fault | None:
     """The first node whose value is not finite although those of its inputs are."""
     values: dict[Node, Any] = {}
-    bad: set[Node] = set()
+    nonfinite: set[Node] = set()
     for node, value in known_values(tape):
         if value is not None:
             values[node] = value
         else:
-            if any(source in bad for source in node.inputs):
-                bad.add(node)
+            if any(source in nonfinite for source in node.inputs):
+                nonfinite.add(node)
             continue
         if np.isfinite(value).all():
             continue
-        if not any(source in bad for source in node.inputs):
+        if not any(source in nonfinite for source in node.inputs):
             unseen = [n for n in node.inputs if n is not None and n not in values]
-            return bad_value_fault(node, value, unseen)
-        bad.add(node)
+            return nonfinite_value_fault(node, value, unseen)
+        nonfinite.add(node)
     return None
 
 
-def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
-    """The sentence for a node that made, or brought in, numbers that are not finite."""
-    what = count_bad(value)
+def nonfinite_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
+    """The fault of a node that made, or brought in, numbers that are not finite."""
+    what = count_nonfinite(value)
     if isinstance(node, Leaf):
         name = f" {node.name!r}" if node.name else ""
         return Fault(node, "forward", "not finite", f"Forward: the leaf{name} holds {what}.")
@@ -127,7 +127,7 @@ def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Faul
         if not np.isfinite(array).all():
             text = (
                 f"Forward: {node.where} reads a constant, its input {slot}, that holds "
-                f"{count_bad(array)}: look at the data."
+                f"{count_nonfinite(array)}: look at the data."
             )
             return Fault(node, "forward", mark_of("forward"), text)
     hint = forward_advice(node.plan.name)
@@ -153,14 +153,14 @@ def constants_of(node: Node) -> list[tuple[int, Any]]:
     ]
 
 
-def count_bad(value: Any) -> str:
+def count_nonfinite(value: Any) -> str:
     """How many numbers are NaN and how many infinite."""
     nans, infinities = int(np.isnan(value).sum()), int(np.isinf(value).sum())
     parts = [f"{nans} NaN"] * (nans > 0) + [f"{infinities} infinite"] * (infinities > 0)
     return f"{' and '.join(parts)} of {np.size(value)} numbers"
 
 
-def bad_gradient(tape: Tape, measured: Measured) -> Fault | None:
+def first_nonfinite_gradient(tape: Tape, measured: Measured) -> Fault | None:
     """The first node, going back, that turns a finite gradient into one that is not."""
     for node in reversed(tape.nodes):
         before = measured.gradients.get(node)
@@ -191,7 +191,7 @@ def consumers_of(tape: Tape) -> dict[Node, list[Node]]:
     return consumers
 
 
-def broken_chain(tape: Tape) -> Fault | None:
+def detached_fault(tape: Tape) -> Fault | None:
     """The last step whose states do not depend on those of the step before."""
     states = States(tape.nodes)
     for cell in states.layers:

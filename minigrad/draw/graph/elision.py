@@ -44,13 +44,13 @@ def interesting_steps(graph: Picture) -> list[int]:
     for lane, series in lanes.items():
         # Backward starts at the last step, or at the first one in a layer that reads backwards.
         series.sort(reverse=not lane[2])
-        broken = [step for step, norm in series if not math.isfinite(norm)]
-        ranked[0] += broken[:1]
+        nonfinite = [step for step, norm in series if not math.isfinite(norm)]
+        ranked[0] += nonfinite[:1]
         finite = [(step, norm) for step, norm in series if math.isfinite(norm)]
         if not finite:
             continue
-        faded = [step for step, norm in finite if norm < 0.01 * finite[0][1]]
-        ranked[1] += faded[:1]
+        vanished = [step for step, norm in finite if norm < 0.01 * finite[0][1]]
+        ranked[1] += vanished[:1]
         ranked[2].append(min(finite, key=lambda pair: pair[1])[0])
         ranked[3].append(max(finite, key=lambda pair: pair[1])[0])
     return list(dict.fromkeys(step for group in ranked for step in group))

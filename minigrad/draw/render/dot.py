@@ -148,8 +148,8 @@ def node_lines(node: PictureNode) -> list[str]:
         lines.append(node.detail)
     lines.append(labels.type_text(node.shape, node.dtype))
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
-        broken = "value" if node.value is not None and not node.value.finite else "gradient"
-        lines.append(f"{broken} holds NaN or Inf")
+        what = "value" if node.value is not None and not node.value.finite else "gradient"
+        lines.append(f"{what} holds NaN or Inf")
     if node.fault:
         lines.append(node.fault)
     return [line for line in lines if line]

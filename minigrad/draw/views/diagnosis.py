@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigrad.draw.analysis.faults import Fault, broken_chain, find_faults
+from minigrad.draw.analysis.faults import Fault, detached_fault, find_faults
 from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.reading.measure import measure_terms
 from minigrad.draw.render.bands import band_titles, bands_text
@@ -118,7 +118,7 @@ def describe_time(found: TimeMeasure) -> tuple[str, ...]:
     sentences += weight_sentences(found.weights)
     norms = [lane.by_lag[1] for lane in found.lanes]
     if all(np.isfinite(n).all() and n.all() for n in norms):
-        chain = broken_chain(found.tape)
+        chain = detached_fault(found.tape)
         faults: tuple[Fault, ...] = () if chain is None else (chain,)
     else:  # which operation made what is not finite, or the zeros
         faults = find_faults(found.tape, measure_terms(found.seeds, shares=False))
