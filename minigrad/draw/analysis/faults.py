@@ -23,7 +23,7 @@ from minigrad.draw.analysis.zero_gradients import (
     zero_leaf_fault,
 )
 from minigrad.draw.graph.records import Contribution, Statistics
-from minigrad.draw.reading.measure import Measured, Tape
+from minigrad.draw.reading.measure import Measured, Tape, reaches
 from minigrad.draw.reading.tape_states import States
 
 __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
@@ -220,18 +220,3 @@ def detached_fault(tape: Tape) -> Fault | None:
             node = states.of_step(cell, steps[-1])[0]
             return Fault(node, "backward", "detached before", text)
     return None
-
-
-def reaches(starts: Sequence[Node], targets: set[Node]) -> bool:
-    """Whether any of the targets is behind any of the starts."""
-    first = min(node.number for node in targets)
-    stack, seen = list(starts), set(starts)
-    while stack:
-        for source in stack.pop().inputs:
-            if source is None or source in seen or source.number < first:
-                continue
-            if source in targets:
-                return True
-            seen.add(source)
-            stack.append(source)
-    return False

@@ -19,7 +19,7 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
-from minigrad.draw.reading.measure import read_tape
+from minigrad.draw.reading.measure import reaches, read_tape
 from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import States, value_of
 
@@ -326,7 +326,7 @@ def recurrent_weight(top: Node, before: Node) -> Array | None:
                 found.append(np.asarray(other.value, np.float64))
             else:
                 return None
-        elif node is before or not behind(node, before):
+        elif node is before or not reaches([node], {before}):
             if node is before:
                 return None
         else:
@@ -334,16 +334,3 @@ def recurrent_weight(top: Node, before: Node) -> Array | None:
     if len(found) != 1 or found[0].shape[0] != found[0].shape[1]:
         return None
     return found[0]
-
-
-def behind(node: Node, target: Node) -> bool:
-    """Whether a node depends on an earlier one."""
-    stack, seen = [node], {node}
-    while stack:
-        for source in stack.pop().inputs:
-            if source is target:
-                return True
-            if source is not None and source not in seen and source.number > target.number:
-                seen.add(source)
-                stack.append(source)
-    return False

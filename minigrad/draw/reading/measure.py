@@ -26,6 +26,7 @@ __all__ = [
     "norm_of",
     "pass_through",
     "picked",
+    "reaches",
     "read_tape",
     "share_of",
     "statistics_of",
@@ -78,6 +79,22 @@ def read_tape(outputs: Sequence[Any]) -> Tape:
             seen.add(node)
             stack.extend(source for source in node.inputs if source is not None)
     return Tape(tuple(outputs), tuple(sorted(seen, key=lambda node: node.number)))
+
+
+def reaches(starts: Iterable[Node], targets: Collection[Node]) -> bool:
+    """Whether a way back through the graph leads from one of `starts` to one of `targets`."""
+    first = min(node.number for node in targets)
+    stack = list(starts)
+    seen = set(stack)
+    while stack:
+        for source in stack.pop().inputs:
+            if source is None or source in seen or source.number < first:
+                continue
+            if source in targets:
+                return True
+            seen.add(source)
+            stack.append(source)
+    return False
 
 
 def pass_through(node: Node) -> Node:

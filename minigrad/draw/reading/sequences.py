@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minigrad.core.nodes import Node
 from minigrad.core.scopes import Scope
-from minigrad.draw.reading.measure import pass_through
+from minigrad.draw.reading.measure import pass_through, reaches
 
 __all__ = ["Call", "Chain", "Label", "chains_of", "labels_of"]
 
@@ -144,7 +144,7 @@ def chains_of(labels: Sequence[Label]) -> list[Chain]:
         before = _before(call, owner, firsts)
         own = [c for c in before if c.identity == call.identity]
         if before and not own:
-            own = _around(call, before, calls, owner)
+            own = _around(call, before, calls)
         previous = _previous(call, own)
         if previous in tails and previous is not None:
             chain = tails.pop(previous)
@@ -196,9 +196,7 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
     return list(found)
 
 
-def _around(
-    call: Call, before: Sequence[Call], calls: Sequence[Call], owner: dict[Node, Call]
-) -> list[Call]:
+def _around(call: Call, before: Sequence[Call], calls: Sequence[Call]) -> list[Call]:
     """The call before of the same cell, where its state went through other cells in between.
 
     So it is in a loop in which every cell is called once a step and hands its state to the next
@@ -213,17 +211,8 @@ def _around(
         between.append(earlier.identity)
     if previous is None or len(set(between)) < len(between):
         return []
-    seen: set[Node] = set()
-    stack = [node for other in before for node in other.states.values()]
-    while stack:
-        for source in stack.pop().inputs:
-            if source is None or source in seen or source.number < previous.number:
-                continue
-            if owner.get(source) is previous:
-                return [previous]
-            seen.add(source)
-            stack.append(source)
-    return []
+    starts = [node for other in before for node in other.states.values()]
+    return [previous] if reaches(starts, set(previous.states.values())) else []
 
 
 def _previous(call: Call, candidates: Sequence[Call]) -> Call | None:

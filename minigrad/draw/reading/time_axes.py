@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Node
-from minigrad.draw.reading.measure import picked
+from minigrad.draw.reading.measure import picked, reaches
 from minigrad.draw.reading.sequences import Call, Chain
 
 __all__ = ["TimeAxis", "lay_axes"]
@@ -82,19 +82,9 @@ def _axis_of(chain: Chain, home: dict[Chain, TimeAxis]) -> tuple[TimeAxis | None
 
 
 def _depends(chain: Chain, other: Chain) -> bool:
-    """Whether the last step of a sequence reads, by any way, a state of another one."""
+    """Whether the last step of a sequence depends on a state of another one."""
     targets = {node for call in other.calls for node in call.states.values()}
-    first = min(node.number for node in targets)
-    seen: set[Node] = set()
-    stack = list(chain.calls[-1].states.values())
-    while stack:
-        for source in stack.pop().inputs:
-            if source in targets:
-                return True
-            if source is not None and source.number > first and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return False
+    return reaches(chain.calls[-1].states.values(), targets)
 
 
 def _reads_whole(chain: Chain, other: Chain) -> bool:

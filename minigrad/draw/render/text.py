@@ -66,7 +66,7 @@ def printed(text: str) -> str:
 def sparkline(norms: list[float], width: int = _SPARK_WIDTH) -> str:
     """Return norms as bars, tall for large in log10; `0` for zero and `!` for NaN or infinity.
 
-    With more norms than `width`, each bar shows the largest of its share, or `!` if one is not finite.
+    With more norms than `width`, each bar shows the largest of its share, `!` if any is not finite.
     """
     if len(norms) > width:
         bounds = [round(index * len(norms) / width) for index in range(width + 1)]
