@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.flow import GradientFlow
-from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
+from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle, suffix_of
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
 from minigrad.draw.pictures import draw
@@ -151,12 +151,7 @@ class Comparison:
         Raises ValueError for another suffix and OSError where the file cannot be written.
         """
         target = Path(path)
-        suffix = target.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise ValueError(
-                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; a comparison is "
-                f"saved as one of {', '.join(_SUFFIXES)}"
-            )
+        suffix = suffix_of(target, _SUFFIXES)
         text = (
             self.svg()
             if suffix == ".svg"

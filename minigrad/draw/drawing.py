@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -126,13 +126,7 @@ class Drawing:
         and OSError where the file cannot be written.
         """
         target = Path(path)
-        suffix = target.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise ValueError(
-                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; the format is chosen "
-                f"by one of {', '.join(_SUFFIXES)}"
-            )
-        content = self._content(suffix)
+        content = self._content(suffix_of(target, _SUFFIXES))
         write_atomically(target, lambda file: file.write_bytes(content))
         return target
 
@@ -176,6 +170,17 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.graph.nodes), len(self.graph.edges)
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
+
+
+def suffix_of(path: Path, known: Sequence[str]) -> str:
+    """The suffix of a path in lower case. Raises ValueError for one that is not known."""
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise ValueError(
+            f"path {os.fspath(path)!r} has the suffix {path.suffix!r}; the format is chosen by one "
+            f"of {', '.join(known)}"
+        )
+    return suffix
 
 
 def fitting_dpi(source: str) -> int:

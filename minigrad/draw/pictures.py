@@ -19,8 +19,8 @@ from minigrad.draw.graph.records import Picture
 from minigrad.draw.graph.rolling import fold_repeats
 from minigrad.draw.graph.rolling import roll as roll_up
 from minigrad.draw.reading.measure import read_tape
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.reading.opening import has_kernels
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT

@@ -21,7 +21,7 @@ from minigrad.draw.drawing import Drawing
 from minigrad.draw.pages.page_measures import interaction_of
 from minigrad.draw.pictures import draw
 from minigrad.draw.plots.curves import plot_gradient_norms
-from minigrad.draw.reading.recurrence import NamedStates
+from minigrad.draw.reading.named_states import NamedStates
 from minigrad.draw.views.diagnosis import describe_time
 
 __all__ = ["TimeGradients", "backprop_through_time"]

@@ -20,7 +20,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import reaches, read_tape
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import States, value_of
 
 __all__ = ["Bounds", "JacobianSpectra", "jacobian_spectra"]

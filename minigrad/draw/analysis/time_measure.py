@@ -21,7 +21,7 @@ from minigrad.draw.analysis.weight_lags import WeightLags
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import norm_of, read_tape
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import Lane, States
 
 __all__ = ["TimeMeasure"]

@@ -10,7 +10,7 @@ from typing import Final
 
 from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 
-__all__ = ["focus", "prune", "scopes_around", "tag_leaves", "without"]
+__all__ = ["focus", "nodes_behind", "prune", "scopes_around", "tag_leaves", "without"]
 
 MANY_READERS: Final = 8
 LARGE: Final = 120
@@ -40,6 +40,24 @@ def scopes_around(
             used.add(path)
             path = known[path].parent
     return tuple(scope for scope in scopes if scope.path in used)
+
+
+def nodes_behind(starts: Iterable[int], sources: Mapping[int, Sequence[int]]) -> set[int]:
+    """The nodes on which some nodes depend, without those themselves.
+
+    Args:
+        starts: ids of the nodes.
+        sources: by id of a node, the ids of those that it reads.
+    """
+    waiting = list(starts)
+    known = set(waiting)
+    found: set[int] = set()
+    while waiting:
+        for source in sources[waiting.pop()]:
+            if source not in found and source not in known:
+                found.add(source)
+                waiting.append(source)
+    return found
 
 
 def prune(graph: Picture) -> Picture:

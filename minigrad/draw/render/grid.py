@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
+from minigrad.draw.graph.passes import nodes_behind
 from minigrad.draw.graph.records import Edge, Picture, PictureNode
 
 CELL_WIDTH: Final = 56.0
@@ -262,13 +263,7 @@ def _free_nodes(
     for edge in graph.edges:
         sources[edge.target].append(edge.source)
         targets[edge.source].append(edge.target)
-    below: set[int] = set()
-    waiting = list(in_band)
-    while waiting:
-        for source in sources[waiting.pop()]:
-            if source not in below and source not in in_band:
-                below.add(source)
-                waiting.append(source)
+    below = nodes_behind(in_band, sources)
     free: set[int] = set()
     parameters: dict[BandKey | None, list[PictureNode]] = defaultdict(list)
     for node in graph.nodes:

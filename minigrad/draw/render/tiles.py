@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from minigrad.draw.graph.passes import nodes_behind
 from minigrad.draw.graph.records import Picture
 
 __all__ = ["Box", "Tile", "effort", "lay_out_tiles", "most_beside"]
@@ -165,13 +166,7 @@ def _by_step(graph: Picture, sources: Links) -> list[Tile]:
     steps = {node.id: node.step for node in graph.nodes if node.step is not None}
     if len(set(steps.values())) < 2:
         return []
-    before: set[int] = set()
-    waiting = list(steps)
-    while waiting:
-        for source in sources[waiting.pop()]:
-            if source not in before and source not in steps:
-                before.add(source)
-                waiting.append(source)
+    before = nodes_behind(steps, sources)
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for node in graph.nodes:
         step = steps.get(node.id)

@@ -20,7 +20,7 @@ from minigrad.draw.analysis.box_edges import box_faults, edges_between
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
 from minigrad.draw.reading.edge_sums import term_of_item
 from minigrad.draw.reading.measure import picked, read_tape
-from minigrad.draw.reading.recurrence import labels_on
+from minigrad.draw.reading.named_states import labels_on
 from minigrad.draw.reading.sequences import Call, labels_of
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.views.diagnosis import describe_cells
@@ -49,7 +49,7 @@ def cells_graph(
     Args:
         outputs: the results, with kernels opened.
         grad, title: as for `minigrad.draw.draw`.
-        states: named states, see `minigrad.draw.reading.recurrence.open_with_states`.
+        states: named states, see `minigrad.draw.reading.named_states.open_with_states`.
 
     Raises DrawError when no cell labelled a state, and none was named or found.
     """

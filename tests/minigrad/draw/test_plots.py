@@ -116,7 +116,7 @@ def test_a_comparison_has_one_scale_and_one_svg(tmp_path):
     saved = both.save(tmp_path / "models.svg")
     assert saved.read_text(encoding="utf-8") == both.svg()
     assert "LSTM" in both.save(tmp_path / "models.txt").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match=r"saved as one of \.svg"):
+    with pytest.raises(ValueError, match=r"chosen by one of \.svg"):
         both.save(tmp_path / "models.gif")
     with pytest.raises(ValueError, match="at least one model"):
         md.compare({})
