@@ -87,6 +87,11 @@ def read_document(
     return _read_record(record, fields, "graph", ready=tuple(sections))
 
 
+def nonfinite_word(value: float) -> str:
+    """Return the word for a number that JSON lacks: NaN, or an infinity."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
@@ -101,7 +106,7 @@ def _plain(record: Any) -> dict[str, object]:
         if dataclasses.is_dataclass(value):
             value = _plain(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            value = nonfinite_word(value)
         plain[field.name] = value
     return plain
 

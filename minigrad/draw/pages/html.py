@@ -22,7 +22,8 @@ from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
 from minigrad.draw.pages import page_static
-from minigrad.draw.pages.page_data import DIGITS, json_for_page, picture_data
+from minigrad.draw.pages.page_data import picture_data
+from minigrad.draw.pages.page_numbers import DIGITS, json_for_page
 from minigrad.draw.render.cells import cells_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render
 from minigrad.draw.render.tiled_boxes import boxes_to_dot

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from minigrad.draw.graph.errors import LayoutError
 from minigrad.draw.graph.records import Picture
-from minigrad.draw.render import dot as dot_module
+from minigrad.draw.render.dot import ClusterKey, enclosing_cluster, node_name, steps_within
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.scale import number_text
 from minigrad.draw.style.theme import FONT
@@ -119,7 +119,7 @@ def box_positions(root: ElementTree.Element, graph: Picture) -> dict[str, Any]:
     found = {element.get("id"): element for element in root.iter(f"{_SVG}g")}
     places = []
     for node in graph.nodes:
-        element = found.get(dot_module.node_name(node.id))
+        element = found.get(node_name(node.id))
         if element is None:
             raise LayoutError(f"Graphviz left node {node.id} out of the picture")
         places.append(_box_of(element))
@@ -195,8 +195,8 @@ def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
 def _clusters(graph: Picture) -> tuple[list[str], list[int], list[int]]:
     """Return names and parents of the boxes around nodes, and the innermost one of each node."""
     scopes = {scope.path: scope for scope in graph.scopes}
-    steps = dot_module._steps_within(graph)
-    places: dict[tuple[str, int | None], int] = {("", None): -1}
+    steps = steps_within(graph)
+    places: dict[ClusterKey, int] = {("", None): -1}
     names: list[str] = []
     parents: list[int] = []
     inner: list[int] = []
@@ -204,16 +204,16 @@ def _clusters(graph: Picture) -> tuple[list[str], list[int], list[int]]:
         path = node.frame if node.frame in scopes else ""
         step = node.step if path and node.kind != "parameter" and steps else None
         key = (path, step)
-        missing: list[tuple[str, int | None]] = []
+        missing: list[ClusterKey] = []
         while key not in places:
             missing.append(key)
-            key = dot_module._enclosing(key, scopes, steps)
+            key = enclosing_cluster(key, scopes, steps)
         above = places[key]
         for key in reversed(missing):
             scope = scopes[key[0]]
             own = key[0].removeprefix(f"{scope.parent}.") if scope.parent else key[0]
             name = labels.scope_title(own, scope.name)
-            if key[1] is not None and dot_module._enclosing(key, scopes, steps) == (key[0], None):
+            if key[1] is not None and enclosing_cluster(key, scopes, steps) == (key[0], None):
                 name = f"{own}, t = {key[1]}"
             places[key] = len(names)
             names.append(escape.printable(escape.shorten(name, 60)))

@@ -6,7 +6,7 @@ with width and colour the way it came back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 from minigrad.draw.style import escape, labels
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _DEEPEST_CLUSTER: Final = 6
 _TEXT_WIDTH: Final = 88
 
-_ClusterKey = tuple[str, int | None]
+ClusterKey: TypeAlias = tuple[str, int | None]
+"""The path of a scope and a time step, or None for all steps: what one frame is around."""
 
 
 def graph_to_dot(
@@ -161,16 +162,16 @@ def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None
 
     scopes = {scope.path: scope for scope in graph.scopes}
     depths = _scope_depths(graph.scopes)
-    steps = _steps_within(graph)
-    contents: dict[_ClusterKey, graphviz.Digraph] = {("", None): picture}
-    order: list[_ClusterKey] = []
+    steps = steps_within(graph)
+    contents: dict[ClusterKey, graphviz.Digraph] = {("", None): picture}
+    order: list[ClusterKey] = []
 
-    def cluster(key: _ClusterKey) -> graphviz.Digraph:
+    def cluster(key: ClusterKey) -> graphviz.Digraph:
         """Return the cluster for `key`, creating those around it that are not there yet."""
-        missing: list[_ClusterKey] = []
+        missing: list[ClusterKey] = []
         while key not in contents:
             missing.append(key)
-            key = _enclosing(key, scopes, steps)
+            key = enclosing_cluster(key, scopes, steps)
         for index in range(len(missing) - 1, -1, -1):
             key = missing[index]
             order.append(key)
@@ -193,10 +194,10 @@ def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None
         )
     # The innermost clusters were made last; each goes into the one around it once it is full.
     for key in reversed(order):
-        contents[_enclosing(key, scopes, steps)].subgraph(contents[key])
+        contents[enclosing_cluster(key, scopes, steps)].subgraph(contents[key])
 
 
-def _steps_within(graph: Picture) -> dict[str, set[int]]:
+def steps_within(graph: Picture) -> dict[str, set[int]]:
     """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
@@ -205,9 +206,9 @@ def _steps_within(graph: Picture) -> dict[str, set[int]]:
     return steps if len(set().union(*steps.values())) > 1 else {}
 
 
-def _enclosing(
-    key: _ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]]
-) -> _ClusterKey:
+def enclosing_cluster(
+    key: ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]]
+) -> ClusterKey:
     """The cluster around a cluster: a gate at a step is inside its cell at that step."""
     path, step = key
     parent = scopes[path].parent
@@ -231,10 +232,10 @@ def _scope_depths(scopes: tuple[PictureScope, ...]) -> dict[str, int]:
 
 
 def _cluster_style(
-    key: _ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]], colors: Theme
+    key: ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]], colors: Theme
 ) -> dict[str, str]:
     path, step = key
-    by_step = step is not None and _enclosing(key, scopes, steps) == (path, None)
+    by_step = step is not None and enclosing_cluster(key, scopes, steps) == (path, None)
     parent = scopes[path].parent
     own = path.removeprefix(f"{parent}.") if parent else path
     text = f"t = {step}" if by_step else labels.scope_title(own, scopes[path].name)

@@ -27,7 +27,8 @@ from minigrad.draw import (
 )
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
 from minigrad.draw.pages.html import PagePicture, asset_script, asset_style, page
-from minigrad.draw.pages.page_data import DIGITS, column, json_for_page, number, picture_data
+from minigrad.draw.pages.page_data import picture_data
+from minigrad.draw.pages.page_numbers import DIGITS, column, json_for_page, number
 from minigrad.draw.pages.page_static import table
 from minigrad.testing import examples
 
