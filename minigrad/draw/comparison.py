@@ -15,6 +15,7 @@ from minigrad.draw.analysis.flow import GradientFlow
 from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle, suffix_of
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.pictures import draw
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.targets import results_of
@@ -132,8 +133,6 @@ class Comparison:
 
     def html(self) -> str:
         """One page, whole in itself, on which the reader chooses between the models."""
-        from minigrad.draw.pages.html import PagePicture, page
-
         return page(
             [
                 PagePicture(drawing.graph, name, drawing.shown, drawing.interaction)

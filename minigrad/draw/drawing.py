@@ -17,8 +17,9 @@ from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.errors import MissingGraphvizError
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render_dot
 from minigrad.draw.render.text import graph_to_text, printed
 from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style.scale import Scale, ShareScale
@@ -65,19 +66,19 @@ class Drawing:
         self.measure: Literal["norm", "share"] = measure
 
     def svg(self) -> str:
-        """Return the picture as SVG text. Raises what `render` raises."""
+        """Return the picture as SVG text. Raises what `render_dot` raises."""
         return self._render("svg").decode("utf-8")
 
     def png(self, dpi: int | None = None) -> bytes:
         """Return the picture as a PNG file, in 144 dots per inch unless it is very large.
 
         By itself it has no more than 40 million dots, which any viewer opens. Raises what
-        `minigrad.draw.render.layout.render` raises.
+        `minigrad.draw.render.layout.render_dot` raises.
         """
         return self._render("png", fitting_dpi(self.dot.source) if dpi is None else dpi)
 
     def pdf(self) -> bytes:
-        """Return the picture as a PDF file. Raises what `render` raises."""
+        """Return the picture as a PDF file. Raises what `render_dot` raises."""
         return self._render("pdf")
 
     def html(self, theme: Literal["auto", "light", "dark"] = "auto") -> str:
@@ -87,8 +88,6 @@ class Drawing:
         offline and, as a still picture with a table, without scripts. With `theme="auto"` it
         follows the reader's system. See `minigrad.draw.pages.html.page`, also for what it raises.
         """
-        from minigrad.draw.pages.html import PagePicture, page
-
         picture = PagePicture(self.graph, shown=self.shown, interaction=self.interaction)
         return page(
             [picture],
@@ -110,7 +109,7 @@ class Drawing:
         return self.graph.to_json()
 
     def _render(self, picture_format: Format, dpi: int = 144) -> bytes:
-        return render(
+        return render_dot(
             self.dot.source,
             picture_format,
             engine=self.engine,
@@ -147,7 +146,7 @@ class Drawing:
     def show(self) -> None:
         """Show the picture: in the notebook if there is one, else in the web browser.
 
-        Raises what `minigrad.draw.render.layout.render` raises.
+        Raises what `minigrad.draw.render.layout.render_dot` raises.
         """
         shell = sys.modules.get("IPython")
         if shell is not None and shell.get_ipython() is not None:

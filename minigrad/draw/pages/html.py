@@ -25,7 +25,7 @@ from minigrad.draw.pages import page_static
 from minigrad.draw.pages.page_data import picture_data
 from minigrad.draw.pages.page_numbers import DIGITS, json_for_page
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render_dot
 from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style import labels
 from minigrad.draw.style.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
@@ -86,7 +86,7 @@ def page(
         time_limit: seconds that each layout may take.
 
     Raises ValueError for no picture, an unknown theme or step, or a domain that is none; and what
-    `minigrad.draw.render.layout.render` raises.
+    `minigrad.draw.render.layout.render_dot` raises.
     """
     if not pictures:
         raise ValueError("a page needs at least one picture, got none")
@@ -169,7 +169,7 @@ def _picture(
         dot = cells_to_dot(bare, theme=theme, scale=scale)
     else:
         dot, engine = boxes_to_dot(bare, theme=theme, scale=scale)
-    svg = render(dot.source, "svg", engine=engine, time_limit=time_limit)
+    svg = render_dot(dot.source, "svg", engine=engine, time_limit=time_limit)
     root = page_static.parse(svg.decode("utf-8"))
     boxes = None if in_time else page_static.box_positions(root, still)
     content = picture_data(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from minigrad.core.errors import require
+from minigrad.draw.analysis.jacobians import JacobianSpectra
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.time_measure import TimeMeasure
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.plots.plot_axes import (
     as_text,
@@ -18,23 +21,15 @@ from minigrad.draw.plots.plot_axes import (
     where_lost,
     whole_steps,
 )
-from minigrad.draw.plots.plot_maps import plot_attention, plot_triangle
 from minigrad.draw.style.scale import number_text
 from minigrad.draw.style.theme import theme_named
 
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.jacobians import JacobianSpectra
-    from minigrad.draw.analysis.lanes import LaneGradients
-    from minigrad.draw.analysis.time_measure import TimeMeasure
-
 __all__ = [
-    "plot_attention",
     "plot_gates",
     "plot_gradient_norms",
     "plot_jacobians",
     "plot_parameter_gradients",
     "plot_routes",
-    "plot_triangle",
 ]
 
 # Okabe and Ito's palette, told apart with any colour vision; yellow is left out: too pale on white.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from minigrad.core.errors import require
+from minigrad.draw.analysis.lanes import LaneGradients
 from minigrad.draw.plots.plot_axes import (
     as_text,
     axes_of,
@@ -18,9 +19,6 @@ from minigrad.draw.plots.plot_axes import (
     whole_steps,
 )
 from minigrad.draw.style.theme import Theme, theme_named
-
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.lanes import LaneGradients
 
 __all__ = ["plot_attention", "plot_triangle"]
 

@@ -59,7 +59,7 @@ def graphviz_command(engine: Engine, picture_format: Format) -> list[str]:
     return [dot, f"-K{engine}", f"-T{picture_format}"]
 
 
-def render(
+def render_dot(
     source: str,
     picture_format: Format,
     *,

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigrad.draw.analysis.faults import Fault, detached_fault, find_faults
+from minigrad.draw.analysis.gates import GateSeries
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.time_measure import TimeMeasure
+from minigrad.draw.analysis.weight_lags import WeightLags
 from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.reading.measure import measure_terms
 from minigrad.draw.render.bands import band_titles, bands_text
 from minigrad.draw.render.grid import band_key
 from minigrad.draw.style.labels import has_gradients
 from minigrad.draw.style.scale import number_text
-
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.gates import GateSeries
-    from minigrad.draw.analysis.lanes import LaneGradients
-    from minigrad.draw.analysis.time_measure import TimeMeasure
-    from minigrad.draw.analysis.weight_lags import WeightLags
 
 __all__ = ["cells_title", "describe_cells", "describe_time"]
 

@@ -134,7 +134,7 @@ def test_a_layout_that_takes_too_long_is_stopped(ops_graph):
 
 def test_broken_dot_is_an_error_with_graphviz_own_words():
     with pytest.raises(LayoutError, match="Graphviz failed"):
-        layout.render("digraph {", "svg")
+        layout.render_dot("digraph {", "svg")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_broken_dot_is_an_error_with_graphviz_own_words():
 )
 def test_arguments_of_render_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
-        layout.render("digraph {}", **arguments)
+        layout.render_dot("digraph {}", **arguments)
 
 
 @pytest.fixture
