@@ -1,4 +1,4 @@
-"""Attention maps: which token looks at which, one panel for each head."""
+"""Attention maps: how much each token attends to each other one, one panel for each head."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def attention_map(
 ) -> Drawing:
     """Draw attention weights with their tokens: a row for each query, a column for each key.
 
-    Colour and number tell the weight; exact zeros, as of masked positions, are dotted and empty.
+    Colour and number show the weight; exact zeros, as of masked positions, are dotted and empty.
 
     Args:
         weights: (queries, keys) or (heads, queries, keys), each row adding up to 1 or to 0.
-        queries: the tokens that look.
-        keys: the tokens that are looked at.
+        queries: the tokens that attend.
+        keys: the tokens that are attended to.
         title: heading of the picture.
         theme: `light` or `dark`.
         heads: names of the heads.
@@ -171,7 +171,7 @@ def cell_style(weight: float, colors: Theme) -> dict[str, str]:
     """Fill and line of one weight."""
     if weight == 0:
         return {"style": "dotted", "color": colors.zero, "penwidth": "0.6"}
-    # From the background to the end of the ramp, so that what is hardly looked at stays quiet.
+    # From the background to the end of the ramp, so that small weights are inconspicuous.
     depth = 0.07 + 0.93 * min(weight, 1.0)
     base = [int(colors.background[k : k + 2], 16) for k in (1, 3, 5)]
     red, green, blue = (

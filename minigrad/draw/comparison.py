@@ -55,7 +55,7 @@ def compare(
         options: for `draw`, such as `level` and `steps`; with ``grad="share"`` widths and colours
             mean shares, which are on one scale in any picture.
 
-    Raises TypeError for what is no mapping, ValueError without models, and what `draw` raises.
+    Raises TypeError for anything but a mapping, ValueError without models, and what `draw` raises.
     """
     if not isinstance(models, Mapping):
         raise TypeError(
@@ -96,7 +96,7 @@ def compare(
 
 
 def graph_of(model: Any, how: Mapping[str, Any]) -> Picture:
-    """The records of one model: cells where there are any, else module calls, unless told."""
+    """The records of one model: cells if it has any, else module calls, unless told a level."""
     if "level" in how or isinstance(model, GradientFlow):
         return draw(model, **how).graph
     results, _, _ = results_of(model)
@@ -132,7 +132,7 @@ class Comparison:
         )
 
     def html(self) -> str:
-        """One page, whole in itself, on which the reader chooses between the models."""
+        """One self-contained page, on which the reader chooses between the models."""
         return page(
             [
                 PagePicture(drawing.graph, name, drawing.shown, drawing.interaction)

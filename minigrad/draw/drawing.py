@@ -40,8 +40,9 @@ class Drawing:
 
     `dot` is an object of the `graphviz` package and may be changed before the picture is made;
     `graph` is the whole record that it came from, with the time steps that the picture may leave
-    out. Every picture is laid out when it is asked for. The page that `html` returns is made from
-    `graph`, with the scale `domain`, the time steps in `shown`, and what is known in `interaction`.
+    out. The layout is computed when a format is asked for. The page that `html` returns is made
+    from `graph`, with the scale `domain`, the time steps in `shown`, and what is known in
+    `interaction`.
     """
 
     def __init__(
@@ -82,10 +83,10 @@ class Drawing:
         return self._render("pdf")
 
     def html(self, theme: Literal["auto", "light", "dark"] = "auto") -> str:
-        """Return the picture as an interactive page that is whole in itself.
+        """Return the picture as a self-contained interactive page.
 
         It can be moved, searched, and opened where it leaves out steps or closes scopes; it works
-        offline and, as a still picture with a table, without scripts. With `theme="auto"` it
+        offline and, as a static picture with a table, without scripts. With `theme="auto"` it
         follows the reader's system. See `minigrad.draw.pages.html.page`, also for what it raises.
         """
         picture = PagePicture(self.graph, shown=self.shown, interaction=self.interaction)
@@ -183,7 +184,7 @@ def suffix_of(path: Path, known: Sequence[str]) -> str:
 
 
 def fitting_dpi(source: str) -> int:
-    """The resolution in which a picture has few enough dots; its places tell how large it is."""
+    """The resolution at which a picture has few enough dots; its size is that of its positions."""
     places = [(float(x), float(y)) for x, y in _PLACE.findall(source)]
     if not places:
         return _DPI  # laid out by `dot`, and so not large
@@ -195,7 +196,7 @@ def fitting_dpi(source: str) -> int:
 def notebook_bundle(svg: str, text: str) -> dict[str, str]:
     """A picture in the formats that a notebook takes, no wider than its page.
 
-    Graphviz gives a picture a width in points, and what is beyond the page would be cut off.
+    Graphviz gives a picture a width in points, and what is beyond the page is cut off.
     """
     start = svg.index("<svg")
     head, rest = svg[start:].split(">", 1)
@@ -225,7 +226,7 @@ def draw_graph(
         domain: smallest and largest gradient norm of the scale, so that pictures can be compared;
             None spans the norms of this graph. What lies beyond is drawn dashed.
         time_limit: seconds that a layout may take.
-        measure: what width, colour and number of a gradient tell: its `norm`, or its `share` of
+        measure: what width, colour and number of a gradient show: its `norm`, or its `share` of
             the gradient at the arrow's end.
 
     Raises ValueError for an unknown theme, step or domain.

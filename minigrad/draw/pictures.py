@@ -1,4 +1,4 @@
-"""From what was computed to its picture: the level of detail, and what is shown of it."""
+"""From a target to its picture: the level of detail is chosen, and the passes are applied."""
 
 from __future__ import annotations
 
@@ -217,9 +217,9 @@ def heading_of(graph: Picture) -> str:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Stop the search for cycles while many records are made at once: none of them is garbage.
+    """Stop the collector of cycles while many records are created: none of them is garbage.
 
-    Looking through them again and again took a fifth of the time of a long picture.
+    Its passes took a fifth of the time of a long picture.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -292,7 +292,7 @@ class _Chooser:
                 return graph
         most = min(SCREENFUL, max_nodes)
         modules = has_modules(self.outputs)
-        # Kernels only add boxes when they are opened, which takes its time.
+        # Opened kernels only add boxes, and opening takes time.
         if not modules or len(operations_graph(self.outputs, views=views).nodes) <= most:
             graph = self.at("ops")
             drawn = tag_leaves(graph)

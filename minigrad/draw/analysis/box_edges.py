@@ -41,10 +41,10 @@ def edges_between(
 
     Args:
         tape: the nodes behind the results.
-        grad: None to leave the gradients alone.
+        grad: None leaves the gradients out.
         place: where an edge of the tape belongs.
-        measured: which nodes are boxes themselves, whose flags tell something of their gradient.
-        through: from a node that only names a value to the one that made it.
+        measured: which nodes are boxes themselves, so that their flags are those of the box.
+        through: from a node that only passes on a value to the one that computed it.
 
     Raises DrawError where the graph was freed and anomaly mode left no flags on it.
     """

@@ -1,4 +1,4 @@
-"""Which input moves which output: |d output_k / d input_t| over time."""
+"""How much each output depends on each input: |d output_k / d input_t| over time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Connectivity:
     Attributes:
         output_steps: the steps k, (K,).
         norms: |d output_k / d input_t|, the Frobenius norm over features and batch, (K, T).
-        exact: whether every feature was followed, rather than random sums of them.
+        exact: whether every feature was differentiated, rather than random sums of them.
     """
 
     output_steps: np.ndarray[Any, Any]
@@ -52,8 +52,8 @@ def input_connectivity(
         inputs: (batch, time, ...), a tensor that the outputs were computed from: a leaf, or what
             an embedding returned.
         steps: the output steps k; None takes all, or 32 evenly spread ones.
-        probes: follow this many random sums of an output's features instead of each feature: an
-            estimate without bias of the squared norm. None follows each, or 16 sums of more.
+        probes: differentiate this many random sums of an output's features instead of each feature:
+            an unbiased estimate of the squared norm. None takes each, or 16 sums if there are more.
         generator: draws the signs of the sums.
 
     Raises DrawError where the outputs do not depend on the inputs, or either has no time axis.

@@ -1,8 +1,8 @@
 """What went wrong on a graph: the first operation at fault, forward or backward, in a sentence.
 
-Three failures are looked for: numbers that are not finite, gradients that are exactly zero, and
-states that do not depend on those of the step before. The evidence is what the graph still holds:
-its saved arrays, or the flags that anomaly mode left on its nodes, which survive a backward.
+Three kinds of fault are looked for: numbers that are not finite, gradients that are exactly zero,
+and states that do not depend on those of the step before. The evidence is what the graph still
+holds: its saved arrays, or the flags that anomaly mode left on its nodes, which survive a backward.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def anomaly_fault(tape: Tape, direction: Literal["forward", "backward"]) -> Faul
 
 
 def mark_of(direction: str) -> str:
-    """The words for the picture."""
+    """The mark of a node that is not finite, for the picture."""
     return f"first bad op, {direction}"
 
 
@@ -169,7 +169,7 @@ def first_nonfinite_gradient(tape: Tape, measured: Measured) -> Fault | None:
         for slot in range(len(node.inputs)):
             term = measured.contributions.get((node, slot))
             if term is not None and not np.isfinite(term.norm):
-                # Of a finite gradient, an infinite slope makes infinity, and NaN where it was 0.
+                # An infinite slope makes a finite gradient infinite, or NaN where it was 0.
                 unused = bool(np.isnan(term.norm))
                 hint = backward_advice(node, unused, consumers_of(tape))
                 word = "NaN" if unused else "infinite"

@@ -142,31 +142,31 @@ class GradientFlow:
     def gradient(self, tensor: Tensor) -> Statistics:
         """The gradient of a tensor on the tape. Raises DrawError for one that has none."""
         if tensor._node is None or tensor._node not in self.gradients:
-            raise DrawError("this tensor is not on the way back from the loss")
+            raise DrawError("the loss does not depend on this tensor, so it has no gradient here")
         return self.gradients[tensor._node]
 
     def check(self, tolerance: float | None = None) -> float:
-        """Compare with an ordinary backward pass: parts must add up to it again.
+        """Compare with an ordinary backward pass, to which the parts must add up.
 
         Args:
-            tolerance: the largest relative error allowed; None takes 1e-12 for float64 and what
-                corresponds to it in other dtypes.
+            tolerance: the largest relative error allowed; None takes 1e-12 for float64 and the
+                equivalent in other dtypes.
 
         Returns the largest relative error found: of the routes of every state and leaf, and of the
-        norm of every measured gradient. Where a gradient is what is left of larger numbers that
-        cancel, the error is relative to them. Raises DrawError when it exceeds the tolerance.
+        norm of every measured gradient. Where larger numbers cancel to a gradient, the error is
+        relative to them. Raises DrawError when it exceeds the tolerance.
         """
         parts = self._follow(keep=True)
         keep = set(parts.wholes)
         true = self._ordinary(keep, 1.0)
-        # The same gradient by other roundings: no power of 2, which would change no mantissa.
+        # The same gradient with other rounding errors; a power of 2 would change no mantissa.
         again = self._ordinary(keep, 3.0)
         worst = 0.0
         for node, expected in true.items():
             scale = norm_of(expected)
             eps = float(np.finfo(expected.dtype).eps)
             allowed = 4500 * eps if tolerance is None else tolerance
-            # How far the two differ tells how large the numbers were that were rounded.
+            # Their difference shows how large the numbers were that were rounded.
             size = max(scale, norm_of(again[node] / 3 - expected) / eps)
             errors = []
             if node in parts.wholes:

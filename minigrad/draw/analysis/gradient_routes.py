@@ -61,7 +61,9 @@ class EdgeRoutes:
         preset = isinstance(names, str)
         if isinstance(names, str):
             if names not in PRESETS:
-                raise ValueError(f"routes must be one of {', '.join(PRESETS)}, a list or a mapping")
+                raise ValueError(
+                    f"routes must be one of {', '.join(PRESETS)}, a list or a mapping; got {names!r}"
+                )
             names = PRESETS[names]
         if names is not None:
             pairs = names.items() if isinstance(names, Mapping) else ((n, n) for n in names)
@@ -120,7 +122,7 @@ class EdgeRoutes:
                     if part.routes is not None:
                         declared, call = part.routes.detours, part
                     if part.name in declared and part is not call:
-                        # The step tells calls apart where one scope holds all steps of a layer.
+                        # The step distinguishes calls where one scope holds all steps of a layer.
                         place = (part.name, part.parent)
             self._known[scope] = place
         return self._known[scope]

@@ -33,7 +33,7 @@ SLOPES: Final = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is known of the Jacobians of a plain recurrent network h_t = f(U h_{t-1} + ...).
+    """Bounds for the Jacobians of a plain recurrent network h_t = f(U h_{t-1} + ...).
 
     Attributes:
         weight_norm: the largest singular value of U.
@@ -64,7 +64,7 @@ class JacobianSpectra:
 
     Attributes:
         cell: its path.
-        states: the names of the states that s_t is made of, one after the other.
+        states: the names of the states in s_t, in order.
         steps: the time steps t, (N,), in the order in which they ran; counted from where the cell
             begins, if it is a decoder.
         matrices: J_t for each of them, (N, n, n).
@@ -106,7 +106,7 @@ class JacobianSpectra:
         return np.array(found)
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that matter, as plain Python values."""
+        """The main results as plain Python values."""
         log_norm = float(self.log_norms()[-1])
         found: dict[str, Any] = {
             "steps": len(self.steps),
@@ -198,7 +198,7 @@ def jacobian_spectra(
         ]
     )
     if not np.isfinite(matrices).all():
-        raise DrawError(f"the Jacobians of {cell} hold NaN or Inf: draw(loss, grad='norm') shows")
+        raise DrawError(f"the Jacobians of {cell} hold NaN or Inf: see draw(loss, grad='norm')")
     singular = np.linalg.svd(matrices, compute_uv=False)
     radius = np.abs(np.linalg.eigvals(matrices)).max(axis=-1)
     return JacobianSpectra(

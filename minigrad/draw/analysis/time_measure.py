@@ -1,6 +1,6 @@
-"""Measuring back-propagation through time: the gradient at every state, apart by loss step.
+"""Measuring back-propagation through time: the gradient at every state, by loss step.
 
-What `minigrad.draw.time_gradients` finds is found here; what is said and drawn of it stands above.
+The diagnosis and the pictures of it are in `minigrad.draw.time_gradients`.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ class TimeMeasure:
         ]
 
     def _direct(self) -> dict[Node, Any]:
-        """The gradients that reach each state by ways through no other state."""
+        """The gradients that reach each state on paths through no other state."""
         found: dict[Node, Any] = {}
 
         def on_gradient(node: Node, parts: Adjoints) -> None:
-            # Picking one step from a stack of outputs sends exact zeros to all others.
+            # An index into a stack of outputs sends exact zeros to all other steps.
             if node in self.states.lane_of and np.any(parts[0]):
                 found[node] = parts[0]
 
@@ -117,7 +117,7 @@ class TimeMeasure:
                 count = min(count, passes, MOST_LOSS_STEPS)
             if count == len(entered):
                 return entered
-            # The last one, and from it back at even distances.
+            # The last one, and others evenly spaced before it.
             places = np.linspace(len(entered) - 1, 0, count, endpoint=count > 1).round()
             return sorted({entered[int(place)] for place in places})
         missing = [k for k in wanted if k not in entered]
@@ -139,7 +139,7 @@ class TimeMeasure:
         rows.norms[lane] = norm_of(g if self.sample is None or g.ndim < 2 else g[self.sample])
 
     def _row(self, direct: dict[Node, Any], step: int, number: int) -> _Rows:
-        """The gradient of what the loss reads at one step, at every state."""
+        """The gradient at every state of what the loss reads at one step."""
         rows = _Rows()
 
         def on_gradient(node: Node, parts: Adjoints) -> None:
@@ -207,11 +207,11 @@ class TimeMeasure:
 
     @cached_property
     def routes(self) -> RouteParts:
-        """The gradient of every state and leaf, split by the routes that it took."""
+        """The gradient of every state and leaf, split by route."""
         names, by, most = self._options
         return follow_routes(self.seeds, self.tape.nodes, self.states, names, by, most)
 
     @cached_property
     def gates(self) -> list[GateSeries]:
-        """What the gates of the cells were at every step."""
+        """The gates of the cells at every step."""
         return gate_series(self.tape.nodes, self.states)

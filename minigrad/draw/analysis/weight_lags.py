@@ -1,7 +1,7 @@
 """The gradients of parameters, split by how many steps before the loss they were used.
 
 dL/dW adds up over all time steps. It can look healthy while every long lag has vanished, because
-the short ones make up for them; so the terms are added up apart, by lag.
+the short ones compensate; so the terms are summed separately for each lag.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class WeightLags:
     Args:
         nodes, states: the tape.
         loss_steps: the loss steps from which the passes start.
-        exact: whether they are all that there are, so that the lags add up to dL/dW.
+        exact: whether they are all loss steps, so that the lags add up to dL/dW.
 
     Attributes:
-        names: of each parameter, none twice: where modules gave the same one, the place of its
-            first use stands before it.
+        names: of each parameter, unique: where several have the same one, the module of the first
+            use is put before it.
         bins: first and last lag of each bin.
         norms: by parameter, the norm of its gradient in each bin.
         wholes: by parameter, the norm of dL/dW itself.
@@ -63,7 +63,7 @@ class WeightLags:
         self._step_of, self._states = states.time_of, states
         self._home: dict[Node, Node] = {leaf: leaf for leaf in self.leaves}
         for node in nodes:
-            # A transposed parameter that was made once, before all steps, still is the parameter.
+            # A parameter that was transposed once, before all steps, is still the parameter.
             source = node.inputs[0] if node.inputs else None
             if source in self._home and node.plan.view and self._step_of(node) is None:
                 self._home[node] = self._home[source]
@@ -80,7 +80,7 @@ class WeightLags:
         self.outside: dict[Leaf, float] = {}
 
     def _names(self, nodes: Sequence[Node], states: States) -> dict[Node, str]:
-        """A name for each parameter that no other one has."""
+        """A unique name for each parameter."""
         places: dict[Node, str] = {}
         for node in nodes:
             for source in node.inputs:
@@ -160,7 +160,7 @@ class WeightLags:
         self._sums.clear()
 
     def _through(self, source: Node, leaf: Leaf, term: Any) -> Any:
-        """A term on a view of a parameter, as one on the parameter."""
+        """The term of a parameter, given that of a view of it."""
         while source is not leaf:
             term = dense(source.plan.pull(source, term)[0])
             before = source.inputs[0]

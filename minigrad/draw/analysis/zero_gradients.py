@@ -37,7 +37,7 @@ class DeadUnits:
 
 
 def dead_gradient(tape: Tape, measured: Measured) -> Fault | None:
-    """The first node, going back, that lets nothing at all of its gradient through."""
+    """The first node, going back, that passes nothing of its gradient on."""
     zero_leaves = [
         leaf
         for leaf in tape.nodes
@@ -84,9 +84,9 @@ def leaves_text(zero_leaves: Sequence[Leaf]) -> str:
 
 
 def zero_origin(tape: Tape, reader: Node) -> Node | None:
-    """The operation that made the zeros which a node reads; None if it reads anything else.
+    """The operation that computed the zeros which a node reads; None if it reads other values.
 
-    The slope of a product or a power is 0 where its input is, so the fault lies further down.
+    The slope of a product or a power is 0 where its input is, so the fault lies before it.
     """
     zeros = {n for n, value in known_values(tape) if value is not None and not np.any(value)}
     found: Node | None = None

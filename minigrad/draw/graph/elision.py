@@ -25,7 +25,7 @@ _MOST_INTERESTING: Final = 6
 
 
 def interesting_steps(graph: Picture) -> list[int]:
-    """Return the steps worth showing, most worth first, from the gradients of the states.
+    """Return the steps worth showing, the most important first, by the gradients of the states.
 
     Steps at which something went wrong come first. Then, for each state of each layer: the first
     step (in backward order) whose gradient is not finite, the first that is below 1 % of the last
@@ -91,8 +91,8 @@ def elide(graph: Picture, steps: Literal["auto", "all"] | Iterable[int] = "auto"
     """Return the graph with the time steps left out that are not to be shown.
 
     All nodes of one kind in one gap become one node of kind `elided`; edges between the same two
-    nodes are merged, and carry the exact norm of all that they carried, or None where the norms
-    alone do not tell it.
+    nodes are merged, and carry the exact norm of all that they carried, or None where it does not
+    follow from the norms alone.
 
     Args:
         graph: any graph whose nodes have time steps.
@@ -117,7 +117,7 @@ def elide(graph: Picture, steps: Literal["auto", "all"] | Iterable[int] = "auto"
             kept.append(node)
             continue
         key: tuple[object, ...] = (gap_of[node.time], node.kind, node.layer, node.reverse)
-        # The scope of a cell may name its step, so only what has no layer is told apart by it.
+        # The scope of a cell may name its step, so only what has no layer is distinguished by it.
         members.setdefault((*key, *_identity(node)), []).append(node)
     stands_for: dict[int, int] = {}
     for nodes in members.values():

@@ -47,10 +47,11 @@ class LossNorms:
 
 @dataclass(frozen=True, slots=True)
 class RouteProducts:
-    """The gradient of one lane split by the routes that it came by, as inner products.
+    """The gradient of one lane split by route, as inner products.
 
     The gradient of s_t is the sum of one part for each route. With the inner products <part_i,
-    part_j> the norm of any choice of routes is exact, which the norms of the parts do not tell.
+    part_j> the norm of any choice of routes is exact; it does not follow from the norms of the
+    parts.
 
     Fields:
         state, layer, reverse: the lane; as in `PictureNode`.

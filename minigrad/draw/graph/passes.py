@@ -1,4 +1,4 @@
-"""Passes that leave something out, or put it where it can be read."""
+"""Passes that leave out nodes, or move them to where the picture can be read."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def tag_leaves(graph: Picture) -> Picture:
     often = {number for number, count in counts.items() if count > MANY_READERS}
 
     def place(source: int, reader: PictureNode) -> tuple[int | None, int | None]:
-        """The step of a reader; without steps, of what is read again and again, the reader."""
+        """The step of a reader; without steps, of a node with many readers, the reader itself."""
         alone = source in often and reader.step is None and len(nodes) > LARGE
         return reader.step, reader.id if alone else None
 

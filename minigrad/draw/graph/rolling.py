@@ -1,6 +1,6 @@
-"""Rolling a graph up again: one box for a cell at all time steps, or for the layers of a stack.
+"""Rolling up a graph: one box for a cell at all time steps, or for the layers of a stack.
 
-`roll` merges what differs in the time step alone: the same parameters, used again and again (xN).
+`roll` merges what differs in the time step alone: the same parameters, used N times (xN).
 `fold_repeats` merges modules that follow each other in a stack and differ in their number alone:
 parameters of their own, the same structure (N of them). What led from one step or layer to the
 next becomes an edge of kind `rolled`.
@@ -30,7 +30,7 @@ from minigrad.draw.graph.records import (
 __all__ = ["fold_repeats", "roll"]
 
 Place: TypeAlias = tuple[Any, Any]
-"""What a node is, and which one of its kind it is: nodes of the same what are merged."""
+"""Two keys of a node: what it is, and which of its kind. Nodes of the same first key are merged."""
 
 _NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
 
@@ -59,7 +59,7 @@ def roll(graph: Picture) -> Picture:
 
 
 def fold_repeats(graph: Picture) -> Picture:
-    """Merge the modules of a stack that are alike but for their number and their weights."""
+    """Merge the modules of a stack that are alike except for their number and their weights."""
     stacks = _stacks(graph)
     if not stacks:
         return graph
@@ -139,7 +139,7 @@ def _merged(
     word: Callable[[int], str],
     sentence: str,
 ) -> Picture:
-    """Merge the nodes that `place` says are alike, and the edges between them."""
+    """Merge the nodes that are alike by `place`, and the edges between them."""
     groups: dict[Any, list[PictureNode]] = defaultdict(list)
     index: dict[int, Any] = {}
     seen: dict[Any, int] = defaultdict(int)
@@ -148,7 +148,7 @@ def _merged(
         if at is None:
             groups[node.id].append(node)
             continue
-        # Several alike within one step, such as two sums in a gate, are told apart by their order.
+        # Several alike within one step, such as two sums in a gate, are numbered in their order.
         number = seen[at]
         seen[at] += 1
         groups[at[0], number].append(node)
@@ -235,7 +235,7 @@ def _common(details: Sequence[str]) -> str:
 def _summed(
     edges: Sequence[Edge], nodes: dict[int, PictureNode], readers: dict[int, int]
 ) -> Contribution | None:
-    """What several edges carry back in all, with the middle and the ends of their norms."""
+    """What several edges carry back in all, with the median and the extremes of their norms."""
     terms = [edge.contribution for edge in edges]
     if len(terms) == 1:
         return terms[0]
@@ -244,7 +244,7 @@ def _summed(
         return None
     whole = combine_contributions(list(edges))
     if whole is None:
-        # Terms of one source add up as vectors. Their sum is known where they are all there is.
+        # Terms of one source add up as vectors. Their sum is known where no other term adds to it.
         sources = {edge.source for edge in edges}
         own = [nodes[source].gradient for source in sources]
         if sum(readers[source] for source in sources) > len(edges):

@@ -1,9 +1,9 @@
 """One drawing, or several on one colour scale, as a single interactive HTML file.
 
-The file asks for nothing from anywhere: its policy allows the one script and the one style that
-it holds, by their hashes, and nothing else. The script reads the data from a block of JSON and
-builds the page from text and attributes only. Without scripts, the page shows the same pictures
-as plain SVG with a table.
+The file loads nothing: its policy allows the one script and the one style that it holds, by their
+hashes, and nothing else. The script reads the data from a block of JSON and builds the page from
+text and attributes only. Without scripts, the page shows the same pictures as plain SVG with a
+table.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def page(
     measure: Literal["norm", "share"] = "norm",
     time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> str:
-    """Return an HTML page, whole in itself, of one or several pictures on one colour scale.
+    """Return a self-contained HTML page of one or several pictures on one colour scale.
 
     Args:
         pictures: at least one; the reader chooses between several.
@@ -158,7 +158,7 @@ def _picture(
     scale: Scale,
     time_limit: float,
 ) -> tuple[dict[str, Any], str]:
-    """Return the data of one picture, and what stands for it without scripts."""
+    """Return the data of one picture, and what is shown of it without scripts."""
     graph = picture.graph
     in_time = graph.level == "cells"
     theme = scale.theme.name

@@ -211,7 +211,7 @@ def _room(grid: Grid) -> float:
 
 
 def _thinned(lanes: Sequence[LossNorms]) -> list[LossNorms]:
-    """Return the lanes with so few loss steps that the page stays small; the last always stays."""
+    """Return the lanes with few enough loss steps for a small page, the last one included."""
     total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
     stride = max(1, math.ceil(total / _MOST_NUMBERS))
     thinned = []
@@ -241,7 +241,7 @@ def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]
 
 def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
     low, high, span = size_span([norm for row in lane.norms for norm in row])
-    # Norms have no sign, so two digits tell them to half a percent over twice as many decades.
+    # Norms have no sign, so two digits give half a percent over twice as many decades.
     digits = 3 if span > 2 * WIDE else 2
     return {
         **_lane_head(lane, texts),

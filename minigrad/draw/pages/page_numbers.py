@@ -21,7 +21,7 @@ _LONG: Final = 48
 """Columns of more values than this are written in characters."""
 _WORDS: Final = ("NaN", "Infinity", "-Infinity")
 WIDE: Final = 16.0
-"""Decades beyond which a norm needs three digits, to be right in what the page shows of it."""
+"""Decades beyond which a norm needs three digits, to be exact in the digits that are shown."""
 
 
 def json_for_page(content: object) -> str:

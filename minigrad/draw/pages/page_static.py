@@ -1,7 +1,7 @@
 """What a page shows without scripts: the picture as plain SVG, and a table of its boxes.
 
-The SVG comes from Graphviz and is written anew from a list of known elements and attributes, so
-that nothing else can be in it, whatever went into the DOT text.
+The SVG comes from Graphviz and is rewritten from a list of known elements and attributes, so that
+nothing else can be in it, whatever the DOT text contained.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def plain_svg(root: ElementTree.Element, number: int, title: str, description: s
         f'aria-labelledby="st{number} sd{number}" font-family="{FONT}">',
         f'<title id="st{number}">{text(title)}</title>',
         f'<desc id="sd{number}">{text(description)}</desc>',
-        # What most shapes and texts have is said once.
+        # Attributes of most shapes and texts are given once.
         f'<g transform="translate({" ".join(shift)})" fill="none" text-anchor="middle">',
     ]
     for element in () if graph is None else graph.iter():
@@ -173,7 +173,7 @@ def _line_of(element: ElementTree.Element | None) -> tuple[_Points, list[float] 
             corners = _points(head.get("points", ""))
             at_start = _distance(points[0], corners[0]) < _distance(points[-1], corners[0])
             (x, y), (x0, y0) = points[:2] if at_start else points[:-3:-1]
-            # The tip is the corner farthest along the way that the curve takes at its end.
+            # The tip is the corner farthest in the direction of the end of the curve.
             tip = max(corners, key=lambda corner: corner[0] * (x - x0) + corner[1] * (y - y0))
             points[0 if at_start else -1] = tip
     label = next(element.iter(f"{_SVG}text"), None)
@@ -224,7 +224,7 @@ def _clusters(graph: Picture) -> tuple[list[str], list[int], list[int]]:
 
 
 def table(graph: Picture) -> str:
-    """Return the boxes of a graph as an HTML table, as many as a reader could look through."""
+    """Return the boxes of a graph as an HTML table, no more than can be read."""
     rows = []
     for node in graph.nodes[:_MOST_ROWS]:
         layer = "" if node.layer is None else f"{node.layer}{' reverse' * node.reverse}"

@@ -32,7 +32,7 @@ __all__ = [
     "plot_routes",
 ]
 
-# Okabe and Ito's palette, told apart with any colour vision; yellow is left out: too pale on white.
+# Okabe and Ito's palette, distinct with any colour vision; yellow is too pale on white.
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES: Final = ("-", "--", "-.", ":")
 MARKERS: Final = "osD^vP"
@@ -173,7 +173,7 @@ def plot_gates(
     saturation: bool = False,
     theme: str = "light",
 ) -> Any:
-    """What the gates of a cell did: their mean with the 10 to 90 % band, or how much is saturated.
+    """The gates of a cell over time: their mean with the 10 to 90 % band, or how much is saturated.
 
     Args:
         found: of `backprop_through_time`.
@@ -222,7 +222,7 @@ def plot_jacobians(found: JacobianSpectra, axes: Any = None, *, theme: str = "li
     axes = axes_of(axes, theme)
     steps = found.steps
     top = float(found.largest.max(initial=0.0))
-    # Far below the largest one lies rounding alone, and zero is nowhere on this scale.
+    # Far below the largest one is rounding error alone, and zero is not on a log scale.
     low = np.where(found.smallest > 0, np.maximum(found.smallest, max(top * 1e-6, 1e-300)), np.nan)
     floor = np.where(np.isnan(low), max(top * 1e-6, 1e-300), low)
     marker = "o" if len(steps) < 3 else ""

@@ -91,8 +91,7 @@ def backward_pass(
                 except GradientError as error:
                     raise DrawError(f"the gradient cannot be drawn: {error}") from error
             for tag, g in parts.items():
-                # Inputs that a picture added, see `minigrad.draw.reading.recorded_data`, have no
-                # term.
+                # Inputs that a picture added (`reading.recorded_data`) have no term.
                 terms = zip(node.inputs, node.plan.pull(node, g), strict=False)
                 for slot, (source, term) in enumerate(terms):
                     if source is None or term is None:

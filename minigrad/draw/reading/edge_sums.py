@@ -50,8 +50,8 @@ class EdgeSum:
 class EdgeSums:
     """Adds up the terms of a picture's edges, and measures each sum once it is complete.
 
-    Where the sums that wait at one node would take more than `budget` bytes, as those of weights
-    that ten thousand steps read, the older ones are measured at once and dropped.
+    Where the sums that wait at one node would take more than `budget` bytes, as for weights that
+    ten thousand steps read, the older ones are measured at once and dropped.
 
     Attributes:
         edges: the edges, by the boxes between which they run.

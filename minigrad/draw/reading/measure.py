@@ -33,7 +33,7 @@ __all__ = [
     "sum_terms",
 ]
 
-_SAFE = 1e-200  # squares between this and its inverse lost nothing on the way
+_SAFE = 1e-200  # squares between this and its inverse neither under- nor overflowed
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Tape:
     nodes: tuple[Node, ...]
 
     def seeds(self) -> dict[Node, Any]:
-        """The gradients of the results by themselves, to start from.
+        """The gradients of the results with respect to themselves.
 
         Raises DrawError where a result is not a single number.
         """
@@ -98,7 +98,7 @@ def reaches(starts: Iterable[Node], targets: Collection[Node]) -> bool:
 
 
 def pass_through(node: Node) -> Node:
-    """The node itself, or, of a node that only names the value of another one, that other one."""
+    """The node itself; for one that only passes on the value of another node, that other node."""
     while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
@@ -130,7 +130,7 @@ def norm_of(array: Any) -> float:
     flat = np.asarray(array, np.float64).ravel()
     if not flat.size:
         return 0.0
-    # Not by BLAS: its threads wait for each other on a busy machine, a hundred times the work.
+    # Without BLAS, whose threads wait for each other on a busy machine, 100 times the work.
     square = float(np.einsum("i,i->", flat, flat))
     if _SAFE < square < 1 / _SAFE:
         return math.sqrt(square)
@@ -166,7 +166,7 @@ def contribution_of(term: Any, total: Any) -> Contribution:
 def share_of(term: Any, total: Any, scale: float) -> float | None:
     """<term, total> / |total|^2, given |total|; None where that is 0 or not finite.
 
-    Both are divided by |total| first, so that the square of a tiny norm does not vanish.
+    Both are divided by |total| first, so that the square of a tiny norm does not underflow.
     """
     if not 0 < scale < np.inf:
         return None
@@ -182,7 +182,7 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
 
 
 def sum_terms(terms: Iterable[Any]) -> Any:
-    """The sum of some terms; what was read from places of one array is added in place."""
+    """The sum of some terms; those of inputs that were read by an index are added in-place."""
     total: Any = None
     owned = False
     for term in terms:

@@ -40,7 +40,7 @@ def labels_on(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> l
 def tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
     """The tensors of named states, by name and time step.
 
-    Raises DrawError for what is no tensor, and for states of different numbers of steps.
+    Raises DrawError for anything but tensors, and where the numbers of steps differ.
     """
     if states is None:
         return {}
@@ -48,16 +48,20 @@ def tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
         named = {str(name): list(series) for name, series in states.items()}
     else:
         rows = [list(s) if isinstance(s, (tuple, list)) else [s] for s in states]
-        if len({len(row) for row in rows}) > 1:
-            raise DrawError("states: every time step must have the same states")
+        counts = {len(row) for row in rows}
+        if len(counts) > 1:
+            raise DrawError(
+                f"states: every time step must have the same states, got {min(counts)} at one and "
+                f"{max(counts)} at another"
+            )
         names = ["h", "c", *(f"s{k}" for k in range(2, len(rows[0]) if rows else 0))]
         named = {n: list(s) for n, s in zip(names, zip(*rows, strict=True), strict=False)}
     if not named:
         raise DrawError("states is empty: name a tensor for every time step")
     lengths = {len(series) for series in named.values()}
     if len(lengths) != 1 or 0 in lengths:
-        counts = ", ".join(f"{name}: {len(series)}" for name, series in named.items())
-        raise DrawError(f"states must name as many time steps of each state, got {counts}")
+        found = ", ".join(f"{name}: {len(series)}" for name, series in named.items())
+        raise DrawError(f"states must name as many time steps of each state, got {found}")
     for name, series in named.items():
         for step, tensor in enumerate(series):
             if getattr(tensor, "_node", None) is None:

@@ -1,8 +1,9 @@
 """States that no cell labelled, found where weights are used in a chain.
 
-A loop of plain operations is a recurrent network as well. Its weights give it away: each use of a
-recurrent weight depends on the use before. What was made since one use, and is read after the next
-one, is carried from step to step; a sum of losses is not, since no weight is used on it again.
+A loop of plain operations is a recurrent network as well. It is recognised by its weights: each use
+of a recurrent weight depends on the use before. A value that was computed since one use, and is
+read after the next one, is carried from step to step; a sum of losses is not, since no weight is
+applied to it again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from minigrad.draw.reading.sequences import Label, labels_of
 __all__ = ["find_labels", "labels_of_rows"]
 
 FEWEST_STEPS: Final = 3
-"""A weight that is used fewer times, one after the other, is not taken for a recurrent one."""
+"""A weight with a shorter chain of uses is not considered recurrent."""
 
 
 def find_labels(nodes: Sequence[Node]) -> list[Label]:
@@ -42,7 +43,7 @@ def labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
     taken: set[tuple[Any, str]] = set()
     for name, found in series.items():
         own = calls[name]
-        # A name is the state's own within its cell: "h2" of all is the "h" of the second one.
+        # Names count within a cell: "h2" of all states is the "h" of the second cell.
         cell = None if own is None else own[0].identity
         if own is not None and (cell, name.rstrip("0123456789")) not in taken:
             name = name.rstrip("0123456789")
@@ -57,7 +58,7 @@ def labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
 def _calls_of_steps(nodes: Sequence[Node]) -> list[Scope] | None:
     """The calls of one module, a step each, in which the states were made; None if they were not.
 
-    So two cells that were written by hand as modules are two.
+    So two cells that were written as modules are two.
     """
     found = []
     for node in nodes:
@@ -83,7 +84,7 @@ def _recurrence(nodes: Sequence[Node], labels: Sequence[Label]) -> list[dict[str
 
     Args:
         nodes: the tape.
-        labels: the states that are known: what is carried by them alone is not looked for.
+        labels: the known states: what only they carry is left out.
     """
     home = _homes(nodes)
     known = {label.node for label in labels}
@@ -95,7 +96,7 @@ def _recurrence(nodes: Sequence[Node], labels: Sequence[Label]) -> list[dict[str
     _move_glue(nodes, steps, home, count)
     members = _members(nodes, steps, count)
     carried = _carried(nodes, steps, home, anchors)
-    # One step like another: what is carried has the same place in each, the last one included.
+    # All steps are alike: what is carried has the same place in each, including the last.
     places = Counter(
         tuple(sorted(members[step].index(node) for node in found))
         for step, found in carried.items()
@@ -136,10 +137,10 @@ def _members(nodes: Sequence[Node], steps: Mapping[Node, int], count: int) -> li
 def _move_glue(
     nodes: Sequence[Node], steps: dict[Node, int], home: Mapping[Node, Leaf], count: int
 ) -> None:
-    """Give what only prepares the next step, such as `concatenate([x, h])`, to that step.
+    """Assign what only prepares the next step, such as `concatenate([x, h])`, to that step.
 
-    It was made before the weights were used again. The last step is not followed by another one,
-    so it has none of it: it ends where the last step and the one before are no longer alike.
+    It was computed before the weights were used again. The last step is not followed by another
+    one, so it has none of it: it ends where the last step and the one before are no longer alike.
     """
     members = _members(nodes, steps, count)
     if count < FEWEST_STEPS:
@@ -170,7 +171,7 @@ def _move_glue(
 
 
 def _homes(nodes: Sequence[Node]) -> dict[Node, Leaf]:
-    """The leaf that each node is a mere view of, such as a weight transposed."""
+    """The leaf that each node is a view of, such as a transposed weight."""
     home: dict[Node, Leaf] = {}
     for node in nodes:
         if isinstance(node, Leaf):
@@ -195,9 +196,9 @@ def _anchors(
     known: set[Node],
     cells: set[Scope | None],
 ) -> set[Leaf]:
-    """The weights of which each use depends on the use before, but not by a known state.
+    """The weights each use of which depends on the use before, other than through a known state.
 
-    Those that are used inside of known cells alone are passed over.
+    Those that are used only inside of known cells are ignored.
     """
     inside: dict[Scope | None, bool] = {None: False}
 
@@ -281,7 +282,7 @@ def _names(
     stack = [node for node in following if _uses(node, home) & anchors]
     own = set(following) - set(stack)
     seen: set[Node] = set()
-    after = set(stack)  # what comes of a use is no longer what it is used on
+    after = set(stack)  # what depends on a use is not its input
     for node in following:
         if any(source in after for source in node.inputs):
             after.add(node)

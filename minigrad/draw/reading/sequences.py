@@ -1,4 +1,4 @@
-"""Sequences: which call of a cell is the next step of which other one.
+"""Sequences: which call of a cell is the next step after which other call.
 
 A call of a cell is a scope in which states were labelled, or a run of labels where one scope holds
 several steps. It is the next step of a sequence exactly when the state that it was given comes from
@@ -27,7 +27,7 @@ class Label(NamedTuple):
         node: the node that made it.
         state: its name.
         scope: of the call that made it; None where no scope encloses it.
-        before: the nodes that it was made from, if that was told; else None.
+        before: the nodes that it was made from, if known; else None.
     """
 
     node: Node
@@ -41,9 +41,9 @@ class Call:
 
     Attributes:
         scope: of the call; None outside of all scopes.
-        identity: who was called.
+        identity: of the module that was called.
         states: the nodes of the states that it made, by name.
-        given: the nodes of the states that it was given, if all of that was told; else None.
+        given: the nodes of the states that it was given, if all are known; else None.
         chain: the sequence that it is a step of.
         time: its place on the time line of the picture, set by `minigrad.draw.reading.tape_states`.
     """
@@ -100,14 +100,14 @@ class Chain:
 
     @property
     def identity(self) -> Any:
-        """Whose calls these are."""
+        """The identity of the module that was called."""
         return self.calls[0].identity
 
     def own_steps(self) -> tuple[list[int], bool]:
         """The number of each step, and whether it was given; else it is the place in the sequence.
 
-        Numbers count as given if they rise or fall all along. Those that a layer gives begin anew
-        with each of its calls; then those of the loop around it are taken.
+        Numbers count as given if they rise or fall throughout. Those of a layer start again in each
+        of its calls; then those of the loop around it are used.
         """
         for steps in ([c.step for c in self.calls], [c.outer_step for c in self.calls]):
             known = [step for step in steps if step is not None]
@@ -159,7 +159,7 @@ def chains_of(labels: Sequence[Label]) -> list[Chain]:
 
 
 def _calls(labels: Sequence[Label]) -> list[Call]:
-    """The calls that made the states: in one scope, a name that comes again begins the next."""
+    """The calls that made the states: in one scope, a repeated name begins the next call."""
     calls: list[Call] = []
     latest: dict[Scope | None, Call] = {}
     for label in labels:
@@ -176,7 +176,7 @@ def _calls(labels: Sequence[Label]) -> list[Call]:
 
 
 def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list[Call]:
-    """The calls whose states a call was given, or, where that was not told, that it reads."""
+    """The calls whose states a call was given, or, where that is unknown, that it reads."""
     told = call.given is not None
     start = list(call.given if call.given is not None else call.states.values())
     first = min(firsts.values()) if told else firsts[call.identity]
@@ -197,7 +197,7 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
 
 
 def _around(call: Call, before: Sequence[Call], calls: Sequence[Call]) -> list[Call]:
-    """The call before of the same cell, where its state went through other cells in between.
+    """The previous call of the same cell, where its state went through other cells in between.
 
     So it is in a loop in which every cell is called once a step and hands its state to the next
     one. A cell that ran for several steps in between is another sequence, such as a decoder.
@@ -229,7 +229,7 @@ def _previous(call: Call, candidates: Sequence[Call]) -> Call | None:
 
 
 def _joined(chains: list[Chain]) -> list[Chain]:
-    """Sequences whose state was detached on the way are one, with a fault: so steps tell.
+    """Merge sequences that the time steps show to be one whose state was detached.
 
     The cell goes on in the same loop, at the step after, where a sequence of its own ended.
     """

@@ -1,8 +1,8 @@
 """Time axes: which sequences run side by side, and which one begins where another has ended.
 
 The layers of a stack, two directions, or two cells in one loop share an axis. A decoder that begins
-with what an encoder handed over has an axis of its own, which lies after that of the encoder: so
-all steps are in one order, and no arrow of time leads back.
+with the state of an encoder has an axis of its own, which lies after that of the encoder: so all
+steps have one order, and no arrow leads back in time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TimeAxis:
 
 
 def lay_axes(chains: Sequence[Chain]) -> list[TimeAxis]:
-    """Give every call its place on one time line, and tell the axes that it is made of."""
+    """Set the time of every call on one time line, and return the axes on it."""
     axes: list[TimeAxis] = []
     home: dict[Chain, TimeAxis] = {}  # in the order in which the sequences began
     for chain in chains:
@@ -121,8 +121,7 @@ def _steps_of(axis: TimeAxis) -> dict[Chain, list[int]]:
 def _in_order(steps: dict[Chain, list[int]]) -> dict[Chain, list[int]]:
     """Steps at which no call reads a later one: those that are given, or else new ones.
 
-    Where the steps that were counted do not lie right to each other, nothing but what the calls
-    read tells how they do.
+    Where counted steps contradict each other, the order follows from what the calls read.
     """
     step_of = {c: t for chain, own in steps.items() for c, t in zip(chain.calls, own, strict=True)}
     calls = sorted(step_of, key=lambda call: call.number)
@@ -140,9 +139,9 @@ def _in_order(steps: dict[Chain, list[int]]) -> dict[Chain, list[int]]:
 
 
 def _reads(call: Call, owner: dict[Node, Call], first: int) -> set[Call]:
-    """The calls whose states a call reads without another state on the way.
+    """The calls whose states a call reads directly.
 
-    What is picked out of a series by an index is one step of it: that of a stack is known, and
+    An index that picks from a series picks one step of it: which one is known for a stack, and
     others are not followed.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the lanes of a picture of cells are called: by their module, or by number."""
+"""The titles of the bands in a picture of cells: their modules, or numbers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _REVERSE: Final = "_reverse"
 def band_titles(graph: Picture) -> dict[BandKey, str]:
     """The name of each band of lanes.
 
-    That is the path of its module, if it is short and no other band has it; "sequence k" where one
-    cell ran on several and there is nothing else; else "layer k".
+    That is the path of its module, if it is short and no other band has it; "sequence k" where a
+    single cell ran on several sequences; else "layer k".
     """
     paths = _paths(graph)
     shared = Counter(paths.values())

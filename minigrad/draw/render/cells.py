@@ -1,7 +1,7 @@
 """The gradient's path through an unrolled recurrent network, as DOT with positions.
 
 Columns are time, bands are layers, lanes are carried states. The values' way forward is thin and
-grey; over it the gradient flows back in time, as wide and as dark as it is large.
+grey; over it the gradient flows back in time; width and colour show its norm.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cells_to_dot(
 
     Args:
         graph: cells and states with layers and time steps; see `minigrad.draw.graph.elision` for
-        long ones.
+            long ones.
         theme: `light` or `dark`.
         scale: domain of the gradient norms; None spans those of this graph.
 
@@ -348,7 +348,7 @@ class _CellsWriter:
 
 
 def _head_size(pen: Pen) -> float:
-    """Return the arrow size for a pen: thin arrows have small heads, thick ones no huge ones."""
+    """Return the arrow size for a pen: it grows more slowly than the width."""
     return round(0.5 + 0.035 * pen.width, 3)
 
 

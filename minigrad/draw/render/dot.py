@@ -1,7 +1,7 @@
 """Any graph as DOT, one box a node, for Graphviz's `dot` to lay out.
 
-Every edge is drawn twice: thin and grey the way the values went, and, where the gradient is known,
-with width and colour the way it came back.
+Every edge is drawn twice: thin and grey for the values, and, where the gradient is known, with
+width and colour for the gradient.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def graph_to_dot(
 
 
 def node_name(number: int) -> str:
-    """Return the DOT id of a node; no text of users is ever part of it."""
+    """Return the DOT id of a node; it contains no text of users."""
     return f"n{number}"
 
 

@@ -134,7 +134,7 @@ def _upward(
     shift = 9.0 * sibling
     x0, x1 = x0 + shift, x1 + shift
     if y1 <= y0:
-        # Nothing in a recurrent network goes down; a graph made by hand may.
+        # No edge of a recurrent network leads down; one of a graph made by hand may.
         curve = bend((x0, start.bottom), (x1, end.top))
         return EdgeCurves(tuple(reversed(curve)), curve, None)
     if source.layer is None and target.layer is None and not is_state(source):
@@ -162,7 +162,7 @@ def _upward(
         a, b = (x0 + offset, y0), (x0 + offset, corridor)
         head: tuple[Point, ...] = (a,)
         if bypass:
-            # Beside the cells on the way, where no state of theirs stands.
+            # Beside the cells in between, where none of their states is drawn.
             beside = end.left - grid.beside + offset
             first = min(band.bottom for band in between)
             b = (beside, corridor)
@@ -184,7 +184,7 @@ def _upward(
 
 
 def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> EdgeCurves:
-    """From a row to one above it, to the right of the boxes that stand in the way."""
+    """From a row to one above it, to the right of the boxes in between."""
     beside = max(place.right for place in blocking) + 12 + 9.0 * sibling
     low = min(place.bottom for place in blocking)
     high = max(place.top for place in blocking)

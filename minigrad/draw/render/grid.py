@@ -1,9 +1,9 @@
-"""Where everything lies in the picture of an unrolled recurrent network.
+"""The layout of the picture of an unrolled recurrent network.
 
 Columns are time steps, bands are layers, and inside a band each carried state has its own lane:
 the cell state of an LSTM runs straight along the top, the hidden state along the bottom. One step
-is laid out by hand and repeated at an offset, so a thousand steps cost no more thought than one.
-All lengths are in points, the y axis points up.
+is laid out by hand and repeated at an offset, so a thousand steps need no more work by Graphviz
+than one. All lengths are in points, the y axis points up.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ class Band:
 
 @dataclass(slots=True)
 class Grid:
-    """The finished layout: what is placed where. Nodes that are not in `places` are not drawn.
+    """The finished layout: the places of all boxes. Nodes that are not in `places` are not drawn.
 
     `fed` holds the states that a lane leads to, `pills` the places of the states that are shown,
     both by band, name of the state and time step. A line that passes cells runs `beside` points to
-    their left, where no state stands.
+    their left, where no state is drawn.
     """
 
     columns: dict[int, Column]

@@ -18,7 +18,7 @@ EVERY: Final = 1.0
 class ProgressNote:
     """Writes what is being done, once a block of code has run for two seconds.
 
-    In a terminal the line counts the seconds, and is wiped at the end; elsewhere it is written
+    In a terminal the line counts the seconds, and is erased at the end; elsewhere it is written
     once. A thread writes it, since the work may be one long call.
 
     Args:

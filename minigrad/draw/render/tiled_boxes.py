@@ -186,7 +186,7 @@ class _TilesWriter:
             f"{node_name(edge.source)} -> {node_name(edge.target)}",
             id=f"g{number}",
             **{"class": f"gradient {pen.kind}"},
-            # The curve leads from source to target and its head is at the source, as everywhere.
+            # The curve leads from source to target, and its head is at the source.
             dir="back",
             pos=_with_start(curve, 7.0),
             color=pen.color,
@@ -239,7 +239,7 @@ class _TilesWriter:
         return bend(first, last), (first[0], first[1] + 16)
 
     def add_heading(self) -> None:
-        """Add title, diagnosis and legend above the upper left, where one looks first."""
+        """Add title, diagnosis and legend above the upper left, where the reader looks first."""
         width = max(self.right, _NARROWEST)
         rows = legend_rows(
             self.colors,
@@ -265,7 +265,7 @@ class _TilesWriter:
 
 
 def _quoted(value: str) -> str:
-    """A value as DOT has it: a word by itself, anything else in quotation marks."""
+    """A value in DOT: an identifier by itself, anything else in quotation marks."""
     word = value.isascii() and value.isidentifier() and value.lower() not in _KEYWORDS
     return value if word else f'"{value}"'
 

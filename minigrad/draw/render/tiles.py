@@ -83,7 +83,7 @@ def links_of(graph: Picture) -> tuple[Links, Links]:
 
 
 def ranks_of(members: Sequence[int], sources: Links, targets: Links) -> dict[int, int]:
-    """The layer of each node: the longest way to it, and as near to its readers as can be."""
+    """The layer of each node: the longest path to it, and as near to its readers as possible."""
     inside = set(members)
     missing = {n: sum(source in inside for source in sources[n]) for n in members}
     ranks = dict.fromkeys(members, 0)
@@ -106,7 +106,7 @@ def ranks_of(members: Sequence[int], sources: Links, targets: Links) -> dict[int
     for number in reversed(done):
         readers = [ranks[target] for target in targets[number] if target in inside]
         if readers and sum(source in inside for source in sources[number]) <= len(readers):
-            ranks[number] = max(ranks[number], min(readers) - 1)  # its edges become no longer
+            ranks[number] = max(ranks[number], min(readers) - 1)  # this makes its edges no longer
     return ranks
 
 
@@ -192,7 +192,7 @@ def _by_part(boxes: Mapping[int, Box], sources: Links, targets: Links, gap: floa
         ranks_each = max(LONGEST, math.ceil(length / stretches))
         stretch = {member: ranks[member] // ranks_each for member in part}
         for member in part:
-            if not sources[member] and targets[member]:  # stands with what reads it first
+            if not sources[member] and targets[member]:  # in the stretch of its first reader
                 stretch[member] = min(stretch[target] for target in targets[member])
         members: dict[int, list[int]] = defaultdict(list)
         for member in part:
@@ -270,7 +270,7 @@ def _arrange(tile: Tile, boxes: dict[int, Box], sources: Links, targets: Links, 
 
 
 def _spread(row: Sequence[int], centre: dict[int, float], boxes: Mapping[int, Box]) -> None:
-    """Move the boxes of a row apart, as little as can be (isotonic regression: pool neighbours)."""
+    """Move the boxes of a row apart, as little as possible (isotonic regression)."""
     offsets = []
     offset = 0.0
     for before, member in zip([None, *row], row, strict=False):
@@ -290,11 +290,11 @@ def _spread(row: Sequence[int], centre: dict[int, float], boxes: Mapping[int, Bo
 
 
 def _pack(tiles: Sequence[Tile]) -> None:
-    """Stand the tiles in rows, as wide together as suits a screen."""
+    """Arrange the tiles in rows, with about the shape of a screen."""
     area = sum((t.width + TILE_DISTANCE) * (t.height + TILE_DISTANCE) for t in tiles)
     widest = max(tile.width for tile in tiles)
     whole = sum(tile.width + TILE_DISTANCE for tile in tiles)
-    # Rows of about the same length: none at the end with a tile alone.
+    # Rows of about the same length, so that no tile is alone in the last one.
     rows = max(1, round(whole / math.sqrt(ASPECT * area)))
     room = max(widest, whole / rows + widest / 2)
     x = y = tallest = 0.0

@@ -171,7 +171,7 @@ def onward_text(edge: Edge) -> str:
 def gradient_text(edge: Edge, text: str) -> str:
     """Return the number of a gradient; for a rolled edge smallest, median and largest of all.
 
-    An edge that leads on says so first, in two lines, as one would stick out of most frames.
+    An edge that leads on says so first, in two lines: one line is too long for most frames.
     """
     term = edge.contribution
     spread = () if term is None else (term.lowest, term.median, term.highest)

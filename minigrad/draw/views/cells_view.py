@@ -69,7 +69,7 @@ class _Grouping:
         self.grad = grad
         self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
         self.states.require("level='cells'")
-        self._around: set[Any] = set()  # who contains cells: such modules only pass values on
+        self._around: set[Any] = set()  # modules with cells in them, which only pass values on
         passed: set[Scope] = set()
         for call in self.states.calls:
             scope = call.scope
@@ -104,7 +104,7 @@ class _Grouping:
         return None if scope is None or scope.identity in self._around else scope
 
     def _leading_on(self) -> set[Node]:
-        """The nodes that a module or a cell reads, by any way."""
+        """The nodes on which a module or a cell depends."""
         found: set[Node] = set()
         for node in reversed(self.tape.nodes):
             if node in found or self._module(node) or self.states.call_of(node):
@@ -112,7 +112,7 @@ class _Grouping:
         return found
 
     def _through(self, node: Node) -> Node:
-        """The node itself, or the one whose value it only names; but a state is itself."""
+        """The node itself, or the one whose value it only passes on; but a state is itself."""
         while node not in self.states.lane_of and node.plan.name in ("output", "alias"):
             source = node.inputs[0]
             if source is None:
@@ -125,7 +125,7 @@ class _Grouping:
         readers: dict[Node, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
             if self._through(node) is not node:
-                continue  # another name for a value: its readers read the value itself
+                continue  # it only passes on a value, so its readers read that value
             box: Any
             if isinstance(node, Leaf) or self._is_state(node):
                 box = node
@@ -293,6 +293,6 @@ class _Grouping:
             )
         path, time = box
         op = path.rpartition(".")[2] or "loss"
-        if op.isdecimal():  # a place in a list of modules says less than the class
+        if op.isdecimal():  # an index in a list of modules says less than the class
             op = states.kind_of(path)
         return PictureNode(number, "group", op=op, scope=path, **states.on_axis(time))

@@ -1,4 +1,4 @@
-"""What a picture shows, in words: how far the gradient fell, where it died, what kept it alive."""
+"""Sentences about gradients: whether they vanish or explode, by which route they came, and why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["cells_title", "describe_cells", "describe_time"]
 
 
 def describe_cells(graph: Picture, faults: Sequence[str] = ()) -> Picture:
-    """Say what cells the picture shows and how the gradient fared along each lane."""
+    """Add the title, and a sentence about the gradient along each lane, to a picture of cells."""
     title = graph.title or cells_title(graph)
     bands = sorted({band_key(node) for node in _cells(graph)})
     titles = band_titles(graph)
@@ -40,7 +40,7 @@ def describe_cells(graph: Picture, faults: Sequence[str] = ()) -> Picture:
                 and node.gradient is not None
                 and node.gradient.norm is not None
             ]
-            # In a layer that reads time backwards, the way back ends at the last step.
+            # In a layer that reads time backwards, backward ends at the last step.
             sentence = _lane_sentence(state, sorted(norms, reverse=key[1]))
             if sentence and len(bands) > 1:
                 band = titles[key]
@@ -76,7 +76,7 @@ def _cells(graph: Picture) -> list[PictureNode]:
 
 
 def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
-    """How the gradient norm of one state changes on the way back in time."""
+    """How the gradient norm of one state changes back in time."""
     if len(norms) < 2:
         return ""
     if any(not math.isfinite(norm) for _, norm in norms):
@@ -104,7 +104,7 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
 
 
 def describe_time(found: TimeMeasure) -> tuple[str, ...]:
-    """How far the gradient of each state fell or grew, why, and by which route it survived."""
+    """How far the gradient of each state falls or grows, why, and by which route it comes."""
     sentences = []
     several = len({lane.lane.cell for lane in found.lanes}) > 1
     for lane in found.lanes:
@@ -117,14 +117,14 @@ def describe_time(found: TimeMeasure) -> tuple[str, ...]:
     if all(np.isfinite(n).all() and n.all() for n in norms):
         chain = detached_fault(found.tape)
         faults: tuple[Fault, ...] = () if chain is None else (chain,)
-    else:  # which operation made what is not finite, or the zeros
+    else:  # the operation that made the zeros, or what is not finite
         faults = find_faults(found.tape, measure_terms(found.seeds, shares=False))
     sentences += [fault.sentence for fault in faults]
     return tuple(text[0].upper() + text[1:] for text in sentences if text)
 
 
 def lane_sentence(lane: LaneGradients, name: str) -> str:
-    """Vanishing, exploding, or neither."""
+    """Whether the gradient along a lane vanishes, explodes, or neither."""
     lags, norms = lane.by_lag
     known = np.isfinite(norms)
     if not known.all():
@@ -161,7 +161,7 @@ def back(lag: int) -> str:
 
 
 def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
-    """By which route the gradient at the longest lag came."""
+    """The route of most of the gradient at the longest lag."""
     names = found.routes.names
     steps, norms, shares = found.routes.series(lane.lane, lane.offset)
     known = np.flatnonzero(np.isfinite(shares[:, 0]))

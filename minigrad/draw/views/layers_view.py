@@ -1,7 +1,7 @@
 """The graph of module calls: one box for each, whatever it computed inside.
 
 What a module that only combines others does by itself, such as the sum at the end of a residual
-connection, keeps its own small box: without it the picture would hide where ways meet.
+connection, keeps its own small box: without it the picture would hide where paths join.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Calls:
         self.opened: set[Scope] = set()
         self._assign()
         while depth is None and len(calls := self._shown_calls()) == 1:
-            # One box would say nothing of the only module: its operations are shown.
+            # A single box would show nothing, so the operations of the only module are shown.
             self.opened |= calls
             self.boxes = {}
             self._assign()
@@ -128,7 +128,7 @@ class _Calls:
         readers: dict[Node, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
             if pass_through(node) is not node:
-                continue  # another name for a value: its readers read the value itself
+                continue  # it only passes on a value, so its readers read that value
             box: Any = self._call(node)
             if box is None:
                 found = readers[node]
@@ -233,7 +233,7 @@ class _Calls:
 
 
 def _parameter_detail(parameters: list[Leaf], sums: EdgeSums, grad: str | None) -> str:
-    """How many numbers a module learns, and the norm of their gradients."""
+    """The number of weights of a module, and the norm of their gradients."""
     if not parameters:
         return ""
     count = sum(math.prod(leaf.shape) for leaf in parameters)

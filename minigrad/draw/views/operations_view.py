@@ -84,7 +84,7 @@ def operations_graph(
             route = "" if flow is None else flow.route_of(node, source)
             reader, place, start = node, slot, pass_through(source)
             while start in folded:
-                # What a view with one reader sends on is all that this way carries.
+                # A view with one reader sends on all that this edge carries.
                 reader, place = start, 0
                 first = start.inputs[0]
                 assert first is not None
@@ -194,7 +194,7 @@ def _defaults(operation: Operation) -> Mapping[str, Any]:
 
 
 def parameter_text(params: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
-    """What a call was given besides arrays, but for defaults: `axis=1, keepdims=True`."""
+    """The parameters of a call that are not at their defaults: `axis=1, keepdims=True`."""
     parts = []
     for name, value in params.items():
         if defaults and name in defaults and _equal(value, defaults[name]):
