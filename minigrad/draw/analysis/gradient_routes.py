@@ -62,7 +62,8 @@ class EdgeRoutes:
         if isinstance(names, str):
             if names not in PRESETS:
                 raise ValueError(
-                    f"routes must be one of {', '.join(PRESETS)}, a list or a mapping; got {names!r}"
+                    f"routes must be one of {', '.join(PRESETS)}, a list or a mapping; "
+                    f"got {names!r}"
                 )
             names = PRESETS[names]
         if names is not None:

@@ -13,6 +13,7 @@ from minigrad.draw.graph.errors import (
     MissingGraphvizError,
 )
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts
+from minigrad.draw.graph.merging import combine_contributions
 from minigrad.draw.graph.passes import focus, prune, tag_leaves, without
 from minigrad.draw.graph.records import (
     Contribution,
@@ -21,7 +22,6 @@ from minigrad.draw.graph.records import (
     PictureNode,
     PictureScope,
     Statistics,
-    combine_contributions,
 )
 from minigrad.draw.graph.rolling import fold_repeats, roll
 

@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
-from minigrad.draw.graph.records import (
-    Edge,
-    Picture,
-    PictureNode,
-    Statistics,
+from minigrad.draw.graph.merging import (
     combine_contributions,
+    combine_gradients,
+    gradient_norms,
+    merge_edges,
     span_end,
-    total_norm,
 )
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 
 FIRST_STEPS: Final = 2
 LAST_STEPS: Final = 3
@@ -150,15 +149,7 @@ def _merged_node(nodes: Sequence[PictureNode]) -> PictureNode:
     steps = [node.step for node in nodes if node.step is not None]
     last = [node.last_step for node in nodes if node.last_step is not None]
     shapes = {node.shape for node in nodes}
-    norms = [
-        node.gradient.norm
-        for node in nodes
-        if node.gradient is not None and node.gradient.norm is not None
-    ]
-    gradient = None
-    if len(norms) == len(nodes):
-        finite = all(node.gradient is not None and node.gradient.finite for node in nodes)
-        gradient = Statistics(norm=total_norm(norms), finite=finite)
+    norms = gradient_norms(nodes)
     return dataclasses.replace(
         first,
         kind="elided",
@@ -168,7 +159,7 @@ def _merged_node(nodes: Sequence[PictureNode]) -> PictureNode:
         last_step=max(steps + last),
         shape=first.shape if len(shapes) == 1 else None,
         value=None,
-        gradient=gradient,
+        gradient=combine_gradients(nodes),
         lowest=span_end(norms, smallest=True) if norms else None,
         highest=span_end(norms, smallest=False) if norms else None,
         count=sum(node.count for node in nodes),
@@ -186,17 +177,7 @@ def _merged_edges(edges: Iterable[Edge], stands_for: dict[int, int]) -> list[Edg
         elif source != target:
             groups.setdefault((source, target, edge.route), []).append(edge)
     for (source, target, _), group in groups.items():
-        shapes = {edge.shape for edge in group}
-        kept.append(
-            dataclasses.replace(
-                group[0],
-                source=source,
-                target=target,
-                slot=min(edge.slot for edge in group),
-                kind="elided",
-                shape=group[0].shape if len(shapes) == 1 else None,
-                contribution=combine_contributions(group),
-                count=sum(edge.count for edge in group),
-            )
-        )
+        count = sum(edge.count for edge in group)
+        contribution = combine_contributions(group)
+        kept.append(merge_edges(group, source, target, "elided", contribution, count))
     return kept

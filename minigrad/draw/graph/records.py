@@ -7,7 +7,6 @@ All records are frozen; passes over them are functions from `Picture` to `Pictur
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -293,41 +292,3 @@ def _check_scopes(scopes: tuple[PictureScope, ...]) -> None:
             trail.append(path)
             path = parents[path]
         settled.update(trail)
-
-
-def combine_contributions(edges: list[Edge]) -> Contribution | None:
-    """Return the contribution of one edge that stands for `edges`, or None where unknown.
-
-    Terms that go to different sources are parts of one long vector, so the norm of the whole is
-    the root of the sum of squares: exact. Two terms into the same source add as vectors, and
-    their norms alone do not tell the norm of the sum: then the answer is None.
-    """
-    terms = [edge.contribution for edge in edges]
-    if len(terms) == 1:
-        return terms[0]
-    if not terms or any(term is None for term in terms):
-        return None
-    if len({edge.source for edge in edges}) != len(edges):
-        return None
-    known = [term for term in terms if term is not None]
-    lows = [term.norm if term.lowest is None else term.lowest for term in known]
-    highs = [term.norm if term.highest is None else term.highest for term in known]
-    return Contribution(
-        norm=total_norm([term.norm for term in known]),
-        lowest=span_end(lows, smallest=True),
-        highest=span_end(highs, smallest=False),
-    )
-
-
-def total_norm(norms: list[float]) -> float:
-    """Return the norm of a vector whose parts have the given norms, without overflow."""
-    if any(math.isnan(norm) for norm in norms):
-        return math.nan
-    return math.hypot(*norms)
-
-
-def span_end(values: list[float], *, smallest: bool) -> float:
-    """Return the smallest or largest of `values`; NaN if any of them is NaN."""
-    if any(math.isnan(value) for value in values):
-        return math.nan
-    return min(values) if smallest else max(values)

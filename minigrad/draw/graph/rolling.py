@@ -15,17 +15,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from minigrad.draw.graph.passes import scopes_around
-from minigrad.draw.graph.records import (
-    Contribution,
-    Edge,
-    Picture,
-    PictureNode,
-    Statistics,
+from minigrad.draw.graph.merging import (
     combine_contributions,
+    combine_gradients,
+    gradient_norms,
+    merge_edges,
     span_end,
     total_norm,
 )
+from minigrad.draw.graph.passes import scopes_around
+from minigrad.draw.graph.records import Contribution, Edge, Picture, PictureNode
 
 __all__ = ["fold_repeats", "roll"]
 
@@ -167,15 +166,13 @@ def _merged(
         readers[edge.source] += 1
     nodes = {node.id: node for node in graph.nodes}
     edges = [
-        dataclasses.replace(
-            bundle[0],
-            source=source,
-            target=target,
-            slot=min(edge.slot for edge in bundle),
-            kind="rolled" if onward else bundle[0].kind,
-            shape=bundle[0].shape if len({edge.shape for edge in bundle}) == 1 else None,
-            contribution=_summed(bundle, nodes, readers),
-            count=len(bundle) if onward else sum(edge.count for edge in bundle),
+        merge_edges(
+            bundle,
+            source,
+            target,
+            "rolled" if onward else bundle[0].kind,
+            _summed(bundle, nodes, readers),
+            len(bundle) if onward else sum(edge.count for edge in bundle),
         )
         for (source, target, onward), bundle in bundles.items()
     ]
@@ -196,12 +193,7 @@ def _merged_node(nodes: Sequence[PictureNode], word: Callable[[int], str]) -> Pi
     first = nodes[0]
     if len(nodes) == 1:
         return first
-    known = [node.gradient for node in nodes if node.gradient is not None]
-    norms = [gradient.norm for gradient in known if gradient.norm is not None]
-    gradient = None
-    if len(norms) == len(nodes):
-        finite = all(part.finite for part in known)
-        gradient = Statistics(norm=total_norm(norms), finite=finite)
+    gradient, norms = combine_gradients(nodes), gradient_norms(nodes)
     steps = [node.step for node in nodes if node.step is not None]
     last = [node.last_step for node in nodes if node.last_step is not None]
     count = sum(node.count for node in nodes)
@@ -242,7 +234,7 @@ def _summed(
     known = [term for term in terms if term is not None]
     if len(known) < len(terms):
         return None
-    whole = combine_contributions(list(edges))
+    whole = combine_contributions(edges)
     if whole is None:
         # Terms of one source add up as vectors. Their sum is known where no other term adds to it.
         sources = {edge.source for edge in edges}

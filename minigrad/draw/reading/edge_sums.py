@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Node, Patch
-from minigrad.draw.graph.records import Contribution, Statistics, total_norm
+from minigrad.draw.graph.merging import total_norm
+from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.backward_passes import dense
 from minigrad.draw.reading.measure import norm_of, share_of, statistics_of, sum_terms
 

@@ -17,8 +17,9 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.core.scopes import Scope
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.box_edges import box_faults, edges_between
+from minigrad.draw.graph.merging import total_norm
 from minigrad.draw.graph.passes import scopes_around
-from minigrad.draw.graph.records import Edge, Picture, PictureNode, total_norm
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 from minigrad.draw.reading.edge_sums import EdgeSums
 from minigrad.draw.reading.measure import pass_through, read_tape
 from minigrad.draw.reading.opening import can_open, open_kernels
