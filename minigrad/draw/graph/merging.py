@@ -58,11 +58,11 @@ def span_end(values: Sequence[float], *, smallest: bool) -> float:
 
 def combine_gradients(nodes: Sequence[PictureNode]) -> Statistics | None:
     """Return the gradient of one node that stands for `nodes`, or None where any is unknown."""
-    known = [node.gradient for node in nodes if node.gradient is not None]
-    norms = [gradient.norm for gradient in known if gradient.norm is not None]
+    norms = gradient_norms(nodes)
     if len(norms) < len(nodes):
         return None
-    return Statistics(norm=total_norm(norms), finite=all(gradient.finite for gradient in known))
+    finite = all(node.gradient is not None and node.gradient.finite for node in nodes)
+    return Statistics(norm=total_norm(norms), finite=finite)
 
 
 def gradient_norms(nodes: Sequence[PictureNode]) -> list[float]:
