@@ -156,7 +156,7 @@ def view(
         flow = target if isinstance(target, GradientFlow) else None
         outputs, states, keys = _completed(target, flow, states)
         measure = grad or ("norm" if flow else None)
-        chooser = _Chooser(outputs, measure, flow, show, depth, title, states, keys)
+        chooser = _LevelChooser(outputs, measure, flow, show, depth, title, states, keys)
         with collector_paused():
             if level == "auto" and states is not None:
                 level = "cells"
@@ -230,7 +230,7 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Chooser:
+class _LevelChooser:
     """Makes the graph of one level, or of the finest that is small enough."""
 
     def __init__(

@@ -36,7 +36,7 @@ PageTheme = Literal["auto", "light", "dark"]
 _SCRIPTS: Final = (
     "data.js",
     "time.js",
-    "ways.js",
+    "edge_curves.js",
     "boxes.js",
     "scene.js",
     "paint.js",

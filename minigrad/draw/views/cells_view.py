@@ -53,10 +53,10 @@ def cells_graph(
 
     Raises DrawError when no cell labelled a state, and none was named or found.
     """
-    return _Grouping(outputs, grad, states or {}).graph(title)
+    return _CellBoxes(outputs, grad, states or {}).graph(title)
 
 
-class _Grouping:
+class _CellBoxes:
     """Maps nodes of the tape to boxes of the picture."""
 
     def __init__(
@@ -69,15 +69,15 @@ class _Grouping:
         self.grad = grad
         self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
         self.states.require("level='cells'")
-        self._around: set[Any] = set()  # modules with cells in them, which only pass values on
+        self._containers: set[Any] = set()  # modules with cells in them, which only pass values on
         passed: set[Scope] = set()
         for call in self.states.calls:
             scope = call.scope
             while scope is not None and scope not in passed:
                 passed.add(scope)
-                self._around.add(scope.identity)
+                self._containers.add(scope.identity)
                 scope = scope.parent
-        self._onward = self._leading_on()
+        self._read_by_cells = self._nodes_read_by_cells()
         self.boxes: dict[Node, Any] = {}
         self._assign()
 
@@ -94,16 +94,16 @@ class _Grouping:
             return self.states.names(scope), self.states.time_of(node)
         inside = node.scope is not None and any(part.kind for part in node.scope.chain())
         # What a module or a cell still reads is no part of the loss.
-        return None if inside or node.plan.view or node in self._onward else ("", None)
+        return None if inside or node.plan.view or node in self._read_by_cells else ("", None)
 
     def _module(self, node: Node) -> Scope | None:
         """The innermost module around a node, unless it has cells inside and passes values on."""
         scope = node.scope
         while scope is not None and not scope.kind:
             scope = scope.parent
-        return None if scope is None or scope.identity in self._around else scope
+        return None if scope is None or scope.identity in self._containers else scope
 
-    def _leading_on(self) -> set[Node]:
+    def _nodes_read_by_cells(self) -> set[Node]:
         """The nodes on which a module or a cell depends."""
         found: set[Node] = set()
         for node in reversed(self.tape.nodes):

@@ -61,15 +61,15 @@ def layers_graph(
         kernels: whether to leave those closed.
         keys: of the results in their container, which name their boxes.
     """
-    calls = _Calls(outputs, grad, depth)
+    calls = _CallBoxes(outputs, grad, depth)
     if not kernels and calls.shows_kernels():
-        inside = _Calls(open_kernels(outputs), grad, depth)
+        inside = _CallBoxes(open_kernels(outputs), grad, depth)
         if len(inside.tape.nodes) <= MOST_OPENED:
             calls = inside
     return calls.graph(title, keys)
 
 
-class _Calls:
+class _CallBoxes:
     """Maps nodes of the tape to module calls."""
 
     def __init__(self, outputs: Sequence[Tensor], grad: str | None, depth: int | None) -> None:
