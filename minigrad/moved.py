@@ -8,12 +8,12 @@ import importlib.abc
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["MOVED", "names_from", "submodules_of"]
+__all__ = ["MOVED", "names_from", "renamed", "submodules_of"]
 
 # From one package to another: the modules, and old=new for those that have another name now.
 _MOVES: Final = """
@@ -33,12 +33,12 @@ minigrad           minigrad.io                      resuming=checkpoint_files se
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
 minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing parts randomness
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes
-minigrad.draw      minigrad.draw.analysis           box_flows connectivity detours=gradient_routes evidence flow gates jacobians lanes starving time_measure weight_lags xray
+minigrad.draw      minigrad.draw.analysis           box_flows=box_edges connectivity detours=gradient_routes evidence flow gates jacobians lanes starving=zero_gradients time_measure weight_lags xray=faults
 minigrad.draw      minigrad.draw.graph              codec errors interaction passes records rolling
 minigrad.draw      minigrad.draw.pages              html page_data page_measures page_static
 minigrad.draw      minigrad.draw.plots              plot_axes plot_maps
-minigrad.draw      minigrad.draw.reading            agreement call_of measure meter opening recorded_data recurrence sequences tape_states targets time_axes walk
-minigrad.draw      minigrad.draw.render             bands cells dot grid large layout patience render_child routes=edge_curves text tiles
+minigrad.draw      minigrad.draw.reading            agreement call_of measure meter=edge_sums opening recorded_data recurrence sequences tape_states targets time_axes walk=backward_passes
+minigrad.draw      minigrad.draw.render             bands cells dot grid large=tiled_boxes layout patience=progress_note render_child routes=edge_curves text tiles
 minigrad.draw      minigrad.draw.style              escape labels legend scale theme
 minigrad.draw      minigrad.draw.views              cells_view diagnosis layers_view operations_view
 minigrad.ops       minigrad.ops                     shapes=axis_utils
@@ -115,6 +115,28 @@ def submodules_of(package: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
 
     return submodule
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose public names have other names now.
+
+    Args:
+        module: its path.
+        names: by the old name, the one that it has now.
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{module}.{name} is {module}.{names[name]} now; the old name goes with the next "
+            "version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(sys.modules[module], names[name])
+
+    return attribute
 
 
 if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

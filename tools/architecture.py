@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from minigrad.draw import Drawing, Edge, Graph, Node, Scope, draw_graph
+from minigrad.draw import Drawing, Edge, Picture, PictureNode, PictureScope, draw_graph
 from minigrad.draw.style.theme import theme_named
 from tools.house import FILES, ORDER, ROOT, Import, connected, imports, is_upward
 
@@ -70,7 +70,7 @@ class Architecture:
         self.arrows = sorted(reduced(lawful - self.faults) | self.faults)
         self.boxes = sorted({box(path) for edge in edges for path in (edge.source, edge.target)})
 
-    def graph(self) -> Graph:
+    def graph(self) -> Picture:
         """The records that are drawn; on a box with a fault it is said what it imports."""
         numbers = {box: number for number, box in enumerate(self.boxes)}
         nodes = []
@@ -79,10 +79,10 @@ class Architecture:
             wrong = [end for start, end in sorted(self.faults) if start == box]
             title = "public names" if name == "__init__.py" else name
             fault = f"imports {', '.join(wrong)}" if wrong else ""
-            nodes.append(Node(number, "group", op=title, scope=folder, fault=fault))
+            nodes.append(PictureNode(number, "group", op=title, scope=folder, fault=fault))
         edges = [Edge(numbers[start], numbers[end]) for start, end in self.arrows]
-        scopes = [Scope(frame, parent=self._around(frame)) for frame in self.frames]
-        return Graph(
+        scopes = [PictureScope(frame, parent=self._around(frame)) for frame in self.frames]
+        return Picture(
             tuple(nodes),
             tuple(edges),
             tuple(scopes),

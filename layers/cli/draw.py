@@ -13,7 +13,7 @@ from layers.examples.showcase import FORGETTING, NAMES
 from minigrad.io.serialize import write_atomically
 
 if TYPE_CHECKING:
-    from minigrad.draw import Drawing, Graph
+    from minigrad.draw import Drawing, Picture
 
 __all__ = ["add_draw", "draw_command"]
 
@@ -123,7 +123,7 @@ def draw_command(options: argparse.Namespace) -> None:
 
 def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
     """The picture of a graph that an earlier drawing saved as JSON."""
-    from minigrad.draw import Graph, GraphFormatError, draw
+    from minigrad.draw import GraphFormatError, Picture, draw
 
     refuse(
         options,
@@ -131,7 +131,7 @@ def draw_saved(path: Path, options: argparse.Namespace) -> "Drawing":
         f"has no effect on {path}, which is a graph already; pass a model to draw it differently",
     )
     try:
-        graph = Graph.from_json(path.read_bytes())
+        graph = Picture.from_json(path.read_bytes())
     except GraphFormatError as error:
         raise ValueError(f"{path} is no graph that `minigrad draw` saved: {error}") from error
     if options.title is not None:
@@ -153,7 +153,7 @@ def drawing_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def without_gradients(graph: "Graph") -> "Graph":
+def without_gradients(graph: "Picture") -> "Picture":
     """The graph as if no gradient had been measured."""
     return dataclasses.replace(
         graph,
@@ -207,7 +207,7 @@ def draw_model(options: argparse.Namespace) -> tuple["Drawing", str]:
     return drawing, f"{words} ({source.note})" if source.note else words
 
 
-def with_texts(graph: "Graph", texts: Mapping[str, str]) -> "Graph":
+def with_texts(graph: "Picture", texts: Mapping[str, str]) -> "Picture":
     """The graph with what its inputs spell in their boxes."""
     nodes = [
         dataclasses.replace(node, detail=repr(texts[node.name]))

@@ -24,7 +24,7 @@ from layers.models import load as load_model
 from minigrad import Tensor
 
 if TYPE_CHECKING:
-    from minigrad.draw import Graph
+    from minigrad.draw import Picture
 
 __all__ = ["Source", "saved"]
 
@@ -60,7 +60,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
-    graph: "Graph | None" = None
+    graph: "Picture | None" = None
 
     @property
     def plain(self) -> bool:

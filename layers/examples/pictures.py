@@ -12,7 +12,7 @@ from layers.models.character import CharacterModel
 
 if TYPE_CHECKING:
     from layers.models.ngram import NGramModel
-    from minigrad.draw import Drawing, Graph
+    from minigrad.draw import Drawing, Picture
 
 __all__ = ["draw_gradient_path", "draw_step", "ngram_graph", "path_loss"]
 
@@ -55,22 +55,24 @@ def draw_gradient_path(
     return draw(path_loss(model, codes, target), level="cells", grad="norm", theme=theme)
 
 
-def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
+def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Picture":
     """How an n-gram model predicts what follows a text: context by context, from none to the whole.
 
     Each box is the distribution after a context, mixed from its counts and from the box before
     (Witten and Bell 1991); it names the likeliest characters.
     """
-    from minigrad.draw import Edge, Graph, Node
+    from minigrad.draw import Edge, Picture, PictureNode
 
     assert model.tokenizer is not None
     codes = model.tokenizer.encode(text)
     length = min(model.config.order - 1, len(codes))
     letters = text[len(text) - length :]
-    nodes = [Node(0, "constant", name="all alike", detail=f"1 of {len(model.tokenizer)} each")]
+    nodes = [
+        PictureNode(0, "constant", name="all alike", detail=f"1 of {len(model.tokenizer)} each")
+    ]
     edges = []
     for place in range(length):
-        nodes.append(Node(1 + place, "input", name=repr(letters[place])))
+        nodes.append(PictureNode(1 + place, "input", name=repr(letters[place])))
     for size in range(length + 1):
         number = 1 + length + size
         context = codes[len(codes) - size :]
@@ -80,14 +82,14 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
             f"{model.tokenizer.decode([code])!r} {found[code]:.2g}" for code in order
         )
         title = f"after {letters[length - size :]!r}" if size else "without context"
-        nodes.append(Node(number, "op", op=title, detail=likely))
+        nodes.append(PictureNode(number, "op", op=title, detail=likely))
         edges.append(Edge(number - 1 if size else 0, number, 0, shape=found.shape))
         edges += [
             Edge(1 + place, number, slot)
             for slot, place in enumerate(range(length - size, length), 1)
         ]
     title = f"What follows {text[-20:]!r}: {model.config.order}-gram model"
-    return Graph(tuple(nodes), tuple(edges), level="ops", title=title)
+    return Picture(tuple(nodes), tuple(edges), level="ops", title=title)
 
 
 def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:

@@ -1,41 +1,49 @@
 """Pictures of computation graphs, and of the gradient on its way back through them.
 
-A `Graph` is plain records; `draw_graph` turns one into a `Drawing`, which is shown, saved as SVG,
-PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow` and
+A `Picture` is a graph as plain records; `draw_graph` turns one into a `Drawing`, which is shown,
+saved as SVG, PNG or PDF, or handed on as an object of the `graphviz` package. `gradient_flow` and
 `backprop_through_time` measure how the gradient flows, and the plots show it with matplotlib.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
-from minigrad.draw.analysis.connectivity import Connectivity, input_connectivity
-from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
-from minigrad.draw.analysis.jacobians import JacobianSpectra, jacobian_spectra
+from minigrad.draw.analysis import (
+    Connectivity,
+    GradientFlow,
+    JacobianSpectra,
+    gradient_flow,
+    input_connectivity,
+    jacobian_spectra,
+)
 from minigrad.draw.attention import attention_map
 from minigrad.draw.comparison import Comparison, compare
 from minigrad.draw.drawing import Drawing, draw_graph
-from minigrad.draw.graph import elision
-from minigrad.draw.graph.elision import elide, interesting_steps
-from minigrad.draw.graph.errors import (
+from minigrad.draw.graph import (
+    Contribution,
     DrawError,
+    Edge,
     GraphFormatError,
     LayoutError,
     LayoutTimeoutError,
     MissingGlyphWarning,
     MissingGraphvizError,
-)
-from minigrad.draw.graph.passes import focus, prune, without
-from minigrad.draw.graph.records import (
-    Contribution,
-    Edge,
-    Graph,
-    Node,
-    Scope,
+    Picture,
+    PictureNode,
+    PictureScope,
     Statistics,
     combine_contributions,
+    elide,
+    elision,
+    focus,
+    fold_repeats,
+    interesting_steps,
+    prune,
+    roll,
+    without,
 )
-from minigrad.draw.graph.rolling import fold_repeats, roll
 from minigrad.draw.pictures import draw, view
-from minigrad.draw.plots.curves import (
+from minigrad.draw.plots import (
     plot_attention,
     plot_gates,
     plot_gradient_norms,
@@ -44,8 +52,9 @@ from minigrad.draw.plots.curves import (
     plot_routes,
     plot_triangle,
 )
-from minigrad.draw.reading.opening import open_kernels
+from minigrad.draw.reading import open_kernels
 from minigrad.draw.time_gradients import TimeGradients, backprop_through_time
+from minigrad.moved import renamed
 
 __all__ = [
     "Comparison",
@@ -55,15 +64,15 @@ __all__ = [
     "Drawing",
     "Edge",
     "GradientFlow",
-    "Graph",
     "GraphFormatError",
     "JacobianSpectra",
     "LayoutError",
     "LayoutTimeoutError",
     "MissingGlyphWarning",
     "MissingGraphvizError",
-    "Node",
-    "Scope",
+    "Picture",
+    "PictureNode",
+    "PictureScope",
     "Statistics",
     "TimeGradients",
     "attention_map",
@@ -93,6 +102,10 @@ __all__ = [
     "without",
 ]
 
-sys.modules["minigrad.draw.elide"] = (
-    elision  # its path in earlier versions, where now a function stands
-)
+# The path of the module in earlier versions; the attribute of that name is the function.
+sys.modules["minigrad.draw.elide"] = elision
+
+if not TYPE_CHECKING:  # it would hide misspelt names
+    __getattr__ = renamed(
+        __name__, {"Graph": "Picture", "Node": "PictureNode", "Scope": "PictureScope"}
+    )

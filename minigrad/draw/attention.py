@@ -1,4 +1,4 @@
-"""Attention maps: which token looks at which, one panel for each head."""
+"""Attention maps: how much each token attends to each other one, one panel for each head."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.draw.drawing import Drawing
-from minigrad.draw.graph.records import Edge, Graph, Node, Statistics
-from minigrad.draw.render.edge_curves import coordinates
+from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
+from minigrad.draw.render.geometry import placed
 from minigrad.draw.style import escape
 from minigrad.draw.style.scale import cividis, contrasting, hexadecimal
 from minigrad.draw.style.theme import FONT, Theme, theme_named
@@ -34,12 +34,12 @@ def attention_map(
 ) -> Drawing:
     """Draw attention weights with their tokens: a row for each query, a column for each key.
 
-    Colour and number tell the weight; exact zeros, as of masked positions, are dotted and empty.
+    Colour and number show the weight; exact zeros, as of masked positions, are dotted and empty.
 
     Args:
         weights: (queries, keys) or (heads, queries, keys), each row adding up to 1 or to 0.
-        queries: the tokens that look.
-        keys: the tokens that are looked at.
+        queries: the tokens that attend.
+        keys: the tokens that are attended to.
         title: heading of the picture.
         theme: `light` or `dark`.
         heads: names of the heads.
@@ -78,20 +78,20 @@ def records(
     keys: Sequence[str],
     heads: Sequence[str],
     title: str,
-) -> Graph:
+) -> Picture:
     """The map as a graph: an edge from each key to each query, its weight in words."""
-    nodes = [Node(k, "input", op="key", name=name) for k, name in enumerate(keys)]
+    nodes = [PictureNode(k, "input", op="key", name=name) for k, name in enumerate(keys)]
     for q, name in enumerate(queries):
         row = panels[:, q]
         spread = Statistics(minimum=float(row.min()), maximum=float(row.max()))
-        nodes.append(Node(len(keys) + q, "op", op=name, name="query", value=spread))
+        nodes.append(PictureNode(len(keys) + q, "op", op=name, name="query", value=spread))
     edges = [
         Edge(k, len(keys) + q, slot=k, route=f"{head}: {panels[number, q, k]:.4g}")
         for number, head in enumerate(heads)
         for q in range(len(queries))
         for k in range(len(keys))
     ]
-    return Graph(tuple(nodes), tuple(edges), title=title or "Attention")
+    return Picture(tuple(nodes), tuple(edges), title=title or "Attention")
 
 
 def picture(
@@ -125,10 +125,9 @@ def picture(
 
     def add(text: str, x: float, y: float, width: float, height: float, **style: str) -> None:
         nonlocal at
-        place = {"width": f"{width / 72:.4f}", "height": f"{height / 72:.4f}"}
         label = escape.label_lines(text.split("\n"), limit=60, justify=style.pop("justify", "n"))
         tip = escape.tooltip([style.pop("tip", text)])
-        dot.node(f"n{at}", label=label, tooltip=tip, pos=coordinates((x, y)), **place, **style)
+        dot.node(f"n{at}", label=label, tooltip=tip, **placed((x, y), width, height), **style)
         at += 1
 
     def plain(text: str, x: float, y: float, width: float, **style: str) -> None:
@@ -172,7 +171,7 @@ def cell_style(weight: float, colors: Theme) -> dict[str, str]:
     """Fill and line of one weight."""
     if weight == 0:
         return {"style": "dotted", "color": colors.zero, "penwidth": "0.6"}
-    # From the background to the end of the ramp, so that what is hardly looked at stays quiet.
+    # From the background to the end of the ramp, so that small weights are inconspicuous.
     depth = 0.07 + 0.93 * min(weight, 1.0)
     base = [int(colors.background[k : k + 2], 16) for k in (1, 3, 5)]
     red, green, blue = (

@@ -12,16 +12,17 @@ from typing import Any, Final, Literal, TypeAlias
 
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.flow import GradientFlow
-from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle
+from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle, suffix_of
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.pictures import draw
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
 from minigrad.draw.render.text import printed
 from minigrad.draw.style import labels
-from minigrad.draw.style.scale import Scale, power_of_ten
+from minigrad.draw.style.scale import power_of_ten
 from minigrad.draw.style.theme import theme_named
 from minigrad.draw.time_gradients import TimeGradients
 from minigrad.draw.views.cells_view import has_cells
@@ -29,7 +30,7 @@ from minigrad.io.serialize import write_atomically
 
 __all__ = ["Comparison", "compare"]
 
-Model: TypeAlias = "Tensor | Sequence[Tensor] | Graph | GradientFlow | TimeGradients | Drawing"
+Model: TypeAlias = "Tensor | Sequence[Tensor] | Picture | GradientFlow | TimeGradients | Drawing"
 _SVG: Final = "http://www.w3.org/2000/svg"
 _LINK: Final = "http://www.w3.org/1999/xlink"
 _SUFFIXES: Final = (".svg", ".html", ".txt")
@@ -46,7 +47,7 @@ def compare(
     """Draw several models' gradients so that equal widths and colours mean equal norms.
 
     Args:
-        models: by the name to show: a loss, a `Graph`, a `Drawing`, or what `gradient_flow` or
+        models: by the name to show: a loss, a `Picture`, a `Drawing`, or what `gradient_flow` or
             `backprop_through_time` found.
         theme: `light` or `dark`.
         domain: smallest and largest norm of the scale; None spans those of all models.
@@ -54,7 +55,7 @@ def compare(
         options: for `draw`, such as `level` and `steps`; with ``grad="share"`` widths and colours
             mean shares, which are on one scale in any picture.
 
-    Raises TypeError for what is no mapping, ValueError without models, and what `draw` raises.
+    Raises TypeError for anything but a mapping, ValueError without models, and what `draw` raises.
     """
     if not isinstance(models, Mapping):
         raise TypeError(
@@ -65,12 +66,12 @@ def compare(
         raise ValueError("compare needs at least one model, got none")
     how = {"grad": "norm"} | options
     steps = how.get("steps", "auto")
-    graphs: dict[str, Graph] = {}
+    graphs: dict[str, Picture] = {}
     extra: dict[str, Interaction | None] = {}
     for name, model in models.items():
         if isinstance(model, Drawing):
             graph, extra[name] = model.graph, model.interaction
-        elif isinstance(model, Graph):
+        elif isinstance(model, Picture):
             graph = model
         elif isinstance(model, TimeGradients):
             drawing = model.draw(**how)
@@ -80,8 +81,7 @@ def compare(
         title = f"{name}: {graph.title}" if graph.title else name
         graphs[name] = dataclasses.replace(graph, title=title)
     if domain is None:
-        norms = [n for graph in graphs.values() for n in labels.shown_norms(graph)]
-        scale = Scale.spanning(norms, theme_named(theme))
+        scale = labels.common_scale(graphs.values(), theme_named(theme))
         domain = (power_of_ten(scale.low), power_of_ten(scale.high))
     measure: Literal["norm", "share"] = "share" if how["grad"] == "share" else "norm"
     pictures = {
@@ -95,8 +95,8 @@ def compare(
     return Comparison(pictures, domain, theme, time_limit)
 
 
-def graph_of(model: Any, how: Mapping[str, Any]) -> Graph:
-    """The records of one model: cells where there are any, else module calls, unless told."""
+def graph_of(model: Any, how: Mapping[str, Any]) -> Picture:
+    """The records of one model: cells if it has any, else module calls, unless told a level."""
     if "level" in how or isinstance(model, GradientFlow):
         return draw(model, **how).graph
     results, _, _ = results_of(model)
@@ -132,12 +132,10 @@ class Comparison:
         )
 
     def html(self) -> str:
-        """One page, whole in itself, on which the reader chooses between the models."""
-        from minigrad.draw.pages.html import Picture, page
-
+        """One self-contained page, on which the reader chooses between the models."""
         return page(
             [
-                Picture(drawing.graph, name, drawing.shown, drawing.interaction)
+                PagePicture(drawing.graph, name, drawing.shown, drawing.interaction)
                 for name, drawing in self.pictures.items()
             ],
             theme="dark" if self.theme == "dark" else "light",
@@ -152,12 +150,7 @@ class Comparison:
         Raises ValueError for another suffix and OSError where the file cannot be written.
         """
         target = Path(path)
-        suffix = target.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise ValueError(
-                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; a comparison is "
-                f"saved as one of {', '.join(_SUFFIXES)}"
-            )
+        suffix = suffix_of(target, _SUFFIXES)
         text = (
             self.svg()
             if suffix == ".svg"

@@ -9,18 +9,19 @@ import re
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.errors import MissingGraphvizError
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.large import boxes_to_dot
-from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render_dot
 from minigrad.draw.render.text import graph_to_text, printed
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style.scale import Scale, ShareScale
 from minigrad.draw.style.theme import theme_named
 from minigrad.io.serialize import write_atomically
@@ -39,13 +40,14 @@ class Drawing:
 
     `dot` is an object of the `graphviz` package and may be changed before the picture is made;
     `graph` is the whole record that it came from, with the time steps that the picture may leave
-    out. Every picture is laid out when it is asked for. The page that `html` returns is made from
-    `graph`, with the scale `domain`, the time steps in `shown`, and what is known in `interaction`.
+    out. The layout is computed when a format is asked for. The page that `html` returns is made
+    from `graph`, with the scale `domain`, the time steps in `shown`, and what is known in
+    `interaction`.
     """
 
     def __init__(
         self,
-        graph: Graph,
+        graph: Picture,
         dot: graphviz.Digraph,
         *,
         engine: Engine = "dot",
@@ -65,31 +67,29 @@ class Drawing:
         self.measure: Literal["norm", "share"] = measure
 
     def svg(self) -> str:
-        """Return the picture as SVG text. Raises what `render` raises."""
+        """Return the picture as SVG text. Raises what `render_dot` raises."""
         return self._render("svg").decode("utf-8")
 
     def png(self, dpi: int | None = None) -> bytes:
         """Return the picture as a PNG file, in 144 dots per inch unless it is very large.
 
         By itself it has no more than 40 million dots, which any viewer opens. Raises what
-        `minigrad.draw.render.layout.render` raises.
+        `minigrad.draw.render.layout.render_dot` raises.
         """
         return self._render("png", fitting_dpi(self.dot.source) if dpi is None else dpi)
 
     def pdf(self) -> bytes:
-        """Return the picture as a PDF file. Raises what `render` raises."""
+        """Return the picture as a PDF file. Raises what `render_dot` raises."""
         return self._render("pdf")
 
     def html(self, theme: Literal["auto", "light", "dark"] = "auto") -> str:
-        """Return the picture as an interactive page that is whole in itself.
+        """Return the picture as a self-contained interactive page.
 
         It can be moved, searched, and opened where it leaves out steps or closes scopes; it works
-        offline and, as a still picture with a table, without scripts. With `theme="auto"` it
+        offline and, as a static picture with a table, without scripts. With `theme="auto"` it
         follows the reader's system. See `minigrad.draw.pages.html.page`, also for what it raises.
         """
-        from minigrad.draw.pages.html import Picture, page
-
-        picture = Picture(self.graph, shown=self.shown, interaction=self.interaction)
+        picture = PagePicture(self.graph, shown=self.shown, interaction=self.interaction)
         return page(
             [picture],
             theme=theme,
@@ -106,11 +106,11 @@ class Drawing:
         return graph_to_text(self.graph)
 
     def json(self) -> str:
-        """Return the graph as JSON text, which `Graph.from_json` reads."""
+        """Return the graph as JSON text, which `Picture.from_json` reads."""
         return self.graph.to_json()
 
     def _render(self, picture_format: Format, dpi: int = 144) -> bytes:
-        return render(
+        return render_dot(
             self.dot.source,
             picture_format,
             engine=self.engine,
@@ -126,13 +126,7 @@ class Drawing:
         and OSError where the file cannot be written.
         """
         target = Path(path)
-        suffix = target.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise ValueError(
-                f"path {os.fspath(path)!r} has the suffix {target.suffix!r}; the format is chosen "
-                f"by one of {', '.join(_SUFFIXES)}"
-            )
-        content = self._content(suffix)
+        content = self._content(suffix_of(target, _SUFFIXES))
         write_atomically(target, lambda file: file.write_bytes(content))
         return target
 
@@ -153,7 +147,7 @@ class Drawing:
     def show(self) -> None:
         """Show the picture: in the notebook if there is one, else in the web browser.
 
-        Raises what `minigrad.draw.render.layout.render` raises.
+        Raises what `minigrad.draw.render.layout.render_dot` raises.
         """
         shell = sys.modules.get("IPython")
         if shell is not None and shell.get_ipython() is not None:
@@ -178,8 +172,19 @@ class Drawing:
         return f"Drawing({self.graph.level}, {nodes} nodes, {edges} edges)"
 
 
+def suffix_of(path: Path, known: Sequence[str]) -> str:
+    """The suffix of a path in lower case. Raises ValueError for one that is not known."""
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise ValueError(
+            f"path {os.fspath(path)!r} has the suffix {path.suffix!r}; the format is chosen by one "
+            f"of {', '.join(known)}"
+        )
+    return suffix
+
+
 def fitting_dpi(source: str) -> int:
-    """The resolution in which a picture has few enough dots; its places tell how large it is."""
+    """The resolution at which a picture has few enough dots; its size is that of its positions."""
     places = [(float(x), float(y)) for x, y in _PLACE.findall(source)]
     if not places:
         return _DPI  # laid out by `dot`, and so not large
@@ -191,7 +196,7 @@ def fitting_dpi(source: str) -> int:
 def notebook_bundle(svg: str, text: str) -> dict[str, str]:
     """A picture in the formats that a notebook takes, no wider than its page.
 
-    Graphviz gives a picture a width in points, and what is beyond the page would be cut off.
+    Graphviz gives a picture a width in points, and what is beyond the page is cut off.
     """
     start = svg.index("<svg")
     head, rest = svg[start:].split(">", 1)
@@ -204,7 +209,7 @@ def notebook_bundle(svg: str, text: str) -> dict[str, str]:
 
 
 def draw_graph(
-    graph: Graph,
+    graph: Picture,
     *,
     theme: str = "light",
     steps: Literal["auto", "all"] | Iterable[int] = "auto",
@@ -221,7 +226,7 @@ def draw_graph(
         domain: smallest and largest gradient norm of the scale, so that pictures can be compared;
             None spans the norms of this graph. What lies beyond is drawn dashed.
         time_limit: seconds that a layout may take.
-        measure: what width, colour and number of a gradient tell: its `norm`, or its `share` of
+        measure: what width, colour and number of a gradient show: its `norm`, or its `share` of
             the gradient at the arrow's end.
 
     Raises ValueError for an unknown theme, step or domain.

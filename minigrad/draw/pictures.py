@@ -1,4 +1,4 @@
-"""From what was computed to its picture: the level of detail, and what is shown of it."""
+"""From a target to its picture: the level of detail is chosen, and the passes are applied."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from minigrad.draw.graph.elision import elide
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.passes import focus as focus_on
 from minigrad.draw.graph.passes import prune, tag_leaves, without
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.graph.rolling import fold_repeats
 from minigrad.draw.graph.rolling import roll as roll_up
 from minigrad.draw.reading.measure import read_tape
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.reading.opening import has_kernels
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
-from minigrad.draw.render.patience import Patience
+from minigrad.draw.render.progress_note import ProgressNote
 from minigrad.draw.render.tiles import most_beside
 from minigrad.draw.views.cells_view import cells_graph, has_cells
 from minigrad.draw.views.diagnosis import cells_title
@@ -65,7 +65,7 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several in a list or dict, a `Graph`, a `GradientFlow`, or a module (or
+        target: a tensor, several in a list or dict, a `Picture`, a `GradientFlow`, or a module (or
             function) with its inputs, ``(module, x)``, which runs for the picture: its floating
             inputs are boxes, and so are frozen parameters; integers and booleans are constants
             where an operation reads them. Of tensors, data that require no grad are boxes where
@@ -104,7 +104,7 @@ def draw(
     >>> draw((x * x).sum(), grad="norm")
     Drawing(ops, 3 nodes, 3 edges)
     """
-    with Patience("minigrad: measuring and arranging a large graph"):
+    with ProgressNote("minigrad: measuring and arranging a large graph"):
         graph = view(
             target,
             level=level,
@@ -135,7 +135,7 @@ def view(
     max_nodes: int = MAX_NODES,
     title: str = "",
     states: NamedStates = None,
-) -> Graph:
+) -> Picture:
     """The records of the picture that `draw` makes, with the same arguments."""
     if grad not in GRADIENTS:
         raise ValueError(f"grad must be None, 'norm' or 'share', got {grad!r}")
@@ -150,13 +150,13 @@ def view(
     for name, value in (("depth", depth), ("max_nodes", max_nodes)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    if isinstance(target, Graph):
+    if isinstance(target, Picture):
         graph = target
     else:
         flow = target if isinstance(target, GradientFlow) else None
         outputs, states, keys = _completed(target, flow, states)
         measure = grad or ("norm" if flow else None)
-        chooser = _Chooser(outputs, measure, flow, show, depth, title, states, keys)
+        chooser = _LevelChooser(outputs, measure, flow, show, depth, title, states, keys)
         with collector_paused():
             if level == "auto" and states is not None:
                 level = "cells"
@@ -167,7 +167,7 @@ def view(
         if graph.level == "cells" and graph.title == cells_title(graph):
             graph = dataclasses.replace(graph, title=cells_title(graph, rolled=True))
         graph = fold_repeats(roll_up(graph))
-    elif graph.level == "ops" and not isinstance(target, Graph):
+    elif graph.level == "ops" and not isinstance(target, Picture):
         graph = tag_leaves(graph)
     if focus is not None:
         graph = focus_on(graph, focus)
@@ -180,7 +180,7 @@ def view(
             f"{max_nodes:,}. Take a coarser level ('cells', 'layers'), roll=True, focus= with the "
             "path of a module, or allow more boxes."
         )
-    if graph.title or isinstance(target, Graph):
+    if graph.title or isinstance(target, Picture):
         return graph
     return dataclasses.replace(graph, title=heading_of(graph))
 
@@ -199,7 +199,7 @@ def _completed(
     return outputs, {n: [next(rest) for _ in s] for n, s in named.items()} or None, keys
 
 
-def heading_of(graph: Graph) -> str:
+def heading_of(graph: Picture) -> str:
     """What a picture shows, for one without a title."""
     counts = {
         "module call": sum(n.count for n in graph.nodes if n.kind == "group"),
@@ -217,9 +217,9 @@ def heading_of(graph: Graph) -> str:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Stop the search for cycles while many records are made at once: none of them is garbage.
+    """Stop the collector of cycles while many records are created: none of them is garbage.
 
-    Looking through them again and again took a fifth of the time of a long picture.
+    Its passes took a fifth of the time of a long picture.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -230,7 +230,7 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Chooser:
+class _LevelChooser:
     """Makes the graph of one level, or of the finest that is small enough."""
 
     def __init__(
@@ -259,12 +259,12 @@ class _Chooser:
             )
         return self._opened[0]
 
-    def cells(self) -> Graph:
+    def cells(self) -> Picture:
         """The graph of cells and time steps."""
         outputs, states = self.opened, self._opened[1] if self._opened else {}
         return cells_graph(outputs, grad=self.grad, title=self.title, states=states)
 
-    def at(self, level: ViewLevel) -> Graph:
+    def at(self, level: ViewLevel) -> Picture:
         """The graph of one level."""
         if level == "layers":
             return layers_graph(
@@ -283,7 +283,7 @@ class _Chooser:
         views = "views" in self.show
         return operations_graph(outputs, title=self.title, flow=flow, views=views, keys=self.keys)
 
-    def automatic(self, max_nodes: int) -> Graph:
+    def automatic(self, max_nodes: int) -> Picture:
         """What can be read on a screen, and has at most so many boxes if any level has."""
         views = "views" in self.show
         if self._unrolled():
@@ -292,7 +292,7 @@ class _Chooser:
                 return graph
         most = min(SCREENFUL, max_nodes)
         modules = has_modules(self.outputs)
-        # Kernels only add boxes when they are opened, which takes its time.
+        # Opened kernels only add boxes, and opening takes time.
         if not modules or len(operations_graph(self.outputs, views=views).nodes) <= most:
             graph = self.at("ops")
             drawn = tag_leaves(graph)
@@ -327,6 +327,6 @@ class _Chooser:
         return bool(labels_on(read_tape(self.opened).nodes, {}))
 
 
-def width_of(graph: Graph) -> float:
+def width_of(graph: Picture) -> float:
     """About how wide the picture of a small graph is, in pixels."""
     return 100.0 * most_beside(graph)

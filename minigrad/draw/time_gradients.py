@@ -1,9 +1,9 @@
 """Back-propagation through time, measured: how much of the gradient is left after how many steps.
 
-A recurrent network's gradient dL/ds_t adds up over everything that came later. Looked at as a
-whole it can seem healthy while nothing is left of what lies far back, so it is taken apart: by the
-step at which the loss reads the states, by lag, and, for parameters, by the lag of their use
-(Bengio et al. 1994; Pascanu et al. 2013).
+The gradient dL/ds_t of a recurrent network is a sum over all later steps. The sum can look healthy
+while the terms of long lags have vanished, so it is split: by the step at which the loss reads the
+states, by lag, and, for parameters, by the lag of their use (Bengio et al. 1994; Pascanu et al.
+2013).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minigrad.draw.drawing import Drawing
 from minigrad.draw.pages.page_measures import interaction_of
 from minigrad.draw.pictures import draw
 from minigrad.draw.plots.curves import plot_gradient_norms
-from minigrad.draw.reading.recurrence import NamedStates
+from minigrad.draw.reading.named_states import NamedStates
 from minigrad.draw.views.diagnosis import describe_time
 
 __all__ = ["TimeGradients", "backprop_through_time"]
@@ -47,8 +47,8 @@ def backprop_through_time(
     Args:
         loss: a tensor of one number.
         loss_steps: the time steps k, those of a decoder counted on from its encoder's, at which
-            the loss reads the states, for which the gradient is followed by itself: dL_k/ds_t,
-            with L_k all ways from the loss that enter the states at step k. "auto" takes them all
+            the loss reads the states, for which the gradient is measured separately: dL_k/ds_t,
+            with L_k all paths from the loss that enter the states at step k. "auto" takes them all
             where that is quick, and else the last one and others evenly spread, 128 at most.
         sample: measure one sample of the batch, axis 0 of the states; None takes norms over all.
         routes, by, most: see `gradient_flow`.
@@ -80,7 +80,7 @@ class TimeGradients(TimeMeasure):
 
     @cached_property
     def diagnosis(self) -> tuple[str, ...]:
-        """How far the gradient fell and by which route it survived, in sentences."""
+        """Sentences: how far the gradient falls, and by which route it comes."""
         return describe_time(self)
 
     def summary(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from layers.cli import main
 from layers.datasets import CharacterTokenizer
 from layers.examples.showcase import NAMES, RECURRENT
 from layers.models.character import CharacterConfig, CharacterModel
-from minigrad.draw import Graph
+from minigrad.draw import Picture
 
 ATTENTION = [name for name in NAMES if name not in RECURRENT]
 
@@ -25,7 +25,7 @@ def saved(tmp_path_factory):
 
 
 def graph_of(path):
-    return Graph.from_json(path.read_text())
+    return Picture.from_json(path.read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ from layers.models import (
     TranslationModel,
     load,
 )
-from minigrad.draw import Graph, backprop_through_time
+from minigrad.draw import Picture, backprop_through_time
 
 TEXT = "to be or not to be\n"
 LETTERS = CharacterTokenizer.from_text(TEXT)
@@ -61,7 +61,7 @@ def folders(tmp_path_factory):
 
 
 def graph_of(path):
-    return Graph.from_json(path.read_text())
+    return Picture.from_json(path.read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which input moves which output: |d output_k / d input_t| over time."""
+"""How much each output depends on each input: |d output_k / d input_t| over time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import read_tape
-from minigrad.draw.reading.walk import Adjoints, walk_back
 from minigrad.ops.randomness import draw_numbers
 from minigrad.transforms.pruning import needed_nodes
 
@@ -29,7 +29,7 @@ class Connectivity:
     Attributes:
         output_steps: the steps k, (K,).
         norms: |d output_k / d input_t|, the Frobenius norm over features and batch, (K, T).
-        exact: whether every feature was followed, rather than random sums of them.
+        exact: whether every feature was differentiated, rather than random sums of them.
     """
 
     output_steps: np.ndarray[Any, Any]
@@ -52,8 +52,8 @@ def input_connectivity(
         inputs: (batch, time, ...), a tensor that the outputs were computed from: a leaf, or what
             an embedding returned.
         steps: the output steps k; None takes all, or 32 evenly spread ones.
-        probes: follow this many random sums of an output's features instead of each feature: an
-            estimate without bias of the squared norm. None follows each, or 16 sums of more.
+        probes: differentiate this many random sums of an output's features instead of each feature:
+            an unbiased estimate of the squared norm. None takes each, or 16 sums if there are more.
         generator: draws the signs of the sums.
 
     Raises DrawError where the outputs do not depend on the inputs, or either has no time axis.
@@ -89,11 +89,13 @@ def input_connectivity(
             g = np.zeros(outputs.shape, outputs.dtype)
             g[:, k] = seed.reshape(outputs.shape[2:])
 
-            def arrive(node: Node, parts: Adjoints, row: int = row) -> None:
+            def on_gradient(node: Node, parts: Adjoints, row: int = row) -> None:
                 if node is inputs._node:
                     by_step = np.moveaxis(np.asarray(parts[0], np.float64), 1, 0)
                     flat = by_step.reshape(inputs.shape[1], -1)
                     squares[row] += (flat * flat).sum(axis=1)
 
-            walk_back({outputs._node: {0: g}}, arrive=arrive, stop={inputs._node}, needed=needed)
+            backward_pass(
+                {outputs._node: {0: g}}, on_gradient=on_gradient, stop={inputs._node}, needed=needed
+            )
     return Connectivity(chosen, np.sqrt(squares), exact)

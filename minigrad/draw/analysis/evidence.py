@@ -1,4 +1,4 @@
-"""What a tape still tells of its values, and how a fault that was found in them is put."""
+"""The values that are known on a tape, saved or computed again, and the record of a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fault:
         node: the operation or leaf.
         direction: in which pass.
         mark: a few words for the picture.
-        sentence: the whole story.
+        sentence: the whole explanation.
     """
 
     node: Node
@@ -54,7 +54,7 @@ def known_values(tape: Tape) -> Iterator[tuple[Node, Any]]:
 
 
 def computed_again(node: Node, values: dict[Node, Any]) -> Any:
-    """The value of a node from those of its inputs, where all of these are known; else None."""
+    """The value of a node from those of its inputs, if all of these are known; else None."""
     operation = getattr(node.plan, "operation", None)
     if operation is None or node.saved is None or len(operation.outputs) > 1:
         return values.get(node.inputs[0]) if node.plan.name == "alias" and node.inputs[0] else None

@@ -1,4 +1,4 @@
-"""The gradient of one number on its way back: every edge's part in it, every route, every fault."""
+"""The gradient flow of one number: the contribution of every edge, the routes, and the faults."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
+from minigrad.draw.analysis.faults import DeadUnits, Fault, find_faults, from_flags, has_flags
 from minigrad.draw.analysis.gradient_routes import (
     By,
-    Detours,
+    EdgeRoutes,
     RouteNames,
     RouteParts,
     follow_routes,
 )
-from minigrad.draw.analysis.xray import DeadUnits, Fault, find_faults, from_flags, has_flags
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape, measure_terms, norm_of, read_tape
@@ -44,12 +44,12 @@ def gradient_flow(
 
     Args:
         loss: a tensor of one number, or several, whose gradients are added.
-        wrt: follow only the ways to these tensors; None follows all.
-        routes: which scopes are detours, by name, class name or path, such as ``["self_attn"]``
-            or ``{"attention": "self_attn"}``; "residual" for the branches of a Transformer; None
-            takes what the cells themselves declare, as LSTM and GRU do.
-        by, most: how routes are told apart, see
-        `minigrad.draw.analysis.gradient_routes.follow_routes`.
+        wrt: follow only the paths to these tensors; None follows all.
+        routes: the scopes that routes lead through, by name, class name or path, such as
+            ``["self_attn"]`` or ``{"attention": "self_attn"}``; "residual" for the branches of a
+            Transformer; None takes what the cells themselves declare, as LSTM and GRU do.
+        by, most: how routes are separated, see
+            `minigrad.draw.analysis.gradient_routes.follow_routes`.
 
     Raises DrawError for a tensor without a graph, for one that is not a single number, for `wrt`
     that the loss does not depend on, and where a backward freed the graph and anomaly mode left no
@@ -76,7 +76,7 @@ class GradientFlow:
         contributions: norm and signed share of each edge's term, by the node that reads and its
             input slot. The terms of all edges out of a node add up to its gradient.
         gradients: norm, extremes and mean of each node's gradient.
-        faults: what went wrong, in sentences; see `minigrad.draw.analysis.xray`.
+        faults: what went wrong, in sentences; see `minigrad.draw.analysis.faults`.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class GradientFlow:
         self.seeds = tape.seeds()
         self.needed = None if wrt is None else _ways_to(tape, wrt)
         self._route_names, self._by, self._most = routes, by, most
-        self._detours: Detours | None = None
+        self._edge_routes: EdgeRoutes | None = None
         if routes is not None:
-            self._detours = Detours(self._opened.nodes, routes)
+            self._edge_routes = EdgeRoutes(self._opened.nodes, routes)
         units = DeadUnits()
         try:
             measured = measure_terms(self.seeds, self.needed, inspect=units)
@@ -114,12 +114,12 @@ class GradientFlow:
 
     @cached_property
     def routes(self) -> RouteParts:
-        """The gradients of states and leaves, split by the routes that they took."""
+        """The gradients of states and leaves, split by route."""
         return self._follow(keep=False)
 
     @cached_property
     def _opened(self) -> Tape:
-        """The tape with kernels opened: routes lead through the gates inside."""
+        """The tape with kernels opened: routes lead through the gates in them."""
         return read_tape(open_kernels(self.tape.outputs))
 
     def _follow(self, keep: bool) -> RouteParts:
@@ -135,39 +135,39 @@ class GradientFlow:
         )
 
     def route_of(self, node: Node, source: Node) -> str:
-        """The name of the detour that an edge begins, or nothing."""
-        if self._detours is None:
-            self._detours = Detours(self._opened.nodes, self._route_names)
-        return self._detours.begun(node, source) or ""
+        """The name of the route that an edge begins, or nothing."""
+        if self._edge_routes is None:
+            self._edge_routes = EdgeRoutes(self._opened.nodes, self._route_names)
+        return self._edge_routes.begun_by(node, source) or ""
 
     def gradient(self, tensor: Tensor) -> Statistics:
         """The gradient of a tensor on the tape. Raises DrawError for one that has none."""
         if tensor._node is None or tensor._node not in self.gradients:
-            raise DrawError("this tensor is not on the way back from the loss")
+            raise DrawError("the loss does not depend on this tensor, so it has no gradient here")
         return self.gradients[tensor._node]
 
     def check(self, tolerance: float | None = None) -> float:
-        """Compare with an ordinary backward pass: parts must add up to it again.
+        """Compare with an ordinary backward pass, to which the parts must add up.
 
         Args:
-            tolerance: the largest relative error allowed; None takes 1e-12 for float64 and what
-                corresponds to it in other dtypes.
+            tolerance: the largest relative error allowed; None takes 1e-12 for float64 and the
+                equivalent in other dtypes.
 
         Returns the largest relative error found: of the routes of every state and leaf, and of the
-        norm of every measured gradient. Where a gradient is what is left of larger numbers that
-        cancel, the error is relative to them. Raises DrawError when it exceeds the tolerance.
+        norm of every measured gradient. Where larger numbers cancel to a gradient, the error is
+        relative to them. Raises DrawError when it exceeds the tolerance.
         """
         parts = self._follow(keep=True)
         keep = set(parts.wholes)
         true = self._ordinary(keep, 1.0)
-        # The same gradient by other roundings: no power of 2, which would change no mantissa.
+        # The same gradient with other rounding errors; a power of 2 would change no mantissa.
         again = self._ordinary(keep, 3.0)
         worst = 0.0
         for node, expected in true.items():
             scale = norm_of(expected)
             eps = float(np.finfo(expected.dtype).eps)
             allowed = 4500 * eps if tolerance is None else tolerance
-            # How far the two differ tells how large the numbers were that were rounded.
+            # Their difference shows how large the numbers were that were rounded.
             size = max(scale, norm_of(again[node] / 3 - expected) / eps)
             errors = []
             if node in parts.wholes:

@@ -1,4 +1,4 @@
-"""What the gates of recurrent cells did at every step, read from the arrays that the tape saved."""
+"""The gates of recurrent cells at every step, read from the arrays that the tape saved."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from minigrad.draw.reading.tape_states import States, value_of
 __all__ = ["GateSeries", "gate_series"]
 
 SATURATED: Final = 0.05
-"""A gate this near to an end of its range counts as saturated: its slope is below a fifth of the
-largest one, 0.05 * 0.95 / 0.25."""
+"""A gate within this part of its range from an end counts as saturated: its slope is below a fifth
+of the largest one, 0.05 * 0.95 / 0.25."""
 SQUASHING: Final = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 
 
@@ -26,13 +26,13 @@ class GateSeries:
 
     Attributes:
         cell, name: the cell's path and the gate's name.
-        op: what squashes it, `sigmoid` or `tanh`.
+        op: its activation, `sigmoid` or `tanh`.
         steps: the time steps, (T,).
         mean: over the batch and the units, (T,).
         quantiles: the 10, 50 and 90 % quantiles over batch and units, (3, T).
         saturated: the part of all units within 5 % of either end of the range, (T,).
-        log_mean: the mean logarithm, for gates between 0 and 1, (T,): what a product of gates
-            over time decays by.
+        log_mean: the mean logarithm, for gates between 0 and 1, (T,): by which a product of gates
+            over time decays.
     """
 
     cell: str
@@ -56,7 +56,7 @@ class GateSeries:
 
 
 def gate_series(nodes: Sequence[Node], states: States) -> list[GateSeries]:
-    """Every gate on a tape: a squashing operation inside a scope that a cell declares as a detour.
+    """Every gate on a tape: an activation in a scope that a cell declares as a route.
 
     Gates whose values were freed, or not saved, are left out.
     """
@@ -85,7 +85,7 @@ def gate_series(nodes: Sequence[Node], states: States) -> list[GateSeries]:
 
 
 def _gate_of(scope: Scope) -> str | None:
-    """The gate that a scope is, as its cell declares it among its detours."""
+    """The gate of a scope, if its cell declares one there as a route."""
     declared: tuple[str, ...] = ()
     for part in scope.chain():
         if part.routes is not None:

@@ -1,9 +1,10 @@
-"""By which route did the gradient survive? Reverse mode with one adjoint for each route.
+"""Gradient routes: a gradient split by the paths that its parts took, in one backward pass.
 
-Through a gated cell lead two kinds of ways: the highway, on which a state is handed on by products
-and sums alone, and detours through the gates. Every part of a gradient carries a tag for the
-detours that it took; the ordinary rule runs once for each tag, and an edge into a gate hands its
-part on under the next tag. So the parts add up to the gradient exactly, whatever the rules are.
+Through a gated cell lead two kinds of routes: the highway, on which a state is handed on by
+products and sums alone, and detours, one through each gate. Every part of a gradient carries a tag
+for the route that it took. The ordinary derivative rule runs once for each tag, and an edge into a
+gate hands its part on under another tag. So the parts add up to the gradient exactly, whatever the
+rules are.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import numpy as np
 from minigrad.core.nodes import Leaf, Node
 from minigrad.debug.scopes import Scope, ScopeNames
 from minigrad.draw.graph.interaction import inner_products
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import norm_of, share_of
 from minigrad.draw.reading.tape_states import Lane, States
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
-__all__ = ["PRESETS", "Detours", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
+__all__ = ["PRESETS", "EdgeRoutes", "RouteNames", "RouteParts", "RouteRow", "follow_routes"]
 
 By: TypeAlias = Literal["gate", "count"]
 RouteNames: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
@@ -37,30 +38,33 @@ PRESETS: Final[dict[str, dict[str, str]]] = {
 Places: TypeAlias = "tuple[str, Scope | None] | None"
 
 
-class Detours:
-    """Which edges of a tape begin a detour, and of which name.
+class EdgeRoutes:
+    """Which edges of a tape leave the highway, and the name of the route that begins there.
 
     Args:
         nodes: the tape, in the order of recording.
-        names: scopes that are detours, by name, class name or path, wherever they are, as a list
-            or as a mapping of the detours' names to those of scopes. "residual" stands for the
+        names: scopes that routes lead through, by name, class name or path, wherever they are, as a
+            list or as a mapping of the routes' names to those of scopes. "residual" stands for the
             branches of a Transformer's residual stream: attention, cross-attention, feed-forward.
             None takes what the cells themselves declare as `routes` (see
             `layers.cells.cell_equations.Routes`).
 
     Attributes:
-        names: of all detours, in the order of their declaration.
-        highway: what the ways without detour are called.
+        names: of the routes beside the highway, in the order of their declaration.
+        highway: the name of the highway.
 
-    Raises ValueError for a name that no scope bears.
+    Raises ValueError for a name that no scope has.
     """
 
     def __init__(self, nodes: Sequence[Node], names: RouteNames = None) -> None:
-        self.explicit: dict[str, str] | None = None  # by scope, the name of the detour
+        self.explicit: dict[str, str] | None = None  # by scope, the name of the route
         preset = isinstance(names, str)
         if isinstance(names, str):
             if names not in PRESETS:
-                raise ValueError(f"routes must be one of {', '.join(PRESETS)}, a list or a mapping")
+                raise ValueError(
+                    f"routes must be one of {', '.join(PRESETS)}, a list or a mapping; "
+                    f"got {names!r}"
+                )
             names = PRESETS[names]
         if names is not None:
             pairs = names.items() if isinstance(names, Mapping) else ((n, n) for n in names)
@@ -99,7 +103,7 @@ class Detours:
         return {scope.name, scope.kind, scope.path, self._names(scope)}
 
     def _place(self, scope: Scope | None) -> Places:
-        """The detour around a scope and the call that it belongs to; None outside of detours."""
+        """The route through a scope and the call that it belongs to; None on the highway."""
         if scope is None:
             return None
         if scope not in self._known:
@@ -119,13 +123,13 @@ class Detours:
                     if part.routes is not None:
                         declared, call = part.routes.detours, part
                     if part.name in declared and part is not call:
-                        # The step tells calls apart where one scope holds all steps of a layer.
+                        # The step distinguishes calls where one scope holds all steps of a layer.
                         place = (part.name, part.parent)
             self._known[scope] = place
         return self._known[scope]
 
-    def begun(self, node: Node, source: Node) -> str | None:
-        """The name of the detour that the edge from a node back to its source begins, or None."""
+    def begun_by(self, node: Node, source: Node) -> str | None:
+        """The name of the route that the edge from a node back to its source begins, or None."""
         here = self._place(node.scope)
         if here is None:
             return None
@@ -135,10 +139,10 @@ class Detours:
 
 @dataclass(frozen=True)
 class RouteRow:
-    """How much of one gradient came by each route.
+    """The parts of one gradient, route by route.
 
     Attributes:
-        norms: of the part that came by each route. They do not add up to the whole's norm.
+        norms: of each part. They do not add up to the norm of the whole.
         shares: <part, whole> / |whole|^2, which add up to 1; None where the whole is 0 or not
             finite.
         inner: a length, and in its square <part_i, part_j> for i <= j, row by row: the norm of
@@ -196,14 +200,14 @@ def follow_routes(
     most: int = 3,
     keep: bool = False,
 ) -> RouteParts:
-    """Split a gradient by the routes that its parts took since they entered their cell.
+    """Split a gradient by the routes that its parts took within a cell.
 
     Args:
         seeds: the gradients to start from.
         nodes, states: the tape.
-        names: the detours, see `Detours`.
-        by: "gate" tells apart the highway, the ways with detours through one gate alone, and those
-            through several; "count" the number of detours.
+        names: of the routes, see `EdgeRoutes`.
+        by: "gate" separates the highway, the routes through one gate alone, and those through
+            several; "count" separates by the number of detours.
         most: with "count", the last route stands for this many detours or more.
         keep: also keep the gradients, for a check.
 
@@ -213,35 +217,35 @@ def follow_routes(
         raise ValueError(f"by must be 'gate' or 'count', got {by!r}")
     if most < 1:
         raise ValueError(f"most must be at least 1 detour, got {most}")
-    detours = Detours(nodes, names)
-    place = {name: tag for tag, name in enumerate(detours.names, 1)}
+    edge_routes = EdgeRoutes(nodes, names)
+    tags = {name: tag for tag, name in enumerate(edge_routes.names, 1)}
     if by == "count":
         counts = [f"{k} detour{'s' * (k > 1)}" for k in range(1, most)]
-        routes = (detours.highway, *counts, f"{most} or more detours")
+        routes = (edge_routes.highway, *counts, f"{most} or more detours")
         last = most
     else:
-        # One tag more, for the ways through more than one of them.
+        # One tag more, for the routes through more than one of them.
         word = "several gates" if names is None else "several of them"
-        several = (word,) if len(place) > 1 else ()
-        routes = (detours.highway, *detours.names, *several)
+        several = (word,) if len(tags) > 1 else ()
+        routes = (edge_routes.highway, *edge_routes.names, *several)
         last = len(routes) - 1
 
-    def turn(node: Node, source: Node, tag: int) -> int:
+    def tag_after(node: Node, source: Node, tag: int) -> int:
         entered = states.lane_of.get(source)
         if entered is not None and states.cell_of(node) != entered[0].cell:
-            return 0  # a way into another layer, or from the loss, begins anew
-        name = detours.begun(node, source)
+            return 0  # an edge into another layer, or from the loss, begins on the highway
+        name = edge_routes.begun_by(node, source)
         if name is None:
             return tag
         if by == "count":
             return min(tag + 1, last)
-        return place[name] if tag in (0, place[name]) else last
+        return tags[name] if tag in (0, tags[name]) else last
 
     rows: dict[tuple[Lane, int], RouteRow] = {}
     leaves: dict[Leaf, RouteRow] = {}
     wholes: dict[Node, Any] = {}
 
-    def arrive(node: Node, parts: Adjoints) -> None:
+    def on_gradient(node: Node, parts: Adjoints) -> None:
         lane = states.lane_of.get(node)
         if lane is None and not isinstance(node, Leaf):
             return
@@ -254,7 +258,9 @@ def follow_routes(
         if keep:
             wholes[node] = whole
 
-    walk_back({node: {0: g} for node, g in seeds.items()}, arrive=arrive, turn=turn)
+    backward_pass(
+        {node: {0: g} for node, g in seeds.items()}, on_gradient=on_gradient, tag_after=tag_after
+    )
     return RouteParts(routes, rows, leaves, wholes)
 
 
@@ -267,7 +273,7 @@ def sum_of(parts: Adjoints) -> Any:
 
 
 def split(parts: Adjoints, whole: Any, count: int) -> RouteRow:
-    """Norm and share of each part."""
+    """Norms, shares and inner products of the parts."""
     norms = tuple(norm_of(parts[tag]) if tag in parts else 0.0 for tag in range(count))
     scale = norm_of(whole)
     zero = np.zeros(np.size(whole))

@@ -18,10 +18,10 @@ import numpy as np
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
-from minigrad.draw.reading.measure import read_tape
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
+from minigrad.draw.reading.measure import reaches, read_tape
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import States, value_of
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["Bounds", "JacobianSpectra", "jacobian_spectra"]
 
@@ -33,7 +33,7 @@ SLOPES: Final = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is known of the Jacobians of a plain recurrent network h_t = f(U h_{t-1} + ...).
+    """Bounds for the Jacobians of a plain recurrent network h_t = f(U h_{t-1} + ...).
 
     Attributes:
         weight_norm: the largest singular value of U.
@@ -64,7 +64,7 @@ class JacobianSpectra:
 
     Attributes:
         cell: its path.
-        states: the names of the states that s_t is made of, one after the other.
+        states: the names of the states in s_t, in order.
         steps: the time steps t, (N,), in the order in which they ran; counted from where the cell
             begins, if it is a decoder.
         matrices: J_t for each of them, (N, n, n).
@@ -106,7 +106,7 @@ class JacobianSpectra:
         return np.array(found)
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that matter, as plain Python values."""
+        """The main results as plain Python values."""
         log_norm = float(self.log_norms()[-1])
         found: dict[str, Any] = {
             "steps": len(self.steps),
@@ -198,7 +198,7 @@ def jacobian_spectra(
         ]
     )
     if not np.isfinite(matrices).all():
-        raise DrawError(f"the Jacobians of {cell} hold NaN or Inf: draw(loss, grad='norm') shows")
+        raise DrawError(f"the Jacobians of {cell} hold NaN or Inf: see draw(loss, grad='norm')")
     singular = np.linalg.svd(matrices, compute_uv=False)
     radius = np.abs(np.linalg.eigvals(matrices)).max(axis=-1)
     return JacobianSpectra(
@@ -242,11 +242,11 @@ def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> A
             (seed[sample] if batched else seed).reshape(-1)[unit] = 1
             found: dict[Node, Any] = {}
 
-            def arrive(node: Node, parts: Adjoints, found: dict[Node, Any] = found) -> None:
+            def on_gradient(node: Node, parts: Adjoints, found: dict[Node, Any] = found) -> None:
                 if node in wanted:
                     found[node] = np.array(parts[0], np.float64)
 
-            walk_back({node: {0: seed}}, arrive=arrive, stop=wanted, needed=needed)
+            backward_pass({node: {0: seed}}, on_gradient=on_gradient, stop=wanted, needed=needed)
             if not rows and number == 0:
                 check_samples(found, sample)
             rows.append(np.concatenate([row_part(found.get(s), s, sample) for s in before]))
@@ -326,7 +326,7 @@ def recurrent_weight(top: Node, before: Node) -> Array | None:
                 found.append(np.asarray(other.value, np.float64))
             else:
                 return None
-        elif node is before or not behind(node, before):
+        elif node is before or not reaches([node], {before}):
             if node is before:
                 return None
         else:
@@ -334,16 +334,3 @@ def recurrent_weight(top: Node, before: Node) -> Array | None:
     if len(found) != 1 or found[0].shape[0] != found[0].shape[1]:
         return None
     return found[0]
-
-
-def behind(node: Node, target: Node) -> bool:
-    """Whether a node depends on an earlier one."""
-    stack, seen = [node], {node}
-    while stack:
-        for source in stack.pop().inputs:
-            if source is target:
-                return True
-            if source is not None and source not in seen and source.number > target.number:
-                seen.add(source)
-                stack.append(source)
-    return False

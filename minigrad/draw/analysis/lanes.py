@@ -91,7 +91,7 @@ class LaneGradients:
         rate = self.rate
         if np.isnan(rate) or rate == 0:
             return 0.0 if rate == 0 else float("nan")
-        # Rounding in the fit shall not turn a constant into a half-life of 10^15 steps.
+        # Rounding in the fit must not turn a constant into a half-life of 10^15 steps.
         return float("inf") if rate >= 1 - 1e-9 else round(float(-np.log(2) / np.log(rate)), 9)
 
     @property
@@ -104,7 +104,7 @@ class LaneGradients:
         return int(lags[np.flatnonzero(finite >= REMEMBERED * np.nanmax(norms))[-1]])
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that matter, as plain Python values."""
+        """The main results as plain Python values."""
         lags, norms = self.by_lag
         return {
             "steps": len(self.steps),

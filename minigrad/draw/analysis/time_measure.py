@@ -1,6 +1,6 @@
-"""Measuring back-propagation through time: the gradient at every state, apart by loss step.
+"""Measuring back-propagation through time: the gradient at every state, by loss step.
 
-What `minigrad.draw.time_gradients` finds is found here; what is said and drawn of it stands above.
+The diagnosis and the pictures of it are in `minigrad.draw.time_gradients`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from minigrad.draw.analysis.gradient_routes import By, RouteNames, RouteParts, f
 from minigrad.draw.analysis.lanes import LaneGradients
 from minigrad.draw.analysis.weight_lags import WeightLags
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import norm_of, read_tape
-from minigrad.draw.reading.recurrence import NamedStates, labels_on, open_with_states
+from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import Lane, States
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
 __all__ = ["TimeMeasure"]
 
 Array = np.ndarray[Any, Any]
 MOST_LOSS_STEPS: Final = 128
-WALKED_STEPS: Final = 30_000
-"""So many time steps, over all loss steps, an automatic triangle walks back through at most."""
+MOST_STEPS_BACK: Final = 30_000
+"""Time steps, over all loss steps, that the passes of an automatic triangle go back at most."""
 
 
 @dataclass
 class _Rows:
-    """What one walk found at the states: norms by lane and step."""
+    """What one backward pass found at the states: norms by lane and step."""
 
     norms: dict[tuple[Lane, int], float] = field(default_factory=dict)
     samples: dict[tuple[Lane, int], Array] = field(default_factory=dict)
@@ -76,10 +76,10 @@ class TimeMeasure:
         chosen = self._chosen(loss_steps, entered)
         rows = _Rows()
         self.weights = WeightLags(self.tape.nodes, self.states, chosen, exact=entered == chosen)
-        walk_back(
+        backward_pass(
             {node: {0: g} for node, g in self.seeds.items()},
-            arrive=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
-            listen=self.weights.listen_whole,
+            on_gradient=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
+            on_term=self.weights.on_term_of_whole,
         )
         self.input_norms: dict[Leaf, Array] = {}
         triangles = [self._row(direct, k, number) for number, k in enumerate(chosen)]
@@ -90,17 +90,17 @@ class TimeMeasure:
         ]
 
     def _direct(self) -> dict[Node, Any]:
-        """The gradients that reach each state by ways through no other state."""
+        """The gradients that reach each state on paths through no other state."""
         found: dict[Node, Any] = {}
 
-        def arrive(node: Node, parts: Adjoints) -> None:
-            # Picking one step from a stack of outputs sends exact zeros to all others.
+        def on_gradient(node: Node, parts: Adjoints) -> None:
+            # An index into a stack of outputs sends exact zeros to all other steps.
             if node in self.states.lane_of and np.any(parts[0]):
                 found[node] = parts[0]
 
-        walk_back(
+        backward_pass(
             {node: {0: g} for node, g in self.seeds.items()},
-            arrive=arrive,
+            on_gradient=on_gradient,
             stop=self.states.lane_of.keys(),
         )
         return found
@@ -113,11 +113,11 @@ class TimeMeasure:
                 raise ValueError(f'loss_steps must be "auto", "all" or time steps, got {wanted!r}')
             count = len(entered)
             if wanted == "auto":
-                walks = max(1, WALKED_STEPS // max(1, len(self.states.steps)))
-                count = min(count, walks, MOST_LOSS_STEPS)
+                passes = max(1, MOST_STEPS_BACK // max(1, len(self.states.steps)))
+                count = min(count, passes, MOST_LOSS_STEPS)
             if count == len(entered):
                 return entered
-            # The last one, and from it back at even distances.
+            # The last one, and others evenly spaced before it.
             places = np.linspace(len(entered) - 1, 0, count, endpoint=count > 1).round()
             return sorted({entered[int(place)] for place in places})
         missing = [k for k in wanted if k not in entered]
@@ -139,16 +139,16 @@ class TimeMeasure:
         rows.norms[lane] = norm_of(g if self.sample is None or g.ndim < 2 else g[self.sample])
 
     def _row(self, direct: dict[Node, Any], step: int, number: int) -> _Rows:
-        """The gradient of what the loss reads at one step, at every state."""
+        """The gradient at every state of what the loss reads at one step."""
         rows = _Rows()
 
-        def arrive(node: Node, parts: Adjoints) -> None:
+        def on_gradient(node: Node, parts: Adjoints) -> None:
             self._measure(rows, node, parts, keep_samples=False)
             if isinstance(node, Leaf) and not node.learned and np.ndim(parts[0]) >= 2:
                 self._measure_input(node, parts[0], number)
 
         seeds = {node: {0: g} for node, g in direct.items() if self.states.lane_of[node][1] == step}
-        walk_back(seeds, arrive=arrive, listen=self.weights.listen_at(step))
+        backward_pass(seeds, on_gradient=on_gradient, on_term=self.weights.on_term_from(step))
         return rows
 
     def _measure_input(self, leaf: Leaf, g: Any, number: int) -> None:
@@ -207,11 +207,11 @@ class TimeMeasure:
 
     @cached_property
     def routes(self) -> RouteParts:
-        """The gradient of every state and leaf, split by the routes that it took."""
+        """The gradient of every state and leaf, split by route."""
         names, by, most = self._options
         return follow_routes(self.seeds, self.tape.nodes, self.states, names, by, most)
 
     @cached_property
     def gates(self) -> list[GateSeries]:
-        """What the gates of the cells were at every step."""
+        """The gates of the cells at every step."""
         return gate_series(self.tape.nodes, self.states)

@@ -1,29 +1,27 @@
 """The gradients of parameters, split by how many steps before the loss they were used.
 
 dL/dW adds up over all time steps. It can look healthy while every long lag has vanished, because
-the short ones make up for them; so the terms are added up apart, by lag.
+the short ones compensate; so the terms are summed separately for each lag.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from minigrad.core.nodes import Leaf, Node
+from minigrad.draw.reading.backward_passes import OnTerm, dense
 from minigrad.draw.reading.measure import norm_of
 from minigrad.draw.reading.tape_states import States
-from minigrad.draw.reading.walk import dense
 
 __all__ = ["WeightLags", "lag_bins"]
 
 MOST_SINGLE_LAGS: Final = 128
 BUDGET: Final = 1 << 27
 """Bytes that the sums by lag may take; with more, lags share bins that double in width."""
-
-Listen = Callable[[Node, Node, int, Any, int], None]
 
 
 def lag_bins(longest: int, single: bool) -> list[tuple[int, int]]:
@@ -38,16 +36,16 @@ def lag_bins(longest: int, single: bool) -> list[tuple[int, int]]:
 
 
 class WeightLags:
-    """Adds up the terms of each parameter by lag, while walks go back from single loss steps.
+    """Adds up the terms of each parameter by lag, in backward passes from single loss steps.
 
     Args:
         nodes, states: the tape.
-        loss_steps: the loss steps that will be walked back from.
-        exact: whether they are all that there are, so that the lags add up to dL/dW.
+        loss_steps: the loss steps from which the passes start.
+        exact: whether they are all loss steps, so that the lags add up to dL/dW.
 
     Attributes:
-        names: of each parameter, none twice: where modules gave the same one, the place of its
-            first use stands before it.
+        names: of each parameter, unique: where several have the same one, the module of the first
+            use is put before it.
         bins: first and last lag of each bin.
         norms: by parameter, the norm of its gradient in each bin.
         wholes: by parameter, the norm of dL/dW itself.
@@ -65,7 +63,7 @@ class WeightLags:
         self._step_of, self._states = states.time_of, states
         self._home: dict[Node, Node] = {leaf: leaf for leaf in self.leaves}
         for node in nodes:
-            # A transposed parameter that was made once, before all steps, still is the parameter.
+            # A parameter that was transposed once, before all steps, is still the parameter.
             source = node.inputs[0] if node.inputs else None
             if source in self._home and node.plan.view and self._step_of(node) is None:
                 self._home[node] = self._home[source]
@@ -82,7 +80,7 @@ class WeightLags:
         self.outside: dict[Leaf, float] = {}
 
     def _names(self, nodes: Sequence[Node], states: States) -> dict[Node, str]:
-        """A name for each parameter that no other one has."""
+        """A unique name for each parameter."""
         places: dict[Node, str] = {}
         for node in nodes:
             for source in node.inputs:
@@ -103,8 +101,8 @@ class WeightLags:
             names[leaf] = unique
         return names
 
-    def listen_whole(self, node: Node, source: Node, slot: int, term: Any, _: int) -> None:
-        """Hear the terms of the whole gradient: their norms by time step."""
+    def on_term_of_whole(self, node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+        """Take a term of the whole gradient, whose norms are summed by time step."""
         if source not in self._home or node in self._home:
             return
         step = self._step_of(node)
@@ -126,10 +124,10 @@ class WeightLags:
             key = (leaf, step)
             self.by_step[key] = float(np.hypot(norm, self.by_step.get(key, 0.0)))
 
-    def listen_at(self, loss_step: int) -> Listen:
-        """A listener for the walk back from one loss step."""
+    def on_term_from(self, loss_step: int) -> OnTerm:
+        """The callback for the terms of a backward pass from one loss step."""
 
-        def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+        def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
             if source not in self._home or node in self._home:
                 return
             step = self._step_of(node)
@@ -142,10 +140,10 @@ class WeightLags:
             else:
                 before += dense(term)
 
-        return listen
+        return on_term
 
     def finish(self) -> None:
-        """Measure the sums, once all walks are done."""
+        """Measure the sums, once all passes are done."""
         for source, last in self._step_sums.items():
             self._close(source, *last)
         self._step_sums.clear()
@@ -162,7 +160,7 @@ class WeightLags:
         self._sums.clear()
 
     def _through(self, source: Node, leaf: Leaf, term: Any) -> Any:
-        """A term on a view of a parameter, as one on the parameter."""
+        """The term of a parameter, given that of a view of it."""
         while source is not leaf:
             term = dense(source.plan.vjp(source, term)[0])
             before = source.inputs[0]

@@ -79,7 +79,7 @@ function choose(view, item, focus) {
   if (item && focus) item.element.focus({ preventScroll: true });
   const before = view.panel.hidden;
   view.showPanel(item);
-  // The panel takes room from the picture, and the box shall stay in sight.
+  // The panel takes room from the picture, and the box must stay in sight.
   if (item && before !== view.panel.hidden) intoView(view, item);
 }
 

@@ -68,7 +68,7 @@ function routesNorm(lane, row, off) {
   return Number.isNaN(sum) ? NaN : lane.scales[row] * Math.sqrt(Math.max(sum, 0));
 }
 
-// What one edge carries back; null where that is not known for the present choice.
+// What one edge carries back; null where that is not known for the chosen step and routes.
 function edgeNorm(view, e) {
   const { P, state } = view;
   const { nodes: N, edges: E } = P;
@@ -91,7 +91,7 @@ function linkNorm(view, link) {
   return norms.some(Number.isNaN) ? NaN : Math.hypot(...norms);
 }
 
-// The number that a line shows: its norm, or its share where that is what was asked for.
+// The number that a line shows: its norm, or its share where shares are shown.
 function linkMeasure(view, link) {
   const norm = linkNorm(view, link);
   if (view.state.measure === "norm" || norm === null || norm === 0 || !Number.isFinite(norm)) return norm;

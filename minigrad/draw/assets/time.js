@@ -1,4 +1,4 @@
-// Where everything lies in the picture of an unrolled network, for any choice of time steps.
+// The layout of the picture of an unrolled network, for any choice of time steps.
 // Heights come with the data; columns move as steps are left out or shown again. The y axis
 // points up in here and is turned at the end.
 

@@ -1,9 +1,9 @@
-"""Graphs as JSON text: one record on a line, strict in both directions.
+"""Records as JSON text: one record on a line, strict in both directions.
 
 The text is ASCII and plain JSON. Numbers that JSON lacks are written as the strings "NaN",
 "Infinity" and "-Infinity". Fields that hold their default are left out. Reading refuses what
 writing never makes (unknown keys, repeated keys, other types, another schema version), because a
-graph that was misread draws a wrong picture without a word.
+record that was misread would draw a wrong picture without an error.
 """
 
 from __future__ import annotations
@@ -13,44 +13,50 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, Union
 
 from minigrad.draw.graph.errors import GraphFormatError
-from minigrad.draw.graph.records import Edge, Graph, Node, Scope
-
-SCHEMA: Final = "minigrad.graph"
-SCHEMA_VERSION: Final = 1
 
 _NOT_IN_JSON: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _Record = TypeVar("_Record")
 
 
-def graph_to_json(graph: Graph) -> str:
-    """Return `graph` as JSON text that is the same for equal graphs, byte for byte."""
-    head: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": SCHEMA_VERSION,
-        "level": graph.level,
-        "title": graph.title,
-        "diagnosis": list(graph.diagnosis),
-    }
-    if graph.readings:
-        head["readings"] = list(graph.readings)
-    lines = [f'"{key}": {_dump(value)}' for key, value in head.items()]
-    sections: dict[str, tuple[Any, ...]] = {
-        "scopes": graph.scopes,
-        "nodes": graph.nodes,
-        "edges": graph.edges,
-    }
+def write_document(
+    schema: str,
+    version: int,
+    head: Mapping[str, object],
+    sections: Mapping[str, Sequence[object]],
+) -> str:
+    """Return a document as JSON text that is the same for equal documents, byte for byte.
+
+    Args:
+        schema, version: what the document is, and which version of that.
+        head: plain values, one on a line.
+        sections: records, one on a line.
+    """
+    whole: dict[str, object] = {"schema": schema, "version": version, **head}
+    lines = [f'"{key}": {_dump(value)}' for key, value in whole.items()]
     for key, records in sections.items():
         body = ",\n".join(_dump(_plain(record)) for record in records)
         lines.append(f'"{key}": [\n{body}\n]' if body else f'"{key}": []')
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def graph_from_json(text: str | bytes) -> Graph:
-    """Return the graph that `graph_to_json` wrote.
+def read_document(
+    text: str | bytes,
+    record: type[_Record],
+    schema: str,
+    version: int,
+    sections: Mapping[str, type],
+) -> _Record:
+    """Return the record that `write_document` wrote as a document.
+
+    Args:
+        text: the JSON.
+        record: the class of the whole document.
+        schema, version: what the document must be.
+        sections: by field of the whole, the class of the records in it.
 
     Raises GraphFormatError for anything else, naming the place: `nodes[3].shape`.
     """
@@ -62,24 +68,28 @@ def graph_from_json(text: str | bytes) -> Graph:
         raise
     except (ValueError, RecursionError) as error:
         raise GraphFormatError(f"this is not JSON: {error}") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise GraphFormatError(f'this JSON is not a graph: "schema" must be "{SCHEMA}"')
-    version = content.get("version")
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if not isinstance(content, dict) or content.get("schema") != schema:
+        raise GraphFormatError(f'this JSON is not a graph: "schema" must be "{schema}"')
+    found = content.get("version")
+    if type(found) is not int or found != version:
         raise GraphFormatError(
-            f"graph schema version {version!r} is not {SCHEMA_VERSION}, the one this version of "
+            f"graph schema version {found!r} is not {version}, the one this version of "
             "minigrad reads; write the graph again with this version"
         )
     fields = {key: value for key, value in content.items() if key not in ("schema", "version")}
-    records: tuple[tuple[str, type], ...] = (("nodes", Node), ("edges", Edge), ("scopes", Scope))
-    for key, record in records:
+    for key, part in sections.items():
         entries = fields.get(key, [])
         if not isinstance(entries, list):
             raise GraphFormatError(f"{key} must be a list, got {type(entries).__name__}")
         fields[key] = tuple(
-            _read_record(record, entry, f"{key}[{index}]") for index, entry in enumerate(entries)
+            _read_record(part, entry, f"{key}[{index}]") for index, entry in enumerate(entries)
         )
-    return _read_record(Graph, fields, "graph", ready=("nodes", "edges", "scopes"))
+    return _read_record(record, fields, "graph", ready=tuple(sections))
+
+
+def nonfinite_word(value: float) -> str:
+    """Return the word for a number that JSON lacks: NaN, or an infinity."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _dump(value: object) -> str:
@@ -96,7 +106,7 @@ def _plain(record: Any) -> dict[str, object]:
         if dataclasses.is_dataclass(value):
             value = _plain(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            value = nonfinite_word(value)
         plain[field.name] = value
     return plain
 

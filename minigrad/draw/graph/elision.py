@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
-from minigrad.draw.graph.records import (
-    Edge,
-    Graph,
-    Node,
-    Statistics,
+from minigrad.draw.graph.merging import (
     combine_contributions,
+    combine_gradients,
+    gradient_norms,
+    merge_edges,
     span_end,
-    total_norm,
 )
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 
 FIRST_STEPS: Final = 2
 LAST_STEPS: Final = 3
@@ -24,8 +23,8 @@ MOST_STEPS: Final = 12
 _MOST_INTERESTING: Final = 6
 
 
-def interesting_steps(graph: Graph) -> list[int]:
-    """Return the steps worth showing, most worth first, from the gradients of the states.
+def interesting_steps(graph: Picture) -> list[int]:
+    """Return the steps worth showing, the most important first, by the gradients of the states.
 
     Steps at which something went wrong come first. Then, for each state of each layer: the first
     step (in backward order) whose gradient is not finite, the first that is below 1 % of the last
@@ -44,19 +43,19 @@ def interesting_steps(graph: Graph) -> list[int]:
     for lane, series in lanes.items():
         # Backward starts at the last step, or at the first one in a layer that reads backwards.
         series.sort(reverse=not lane[2])
-        broken = [step for step, norm in series if not math.isfinite(norm)]
-        ranked[0] += broken[:1]
+        nonfinite = [step for step, norm in series if not math.isfinite(norm)]
+        ranked[0] += nonfinite[:1]
         finite = [(step, norm) for step, norm in series if math.isfinite(norm)]
         if not finite:
             continue
-        faded = [step for step, norm in finite if norm < 0.01 * finite[0][1]]
-        ranked[1] += faded[:1]
+        vanished = [step for step, norm in finite if norm < 0.01 * finite[0][1]]
+        ranked[1] += vanished[:1]
         ranked[2].append(min(finite, key=lambda pair: pair[1])[0])
         ranked[3].append(max(finite, key=lambda pair: pair[1])[0])
     return list(dict.fromkeys(step for group in ranked for step in group))
 
 
-def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -> list[int]:
+def steps_to_show(graph: Picture, steps: Literal["auto", "all"] | Iterable[int]) -> list[int]:
     """Return the sorted times of the graph that a picture shows; steps name them on every axis.
 
     Raises ValueError when `steps` is another word, or names no step of the graph.
@@ -87,12 +86,12 @@ def steps_to_show(graph: Graph, steps: Literal["auto", "all"] | Iterable[int]) -
     return sorted(chosen)
 
 
-def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") -> Graph:
+def elide(graph: Picture, steps: Literal["auto", "all"] | Iterable[int] = "auto") -> Picture:
     """Return the graph with the time steps left out that are not to be shown.
 
     All nodes of one kind in one gap become one node of kind `elided`; edges between the same two
-    nodes are merged, and carry the exact norm of all that they carried, or None where the norms
-    alone do not tell it.
+    nodes are merged, and carry the exact norm of all that they carried, or None where it does not
+    follow from the norms alone.
 
     Args:
         graph: any graph whose nodes have time steps.
@@ -110,14 +109,14 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
                 gap_of[time] = gap
     if not gap_of:
         return graph
-    members: dict[tuple[object, ...], list[Node]] = {}
-    kept: list[Node] = []
+    members: dict[tuple[object, ...], list[PictureNode]] = {}
+    kept: list[PictureNode] = []
     for node in graph.nodes:
         if node.time is None or node.time not in gap_of:
             kept.append(node)
             continue
         key: tuple[object, ...] = (gap_of[node.time], node.kind, node.layer, node.reverse)
-        # The scope of a cell may name its step, so only what has no layer is told apart by it.
+        # The scope of a cell may name its step, so only what has no layer is distinguished by it.
         members.setdefault((*key, *_identity(node)), []).append(node)
     stands_for: dict[int, int] = {}
     for nodes in members.values():
@@ -128,7 +127,7 @@ def elide(graph: Graph, steps: Literal["auto", "all"] | Iterable[int] = "auto") 
     )
 
 
-def _axes(graph: Graph) -> list[list[int]]:
+def _axes(graph: Picture) -> list[list[int]]:
     """The times of the graph, sorted, apart by time axis."""
     offsets = {node.time: node.offset for node in graph.nodes if node.time is not None}
     return [
@@ -137,7 +136,7 @@ def _axes(graph: Graph) -> list[list[int]]:
     ]
 
 
-def _identity(node: Node) -> tuple[str, ...]:
+def _identity(node: PictureNode) -> tuple[str, ...]:
     if node.kind == "state":
         return ("state", node.state)
     if node.layer is not None:
@@ -145,20 +144,12 @@ def _identity(node: Node) -> tuple[str, ...]:
     return ("op", node.op, node.scope, node.name if node.kind == "parameter" else "")
 
 
-def _merged_node(nodes: Sequence[Node]) -> Node:
+def _merged_node(nodes: Sequence[PictureNode]) -> PictureNode:
     first = nodes[0]
     steps = [node.step for node in nodes if node.step is not None]
     last = [node.last_step for node in nodes if node.last_step is not None]
     shapes = {node.shape for node in nodes}
-    norms = [
-        node.gradient.norm
-        for node in nodes
-        if node.gradient is not None and node.gradient.norm is not None
-    ]
-    gradient = None
-    if len(norms) == len(nodes):
-        finite = all(node.gradient is not None and node.gradient.finite for node in nodes)
-        gradient = Statistics(norm=total_norm(norms), finite=finite)
+    norms = gradient_norms(nodes)
     return dataclasses.replace(
         first,
         kind="elided",
@@ -168,7 +159,7 @@ def _merged_node(nodes: Sequence[Node]) -> Node:
         last_step=max(steps + last),
         shape=first.shape if len(shapes) == 1 else None,
         value=None,
-        gradient=gradient,
+        gradient=combine_gradients(nodes),
         lowest=span_end(norms, smallest=True) if norms else None,
         highest=span_end(norms, smallest=False) if norms else None,
         count=sum(node.count for node in nodes),
@@ -186,17 +177,7 @@ def _merged_edges(edges: Iterable[Edge], stands_for: dict[int, int]) -> list[Edg
         elif source != target:
             groups.setdefault((source, target, edge.route), []).append(edge)
     for (source, target, _), group in groups.items():
-        shapes = {edge.shape for edge in group}
-        kept.append(
-            dataclasses.replace(
-                group[0],
-                source=source,
-                target=target,
-                slot=min(edge.slot for edge in group),
-                kind="elided",
-                shape=group[0].shape if len(shapes) == 1 else None,
-                contribution=combine_contributions(group),
-                count=sum(edge.count for edge in group),
-            )
-        )
+        count = sum(edge.count for edge in group)
+        contribution = combine_contributions(group)
+        kept.append(merge_edges(group, source, target, "elided", contribution, count))
     return kept

@@ -23,7 +23,7 @@ class LossNorms:
     """The norms |dL_k/ds_t| of one lane, for each chosen loss step k and each time step t.
 
     Fields:
-        state, layer, reverse: the lane; as in `Node`.
+        state, layer, reverse: the lane; as in `PictureNode`.
         steps: the time steps t.
         loss_steps: the loss steps k, in rising order.
         norms: one row for each loss step, with one norm for each time step.
@@ -47,13 +47,14 @@ class LossNorms:
 
 @dataclass(frozen=True, slots=True)
 class RouteProducts:
-    """The gradient of one lane split by the routes that it came by, as inner products.
+    """The gradient of one lane split by route, as inner products.
 
     The gradient of s_t is the sum of one part for each route. With the inner products <part_i,
-    part_j> the norm of any choice of routes is exact, which the norms of the parts do not tell.
+    part_j> the norm of any choice of routes is exact; it does not follow from the norms of the
+    parts.
 
     Fields:
-        state, layer, reverse: the lane; as in `Node`.
+        state, layer, reverse: the lane; as in `PictureNode`.
         routes: names of the routes, twelve at most.
         steps: the time steps t.
         products: one row for each time step, with <part_i, part_j> for i <= j, row by row of the

@@ -1,4 +1,4 @@
-"""Passes that leave something out, or put it where it can be read."""
+"""Passes that leave out nodes, or move them to where the picture can be read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from minigrad.draw.graph.records import Graph, Node, Scope
+from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 
-__all__ = ["focus", "prune", "scopes_around", "tag_leaves", "without"]
+__all__ = ["focus", "nodes_behind", "prune", "scopes_around", "tag_leaves", "without"]
 
 MANY_READERS: Final = 8
 LARGE: Final = 120
 """From so many nodes on, a box with that many readers would have edges across the picture."""
 
 
-def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
+def keep_nodes(graph: Picture, kept: Collection[int]) -> Picture:
     """The graph of some of the nodes, with the edges and scopes between them."""
     nodes = tuple(node for node in graph.nodes if node.id in kept)
     return dataclasses.replace(
@@ -28,7 +28,9 @@ def keep_nodes(graph: Graph, kept: Collection[int]) -> Graph:
     )
 
 
-def scopes_around(scopes: Sequence[Scope], nodes: Iterable[Node]) -> tuple[Scope, ...]:
+def scopes_around(
+    scopes: Sequence[PictureScope], nodes: Iterable[PictureNode]
+) -> tuple[PictureScope, ...]:
     """Those scopes that hold one of the nodes, with all that enclose them."""
     known = {scope.path: scope for scope in scopes}
     used: set[str] = set()
@@ -40,7 +42,25 @@ def scopes_around(scopes: Sequence[Scope], nodes: Iterable[Node]) -> tuple[Scope
     return tuple(scope for scope in scopes if scope.path in used)
 
 
-def prune(graph: Graph) -> Graph:
+def nodes_behind(starts: Iterable[int], sources: Mapping[int, Sequence[int]]) -> set[int]:
+    """The nodes on which some nodes depend, without those themselves.
+
+    Args:
+        starts: ids of the nodes.
+        sources: by id of a node, the ids of those that it reads.
+    """
+    waiting = list(starts)
+    known = set(waiting)
+    found: set[int] = set()
+    while waiting:
+        for source in sources[waiting.pop()]:
+            if source not in found and source not in known:
+                found.add(source)
+                waiting.append(source)
+    return found
+
+
+def prune(graph: Picture) -> Picture:
     """Leave out the nodes through which no measured gradient flows.
 
     A node stays if it has a gradient, or an edge of it has a contribution; a graph without any
@@ -53,12 +73,12 @@ def prune(graph: Graph) -> Graph:
     return keep_nodes(graph, kept) if kept else graph
 
 
-def without(graph: Graph, kinds: Collection[str]) -> Graph:
+def without(graph: Picture, kinds: Collection[str]) -> Picture:
     """Leave out all nodes of some kinds, such as `parameter`."""
     return keep_nodes(graph, {node.id for node in graph.nodes if node.kind not in kinds})
 
 
-def tag_leaves(graph: Graph) -> Graph:
+def tag_leaves(graph: Picture) -> Picture:
     """Give each time step a small box of its own for the parameters and inputs that it reads.
 
     In a large graph without time steps, each operation that reads what many read gets one.
@@ -71,8 +91,8 @@ def tag_leaves(graph: Graph) -> Graph:
     counts = Counter(edge.source for edge in graph.edges)
     often = {number for number, count in counts.items() if count > MANY_READERS}
 
-    def place(source: int, reader: Node) -> tuple[int | None, int | None]:
-        """The step of a reader; without steps, of what is read again and again, the reader."""
+    def place(source: int, reader: PictureNode) -> tuple[int | None, int | None]:
+        """The step of a reader; without steps, of a node with many readers, the reader itself."""
         alone = source in often and reader.step is None and len(nodes) > LARGE
         return reader.step, reader.id if alone else None
 
@@ -88,7 +108,7 @@ def tag_leaves(graph: Graph) -> Graph:
     }
     if not shared:
         return graph
-    tags: dict[tuple[int, tuple[int | None, int | None]], Node] = {}
+    tags: dict[tuple[int, tuple[int | None, int | None]], PictureNode] = {}
     free = max(nodes) + 1
     edges = []
     for edge in graph.edges:
@@ -110,7 +130,7 @@ def tag_leaves(graph: Graph) -> Graph:
     return dataclasses.replace(graph, nodes=(*kept, *tags.values()), edges=tuple(edges))
 
 
-def focus(graph: Graph, where: str) -> Graph:
+def focus(graph: Picture, where: str) -> Picture:
     """The part of a graph inside a module or at a named tensor, and what it is connected with.
 
     Args:
@@ -135,14 +155,14 @@ def focus(graph: Graph, where: str) -> Graph:
     return keep_nodes(graph, around)
 
 
-def _names(node: Node, scopes: Mapping[str, Scope]) -> tuple[str, ...]:
+def _names(node: PictureNode, scopes: Mapping[str, PictureScope]) -> tuple[str, ...]:
     module = _module_path(node.scope, scopes)
     wholes = [f"{path}.{node.name}" if path and node.name else node.name
               for path in (node.scope, module)]  # fmt: skip
     return node.scope, module, node.part, node.name, *wholes, node.state
 
 
-def _module_path(path: str, scopes: Mapping[str, Scope]) -> str:
+def _module_path(path: str, scopes: Mapping[str, PictureScope]) -> str:
     """A path without the named parts of modules on it, such as the gates of a cell."""
     parts = []
     while path in scopes:
@@ -153,7 +173,7 @@ def _module_path(path: str, scopes: Mapping[str, Scope]) -> str:
     return ".".join(reversed(parts))
 
 
-def _is_at(node: Node, where: str, scopes: Mapping[str, Scope]) -> bool:
+def _is_at(node: PictureNode, where: str, scopes: Mapping[str, PictureScope]) -> bool:
     return any(
         name == where or f".{name}.".find(f".{where}.") >= 0
         for name in _names(node, scopes)

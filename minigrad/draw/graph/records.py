@@ -1,17 +1,20 @@
 """The plain records that every picture is drawn from.
 
-A `Graph` holds what a renderer may know and nothing else: no arrays, no tensors, no functions.
-So a graph can be stored as JSON, drawn on another machine, and built by hand in a test.
-All records are frozen; passes over them are functions from `Graph` to `Graph`.
+A `Picture` is a computation graph with what a renderer may know and nothing else: no arrays, no
+tensors, no functions. So it can be stored as JSON, drawn on another machine, and built by hand.
+All records are frozen; passes over them are functions from `Picture` to `Picture`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from minigrad.draw.graph.codec import read_document, write_document
 from minigrad.draw.graph.errors import GraphFormatError
+
+SCHEMA: Final = "minigrad.graph"
+SCHEMA_VERSION: Final = 1
 
 NodeKind = Literal["op", "parameter", "input", "constant", "state", "group", "elided"]
 EdgeKind = Literal["data", "elided", "rolled"]
@@ -79,16 +82,16 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One box of a graph.
+class PictureNode:
+    """One box of a picture.
 
     Fields:
-        id: rank of the node within its graph, unique, not negative.
+        id: rank of the node within its picture, unique, not negative.
         kind: what it is; a `group` stands for all ops of one module call, a `state` for a value
             that a cell carries through time, `elided` for nodes left out of a picture.
         op: name of the op (`matmul`), or the class of a group (`LSTMCell`).
         name: the user's name of it, such as a parameter's name; may be empty.
-        scope: path of the module call that made it; a key of `Graph.scopes` or empty.
+        scope: path of the module call that made it; a key of `Picture.scopes` or empty.
         step: time step, or the first one if it stands for several.
         last_step: last time step, if it stands for several.
         offset: of its time axis: the place of step 0 on the time line of the picture. It is not 0
@@ -103,7 +106,7 @@ class Node:
         count: how many such nodes it stands for; 1 for a group, however many ops are in it.
         fault: what went wrong here, in a few words; empty where nothing did.
         part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
-            a key of `Graph.scopes`; empty where that is `scope`.
+            a key of `Picture.scopes`; empty where that is `scope`.
     """
 
     id: int
@@ -131,14 +134,14 @@ class Node:
     def __post_init__(self) -> None:
         _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")
         if self.id < 0:
-            raise GraphFormatError(f"Node.id must not be negative, got {self.id}")
+            raise GraphFormatError(f"PictureNode.id must not be negative, got {self.id}")
         if self.kind not in NODE_KINDS:
             raise GraphFormatError(
-                f"Node.kind of node {self.id} must be one of {', '.join(NODE_KINDS)}; "
+                f"PictureNode.kind of node {self.id} must be one of {', '.join(NODE_KINDS)}; "
                 f"got {self.kind!r}"
             )
         if self.count < 1:
-            raise GraphFormatError(f"Node.count of node {self.id} must be at least 1")
+            raise GraphFormatError(f"PictureNode.count of node {self.id} must be at least 1")
         if self.last_step is not None and (self.step is None or self.last_step < self.step):
             raise GraphFormatError(
                 f"node {self.id} has last_step={self.last_step} with step={self.step}; "
@@ -196,8 +199,8 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """One module in the tree of scopes: its path, class name and the path of its parent."""
+class PictureScope:
+    """A module in the tree of scopes: its path, class name and the path of its parent."""
 
     path: str
     name: str = ""
@@ -208,7 +211,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class Picture:
     """A computation graph as plain records, in a fixed order: nodes by id, edges by target.
 
     Fields:
@@ -222,9 +225,9 @@ class Graph:
     or the scopes form a loop.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[PictureNode, ...]
     edges: tuple[Edge, ...] = ()
-    scopes: tuple[Scope, ...] = ()
+    scopes: tuple[PictureScope, ...] = ()
     level: Level = "ops"
     title: str = ""
     diagnosis: tuple[str, ...] = ()
@@ -234,7 +237,7 @@ class Graph:
         _repair_texts(self, "title")
         if self.level not in LEVELS:
             raise GraphFormatError(
-                f"Graph.level must be one of {', '.join(LEVELS)}; got {self.level!r}"
+                f"Picture.level must be one of {', '.join(LEVELS)}; got {self.level!r}"
             )
         set_field = object.__setattr__
         set_field(self, "diagnosis", tuple(well_formed(text) for text in self.diagnosis))
@@ -248,34 +251,35 @@ class Graph:
         set_field(self, "scopes", tuple(sorted(self.scopes, key=lambda scope: scope.path)))
         known = {node.id for node in self.nodes}
         if len(known) != len(self.nodes):
-            raise GraphFormatError("Graph.nodes has two nodes with the same id")
+            raise GraphFormatError("Picture.nodes has two nodes with the same id")
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end not in known:
                     raise GraphFormatError(
                         f"edge {edge.source} -> {edge.target} names node {end}, "
-                        "which is not in Graph.nodes"
+                        "which is not in Picture.nodes"
                     )
         _check_scopes(self.scopes)
 
     def to_json(self) -> str:
         """Return the graph as JSON text; see `minigrad.draw.graph.codec`."""
-        from minigrad.draw.graph.codec import graph_to_json
-
-        return graph_to_json(self)
+        head = {"level": self.level, "title": self.title, "diagnosis": list(self.diagnosis)}
+        if self.readings:
+            head["readings"] = list(self.readings)
+        sections = {"scopes": self.scopes, "nodes": self.nodes, "edges": self.edges}
+        return write_document(SCHEMA, SCHEMA_VERSION, head, sections)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Graph:
+    def from_json(cls, text: str | bytes) -> Picture:
         """Return the graph stored in JSON `text`. Raises GraphFormatError if it is not one."""
-        from minigrad.draw.graph.codec import graph_from_json
+        sections = {"nodes": PictureNode, "edges": Edge, "scopes": PictureScope}
+        return read_document(text, cls, SCHEMA, SCHEMA_VERSION, sections)
 
-        return graph_from_json(text)
 
-
-def _check_scopes(scopes: tuple[Scope, ...]) -> None:
+def _check_scopes(scopes: tuple[PictureScope, ...]) -> None:
     parents = {scope.path: scope.parent for scope in scopes}
     if len(parents) != len(scopes) or "" in parents:
-        raise GraphFormatError("Graph.scopes needs unique paths that are not empty")
+        raise GraphFormatError("Picture.scopes needs unique paths that are not empty")
     settled = {""}
     for start in parents:
         trail: list[str] = []
@@ -288,41 +292,3 @@ def _check_scopes(scopes: tuple[Scope, ...]) -> None:
             trail.append(path)
             path = parents[path]
         settled.update(trail)
-
-
-def combine_contributions(edges: list[Edge]) -> Contribution | None:
-    """Return the contribution of one edge that stands for `edges`, or None where unknown.
-
-    Terms that go to different sources are parts of one long vector, so the norm of the whole is
-    the root of the sum of squares: exact. Two terms into the same source add as vectors, and
-    their norms alone do not tell the norm of the sum: then the answer is None.
-    """
-    terms = [edge.contribution for edge in edges]
-    if len(terms) == 1:
-        return terms[0]
-    if not terms or any(term is None for term in terms):
-        return None
-    if len({edge.source for edge in edges}) != len(edges):
-        return None
-    known = [term for term in terms if term is not None]
-    lows = [term.norm if term.lowest is None else term.lowest for term in known]
-    highs = [term.norm if term.highest is None else term.highest for term in known]
-    return Contribution(
-        norm=total_norm([term.norm for term in known]),
-        lowest=span_end(lows, smallest=True),
-        highest=span_end(highs, smallest=False),
-    )
-
-
-def total_norm(norms: list[float]) -> float:
-    """Return the norm of a vector whose parts have the given norms, without overflow."""
-    if any(math.isnan(norm) for norm in norms):
-        return math.nan
-    return math.hypot(*norms)
-
-
-def span_end(values: list[float], *, smallest: bool) -> float:
-    """Return the smallest or largest of `values`; NaN if any of them is NaN."""
-    if any(math.isnan(value) for value in values):
-        return math.nan
-    return min(values) if smallest else max(values)

@@ -1,6 +1,6 @@
-"""Rolling a graph up again: one box for a cell at all time steps, or for the layers of a stack.
+"""Rolling up a graph: one box for a cell at all time steps, or for the layers of a stack.
 
-`roll` merges what differs in the time step alone: the same parameters, used again and again (xN).
+`roll` merges what differs in the time step alone: the same parameters, used N times (xN).
 `fold_repeats` merges modules that follow each other in a stack and differ in their number alone:
 parameters of their own, the same structure (N of them). What led from one step or layer to the
 next becomes an edge of kind `rolled`.
@@ -15,27 +15,26 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from minigrad.draw.graph.passes import scopes_around
-from minigrad.draw.graph.records import (
-    Contribution,
-    Edge,
-    Graph,
-    Node,
-    Statistics,
+from minigrad.draw.graph.merging import (
     combine_contributions,
+    combine_gradients,
+    gradient_norms,
+    merge_edges,
     span_end,
     total_norm,
 )
+from minigrad.draw.graph.passes import scopes_around
+from minigrad.draw.graph.records import Contribution, Edge, Picture, PictureNode
 
 __all__ = ["fold_repeats", "roll"]
 
 Place: TypeAlias = tuple[Any, Any]
-"""What a node is, and which one of its kind it is: nodes of the same what are merged."""
+"""Two keys of a node: what it is, and which of its kind. Nodes of the same first key are merged."""
 
 _NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
 
 
-def roll(graph: Graph) -> Graph:
+def roll(graph: Picture) -> Picture:
     """Merge all time steps into one.
 
     An edge from a step to a later one becomes a `rolled` edge of the cell to itself, with the
@@ -45,7 +44,7 @@ def roll(graph: Graph) -> Graph:
     if len(steps) < 2:
         return graph
 
-    def place(node: Node) -> Place | None:
+    def place(node: PictureNode) -> Place | None:
         if node.time is None:
             return None
         what = (node.kind, node.op, node.layer, node.reverse, node.state, node.scope, node.name)
@@ -58,13 +57,13 @@ def roll(graph: Graph) -> Graph:
     return _merged(graph, place, lambda count: f"x{count}", sentence)
 
 
-def fold_repeats(graph: Graph) -> Graph:
-    """Merge the modules of a stack that are alike but for their number and their weights."""
+def fold_repeats(graph: Picture) -> Picture:
+    """Merge the modules of a stack that are alike except for their number and their weights."""
     stacks = _stacks(graph)
     if not stacks:
         return graph
 
-    def place(node: Node) -> Place | None:
+    def place(node: PictureNode) -> Place | None:
         path = _path(node)
         general = _general(path, stacks)
         if general == path:
@@ -108,7 +107,7 @@ def _general(path: str, stacks: set[str]) -> str:
     return ".".join(parts)
 
 
-def _path(node: Node) -> str:
+def _path(node: PictureNode) -> str:
     """The path of what a node stands for: of its own module, for the box of a call."""
     if node.kind != "group" or not node.name:
         return node.scope
@@ -120,7 +119,7 @@ def _stem(path: str) -> str:
     return _NUMBER.sub("*", path)
 
 
-def _stacks(graph: Graph) -> set[str]:
+def _stacks(graph: Picture) -> set[str]:
     """The stems of numbered modules, two or more, all of one class."""
     classes: dict[str, set[str]] = defaultdict(set)
     members: dict[str, set[str]] = defaultdict(set)
@@ -134,13 +133,13 @@ def _stacks(graph: Graph) -> set[str]:
 
 
 def _merged(
-    graph: Graph,
-    place: Callable[[Node], Place | None],
+    graph: Picture,
+    place: Callable[[PictureNode], Place | None],
     word: Callable[[int], str],
     sentence: str,
-) -> Graph:
-    """Merge the nodes that `place` says are alike, and the edges between them."""
-    groups: dict[Any, list[Node]] = defaultdict(list)
+) -> Picture:
+    """Merge the nodes that are alike by `place`, and the edges between them."""
+    groups: dict[Any, list[PictureNode]] = defaultdict(list)
     index: dict[int, Any] = {}
     seen: dict[Any, int] = defaultdict(int)
     for node in graph.nodes:
@@ -148,7 +147,7 @@ def _merged(
         if at is None:
             groups[node.id].append(node)
             continue
-        # Several alike within one step, such as two sums in a gate, are told apart by their order.
+        # Several alike within one step, such as two sums in a gate, are numbered in their order.
         number = seen[at]
         seen[at] += 1
         groups[at[0], number].append(node)
@@ -167,15 +166,13 @@ def _merged(
         readers[edge.source] += 1
     nodes = {node.id: node for node in graph.nodes}
     edges = [
-        dataclasses.replace(
-            bundle[0],
-            source=source,
-            target=target,
-            slot=min(edge.slot for edge in bundle),
-            kind="rolled" if onward else bundle[0].kind,
-            shape=bundle[0].shape if len({edge.shape for edge in bundle}) == 1 else None,
-            contribution=_summed(bundle, nodes, readers),
-            count=len(bundle) if onward else sum(edge.count for edge in bundle),
+        merge_edges(
+            bundle,
+            source,
+            target,
+            "rolled" if onward else bundle[0].kind,
+            _summed(bundle, nodes, readers),
+            len(bundle) if onward else sum(edge.count for edge in bundle),
         )
         for (source, target, onward), bundle in bundles.items()
     ]
@@ -192,16 +189,11 @@ def _merged(
     )
 
 
-def _merged_node(nodes: Sequence[Node], word: Callable[[int], str]) -> Node:
+def _merged_node(nodes: Sequence[PictureNode], word: Callable[[int], str]) -> PictureNode:
     first = nodes[0]
     if len(nodes) == 1:
         return first
-    known = [node.gradient for node in nodes if node.gradient is not None]
-    norms = [gradient.norm for gradient in known if gradient.norm is not None]
-    gradient = None
-    if len(norms) == len(nodes):
-        finite = all(part.finite for part in known)
-        gradient = Statistics(norm=total_norm(norms), finite=finite)
+    gradient, norms = combine_gradients(nodes), gradient_norms(nodes)
     steps = [node.step for node in nodes if node.step is not None]
     last = [node.last_step for node in nodes if node.last_step is not None]
     count = sum(node.count for node in nodes)
@@ -233,18 +225,18 @@ def _common(details: Sequence[str]) -> str:
 
 
 def _summed(
-    edges: Sequence[Edge], nodes: dict[int, Node], readers: dict[int, int]
+    edges: Sequence[Edge], nodes: dict[int, PictureNode], readers: dict[int, int]
 ) -> Contribution | None:
-    """What several edges carry back in all, with the middle and the ends of their norms."""
+    """What several edges carry back in all, with the median and the extremes of their norms."""
     terms = [edge.contribution for edge in edges]
     if len(terms) == 1:
         return terms[0]
     known = [term for term in terms if term is not None]
     if len(known) < len(terms):
         return None
-    whole = combine_contributions(list(edges))
+    whole = combine_contributions(edges)
     if whole is None:
-        # Terms of one source add up as vectors. Their sum is known where they are all there is.
+        # Terms of one source add up as vectors. Their sum is known where no other term adds to it.
         sources = {edge.source for edge in edges}
         own = [nodes[source].gradient for source in sources]
         if sum(readers[source] for source in sources) > len(edges):

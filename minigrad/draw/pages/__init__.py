@@ -2,3 +2,12 @@
 
 May import the folders of `minigrad.draw` up to `render`.
 """
+
+from minigrad.draw.pages.html import PagePicture, page
+from minigrad.draw.pages.page_measures import interaction_of
+
+__all__ = [
+    "PagePicture",
+    "interaction_of",
+    "page",
+]

@@ -1,9 +1,9 @@
 """One drawing, or several on one colour scale, as a single interactive HTML file.
 
-The file asks for nothing from anywhere: its policy allows the one script and the one style that
-it holds, by their hashes, and nothing else. The script reads the data from a block of JSON and
-builds the page from text and attributes only. Without scripts, the page shows the same pictures
-as plain SVG with a table.
+The file loads nothing: its policy allows the one script and the one style that it holds, by their
+hashes, and nothing else. The script reads the data from a block of JSON and builds the page from
+text and attributes only. Without scripts, the page shows the same pictures as plain SVG with a
+table.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from typing import Any, Final, Literal
 
 from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.interaction import Interaction
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.records import Picture
 from minigrad.draw.pages import page_static
-from minigrad.draw.pages.page_data import DIGITS, json_for_page, picture_data
+from minigrad.draw.pages.page_data import picture_data
+from minigrad.draw.pages.page_numbers import DIGITS, json_for_page
 from minigrad.draw.render.cells import cells_to_dot
-from minigrad.draw.render.large import boxes_to_dot
-from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render
+from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, render_dot
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.style import labels
 from minigrad.draw.style.scale import CIVIDIS, THICKEST, THINNEST, Scale, ShareScale
-from minigrad.draw.style.theme import THEMES, Theme, theme_named
+from minigrad.draw.style.theme import THEMES, theme_named
 
 PageTheme = Literal["auto", "light", "dark"]
 
 _SCRIPTS: Final = (
     "data.js",
     "time.js",
-    "ways.js",
+    "edge_curves.js",
     "boxes.js",
     "scene.js",
     "paint.js",
@@ -48,7 +49,7 @@ _SCRIPTS: Final = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """One picture of a page.
 
     Fields:
@@ -58,14 +59,14 @@ class Picture:
         interaction: norms by loss step and by route, for the scrubber and the toggles.
     """
 
-    graph: Graph
+    graph: Picture
     name: str = ""
     shown: tuple[int, ...] | None = None
     interaction: Interaction | None = None
 
 
 def page(
-    pictures: Sequence[Picture],
+    pictures: Sequence[PagePicture],
     *,
     theme: PageTheme = "auto",
     domain: tuple[float, float] | None = None,
@@ -73,7 +74,7 @@ def page(
     measure: Literal["norm", "share"] = "norm",
     time_limit: float = DEFAULT_TIME_LIMIT,
 ) -> str:
-    """Return an HTML page, whole in itself, of one or several pictures on one colour scale.
+    """Return a self-contained HTML page of one or several pictures on one colour scale.
 
     Args:
         pictures: at least one; the reader chooses between several.
@@ -85,7 +86,7 @@ def page(
         time_limit: seconds that each layout may take.
 
     Raises ValueError for no picture, an unknown theme or step, or a domain that is none; and what
-    `minigrad.draw.render.layout.render` raises.
+    `minigrad.draw.render.layout.render_dot` raises.
     """
     if not pictures:
         raise ValueError("a page needs at least one picture, got none")
@@ -99,7 +100,7 @@ def page(
     logs = None if domain is None else (math.log10(domain[0]), math.log10(domain[1]))
     shown = [_shown(picture) for picture in pictures]
     graphs = [picture.graph for picture in pictures] + [still for _, still in shown]
-    scale = _common_scale(graphs, colors) if logs is None else Scale(*logs, colors)
+    scale = labels.common_scale(graphs, colors) if logs is None else Scale(*logs, colors)
     contents: list[dict[str, Any]] = []
     stills: list[str] = []
     for number, (picture, (steps, still)) in enumerate(zip(pictures, shown, strict=True)):
@@ -140,13 +141,7 @@ def page(
     )
 
 
-def _common_scale(graphs: Sequence[Graph], colors: Theme) -> Scale:
-    """Return the scale that spans all norms of all graphs."""
-    norms = [norm for graph in graphs for norm in labels.shown_norms(graph)]
-    return Scale.spanning(norms, colors)
-
-
-def _shown(picture: Picture) -> tuple[list[int], Graph]:
+def _shown(picture: PagePicture) -> tuple[list[int], Picture]:
     """Return the time steps that a picture shows at first, and its graph with these alone."""
     graph = picture.graph
     known: Literal["auto", "all"] = "auto" if graph.level == "cells" else "all"
@@ -156,14 +151,14 @@ def _shown(picture: Picture) -> tuple[list[int], Graph]:
 
 
 def _picture(
-    picture: Picture,
+    picture: PagePicture,
     number: int,
     steps: Sequence[int],
-    still: Graph,
+    still: Picture,
     scale: Scale,
     time_limit: float,
 ) -> tuple[dict[str, Any], str]:
-    """Return the data of one picture, and what stands for it without scripts."""
+    """Return the data of one picture, and what is shown of it without scripts."""
     graph = picture.graph
     in_time = graph.level == "cells"
     theme = scale.theme.name
@@ -174,7 +169,7 @@ def _picture(
         dot = cells_to_dot(bare, theme=theme, scale=scale)
     else:
         dot, engine = boxes_to_dot(bare, theme=theme, scale=scale)
-    svg = render(dot.source, "svg", engine=engine, time_limit=time_limit)
+    svg = render_dot(dot.source, "svg", engine=engine, time_limit=time_limit)
     root = page_static.parse(svg.decode("utf-8"))
     boxes = None if in_time else page_static.box_positions(root, still)
     content = picture_data(

@@ -8,13 +8,13 @@ sees characters that can be shown.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts
-from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Graph, Statistics
+from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Picture, Statistics
+from minigrad.draw.pages.page_numbers import WIDE, column, number, size_code, size_span
 from minigrad.draw.render.bands import band_titles
 from minigrad.draw.render.grid import (
     CELL_WIDTH,
@@ -30,88 +30,6 @@ from minigrad.draw.style.labels import title_of, type_text
 _LONGEST_TEXT: Final = 400
 _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
-DIGITS: Final = "".join(chr(code) for code in range(35, 127) if chr(code) not in "&<>\\")
-"""The digits of numbers whose size is written as its place between two others, in log10."""
-_LONG: Final = 48
-"""Columns of more values than this are written in characters."""
-_WORDS: Final = ("NaN", "Infinity", "-Infinity")
-_WIDE: Final = 16.0
-"""Decades beyond which a norm needs three digits, to be right in what the page shows of it."""
-
-
-def json_for_page(content: object) -> str:
-    """Return JSON in ASCII that can stand inside any element of a page and ends none of them."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def number(value: float | None, digits: int = 4) -> float | str | None:
-    """Return a number for JSON, rounded; what JSON lacks becomes a word."""
-    if value is None:
-        return None
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    rounded = float(f"{value:.{digits - 1}e}")
-    if not math.isfinite(rounded):
-        return value
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
-
-
-def column(values: Sequence[Any]) -> Any:
-    """Return the shortest of several notations for a list of plain values."""
-    if not values:
-        return []
-    first = values[0]
-    if all(value == first and type(value) is type(first) for value in values):
-        return {"all": first}
-    if all(type(value) is int for value in values):
-        return _integers(values)
-    missing = sum(value is None for value in values)
-    if missing > len(values) // 2:
-        known = [(place, value) for place, value in enumerate(values) if value is not None]
-        places = [place for place, _ in known]
-        return {
-            "at": column(places),
-            "values": column([value for _, value in known]),
-            "n": len(values),
-        }
-    if all(value is None or type(value) is int for value in values):
-        none = min(value for value in values if value is not None) - 1
-        return {"none": none, "in": column([none if v is None else v for v in values])}
-    if len(values) > _LONG and not any(isinstance(v, str) and v not in _WORDS for v in values):
-        return _sizes(values)
-    return values
-
-
-def _integers(values: Sequence[int]) -> dict[str, Any]:
-    """Return integers as differences; where these are small and many, as one character each."""
-    steps = [b - a for a, b in zip([0, *values], values, strict=False)]
-    half = len(DIGITS) // 2
-    if len(values) > _LONG:
-        for places in (1, 2):
-            most = half if places == 1 else len(DIGITS) * half
-            far = [place for place, step in enumerate(steps) if not -most <= step < most]
-            if len(far) * 20 <= len(steps):
-                codes = (
-                    _digits(0 if p in far else step + most, places) for p, step in enumerate(steps)
-                )
-                return {
-                    "near": "".join(codes),
-                    "places": places,
-                    "far": [[place, steps[place]] for place in sorted(far)],
-                }
-    return {"steps": steps}
-
-
-def _sizes(values: Sequence[Any]) -> dict[str, Any]:
-    """Return many numbers by their sizes, as accurately as the page shows them."""
-    numbers = [float(value) if type(value) is str else value for value in values]
-    low, high, span = _span([value for value in numbers if value is not None])
-    places = 3 if span < 2 * _WIDE else 4
-    codes = (_code(value, low, high, places) for value in numbers)
-    return {"sizes": "".join(codes), "low": low, "high": high, "places": places}
 
 
 class _Texts:
@@ -126,7 +44,7 @@ class _Texts:
 
 
 def picture_data(
-    graph: Graph,
+    graph: Picture,
     name: str,
     shown: Sequence[int],
     interaction: Interaction | None,
@@ -170,7 +88,7 @@ def picture_data(
     return data
 
 
-def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
+def _node_columns(graph: Picture, texts: _Texts) -> dict[str, Any]:
     nodes = graph.nodes
 
     def statistics(part: str, field: str, digits: int) -> Any:
@@ -202,7 +120,7 @@ def _node_columns(graph: Graph, texts: _Texts) -> dict[str, Any]:
     return {"n": len(nodes), **columns}
 
 
-def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
+def _edge_columns(graph: Picture, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
     edges = graph.edges
     terms = [edge.contribution for edge in edges]
 
@@ -229,7 +147,7 @@ def _edge_columns(graph: Graph, ids: dict[int, int], texts: _Texts) -> dict[str,
     }
 
 
-def _time_layout(graph: Graph, ids: dict[int, int]) -> dict[str, Any]:
+def _time_layout(graph: Picture, ids: dict[int, int]) -> dict[str, Any]:
     """Return columns, bands, and for each node its place relative to its column."""
     grid = lay_out(graph)
     titles = band_titles(graph)
@@ -293,7 +211,7 @@ def _room(grid: Grid) -> float:
 
 
 def _thinned(lanes: Sequence[LossNorms]) -> list[LossNorms]:
-    """Return the lanes with so few loss steps that the page stays small; the last always stays."""
+    """Return the lanes with few enough loss steps for a small page, the last one included."""
     total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
     stride = max(1, math.ceil(total / _MOST_NUMBERS))
     thinned = []
@@ -322,9 +240,9 @@ def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]
 
 
 def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
-    low, high, span = _span([norm for row in lane.norms for norm in row])
-    # Norms have no sign, so two digits tell them to half a percent over twice as many decades.
-    digits = 3 if span > 2 * _WIDE else 2
+    low, high, span = size_span([norm for row in lane.norms for norm in row])
+    # Norms have no sign, so two digits give half a percent over twice as many decades.
+    digits = 3 if span > 2 * WIDE else 2
     return {
         **_lane_head(lane, texts),
         "loss": column(list(lane.loss_steps)),
@@ -334,51 +252,20 @@ def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
         "signed": 0,
         # Beyond the loss step all is 0, which need not be written.
         "rows": [
-            "".join(_code(norm, low, high, digits, signed=False) for norm in row).rstrip()
+            "".join(size_code(norm, low, high, digits, signed=False) for norm in row).rstrip()
             for row in lane.norms
         ],
     }
 
 
 def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
-    low, high, _ = _span([value for row in lane.products for value in row])
+    low, high, _ = size_span([value for row in lane.products for value in row])
     return {
         **_lane_head(lane, texts),
         "names": [texts.place(name) for name in lane.routes],
         "low": low,
         "high": high,
         "places": 3,
-        "rows": ["".join(_code(value, low, high, 3) for value in row) for row in lane.products],
+        "rows": ["".join(size_code(value, low, high, 3) for value in row) for row in lane.products],
         "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
     }
-
-
-def _span(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the smallest and largest size among values, in log10, and their distance."""
-    logs = [math.log10(abs(value)) for value in values if value and math.isfinite(value)]
-    low, high = round(min(logs, default=0.0) - 5e-5, 4), round(max(logs, default=1.0) + 5e-5, 4)
-    return low, high, high - low
-
-
-def _code(value: float | None, low: float, high: float, places: int, signed: bool = True) -> str:
-    """Return a number as a few characters: its size's place in log10, and its sign in the last bit.
-
-    Blanks are 0, `!` and blanks NaN, `!!` infinity, `!-` minus infinity, `!?` what is not known.
-    """
-    if value is None:
-        return "!?".ljust(places)
-    if math.isnan(value):
-        return "!".ljust(places)
-    if value == 0:
-        return " " * places
-    if math.isinf(value):
-        return ("!!" if value > 0 else "!-").ljust(places)
-    most = len(DIGITS) ** places // (1 + signed) - 1
-    place = round((math.log10(abs(value)) - low) / (high - low) * most)
-    return _digits(2 * place + (value < 0) if signed else place, places)
-
-
-def _digits(number: int, places: int) -> str:
-    """Return a number from 0 on in so many digits."""
-    base = len(DIGITS)
-    return "".join(DIGITS[number // base**power % base] for power in range(places - 1, -1, -1))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.time_measure import TimeMeasure
 from minigrad.draw.graph.interaction import MOST_ROUTES, Interaction, LossNorms, RouteProducts
-from minigrad.draw.graph.records import Graph
-
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.lanes import LaneGradients
-    from minigrad.draw.analysis.time_measure import TimeMeasure
+from minigrad.draw.graph.records import Picture
 
 
-def interaction_of(times: TimeMeasure, graph: Graph) -> Interaction:
+def interaction_of(times: TimeMeasure, graph: Picture) -> Interaction:
     """Return the norms by loss step and by route of all lanes that the graph shows.
 
     Args:

@@ -1,7 +1,7 @@
 """What a page shows without scripts: the picture as plain SVG, and a table of its boxes.
 
-The SVG comes from Graphviz and is written anew from a list of known elements and attributes, so
-that nothing else can be in it, whatever went into the DOT text.
+The SVG comes from Graphviz and is rewritten from a list of known elements and attributes, so that
+nothing else can be in it, whatever the DOT text contained.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from minigrad.draw.graph.errors import LayoutError
-from minigrad.draw.graph.records import Graph
-from minigrad.draw.render import dot as dot_module
+from minigrad.draw.graph.records import Picture
+from minigrad.draw.render.dot import ClusterKey, enclosing_cluster, node_name, steps_within
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.scale import number_text
 from minigrad.draw.style.theme import FONT
@@ -59,7 +59,7 @@ def plain_svg(root: ElementTree.Element, number: int, title: str, description: s
         f'aria-labelledby="st{number} sd{number}" font-family="{FONT}">',
         f'<title id="st{number}">{text(title)}</title>',
         f'<desc id="sd{number}">{text(description)}</desc>',
-        # What most shapes and texts have is said once.
+        # Attributes of most shapes and texts are given once.
         f'<g transform="translate({" ".join(shift)})" fill="none" text-anchor="middle">',
     ]
     for element in () if graph is None else graph.iter():
@@ -111,7 +111,7 @@ def _shorter(name: str, value: str) -> str:
     return _NUMBER.sub(lambda found: f"{round(float(found[0]), 1) + 0.0:g}", value)
 
 
-def box_positions(root: ElementTree.Element, graph: Graph) -> dict[str, Any]:
+def box_positions(root: ElementTree.Element, graph: Picture) -> dict[str, Any]:
     """Return where Graphviz put nodes, edges, labels of edges and scopes; the y axis points down.
 
     Raises LayoutError if a node is missing.
@@ -119,7 +119,7 @@ def box_positions(root: ElementTree.Element, graph: Graph) -> dict[str, Any]:
     found = {element.get("id"): element for element in root.iter(f"{_SVG}g")}
     places = []
     for node in graph.nodes:
-        element = found.get(dot_module.node_name(node.id))
+        element = found.get(node_name(node.id))
         if element is None:
             raise LayoutError(f"Graphviz left node {node.id} out of the picture")
         places.append(_box_of(element))
@@ -173,7 +173,7 @@ def _line_of(element: ElementTree.Element | None) -> tuple[_Points, list[float] 
             corners = _points(head.get("points", ""))
             at_start = _distance(points[0], corners[0]) < _distance(points[-1], corners[0])
             (x, y), (x0, y0) = points[:2] if at_start else points[:-3:-1]
-            # The tip is the corner farthest along the way that the curve takes at its end.
+            # The tip is the corner farthest in the direction of the end of the curve.
             tip = max(corners, key=lambda corner: corner[0] * (x - x0) + corner[1] * (y - y0))
             points[0 if at_start else -1] = tip
     label = next(element.iter(f"{_SVG}text"), None)
@@ -192,11 +192,11 @@ def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2
 
 
-def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
+def _clusters(graph: Picture) -> tuple[list[str], list[int], list[int]]:
     """Return names and parents of the boxes around nodes, and the innermost one of each node."""
     scopes = {scope.path: scope for scope in graph.scopes}
-    steps = dot_module._steps_within(graph)
-    places: dict[tuple[str, int | None], int] = {("", None): -1}
+    steps = steps_within(graph)
+    places: dict[ClusterKey, int] = {("", None): -1}
     names: list[str] = []
     parents: list[int] = []
     inner: list[int] = []
@@ -204,16 +204,16 @@ def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
         path = node.frame if node.frame in scopes else ""
         step = node.step if path and node.kind != "parameter" and steps else None
         key = (path, step)
-        missing: list[tuple[str, int | None]] = []
+        missing: list[ClusterKey] = []
         while key not in places:
             missing.append(key)
-            key = dot_module._enclosing(key, scopes, steps)
+            key = enclosing_cluster(key, scopes, steps)
         above = places[key]
         for key in reversed(missing):
             scope = scopes[key[0]]
             own = key[0].removeprefix(f"{scope.parent}.") if scope.parent else key[0]
             name = labels.scope_title(own, scope.name)
-            if key[1] is not None and dot_module._enclosing(key, scopes, steps) == (key[0], None):
+            if key[1] is not None and enclosing_cluster(key, scopes, steps) == (key[0], None):
                 name = f"{own}, t = {key[1]}"
             places[key] = len(names)
             names.append(escape.printable(escape.shorten(name, 60)))
@@ -223,8 +223,8 @@ def _clusters(graph: Graph) -> tuple[list[str], list[int], list[int]]:
     return names, parents, inner
 
 
-def table(graph: Graph) -> str:
-    """Return the boxes of a graph as an HTML table, as many as a reader could look through."""
+def table(graph: Picture) -> str:
+    """Return the boxes of a graph as an HTML table, no more than can be read."""
     rows = []
     for node in graph.nodes[:_MOST_ROWS]:
         layer = "" if node.layer is None else f"{node.layer}{' reverse' * node.reverse}"

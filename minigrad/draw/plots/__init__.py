@@ -3,9 +3,21 @@
 May import the folders of `minigrad.draw` up to `views`.
 """
 
-from typing import TYPE_CHECKING
+from minigrad.draw.plots.curves import (
+    plot_gates,
+    plot_gradient_norms,
+    plot_jacobians,
+    plot_parameter_gradients,
+    plot_routes,
+)
+from minigrad.draw.plots.plot_maps import plot_attention, plot_triangle
 
-from minigrad.moved import names_from
-
-if not TYPE_CHECKING:  # it would hide misspelt names
-    __getattr__ = names_from(__name__, "minigrad.draw.plots.curves")
+__all__ = [
+    "plot_attention",
+    "plot_gates",
+    "plot_gradient_norms",
+    "plot_jacobians",
+    "plot_parameter_gradients",
+    "plot_routes",
+    "plot_triangle",
+]

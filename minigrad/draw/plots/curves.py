@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from minigrad.core.errors import require
+from minigrad.draw.analysis.jacobians import JacobianSpectra
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.time_measure import TimeMeasure
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.plots.plot_axes import (
     as_text,
@@ -18,26 +21,18 @@ from minigrad.draw.plots.plot_axes import (
     where_lost,
     whole_steps,
 )
-from minigrad.draw.plots.plot_maps import plot_attention, plot_triangle
 from minigrad.draw.style.scale import number_text
 from minigrad.draw.style.theme import theme_named
 
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.jacobians import JacobianSpectra
-    from minigrad.draw.analysis.lanes import LaneGradients
-    from minigrad.draw.analysis.time_measure import TimeMeasure
-
 __all__ = [
-    "plot_attention",
     "plot_gates",
     "plot_gradient_norms",
     "plot_jacobians",
     "plot_parameter_gradients",
     "plot_routes",
-    "plot_triangle",
 ]
 
-# Okabe and Ito's palette, told apart with any colour vision; yellow is left out: too pale on white.
+# Okabe and Ito's palette, distinct with any colour vision; yellow is too pale on white.
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES: Final = ("-", "--", "-.", ":")
 MARKERS: Final = "osD^vP"
@@ -178,7 +173,7 @@ def plot_gates(
     saturation: bool = False,
     theme: str = "light",
 ) -> Any:
-    """What the gates of a cell did: their mean with the 10 to 90 % band, or how much is saturated.
+    """The gates of a cell over time: their mean with the 10 to 90 % band, or how much is saturated.
 
     Args:
         found: of `backprop_through_time`.
@@ -227,7 +222,7 @@ def plot_jacobians(found: JacobianSpectra, axes: Any = None, *, theme: str = "li
     axes = axes_of(axes, theme)
     steps = found.steps
     top = float(found.largest.max(initial=0.0))
-    # Far below the largest one lies rounding alone, and zero is nowhere on this scale.
+    # Far below the largest one is rounding error alone, and zero is not on a log scale.
     low = np.where(found.smallest > 0, np.maximum(found.smallest, max(top * 1e-6, 1e-300)), np.nan)
     floor = np.where(np.isnan(low), max(top * 1e-6, 1e-300), low)
     marker = "o" if len(steps) < 3 else ""

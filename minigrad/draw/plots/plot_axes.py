@@ -55,7 +55,7 @@ def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> An
         require("matplotlib.backends.backend_agg", "plot", "plotting").FigureCanvasAgg(figure)
         figure.set_facecolor(colors.background)
         axes = figure.add_subplot()
-        # The figure belongs to no window, so a notebook would show the name of the class alone.
+        # The figure has no window, so a notebook would show only the name of the class.
         axes._repr_png_ = functools.partial(figure_png, figure)
     axes.set_facecolor(colors.background)
     axes.tick_params(colors=colors.faint_text, which="both", labelcolor=colors.text)
@@ -118,13 +118,13 @@ def legend_of(axes: Any, theme: str, **options: Any) -> None:
 
 
 def whole_steps(axis: Any) -> None:
-    """Ticks at whole numbers alone: there is no step 2.5."""
+    """Ticks at whole numbers only: there is no step 2.5."""
     ticker = require("matplotlib.ticker", "plot", "plotting")
     axis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def as_text(texts: Iterable[Any]) -> None:
-    """Read no formulas into some texts, and give them a font that has their characters.
+    """Show some texts as they are, without formulas, in a font that has their characters.
 
     Where none is installed, matplotlib warns when it draws, and shows boxes.
     """
@@ -163,7 +163,7 @@ def thin_places(count: int, most: int) -> list[int]:
 
 
 def where_lost(places: Any, values: Any, word: str) -> str:
-    """In words, from which place on all values are exactly zero, or not finite; else nothing.
+    """The place from which on all values are exactly zero, or not finite, in words; else nothing.
 
     Args:
         places: lags or steps, in the order in which the gradient, or the forward pass, meets them.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from minigrad.core.errors import require
+from minigrad.draw.analysis.lanes import LaneGradients
 from minigrad.draw.plots.plot_axes import (
     as_text,
     axes_of,
@@ -18,9 +19,6 @@ from minigrad.draw.plots.plot_axes import (
     whole_steps,
 )
 from minigrad.draw.style.theme import Theme, theme_named
-
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.lanes import LaneGradients
 
 __all__ = ["plot_attention", "plot_triangle"]
 
@@ -50,11 +48,11 @@ def plot_triangle(lane: LaneGradients, axes: Any = None, *, theme: str = "light"
     rows = np.arange(len(lane.loss_steps) + 1) - 0.5
     after = lane.steps[None, :] < lane.loss_steps[:, None]
     after = after if lane.backwards else lane.steps[None, :] > lane.loss_steps[:, None]
-    zero, bad = (lane.triangle == 0) & ~after, ~np.isfinite(lane.triangle) & ~after
+    zero, nonfinite = (lane.triangle == 0) & ~after, ~np.isfinite(lane.triangle) & ~after
     _fill(axes, ends, rows, zero, colors.box_line, "exactly 0")
-    _fill(axes, ends, rows, bad, colors.alarm, "NaN or infinite")
-    if 0 < bad.sum() <= 2000:
-        k, t = np.nonzero(bad)
+    _fill(axes, ends, rows, nonfinite, colors.alarm, "NaN or infinite")
+    if 0 < nonfinite.sum() <= 2000:
+        k, t = np.nonzero(nonfinite)
         axes.plot(lane.steps[t], k, "x", color=colors.background, markersize=3)
     if np.isfinite(logs).any():
         picture = axes.pcolormesh(ends, rows, logs, cmap="cividis", rasterized=True)
@@ -123,11 +121,11 @@ def plot_attention(
         min(1.4 + 0.8 * high + 0.42 * len(queries), 14.0),
     )
     axes = axes_of(axes, theme, size)
-    bad = ~np.isfinite(values)
-    shown = np.where((values == 0) | bad, np.nan, values)
+    nonfinite = ~np.isfinite(values)
+    shown = np.where((values == 0) | nonfinite, np.nan, values)
     picture = axes.imshow(shown, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    if bad.any():
-        red = np.where(bad, 0.5, np.nan)
+    if nonfinite.any():
+        red = np.where(nonfinite, 0.5, np.nan)
         axes.imshow(red, cmap=_one_color(colors.alarm), vmin=0, vmax=1, aspect="auto")
     across, down = thin_places(len(keys), MOST_TOKENS), thin_places(len(queries), MOST_TOKENS)
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}

@@ -1,13 +1,13 @@
 """Whether a kernel and its reference compute the same, up to the rounding that both may make.
 
-Two right computations differ by rounding: each is exact for inputs that are a few units in the
-last place away (a backward error). By how much that moves a result depends on the numbers, since
-sums may cancel and gates may saturate. So it is measured: the kernel runs again on inputs and
-residuals that are moved at random by one unit each, and the tolerance is a multiple of what that
-changes. Where a result is 0 by symmetry, such as the gradient of a query whose keys are all equal,
-that shows nothing; so it also runs on inputs that are moved by half of their size, and a unit of
-what comes out then is allowed as well. Below float64 a reference may, last, be as far from the
-kernel as it is from itself in float64.
+Two correct computations differ by rounding: each is exact for inputs that are a few units in the
+last place away (a backward error). How far that moves a result depends on the numbers, since sums
+may cancel and gates may saturate. So it is measured: the kernel runs again on inputs and residuals
+that are moved at random by one unit each, and the tolerance is a multiple of what that changes.
+Where a result is 0 by symmetry, such as the gradient of a query whose keys are all equal, that
+shows nothing; so it also runs on inputs that are moved by half of their size, and a rounding error
+of those results is allowed as well. Below float64 a reference may, last, be as far from the kernel
+as it is from itself in float64.
 """
 
 import math
@@ -26,17 +26,17 @@ from minigrad.draw.graph.errors import DrawError
 __all__ = ["check_agreement"]
 
 FUNCTION_ULPS = 5.0
-"""By how many units in the last place an elementary function may be off."""
+"""The error of an elementary function in units in the last place, at most."""
 
 NUDGES = 4
-"""How often the kernel runs on moved inputs: one run may leave a single number as it is."""
+"""How often the kernel runs on moved inputs: in one run a number may stay the same by chance."""
 
 MOST_COMPARED = 6000
-"""References of more operations than this are compared in value alone: to run them backward once
-more takes as long as all the rest of a picture."""
+"""References of more operations than this are compared in value alone: another backward pass
+through them takes as long as the rest of a picture."""
 
 
-@np.errstate(all="ignore")  # both may overflow on the way
+@np.errstate(all="ignore")  # intermediate values of both may overflow
 def check_agreement(node: Node, handles: Sequence[Any], results: tuple[Any, ...]) -> None:
     """Compare a reference with its kernel: the results, and the gradients of one random output.
 
@@ -156,7 +156,7 @@ class _Comparison:
         Args:
             what: its name, for the message.
             kind: "values" or "terms".
-            i: its number among these.
+            i: its index among these.
             reference: what the reference gives.
 
         Raises:
@@ -177,7 +177,7 @@ class _Comparison:
         error, size = _largest(kernel - reference, finite), _largest(kernel, finite)
         change = max(_largest(kernel - other, finite) for other in moved)
         unit = self.eps * max(size, _largest(shaken, finite))
-        room = FUNCTION_ULPS + math.sqrt(self.summands) / 2  # roundings of a sum add up as a walk
+        room = FUNCTION_ULPS + math.sqrt(self.summands) / 2  # errors add up like a random walk
         bound = room * (unit + change) + self.summands * self.subnormal  # terms that underflow
         if error > bound and self.eps > np.finfo(np.float64).eps:
             if self.exact is None:

@@ -1,4 +1,4 @@
-"""Which step of a cell a node of the tape is a part of, and at which time the others ran."""
+"""The step of a cell that a node of the tape is a part of, and the time of the other nodes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class CallOf:
     """The call of a cell around each node.
 
     What ran in the scope of a call is a part of it. Where one scope, or none, holds several steps,
-    a node belongs to the step whose states it leads to and to no other one's, so that what all
-    steps share, such as inputs that were projected at once, stays outside.
+    a node belongs to a step if the states of that step alone depend on it. What all steps share,
+    such as inputs that were projected at once, belongs to none.
 
     Args:
         nodes: the tape.
@@ -83,7 +83,7 @@ class CallOf:
 
     @cached_property
     def _leading(self) -> dict[Node, Call]:
-        """The step that each node leads to without another one on the way, if it is one alone."""
+        """The next step that depends on each node, if there is just one such step."""
         found: dict[Node, Call] = {}
         for reader in reversed(self._nodes):
             target = self._of_state.get(reader) or found.get(reader)
@@ -98,7 +98,7 @@ class CallOf:
 
     @cached_property
     def _behind(self) -> dict[Node, int]:
-        """The latest time of the steps that each node reads without another step on the way."""
+        """The latest time of the steps that each node depends on directly."""
         found: dict[Node, int] = {}
         for node in self._nodes:
             times = [
@@ -127,14 +127,14 @@ class CallOf:
         return self._around_scope(scope)
 
     def time_beside(self, node: Node, scope: Scope | None) -> int | None:
-        """The time of what is in no cell: that of the step it ran in, if it ran in one.
+        """The time of a node outside of all cells: that of the step it ran in, if it ran in one.
 
-        A step that was given, or counted, apart from the cells is on the axis of the step that it
-        reads, or else leads to.
+        A step that was given, or counted, independently of the cells is on the axis of the step
+        that it reads, or else of one that depends on it.
 
         Args:
             node: what ran.
-            scope: of the node, or of a call around it whose time is asked for.
+            scope: of the node, or of a call around it.
         """
         if scope is None or not self.calls:
             return None if scope is None else scope.time_step
@@ -157,7 +157,7 @@ class CallOf:
 
     @cached_property
     def _near(self) -> dict[Scope, int]:
-        """The time that is read by what ran beside the cells, or else the one that it leads to."""
+        """The time that is read by what ran beside the cells, or else one that depends on it."""
         read: dict[Scope, int] = {}
         led: dict[Scope, int] = {}
         for node in self._nodes:
@@ -172,7 +172,7 @@ class CallOf:
 
 
 def _loop_of(scope: Scope) -> Scope:
-    """The scope that has the time step of what ran in another one; else the outermost around it."""
+    """The scope with the time step around a scope; else the outermost one."""
     timed = scope.timed
     return (scope.chain()[0] if timed is None else timed).origin
 

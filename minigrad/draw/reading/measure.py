@@ -19,7 +19,7 @@ from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
-from minigrad.draw.reading.walk import Adjoints, walk_back
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 
 __all__ = [
     "Measured",
@@ -29,13 +29,14 @@ __all__ = [
     "norm_of",
     "pass_through",
     "picked",
+    "reaches",
     "read_tape",
     "share_of",
     "statistics_of",
     "sum_terms",
 ]
 
-_SAFE = 1e-200  # squares between this and its inverse lost nothing on the way
+_SAFE = 1e-200  # squares between this and its inverse neither under- nor overflowed
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Tape:
     nodes: tuple[Node, ...]
 
     def seeds(self) -> dict[Node, Any]:
-        """The gradients of the results by themselves, to start from.
+        """The gradients of the results with respect to themselves.
 
         Raises DrawError where a result is not a single number.
         """
@@ -83,8 +84,24 @@ def read_tape(outputs: Sequence[Any]) -> Tape:
     return Tape(tuple(outputs), tuple(sorted(seen, key=lambda node: node.number)))
 
 
+def reaches(starts: Iterable[Node], targets: Collection[Node]) -> bool:
+    """Whether a way back through the graph leads from one of `starts` to one of `targets`."""
+    first = min(node.number for node in targets)
+    stack = list(starts)
+    seen = set(stack)
+    while stack:
+        for source in stack.pop().inputs:
+            if source is None or source in seen or source.number < first:
+                continue
+            if source in targets:
+                return True
+            seen.add(source)
+            stack.append(source)
+    return False
+
+
 def pass_through(node: Node) -> Node:
-    """The node itself, or, of a node that only names the value of another one, that other one."""
+    """The node itself; for one that only passes on the value of another node, that other node."""
     while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
@@ -116,7 +133,7 @@ def norm_of(array: Any) -> float:
     flat = np.asarray(array, np.float64).ravel()
     if not flat.size:
         return 0.0
-    # Not by BLAS: its threads wait for each other on a busy machine, a hundred times the work.
+    # Without BLAS, whose threads wait for each other on a busy machine, 100 times the work.
     square = float(np.einsum("i,i->", flat, flat))
     if _SAFE < square < 1 / _SAFE:
         return math.sqrt(square)
@@ -152,7 +169,7 @@ def contribution_of(term: Any, total: Any) -> Contribution:
 def share_of(term: Any, total: Any, scale: float) -> float | None:
     """<term, total> / |total|^2, given |total|; None where that is 0 or not finite.
 
-    Both are divided by |total| first, so that the square of a tiny norm does not vanish.
+    Both are divided by |total| first, so that the square of a tiny norm does not underflow.
     """
     if not 0 < scale < np.inf:
         return None
@@ -168,7 +185,7 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
 
 
 def sum_terms(terms: Iterable[Any]) -> Any:
-    """The sum of some terms; what was read from places of one array is added in place."""
+    """The sum of some terms; those of inputs that were read by an index are added in-place."""
     total: Any = None
     owned = False
     for term in terms:
@@ -218,7 +235,7 @@ def measure_terms(
     sizes: dict[Node, int] = {}
     late: dict[Node, Any] = {}
 
-    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+    def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         if isinstance(term, OutputGradients):
             return
         if inspect is not None:
@@ -234,7 +251,7 @@ def measure_terms(
             for reader, place, earlier in waiting.pop(source):
                 contributions[reader, place] = Contribution(norm_of(earlier))
 
-    def arrive(node: Node, parts: Adjoints) -> None:
+    def on_gradient(node: Node, parts: Adjoints) -> None:
         total = parts[0]
         if isinstance(total, OutputGradients):
             return
@@ -249,7 +266,7 @@ def measure_terms(
             contributions[reader, place] = contribution_of(term, total)
 
     start = {node: {0: g} for node, g in seeds.items()}
-    walk_back(start, arrive=arrive, listen=listen, needed=needed)
+    backward_pass(start, on_gradient=on_gradient, on_term=on_term, needed=needed)
     if late:
         scales = {node: norm_of(total) for node, total in late.items()}
 
@@ -259,5 +276,5 @@ def measure_terms(
                 part = share_of(term, late[source], scales[source])
                 contributions[node, slot] = Contribution(norm, part)
 
-        walk_back(start, listen=share, needed=needed)
+        backward_pass(start, on_term=share, needed=needed)
     return Measured(contributions, gradients)

@@ -31,7 +31,7 @@ def has_kernels(outputs: Sequence[Tensor]) -> bool:
 
 
 def can_open(node: Node) -> bool:
-    """Whether a node is a kernel whose arrays are still there."""
+    """Whether a node is a kernel whose saved arrays were not freed."""
     return isinstance(node.plan, FusedPlan) and node.saved is not None
 
 
@@ -39,7 +39,7 @@ def open_kernels(outputs: Sequence[Tensor]) -> list[Tensor]:
     """The same tensors, at the end of a graph in which every kernel is opened.
 
     The reference is compared with the kernel, in value and, unless it is very long, in gradient, so
-    that the picture is of what ran. Kernels whose saved arrays were freed stay closed.
+    that the picture shows what ran. Kernels whose saved arrays were freed stay closed.
 
     Raises DrawError when a reference does not agree with its kernel, and GradientError when a leaf
     was written in place since.

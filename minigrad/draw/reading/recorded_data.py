@@ -1,8 +1,8 @@
 """Data and operations without gradient in a graph, where they were recorded.
 
-The tape knows what requires grad and nothing else. What was recorded under
-``recording(replay=True)`` knows its constants as well, by the identity of their arrays, and the
-operations that computed on them. Here they are added to a copy of the graph.
+The tape holds only what requires grad. A recording under ``recording(replay=True)`` also knows
+constants, by the identity of their arrays, and the operations that read them. Here they are added
+to a copy of the graph.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Completed:
         self.nodes: dict[Node, Node] = {}
         self.constants: dict[int, Data] = {}
         self.calls: dict[Call, Node | None] = {}
-        self.kept: list[Any] = []  # arrays, so that no other one takes over an id
+        self.kept: list[Any] = []  # arrays, so that no id is used again
 
     def output(self, tensor: Tensor) -> Tensor:
         """One result."""
@@ -154,7 +154,7 @@ class _Completed:
         return self.constants[id(array)]
 
     def plain(self, call: Call) -> Node | None:
-        """The node of a call that nothing is differentiated through."""
+        """The node of a call without gradient."""
         inputs = [
             self.calls[s.call] if isinstance(s, Result) else self.made(s) for s in call.inputs
         ]

@@ -1,8 +1,9 @@
-"""States that no cell labelled: named by the caller, or found where weights are used in a chain.
+"""States that no cell labelled, found where weights are used in a chain.
 
-A loop of plain operations is a recurrent network as well. Its weights give it away: each use of a
-recurrent weight depends on the use before. What was made since one use, and is read after the next
-one, is carried from step to step; a sum of losses is not, since no weight is used on it again.
+A loop of plain operations is a recurrent network as well. It is recognised by its weights: each use
+of a recurrent weight depends on the use before. A value that was computed since one use, and is
+read after the next one, is carried from step to step; a sum of losses is not, since no weight is
+applied to it again.
 """
 
 from __future__ import annotations
@@ -12,106 +13,24 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from minigrad.core.errors import describe
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.tensors import Tensor
 from minigrad.debug.scopes import Scope
-from minigrad.draw.graph.errors import DrawError
-from minigrad.draw.reading.measure import pass_through
-from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.sequences import Label, labels_of
 
-__all__ = ["NamedStates", "labels_on", "open_with_states", "tensors_of"]
-
-NamedStates = Mapping[str, Sequence[Tensor]] | Sequence[Tensor] | Sequence[Sequence[Tensor]] | None
-"""By name a state for every time step; or, for every step, one state or several, such as (h, c)."""
+__all__ = ["find_labels", "labels_of_rows"]
 
 FEWEST_STEPS: Final = 3
-"""A weight that is used fewer times, one after the other, is not taken for a recurrent one."""
+"""A weight with a shorter chain of uses is not considered recurrent."""
 
 
-def open_with_states(
-    outputs: Sequence[Tensor], states: NamedStates
-) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
-    """Some results and the named states, with all kernels opened."""
-    named = tensors_of(states)
-    opened = open_kernels([*outputs, *(t for series in named.values() for t in series)])
-    rest = iter(opened[len(outputs) :])
-    return opened[: len(outputs)], {n: [next(rest) for _ in s] for n, s in named.items()}
-
-
-def labels_on(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> list[Label]:
-    """The labels to draw by: named ones, else those of cells, else those that are found."""
-    return _named_labels(nodes, named) if named else _find_labels(nodes)
-
-
-def tensors_of(states: NamedStates) -> dict[str, list[Tensor]]:
-    """The tensors of named states, by name and time step.
-
-    Raises DrawError for what is no tensor, and for states of different numbers of steps.
-    """
-    if states is None:
-        return {}
-    if isinstance(states, Mapping):
-        named = {str(name): list(series) for name, series in states.items()}
-    else:
-        rows = [list(s) if isinstance(s, (tuple, list)) else [s] for s in states]
-        if len({len(row) for row in rows}) > 1:
-            raise DrawError("states: every time step must have the same states")
-        names = ["h", "c", *(f"s{k}" for k in range(2, len(rows[0]) if rows else 0))]
-        named = {n: list(s) for n, s in zip(names, zip(*rows, strict=True), strict=False)}
-    if not named:
-        raise DrawError("states is empty: name a tensor for every time step")
-    lengths = {len(series) for series in named.values()}
-    if len(lengths) != 1 or 0 in lengths:
-        counts = ", ".join(f"{name}: {len(series)}" for name, series in named.items())
-        raise DrawError(f"states must name as many time steps of each state, got {counts}")
-    for name, series in named.items():
-        for step, tensor in enumerate(series):
-            if getattr(tensor, "_node", None) is None:
-                raise DrawError(
-                    f"states: {name!r} at step {step} must be a tensor with a recorded graph, got "
-                    f"{describe(tensor)}"
-                )
-    return named
-
-
-def _named_labels(nodes: Sequence[Node], named: Mapping[str, Sequence[Tensor]]) -> list[Label]:
-    """The labels of states that were named, beside those that cells made.
-
-    Args:
-        nodes: the tape.
-        named: tensors on it, by name and time step.
-
-    Raises DrawError for a tensor that is not on the tape.
-    """
-    on_tape = set(nodes)
-    rows: list[dict[str, Node]] = []
-    for name, series in named.items():
-        for step, tensor in enumerate(series):
-            node = None if tensor._node is None else pass_through(tensor._node)
-            if node not in on_tape or node is None:
-                raise DrawError(
-                    f"states: the loss does not depend on {name!r} at step {step}; name the steps "
-                    "that lead to it"
-                )
-            if step == len(rows):
-                rows.append({})
-            rows[step][name] = node
-    labels = _labels_of_rows(rows)
-    taken = {label.node for label in labels}
-    others = [label for label in labels_of(nodes) if label.node not in taken]
-    return sorted([*labels, *others], key=lambda label: label.node.number)
-
-
-def _find_labels(nodes: Sequence[Node]) -> list[Label]:
+def find_labels(nodes: Sequence[Node]) -> list[Label]:
     """The states that cells labelled, and those of a recurrence beside them that is found."""
     labels = labels_of(nodes)
-    found = _labels_of_rows(_recurrence(nodes, labels))
+    found = labels_of_rows(_recurrence(nodes, labels))
     return sorted([*labels, *found], key=lambda label: label.node.number)
 
 
-def _labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
+def labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
     """Labels for states by name and step, each made from that of the same name before."""
     series: dict[str, list[Node]] = defaultdict(list)
     for row in rows:
@@ -124,7 +43,7 @@ def _labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
     taken: set[tuple[Any, str]] = set()
     for name, found in series.items():
         own = calls[name]
-        # A name is the state's own within its cell: "h2" of all is the "h" of the second one.
+        # Names count within a cell: "h2" of all states is the "h" of the second cell.
         cell = None if own is None else own[0].identity
         if own is not None and (cell, name.rstrip("0123456789")) not in taken:
             name = name.rstrip("0123456789")
@@ -139,7 +58,7 @@ def _labels_of_rows(rows: Sequence[Mapping[str, Node]]) -> list[Label]:
 def _calls_of_steps(nodes: Sequence[Node]) -> list[Scope] | None:
     """The calls of one module, a step each, in which the states were made; None if they were not.
 
-    So two cells that were written by hand as modules are two.
+    So two cells that were written as modules are two.
     """
     found = []
     for node in nodes:
@@ -165,7 +84,7 @@ def _recurrence(nodes: Sequence[Node], labels: Sequence[Label]) -> list[dict[str
 
     Args:
         nodes: the tape.
-        labels: the states that are known: what is carried by them alone is not looked for.
+        labels: the known states: what only they carry is left out.
     """
     home = _homes(nodes)
     known = {label.node for label in labels}
@@ -177,7 +96,7 @@ def _recurrence(nodes: Sequence[Node], labels: Sequence[Label]) -> list[dict[str
     _move_glue(nodes, steps, home, count)
     members = _members(nodes, steps, count)
     carried = _carried(nodes, steps, home, anchors)
-    # One step like another: what is carried has the same place in each, the last one included.
+    # All steps are alike: what is carried has the same place in each, including the last.
     places = Counter(
         tuple(sorted(members[step].index(node) for node in found))
         for step, found in carried.items()
@@ -218,10 +137,10 @@ def _members(nodes: Sequence[Node], steps: Mapping[Node, int], count: int) -> li
 def _move_glue(
     nodes: Sequence[Node], steps: dict[Node, int], home: Mapping[Node, Leaf], count: int
 ) -> None:
-    """Give what only prepares the next step, such as `concatenate([x, h])`, to that step.
+    """Assign what only prepares the next step, such as `concatenate([x, h])`, to that step.
 
-    It was made before the weights were used again. The last step is not followed by another one,
-    so it has none of it: it ends where the last step and the one before are no longer alike.
+    It was computed before the weights were used again. The last step is not followed by another
+    one, so it has none of it: it ends where the last step and the one before are no longer alike.
     """
     members = _members(nodes, steps, count)
     if count < FEWEST_STEPS:
@@ -252,7 +171,7 @@ def _move_glue(
 
 
 def _homes(nodes: Sequence[Node]) -> dict[Node, Leaf]:
-    """The leaf that each node is a mere view of, such as a weight transposed."""
+    """The leaf that each node is a view of, such as a transposed weight."""
     home: dict[Node, Leaf] = {}
     for node in nodes:
         if isinstance(node, Leaf):
@@ -277,9 +196,9 @@ def _anchors(
     known: set[Node],
     cells: set[Scope | None],
 ) -> set[Leaf]:
-    """The weights of which each use depends on the use before, but not by a known state.
+    """The weights each use of which depends on the use before, other than through a known state.
 
-    Those that are used inside of known cells alone are passed over.
+    Those that are used only inside of known cells are ignored.
     """
     inside: dict[Scope | None, bool] = {None: False}
 
@@ -363,7 +282,7 @@ def _names(
     stack = [node for node in following if _uses(node, home) & anchors]
     own = set(following) - set(stack)
     seen: set[Node] = set()
-    after = set(stack)  # what comes of a use is no longer what it is used on
+    after = set(stack)  # what depends on a use is not its input
     for node in following:
         if any(source in after for source in node.inputs):
             after.add(node)

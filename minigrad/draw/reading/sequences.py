@@ -1,4 +1,4 @@
-"""Sequences: which call of a cell is the next step of which other one.
+"""Sequences: which call of a cell is the next step after which other call.
 
 A call of a cell is a scope in which states were labelled, or a run of labels where one scope holds
 several steps. It is the next step of a sequence exactly when the state that it was given comes from
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minigrad.core.nodes import Node
 from minigrad.debug.scopes import Scope
-from minigrad.draw.reading.measure import pass_through
+from minigrad.draw.reading.measure import pass_through, reaches
 
 __all__ = ["Call", "Chain", "Label", "chains_of", "labels_of"]
 
@@ -27,7 +27,7 @@ class Label(NamedTuple):
         node: the node that made it.
         state: its name.
         scope: of the call that made it; None where no scope encloses it.
-        before: the nodes that it was made from, if that was told; else None.
+        before: the nodes that it was made from, if known; else None.
     """
 
     node: Node
@@ -41,9 +41,9 @@ class Call:
 
     Attributes:
         scope: of the call; None outside of all scopes.
-        identity: who was called.
+        identity: of the module that was called.
         states: the nodes of the states that it made, by name.
-        given: the nodes of the states that it was given, if all of that was told; else None.
+        given: the nodes of the states that it was given, if all are known; else None.
         chain: the sequence that it is a step of.
         time: its place on the time line of the picture, set by `minigrad.draw.reading.tape_states`.
     """
@@ -100,14 +100,14 @@ class Chain:
 
     @property
     def identity(self) -> Any:
-        """Whose calls these are."""
+        """The identity of the module that was called."""
         return self.calls[0].identity
 
     def own_steps(self) -> tuple[list[int], bool]:
         """The number of each step, and whether it was given; else it is the place in the sequence.
 
-        Numbers count as given if they rise or fall all along. Those that a layer gives begin anew
-        with each of its calls; then those of the loop around it are taken.
+        Numbers count as given if they rise or fall throughout. Those of a layer start again in each
+        of its calls; then those of the loop around it are used.
         """
         for steps in ([c.step for c in self.calls], [c.outer_step for c in self.calls]):
             known = [step for step in steps if step is not None]
@@ -144,7 +144,7 @@ def chains_of(labels: Sequence[Label]) -> list[Chain]:
         before = _before(call, owner, firsts)
         own = [c for c in before if c.identity == call.identity]
         if before and not own:
-            own = _around(call, before, calls, owner)
+            own = _around(call, before, calls)
         previous = _previous(call, own)
         if previous in tails and previous is not None:
             chain = tails.pop(previous)
@@ -159,7 +159,7 @@ def chains_of(labels: Sequence[Label]) -> list[Chain]:
 
 
 def _calls(labels: Sequence[Label]) -> list[Call]:
-    """The calls that made the states: in one scope, a name that comes again begins the next."""
+    """The calls that made the states: in one scope, a repeated name begins the next call."""
     calls: list[Call] = []
     latest: dict[Scope | None, Call] = {}
     for label in labels:
@@ -176,7 +176,7 @@ def _calls(labels: Sequence[Label]) -> list[Call]:
 
 
 def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list[Call]:
-    """The calls whose states a call was given, or, where that was not told, that it reads."""
+    """The calls whose states a call was given, or, where that is unknown, that it reads."""
     told = call.given is not None
     start = list(call.given if call.given is not None else call.states.values())
     first = min(firsts.values()) if told else firsts[call.identity]
@@ -196,10 +196,8 @@ def _before(call: Call, owner: dict[Node, Call], firsts: dict[Any, int]) -> list
     return list(found)
 
 
-def _around(
-    call: Call, before: Sequence[Call], calls: Sequence[Call], owner: dict[Node, Call]
-) -> list[Call]:
-    """The call before of the same cell, where its state went through other cells in between.
+def _around(call: Call, before: Sequence[Call], calls: Sequence[Call]) -> list[Call]:
+    """The previous call of the same cell, where its state went through other cells in between.
 
     So it is in a loop in which every cell is called once a step and hands its state to the next
     one. A cell that ran for several steps in between is another sequence, such as a decoder.
@@ -213,17 +211,8 @@ def _around(
         between.append(earlier.identity)
     if previous is None or len(set(between)) < len(between):
         return []
-    seen: set[Node] = set()
-    stack = [node for other in before for node in other.states.values()]
-    while stack:
-        for source in stack.pop().inputs:
-            if source is None or source in seen or source.number < previous.number:
-                continue
-            if owner.get(source) is previous:
-                return [previous]
-            seen.add(source)
-            stack.append(source)
-    return []
+    starts = [node for other in before for node in other.states.values()]
+    return [previous] if reaches(starts, set(previous.states.values())) else []
 
 
 def _previous(call: Call, candidates: Sequence[Call]) -> Call | None:
@@ -240,7 +229,7 @@ def _previous(call: Call, candidates: Sequence[Call]) -> Call | None:
 
 
 def _joined(chains: list[Chain]) -> list[Chain]:
-    """Sequences whose state was detached on the way are one, with a fault: so steps tell.
+    """Merge sequences that the time steps show to be one whose state was detached.
 
     The cell goes on in the same loop, at the step after, where a sequence of its own ended.
     """

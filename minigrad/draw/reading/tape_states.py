@@ -1,7 +1,7 @@
-"""The states on a tape: which cell carries what from which time step to the next.
+"""The states on a tape: what each cell carries from one time step to the next.
 
 A cell is a scope in which states were labelled (`minigrad.label_state`); recurrent layers, cells
-and `scan` do so, and so can any code of a user's own.
+and `scan` do so, and so can code of users.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def missing_states(what: str, nodes: Sequence[Node]) -> DrawError:
         )
     return DrawError(
         f"{what} needs a recurrent network: no cell on the tape labelled a state, and no weight is "
-        "used again and again, each time on what came of the time before. The recurrent layers of "
+        "applied repeatedly, each time to a result of the time before. The recurrent layers of "
         "`layers` label theirs; name those of your own cell with states={'h': [h0, h1, ...]}, or "
         "call minigrad.label_state(h, 'h') in its loop."
     )

@@ -1,4 +1,4 @@
-"""What there is to draw: tensors, containers of them, or a module, called for the picture."""
+"""The target of a picture: tensors, containers of them, or a module, called for the picture."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def results_of(
     found, keys = tensors_and_keys(target)
     if not found or (isinstance(target, (tuple, list)) and len(found) < len(leaves)):
         raise DrawError(
-            "target must be a tensor, a list or dict of tensors, (module, input, ...), a Graph or "
-            f"a GradientFlow, got {describe(target)}"
+            "target must be a tensor, a list or dict of tensors, (module, input, ...), a Picture "
+            f"or a GradientFlow, got {describe(target)}"
         )
     count, both = len(found), with_data([*found, *states])
     found, states = both[:count], both[count:]
@@ -57,7 +57,7 @@ def results_of(
 
 
 def tensors_and_keys(container: Any) -> tuple[list[Tensor], list[str]]:
-    """The tensors in a container, and of those in a dict the key, of others nothing."""
+    """The tensors in a container, with their keys if it is a dict, else empty strings."""
     found = [(t, label) for label, t in labelled_leaves(container) if isinstance(t, Tensor)]
     in_dict = isinstance(container, Mapping)
     return [t for t, _ in found], [label if in_dict else "" for _, label in found]
@@ -71,8 +71,8 @@ def run_for_picture(
     Floating arrays and tensors among the inputs go in as leaves with the names of the module's
     arguments; integers and booleans, such as symbol numbers and masks, are shown as constants of
     these names where an operation reads them. Frozen parameters are leaves for as long as the call
-    runs, and recording is on, whatever it is around the call; what the module itself computes under
-    `no_grad` is known from the recording for replay.
+    runs, and recording is on, whatever the mode is around the call; what the module itself computes
+    under `no_grad` is known from the recording for replay.
     """
     names = argument_names(module, len(inputs))
     data: dict[int, str] = {}

@@ -1,8 +1,8 @@
 """Time axes: which sequences run side by side, and which one begins where another has ended.
 
 The layers of a stack, two directions, or two cells in one loop share an axis. A decoder that begins
-with what an encoder handed over has an axis of its own, which lies after that of the encoder: so
-all steps are in one order, and no arrow of time leads back.
+with the state of an encoder has an axis of its own, which lies after that of the encoder: so all
+steps have one order, and no arrow leads back in time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Node
-from minigrad.draw.reading.measure import picked
+from minigrad.draw.reading.measure import picked, reaches
 from minigrad.draw.reading.sequences import Call, Chain
 
 __all__ = ["TimeAxis", "lay_axes"]
@@ -39,7 +39,7 @@ class TimeAxis:
 
 
 def lay_axes(chains: Sequence[Chain]) -> list[TimeAxis]:
-    """Give every call its place on one time line, and tell the axes that it is made of."""
+    """Set the time of every call on one time line, and return the axes on it."""
     axes: list[TimeAxis] = []
     home: dict[Chain, TimeAxis] = {}  # in the order in which the sequences began
     for chain in chains:
@@ -82,19 +82,9 @@ def _axis_of(chain: Chain, home: dict[Chain, TimeAxis]) -> tuple[TimeAxis | None
 
 
 def _depends(chain: Chain, other: Chain) -> bool:
-    """Whether the last step of a sequence reads, by any way, a state of another one."""
+    """Whether the last step of a sequence depends on a state of another one."""
     targets = {node for call in other.calls for node in call.states.values()}
-    first = min(node.number for node in targets)
-    seen: set[Node] = set()
-    stack = list(chain.calls[-1].states.values())
-    while stack:
-        for source in stack.pop().inputs:
-            if source in targets:
-                return True
-            if source is not None and source.number > first and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return False
+    return reaches(chain.calls[-1].states.values(), targets)
 
 
 def _reads_whole(chain: Chain, other: Chain) -> bool:
@@ -131,8 +121,7 @@ def _steps_of(axis: TimeAxis) -> dict[Chain, list[int]]:
 def _in_order(steps: dict[Chain, list[int]]) -> dict[Chain, list[int]]:
     """Steps at which no call reads a later one: those that are given, or else new ones.
 
-    Where the steps that were counted do not lie right to each other, nothing but what the calls
-    read tells how they do.
+    Where counted steps contradict each other, the order follows from what the calls read.
     """
     step_of = {c: t for chain, own in steps.items() for c, t in zip(chain.calls, own, strict=True)}
     calls = sorted(step_of, key=lambda call: call.number)
@@ -150,9 +139,9 @@ def _in_order(steps: dict[Chain, list[int]]) -> dict[Chain, list[int]]:
 
 
 def _reads(call: Call, owner: dict[Node, Call], first: int) -> set[Call]:
-    """The calls whose states a call reads without another state on the way.
+    """The calls whose states a call reads directly.
 
-    What is picked out of a series by an index is one step of it: that of a stack is known, and
+    An index that picks from a series picks one step of it: which one is known for a stack, and
     others are not followed.
 
     Args:

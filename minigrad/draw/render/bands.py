@@ -1,11 +1,11 @@
-"""What the lanes of a picture of cells are called: by their module, or by number."""
+"""The titles of the bands in a picture of cells: their modules, or numbers."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from typing import Final
 
-from minigrad.draw.graph.records import Graph, Node
+from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.render.grid import BandKey, band_key, is_state
 
 __all__ = ["band_titles", "bands_text"]
@@ -14,11 +14,11 @@ _LONGEST: Final = 18
 _REVERSE: Final = "_reverse"
 
 
-def band_titles(graph: Graph) -> dict[BandKey, str]:
+def band_titles(graph: Picture) -> dict[BandKey, str]:
     """The name of each band of lanes.
 
-    That is the path of its module, if it is short and no other band has it; "sequence k" where one
-    cell ran on several and there is nothing else; else "layer k".
+    That is the path of its module, if it is short and no other band has it; "sequence k" where a
+    single cell ran on several sequences; else "layer k".
     """
     paths = _paths(graph)
     shared = Counter(paths.values())
@@ -35,7 +35,7 @@ def band_titles(graph: Graph) -> dict[BandKey, str]:
     return titles
 
 
-def bands_text(graph: Graph) -> str:
+def bands_text(graph: Picture) -> str:
     """How many layers and sequences there are: "2 layers, both directions"; empty for one."""
     paths = _paths(graph)
     modules = {path or str(key) for key, path in paths.items()}
@@ -49,7 +49,7 @@ def bands_text(graph: Graph) -> str:
     return ", ".join(parts)
 
 
-def _paths(graph: Graph) -> dict[BandKey, str]:
+def _paths(graph: Picture) -> dict[BandKey, str]:
     """The path of each band's module; empty where it has none, or one for each step."""
     found: dict[BandKey, set[str]] = defaultdict(set)
     for node in graph.nodes:
@@ -58,5 +58,5 @@ def _paths(graph: Graph) -> dict[BandKey, str]:
     return {key: next(iter(paths)) if len(paths) == 1 else "" for key, paths in found.items()}
 
 
-def _in_band(node: Node) -> bool:
+def _in_band(node: PictureNode) -> bool:
     return is_state(node) or (node.layer is not None and node.kind in ("group", "op", "elided"))

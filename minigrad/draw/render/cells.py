@@ -1,7 +1,7 @@
 """The gradient's path through an unrolled recurrent network, as DOT with positions.
 
 Columns are time, bands are layers, lanes are carried states. The values' way forward is thin and
-grey; over it the gradient flows back in time, as wide and as dark as it is large.
+grey; over it the gradient flows back in time; width and colour show its norm.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from minigrad.draw.graph.records import Edge, Graph, Node
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 from minigrad.draw.render.bands import band_titles
-from minigrad.draw.render.dot import node_name, node_style
-from minigrad.draw.render.edge_curves import coordinates, route, with_head
+from minigrad.draw.render.dot import add_frame_node, node_name, node_style
+from minigrad.draw.render.edge_curves import curves_of
+from minigrad.draw.render.geometry import placed, with_head
 from minigrad.draw.render.grid import (
     BAND_DISTANCE,
     HEADER_WIDTH,
@@ -40,13 +41,13 @@ _CHARACTER: Final = 0.6
 
 
 def cells_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the picture of a graph of level `cells`, with positions, for the engine `nop2`.
 
     Args:
         graph: cells and states with layers and time steps; see `minigrad.draw.graph.elision` for
-        long ones.
+            long ones.
         theme: `light` or `dark`.
         scale: domain of the gradient norms; None spans those of this graph.
 
@@ -56,15 +57,13 @@ def cells_to_dot(
 
     colors = theme_named(theme)
     grid = lay_out(graph)
-    with_gradients = labels.has_gradients(graph)
-    if scale is None:
-        scale = Scale.spanning(labels.shown_norms(graph), colors)
+    scale = labels.scale_of(graph, colors, scale)
     dot = graphviz.Digraph("minigrad")
     dot.attr("graph", bgcolor=colors.background, outputorder="nodesfirst", pad="0.25")
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
     dot.attr("node", label="\\N", fontname=FONT, fixedsize="true")
     dot.attr("edge", fontname=FONT, fontsize="9")
-    picture = _Picture(dot, graph, grid, colors, scale if with_gradients else None)
+    picture = _CellsWriter(dot, graph, grid, colors, scale)
     picture.add_nodes()
     picture.add_edges()
     picture.add_axis()
@@ -73,13 +72,13 @@ def cells_to_dot(
     return dot
 
 
-class _Picture:
+class _CellsWriter:
     """One picture being written; `pen_kinds` collects what the legend has to explain."""
 
     def __init__(
         self,
         dot: graphviz.Digraph,
-        graph: Graph,
+        graph: Picture,
         grid: Grid,
         colors: Theme,
         scale: Scale | None,
@@ -103,13 +102,11 @@ class _Picture:
                 id=node_name(node.id),
                 **{"class": node.kind},
                 tooltip=escape.tooltip(labels.node_tooltip(node)),
-                pos=coordinates((place.x, place.y)),
-                width=f"{place.width / 72:.4f}",
-                height=f"{place.height / 72:.4f}",
+                **placed((place.x, place.y), place.width, place.height),
                 **style,
             )
 
-    def _box_style(self, node: Node) -> dict[str, str]:
+    def _box_style(self, node: PictureNode) -> dict[str, str]:
         style = node_style(node, self.colors)
         place = self.grid.places[node.id]
         room = max(4, int((place.width - 6) / 6.2))
@@ -139,10 +136,10 @@ class _Picture:
         style["label"] = escape.label_lines(lines, limit=room)
         return style
 
-    def _band(self, node: Node) -> Band:
+    def _band(self, node: PictureNode) -> Band:
         return self.grid.bands[(node.layer or 0, node.reverse)]
 
-    def _state_style(self, node: Node) -> dict[str, str]:
+    def _state_style(self, node: PictureNode) -> dict[str, str]:
         colors = self.colors
         if node.kind == "elided":
             text = labels.range_text(node.lowest, node.highest)
@@ -195,25 +192,25 @@ class _Picture:
         back: list[tuple[int, Edge, str, tuple[float, float] | None]] = []
         for number, edge in enumerate(self.graph.edges):
             ends = (edge.source, edge.target)
-            way = route(self.grid, nodes[edge.source], nodes[edge.target], siblings[ends])
+            curves = curves_of(self.grid, nodes[edge.source], nodes[edge.target], siblings[ends])
             siblings[ends] += 1
-            if way is None:
+            if curves is None:
                 continue
-            if way.forward:
+            if curves.forward:
                 self.dot.edge(
                     *map(node_name, ends),
                     id=f"f{number}",
                     **{"class": "forward"},
-                    pos=with_head(way.forward, 4.5),
+                    pos=with_head(curves.forward, 4.5),
                     color=self.colors.forward,
                     penwidth="0.8",
                     arrowsize="0.45",
                     tooltip=escape.tooltip(labels.edge_tooltip(edge, nodes)),
                 )
-            if way.backward and self.scale is not None and edge.contribution is not None:
+            if curves.backward and self.scale is not None and edge.contribution is not None:
                 pen = self.scale.pen(labels.edge_measure(edge, self.scale))
                 size = _head_size(pen)
-                back.append((number, edge, with_head(way.backward, 10 * size), way.number))
+                back.append((number, edge, with_head(curves.backward, 10 * size), curves.number))
         for number, edge, position, text_place in back:
             assert self.scale is not None
             pen = self.scale.pen(labels.edge_measure(edge, self.scale))
@@ -259,9 +256,7 @@ class _Picture:
             shape="none",
             label=escape.label_lines(lines, limit=200, justify=justify),
             tooltip=escape.tooltip(lines),
-            pos=coordinates((place.x, place.y)),
-            width=f"{place.width / 72:.4f}",
-            height=f"{place.height / 72:.4f}",
+            **placed((place.x, place.y), place.width, place.height),
             margin="0",
             fontsize=f"{size:g}",
             fontcolor=color,
@@ -337,7 +332,8 @@ class _Picture:
             title = escape.shorten(self.graph.title, int(width / (_TITLE_SIZE * _CHARACTER)))
             height = 26.0 * bool(title) + 17.0 * len(lines) + 6
             label = heading_markup(self.colors, title, lines, _TITLE_SIZE, _TEXT_SIZE, width)
-            self._frame_node("heading", label, Place(x, grid.top + height / 2 + 22, width, height))
+            place = placed((x, grid.top + height / 2 + 22), width, height)
+            add_frame_node(self.dot, "heading", label, self.colors, place)
         rows = legend_rows(
             self.colors,
             self.scale,
@@ -347,31 +343,16 @@ class _Picture:
         )
         y = grid.axis_y - (46 if self.graph.readings else 32)
         for number, row in enumerate(rows):
-            self._frame_node(f"legend{number}", row, Place(x, y - 17 * number, width, 17))
-
-    def _frame_node(self, name: str, label: str, place: Place) -> None:
-        self.dot.node(
-            name,
-            **{"class": name.rstrip("01")},
-            id=name,
-            shape="none",
-            label=label,
-            tooltip=name,
-            pos=coordinates((place.x, place.y)),
-            width=f"{place.width / 72:.4f}",
-            height=f"{place.height / 72:.4f}",
-            margin="0",
-            fontsize="10",
-            fontcolor=self.colors.text,
-        )
+            place = placed((x, y - 17 * number), width, 17)
+            add_frame_node(self.dot, f"legend{number}", row, self.colors, place)
 
 
 def _head_size(pen: Pen) -> float:
-    """Return the arrow size for a pen: thin arrows have small heads, thick ones no huge ones."""
+    """Return the arrow size for a pen: it grows more slowly than the width."""
     return round(0.5 + 0.035 * pen.width, 3)
 
 
-def _parameter_lines(parameters: list[Node], band: Band) -> list[str]:
+def _parameter_lines(parameters: list[PictureNode], band: Band) -> list[str]:
     """Return one line for each parameter, as many as fit beside the band."""
     room = max(1, int((band.height + BAND_DISTANCE / 2 - 40) / 11.5))
     lines = []

@@ -1,14 +1,14 @@
 """Any graph as DOT, one box a node, for Graphviz's `dot` to lay out.
 
-Every edge is drawn twice: thin and grey the way the values went, and, where the gradient is known,
-with width and colour the way it came back.
+Every edge is drawn twice: thin and grey for the values, and, where the gradient is known, with
+width and colour for the gradient.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from minigrad.draw.graph.records import Graph, Node, Scope
+from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.legend import heading_markup, legend_rows
 from minigrad.draw.style.scale import Scale
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _DEEPEST_CLUSTER: Final = 6
 _TEXT_WIDTH: Final = 88
 
-_ClusterKey = tuple[str, int | None]
+ClusterKey: TypeAlias = tuple[str, int | None]
+"""The path of a scope and a time step, or None for all steps: what one frame is around."""
 
 
 def graph_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the graph as a `graphviz.Digraph` without positions.
 
@@ -38,9 +39,7 @@ def graph_to_dot(
     import graphviz
 
     colors = theme_named(theme)
-    with_gradients = labels.has_gradients(graph)
-    if scale is None:
-        scale = Scale.spanning(labels.shown_norms(graph), colors)
+    scale = labels.scale_of(graph, colors, scale)
     dot = graphviz.Digraph("minigrad")
     lines = [line for text in graph.diagnosis for line in labels.wrap(text, _TEXT_WIDTH)]
     heading = heading_markup(colors, escape.shorten(graph.title, 70), lines, 16, 12)
@@ -62,10 +61,10 @@ def graph_to_dot(
 
     picture = graphviz.Digraph("cluster_picture")
     _add_nodes(picture, graph, colors)
-    pen_kinds = _add_edges(picture, graph, colors, scale if with_gradients else None)
+    pen_kinds = _add_edges(picture, graph, colors, scale)
     rows = legend_rows(
         colors,
-        scale if with_gradients else None,
+        scale,
         pen_kinds,
         {node.kind for node in graph.nodes},
     )
@@ -82,11 +81,11 @@ def graph_to_dot(
 
 
 def node_name(number: int) -> str:
-    """Return the DOT id of a node; no text of users is ever part of it."""
+    """Return the DOT id of a node; it contains no text of users."""
     return f"n{number}"
 
 
-def node_style(node: Node, colors: Theme) -> dict[str, str]:
+def node_style(node: PictureNode, colors: Theme) -> dict[str, str]:
     """Return shape, fill and line of a node by its kind."""
     style = {"shape": "box", "style": "rounded,filled", "fontcolor": colors.text}
     fill, line = colors.box, colors.box_line
@@ -110,7 +109,33 @@ def node_style(node: Node, colors: Theme) -> dict[str, str]:
     return {**style, "fillcolor": fill, "color": line}
 
 
-def node_lines(node: Node) -> list[str]:
+def add_frame_node(
+    dot: graphviz.Digraph, name: str, label: str, colors: Theme, place: dict[str, str]
+) -> None:
+    """Add heading or legend to a picture whose boxes have positions.
+
+    Args:
+        dot: where.
+        name: `heading`, or `legend` with a number.
+        label: HTML-like, from `minigrad.draw.style.legend`.
+        colors: of the picture.
+        place: from `minigrad.draw.render.geometry.placed`.
+    """
+    dot.node(
+        name,
+        **{"class": name.rstrip("01")},
+        id=name,
+        shape="none",
+        label=label,
+        tooltip=name,
+        margin="0",
+        fontsize="10",
+        fontcolor=colors.text,
+        **place,
+    )
+
+
+def node_lines(node: PictureNode) -> list[str]:
     """Return the lines of text in a node's box."""
     lines = [labels.title_of(node)]
     if node.kind == "elided":
@@ -124,29 +149,29 @@ def node_lines(node: Node) -> list[str]:
         lines.append(node.detail)
     lines.append(labels.type_text(node.shape, node.dtype))
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
-        broken = "value" if node.value is not None and not node.value.finite else "gradient"
-        lines.append(f"{broken} holds NaN or Inf")
+        what = "value" if node.value is not None and not node.value.finite else "gradient"
+        lines.append(f"{what} holds NaN or Inf")
     if node.fault:
         lines.append(node.fault)
     return [line for line in lines if line]
 
 
-def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
+def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None:
     """Add the nodes, each inside the clusters of its scope, without recursion over the scopes."""
     import graphviz
 
     scopes = {scope.path: scope for scope in graph.scopes}
     depths = _scope_depths(graph.scopes)
-    steps = _steps_within(graph)
-    contents: dict[_ClusterKey, graphviz.Digraph] = {("", None): picture}
-    order: list[_ClusterKey] = []
+    steps = steps_within(graph)
+    contents: dict[ClusterKey, graphviz.Digraph] = {("", None): picture}
+    order: list[ClusterKey] = []
 
-    def cluster(key: _ClusterKey) -> graphviz.Digraph:
+    def cluster(key: ClusterKey) -> graphviz.Digraph:
         """Return the cluster for `key`, creating those around it that are not there yet."""
-        missing: list[_ClusterKey] = []
+        missing: list[ClusterKey] = []
         while key not in contents:
             missing.append(key)
-            key = _enclosing(key, scopes, steps)
+            key = enclosing_cluster(key, scopes, steps)
         for index in range(len(missing) - 1, -1, -1):
             key = missing[index]
             order.append(key)
@@ -169,10 +194,10 @@ def _add_nodes(picture: graphviz.Digraph, graph: Graph, colors: Theme) -> None:
         )
     # The innermost clusters were made last; each goes into the one around it once it is full.
     for key in reversed(order):
-        contents[_enclosing(key, scopes, steps)].subgraph(contents[key])
+        contents[enclosing_cluster(key, scopes, steps)].subgraph(contents[key])
 
 
-def _steps_within(graph: Graph) -> dict[str, set[int]]:
+def steps_within(graph: Picture) -> dict[str, set[int]]:
     """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
@@ -181,9 +206,9 @@ def _steps_within(graph: Graph) -> dict[str, set[int]]:
     return steps if len(set().union(*steps.values())) > 1 else {}
 
 
-def _enclosing(
-    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]]
-) -> _ClusterKey:
+def enclosing_cluster(
+    key: ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]]
+) -> ClusterKey:
     """The cluster around a cluster: a gate at a step is inside its cell at that step."""
     path, step = key
     parent = scopes[path].parent
@@ -192,7 +217,7 @@ def _enclosing(
     return (parent, step) if parent and step in steps.get(parent, ()) else (path, None)
 
 
-def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
+def _scope_depths(scopes: tuple[PictureScope, ...]) -> dict[str, int]:
     parents = {scope.path: scope.parent for scope in scopes}
     depths = {"": 0}
     for start in parents:
@@ -207,10 +232,10 @@ def _scope_depths(scopes: tuple[Scope, ...]) -> dict[str, int]:
 
 
 def _cluster_style(
-    key: _ClusterKey, scopes: dict[str, Scope], steps: dict[str, set[int]], colors: Theme
+    key: ClusterKey, scopes: dict[str, PictureScope], steps: dict[str, set[int]], colors: Theme
 ) -> dict[str, str]:
     path, step = key
-    by_step = step is not None and _enclosing(key, scopes, steps) == (path, None)
+    by_step = step is not None and enclosing_cluster(key, scopes, steps) == (path, None)
     parent = scopes[path].parent
     own = path.removeprefix(f"{parent}.") if parent else path
     text = f"t = {step}" if by_step else labels.scope_title(own, scopes[path].name)
@@ -230,7 +255,7 @@ def _cluster_style(
 
 
 def _add_edges(
-    picture: graphviz.Digraph, graph: Graph, colors: Theme, scale: Scale | None
+    picture: graphviz.Digraph, graph: Picture, colors: Theme, scale: Scale | None
 ) -> set[str]:
     """Add forward and gradient edges; return the kinds of pens in use."""
     nodes = {node.id: node for node in graph.nodes}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.draw.graph.records import Node
+from minigrad.draw.graph.records import PictureNode
+from minigrad.draw.render.geometry import Point, bend, line
 from minigrad.draw.render.grid import Grid, Place, band_key, is_state
-
-Point = tuple[float, float]
 
 _FORWARD_SHIFT: Final = 5.0
 _GRADIENT_SHIFT: Final = -4.0
@@ -17,8 +15,8 @@ _LANE_SHIFT: Final = 9.5
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """One edge of the picture: the gradient's way back, the values' way forward, the number.
+class EdgeCurves:
+    """One edge of a picture: the gradient's curves back, the values' forward, and the number.
 
     `backward` and `forward` are chains of cubic curves: 1 + 3 n points. Either is empty if the
     line is not drawn. `number` is the centre of the text, or None where there is no room for it.
@@ -29,26 +27,10 @@ class Route:
     number: Point | None
 
 
-def line(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a straight line as one cubic curve."""
-    (x0, y0), (x1, y1) = start, end
-    return (
-        start,
-        (x0 + (x1 - x0) / 3, y0 + (y1 - y0) / 3),
-        (x0 + (x1 - x0) * 2 / 3, y0 + (y1 - y0) * 2 / 3),
-        end,
-    )
-
-
-def bend(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a curve that leaves `start` and enters `end` vertically."""
-    (x0, y0), (x1, y1) = start, end
-    middle = (y0 + y1) / 2
-    return (start, (x0, middle), (x1, middle), end)
-
-
-def route(grid: Grid, source: Node, target: Node, sibling: int = 0) -> Route | None:
-    """Return the route of the edge source -> target, or None if it is part of another one.
+def curves_of(
+    grid: Grid, source: PictureNode, target: PictureNode, sibling: int = 0
+) -> EdgeCurves | None:
+    """Return the curves of the edge source -> target, or None if it is part of another one.
 
     `sibling` counts the edges between the same two nodes, which must not hide each other.
     """
@@ -65,13 +47,15 @@ def route(grid: Grid, source: Node, target: Node, sibling: int = 0) -> Route | N
     return _upward(grid, source, target, start, end, sibling)
 
 
-def _within_step(grid: Grid, source: Node, target: Node, start: Place, end: Place) -> Route | None:
+def _within_step(
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place
+) -> EdgeCurves | None:
     """Between a cell and its own states, or from one state to another of the same step."""
     if source.kind == "elided" or target.kind == "elided":
         return None
     side = -1 if target.reverse else 1
     if is_state(source) and is_state(target):
-        return Route(
+        return EdgeCurves(
             line((end.x - side * 8, _near(end, start)), (start.x + side, _near(start, end))),
             line((start.x - side * 7, _near(start, end)), (end.x - side * 12, _near(end, start))),
             None,
@@ -83,21 +67,25 @@ def _within_step(grid: Grid, source: Node, target: Node, start: Place, end: Plac
         pill_edge = end.x - side * end.width / 2
         if abs(pill_edge - cell_edge) < 8:
             return None
-        return Route((), line((cell_edge, end.y), (pill_edge, end.y)), None)
-    # A state that its own cell reads again (the output gate reads c): the way over the pill of h.
+        return EdgeCurves((), line((cell_edge, end.y), (pill_edge, end.y)), None)
+    # A state that its own cell reads again (the output gate reads c): over the pill of h.
     hidden = [lane for lane in grid.bands[band_key(source)].lanes if lane != source.state]
     if not hidden:
         return None
     y = grid.bands[band_key(source)].lane_y[hidden[-1]]
     side = -1 if source.reverse else 1
-    return Route(line((start.x + side * 14, y + 9), (start.x + side * 2, start.bottom)), (), None)
+    return EdgeCurves(
+        line((start.x + side * 14, y + 9), (start.x + side * 2, start.bottom)), (), None
+    )
 
 
 def _near(place: Place, other: Place) -> float:
     return place.top if other.y > place.y else place.bottom
 
 
-def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) -> Route:
+def _lane(
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, sibling: int
+) -> EdgeCurves:
     """Along a lane, from one step to the next: straight through the cell."""
     band = grid.bands[band_key(source)]
     side = -1 if source.reverse else 1
@@ -121,17 +109,17 @@ def _lane(grid: Grid, source: Node, target: Node, start: Place, sibling: int) ->
     forward: tuple[Point, ...] = ()
     if sibling == 0:
         forward = line((begin, y + shift * 0.75), (stop, y + shift * 0.75))
-    return Route(backward, forward, number)
+    return EdgeCurves(backward, forward, number)
 
 
-def _state_pill(grid: Grid, cell: Node, state: str) -> Place | None:
+def _state_pill(grid: Grid, cell: PictureNode, state: str) -> Place | None:
     """Return the place of the state `state` that the given cell makes, if it is shown."""
     return grid.pills.get((band_key(cell), state, cell.time))
 
 
 def _upward(
-    grid: Grid, source: Node, target: Node, start: Place, end: Place, sibling: int
-) -> Route:
+    grid: Grid, source: PictureNode, target: PictureNode, start: Place, end: Place, sibling: int
+) -> EdgeCurves:
     """From a row to one above it: straight up where possible, else bent in the free corridor."""
     x0, y0 = start.x, start.top
     if source.kind == "elided" and is_state(source):
@@ -146,9 +134,9 @@ def _upward(
     shift = 9.0 * sibling
     x0, x1 = x0 + shift, x1 + shift
     if y1 <= y0:
-        # Nothing in a recurrent network goes down; a graph made by hand may.
+        # No edge of a recurrent network leads down; one of a graph made by hand may.
         curve = bend((x0, start.bottom), (x1, end.top))
-        return Route(tuple(reversed(curve)), curve, None)
+        return EdgeCurves(tuple(reversed(curve)), curve, None)
     if source.layer is None and target.layer is None and not is_state(source):
         blocking = [
             place
@@ -174,7 +162,7 @@ def _upward(
         a, b = (x0 + offset, y0), (x0 + offset, corridor)
         head: tuple[Point, ...] = (a,)
         if bypass:
-            # Beside the cells on the way, where no state of theirs stands.
+            # Beside the cells in between, where none of their states is drawn.
             beside = end.left - grid.beside + offset
             first = min(band.bottom for band in between)
             b = (beside, corridor)
@@ -190,13 +178,13 @@ def _upward(
     right = beside_right and target.layer is not None
     side = 1 if right or (is_state(source) and source.reverse) else -1
     number = None if narrow or sibling else (x1 + side * 28, y1 - 12)
-    return Route(
+    return EdgeCurves(
         tuple(reversed(chain(sign * _GRADIENT_SHIFT))), chain(sign * _FORWARD_SHIFT), number
     )
 
 
-def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> Route:
-    """From a row to one above it, to the right of the boxes that stand in the way."""
+def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> EdgeCurves:
+    """From a row to one above it, to the right of the boxes in between."""
     beside = max(place.right for place in blocking) + 12 + 9.0 * sibling
     low = min(place.bottom for place in blocking)
     high = max(place.top for place in blocking)
@@ -210,26 +198,4 @@ def _around(start: Place, end: Place, blocking: list[Place], sibling: int) -> Ro
         )
 
     number = None if sibling else (beside + 26, (low + high) / 2)
-    return Route(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)
-
-
-def with_head(points: tuple[Point, ...], head: float) -> str:
-    """Return a DOT `pos` for a chain of curves whose last point is the tip of an arrow head.
-
-    The curve itself ends `head` points before the tip, where the head's base is.
-    """
-    tip, before = points[-1], points[-2]
-    length = math.hypot(tip[0] - before[0], tip[1] - before[1]) or 1.0
-    shorten = min(head, 0.9 * length) / length
-    base = (
-        tip[0] - (tip[0] - before[0]) * shorten,
-        tip[1] - (tip[1] - before[1]) * shorten,
-    )
-    return f"e,{coordinates(tip)} {' '.join(coordinates(point) for point in (*points[:-1], base))}"
-
-
-def coordinates(point: Point) -> str:
-    """Return `x,y` rounded to a hundredth of a point, never with an exponent or `-0`."""
-    return ",".join(
-        f"{round(value, 2) + 0.0:g}" if abs(value) < 1e5 else f"{value:.2f}" for value in point
-    )
+    return EdgeCurves(tuple(reversed(chain(_GRADIENT_SHIFT))), chain(_FORWARD_SHIFT), number)

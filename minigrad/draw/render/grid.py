@@ -1,9 +1,9 @@
-"""Where everything lies in the picture of an unrolled recurrent network.
+"""The layout of the picture of an unrolled recurrent network.
 
 Columns are time steps, bands are layers, and inside a band each carried state has its own lane:
 the cell state of an LSTM runs straight along the top, the hidden state along the bottom. One step
-is laid out by hand and repeated at an offset, so a thousand steps cost no more thought than one.
-All lengths are in points, the y axis points up.
+is laid out by hand and repeated at an offset, so a thousand steps need no more work by Graphviz
+than one. All lengths are in points, the y axis points up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from minigrad.draw.graph.records import Edge, Graph, Node
+from minigrad.draw.graph.passes import nodes_behind
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
 
 CELL_WIDTH: Final = 56.0
 ELIDED_WIDTH: Final = 124.0
@@ -96,17 +97,17 @@ class Band:
 
 @dataclass(slots=True)
 class Grid:
-    """The finished layout: what is placed where. Nodes that are not in `places` are not drawn.
+    """The finished layout: the places of all boxes. Nodes that are not in `places` are not drawn.
 
     `fed` holds the states that a lane leads to, `pills` the places of the states that are shown,
     both by band, name of the state and time step. A line that passes cells runs `beside` points to
-    their left, where no state stands.
+    their left, where no state is drawn.
     """
 
     columns: dict[int, Column]
     bands: dict[BandKey, Band]
     places: dict[int, Place]
-    parameters: dict[BandKey | None, list[Node]]
+    parameters: dict[BandKey | None, list[PictureNode]]
     axis_y: float
     left: float
     right: float
@@ -117,17 +118,17 @@ class Grid:
     widest_cell: float = ELIDED_WIDTH
 
 
-def band_key(node: Node) -> BandKey:
+def band_key(node: PictureNode) -> BandKey:
     """Return the band of a cell or state; a network without layer numbers has one band."""
     return (node.layer or 0, node.reverse)
 
 
-def is_state(node: Node) -> bool:
+def is_state(node: PictureNode) -> bool:
     """Return whether a node is a carried state, shown or elided."""
     return node.kind == "state" or (node.kind == "elided" and bool(node.state))
 
 
-def lay_out(graph: Graph) -> Grid:
+def lay_out(graph: Picture) -> Grid:
     """Return positions for all nodes of a graph of level `cells`."""
     cells = _cells(graph)
     lanes = _lanes(graph)
@@ -143,7 +144,7 @@ def lay_out(graph: Graph) -> Grid:
     axis_y = y
     y += 12.0
     # Boxes of single steps and bars across several never share a row.
-    rows: dict[tuple[bool, int, bool], list[Node]] = defaultdict(list)
+    rows: dict[tuple[bool, int, bool], list[PictureNode]] = defaultdict(list)
     for number in sorted(free):
         is_bar = nodes[number].step is None
         rows[number not in below, ranks[number], is_bar].append(nodes[number])
@@ -187,7 +188,7 @@ def lay_out(graph: Graph) -> Grid:
     )
 
 
-def _cells(graph: Graph) -> set[int]:
+def _cells(graph: Picture) -> set[int]:
     return {
         node.id
         for node in graph.nodes
@@ -196,7 +197,7 @@ def _cells(graph: Graph) -> set[int]:
     }
 
 
-def _lanes(graph: Graph) -> dict[BandKey, tuple[str, ...]]:
+def _lanes(graph: Picture) -> dict[BandKey, tuple[str, ...]]:
     """Return the states of each band from top to bottom: the hidden state `h` comes last."""
     found: dict[BandKey, list[str]] = defaultdict(list)
     for node in graph.nodes:
@@ -210,7 +211,7 @@ def _lanes(graph: Graph) -> dict[BandKey, tuple[str, ...]]:
     }
 
 
-def _rooms(graph: Graph, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, float]:
+def _rooms(graph: Picture, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, float]:
     """Return the room for the states to the right of each cell, and for those to its left."""
     two_lanes = any(len(names) > 1 for names in lanes.values())
     longest = max((len(pill_text(node)) for node in graph.nodes if node.kind == "state"), default=0)
@@ -220,7 +221,7 @@ def _rooms(graph: Graph, lanes: dict[BandKey, tuple[str, ...]]) -> tuple[float, 
     return room, room + 2 * PASSAGE
 
 
-def _columns(graph: Graph, pill_room: float, start: float) -> dict[int, Column]:
+def _columns(graph: Picture, pill_room: float, start: float) -> dict[int, Column]:
     """Return the column of every time step that starts one, from left to right."""
     spans: dict[int, tuple[int, bool, int]] = {}
     offsets: dict[int, int] = {}
@@ -252,8 +253,8 @@ def _columns(graph: Graph, pill_room: float, start: float) -> dict[int, Column]:
 
 
 def _free_nodes(
-    graph: Graph, in_band: set[int]
-) -> tuple[set[int], set[int], dict[BandKey | None, list[Node]]]:
+    graph: Picture, in_band: set[int]
+) -> tuple[set[int], set[int], dict[BandKey | None, list[PictureNode]]]:
     """Return the nodes outside the bands, those of them below, and the parameters by band."""
     nodes = {node.id: node for node in graph.nodes}
     carries = {edge.source for edge in graph.edges if edge.contribution is not None}
@@ -262,15 +263,9 @@ def _free_nodes(
     for edge in graph.edges:
         sources[edge.target].append(edge.source)
         targets[edge.source].append(edge.target)
-    below: set[int] = set()
-    waiting = list(in_band)
-    while waiting:
-        for source in sources[waiting.pop()]:
-            if source not in below and source not in in_band:
-                below.add(source)
-                waiting.append(source)
+    below = nodes_behind(in_band, sources)
     free: set[int] = set()
-    parameters: dict[BandKey | None, list[Node]] = defaultdict(list)
+    parameters: dict[BandKey | None, list[PictureNode]] = defaultdict(list)
     for node in graph.nodes:
         if node.id in in_band:
             continue
@@ -309,7 +304,7 @@ def _ranks(edges: tuple[Edge, ...], free: set[int]) -> dict[int, int]:
 
 def _place_row(
     places: dict[int, Place],
-    row: list[Node],
+    row: list[PictureNode],
     columns: dict[int, Column],
     sources: dict[int, list[int]],
     y: float,
@@ -349,7 +344,7 @@ def _shape_band(band: Band) -> None:
 
 
 def _place_in_band(
-    node: Node, bands: dict[BandKey, Band], columns: dict[int, Column], room: float
+    node: PictureNode, bands: dict[BandKey, Band], columns: dict[int, Column], room: float
 ) -> Place:
     band = bands[band_key(node)]
     column = columns[node.time if node.time is not None else min(columns)]
@@ -369,6 +364,6 @@ def _place_in_band(
     return Place(column.x + (-offset if node.reverse else offset), y, width, PILL_HEIGHT)
 
 
-def pill_text(node: Node) -> str:
+def pill_text(node: PictureNode) -> str:
     """Return the short label of a state: its name and step."""
     return f"{node.state[:4]}{'' if node.step is None else node.step}"

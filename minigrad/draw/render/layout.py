@@ -17,7 +17,7 @@ from minigrad.draw.graph.errors import (
     MissingGlyphWarning,
     MissingGraphvizError,
 )
-from minigrad.draw.render.patience import Patience
+from minigrad.draw.render.progress_note import ProgressNote
 
 Engine = Literal["dot", "nop2"]
 Format = Literal["svg", "png", "pdf"]
@@ -59,7 +59,7 @@ def graphviz_command(engine: Engine, picture_format: Format) -> list[str]:
     return [dot, f"-K{engine}", f"-T{picture_format}"]
 
 
-def render(
+def render_dot(
     source: str,
     picture_format: Format,
     *,
@@ -93,7 +93,7 @@ def render(
         command.append(f"-Gdpi={dpi:d}")
     what = f"minigrad: Graphviz draws {source.count('->'):,} arrows"
     try:
-        with Patience(what):
+        with ProgressNote(what):
             finished = subprocess.run(
                 command, input=source.encode("utf-8"), capture_output=True, timeout=time_limit
             )

@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from typing import Final
 
-from minigrad.draw.graph.records import Graph, Node
+from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.render.bands import band_titles
 from minigrad.draw.render.grid import BandKey, band_key, is_state
 from minigrad.draw.style import escape, labels
@@ -29,7 +29,7 @@ _PLAIN: Final = {
 _Tree = list[tuple[int, str]]
 
 
-def graph_to_text(graph: Graph, most_lines: int = _MOST_LINES) -> str:
+def graph_to_text(graph: Picture, most_lines: int = _MOST_LINES) -> str:
     """Return title, diagnosis and the tree of a graph, at most `most_lines` lines of tree.
 
     A graph of cells shows each state of each layer as one line: the range of its gradient norms
@@ -66,7 +66,7 @@ def printed(text: str) -> str:
 def sparkline(norms: list[float], width: int = _SPARK_WIDTH) -> str:
     """Return norms as bars, tall for large in log10; `0` for zero and `!` for NaN or infinity.
 
-    With more norms than `width`, each bar shows the largest of its share, or `!` if one is bad.
+    With more norms than `width`, each bar shows the largest of its share, `!` if any is not finite.
     """
     if len(norms) > width:
         bounds = [round(index * len(norms) / width) for index in range(width + 1)]
@@ -90,8 +90,8 @@ def sparkline(norms: list[float], width: int = _SPARK_WIDTH) -> str:
     return "".join(bars)
 
 
-def _cell_tree(graph: Graph, states: list[Node]) -> _Tree:
-    bands: dict[BandKey, dict[str, list[Node]]] = defaultdict(lambda: defaultdict(list))
+def _cell_tree(graph: Picture, states: list[PictureNode]) -> _Tree:
+    bands: dict[BandKey, dict[str, list[PictureNode]]] = defaultdict(lambda: defaultdict(list))
     for node in states:
         bands[band_key(node)][node.state].append(node)
     cells = {
@@ -125,7 +125,7 @@ def _cell_tree(graph: Graph, states: list[Node]) -> _Tree:
     return tree
 
 
-def _scope_tree(graph: Graph) -> _Tree:
+def _scope_tree(graph: Picture) -> _Tree:
     children: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     scopes = {scope.path: scope for scope in graph.scopes}
     seen: set[str] = set()
@@ -149,7 +149,7 @@ def _scope_tree(graph: Graph) -> _Tree:
     return tree
 
 
-def _node_line(node: Node) -> str:
+def _node_line(node: PictureNode) -> str:
     parts = [labels.title_of(node)]
     if node.kind not in ("op", "group"):
         parts.append(f"({node.kind})")

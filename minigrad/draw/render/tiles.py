@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.draw.graph.records import Graph
+from minigrad.draw.graph.passes import nodes_behind
+from minigrad.draw.graph.records import Picture
 
 __all__ = ["Box", "Tile", "effort", "lay_out_tiles", "most_beside"]
 
@@ -70,7 +71,7 @@ class Tile:
 Links = dict[int, list[int]]
 
 
-def links_of(graph: Graph) -> tuple[Links, Links]:
+def links_of(graph: Picture) -> tuple[Links, Links]:
     """The sources and the targets of each node, without edges that lead back to the next step."""
     sources: Links = defaultdict(list)
     targets: Links = defaultdict(list)
@@ -82,7 +83,7 @@ def links_of(graph: Graph) -> tuple[Links, Links]:
 
 
 def ranks_of(members: Sequence[int], sources: Links, targets: Links) -> dict[int, int]:
-    """The layer of each node: the longest way to it, and as near to its readers as can be."""
+    """The layer of each node: the longest path to it, and as near to its readers as possible."""
     inside = set(members)
     missing = {n: sum(source in inside for source in sources[n]) for n in members}
     ranks = dict.fromkeys(members, 0)
@@ -105,11 +106,11 @@ def ranks_of(members: Sequence[int], sources: Links, targets: Links) -> dict[int
     for number in reversed(done):
         readers = [ranks[target] for target in targets[number] if target in inside]
         if readers and sum(source in inside for source in sources[number]) <= len(readers):
-            ranks[number] = max(ranks[number], min(readers) - 1)  # its edges become no longer
+            ranks[number] = max(ranks[number], min(readers) - 1)  # this makes its edges no longer
     return ranks
 
 
-def effort(graph: Graph) -> float:
+def effort(graph: Picture) -> float:
     """How much work `dot` has with a graph: the layers that all its edges cross, about.
 
     An edge across many layers becomes a chain of as many invisible nodes, and a label of it
@@ -125,7 +126,7 @@ def effort(graph: Graph) -> float:
     return crossed + len(members) + 2.0 * max(Counter(ranks.values()).values(), default=0)
 
 
-def most_beside(graph: Graph) -> int:
+def most_beside(graph: Picture) -> int:
     """How many boxes the fullest rank of a graph has."""
     sources, targets = links_of(graph)
     ranks = ranks_of([node.id for node in graph.nodes], sources, targets)
@@ -133,7 +134,7 @@ def most_beside(graph: Graph) -> int:
 
 
 def lay_out_tiles(
-    graph: Graph, sizes: Mapping[int, tuple[float, float]], gap: float
+    graph: Picture, sizes: Mapping[int, tuple[float, float]], gap: float
 ) -> tuple[dict[int, Box], list[Tile]]:
     """Place every node.
 
@@ -160,18 +161,12 @@ def lay_out_tiles(
     return boxes, tiles
 
 
-def _by_step(graph: Graph, sources: Links) -> list[Tile]:
+def _by_step(graph: Picture, sources: Links) -> list[Tile]:
     """A tile for each time step, for what comes before all of them, and for what comes after."""
     steps = {node.id: node.step for node in graph.nodes if node.step is not None}
     if len(set(steps.values())) < 2:
         return []
-    before: set[int] = set()
-    waiting = list(steps)
-    while waiting:
-        for source in sources[waiting.pop()]:
-            if source not in before and source not in steps:
-                before.add(source)
-                waiting.append(source)
+    before = nodes_behind(steps, sources)
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for node in graph.nodes:
         step = steps.get(node.id)
@@ -197,7 +192,7 @@ def _by_part(boxes: Mapping[int, Box], sources: Links, targets: Links, gap: floa
         ranks_each = max(LONGEST, math.ceil(length / stretches))
         stretch = {member: ranks[member] // ranks_each for member in part}
         for member in part:
-            if not sources[member] and targets[member]:  # stands with what reads it first
+            if not sources[member] and targets[member]:  # in the stretch of its first reader
                 stretch[member] = min(stretch[target] for target in targets[member])
         members: dict[int, list[int]] = defaultdict(list)
         for member in part:
@@ -275,7 +270,7 @@ def _arrange(tile: Tile, boxes: dict[int, Box], sources: Links, targets: Links, 
 
 
 def _spread(row: Sequence[int], centre: dict[int, float], boxes: Mapping[int, Box]) -> None:
-    """Move the boxes of a row apart, as little as can be (isotonic regression: pool neighbours)."""
+    """Move the boxes of a row apart, as little as possible (isotonic regression)."""
     offsets = []
     offset = 0.0
     for before, member in zip([None, *row], row, strict=False):
@@ -295,11 +290,11 @@ def _spread(row: Sequence[int], centre: dict[int, float], boxes: Mapping[int, Bo
 
 
 def _pack(tiles: Sequence[Tile]) -> None:
-    """Stand the tiles in rows, as wide together as suits a screen."""
+    """Arrange the tiles in rows, with about the shape of a screen."""
     area = sum((t.width + TILE_DISTANCE) * (t.height + TILE_DISTANCE) for t in tiles)
     widest = max(tile.width for tile in tiles)
     whole = sum(tile.width + TILE_DISTANCE for tile in tiles)
-    # Rows of about the same length: none at the end with a tile alone.
+    # Rows of about the same length, so that no tile is alone in the last one.
     rows = max(1, round(whole / math.sqrt(ASPECT * area)))
     room = max(widest, whole / rows + widest / 2)
     x = y = tallest = 0.0

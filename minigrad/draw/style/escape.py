@@ -3,7 +3,7 @@ r"""Text of users inside DOT: escaped so that it comes out of Graphviz as it wen
 Three readers stand between a name and the picture: the DOT grammar, Graphviz's escape strings
 (`\N` is the node's id, `\l` breaks a line) with its entities, and the quoting of the Python
 package graphviz, which takes `<...>` for an HTML label. Text from this module holds no quote, no
-angle bracket and no single backslash, so none of the three finds anything to read.
+angle bracket and no single backslash, so none of the three finds anything to interpret.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return `text` cut in its middle to at most `limit` characters: both ends tell names apart."""
+    """Return `text` cut in its middle to at most `limit` characters; names differ at the ends."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2

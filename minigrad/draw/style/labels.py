@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from minigrad.draw.graph.records import Edge, Graph, Node, Statistics
+from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
 from minigrad.draw.style.scale import Scale, number_text
+from minigrad.draw.style.theme import Theme
 
 _DTYPE = re.compile(r"(float|int|uint|complex|bfloat)(\d+)")
 _SHORT = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bfloat": "bf"}
@@ -20,7 +22,7 @@ def type_text(shape: tuple[int, ...] | None, dtype: str) -> str:
     return f"{short}[{', '.join(str(size) for size in shape)}]"
 
 
-def steps_text(node: Node) -> str:
+def steps_text(node: PictureNode) -> str:
     """Return the time steps of a node: `t = 3`, `t = 3 to 96`, or nothing."""
     if node.step is None:
         return ""
@@ -29,7 +31,7 @@ def steps_text(node: Node) -> str:
     return f"t = {node.step} to {node.last_step}"
 
 
-def reading_text(graph: Graph, first: int, last: int) -> str:
+def reading_text(graph: Picture, first: int, last: int) -> str:
     """Return what is read at a time step, or at the first and the last of several."""
     known = [graph.readings[step] for step in (first, last) if 0 <= step < len(graph.readings)]
     return " \u2026 ".join(known[:1] if first == last else known)
@@ -43,7 +45,7 @@ def range_text(lowest: float | None, highest: float | None) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def title_of(node: Node) -> str:
+def title_of(node: PictureNode) -> str:
     """Return the main word for a node: the user's name of it, its state, or its op."""
     if node.kind == "state":
         return node.state or node.name
@@ -70,7 +72,7 @@ def _statistics_line(word: str, statistics: Statistics) -> str:
     return f"{word}: {', '.join(parts)}" if parts else f"{word}: finite"
 
 
-def node_tooltip(node: Node) -> list[str]:
+def node_tooltip(node: PictureNode) -> list[str]:
     """Return all that is known about a node, line by line."""
     heading = title_of(node) if node.kind in ("op", "group") else f"{node.kind} {title_of(node)}"
     lines = [f"{node.count} x {heading}" if node.count > 1 else heading]
@@ -98,11 +100,11 @@ def node_tooltip(node: Node) -> list[str]:
     return lines
 
 
-def edge_tooltip(edge: Edge, graph_nodes: dict[int, Node]) -> list[str]:
+def edge_tooltip(edge: Edge, graph_nodes: dict[int, PictureNode]) -> list[str]:
     """Return all that is known about an edge, line by line."""
     source, target = graph_nodes[edge.source], graph_nodes[edge.target]
 
-    def place(node: Node) -> str:
+    def place(node: PictureNode) -> str:
         layer = "" if node.layer is None else f"layer {node.layer}{' reverse' * node.reverse}"
         where = ", ".join(part for part in (layer, steps_text(node)) if part)
         return f"{title_of(node)} ({where})" if where else title_of(node)
@@ -137,13 +139,28 @@ def edge_norm(edge: Edge) -> float | None:
     return None if edge.contribution is None else edge.contribution.norm
 
 
-def shown_norms(graph: Graph) -> list[float]:
+def shown_norms(graph: Picture) -> list[float]:
     """Return all norms that a picture shows as a colour or a width: of edges, and of states."""
     norms = [norm for edge in graph.edges if (norm := edge_norm(edge)) is not None]
     for node in graph.nodes:
         if node.kind == "state" and node.gradient is not None and node.gradient.norm is not None:
             norms.append(node.gradient.norm)
     return norms
+
+
+def common_scale(graphs: Iterable[Picture], colors: Theme) -> Scale:
+    """Return the scale that spans all norms that some pictures show."""
+    return Scale.spanning((norm for graph in graphs for norm in shown_norms(graph)), colors)
+
+
+def scale_of(graph: Picture, colors: Theme, given: Scale | None) -> Scale | None:
+    """Return the scale of a picture: the given one, or one that spans its norms.
+
+    None stands for a picture without gradients.
+    """
+    if not has_gradients(graph):
+        return None
+    return common_scale([graph], colors) if given is None else given
 
 
 def onward_text(edge: Edge) -> str:
@@ -154,7 +171,7 @@ def onward_text(edge: Edge) -> str:
 def gradient_text(edge: Edge, text: str) -> str:
     """Return the number of a gradient; for a rolled edge smallest, median and largest of all.
 
-    An edge that leads on says so first, in two lines, as one would stick out of most frames.
+    An edge that leads on says so first, in two lines: one line is too long for most frames.
     """
     term = edge.contribution
     spread = () if term is None else (term.lowest, term.median, term.highest)
@@ -165,7 +182,7 @@ def gradient_text(edge: Edge, text: str) -> str:
     return f"{onward}: {text}".replace(" / ", " / \n", 1) if onward else text
 
 
-def has_gradients(graph: Graph) -> bool:
+def has_gradients(graph: Picture) -> bool:
     """Return whether any edge of the graph knows what it carries back."""
     return any(edge.contribution is not None for edge in graph.edges)
 

@@ -1,7 +1,7 @@
 """Legend and heading, as an HTML-like label: the same one fits a node, a cluster or a whole graph.
 
 This is the one place that uses HTML-like labels. What users wrote (title, diagnosis) goes through
-`escape.markup`, so it can be text in them and nothing else.
+`escape.markup`, so it can only be text.
 """
 
 from __future__ import annotations

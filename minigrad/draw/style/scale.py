@@ -117,7 +117,7 @@ class Scale:
         high = max(logs)
         low = max(min(logs), high - WIDEST_DOMAIN)
         if high - low < 1.0:
-            # Less than a decade apart is close together, and shall not look like a collapse.
+            # Less than a decade apart is close together, and must not look like a collapse.
             middle = (low + high) / 2
             low, high = middle - 0.5, middle + 0.5
         return cls(low, high, theme)

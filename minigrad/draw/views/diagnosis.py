@@ -1,32 +1,29 @@
-"""What a picture shows, in words: how far the gradient fell, where it died, what kept it alive."""
+"""Sentences about gradients: whether they vanish or explode, by which route they came, and why."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigrad.draw.analysis.xray import Fault, broken_chain, find_faults
-from minigrad.draw.graph.records import Graph, Node
+from minigrad.draw.analysis.faults import Fault, detached_fault, find_faults
+from minigrad.draw.analysis.gates import GateSeries
+from minigrad.draw.analysis.lanes import LaneGradients
+from minigrad.draw.analysis.time_measure import TimeMeasure
+from minigrad.draw.analysis.weight_lags import WeightLags
+from minigrad.draw.graph.records import Picture, PictureNode
 from minigrad.draw.reading.measure import measure_terms
 from minigrad.draw.render.bands import band_titles, bands_text
 from minigrad.draw.render.grid import band_key
 from minigrad.draw.style.labels import has_gradients
 from minigrad.draw.style.scale import number_text
 
-if TYPE_CHECKING:
-    from minigrad.draw.analysis.gates import GateSeries
-    from minigrad.draw.analysis.lanes import LaneGradients
-    from minigrad.draw.analysis.time_measure import TimeMeasure
-    from minigrad.draw.analysis.weight_lags import WeightLags
-
 __all__ = ["cells_title", "describe_cells", "describe_time"]
 
 
-def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
-    """Say what cells the picture shows and how the gradient fared along each lane."""
+def describe_cells(graph: Picture, faults: Sequence[str] = ()) -> Picture:
+    """Add the title, and a sentence about the gradient along each lane, to a picture of cells."""
     title = graph.title or cells_title(graph)
     bands = sorted({band_key(node) for node in _cells(graph)})
     titles = band_titles(graph)
@@ -43,7 +40,7 @@ def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
                 and node.gradient is not None
                 and node.gradient.norm is not None
             ]
-            # In a layer that reads time backwards, the way back ends at the last step.
+            # In a layer that reads time backwards, backward ends at the last step.
             sentence = _lane_sentence(state, sorted(norms, reverse=key[1]))
             if sentence and len(bands) > 1:
                 band = titles[key]
@@ -51,13 +48,13 @@ def describe_cells(graph: Graph, faults: Sequence[str] = ()) -> Graph:
                 sentences.append(f"{band.capitalize() if plain else band}: {sentence}")
             elif sentence:
                 sentences.append(sentence[0].upper() + sentence[1:])
-    return Graph(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
+    return Picture(graph.nodes, graph.edges, graph.scopes, graph.level, title, tuple(sentences))
 
 
-def cells_title(graph: Graph, *, rolled: bool = False) -> str:
+def cells_title(graph: Picture, *, rolled: bool = False) -> str:
     """The heading of a picture of cells: what was unrolled, and whether gradients are in it."""
     cells = _cells(graph)
-    axes: dict[int, list[Node]] = {}
+    axes: dict[int, list[PictureNode]] = {}
     for node in cells:
         if node.step is not None:
             axes.setdefault(node.offset, []).append(node)
@@ -74,12 +71,12 @@ def cells_title(graph: Graph, *, rolled: bool = False) -> str:
     return f"{text}, {bands}" if bands else text
 
 
-def _cells(graph: Graph) -> list[Node]:
+def _cells(graph: Picture) -> list[PictureNode]:
     return [node for node in graph.nodes if node.kind == "group" and node.layer is not None]
 
 
 def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
-    """How the gradient norm of one state changes on the way back in time."""
+    """How the gradient norm of one state changes back in time."""
     if len(norms) < 2:
         return ""
     if any(not math.isfinite(norm) for _, norm in norms):
@@ -107,7 +104,7 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
 
 
 def describe_time(found: TimeMeasure) -> tuple[str, ...]:
-    """How far the gradient of each state fell or grew, why, and by which route it survived."""
+    """How far the gradient of each state falls or grows, why, and by which route it comes."""
     sentences = []
     several = len({lane.lane.cell for lane in found.lanes}) > 1
     for lane in found.lanes:
@@ -118,16 +115,16 @@ def describe_time(found: TimeMeasure) -> tuple[str, ...]:
     sentences += weight_sentences(found.weights)
     norms = [lane.by_lag[1] for lane in found.lanes]
     if all(np.isfinite(n).all() and n.all() for n in norms):
-        chain = broken_chain(found.tape)
+        chain = detached_fault(found.tape)
         faults: tuple[Fault, ...] = () if chain is None else (chain,)
-    else:  # which operation made what is not finite, or the zeros
+    else:  # the operation that made the zeros, or what is not finite
         faults = find_faults(found.tape, measure_terms(found.seeds, shares=False))
     sentences += [fault.sentence for fault in faults]
     return tuple(text[0].upper() + text[1:] for text in sentences if text)
 
 
 def lane_sentence(lane: LaneGradients, name: str) -> str:
-    """Vanishing, exploding, or neither."""
+    """Whether the gradient along a lane vanishes, explodes, or neither."""
     lags, norms = lane.by_lag
     known = np.isfinite(norms)
     if not known.all():
@@ -164,7 +161,7 @@ def back(lag: int) -> str:
 
 
 def route_sentence(found: TimeMeasure, lane: LaneGradients, name: str) -> str:
-    """By which route the gradient at the longest lag came."""
+    """The route of most of the gradient at the longest lag."""
     names = found.routes.names
     steps, norms, shares = found.routes.series(lane.lane, lane.offset)
     known = np.flatnonzero(np.isfinite(shares[:, 0]))

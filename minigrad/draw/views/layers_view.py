@@ -1,7 +1,7 @@
 """The graph of module calls: one box for each, whatever it computed inside.
 
 What a module that only combines others does by itself, such as the sum at the end of a residual
-connection, keeps its own small box: without it the picture would hide where ways meet.
+connection, keeps its own small box: without it the picture would hide where paths join.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from minigrad.core.nodes import Leaf
-from minigrad.core.nodes import Node as TapeNode
+from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
 from minigrad.debug.scopes import Scope
-from minigrad.draw.analysis.box_flows import box_faults, box_flows
+from minigrad.draw.analysis.box_edges import box_faults, edges_between
+from minigrad.draw.graph.merging import total_norm
 from minigrad.draw.graph.passes import scopes_around
-from minigrad.draw.graph.records import Edge, Graph, Node, total_norm
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
+from minigrad.draw.reading.edge_sums import EdgeSums
 from minigrad.draw.reading.measure import pass_through, read_tape
-from minigrad.draw.reading.meter import Meter
 from minigrad.draw.reading.opening import can_open, open_kernels
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import is_frozen
@@ -48,7 +48,7 @@ def layers_graph(
     depth: int | None = None,
     kernels: bool = False,
     keys: Sequence[str] = (),
-) -> Graph:
+) -> Picture:
     """One box per module call, and what each edge between them carries back.
 
     Args:
@@ -61,15 +61,15 @@ def layers_graph(
         kernels: whether to leave those closed.
         keys: of the results in their container, which name their boxes.
     """
-    calls = _Calls(outputs, grad, depth)
+    calls = _CallBoxes(outputs, grad, depth)
     if not kernels and calls.shows_kernels():
-        inside = _Calls(open_kernels(outputs), grad, depth)
+        inside = _CallBoxes(open_kernels(outputs), grad, depth)
         if len(inside.tape.nodes) <= MOST_OPENED:
             calls = inside
     return calls.graph(title, keys)
 
 
-class _Calls:
+class _CallBoxes:
     """Maps nodes of the tape to module calls."""
 
     def __init__(self, outputs: Sequence[Tensor], grad: str | None, depth: int | None) -> None:
@@ -87,11 +87,11 @@ class _Calls:
                 self.own[chain[-1]] += 1
             for outer, inner in itertools.pairwise(chain):
                 self.children[outer].add(inner)
-        self.boxes: dict[TapeNode, Any] = {}
+        self.boxes: dict[Node, Any] = {}
         self.opened: set[Scope] = set()
         self._assign()
         while depth is None and len(calls := self._shown_calls()) == 1:
-            # One box would say nothing of the only module: its operations are shown.
+            # A single box would show nothing, so the operations of the only module are shown.
             self.opened |= calls
             self.boxes = {}
             self._assign()
@@ -110,7 +110,7 @@ class _Calls:
             self.chains[scope] = [part.origin for part in scope.chain() if part.kind]
         return self.chains[scope]
 
-    def _call(self, node: TapeNode) -> Scope | None:
+    def _call(self, node: Node) -> Scope | None:
         """The call that a node is shown as a part of; None for what stands by itself."""
         if node.scope is None:
             return None
@@ -126,10 +126,10 @@ class _Calls:
 
     def _assign(self) -> None:
         """Give every node a box; views and parameters go to the box of their only reader."""
-        readers: dict[TapeNode, set[Any]] = defaultdict(set)
+        readers: dict[Node, set[Any]] = defaultdict(set)
         for node in reversed(self.tape.nodes):
             if pass_through(node) is not node:
-                continue  # another name for a value: its readers read the value itself
+                continue  # it only passes on a value, so its readers read that value
             box: Any = self._call(node)
             if box is None:
                 found = readers[node]
@@ -141,17 +141,17 @@ class _Calls:
                 if source is not None:
                     readers[pass_through(source)].add(box)
 
-    def _place(self, node: TapeNode, source: TapeNode, term: Any) -> Any:
+    def _place(self, node: Node, source: Node, term: Any) -> Any:
         """The boxes between which an edge of the tape runs."""
         ends = self.boxes[pass_through(source)], self.boxes[node]
         return None if ends[0] == ends[1] else (ends, source, term)
 
-    def graph(self, title: str, keys: Sequence[str] = ()) -> Graph:
+    def graph(self, title: str, keys: Sequence[str] = ()) -> Picture:
         """The picture's records."""
-        flows, meter = box_flows(
+        sums = edges_between(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
         )
-        members: dict[Any, list[TapeNode]] = defaultdict(list)
+        members: dict[Any, list[Node]] = defaultdict(list)
         for node in self.tape.nodes:
             if node in self.boxes:
                 members[self.boxes[node]].append(node)
@@ -165,30 +165,30 @@ class _Calls:
         }
         order = sorted(members, key=firsts.__getitem__)
         ids = {box: rank for rank, box in enumerate(order)}
-        nodes = [self._record(box, ids[box], members[box], meter) for box in order]
+        nodes = [self._record(box, ids[box], members[box], sums) for box in order]
         for tensor, key in zip(self.tape.outputs, keys, strict=False):
             if tensor._node is not None:
                 home = ids[self.boxes[pass_through(tensor._node)]]
                 nodes[home] = with_key(nodes[home], key)
         edges = []
         slots: dict[Any, int] = defaultdict(int)
-        for (start, end), flow in sorted(flows.items(), key=lambda item: ids[item[0][0]]):
+        for (start, end), edge in sorted(sums.edges.items(), key=lambda item: ids[item[0][0]]):
             edges.append(
                 Edge(
                     ids[start],
                     ids[end],
                     slots[end],
-                    shape=flow.shape,
-                    contribution=flow.contribution(meter.wholes[start]),
-                    count=flow.count,
+                    shape=edge.shape,
+                    contribution=edge.contribution(sums.wholes[start]),
+                    count=edge.count,
                 )
             )
             slots[end] += 1
-        faults = box_faults(self.tape, self.grad, meter)
+        faults = box_faults(self.tape, self.grad, sums)
         for fault in reversed(faults):
             home = ids[self.boxes[pass_through(fault.node)]]
             nodes[home] = replace(nodes[home], fault=fault.mark)
-        return Graph(
+        return Picture(
             tuple(nodes),
             tuple(edges),
             scopes_around(scope_records(self.states), nodes),
@@ -197,8 +197,8 @@ class _Calls:
             diagnosis=tuple(fault.sentence for fault in faults),
         )
 
-    def _record(self, box: Any, number: int, nodes: list[TapeNode], meter: Meter) -> Node:
-        gradient = meter.gradients.get(box)
+    def _record(self, box: Any, number: int, nodes: list[Node], sums: EdgeSums) -> PictureNode:
+        gradient = sums.gradients.get(box)
         if not isinstance(box, Scope):
             return self._placed(record_of_node(box, number, gradient, self.states), box.scope)
         parameters = [node for node in nodes if isinstance(node, Leaf)]
@@ -209,7 +209,7 @@ class _Calls:
         path = self.states.names(box)
         parent = self.states.names(box.parent)
         name = path.removeprefix(f"{parent}.") if parent else path
-        record = Node(
+        record = PictureNode(
             number,
             "group",
             op=box.kind,
@@ -217,12 +217,12 @@ class _Calls:
             **self.states.on_axis(self.states.time_within(box, last)),
             shape=tuple(shape),
             dtype=str(dtype),
-            detail=_parameter_detail(parameters, meter, self.grad),
+            detail=_parameter_detail(parameters, sums, self.grad),
             gradient=gradient,
         )
         return self._placed(record, box.parent)
 
-    def _placed(self, node: Node, scope: Scope | None) -> Node:
+    def _placed(self, node: PictureNode, scope: Scope | None) -> PictureNode:
         """A record with the path of the modules that a scope is in, and that of the part of one.
 
         Parts have names alone: the module's own path, by which it is found, is without them.
@@ -233,8 +233,8 @@ class _Calls:
         return replace(node, scope=path, part="" if whole == path else whole)
 
 
-def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) -> str:
-    """How many numbers a module learns, and the norm of their gradients."""
+def _parameter_detail(parameters: list[Leaf], sums: EdgeSums, grad: str | None) -> str:
+    """The number of weights of a module, and the norm of their gradients."""
     if not parameters:
         return ""
     count = sum(math.prod(leaf.shape) for leaf in parameters)
@@ -245,7 +245,7 @@ def _parameter_detail(parameters: list[Leaf], meter: Meter, grad: str | None) ->
     norms = [
         known.norm
         for leaf in parameters
-        if (known := meter.gradients.get(leaf)) is not None and known.norm is not None
+        if (known := sums.gradients.get(leaf)) is not None and known.norm is not None
     ]
     if grad is None or not norms:
         return text

@@ -10,12 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import minigrad
-from minigrad.core.nodes import Leaf
-from minigrad.core.nodes import Node as TapeNode
+from minigrad.core.nodes import Leaf, Node
 from minigrad.core.rules import Operation
 from minigrad.core.tensors import Tensor
-from minigrad.draw.analysis.xray import Fault
-from minigrad.draw.graph.records import Contribution, Edge, Graph, Node, Scope, Statistics
+from minigrad.draw.analysis.faults import Fault
+from minigrad.draw.graph.records import (
+    Contribution,
+    Edge,
+    Picture,
+    PictureNode,
+    PictureScope,
+    Statistics,
+)
 from minigrad.draw.reading.measure import Tape, pass_through, read_tape
 from minigrad.draw.reading.recorded_data import Data
 from minigrad.draw.reading.tape_states import States
@@ -27,19 +33,19 @@ class Measurement(Protocol):
     """What a picture needs of measured gradients; `flow.GradientFlow` has it."""
 
     @property
-    def contributions(self) -> Mapping[tuple[TapeNode, int], Contribution]:
+    def contributions(self) -> Mapping[tuple[Node, int], Contribution]:
         """Of each edge, by the node that reads and its input slot."""
 
     @property
-    def gradients(self) -> Mapping[TapeNode, Statistics]:
+    def gradients(self) -> Mapping[Node, Statistics]:
         """Of each node."""
 
     @property
     def faults(self) -> Sequence[Fault]:
         """What went wrong."""
 
-    def route_of(self, node: TapeNode, source: TapeNode) -> str:
-        """The name of the detour that an edge begins, or nothing."""
+    def route_of(self, node: Node, source: Node) -> str:
+        """The name of the route that an edge begins, or nothing."""
 
 
 def operations_graph(
@@ -49,7 +55,7 @@ def operations_graph(
     flow: Measurement | None = None,
     views: bool = True,
     keys: Sequence[str] = (),
-) -> Graph:
+) -> Picture:
     """Every operation behind some tensors, and what each edge carries back.
 
     Args:
@@ -78,7 +84,7 @@ def operations_graph(
             route = "" if flow is None else flow.route_of(node, source)
             reader, place, start = node, slot, pass_through(source)
             while start in folded:
-                # What a view with one reader sends on is all that this way carries.
+                # A view with one reader sends on all that this edge carries.
                 reader, place = start, 0
                 first = start.inputs[0]
                 assert first is not None
@@ -107,20 +113,20 @@ def operations_graph(
             home = ids[pass_through(tensor._node)]
             nodes[home] = with_key(nodes[home], key)
     diagnosis = () if flow is None else tuple(fault.sentence for fault in flow.faults)
-    return Graph(
+    return Picture(
         tuple(nodes), tuple(edges), scope_records(states), title=title, diagnosis=diagnosis
     )
 
 
-def with_key(record: Node, key: str) -> Node:
+def with_key(record: PictureNode, key: str) -> PictureNode:
     """The record of a result with its key; what has a name keeps it."""
     unnamed = record.kind in ("op", "group") and not record.name
     return dataclasses.replace(record, name=key) if unnamed else record
 
 
-def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
+def _folded(tape: Tape, shown: Sequence[Node]) -> set[Node]:
     """The views that one operation reads, and that carry no state."""
-    readers: dict[TapeNode, int] = defaultdict(int)
+    readers: dict[Node, int] = defaultdict(int)
     for node in shown:
         for source in node.inputs:
             if source is not None:
@@ -140,8 +146,8 @@ def _folded(tape: Tape, shown: Sequence[TapeNode]) -> set[TapeNode]:
 
 
 def record_of_node(
-    node: TapeNode, number: int, gradient: Statistics | None, states: States
-) -> Node:
+    node: Node, number: int, gradient: Statistics | None, states: States
+) -> PictureNode:
     """One node of the tape as a plain record."""
     several = bool(node.shape) and isinstance(node.shape[0], tuple)
     where: dict[str, Any] = {
@@ -152,9 +158,9 @@ def record_of_node(
         kind: Literal["parameter", "input", "constant"] = "parameter" if node.learned else "input"
         if isinstance(node, Data):
             kind = "constant"
-        return Node(number, kind, name=node.name or "", gradient=gradient, **where)
+        return PictureNode(number, kind, name=node.name or "", gradient=gradient, **where)
     scope = node.scope
-    return Node(
+    return PictureNode(
         number,
         "op",
         op=node.plan.name,
@@ -167,7 +173,7 @@ def record_of_node(
     )
 
 
-def defaults_of(node: TapeNode) -> Mapping[str, Any]:
+def defaults_of(node: Node) -> Mapping[str, Any]:
     """The defaults of the parameters of the operation that made a node.
 
     They are those of the function that users call, where that fills them in before the operation.
@@ -188,7 +194,7 @@ def _defaults(operation: Operation) -> Mapping[str, Any]:
 
 
 def parameter_text(params: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
-    """What a call was given besides arrays, but for defaults: `axis=1, keepdims=True`."""
+    """The parameters of a call that are not at their defaults: `axis=1, keepdims=True`."""
     parts = []
     for name, value in params.items():
         if defaults and name in defaults and _equal(value, defaults[name]):
@@ -218,7 +224,9 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:21]}..."
 
 
-def scope_records(states: States) -> tuple[Scope, ...]:
+def scope_records(states: States) -> tuple[PictureScope, ...]:
     """The scopes of a tape's nodes, with all that enclose them."""
     names = states.names
-    return tuple(Scope(path, names.kinds[path], names.parents[path]) for path in names.parents)
+    return tuple(
+        PictureScope(path, names.kinds[path], names.parents[path]) for path in names.parents
+    )

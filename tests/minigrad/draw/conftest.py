@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.draw import Contribution, Edge, Graph, Node, Scope, Statistics, draw_graph
+from minigrad.draw import (
+    Contribution,
+    Edge,
+    Picture,
+    PictureNode,
+    PictureScope,
+    Statistics,
+    draw_graph,
+)
 
 Norm = Callable[[str, int], float]
 
@@ -24,15 +32,15 @@ def recurrent(
     cell: str = "LSTMCell",
     norm: Norm | None = None,
     loss_at: str = "last",
-) -> Graph:
+) -> Picture:
     """Return an unrolled recurrent network of level `cells` with a linear head and a loss."""
     norm = decaying(steps) if norm is None else norm
     states = ("c", "h") if cell == "LSTMCell" else ("h",)
-    nodes: list[Node] = []
+    nodes: list[PictureNode] = []
     edges: list[Edge] = []
 
     def add(**fields: object) -> int:
-        nodes.append(Node(id=len(nodes), **fields))
+        nodes.append(PictureNode(id=len(nodes), **fields))
         return nodes[-1].id
 
     def connect(source: int, target: int, slot: int = 0, size: float | None = None) -> None:
@@ -80,28 +88,33 @@ def recurrent(
     for step in range(steps) if loss_at == "all" else (steps - 1,):
         connect(below[step], head, step, 0.8)
     connect(head, loss, 0, 1.0)
-    return Graph(
+    return Picture(
         tuple(nodes),
         tuple(edges),
-        (Scope("lstm", "LSTM"), *(Scope(f"lstm.l{n}", cell, "lstm") for n in range(layers))),
+        (
+            PictureScope("lstm", "LSTM"),
+            *(PictureScope(f"lstm.l{n}", cell, "lstm") for n in range(layers)),
+        ),
         level="cells",
         title=f"{cell}, {layers} layers, {steps} steps",
         diagnosis=("The gradient vanishes through h and survives through c.",),
     )
 
 
-def small_ops() -> Graph:
+def small_ops() -> Picture:
     """Return a graph of single ops with `x * x`, a zero, a NaN, scopes and every common kind."""
     single = "float32"
     nodes = (
-        Node(0, "input", name="x", shape=(32, 128), dtype=single),
-        Node(1, "parameter", name="weight", scope="net.linear", shape=(128, 10), dtype=single),
-        Node(2, "parameter", name="bias", scope="net.linear", shape=(10,), dtype=single),
-        Node(3, "op", op="matmul", scope="net.linear", shape=(32, 10), dtype=single),
-        Node(4, "op", op="add", scope="net.linear", shape=(32, 10), dtype=single),
-        Node(5, "op", op="multiply", scope="net", shape=(32, 10), dtype=single),
-        Node(6, "constant", name="labels", shape=(32,), dtype="int64"),
-        Node(7, "op", op="cross_entropy", detail="reduction=mean", shape=(), dtype=single),
+        PictureNode(0, "input", name="x", shape=(32, 128), dtype=single),
+        PictureNode(
+            1, "parameter", name="weight", scope="net.linear", shape=(128, 10), dtype=single
+        ),
+        PictureNode(2, "parameter", name="bias", scope="net.linear", shape=(10,), dtype=single),
+        PictureNode(3, "op", op="matmul", scope="net.linear", shape=(32, 10), dtype=single),
+        PictureNode(4, "op", op="add", scope="net.linear", shape=(32, 10), dtype=single),
+        PictureNode(5, "op", op="multiply", scope="net", shape=(32, 10), dtype=single),
+        PictureNode(6, "constant", name="labels", shape=(32,), dtype="int64"),
+        PictureNode(7, "op", op="cross_entropy", detail="reduction=mean", shape=(), dtype=single),
     )
     edges = (
         Edge(0, 3, 0, contribution=Contribution(0.02)),
@@ -113,8 +126,8 @@ def small_ops() -> Graph:
         Edge(5, 7, 0, contribution=Contribution(math.nan)),
         Edge(6, 7, 1),
     )
-    scopes = (Scope("net", "Net"), Scope("net.linear", "Linear", "net"))
-    return Graph(nodes, edges, scopes, title="A small network", diagnosis=("The bias gets 0.",))
+    scopes = (PictureScope("net", "Net"), PictureScope("net.linear", "Linear", "net"))
+    return Picture(nodes, edges, scopes, title="A small network", diagnosis=("The bias gets 0.",))
 
 
 def golden_texts() -> dict[str, str]:
@@ -137,12 +150,12 @@ def _golden_directory() -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_recurrent() -> Callable[..., Graph]:
+def make_recurrent() -> Callable[..., Picture]:
     return recurrent
 
 
 @pytest.fixture(scope="session")
-def ops_graph() -> Graph:
+def ops_graph() -> Picture:
     return small_ops()
 
 

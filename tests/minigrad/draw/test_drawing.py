@@ -10,12 +10,12 @@ import pytest
 
 from minigrad.draw import (
     DrawError,
-    Graph,
     LayoutError,
     LayoutTimeoutError,
     MissingGlyphWarning,
     MissingGraphvizError,
-    Node,
+    Picture,
+    PictureNode,
     draw_graph,
 )
 from minigrad.draw.render import layout
@@ -98,7 +98,9 @@ def test_text_prints_in_every_encoding(make_recurrent, monkeypatch, tmp_path, en
 
 
 def test_names_that_an_encoding_lacks_print_as_escapes(monkeypatch):
-    graph = Graph(title="\u03bb \u2588", nodes=(Node(0, "op", name="\u00e9"),), level="ops")
+    graph = Picture(
+        title="\u03bb \u2588", nodes=(PictureNode(0, "op", name="\u00e9"),), level="ops"
+    )
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     shown = str(draw_graph(graph))
     monkeypatch.undo()
@@ -132,7 +134,7 @@ def test_a_layout_that_takes_too_long_is_stopped(ops_graph):
 
 def test_broken_dot_is_an_error_with_graphviz_own_words():
     with pytest.raises(LayoutError, match="Graphviz failed"):
-        layout.render("digraph {", "svg")
+        layout.render_dot("digraph {", "svg")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_broken_dot_is_an_error_with_graphviz_own_words():
 )
 def test_arguments_of_render_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
-        layout.render("digraph {}", **arguments)
+        layout.render_dot("digraph {}", **arguments)
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_characters_without_a_font_are_reported_once(monkeypatch, ops_graph):
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    drawing = draw_graph(Graph((Node(0, "op", op="한국어"),)))
+    drawing = draw_graph(Picture((PictureNode(0, "op", op="한국어"),)))
     drawing.svg()
     with pytest.warns(MissingGlyphWarning, match="Hangul"):
         drawing.png()

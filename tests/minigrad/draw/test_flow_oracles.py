@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from layers import GRU, LSTM, RNN
 from minigrad.draw import (
-    Graph,
+    Picture,
     backprop_through_time,
     draw,
     gradient_flow,
@@ -236,7 +236,7 @@ def test_ten_thousand_steps_without_recursion():
         drawing = draw(loss, level="cells", grad="norm")
         assert len(drawing.dot.source) > 1000
         assert str(drawing)
-        again = Graph.from_json(drawing.json())
+        again = Picture.from_json(drawing.json())
         flow = gradient_flow(loss)
     finally:
         sys.setrecursionlimit(before)

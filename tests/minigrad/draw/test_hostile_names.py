@@ -20,9 +20,9 @@ import minigrad as mg
 from minigrad.draw import (
     Contribution,
     Edge,
-    Graph,
-    Node,
-    Scope,
+    Picture,
+    PictureNode,
+    PictureScope,
     attention_map,
     compare,
     draw,
@@ -62,11 +62,11 @@ def operations(names):
     """A graph of single operations whose every text is a name."""
     a, b, c, d, e, f = names
     nodes = (
-        Node(0, "parameter", name=a, scope=c, shape=(2,), dtype="float32"),
-        Node(1, "input", name=b, dtype=f),
-        Node(2, "op", op=b, name=a, scope=d, detail=c, fault=e),
-        Node(3, "group", op=d, name=f, scope=c),
-        Node(4, "state", state=e, step=0),
+        PictureNode(0, "parameter", name=a, scope=c, shape=(2,), dtype="float32"),
+        PictureNode(1, "input", name=b, dtype=f),
+        PictureNode(2, "op", op=b, name=a, scope=d, detail=c, fault=e),
+        PictureNode(3, "group", op=d, name=f, scope=c),
+        PictureNode(4, "state", state=e, step=0),
     )
     edges = (
         Edge(0, 2, 0, contribution=Contribution(1.0, 0.5), route=f),
@@ -76,28 +76,30 @@ def operations(names):
     )
     # Two paths that become the same text once they are repaired would not be two scopes.
     outer, inner = well_formed(c), well_formed(d)
-    scopes = [Scope(outer, e)] if outer else []
+    scopes = [PictureScope(outer, e)] if outer else []
     if inner and inner != outer:
-        scopes.append(Scope(inner, f, outer))
-    return Graph(nodes, edges, tuple(scopes), title=a, diagnosis=(b, e))
+        scopes.append(PictureScope(inner, f, outer))
+    return Picture(nodes, edges, tuple(scopes), title=a, diagnosis=(b, e))
 
 
 def cells(names):
     """A recurrent network whose every text is a name."""
     a, b, c, d, e, f = names
     here = {"scope": "", "layer": 0}
-    nodes = [Node(0, "parameter", name=a, shape=(2, 2), dtype=f)]
+    nodes = [PictureNode(0, "parameter", name=a, shape=(2, 2), dtype=f)]
     edges = []
     for step in range(2):
         box, state = 2 * step + 1, 2 * step + 2
-        nodes.append(Node(box, "group", op=b, name=c, step=step, fault=d * (step == 1), **here))
-        nodes.append(Node(state, "state", state=e, step=step, name=f, **here))
+        nodes.append(
+            PictureNode(box, "group", op=b, name=c, step=step, fault=d * (step == 1), **here)
+        )
+        nodes.append(PictureNode(state, "state", state=e, step=step, name=f, **here))
         edges += [Edge(0, box, 1, contribution=Contribution(0.1)), Edge(box, state)]
         if step:
             edges.append(Edge(state - 2, box, 0, contribution=Contribution(1.0), route=a))
-    nodes.append(Node(5, "op", op=d, name=b))
+    nodes.append(PictureNode(5, "op", op=d, name=b))
     edges.append(Edge(4, 5, contribution=Contribution(1.0)))
-    return Graph(tuple(nodes), tuple(edges), level="cells", title=c, diagnosis=(f, a))
+    return Picture(tuple(nodes), tuple(edges), level="cells", title=c, diagnosis=(f, a))
 
 
 def seen(text):
@@ -192,10 +194,10 @@ def test_json_and_dot_give_names_back(names, make):
     import pygraphviz
 
     graph = make(names)
-    again = Graph.from_json(graph.to_json())
+    again = Picture.from_json(graph.to_json())
     assert again == graph
     for node, back in zip(graph.nodes, again.nodes, strict=True):
-        for field in dataclasses.fields(Node):
+        for field in dataclasses.fields(PictureNode):
             assert getattr(node, field.name) == getattr(back, field.name)
     assert again.nodes[0].name == well_formed(names[0])
     source = draw_graph(graph).dot.source
@@ -275,7 +277,7 @@ def test_names_of_parameters_scopes_and_states_on_a_tape(name):
     loss = network(name)
     for level in ("ops", "cells"):
         drawing = draw(loss, level=level, grad="norm", title=name)
-        assert Graph.from_json(drawing.json()) == drawing.graph
+        assert Picture.from_json(drawing.json()) == drawing.graph
         assert well_formed(name) in {node.name for node in drawing.graph.nodes}
         assert drawing.graph.title == well_formed(name)
         assert "\x1b" not in str(drawing)
@@ -290,7 +292,7 @@ def test_tokens_of_attention_maps(tokens):
     drawing = attention_map(np.eye(2), tokens, tokens[::-1], title=tokens[0])
     root = ElementTree.fromstring(drawing.svg())
     check_svg(root)
-    assert Graph.from_json(drawing.json()) == drawing.graph
+    assert Picture.from_json(drawing.json()) == drawing.graph
 
 
 def small_loss():

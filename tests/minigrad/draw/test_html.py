@@ -19,15 +19,16 @@ from layers import LSTM
 from minigrad.draw import (
     Contribution,
     Edge,
-    Graph,
-    Node,
+    Picture,
+    PictureNode,
     Statistics,
     backprop_through_time,
     draw_graph,
 )
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
-from minigrad.draw.pages.html import Picture, asset_script, asset_style, page
-from minigrad.draw.pages.page_data import DIGITS, column, json_for_page, number, picture_data
+from minigrad.draw.pages.html import PagePicture, asset_script, asset_style, page
+from minigrad.draw.pages.page_data import picture_data
+from minigrad.draw.pages.page_numbers import DIGITS, column, json_for_page, number
 from minigrad.draw.pages.page_static import table
 from minigrad.testing import examples
 
@@ -150,7 +151,7 @@ def decode(rows, low, high, places, count, signed=1):
 
 @pytest.fixture(scope="module")
 def small_page(ops_graph):
-    return page([Picture(ops_graph)])
+    return page([PagePicture(ops_graph)])
 
 
 def test_the_policy_allows_one_script_and_one_style_by_hash(small_page):
@@ -253,7 +254,7 @@ def test_the_page_of_an_lstm_stays_small(make_recurrent, steps, most):
         for state in "ch"
     ]
     extra = Interaction(tuple(loss for loss, _ in lanes), tuple(route for _, route in lanes))
-    content = page([Picture(graph, interaction=extra)])
+    content = page([PagePicture(graph, interaction=extra)])
     assert len(content.encode()) <= most
 
 
@@ -294,7 +295,7 @@ def test_too_many_loss_steps_are_thinned_and_the_last_one_stays(make_recurrent):
 )
 def test_arguments_of_page_are_checked(ops_graph, options, message):
     with pytest.raises(ValueError, match=message):
-        page([Picture(ops_graph)], **options)
+        page([PagePicture(ops_graph)], **options)
     with pytest.raises(ValueError, match="at least one picture"):
         page([])
 
@@ -311,7 +312,9 @@ def test_drawings_save_pages_with_their_own_steps_domain_and_measure(make_recurr
 
 
 def test_several_pictures_share_one_scale(make_recurrent, ops_graph):
-    content = page([Picture(make_recurrent(5, 1), "LSTM"), Picture(ops_graph, "ops")], title="Both")
+    content = page(
+        [PagePicture(make_recurrent(5, 1), "LSTM"), PagePicture(ops_graph, "ops")], title="Both"
+    )
     data = data_of(content)
     assert [picture["name"] for picture in data["pictures"]] == ["LSTM", "ops"]
     assert data["low"] == pytest.approx(-5)
@@ -372,13 +375,13 @@ def test_hostile_names_stay_text_in_data_and_table(names, level):
     title, name, op, scope, detail, route = names
     gradient = Statistics(norm=1.0)
     nodes = (
-        Node(0, "input", name=name, step=0, detail=detail),
-        Node(1, "group", op=op, scope=scope, step=0, layer=0, fault=detail),
-        Node(2, "state", state=name, scope=scope, step=0, layer=0, gradient=gradient),
-        Node(3, "parameter", name=detail, dtype=op, shape=(2,)),
+        PictureNode(0, "input", name=name, step=0, detail=detail),
+        PictureNode(1, "group", op=op, scope=scope, step=0, layer=0, fault=detail),
+        PictureNode(2, "state", state=name, scope=scope, step=0, layer=0, gradient=gradient),
+        PictureNode(3, "parameter", name=detail, dtype=op, shape=(2,)),
     )
     edges = (Edge(0, 1, route=route), Edge(1, 2, contribution=Contribution(1.0)), Edge(3, 1))
-    graph = Graph(nodes, edges, level=level, title=title, diagnosis=(detail, op))
+    graph = Picture(nodes, edges, level=level, title=title, diagnosis=(detail, op))
     lane = RouteProducts(name, (route,), (0,), ((1.0,),), 0)
     boxes = None if level == "cells" else {"cluster_names": [scope]}
     data = picture_data(graph, name, [0], Interaction((), (lane,)), None if boxes is None else {})
@@ -401,7 +404,7 @@ def test_hostile_names_add_nothing_to_a_whole_page(ops_graph):
         fields = ("name", "op", "detail", "dtype")
         nodes = tuple(replace(node, **dict.fromkeys(fields, text)) for node in ops_graph.nodes)
         graph = replace(ops_graph, nodes=nodes, title=text, diagnosis=(text,))
-        return Outline(page([Picture(graph, text)]))
+        return Outline(page([PagePicture(graph, text)]))
 
     hostile = '</script><script>alert(1)</script><b onload="x">\\N\x00\ud800\u202e<!--'
     plain, found = dressed("plain"), dressed(hostile)
@@ -413,7 +416,7 @@ def test_hostile_names_add_nothing_to_a_whole_page(ops_graph):
 
 def test_text_in_the_still_picture_is_what_was_given(ops_graph):
     graph = replace(ops_graph, nodes=(replace(ops_graph.nodes[0], name="<x & 'y'>"),), edges=())
-    content = page([Picture(graph)])
+    content = page([PagePicture(graph)])
     still = content[content.index('<div id="still">') :]
     assert html.escape("<x & 'y'>") in still
     assert "<x" not in still

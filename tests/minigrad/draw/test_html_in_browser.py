@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright import sync_api as playwright
 
-from minigrad.draw import Contribution, Edge, Graph, Node
+from minigrad.draw import Contribution, Edge, Picture, PictureNode
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
-from minigrad.draw.pages.html import Picture, page
+from minigrad.draw.pages.html import PagePicture, page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # A browser is a system package, which no test run may need; .ci/run says when this was skipped.
@@ -103,12 +103,12 @@ def opened(browser, tmp_path):
 @pytest.fixture(scope="module")
 def recurrent_page(make_recurrent):
     graph = make_recurrent(steps=STEPS, layers=1, loss_at="all")
-    return page([Picture(graph, interaction=interaction())])
+    return page([PagePicture(graph, interaction=interaction())])
 
 
 @pytest.fixture(scope="module")
 def operations_page(ops_graph):
-    return page([Picture(ops_graph)])
+    return page([PagePicture(ops_graph)])
 
 
 def item(tab, name):
@@ -308,8 +308,8 @@ def test_the_picture_is_saved_as_svg(opened, operations_page):
 
 def test_one_page_of_several_pictures(opened, make_recurrent):
     pictures = [
-        Picture(make_recurrent(6, 1, "RNNCell"), "RNN"),
-        Picture(make_recurrent(6, 1), "LSTM"),
+        PagePicture(make_recurrent(6, 1, "RNNCell"), "RNN"),
+        PagePicture(make_recurrent(6, 1), "LSTM"),
     ]
     tab = opened(page(pictures))
     assert tab.locator("#stage .item.state").count() == 6
@@ -366,12 +366,12 @@ def test_hostile_names_are_only_text(opened, make_recurrent):
                 enumerate(("name", "op", "scope", "detail", "dtype"))})
         for node in base.nodes
     )  # fmt: skip
-    graph = Graph(nodes, base.edges, level="cells", title=HOSTILE[0], diagnosis=HOSTILE)
-    ops = Graph(
-        tuple(Node(i, "op", op=name, name=HOSTILE[i - 1]) for i, name in enumerate(HOSTILE)),
+    graph = Picture(nodes, base.edges, level="cells", title=HOSTILE[0], diagnosis=HOSTILE)
+    ops = Picture(
+        tuple(PictureNode(i, "op", op=name, name=HOSTILE[i - 1]) for i, name in enumerate(HOSTILE)),
         title=HOSTILE[1],
     )
-    tab = opened(page([Picture(graph, HOSTILE[0]), Picture(ops, HOSTILE[1])]))
+    tab = opened(page([PagePicture(graph, HOSTILE[0]), PagePicture(ops, HOSTILE[1])]))
     for number in (0, 1):
         tab.get_by_label("picture").select_option(str(number))
         for i in range(min(8, tab.locator("#stage .item").count())):
@@ -396,8 +396,11 @@ def test_title_and_description_come_from_the_diagnosis(opened, operations_page):
 def test_a_rolled_picture_of_module_calls_tells_the_middle_of_each_line(opened):
     """Levels and kinds of edges that the page does not lay out by itself."""
     edge = Edge(0, 1, kind="rolled", count=9, contribution=Contribution(1.0, None, 0.1, 0.4, 0.7))
-    nodes = (Node(0, "group", op="Cell", count=10), Node(1, "state", state="h", count=10))
-    tab = opened(page([Picture(Graph(nodes, (edge,), level="layers"))]))
+    nodes = (
+        PictureNode(0, "group", op="Cell", count=10),
+        PictureNode(1, "state", state="h", count=10),
+    )
+    tab = opened(page([PagePicture(Picture(nodes, (edge,), level="layers"))]))
     assert item(tab, "Cell").is_visible()
     tab.mouse.move(*middle_of(tab, "e0"))
     tab.wait_for_selector("text=0.1 to 0.7, median 0.4")

@@ -8,9 +8,9 @@ from layers import GELU, GRU, LSTM, Linear, Module, Sequential, Transformer
 from minigrad.draw import (
     Contribution,
     Edge,
-    Graph,
-    Node,
-    Scope,
+    Picture,
+    PictureNode,
+    PictureScope,
     Statistics,
     draw,
     fold_repeats,
@@ -169,7 +169,7 @@ def test_titles_tell_whether_there_are_gradients_and_whether_time_is_rolled_up()
     w = mg.Tensor(2.0, requires_grad=True)
     assert draw(w * w).graph.title == "1 operation"
     assert draw(w * w, grad="norm").graph.title == "1 operation, and the gradient's way back"
-    by_hand = Graph((Node(0, "op", op="add"),))
+    by_hand = Picture((PictureNode(0, "op", op="add"),))
     assert draw(by_hand).graph == by_hand
 
 
@@ -221,7 +221,7 @@ def test_rolled_up_a_cell_is_drawn_once_with_its_way_to_the_next_step():
     (into_w,) = [e for e in graph.edges if graph.nodes[e.source].name == "w"]
     assert into_w.contribution.norm == pytest.approx(steps * weight ** (steps - 1))
     assert "next, x6: 0.016 / " in drawing.dot.source
-    assert Graph.from_json(graph.to_json()) == graph
+    assert Picture.from_json(graph.to_json()) == graph
 
 
 def test_rolling_what_has_one_step_or_none_changes_nothing():
@@ -263,14 +263,14 @@ def test_focus_shows_a_module_and_its_surroundings(encoder):
 
 
 def test_prune_keeps_what_carries_a_gradient():
-    nodes = tuple(Node(n, "op", op=f"op{n}", scope="m" if n == 3 else "") for n in range(5))
+    nodes = tuple(PictureNode(n, "op", op=f"op{n}", scope="m" if n == 3 else "") for n in range(5))
     edges = (Edge(0, 1, contribution=Contribution(1.0)), Edge(2, 1, 1), Edge(3, 2))
-    graph = Graph(nodes, edges, (Scope("m"),))
+    graph = Picture(nodes, edges, (PictureScope("m"),))
     assert [n.id for n in prune(graph).nodes] == [0, 1]
     assert prune(graph).scopes == ()
-    still = Graph(nodes[:2], (Edge(0, 1),))
+    still = Picture(nodes[:2], (Edge(0, 1),))
     assert prune(still) == still
-    known = Graph((Node(0, "op", gradient=Statistics(1.0)), Node(1, "op")))
+    known = Picture((PictureNode(0, "op", gradient=Statistics(1.0)), PictureNode(1, "op")))
     assert [n.id for n in prune(known).nodes] == [0]
 
 

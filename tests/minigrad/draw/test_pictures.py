@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.draw import Contribution, Edge, Graph, Node, Scope, draw_graph
+from minigrad.draw import Contribution, Edge, Picture, PictureNode, PictureScope, draw_graph
 from minigrad.draw.render.text import sparkline
 from minigrad.draw.style import escape
 from minigrad.draw.style.scale import Scale, cividis, contrasting, number_text
@@ -186,18 +186,18 @@ def test_zero_and_non_finite_gradients_carry_their_word(make_recurrent):
 
 def hostile_graph(text):
     nodes = (
-        Node(0, "parameter", name=text, scope=text or "s", dtype=text),
-        Node(1, "op", op=text, name=text, detail=text, scope=text or "s"),
+        PictureNode(0, "parameter", name=text, scope=text or "s", dtype=text),
+        PictureNode(1, "op", op=text, name=text, detail=text, scope=text or "s"),
     )
     edges = (Edge(0, 1, route=text, contribution=Contribution(1.0)),)
-    scopes = (Scope(text or "s", text),)
-    return Graph(nodes, edges, scopes, title=text, diagnosis=(text,))
+    scopes = (PictureScope(text or "s", text),)
+    return Picture(nodes, edges, scopes, title=text, diagnosis=(text,))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "x" * 10_000, '<&"\\' * 2_500])
 def test_hostile_names_come_out_as_they_went_in(text):
     graph = hostile_graph(text)
-    assert Graph.from_json(graph.to_json()) == graph
+    assert Picture.from_json(graph.to_json()) == graph
     svg = draw_graph(graph).svg()
     root = ElementTree.fromstring(svg)
     names = {element.tag.removeprefix(SVG) for element in root.iter()}
@@ -235,8 +235,8 @@ def test_escaped_text_has_nothing_to_interpret(text):
 def test_equal_names_in_different_processes_give_equal_dot(tmp_path, ops_graph):
     (tmp_path / "graph.json").write_text(ops_graph.to_json())
     program = (
-        "import sys; from minigrad.draw import Graph, draw_graph;"
-        "sys.stdout.write(draw_graph(Graph.from_json(open(sys.argv[1]).read())).dot.source)"
+        "import sys; from minigrad.draw import Picture, draw_graph;"
+        "sys.stdout.write(draw_graph(Picture.from_json(open(sys.argv[1]).read())).dot.source)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "graph.json")]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -307,10 +307,10 @@ def test_sparkline_marks_zero_and_broken_values():
 
 
 def test_deep_scopes_and_long_graphs_do_not_recurse():
-    scopes = tuple(Scope(f"s{n}", "", f"s{n - 1}" if n else "") for n in range(10_000))
-    nodes = tuple(Node(n, "op", op="add", scope=f"s{n}") for n in range(10_000))
+    scopes = tuple(PictureScope(f"s{n}", "", f"s{n - 1}" if n else "") for n in range(10_000))
+    nodes = tuple(PictureNode(n, "op", op="add", scope=f"s{n}") for n in range(10_000))
     edges = tuple(Edge(n, n + 1, contribution=Contribution(1.0)) for n in range(9_999))
-    graph = Graph(nodes, edges, scopes)
+    graph = Picture(nodes, edges, scopes)
     drawing = draw_graph(graph)
     assert drawing.dot.source.count("class=forward") == 9_999
     assert str(drawing).endswith("more")
@@ -325,4 +325,4 @@ def test_ten_thousand_steps_are_drawn(make_recurrent):
 
 def test_a_whole_empty_graph_is_a_picture():
     for level in ("ops", "cells", "layers"):
-        ElementTree.fromstring(draw_graph(Graph((), level=level, title="nothing")).svg())
+        ElementTree.fromstring(draw_graph(Picture((), level=level, title="nothing")).svg())

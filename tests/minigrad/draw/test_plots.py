@@ -116,7 +116,7 @@ def test_a_comparison_has_one_scale_and_one_svg(tmp_path):
     saved = both.save(tmp_path / "models.svg")
     assert saved.read_text(encoding="utf-8") == both.svg()
     assert "LSTM" in both.save(tmp_path / "models.txt").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match=r"saved as one of \.svg"):
+    with pytest.raises(ValueError, match=r"chosen by one of \.svg"):
         both.save(tmp_path / "models.gif")
     with pytest.raises(ValueError, match="at least one model"):
         md.compare({})
@@ -149,7 +149,7 @@ def test_an_attention_map_shows_weights_and_hostile_tokens():
     texts = ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
     for expected in ("<b>", '"q"', "\\N", "단어", "0.75", "1.00", "</svg>"):
         assert expected in texts, expected
-    assert md.Graph.from_json(drawing.json()) == drawing.graph
+    assert md.Picture.from_json(drawing.json()) == drawing.graph
     heads = md.attention_map(np.full((2, 3, 2), 0.5), queries, keys, heads=["one", "two"])
     assert "two" in heads.dot.source
 

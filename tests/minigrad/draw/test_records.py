@@ -8,20 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad.draw
 from minigrad.draw import (
     Contribution,
     Edge,
-    Graph,
     GraphFormatError,
-    Node,
-    Scope,
+    Picture,
+    PictureNode,
+    PictureScope,
     Statistics,
     combine_contributions,
+    elide,
     interesting_steps,
 )
-from minigrad.draw.graph.elision import elide
 from minigrad.draw.graph.records import NODE_KINDS, well_formed
 
+OLD_NAMES = {"Graph": Picture, "Node": PictureNode, "Scope": PictureScope}
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 NUMBERS = st.floats(allow_nan=False)
 STATISTICS = st.builds(
@@ -40,7 +42,7 @@ def graphs(draw):
     nodes = tuple(
         draw(
             st.builds(
-                Node,
+                PictureNode,
                 id=st.just(number),
                 kind=st.sampled_from(NODE_KINDS),
                 op=TEXT,
@@ -68,10 +70,10 @@ def graphs(draw):
         route=TEXT,
         count=st.integers(1, 9),
     )
-    return Graph(
+    return Picture(
         nodes,
         tuple(draw(st.lists(edges, max_size=6 if count else 0))),
-        (Scope("net", draw(TEXT)),) if draw(st.booleans()) else (),
+        (PictureScope("net", draw(TEXT)),) if draw(st.booleans()) else (),
         title=draw(TEXT),
         diagnosis=tuple(draw(st.lists(TEXT, max_size=2))),
     )
@@ -81,27 +83,27 @@ def graphs(draw):
 def test_json_gives_the_graph_back(graph):
     text = graph.to_json()
     assert text.isascii()
-    assert Graph.from_json(text) == graph
-    assert Graph.from_json(text.encode()).to_json() == text
+    assert Picture.from_json(text) == graph
+    assert Picture.from_json(text.encode()).to_json() == text
 
 
 def test_numbers_that_json_lacks_are_strings():
     gradient = Statistics(norm=math.nan, minimum=-math.inf, maximum=math.inf, finite=False)
-    text = Graph((Node(0, "op", gradient=gradient),)).to_json()
+    text = Picture((PictureNode(0, "op", gradient=gradient),)).to_json()
 
     def refuse(name):
         raise AssertionError(name)
 
     json.loads(text, parse_constant=refuse)
-    back = Graph.from_json(text).nodes[0].gradient
+    back = Picture.from_json(text).nodes[0].gradient
     assert math.isnan(back.norm)
     assert (back.minimum, back.maximum, back.finite) == (-math.inf, math.inf, False)
 
 
 def test_lone_surrogates_become_replacement_characters():
-    assert Node(0, "op", name="a\ud800b").name == "a\ufffdb"
+    assert PictureNode(0, "op", name="a\ud800b").name == "a\ufffdb"
     assert well_formed("\ud83d\ude00") == "\U0001f600"
-    assert Graph((), title="\udfff").title == "\ufffd"
+    assert Picture((), title="\udfff").title == "\ufffd"
 
 
 @pytest.mark.parametrize(
@@ -130,9 +132,9 @@ def test_lone_surrogates_become_replacement_characters():
     ],
 )
 def test_reading_refuses_what_writing_never_makes(change, message):
-    content = {**json.loads(Graph(()).to_json()), **change}
+    content = {**json.loads(Picture(()).to_json()), **change}
     with pytest.raises(GraphFormatError, match=message):
-        Graph.from_json(json.dumps(content))
+        Picture.from_json(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -148,21 +150,21 @@ def test_reading_refuses_what_writing_never_makes(change, message):
 )
 def test_reading_refuses_other_text(text):
     with pytest.raises(GraphFormatError, match=r"JSON|twice"):
-        Graph.from_json(text)
+        Picture.from_json(text)
 
 
 def test_numbers_too_large_for_a_float_are_refused():
-    text = Graph((Node(0, "op", lowest=1.0),)).to_json().replace("1.0", "1e999")
+    text = Picture((PictureNode(0, "op", lowest=1.0),)).to_json().replace("1.0", "1e999")
     with pytest.raises(GraphFormatError, match="finite number"):
-        Graph.from_json(text)
+        Picture.from_json(text)
 
 
 def test_records_are_put_in_a_fixed_order():
-    nodes = [Node(number, "op") for number in range(3)]
+    nodes = [PictureNode(number, "op") for number in range(3)]
     edges = [Edge(0, 2, 1), Edge(1, 2, 0), Edge(0, 1)]
-    forward = Graph(tuple(nodes), tuple(edges))
-    assert forward == Graph(tuple(reversed(nodes)), tuple(reversed(edges)))
-    assert forward.to_json() == Graph(tuple(nodes[::-1]), tuple(edges[::-1])).to_json()
+    forward = Picture(tuple(nodes), tuple(edges))
+    assert forward == Picture(tuple(reversed(nodes)), tuple(reversed(edges)))
+    assert forward.to_json() == Picture(tuple(nodes[::-1]), tuple(edges[::-1])).to_json()
 
 
 def test_merged_contributions_are_exact_or_unknown():
@@ -208,15 +210,27 @@ def test_a_gap_of_one_step_is_shown(make_recurrent):
 def test_interesting_steps_are_the_broken_faded_smallest_and_largest():
     norms = {0: 1e-6, 1: 1e-5, 2: math.nan, 3: 5e-3, 4: 0.5, 5: 3.0, 6: 1.0}
     nodes = [
-        Node(step, "state", state="h", layer=0, step=step, gradient=Statistics(norm=norm))
+        PictureNode(step, "state", state="h", layer=0, step=step, gradient=Statistics(norm=norm))
         for step, norm in norms.items()
     ]
-    assert interesting_steps(Graph(tuple(nodes), level="cells")) == [2, 3, 0, 5]
+    assert interesting_steps(Picture(tuple(nodes), level="cells")) == [2, 3, 0, 5]
     backwards = [dataclasses.replace(node, reverse=True) for node in nodes]
-    assert interesting_steps(Graph(tuple(backwards), level="cells"))[0] == 2
+    assert interesting_steps(Picture(tuple(backwards), level="cells"))[0] == 2
 
 
 @pytest.mark.parametrize("steps", ["some", [77]])
 def test_steps_that_mean_nothing_are_refused(make_recurrent, steps):
     with pytest.raises(ValueError, match="steps"):
         elide(make_recurrent(steps=20), steps)
+
+
+@pytest.mark.parametrize("name", sorted(OLD_NAMES))
+def test_names_of_earlier_versions_work_with_a_warning(name):
+    with pytest.warns(DeprecationWarning, match=f"{name} is minigrad.draw.Picture"):
+        found = getattr(minigrad.draw, name)
+    assert found is OLD_NAMES[name]
+
+
+def test_a_name_that_never_was_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'Nod'"):
+        _ = minigrad.draw.Nod

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from layers import GRU, LSTM, RNN, LSTMCell
-from minigrad.draw import DrawError, Graph, draw, gradient_flow
+from minigrad.draw import DrawError, Picture, draw, gradient_flow
 
 
 def network(failure, shift=0.0):
@@ -57,7 +57,7 @@ def test_the_flags_of_anomaly_mode_are_enough():
     assert marked(drawing.graph) == [("sqrt", "first bad op, backward")]
     assert "Line of the forward:" in drawing.graph.diagnosis[0]
     assert "NaN" in drawing.dot.source
-    assert Graph.from_json(drawing.json()).to_json() == drawing.json()
+    assert Picture.from_json(drawing.json()).to_json() == drawing.json()
 
 
 def test_a_leaf_that_holds_nan():
@@ -68,9 +68,9 @@ def test_a_leaf_that_holds_nan():
     assert graph.nodes[0].fault == "not finite"
 
 
-def test_a_dead_layer_names_the_operation_and_who_starves():
+def test_a_dead_layer_names_the_operation_and_its_leaves():
     graph = draw(network(None, shift=-1e3), grad="norm").graph
-    # v starves first: what it multiplies is 0. Behind it relu lets nothing through.
+    # The gradient of v is 0 first: what it multiplies is 0. Behind it relu lets nothing through.
     assert any("exactly 0" in text for text in graph.diagnosis)
     assert ("relu", "passes exactly 0") in marked(graph)
     assert "'w'" in graph.diagnosis[0]

@@ -1,8 +1,9 @@
-"""Backward passes for the analysis of gradients: several adjoints a node, and nothing is kept.
+"""Backward passes for the analysis of gradients: several adjoints per node, and none is kept.
 
-The ordinary derivative rules run, once for each adjoint. What arrives at a node, and the term that
-each edge carries, are shown to listeners and then dropped, so that a sequence of ten thousand
-steps needs no more memory than its front. Hooks on tensors do not run, and no `.grad` is touched.
+The ordinary derivative rules run, once for each adjoint. The gradient of each node, and the term
+that each edge carries, are handed to callbacks and then dropped, so that a sequence of ten thousand
+steps needs no more memory than the nodes whose gradient is not complete yet. Hooks on tensors do
+not run, and no `.grad` is touched.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write
 from minigrad.draw.graph.errors import DrawError
 
-__all__ = ["Adjoints", "dense", "freed", "walk_back"]
+__all__ = ["Adjoints", "OnTerm", "backward_pass", "dense", "freed_error"]
 
 Adjoints: TypeAlias = dict[int, Any]
-"""The gradients that have come to a node, apart by tag: by the way they took, for example."""
+"""The parts of the gradient of a node by tag: by the route that they took, for example."""
 
-Arrive: TypeAlias = Callable[[Node, Adjoints], None]
-Listen: TypeAlias = Callable[[Node, Node, int, Any, int], None]
-Turn: TypeAlias = Callable[[Node, Node, int], int]
+OnGradient: TypeAlias = Callable[[Node, Adjoints], None]
+OnTerm: TypeAlias = Callable[[Node, Node, int, Any, int], None]
+TagAfter: TypeAlias = Callable[[Node, Node, int], int]
 
 
 def dense(term: Any) -> Any:
-    """A term as an array: what was read from one place of an array is zero everywhere else."""
+    """A term as an array. That of an input which was read by an index is zero everywhere else."""
     return term.dense() if term.__class__ is SlicedGradient else term
 
 
-def freed(node: Node) -> DrawError:
+def freed_error(node: Node) -> DrawError:
     """The error for a node whose saved arrays are gone."""
     return DrawError(
         f"the gradient cannot be drawn: backward through {node.where}: its saved arrays were freed "
@@ -43,12 +44,12 @@ def freed(node: Node) -> DrawError:
     )
 
 
-def walk_back(
+def backward_pass(
     seeds: Mapping[Node, Adjoints],
     *,
-    arrive: Arrive | None = None,
-    listen: Listen | None = None,
-    turn: Turn | None = None,
+    on_gradient: OnGradient | None = None,
+    on_term: OnTerm | None = None,
+    tag_after: TagAfter | None = None,
     stop: Collection[Node] = (),
     needed: Collection[Node] | None = None,
 ) -> None:
@@ -56,18 +57,18 @@ def walk_back(
 
     Args:
         seeds: the gradients to start from.
-        arrive: called as ``arrive(node, adjoints)`` once a node has all of its gradient.
-        listen: called as ``listen(node, source, slot, term, tag)`` for each term that an edge
+        on_gradient: called as ``on_gradient(node, adjoints)`` once a node has all of its gradient.
+        on_term: called as ``on_term(node, source, slot, term, tag)`` for each term that an edge
             carries to its source; a term may be a `SlicedGradient`, see `dense`.
-        turn: ``turn(node, source, tag)`` is the tag that a part has after that edge; without it
-            tags stay as they are. The parts of a gradient always add up to the whole.
+        tag_after: ``tag_after(node, source, tag)`` is the tag that a part has after that edge;
+            without it tags stay as they are. The parts of a gradient always add up to the whole.
         stop: nodes at which gradients end.
         needed: follow only these nodes; None follows all.
 
     Raises DrawError where saved arrays were freed, or were written over since.
     """
     waiting: dict[Node, Adjoints] = {node: dict(parts) for node, parts in seeds.items()}
-    owned: set[tuple[Node, int]] = set()  # sums that this walk made and may add into
+    owned: set[tuple[Node, int]] = set()  # sums that this pass made and may add into
     heap = [(-node.number, node) for node in waiting]
     heap.sort()
     written = last_write()
@@ -79,20 +80,19 @@ def walk_back(
                 owned.discard((node, tag))
                 if g.__class__ is SlicedGradient:
                     parts[tag] = g.dense()
-            if arrive is not None:
-                arrive(node, parts)
+            if on_gradient is not None:
+                on_gradient(node, parts)
             if node.__class__ is Leaf or node in stop:
                 continue
             if node.saved is None:
-                raise freed(node)
+                raise freed_error(node)
             if node.number < written:
                 try:
                     check_unwritten(node)
                 except GradientError as error:
                     raise DrawError(f"the gradient cannot be drawn: {error}") from error
             for tag, g in parts.items():
-                # Inputs that a picture added, see `minigrad.draw.reading.recorded_data`, have no
-                # term.
+                # Inputs that a picture added (`reading.recorded_data`) have no term.
                 terms = zip(node.inputs, node.plan.vjp(node, g), strict=False)
                 for slot, (source, term) in enumerate(terms):
                     if source is None or term is None:
@@ -101,9 +101,9 @@ def walk_back(
                         continue
                     if getattr(term, "shape", None) != source.shape or term.dtype != source.dtype:
                         term = fit(term, source, node.plan.name)
-                    after = tag if turn is None else turn(node, source, tag)
-                    if listen is not None:
-                        listen(node, source, slot, term, after)
+                    after = tag if tag_after is None else tag_after(node, source, tag)
+                    if on_term is not None:
+                        on_term(node, source, slot, term, after)
                     before = waiting.get(source)
                     if before is None:
                         waiting[source] = {after: term}

@@ -10,9 +10,9 @@ import pytest
 
 import minigrad as mg
 from layers import LSTM
-from minigrad.draw import Contribution, Edge, Graph, Node, draw, draw_graph
+from minigrad.draw import Contribution, Edge, Picture, PictureNode, draw, draw_graph
 from minigrad.draw.drawing import fitting_dpi
-from minigrad.draw.render.large import boxes_to_dot
+from minigrad.draw.render.tiled_boxes import boxes_to_dot
 from minigrad.draw.render.tiles import effort, lay_out_tiles, links_of, ranks_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -112,11 +112,11 @@ def test_values_lead_downwards_within_a_tile():
 
 def test_layout_takes_time_in_proportion_to_size():
     def seconds(count):
-        nodes = tuple(Node(i, "op", op="add") for i in range(count))
+        nodes = tuple(PictureNode(i, "op", op="add") for i in range(count))
         edges = tuple(Edge(i, i + 1, contribution=Contribution(1.0)) for i in range(count - 1))
         edges += tuple(Edge(i, i + 40, 1, contribution=Contribution(1.0))
                        for i in range(0, count - 40, 7))  # fmt: skip
-        graph = Graph(nodes, edges)
+        graph = Picture(nodes, edges)
         start = time.process_time()
         draw_graph(graph)
         return time.process_time() - start
@@ -150,14 +150,14 @@ def test_an_unrolled_network_stands_step_beside_step_with_its_heading_above():
 def test_small_graphs_are_left_to_dot():
     drawing = draw(chain(20), grad="norm")
     assert drawing.engine == "dot"
-    assert boxes_to_dot(Graph(()))[1] == "dot"
+    assert boxes_to_dot(Picture(()))[1] == "dot"
     assert effort(drawing.graph) < effort(draw(shared_weight(200), level="ops").graph)
 
 
 def test_a_loop_made_by_hand_is_laid_out():
-    nodes = tuple(Node(i, "op", op="add", step=i % 7) for i in range(140))
+    nodes = tuple(PictureNode(i, "op", op="add", step=i % 7) for i in range(140))
     edges = tuple(Edge(i, (i + 1) % 140) for i in range(140))
-    drawing = draw_graph(Graph(nodes, edges))
+    drawing = draw_graph(Picture(nodes, edges))
     assert drawing.engine == "nop2"
     assert drawing.svg().count('class="node op"') == 140
     sources, targets = links_of(drawing.graph)
@@ -166,9 +166,9 @@ def test_a_loop_made_by_hand_is_laid_out():
 
 @pytest.mark.parametrize("name", ['"] x', "\\", "\\N", "<b>", "node", "\u200f\ud800", "x" * 9999])
 def test_hostile_names_stay_text_in_a_large_picture(name):
-    nodes = tuple(Node(i, "op", op=name, name=name, step=i) for i in range(120))
+    nodes = tuple(PictureNode(i, "op", op=name, name=name, step=i) for i in range(120))
     edges = tuple(Edge(i, i + 1, contribution=Contribution(1.0)) for i in range(119))
-    drawing = draw_graph(Graph(nodes, edges, title=name))
+    drawing = draw_graph(Picture(nodes, edges, title=name))
     assert drawing.engine == "nop2"
     root = ElementTree.fromstring(drawing.svg())
     assert sum(e.get("class") == "node op" for e in root.iter(f"{SVG}g")) == 120

@@ -1,28 +1,27 @@
-"""What flows between the boxes of a picture, where a box stands for many nodes of the tape."""
+"""The edges between the boxes of a picture, where a box stands for many nodes of the tape."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from minigrad.core.nodes import Leaf, Node
-from minigrad.draw.analysis.xray import (
+from minigrad.draw.analysis.faults import (
     DeadUnits,
     Fault,
-    broken_chain,
+    detached_fault,
     find_faults,
     from_flags,
     has_flags,
 )
 from minigrad.draw.graph.errors import DrawError
+from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
+from minigrad.draw.reading.edge_sums import EdgeSums
 from minigrad.draw.reading.measure import Tape, measure_terms, pass_through, statistics_of
-from minigrad.draw.reading.meter import BoxFlow, Meter
 from minigrad.draw.reading.recorded_data import has_data
-from minigrad.draw.reading.walk import Adjoints, walk_back
 
-__all__ = ["Ends", "Place", "box_faults", "box_flows"]
+__all__ = ["Ends", "Place", "box_faults", "edges_between"]
 
 Ends: TypeAlias = tuple[Any, Any]
 
@@ -31,37 +30,36 @@ Place: TypeAlias = Callable[[Node, Node, Any], tuple[Ends, Node, Any] | None]
 gradient the term is a part of, and the term; None for an edge inside a box."""
 
 
-def box_flows(
+def edges_between(
     tape: Tape,
     grad: str | None,
     place: Place,
     measured: Callable[[Node], bool],
     through: Callable[[Node], Node] = pass_through,
-) -> tuple[dict[Ends, BoxFlow], Meter]:
+) -> EdgeSums:
     """The edges between boxes, and with `grad` the exact sums of what they carry back.
 
     Args:
         tape: the nodes behind the results.
-        grad: None to leave the gradients alone.
+        grad: None leaves the gradients out.
         place: where an edge of the tape belongs.
-        measured: which nodes are boxes themselves, whose flags tell something of their gradient.
-        through: from a node that only names a value to the one that made it.
+        measured: which nodes are boxes themselves, so that their flags are those of the box.
+        through: from a node that only passes on a value to the one that computed it.
 
     Raises DrawError where the graph was freed and anomaly mode left no flags on it.
     """
-    flows: dict[Ends, BoxFlow] = defaultdict(BoxFlow)
-    meter = Meter(flows)
+    sums = EdgeSums()
 
     def enter(node: Node, source: Node, term: Any) -> None:
         placed = place(node, source, term)
         if placed is None:
             return
         ends, source, term = placed
-        flow = flows[ends]
-        flow.count += 1
-        flow.shape = tuple(source.shape)
+        edge = sums.edges[ends]
+        edge.count += 1
+        edge.shape = tuple(source.shape)
         if term is not None:
-            meter.add(source, ends, term)
+            sums.add(source, ends, term)
 
     def enter_all() -> None:
         for node in tape.nodes:
@@ -71,24 +69,28 @@ def box_flows(
 
     if grad is None:
         enter_all()
-        return flows, meter
+        return sums
 
-    def arrive(node: Node, parts: Adjoints) -> None:
-        meter.finish(node)
+    def on_gradient(node: Node, parts: Adjoints) -> None:
+        sums.finish(node)
         if isinstance(node, Leaf):
-            meter.gradients[node] = statistics_of(parts[0])
+            sums.gradients[node] = statistics_of(parts[0])
 
     seen: set[tuple[Node, int]] = set()
 
-    def listen(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
+    def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         seen.add((node, slot))
         if through(node) is node:
             enter(node, source, term)
 
     try:
-        walk_back({node: {0: g} for node, g in tape.seeds().items()}, arrive=arrive, listen=listen)
+        backward_pass(
+            {node: {0: g} for node, g in tape.seeds().items()},
+            on_gradient=on_gradient,
+            on_term=on_term,
+        )
         if has_data(tape.nodes):
-            # No gradient flows to data, and the way of their values is drawn all the same.
+            # No gradient flows to data, and the edges of their values are drawn all the same.
             for node in tape.nodes:
                 for slot, source in enumerate(node.inputs):
                     fresh = (node, slot) not in seen and through(node) is node
@@ -97,32 +99,30 @@ def box_flows(
     except DrawError:
         if not has_flags(tape):
             raise
-        flows.clear()
+        sums.edges.clear()
         enter_all()
-        _use_flags(tape, flows, meter, measured)
-    return flows, meter
+        _use_flags(tape, sums, measured)
+    return sums
 
 
-def _use_flags(
-    tape: Tape, flows: dict[Ends, BoxFlow], meter: Meter, measured: Callable[[Node], bool]
-) -> None:
+def _use_flags(tape: Tape, sums: EdgeSums, measured: Callable[[Node], bool]) -> None:
     """What anomaly mode left on a graph that was freed: whether gradients were finite."""
     for node, gradient in from_flags(tape).gradients.items():
         if measured(node):
-            meter.gradients[node] = gradient
-    for (start, end), flow in flows.items():
-        ends = [meter.gradients.get(box) for box in (start, end)]
+            sums.gradients[node] = gradient
+    for (start, end), edge in sums.edges.items():
+        ends = [sums.gradients.get(box) for box in (start, end)]
         if ends[0] is not None and not any(known and known.finite for known in ends):
-            flow.norms.append(math.nan)
+            edge.norms.append(math.nan)
 
 
-def box_faults(tape: Tape, grad: str | None, meter: Meter) -> tuple[Fault, ...]:
-    """What went wrong; looked for among the operations only where the boxes show a trace."""
+def box_faults(tape: Tape, grad: str | None, sums: EdgeSums) -> tuple[Fault, ...]:
+    """What went wrong. The operations are searched only where the boxes show a sign of it."""
     if grad is None:
         return ()
     if any(
         not known.finite or (known.norm == 0 and isinstance(box, Leaf))
-        for box, known in meter.gradients.items()
+        for box, known in sums.gradients.items()
     ):
         units = DeadUnits()
         try:
@@ -130,5 +130,5 @@ def box_faults(tape: Tape, grad: str | None, meter: Meter) -> tuple[Fault, ...]:
         except DrawError:
             measured = from_flags(tape)
         return find_faults(tape, measured, units)
-    chain = broken_chain(tape)
+    chain = detached_fault(tape)
     return () if chain is None else (chain,)

@@ -1,6 +1,6 @@
 """A graph of many boxes as DOT with positions, in tiles that stand in rows.
 
-It shows what `minigrad.draw.render.dot` shows, but for the frames around modules: a box names its
+It shows what `minigrad.draw.render.dot` shows except the frames around modules: a box names its
 module itself.
 """
 
@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from minigrad.draw.graph.records import Edge, Graph, Node
-from minigrad.draw.render.dot import graph_to_dot, node_lines, node_name, node_style
-from minigrad.draw.render.edge_curves import Point, bend, coordinates, line
+from minigrad.draw.graph.records import Edge, Picture, PictureNode
+from minigrad.draw.render.dot import (
+    add_frame_node,
+    graph_to_dot,
+    node_lines,
+    node_name,
+    node_style,
+)
+from minigrad.draw.render.geometry import Point, bend, coordinates, head_base, line, placed
 from minigrad.draw.render.layout import Engine
 from minigrad.draw.render.tiles import Box, Tile, blocked, effort, lay_out_tiles, passage
 from minigrad.draw.style import escape, labels
@@ -27,9 +33,7 @@ _CHARACTER: Final = 6.1
 _LINE: Final = 13.5
 _NARROWEST: Final = 640.0
 _SIDE: Final = 4.0
-"""Half of the distance between the way of a value and that of its gradient."""
-
-
+"""Half of the distance between the curve of a value and that of its gradient."""
 _KEYWORDS: Final = frozenset({"node", "edge", "graph", "digraph", "subgraph", "strict"})
 _MOST_EFFORT: Final = 2500.0
 """What `dot` lays out within a second or two."""
@@ -38,7 +42,7 @@ _MOST_UNROLLED: Final = 100
 
 
 def boxes_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> tuple[graphviz.Digraph, Engine]:
     """Return any graph as DOT, and the engine that draws it: small ones are left to `dot`.
 
@@ -52,7 +56,7 @@ def boxes_to_dot(
 
 
 def tiles_to_dot(
-    graph: Graph, *, theme: str = "light", scale: Scale | None = None
+    graph: Picture, *, theme: str = "light", scale: Scale | None = None
 ) -> graphviz.Digraph:
     """Return the picture of a large graph, with positions, for the engine `nop2`.
 
@@ -66,15 +70,13 @@ def tiles_to_dot(
     import graphviz
 
     colors = theme_named(theme)
-    with_gradients = labels.has_gradients(graph)
-    if scale is None:
-        scale = Scale.spanning(labels.shown_norms(graph), colors)
+    scale = labels.scale_of(graph, colors, scale)
     dot = graphviz.Digraph("minigrad")
     dot.attr("graph", bgcolor=colors.background, outputorder="edgesfirst", pad="0.25")
     dot.attr("graph", fontname=FONT, fontcolor=colors.text)
     dot.attr("node", label="\\N", fontname=FONT, fontsize="11", margin="0.02", fixedsize="true")
     dot.attr("edge", fontname=FONT, fontsize="9")
-    picture = _Picture(dot, graph, colors, scale if with_gradients else None)
+    picture = _TilesWriter(dot, graph, colors, scale)
     picture.add_frames()
     picture.add_nodes()
     picture.add_edges()
@@ -82,14 +84,15 @@ def tiles_to_dot(
     return dot
 
 
-class _Picture:
+class _TilesWriter:
     """One picture being written; `pen_kinds` collects what the legend has to explain."""
 
     def __init__(
-        self, dot: graphviz.Digraph, graph: Graph, colors: Theme, scale: Scale | None
+        self, dot: graphviz.Digraph, graph: Picture, colors: Theme, scale: Scale | None
     ) -> None:
         self.dot, self.graph, self.colors, self.scale = dot, graph, colors, scale
         self.pen_kinds: set[str] = set()
+        self._first_slots: dict[tuple[int, int], int] = {}
         self.lines = {node.id: _lines(node) for node in graph.nodes}
         sizes = {
             number: (
@@ -124,8 +127,8 @@ class _Picture:
                 label=f"\u00a0t = {tile.step}\\l",
                 labelloc="t",
                 tooltip=f"t = {tile.step}",
-                **_placed(
-                    (tile.left + tile.width / 2, tile.top + tile.height / 2),
+                **placed(
+                    (tile.left + tile.width / 2, -tile.top - tile.height / 2),
                     tile.width,
                     tile.height,
                 ),
@@ -144,11 +147,11 @@ class _Picture:
                 id=node_name(node.id),
                 **{"class": node.kind},
                 **style,
-                **_placed((box.x, box.y), box.width, box.height),
+                **placed((box.x, -box.y), box.width, box.height),
             )
 
     def add_edges(self) -> None:
-        """Add the ways of the values and, beside them, those of the gradients."""
+        """Add the curves of the values and, beside them, those of the gradients."""
         nodes = {node.id: node for node in self.graph.nodes}
         for number, edge in enumerate(self.graph.edges):
             tip = escape.tooltip(labels.edge_tooltip(edge, nodes))
@@ -158,13 +161,13 @@ class _Picture:
                 self._gradient(number, edge, tip)
 
     def _forward(self, number: int, edge: Edge, tip: str, known: bool) -> None:
-        way, text = self._way(edge, _SIDE if known else 0.0)
+        curve, text = self._edge_curve(edge, _SIDE if known else 0.0)
         onward = {} if known else self._text(labels.onward_text(edge), text)
         self._add(
             f"{node_name(edge.source)} -> {node_name(edge.target)}",
             id=f"f{number}",
             **{"class": "forward"},
-            pos=_with_end(way, 5.0),
+            pos=_with_end(curve, 5.0),
             color=self.colors.forward,
             penwidth="0.8",
             arrowsize="0.5",
@@ -177,15 +180,15 @@ class _Picture:
         assert self.scale is not None
         pen = self.scale.pen(labels.edge_measure(edge, self.scale))
         self.pen_kinds.add(pen.kind)
-        way, text = self._way(edge, -_SIDE)
+        curve, text = self._edge_curve(edge, -_SIDE)
         alarm = pen.kind == "nonfinite"
         self._add(
             f"{node_name(edge.source)} -> {node_name(edge.target)}",
             id=f"g{number}",
             **{"class": f"gradient {pen.kind}"},
-            # The way leads from source to target and its head is at the source, as everywhere.
+            # The curve leads from source to target, and its head is at the source.
             dir="back",
-            pos=_with_start(way, 7.0),
+            pos=_with_start(curve, 7.0),
             color=pen.color,
             penwidth=f"{pen.width:g}",
             style=pen.style,
@@ -201,7 +204,7 @@ class _Picture:
         x = place[0] - 7 - 2.4 * len(text)
         return {"label": escape.label(text), "lp": coordinates((x, -place[1]))}
 
-    def _way(self, edge: Edge, shift: float) -> tuple[tuple[Point, ...], Point]:
+    def _edge_curve(self, edge: Edge, shift: float) -> tuple[tuple[Point, ...], Point]:
         """The curves from source to target, and where their number stands."""
         start, end = self.boxes[edge.source], self.boxes[edge.target]
         shift += 9.0 * min(edge.slot, 3) if self._parallel(edge) else 0.0
@@ -220,10 +223,8 @@ class _Picture:
 
     def _parallel(self, edge: Edge) -> bool:
         """Whether another edge before it joins the same two boxes."""
-        key = (edge.source, edge.target)
-        if not hasattr(self, "_seen"):
-            self._seen: dict[tuple[int, int], int] = {}
-        return self._seen.setdefault(key, edge.slot) != edge.slot
+        ends = (edge.source, edge.target)
+        return self._first_slots.setdefault(ends, edge.slot) != edge.slot
 
     def _between_tiles(self, start: Box, end: Box, shift: float) -> tuple[tuple[Point, ...], Point]:
         """From the side of one box to the side of the other, or down to the next row of tiles."""
@@ -231,14 +232,14 @@ class _Picture:
             first = (start.x + start.width / 2, start.y + shift)
             last = (end.x - end.width / 2, end.y + shift)
             reach = min(60.0, (last[0] - first[0]) / 2)
-            way = (first, (first[0] + reach, first[1]), (last[0] - reach, last[1]), last)
-            return way, (first[0] + 40, first[1] - 6 if shift < 0 else first[1] + 10)
+            curve = (first, (first[0] + reach, first[1]), (last[0] - reach, last[1]), last)
+            return curve, (first[0] + 40, first[1] - 6 if shift < 0 else first[1] + 10)
         first = (start.x + shift, start.y + start.height / 2)
         last = (end.x + shift, end.y - end.height / 2)
         return bend(first, last), (first[0], first[1] + 16)
 
     def add_heading(self) -> None:
-        """Add title, diagnosis and legend above the upper left, where one looks first."""
+        """Add title, diagnosis and legend above the upper left, where the reader looks first."""
         width = max(self.right, _NARROWEST)
         rows = legend_rows(
             self.colors,
@@ -249,7 +250,8 @@ class _Picture:
         )
         y = -24.0
         for number in reversed(range(len(rows))):
-            self._frame_node(f"legend{number}", rows[number], (width / 2, y), width, 17)
+            place = placed((width / 2, -y), width, 17)
+            add_frame_node(self.dot, f"legend{number}", rows[number], self.colors, place)
             y -= 17
         letters = int(min(width, 1200.0) / 7.2)
         lines = [text for words in self.graph.diagnosis for text in labels.wrap(words, letters)]
@@ -258,46 +260,23 @@ class _Picture:
         title = escape.shorten(self.graph.title, int(width / 10.2))
         height = 26.0 * bool(title) + 17.0 * len(lines) + 6
         label = heading_markup(self.colors, title, lines, 17, 12, width)
-        self._frame_node("heading", label, (width / 2, y - height / 2), width, height)
-
-    def _frame_node(
-        self, name: str, label: str, centre: Point, width: float, height: float
-    ) -> None:
-        self.dot.node(
-            name,
-            **{"class": name.rstrip("01")},
-            id=name,
-            shape="none",
-            label=label,
-            tooltip=name,
-            margin="0",
-            fontsize="10",
-            fontcolor=self.colors.text,
-            **_placed(centre, width, height),
-        )
+        place = placed((width / 2, height / 2 - y), width, height)
+        add_frame_node(self.dot, "heading", label, self.colors, place)
 
 
 def _quoted(value: str) -> str:
-    """A value as DOT has it: a word by itself, anything else in quotation marks."""
+    """A value in DOT: an identifier by itself, anything else in quotation marks."""
     word = value.isascii() and value.isidentifier() and value.lower() not in _KEYWORDS
     return value if word else f'"{value}"'
 
 
-def _lines(node: Node) -> list[str]:
+def _lines(node: PictureNode) -> list[str]:
     """The text of a box; the innermost module or block stands in it, as it has no frame."""
     lines = [escape.shorten(text, 40) for text in node_lines(node)] or [node.kind]
     own = node.frame.rpartition(".")[2]
     if node.kind == "op" and own and own not in lines:
         lines.insert(1, escape.shorten(own, 24))
     return lines
-
-
-def _placed(centre: Point, width: float, height: float) -> dict[str, str]:
-    return {
-        "pos": coordinates((centre[0], -centre[1])),
-        "width": f"{width / 72:.4f}",
-        "height": f"{height / 72:.4f}",
-    }
 
 
 def _inside(box: Box, wanted: float, towards: float) -> float:
@@ -327,25 +306,17 @@ def _around(
     )
 
 
-def _curves(points: tuple[Point, ...]) -> str:
+def _points_text(points: tuple[Point, ...]) -> str:
     return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points)
-
-
-def _shortened(tip: Point, before: Point, head: float) -> Point:
-    """Where the head of an arrow begins, whose tip is at the end of a curve."""
-    dx, dy = tip[0] - before[0], tip[1] - before[1]
-    length = (dx * dx + dy * dy) ** 0.5 or 1.0
-    part = min(head, 0.9 * length) / length
-    return (tip[0] - dx * part, tip[1] - dy * part)
 
 
 def _with_end(points: tuple[Point, ...], head: float) -> str:
     """A DOT `pos` with an arrow head at the last point."""
-    base = _shortened(points[-1], points[-2], head)
-    return f"e,{_curves(points[-1:])} {_curves((*points[:-1], base))}"
+    base = head_base(points[-1], points[-2], head)
+    return f"e,{_points_text(points[-1:])} {_points_text((*points[:-1], base))}"
 
 
 def _with_start(points: tuple[Point, ...], head: float) -> str:
     """A DOT `pos` with an arrow head at the first point."""
-    base = _shortened(points[0], points[1], head)
-    return f"s,{_curves(points[:1])} {_curves((base, *points[1:]))}"
+    base = head_base(points[0], points[1], head)
+    return f"s,{_points_text(points[:1])} {_points_text((base, *points[1:]))}"

@@ -1,8 +1,8 @@
-"""What went wrong on a graph: the first bad operation, forward or backward, in a sentence.
+"""What went wrong on a graph: the first operation at fault, forward or backward, in a sentence.
 
-Three failures are looked for: numbers that are not finite, gradients that are exactly zero, and
-states that do not depend on those of the step before. The evidence is what the graph still holds:
-its saved arrays, or the flags that anomaly mode left on its nodes, which survive a backward.
+Three kinds of fault are looked for: numbers that are not finite, gradients that are exactly zero,
+and states that do not depend on those of the step before. The evidence is what the graph still
+holds: its saved arrays, or the flags that anomaly mode left on its nodes, which survive a backward.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.debug.anomaly import anomaly_note
 from minigrad.debug.anomaly_advice import backward_advice, forward_advice
 from minigrad.draw.analysis.evidence import Fault, known_values
-from minigrad.draw.analysis.starving import (
+from minigrad.draw.analysis.zero_gradients import (
     DeadUnits,
     dead_gradient,
     dead_unit_fault,
-    starved_leaves,
+    zero_leaf_fault,
 )
 from minigrad.draw.graph.records import Contribution, Statistics
-from minigrad.draw.reading.measure import Measured, Tape
+from minigrad.draw.reading.measure import Measured, Tape, reaches
 from minigrad.draw.reading.tape_states import States
 
 __all__ = ["DeadUnits", "Fault", "find_faults", "from_flags", "has_flags"]
 
 
 def has_flags(tape: Tape) -> bool:
-    """Whether anomaly mode looked at gradients on a tape."""
+    """Whether anomaly mode checked gradients on a tape."""
     notes = (anomaly_note(node) for node in tape.nodes)
     return any(note is not None and note.grad_finite is not None for note in notes)
 
 
 def from_flags(tape: Tape) -> Measured:
-    """What the flags of anomaly mode tell of gradients whose arrays are gone: finite or not."""
+    """Whether gradients whose arrays were freed were finite, from the flags of anomaly mode."""
     contributions: dict[tuple[Node, int], Contribution] = {}
     gradients: dict[Node, Statistics] = {}
     for node in tape.nodes:
@@ -45,15 +45,15 @@ def from_flags(tape: Tape) -> Measured:
         if note is not None and note.grad_finite is not None:
             gradients[node] = Statistics(finite=note.grad_finite)
     for node in tape.nodes:
-        bad = node in gradients and (not gradients[node].finite or blamed(node))
+        nonfinite = node in gradients and (not gradients[node].finite or made_nonfinite(node))
         for slot, source in enumerate(node.inputs):
-            if bad and source in gradients and not gradients[source].finite:
+            if nonfinite and source in gradients and not gradients[source].finite:
                 contributions[node, slot] = Contribution(np.nan)
     return Measured(contributions, gradients)
 
 
-def blamed(node: Node) -> bool:
-    """Whether anomaly mode found that this node's own rule made the bad gradient."""
+def made_nonfinite(node: Node) -> bool:
+    """Whether anomaly mode found that this node's own rule made a gradient that is not finite."""
     note = anomaly_note(node)
     return note is not None and note.grad_anomaly is not None
 
@@ -62,29 +62,29 @@ def find_faults(
     tape: Tape, measured: Measured, dead_units: DeadUnits | None = None
 ) -> tuple[Fault, ...]:
     """The first fault of each kind on a tape whose gradients were measured."""
-    found: list[Fault | None] = [noted(tape, "forward"), noted(tape, "backward")]
+    found: list[Fault | None] = [anomaly_fault(tape, "forward"), anomaly_fault(tape, "backward")]
     if found[0] is not None:
-        found[1] = None  # what was bad on the way forward is bad on the way back as well
-    broken = any(not s.finite for s in measured.gradients.values()) or any(
+        found[1] = None  # a value that is not finite makes gradients so, too
+    nonfinite = any(not s.finite for s in measured.gradients.values()) or any(
         not np.isfinite(c.norm) for c in measured.contributions.values()
     )
-    if broken or any(not np.isfinite(t._array).all() for t in tape.outputs):
+    if nonfinite or any(not np.isfinite(t._array).all() for t in tape.outputs):
         if found[0] is None:
-            found[0] = bad_value(tape)
+            found[0] = first_nonfinite_value(tape)
         if found[1] is None and found[0] is None:
-            found[1] = bad_gradient(tape, measured)
+            found[1] = first_nonfinite_gradient(tape, measured)
     elif not measured.contributions:
-        found.append(starved_leaves(tape))
+        found.append(zero_leaf_fault(tape))
     else:
         found.append(dead_gradient(tape, measured))
         if dead_units is not None and found[-1] is None:
             found.append(dead_unit_fault(dead_units))
-    found.append(broken_chain(tape))
+    found.append(detached_fault(tape))
     return tuple(fault for fault in found if fault is not None)
 
 
-def noted(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None:
-    """The first note that anomaly mode left."""
+def anomaly_fault(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None:
+    """The fault that the first note of anomaly mode tells of."""
     forward = direction == "forward"
     for node in tape.nodes if forward else reversed(tape.nodes):
         note = anomaly_note(node)
@@ -97,33 +97,33 @@ def noted(tape: Tape, direction: Literal["forward", "backward"]) -> Fault | None
 
 
 def mark_of(direction: str) -> str:
-    """The words for the picture."""
+    """The mark of a node that is not finite, for the picture."""
     return f"first bad op, {direction}"
 
 
-def bad_value(tape: Tape) -> Fault | None:
+def first_nonfinite_value(tape: Tape) -> Fault | None:
     """The first node whose value is not finite although those of its inputs are."""
     values: dict[Node, Any] = {}
-    bad: set[Node] = set()
+    nonfinite: set[Node] = set()
     for node, value in known_values(tape):
         if value is not None:
             values[node] = value
         else:
-            if any(source in bad for source in node.inputs):
-                bad.add(node)
+            if any(source in nonfinite for source in node.inputs):
+                nonfinite.add(node)
             continue
         if np.isfinite(value).all():
             continue
-        if not any(source in bad for source in node.inputs):
+        if not any(source in nonfinite for source in node.inputs):
             unseen = [n for n in node.inputs if n is not None and n not in values]
-            return bad_value_fault(node, value, unseen)
-        bad.add(node)
+            return nonfinite_value_fault(node, value, unseen)
+        nonfinite.add(node)
     return None
 
 
-def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
-    """The sentence for a node that made, or brought in, numbers that are not finite."""
-    what = count_bad(value)
+def nonfinite_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Fault:
+    """The fault of a node that made, or brought in, numbers that are not finite."""
+    what = count_nonfinite(value)
     if isinstance(node, Leaf):
         name = f" {node.name!r}" if node.name else ""
         return Fault(node, "forward", "not finite", f"Forward: the leaf{name} holds {what}.")
@@ -131,7 +131,7 @@ def bad_value_fault(node: Node, value: Any, unseen: Sequence[Node] = ()) -> Faul
         if not np.isfinite(array).all():
             text = (
                 f"Forward: {node.where} reads a constant, its input {slot}, that holds "
-                f"{count_bad(array)}: look at the data."
+                f"{count_nonfinite(array)}: look at the data."
             )
             return Fault(node, "forward", mark_of("forward"), text)
     hint = forward_advice(node.plan.name)
@@ -157,14 +157,14 @@ def constants_of(node: Node) -> list[tuple[int, Any]]:
     ]
 
 
-def count_bad(value: Any) -> str:
+def count_nonfinite(value: Any) -> str:
     """How many numbers are NaN and how many infinite."""
     nans, infinities = int(np.isnan(value).sum()), int(np.isinf(value).sum())
     parts = [f"{nans} NaN"] * (nans > 0) + [f"{infinities} infinite"] * (infinities > 0)
     return f"{' and '.join(parts)} of {np.size(value)} numbers"
 
 
-def bad_gradient(tape: Tape, measured: Measured) -> Fault | None:
+def first_nonfinite_gradient(tape: Tape, measured: Measured) -> Fault | None:
     """The first node, going back, that turns a finite gradient into one that is not."""
     for node in reversed(tape.nodes):
         before = measured.gradients.get(node)
@@ -173,7 +173,7 @@ def bad_gradient(tape: Tape, measured: Measured) -> Fault | None:
         for slot in range(len(node.inputs)):
             term = measured.contributions.get((node, slot))
             if term is not None and not np.isfinite(term.norm):
-                # Of a finite gradient, an infinite slope makes infinity, and NaN where it was 0.
+                # An infinite slope makes a finite gradient infinite, or NaN where it was 0.
                 unused = bool(np.isnan(term.norm))
                 hint = backward_advice(node, unused, consumers_of(tape))
                 word = "NaN" if unused else "infinite"
@@ -195,7 +195,7 @@ def consumers_of(tape: Tape) -> dict[Node, list[Node]]:
     return consumers
 
 
-def broken_chain(tape: Tape) -> Fault | None:
+def detached_fault(tape: Tape) -> Fault | None:
     """The last step whose states do not depend on those of the step before."""
     states = States(tape.nodes)
     for cell in states.layers:
@@ -224,18 +224,3 @@ def broken_chain(tape: Tape) -> Fault | None:
             node = states.of_step(cell, steps[-1])[0]
             return Fault(node, "backward", "detached before", text)
     return None
-
-
-def reaches(starts: Sequence[Node], targets: set[Node]) -> bool:
-    """Whether any of the targets is behind any of the starts."""
-    first = min(node.number for node in targets)
-    stack, seen = list(starts), set(starts)
-    while stack:
-        for source in stack.pop().inputs:
-            if source is None or source in seen or source.number < first:
-                continue
-            if source in targets:
-                return True
-            seen.add(source)
-            stack.append(source)
-    return False

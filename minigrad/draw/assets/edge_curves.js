@@ -42,7 +42,7 @@ function withinStep(P, a, b, i, j, grid) {
     if (fed || Math.abs(to - from) < 8) return null;
     return { back: [], fore: straight([from, b.y], [to, b.y]), at: null };
   }
-  // A state that its own cell reads again (the output gate reads c): the way over the pill of h.
+  // A state that its own cell reads again (the output gate reads c): over the pill of h.
   const hidden = a.band.lanes.filter((lane) => lane !== N.state[i]);
   if (!hidden.length) return null;
   const y = a.band.lane_y[a.band.lanes.indexOf(hidden[hidden.length - 1])];
@@ -104,7 +104,7 @@ function upward(P, a, b, sibling, grid) {
     let turn = [x0 + offset, corridor];
     let head = [start];
     if (bypass) {
-      // Beside the cells on the way, where no state of theirs stands.
+      // Beside the cells in between, where none of their states is drawn.
       const beside = b.x - b.w / 2 - T.beside + offset;
       const first = Math.min(...between.map((band) => band.bottom));
       turn = [beside, corridor];

@@ -1,4 +1,4 @@
-"""Gradients that are exactly zero: where they became so, and which leaves learn nothing for it."""
+"""Gradients that are exactly zero: where they became so, and which leaves have no other."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.draw.analysis.evidence import Fault, known_values
 from minigrad.draw.reading.measure import Measured, Tape
 
-__all__ = ["DeadUnits", "dead_gradient", "dead_unit_fault", "starved_leaves"]
+__all__ = ["DeadUnits", "dead_gradient", "dead_unit_fault", "zero_leaf_fault"]
 
 RECTIFIERS: Final = frozenset({"relu", "relu6", "hardtanh", "hardsigmoid", "clip", "maximum"})
 FEWEST_ROWS: Final = 8
-"""A unit that is off for fewer samples than this is not called dead."""
+"""Units are called dead only where at least so many samples were seen."""
 
 
 class DeadUnits:
-    """Listens to the terms of rectifiers for units that pass nothing back for any sample."""
+    """Finds units of rectifiers that pass nothing back for any sample, from their terms."""
 
     def __init__(self) -> None:
         self.found: dict[Node, tuple[int, int, int]] = {}
@@ -37,23 +37,23 @@ class DeadUnits:
 
 
 def dead_gradient(tape: Tape, measured: Measured) -> Fault | None:
-    """The first node, going back, that lets nothing at all of its gradient through."""
-    starved = [
+    """The first node, going back, that passes nothing of its gradient on."""
+    zero_leaves = [
         leaf
         for leaf in tape.nodes
         if isinstance(leaf, Leaf) and leaf in measured.gradients
         if measured.gradients[leaf].norm == 0
     ]
-    if not starved:
+    if not zero_leaves:
         return None
-    # Only operations on the way to a starved leaf can be to blame.
-    starving: set[Node] = set(starved)
+    # Only operations between the loss and such a leaf can be the cause.
+    leading_to_zero: set[Node] = set(zero_leaves)
     for node in tape.nodes:
-        if any(source in starving for source in node.inputs):
-            starving.add(node)
+        if any(source in leading_to_zero for source in node.inputs):
+            leading_to_zero.add(node)
     for node in reversed(tape.nodes):
-        arrived = measured.gradients.get(node)
-        if node not in starving or arrived is None or not arrived.norm:
+        gradient = measured.gradients.get(node)
+        if node not in leading_to_zero or gradient is None or not gradient.norm:
             continue
         sent = [
             measured.contributions[node, slot].norm
@@ -62,8 +62,8 @@ def dead_gradient(tape: Tape, measured: Measured) -> Fault | None:
         ]
         if sent and max(sent) == 0:
             text = (
-                f"Backward: {node.where} gets a gradient of norm {arrived.norm:.3g} and passes "
-                f"exactly 0 on to all its inputs, so {who_starves(starved)} from this loss."
+                f"Backward: {node.where} gets a gradient of norm {gradient.norm:.3g} and passes "
+                f"exactly 0 on to all its inputs, so {leaves_text(zero_leaves)} from this loss."
             )
             origin = zero_origin(tape, node)
             if origin is not None:
@@ -72,21 +72,21 @@ def dead_gradient(tape: Tape, measured: Measured) -> Fault | None:
     return None
 
 
-def who_starves(starved: Sequence[Leaf]) -> str:
-    """Which leaves learn nothing, as the subject and verb of a sentence."""
-    names = [repr(leaf.name) for leaf in starved if leaf.name]
-    others = len(starved) - len(names[:4])
+def leaves_text(zero_leaves: Sequence[Leaf]) -> str:
+    """Which leaves have a zero gradient, as the subject and verb of a sentence."""
+    names = [repr(leaf.name) for leaf in zero_leaves if leaf.name]
+    others = len(zero_leaves) - len(names[:4])
     parts = names[:4]
     if others:
         parts.append(f"{others} {'more ' * bool(parts)}{'leaf' if others == 1 else 'leaves'}")
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return f"{listed} learn{'s' * (len(starved) == 1)} nothing"
+    return f"{listed} learn{'s' * (len(zero_leaves) == 1)} nothing"
 
 
 def zero_origin(tape: Tape, reader: Node) -> Node | None:
-    """The operation that made the zeros which a node reads; None if it reads anything else.
+    """The operation that computed the zeros which a node reads; None if it reads other values.
 
-    The slope of a product or a power is 0 where its input is, so the fault lies further down.
+    The slope of a product or a power is 0 where its input is, so the fault lies before it.
     """
     zeros = {n for n, value in known_values(tape) if value is not None and not np.any(value)}
     found: Node | None = None
@@ -98,16 +98,16 @@ def zero_origin(tape: Tape, reader: Node) -> Node | None:
         here = found = max(sources, key=lambda node: node.number)
 
 
-def starved_leaves(tape: Tape) -> Fault | None:
+def zero_leaf_fault(tape: Tape) -> Fault | None:
     """Leaves whose `.grad` is exactly 0, where nothing else of a backward was kept."""
-    starved = [
+    zero_leaves = [
         node
         for node in tape.nodes
         if isinstance(node, Leaf) and node.grad is not None and not np.any(node.grad.numpy())
     ]
-    if not starved:
+    if not zero_leaves:
         return None
-    below: set[Node] = set(starved)
+    below: set[Node] = set(zero_leaves)
     suspects = []
     for node in tape.nodes:
         if any(source in below for source in node.inputs):
@@ -116,10 +116,10 @@ def starved_leaves(tape: Tape) -> Fault | None:
                 suspects.append(node.where)
     way = f" On the way lies {suspects[0]}, which is 0 where it is off." if suspects else ""
     text = (
-        f"Backward: the gradient is exactly 0 at the end, so {who_starves(starved)}.{way} "
+        f"Backward: the gradient is exactly 0 at the end, so {leaves_text(zero_leaves)}.{way} "
         "Where it became 0 was not kept: backward(retain_graph=True) keeps it."
     )
-    return Fault(starved[0], "backward", "gradient exactly 0", text)
+    return Fault(zero_leaves[0], "backward", "gradient exactly 0", text)
 
 
 def dead_unit_fault(units: DeadUnits) -> Fault | None:

@@ -1,4 +1,4 @@
-"""Measuring the sums of terms that the edges of a picture stand for, without keeping them all."""
+"""The sums of terms that the edges of a picture stand for, measured without keeping all terms."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.contributions import SlicedGradient
-from minigrad.core.nodes import Node as TapeNode
-from minigrad.draw.graph.records import Contribution, Statistics, total_norm
+from minigrad.core.nodes import Node
+from minigrad.draw.graph.merging import total_norm
+from minigrad.draw.graph.records import Contribution, Statistics
+from minigrad.draw.reading.backward_passes import dense
 from minigrad.draw.reading.measure import norm_of, share_of, statistics_of, sum_terms
-from minigrad.draw.reading.walk import dense
 
-__all__ = ["BoxFlow", "Meter", "taken"]
+__all__ = ["EdgeSum", "EdgeSums", "term_of_item"]
 
 
 @dataclass
-class BoxFlow:
-    """What one edge of the picture stands for: the measured sum of its terms.
+class EdgeSum:
+    """What one edge of a picture stands for: the measured sum of its terms.
 
     Attributes:
         norms: of the sums of terms, one for each node of the tape that they add up at.
         parts: of each such sum, the norm of the node's whole gradient and the part along it.
+        count: how many edges of the tape it stands for.
+        shape: of their values.
         unknown: whether a term came after the sum had been measured.
     """
 
@@ -46,26 +49,32 @@ class BoxFlow:
         return Contribution(norm=total_norm(self.norms), share=share)
 
 
-class Meter:
-    """Adds up the terms of the picture's edges, and measures each sum once it is complete.
+class EdgeSums:
+    """Adds up the terms of a picture's edges, and measures each sum once it is complete.
 
-    Where the sums that wait at one node would take more than `budget` bytes, as those of weights
-    that ten thousand steps read, the older ones are measured at once and dropped.
+    Where the sums that wait at one node would take more than `budget` bytes, as for weights that
+    ten thousand steps read, the older ones are measured at once and dropped.
+
+    Attributes:
+        edges: the edges, by the boxes between which they run.
+        wholes: by box, the norms of all gradients at it.
+        gradients: by box, what is known of its gradient.
     """
 
-    def __init__(self, flows: dict[tuple[Any, Any], BoxFlow], budget: int = 1 << 26) -> None:
-        self.flows, self.budget = flows, budget
-        self.waiting: dict[TapeNode, dict[tuple[Any, Any], Any]] = {}
-        self.early: set[tuple[TapeNode, tuple[Any, Any]]] = set()
-        self.sizes: dict[TapeNode, int] = {}
-        self.dropped: set[TapeNode] = set()
+    def __init__(self, budget: int = 1 << 26) -> None:
+        self.budget = budget
+        self.edges: dict[tuple[Any, Any], EdgeSum] = defaultdict(EdgeSum)
+        self.waiting: dict[Node, dict[tuple[Any, Any], Any]] = {}
+        self.early: set[tuple[Node, tuple[Any, Any]]] = set()
+        self.sizes: dict[Node, int] = {}
+        self.dropped: set[Node] = set()
         self.wholes: dict[Any, list[float]] = defaultdict(list)
         self.gradients: dict[Any, Statistics] = {}
 
-    def add(self, source: TapeNode, ends: tuple[Any, Any], term: Any) -> None:
+    def add(self, source: Node, ends: tuple[Any, Any], term: Any) -> None:
         """One more term on an edge."""
         if (source, ends) in self.early:
-            self.flows[ends].unknown = True
+            self.edges[ends].unknown = True
             return
         sums = self.waiting.setdefault(source, {})
         if ends in sums:
@@ -76,12 +85,12 @@ class Meter:
         self.sizes[source] = self.sizes.get(source, 0) + kept.nbytes
         if self.sizes[source] > self.budget:
             for older in [key for key in sums if key != ends]:
-                self.flows[older].norms.append(norm_of(sums.pop(older)))
+                self.edges[older].norms.append(norm_of(sums.pop(older)))
                 self.early.add((source, older))
             self.sizes[source] = kept.nbytes
             self.dropped.add(source)
 
-    def finish(self, source: TapeNode) -> None:
+    def finish(self, source: Node) -> None:
         """Measure the sums at a node whose gradient is complete."""
         self.sizes.pop(source, None)
         sums = self.waiting.pop(source, {})
@@ -91,19 +100,19 @@ class Meter:
         scale = norm_of(whole)
         alone = len(sums) == 1  # then the term is the whole
         for ends, term in sums.items():
-            flow = self.flows[ends]
-            flow.norms.append(scale if alone else norm_of(term))
+            edge = self.edges[ends]
+            edge.norms.append(scale if alone else norm_of(term))
             if source in self.dropped or not 0 < scale < math.inf:
                 continue
             part = 1.0 if alone else share_of(term, whole, scale)
             if part is not None:
-                flow.parts.append((scale, part))
+                edge.parts.append((scale, part))
         start = next(iter(sums))[0]
         self.wholes[start].append(scale)
         self.gradients[start] = statistics_of(whole, scale)
 
 
-def taken(term: Any, axis: int, place: int) -> Any:
+def term_of_item(term: Any, axis: int, place: int) -> Any:
     """The part of a term on a stack of arrays that belongs to one of them."""
     if term.__class__ is SlicedGradient:
         index = term.index if isinstance(term.index, tuple) else (term.index,)

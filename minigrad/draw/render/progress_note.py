@@ -1,4 +1,4 @@
-"""A line on standard error about work that takes longer than one waits without a word."""
+"""A note on standard error about work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import time
 from types import TracebackType
 from typing import Final
 
-__all__ = ["Patience"]
+__all__ = ["ProgressNote"]
 
 AFTER: Final = 2.0
-"""Seconds without a word."""
+"""Seconds until the note is written."""
 EVERY: Final = 1.0
 
 
-class Patience:
-    """Says what is being done, once a block of code has run for two seconds.
+class ProgressNote:
+    """Writes what is being done, once a block of code has run for two seconds.
 
-    In a terminal the line counts the seconds, and is wiped at the end; elsewhere it is written
+    In a terminal the line counts the seconds, and is erased at the end; elsewhere it is written
     once. A thread writes it, since the work may be one long call.
 
     Args:
         what: what is being done, such as "laying out 3,000 boxes".
-        after: seconds without a word.
+        after: seconds until the note is written.
     """
 
     def __init__(self, what: str, after: float = AFTER) -> None:
@@ -31,8 +31,8 @@ class Patience:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Patience:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def __enter__(self) -> ProgressNote:
+        self._thread = threading.Thread(target=self._write_after_delay, daemon=True)
         self._thread.start()
         return self
 
@@ -46,7 +46,7 @@ class Patience:
         if self._thread is not None:
             self._thread.join()
 
-    def _watch(self) -> None:
+    def _write_after_delay(self) -> None:
         begun = time.monotonic()
         if self._done.wait(self.after):
             return
