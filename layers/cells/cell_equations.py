@@ -15,7 +15,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 
-__all__ = ["Routes", "Run", "Weights", "hold", "run_steps", "take_step"]
+__all__ = ["Routes", "Run", "Weights", "freeze_finished", "run_steps", "take_step"]
 
 States = tuple[Any, ...]
 Gates = tuple[Any, ...]
@@ -129,7 +129,7 @@ def run_steps(
     return Run(tuple(series[: len(names)]), tuple(series[len(names) :]), states)
 
 
-def hold(active: Any, after: Any, before: Any) -> Any:
+def freeze_finished(active: Any, after: Any, before: Any) -> Any:
     """A state after a step, and that of before for the sequences that have ended.
 
     Cells do this themselves, at once: h must read the very c that is carried on, or a gradient by c

@@ -22,7 +22,7 @@ from layers.cells.cell_checks import (
     states_of,
     zeros,
 )
-from layers.cells.cell_equations import Routes, Weights, hold, take_step
+from layers.cells.cell_equations import Routes, Weights, freeze_finished, take_step
 from minigrad import Tensor
 from minigrad.core.modes import current_mode
 
@@ -105,7 +105,7 @@ def rnn_step(
     """
     from_input, from_state = _shares(x, states[0], weights, keep)
     h = NONLINEARITIES[nonlinearity](from_input + from_state)
-    return (hold(active, h, states[0]),), ()
+    return (freeze_finished(active, h, states[0]),), ()
 
 
 def lstm_step(
@@ -140,14 +140,14 @@ def lstm_step(
         g = mg.tanh(a[..., 2 * n : 3 * n])
     with mg.scope("output gate"):
         o = mg.sigmoid(a[..., 3 * n :])
-    c = hold(active, f * c_before + i * g, c_before)
+    c = freeze_finished(active, f * c_before + i * g, c_before)
     shown = c
     if weights.norm_c is not None:
         shown = mg.layer_norm(c, weights.norm_c, weights.norm_c_bias)
     h = o * mg.tanh(shown)
     if weights.hr is not None:
         h = mg.matmul(h, weights.hr.T)  # (batch, P)
-    return (hold(active, h, h_before), c), LSTMGates(i, f, g, o)
+    return (freeze_finished(active, h, h_before), c), LSTMGates(i, f, g, o)
 
 
 def gru_step(
@@ -176,7 +176,7 @@ def gru_step(
         z = mg.sigmoid(a[..., size : 2 * size] + b[..., size : 2 * size])
     with mg.scope("candidate"):
         n = mg.tanh(a[..., 2 * size :] + r * b[..., 2 * size :])
-    return (hold(active, (1 - z) * n + z * h, h),), GRUGates(r, z, n)
+    return (freeze_finished(active, (1 - z) * n + z * h, h),), GRUGates(r, z, n)
 
 
 def _shares(x: Any, h: Any, weights: Weights, keep: Any) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from layers.cells.cell_checks import (
     states_of,
     zeros,
 )
-from layers.cells.cell_equations import Run, Weights, hold, run_steps
+from layers.cells.cell_equations import Run, Weights, freeze_finished, run_steps
 from layers.cells.gated_cells import Cell, add_parameters, weights_of
 from minigrad import Tensor
 from minigrad.core.modes import current_mode
@@ -299,7 +299,9 @@ class Recurrent(Module):
             if any(self.zoneout):
                 zoned = map(self._zone_out, self.zoneout, states, new)
                 # Once more: a mean of a number with itself may differ from it in the last bit.
-                new = tuple(hold(active, s, b) for s, b in zip(zoned, states, strict=True))
+                new = tuple(
+                    freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True)
+                )
             return new, made
 
         count = len(self.cell.gates._fields) if gates and self.cell.gates is not None else 0
