@@ -124,7 +124,7 @@ def run_steps(
         with mg.step(t):
             states, made = take_step(step, names, x[:, t], states, active)
         for series, value in zip(kept, (*states, *made[:gates]), strict=True):
-            series[t] = beyond_zero(value, active)
+            series[t] = zero_finished(value, active)
     series = [stack_steps(values) for values in kept]
     return Run(tuple(series[: len(names)]), tuple(series[len(names) :]), states)
 
@@ -149,7 +149,7 @@ def along_batch(active: Any, value: Any) -> Any:
     return active.reshape(active.shape + (1,) * (value.ndim - 1))
 
 
-def beyond_zero(value: Any, active: Any) -> Any:
+def zero_finished(value: Any, active: Any) -> Any:
     """A value of one step, zero for the sequences that have ended."""
     if active is None:
         return value

@@ -13,9 +13,9 @@ from layers.cells.cell_checks import check_lengths
 from layers.cells.cell_equations import (
     active_at,
     along_batch,
-    beyond_zero,
     clear_padding,
     stack_steps,
+    zero_finished,
 )
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
@@ -76,7 +76,7 @@ def scan(
         with mg.step(t):
             state = _call(cell, x[:, t], state, active)
         made = state if isinstance(state, tuple) else (state,)
-        kept[t] = tuple(beyond_zero(value, active) for value in made)
+        kept[t] = tuple(zero_finished(value, active) for value in made)
     series = tuple(stack_steps([kept[t][k] for t in range(time)]) for k in range(len(kept[0])))
     return (series[0], state) if return_states == "last" else (series[0], state, series)
 
