@@ -135,7 +135,7 @@ def freeze_finished(active: Any, after: Any, before: Any) -> Any:
     Cells do this themselves, at once: h must read the very c that is carried on, or a gradient by c
     would miss the way through h.
     """
-    return after if active is None else mg.where(along_batch(active, after), after, before)
+    return after if active is None else mg.where(expand_batch(active, after), after, before)
 
 
 def active_at(t: int, lengths: "np.ndarray[Any, Any] | None") -> Any:
@@ -144,7 +144,7 @@ def active_at(t: int, lengths: "np.ndarray[Any, Any] | None") -> Any:
     return None if active is None or active.all() else active
 
 
-def along_batch(active: Any, value: Any) -> Any:
+def expand_batch(active: Any, value: Any) -> Any:
     """Facts about sequences (batch,), so that they broadcast along the other axes of a value."""
     return active.reshape(active.shape + (1,) * (value.ndim - 1))
 
@@ -153,7 +153,7 @@ def zero_finished(value: Any, active: Any) -> Any:
     """A value of one step, zero for the sequences that have ended."""
     if active is None:
         return value
-    return mg.where(along_batch(active, value), value, np.zeros((), value.dtype))
+    return mg.where(expand_batch(active, value), value, np.zeros((), value.dtype))
 
 
 def clear_padding(x: Any, lengths: "np.ndarray[Any, Any]") -> Any:

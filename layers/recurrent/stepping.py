@@ -12,8 +12,8 @@ from layers.base.module import Module
 from layers.cells.cell_checks import check_lengths
 from layers.cells.cell_equations import (
     active_at,
-    along_batch,
     clear_padding,
+    expand_batch,
     stack_steps,
     zero_finished,
 )
@@ -128,7 +128,7 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
             before = np.zeros(value.shape, value.dtype) if old is None else old
             if value.dtype.kind == "f":  # a cell may count in integers
                 before = cast_input("scan", f"state {label}", before, value.dtype)
-            value = mg.where(along_batch(active, value), value, before)
+            value = mg.where(expand_batch(active, value), value, before)
     if scope is not None and made._node is not None and value._node is not None:
         made._node.scope = scope
         value._node.scope = scope.with_state(label, state_source(old))
