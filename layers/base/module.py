@@ -81,25 +81,32 @@ class Module:
         raise AttributeError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        kind = type(self).__name__
-        # Cells declare as `routes` which ways their states take (see
-        # `layers.cells.cell_equations.Routes`).
-        routes = getattr(type(self), "routes", None)
-        scope = Scope(
-            current_mode().scope, self._name or kind, kind, routes=routes, token=self._token
-        )
-        with ModeChange(scope=scope):
+        with ModeChange(scope=self._call_scope()):
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)
-            for hook in list(self._pre_hooks.values()):
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-            output = self.forward(*args, **kwargs)
-            for hook in list(self._hooks.values()):
-                changed = hook(self, args, output)
-                output = output if changed is None else changed
-            return output
+            return self._call_with_hooks(self.forward, args, kwargs)
+
+    def _call_scope(self) -> Scope:
+        """The scope of a call of this module, within the one that runs now."""
+        kind = type(self).__name__
+        # Cells declare as `routes` which ways their states take (see `layers.Routes`).
+        routes = getattr(type(self), "routes", None)
+        return Scope(
+            current_mode().scope, self._name or kind, kind, routes=routes, token=self._token
+        )
+
+    def _call_with_hooks(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        for hook in list(self._pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = function(*args, **kwargs)
+        for hook in list(self._hooks.values()):
+            changed = hook(self, args, output)
+            output = output if changed is None else changed
+        return output
 
     def register_forward_pre_hook(
         self, hook: Callable[["Module", tuple[Any, ...]], Any]

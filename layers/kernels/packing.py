@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Packing", "row_sums", "scratch", "view"]
+__all__ = ["Packing", "gate_rows", "row_sums", "scratch", "view"]
 
 Array = Any
 
@@ -146,6 +146,11 @@ class Packing:
     def side_by_side(self, blocks: list[Array], like: Array) -> Array:
         """The blocks of all steps as one matrix (features, total)."""
         return np.concatenate(blocks, axis=1) if blocks else like[:, :0]
+
+
+def gate_rows(array: Array, n: int, order: tuple[int, ...]) -> Array:
+    """A copy of a parameter, or of its gradient, with the blocks of n rows in another order."""
+    return np.concatenate([array[k * n : (k + 1) * n] for k in order])
 
 
 def row_sums(flat: Array) -> Array:

@@ -46,7 +46,7 @@ class Detours:
             or as a mapping of the detours' names to those of scopes. "residual" stands for the
             branches of a Transformer's residual stream: attention, cross-attention, feed-forward.
             None takes what the cells themselves declare as `routes` (see
-            `layers.cells.cell_equations.Routes`).
+            `layers.Routes`).
 
     Attributes:
         names: of all detours, in the order of their declaration.
