@@ -87,17 +87,12 @@ class Module:
             return self._call_with_hooks(self.forward, args, kwargs)
 
     def _call_scope(self) -> Scope:
-        """The scope of a call of this module, within the one that runs now."""
-        kind = type(self).__name__
         # Cells declare as `routes` which ways their states take (see `layers.Routes`).
-        routes = getattr(type(self), "routes", None)
-        return Scope(
-            current_mode().scope, self._name or kind, kind, routes=routes, token=self._token
-        )
+        kind, routes = type(self).__name__, getattr(type(self), "routes", None)
+        outer = current_mode().scope
+        return Scope(outer, self._name or kind, kind, routes=routes, token=self._token)
 
-    def _call_with_hooks(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _call_with_hooks(self, function: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         for hook in list(self._pre_hooks.values()):
             changed = hook(self, args)
             if changed is not None:

@@ -89,7 +89,7 @@ class GatedCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weights and biases afresh, evenly from +-1/sqrt(hidden_size); gains become 1."""
+        """Draw weights and biases again, uniformly from +-1/sqrt(hidden_size); gains become 1."""
         bound = fan_in_bound(self.hidden_size)
         for name, parameter in self.named_parameters(recurse=False):
             if name == "norm_c_bias":
@@ -112,7 +112,7 @@ class RNNCell(GatedCell):
 
     Shapes: x (batch, input_size) or (input_size,); h, given and returned, (batch, hidden_size) or
     (hidden_size,). Parameters as in PyTorch: weight_ih (H, input_size), weight_hh (H, H), bias_ih
-    and bias_hh (H,), drawn evenly from +-1/sqrt(H).
+    and bias_hh (H,), drawn uniformly from +-1/sqrt(H).
 
     >>> RNNCell(3, 5)(np.zeros((2, 3), np.float32)).shape
     (2, 5)
@@ -153,7 +153,7 @@ class LSTMCell(GatedCell):
     hidden_size) or (hidden_size,) each, h with proj_size features if that is given. Parameters as
     in PyTorch: weight_ih (4 H, input_size), weight_hh (4 H, H), bias_ih and bias_hh (4 H,),
     weight_hr (proj_size, H), rows in the order input gate, forget gate, candidate, output gate,
-    drawn evenly from +-1/sqrt(H).
+    drawn uniformly from +-1/sqrt(H).
 
     >>> h, c = LSTMCell(3, 5)(np.zeros((2, 3), np.float32))
     >>> h.shape, c.shape
@@ -190,7 +190,7 @@ class LSTMCell(GatedCell):
         self._set_forget_bias()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw weights and biases afresh; the forget gate's biases add up to `forget_bias`."""
+        """Draw weights and biases again; the forget gate's biases add up to `forget_bias`."""
         super().reset_parameters(generator)
         self._set_forget_bias()
 
@@ -217,8 +217,8 @@ class GRUCell(GatedCell):
 
     Shapes: x (batch, input_size) or (input_size,); h, given and returned, (batch, hidden_size) or
     (hidden_size,). Parameters as in PyTorch: weight_ih (3 H, input_size), weight_hh (3 H, H),
-    bias_ih and bias_hh (3 H,), rows in the order reset gate, update gate, candidate, drawn evenly
-    from +-1/sqrt(H).
+    bias_ih and bias_hh (3 H,), rows in the order reset gate, update gate, candidate, drawn
+    uniformly from +-1/sqrt(H).
 
     >>> GRUCell(3, 5)(np.zeros((2, 3), np.float32)).shape
     (2, 5)

@@ -62,7 +62,7 @@ def run_steps(
     Args:
         advance: takes the inputs of a step (batch, ...), the states before it, and where sequences
             go on (batch,), None for all; returns the states after it and the gates to keep.
-        x: the inputs, one step or more; what lies beyond the lengths is not looked at, be it NaN.
+        x: the inputs, one step or more; values beyond the lengths are not read and may be NaN.
         states: the initial states, handed to the first step as they are.
         lengths: integers (batch,), 0 or more; None when all sequences are as long as x.
         reverse: from the last step of each sequence to the first.

@@ -215,8 +215,8 @@ class Recurrent(Module):
             state: the initial states, in the form in which they are returned; those of the cells
                 if None, which are zeros unless a cell says otherwise.
             lengths: integers (batch,), in any order, 0 allowed: how many steps of each sequence
-                count. Those beyond are padding: not looked at, be they NaN, and zero in the output;
-                the last states are those after the last step that counts.
+                count. The others are padding: not read, even if NaN, and zero in the output; the
+                last states are those after the last step that counts.
             return_states: "last", or "all" for a third result with the states of every step.
             return_gates: whether that third result has the gates too.
 

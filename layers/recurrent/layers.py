@@ -73,7 +73,7 @@ class BuiltIn(Recurrent):
         return cell
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw the parameters of all cells afresh."""
+        """Draw the parameters of all cells again."""
         for place in self._cells:
             cell: Any = self._cell_at(place)
             cell.reset_parameters(generator)
@@ -162,7 +162,7 @@ class LSTM(BuiltIn):
     ordered as layer 0, layer 0 reverse, layer 1 ... Parameters as in PyTorch: weight_ih_l0
     (4 H, input_size), weight_hh_l0 (4 H, H), bias_ih_l0 and bias_hh_l0 (4 H,), weight_hr_l0
     (proj_size, H), and so on for _l0_reverse, _l1 ...; rows in the order input gate, forget gate,
-    candidate, output gate; drawn evenly from +-1/sqrt(H).
+    candidate, output gate; drawn uniformly from +-1/sqrt(H).
 
     >>> import numpy as np
     >>> lstm = LSTM(3, 5)

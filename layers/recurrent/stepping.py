@@ -40,7 +40,7 @@ def scan(
         inputs: a tensor or an array (batch, time, ...).
         state: the initial state; None lets the cell begin by itself.
         lengths: integers (batch,), in any order, 0 allowed: how many steps of each sequence count.
-            What lies beyond is not looked at, and the output there is zero.
+            Inputs beyond are not read, and the output there is zero.
         reverse: from the last step of each sequence to the first.
         return_states: "last", or "all" for a third result: a tuple of the states at all steps.
 
