@@ -71,8 +71,11 @@ from layers.basic.margin_losses import (
 )
 from layers.basic.normalization import GroupNorm, LayerNorm, RMSNorm
 from layers.basic.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from layers.cells.cell import Cell
 from layers.cells.gated_cells import GRUCell, LSTMCell, RNNCell
+from layers.cells.steps import Routes, freeze_finished
 from layers.recurrent import stepping
+from layers.recurrent.base import Recurrent
 from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.recurrent.packed import (
     PackedSequence,
@@ -105,6 +108,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
+    "Cell",
     "CELU",
     "Conv1d",
     "Conv2d",
@@ -118,6 +122,7 @@ __all__ = [
     "ELU",
     "Embedding",
     "Flatten",
+    "freeze_finished",
     "from_torch",
     "GaussianNLLLoss",
     "GELU",
@@ -164,12 +169,14 @@ __all__ = [
     "Parameter",
     "PoissonNLLLoss",
     "PReLU",
+    "Recurrent",
     "ReLU",
     "ReLU6",
     "RMSNorm",
     "RNN",
     "RNNCell",
     "RotaryPositions",
+    "Routes",
     "run_in_chunks",
     "scan",
     "SELU",

@@ -19,7 +19,7 @@ __all__ = ["MOVED", "names_from", "renamed", "submodules_of"]
 _MOVES: Final = """
 layers             layers.base                      containers init inputs interop model_summary module module_state module_text parameter
 layers             layers.basic                     activations batch_normalization convolution dropout embedding flatten linear losses margin_losses normalization pooling
-layers             layers.cells                     recurrent_checks=cell_checks steps=cell_equations
+layers             layers.cells                     recurrent_checks=cell_checks steps
 layers             layers.cli                       cli_arguments=arguments cli_data=data cli_draw=draw cli_flow=flow cli_results=runs cli_runs=runs cli_sample=sample cli_saved=saved cli_series=series cli_sources=sources cli_systems=systems cli_train=train terminal
 layers             layers.examples                  demo pictures showcase
 layers             layers.recurrent                 packed recurrent_base=base

@@ -9,7 +9,7 @@ from minigrad import Tensor
 from minigrad.core.applying import operand
 from minigrad.core.errors import DtypeError, describe
 
-__all__ = ["cast_input", "check_floating"]
+__all__ = ["cast_input", "check_floating", "parameter_dtype"]
 
 
 def cast_input(layer: str, argument: str, x: Any, dtype: Any = None) -> Any:
@@ -35,6 +35,11 @@ def cast_input(layer: str, argument: str, x: Any, dtype: Any = None) -> Any:
         return x
     check_floating(layer, argument, x, dtype)
     return x if dtype is None else mg.astype(x, dtype)
+
+
+def parameter_dtype(module: Any) -> Any:
+    """The dtype in which a module computes, that of its first floating parameter; None without."""
+    return next((p.dtype for p in module.parameters() if p.dtype.kind in "fc"), None)
 
 
 def check_floating(layer: str, argument: str, x: Any, dtype: Any = None) -> None:

@@ -81,26 +81,30 @@ class Module:
         raise AttributeError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        kind = type(self).__name__
-        # Cells declare as `routes` which ways their states take (see
-        # `layers.cells.cell_equations.Routes`).
-        routes = getattr(type(self), "routes", None)
+        with ModeChange(scope=self._call_scope()):
+            if not self._pre_hooks and not self._hooks:
+                return self.forward(*args, **kwargs)
+            return self._call_with_hooks(self.forward, args, kwargs)
+
+    def _call_scope(self) -> Scope:
+        # Cells declare as `routes` which ways their states take (see `layers.Routes`).
+        kind, routes = type(self).__name__, getattr(type(self), "routes", None)
         mode = current_mode()
         scope = Scope(mode.scope, self._name or kind, kind, routes=routes, token=self._token)
         for observer in mode.observers:
             observer.enter(self, scope)
-        with ModeChange(scope=scope):
-            if not self._pre_hooks and not self._hooks:
-                return self.forward(*args, **kwargs)
-            for hook in list(self._pre_hooks.values()):
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-            output = self.forward(*args, **kwargs)
-            for hook in list(self._hooks.values()):
-                changed = hook(self, args, output)
-                output = output if changed is None else changed
-            return output
+        return scope
+
+    def _call_with_hooks(self, function: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+        for hook in list(self._pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = function(*args, **kwargs)
+        for hook in list(self._hooks.values()):
+            changed = hook(self, args, output)
+            output = output if changed is None else changed
+        return output
 
     def register_forward_pre_hook(
         self, hook: Callable[["Module", tuple[Any, ...]], Any]

@@ -1,21 +1,14 @@
-"""Recurrent cells: the mathematics of one step, and the modules that hold its parameters.
+"""Recurrent cells: what a cell is, the built-in ones with their equations, and the loop over time.
 
 May import `minigrad` and `layers.base`.
 """
 
 from typing import TYPE_CHECKING
 
-from layers.cells.gated_cells import (
-    Cell,
-    GRUCell,
-    GRUGates,
-    LSTMCell,
-    LSTMGates,
-    RNNCell,
-    gru_step,
-    lstm_step,
-    rnn_step,
-)
+from layers.cells.cell import Cell
+from layers.cells.cell_equations import GRUGates, LSTMGates, gru_step, lstm_step, rnn_step
+from layers.cells.gated_cells import GRUCell, LSTMCell, RNNCell
+from layers.cells.steps import Routes, freeze_finished
 
 __all__ = [
     "Cell",
@@ -24,6 +17,8 @@ __all__ = [
     "LSTMCell",
     "LSTMGates",
     "RNNCell",
+    "Routes",
+    "freeze_finished",
     "gru_step",
     "lstm_step",
     "rnn_step",

@@ -1,57 +1,31 @@
 """What recurrent cells and layers refuse, with messages that say what to write instead."""
 
 from collections.abc import Iterable
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
 
+from layers.cells.steps import Routes
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
-from minigrad.core.modes import current_mode
+from minigrad.ops import checks
 
 __all__ = [
+    "check_declaration",
     "check_features",
     "check_lengths",
     "check_nonlinearity",
-    "check_probability",
-    "check_sizes",
     "check_state",
+    "made_states",
     "states_of",
-    "zeros",
 ]
+
 
 BATCH_FIRST = (
     "Layers here take the batch first, unlike PyTorch's: pass batch_first=False for "
     "(time, batch, features)."
 )
-
-
-def zeros(shape: tuple[int, ...], dtype: Any) -> "np.ndarray[Any, Any]":
-    """Zeros in a floating dtype, or in the default one."""
-    kind = np.dtype(dtype)
-    return np.zeros(shape, kind if kind.kind in "fc" else current_mode().dtype)
-
-
-def check_sizes(layer: str, **sizes: Any) -> None:
-    """Refuse sizes that are not whole numbers above zero.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{layer}: {name} must be an integer of 1 or more, got {size!r}")
-
-
-def check_probability(layer: str, **probabilities: Any) -> None:
-    """Refuse probabilities outside of 0 to 1.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    for name, p in probabilities.items():
-        if not 0 <= p <= 1:
-            raise ValueError(f"{layer}: {name} is a probability and must be 0 to 1, got {p!r}")
 
 
 def check_nonlinearity(layer: str, given: str, known: Iterable[str]) -> None:
@@ -139,22 +113,88 @@ def check_lengths(layer: str, lengths: Any, batch: int, time: int, x: Any) -> An
     """
     if lengths is None:
         return None
-    array = np.asarray(lengths.numpy() if isinstance(lengths, Tensor) else lengths)
-    if array.shape != (batch,):
-        raise ShapeError(
-            f"{layer}: lengths must have shape ({batch},), one for each sequence of x "
-            f"{describe(x)}, got {describe(array)}. {BATCH_FIRST}"
+    counts = checks.check_lengths(layer, "lengths", lengths, [(batch,)], time, "x", x, BATCH_FIRST)
+    return None if (counts == time).all() else counts
+
+
+def check_declaration(cell: type) -> None:
+    """Refuse a class of cells that names its states, gates or ways wrongly.
+
+    Raises:
+        TypeError: naming the class and the attribute.
+    """
+    name, declared = cell.__name__, vars(cell)
+    names: Any = getattr(cell, "states", None)
+    for attribute in ("states", "gates"):
+        given = declared.get(attribute)
+        if attribute == "gates" and (given is None or hasattr(given, "_fields")):
+            continue  # no gates, or the named tuple itself
+        if attribute in declared and not _are_names(given):
+            example = '("h",)' if attribute == "states" else '("forget", "candidate")'
+            raise TypeError(
+                f"{name}: {attribute} must be a tuple of different names such as {example}, each "
+                f"one word, got {given!r}"
+            )
+    if "gates" in names:
+        raise TypeError(f'{name}: a state cannot be called "gates"; got states = {names!r}')
+    output: Any = getattr(cell, "output_state", "")
+    if output and output not in names:
+        raise TypeError(f"{name}: output_state must be one of the states {names!r}, got {output!r}")
+    routes: Any = getattr(cell, "routes", None)
+    if not isinstance(routes, Routes) or (routes.highway and routes.highway not in names):
+        raise TypeError(
+            f"{name}: routes must be layers.Routes(highway, detours), the highway one of the "
+            f"states {names!r} or empty, got {routes!r}"
         )
-    if array.dtype.kind not in "iu" and array.size:
-        raise DtypeError(
-            f"{layer}: lengths must be integers, got {describe(array)}; from a mask (batch, time) "
-            "of booleans they are mask.sum(axis=1)"
+
+
+def _are_names(given: Any) -> bool:
+    """Whether something is a tuple of different names that a named tuple can have."""
+    return (
+        isinstance(given, tuple)
+        and bool(given)
+        and all(isinstance(n, str) and n.isidentifier() and not iskeyword(n) for n in given)
+        and not any(n.startswith("_") for n in given)
+        and len(set(given)) == len(given)
+    )
+
+
+def made_states(
+    cell: str, made: Any, names: tuple[str, ...], before: tuple[Any, ...]
+) -> tuple[Tensor, ...]:
+    """The new states that a step returned, as tensors; refused if they are not like those before.
+
+    Args:
+        cell: the class of the cell.
+        made: what the step returned: one tensor, or a tuple of as many as the cell has states.
+        names: of the states.
+        before: the states that the step was given.
+
+    Raises:
+        TypeError: when it is something else, or another number of states.
+        ShapeError, DtypeError: when a state has another shape or dtype than before.
+    """
+    values = (made,) if len(names) == 1 and isinstance(made, (Tensor, np.ndarray)) else made
+    wanted = f"the new state {names[0]}" if len(names) == 1 else f"a tuple ({', '.join(names)})"
+    if not isinstance(values, (tuple, list)) or len(values) != len(names):
+        raise TypeError(
+            f"{cell}.step must return {wanted}, got {describe(made)}; a cell whose step returns "
+            "gates as well names them: gates = (...)"
         )
-    array = array.astype(np.intp)
-    if array.size and (array.min() < 0 or array.max() > time):
-        wrong = int(np.flatnonzero((array < 0) | (array > time))[0])
-        raise ValueError(
-            f"{layer}: lengths must be 0 to {time}, the time steps of x {describe(x)}, got "
-            f"{int(array[wrong])} at place {wrong}. {BATCH_FIRST}"
-        )
-    return None if (array == time).all() else array
+    for name, value, old in zip(names, values, before, strict=True):
+        if not isinstance(value, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"{cell}.step must return {wanted} as tensors or arrays, got {name} = "
+                f"{describe(value)}"
+            )
+        if value.shape != old.shape:
+            raise ShapeError(
+                f"{cell}.step: state {name} must keep its shape {tuple(old.shape)}, got "
+                f"{describe(value)}; state_sizes= of the constructor tells its width"
+            )
+        if value.dtype != old.dtype:
+            raise DtypeError(
+                f"{cell}.step: state {name} must keep its dtype {old.dtype}, got "
+                f"{describe(value)}; make constants plain Python numbers, or arrays in x.dtype"
+            )
+    return tuple(v if isinstance(v, Tensor) else Tensor(v) for v in values)

@@ -1,40 +1,31 @@
-"""One step of a recurrent cell, and many: what cells, layers and `scan` share.
+"""The equations of the built-in cells, on tensors or arrays: one step of each, defined once.
 
-The mathematics of a cell is a function ``step(x, states, active)`` that returns the new states,
-those of before where `active` is False, and the gates (see `layers.cells.gated_cells`). Here such a
-function is run over time, with sequences of several lengths, and its results are marked for
-drawings.
+The modules of `layers.cells.gated_cells` run them, and the kernels of `layers.kernels` have them,
+step by step, as their references.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import minigrad as mg
+from layers.cells.steps import freeze_finished
 from minigrad import Tensor
 
-__all__ = ["Routes", "Run", "Weights", "hold", "run_steps", "take_step"]
+__all__ = [
+    "NONLINEARITIES",
+    "GRUGates",
+    "LSTMGates",
+    "Weights",
+    "gru_step",
+    "lstm_step",
+    "rnn_step",
+]
 
-States = tuple[Any, ...]
-Gates = tuple[Any, ...]
-Step = Callable[[Any, States, Any], tuple[States, Gates]]
-
-
-@dataclass(frozen=True)
-class Routes:
-    """Which ways a cell offers to what it carries from step to step.
-
-    Attributes:
-        highway: the state that is carried on by a product alone, past all gates ("c" in an LSTM);
-            empty when every way leads through a gate.
-        detours: the named scopes within the cell that are the other ways. An operation inside one
-            that reads a value from outside of all of them starts a detour of that name.
-    """
-
-    highway: str
-    detours: tuple[str, ...]
+NONLINEARITIES: dict[str, Callable[[Any], Tensor]] = {
+    "tanh": mg.tanh,
+    "relu": mg.relu,
+    "sigmoid": mg.sigmoid,
+}
 
 
 class Weights(NamedTuple):
@@ -60,111 +51,129 @@ class Weights(NamedTuple):
     norm_c_bias: Any = None
 
 
-def take_step(
-    step: Step, names: Sequence[str], x: Any, states: States, active: Any = None
-) -> tuple[States, Gates]:
-    """One step, whose results are labelled as the states that the cell carries.
+class LSTMGates(NamedTuple):
+    """The gates of an LSTM: how much is written, kept and shown, and what would be written."""
 
-    Args:
-        step: the mathematics of the cell.
-        names: of its states, such as ("h", "c").
-        x: the inputs (batch, features).
-        states: the states before, (batch, ...) each.
-        active: where False, (batch,), the states stay as they are.
-    """
-    new, gates = step(x, states, active)
-    for name, value, before in zip(names, new, states, strict=True):
-        mg.label_state(value, name, before)
-    return new, gates
+    input: Any
+    forget: Any
+    candidate: Any
+    output: Any
 
 
-class Run(NamedTuple):
-    """What a cell did over time.
+class GRUGates(NamedTuple):
+    """The gates of a GRU: how much of the state is read and kept, and what would replace it."""
 
-    Attributes:
-        states: each state at all steps, (batch, time, ...); zero beyond the lengths.
-        gates: each gate likewise.
-        last: each state after the last step of each sequence.
-    """
-
-    states: tuple[Tensor, ...]
-    gates: tuple[Tensor, ...]
-    last: States
+    reset: Any
+    update: Any
+    candidate: Any
 
 
-def run_steps(
-    step: Step,
-    names: Sequence[str],
+def rnn_step(
     x: Any,
-    states: States,
-    *,
-    lengths: "np.ndarray[Any, Any] | None" = None,
-    reverse: bool = False,
-    gates: int = 0,
-) -> Run:
-    """A cell over the time steps of x (batch, time, features), tagged with their numbers.
+    states: tuple[Any, ...],
+    weights: Weights,
+    keep: Any = None,
+    active: Any = None,
+    nonlinearity: str = "tanh",
+) -> tuple[tuple[Tensor], tuple[()]]:
+    """One step of a plain recurrent network (Elman 1990).
+
+        h' = tanh(W x + b + U h + b')
 
     Args:
-        step: the mathematics of the cell.
-        names: of its states; the first one is its output.
-        x: the inputs, one step or more; what lies beyond the lengths is not looked at, be it NaN.
-        states: the initial states.
-        lengths: integers (batch,), 0 or more; None when all sequences are as long as x.
-        reverse: from the last step of each sequence to the first.
-        gates: how many gates to keep; 0 or all that `step` returns.
+        x: the inputs, (batch, inputs).
+        states: (h,), of shape (batch, H).
+        weights: the parameters W, U, b and b'; see `Weights`.
+        keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
+        nonlinearity: "tanh", "relu" or "sigmoid".
+
+    Returns (h',) and no gates.
     """
-    time = x.shape[1]
-    if lengths is not None:
-        x = clear_padding(x, lengths)
-    kept: list[list[Any]] = [[None] * time for _ in range(len(names) + gates)]
-    for t in reversed(range(time)) if reverse else range(time):
-        active = active_at(t, lengths)
-        if t and active is not None and not active.any():
-            continue  # but step 0 runs even for an empty batch, so that gradients are recorded
-        with mg.step(t):
-            states, made = take_step(step, names, x[:, t], states, active)
-        for series, value in zip(kept, (*states, *made[:gates]), strict=True):
-            series[t] = beyond_zero(value, active)
-    series = [stack_steps(values) for values in kept]
-    return Run(tuple(series[: len(names)]), tuple(series[len(names) :]), states)
+    from_input, from_state = _shares(x, states[0], weights, keep)
+    h = NONLINEARITIES[nonlinearity](from_input + from_state)
+    return (freeze_finished(active, h, states[0]),), ()
 
 
-def hold(active: Any, after: Any, before: Any) -> Any:
-    """A state after a step, and that of before for the sequences that have ended.
+def lstm_step(
+    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None, active: Any = None
+) -> tuple[tuple[Tensor, Tensor], LSTMGates]:
+    """One step of an LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    Cells do this themselves, at once: h must read the very c that is carried on, or a gradient by c
-    would miss the way through h.
+        i, f, o = sigmoid(W x + b + U h + b'),  g = tanh(W x + b + U h + b')
+        c' = f * c + i * g,  h' = o * tanh(c')
+
+    With a projection R (Sak et al. 2014) h' = R (o * tanh(c')); with layer normalisation (Ba et
+    al. 2016, equations 20 to 22) both products and the c' within tanh are normalised.
+
+    Args:
+        x: the inputs, (batch, inputs).
+        states: (h, c), of shape (batch, H) each.
+        weights: the parameters, with rows in the order i, f, g, o; see `Weights`.
+        keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
+
+    Returns (h', c') and the gates.
     """
-    return after if active is None else mg.where(along_batch(active, after), after, before)
+    h_before, c_before = states
+    from_input, from_state = _shares(x, h_before, weights, keep)
+    a = from_input + from_state  # (batch, 4 H)
+    n = a.shape[-1] // 4
+    with mg.scope("input gate"):
+        i = mg.sigmoid(a[..., :n])
+    with mg.scope("forget gate"):
+        f = mg.sigmoid(a[..., n : 2 * n])
+    with mg.scope("candidate"):
+        g = mg.tanh(a[..., 2 * n : 3 * n])
+    with mg.scope("output gate"):
+        o = mg.sigmoid(a[..., 3 * n :])
+    c = freeze_finished(active, f * c_before + i * g, c_before)
+    shown = c
+    if weights.norm_c is not None:
+        shown = mg.layer_norm(c, weights.norm_c, weights.norm_c_bias)
+    h = o * mg.tanh(shown)
+    if weights.hr is not None:
+        h = mg.matmul(h, weights.hr.T)  # (batch, P)
+    return (freeze_finished(active, h, h_before), c), LSTMGates(i, f, g, o)
 
 
-def active_at(t: int, lengths: "np.ndarray[Any, Any] | None") -> Any:
-    """Which sequences have a step t, (batch,); None when all of them."""
-    active = None if lengths is None else t < lengths
-    return None if active is None or active.all() else active
+def gru_step(
+    x: Any, states: tuple[Any, ...], weights: Weights, keep: Any = None, active: Any = None
+) -> tuple[tuple[Tensor], GRUGates]:
+    """One step of a GRU (Cho et al. 2014), with the reset after the product, as in PyTorch.
+
+        r, z = sigmoid(W x + b + U h + b'),  n = tanh(W x + b + r * (U h + b'))
+        h' = (1 - z) * n + z * h
+
+    Args:
+        x: the inputs, (batch, inputs).
+        states: (h,), of shape (batch, H).
+        weights: the parameters, with rows in the order r, z, n; see `Weights`.
+        keep: multiplies what the products read of h: a mask of recurrent dropout.
+        active: where False, (batch,), the states stay as they are; None when all go on.
+
+    Returns (h',) and the gates.
+    """
+    (h,) = states
+    a, b = _shares(x, h, weights, keep)  # (batch, 3 H)
+    size = a.shape[-1] // 3
+    with mg.scope("reset gate"):
+        r = mg.sigmoid(a[..., :size] + b[..., :size])
+    with mg.scope("update gate"):
+        z = mg.sigmoid(a[..., size : 2 * size] + b[..., size : 2 * size])
+    with mg.scope("candidate"):
+        n = mg.tanh(a[..., 2 * size :] + r * b[..., 2 * size :])
+    return (freeze_finished(active, (1 - z) * n + z * h, h),), GRUGates(r, z, n)
 
 
-def along_batch(active: Any, value: Any) -> Any:
-    """Facts about sequences (batch,), so that they broadcast along the other axes of a value."""
-    return active.reshape(active.shape + (1,) * (value.ndim - 1))
-
-
-def beyond_zero(value: Any, active: Any) -> Any:
-    """A value of one step, zero for the sequences that have ended."""
-    if active is None:
-        return value
-    return mg.where(along_batch(active, value), value, np.zeros((), value.dtype))
-
-
-def clear_padding(x: Any, lengths: "np.ndarray[Any, Any]") -> Any:
-    """Inputs (batch, time, ...) with zeros beyond the lengths, which stop gradients as well."""
-    valid = np.arange(x.shape[1]) < lengths[:, None]  # (batch, time)
-    zero = np.zeros((), x.dtype)  # of that dtype: token ids stay integers
-    return mg.where(valid.reshape(valid.shape + (1,) * (x.ndim - 2)), x, zero)
-
-
-def stack_steps(values: list[Any]) -> Tensor:
-    """The values of all steps along axis 1; None stands for zeros."""
-    made = next(value for value in values if value is not None)
-    zero = np.zeros(made.shape, made.dtype)
-    return mg.stack([zero if value is None else value for value in values], axis=1)
+def _shares(x: Any, h: Any, weights: Weights, keep: Any) -> tuple[Tensor, Tensor]:
+    """What the inputs and what the hidden state contribute to the gates, before any activation."""
+    from_input = mg.matmul(x, weights.ih.T)
+    from_state = mg.matmul(h if keep is None else h * keep, weights.hh.T)
+    if weights.norm_ih is not None:
+        from_input = mg.layer_norm(from_input, weights.norm_ih)
+        from_state = mg.layer_norm(from_state, weights.norm_hh)
+    if weights.b_ih is not None:
+        from_input = from_input + weights.b_ih
+        from_state = from_state + weights.b_hh
+    return from_input, from_state

@@ -6,8 +6,9 @@ import numpy as np
 
 import minigrad as mg
 from layers.basic.losses import CrossEntropyLoss
-from layers.cells.cell_equations import take_step
-from layers.cells.gated_cells import LSTMCell, lstm_step, weights_of
+from layers.cells.cell_equations import lstm_step
+from layers.cells.gated_cells import LSTMCell, weights_of
+from layers.cells.steps import label_states
 from layers.models.character import CharacterModel
 
 if TYPE_CHECKING:
@@ -26,18 +27,14 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
     from minigrad.draw import draw
 
     lstm, size = model.recurrent, model.config.hidden_size
-    h = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
-    c = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
-    h.name, c.name = "h before", "c before"
+    before = tuple(
+        mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True) for _ in "hc"
+    )
+    before[0].name, before[1].name = "h before", "c before"
     x = model.embedding(codes)
-    weights = weights_of(lstm, "_l0")
     with mg.scope("LSTM cell"):
-        (h, c), _ = take_step(
-            lambda x, states, active: lstm_step(x, states, weights, active=active),
-            LSTMCell.states,
-            x,
-            (h, c),
-        )
+        (h, c), _ = lstm_step(x, before, weights_of(lstm, "_l0"))
+        label_states(LSTMCell.states, (h, c), before)
     return draw([h, c], level="ops", theme=theme, title="One step of an LSTM")
 
 

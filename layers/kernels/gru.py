@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells.cell_equations import Weights, run_steps
-from layers.cells.gated_cells import gru_step
-from layers.kernels.packing import Packing, row_sums, scratch, view
+from layers.cells.cell_equations import Weights, gru_step
+from layers.kernels.packing import Packing, gate_rows, row_sums, scratch, view
+from layers.kernels.references import run_equations
 from minigrad.core.nodes import Array
 from minigrad.ops.fusing import fused
 
 __all__ = ["gru_sequence"]
+
+CANDIDATE_FIRST, CANDIDATE_LAST = (2, 0, 1), (1, 2, 0)  # from r, z, n to n, r, z, and back
 
 
 def gru_sequence_reference(
@@ -26,28 +28,10 @@ def gru_sequence_reference(
     b_hh: Any,
     lengths: Any = None,
     reverse: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Any, ...]:
     """`gru_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
-    run = run_steps(
-        lambda x, states, active: gru_step(x, states, weights, active=active),
-        ("h",),
-        x,
-        (h0,),
-        lengths=lengths,
-        reverse=reverse,
-    )
-    return run.states[0], run.last[0]
-
-
-def _candidate_first(parameter: Array, n: int) -> Array:
-    """A copy of a parameter with its rows in the order n, r, z."""
-    return np.concatenate([parameter[2 * n :], parameter[: 2 * n]])
-
-
-def _candidate_last(gradient: Array, n: int) -> Array:
-    """A gradient with its rows in the order of the parameters again: r, z, n."""
-    return np.concatenate([gradient[n:], gradient[:n]])
+    return run_equations(gru_step, ("h",), x, (h0,), weights, lengths, reverse)
 
 
 def _backward(
@@ -96,15 +80,15 @@ def _backward(
     to_inputs, to_states = flat[: 3 * n], flat[n:]
     d_x = d_w_ih = d_w_hh = d_b_ih = d_b_hh = None
     if needed[0]:
-        d_x = packing.unpack(to_inputs.T @ _candidate_first(w_ih, n))
+        d_x = packing.unpack(to_inputs.T @ gate_rows(w_ih, n, CANDIDATE_FIRST))
     if needed[2]:
-        d_w_ih = _candidate_last(to_inputs @ packing.pack(x), n)
+        d_w_ih = gate_rows(to_inputs @ packing.pack(x), n, CANDIDATE_LAST)
     if needed[3]:
         before = packing.side_by_side(hiddens_before, start)  # (H, total)
         d_w_hh = to_states @ before.T
     if needed[4] or needed[5]:
         sums = row_sums(flat)
-        d_b_ih, d_b_hh = _candidate_last(sums[: 3 * n], n), sums[n:]
+        d_b_ih, d_b_hh = gate_rows(sums[: 3 * n], n, CANDIDATE_LAST), sums[n:]
     return [d_x, packing.rows(d_state), d_w_ih, d_w_hh, d_b_ih, d_b_hh]
 
 

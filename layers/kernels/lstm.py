@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells.cell_equations import Weights, run_steps
-from layers.cells.gated_cells import lstm_step
-from layers.kernels.packing import Packing, row_sums, scratch, view
+from layers.cells.cell_equations import Weights, lstm_step
+from layers.kernels.packing import Packing, gate_rows, row_sums, scratch, view
+from layers.kernels.references import run_equations
 from minigrad.core.nodes import Array
 from minigrad.ops.fusing import fused
 
 __all__ = ["lstm_sequence"]
+
+SIGMOIDS_FIRST = (0, 1, 3, 2)  # from i, f, g, o to i, f, o, g, and back
 
 
 def lstm_sequence_reference(
@@ -28,28 +30,10 @@ def lstm_sequence_reference(
     b_hh: Any,
     lengths: Any = None,
     reverse: bool = False,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, ...]:
     """`lstm_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
-    run = run_steps(
-        lambda x, states, active: lstm_step(x, states, weights, active=active),
-        ("h", "c"),
-        x,
-        (h0, c0),
-        lengths=lengths,
-        reverse=reverse,
-    )
-    return run.states[0], *run.last
-
-
-def _sorted_rows(parameter: Array, n: int) -> Array:
-    """A copy of a parameter with its rows in the order i, f, o, g."""
-    return np.concatenate([parameter[: 2 * n], parameter[3 * n :], parameter[2 * n : 3 * n]])
-
-
-def _given_rows(gradient: Array, n: int) -> Array:
-    """A gradient with its rows in the order of the parameters again: i, f, g, o."""
-    return np.concatenate([gradient[: 2 * n], gradient[3 * n :], gradient[2 * n : 3 * n]])
+    return run_equations(lstm_step, ("h", "c"), x, (h0, c0), weights, lengths, reverse)
 
 
 def _backward(
@@ -67,7 +51,7 @@ def _backward(
     flat = np.empty((4 * n, packing.total), dtype)  # gradients before the gates, of all steps
     cells_before = packing.before(c0, cells)
     d_outputs = packing.steps(grads[0])
-    w_hh_t = np.ascontiguousarray(_sorted_rows(w_hh, n).T)
+    w_hh_t = np.ascontiguousarray(gate_rows(w_hh, n, SIGMOIDS_FIRST).T)
     d_gates, slopes = (scratch(4 * n, packing.batch, dtype) for _ in range(2))
     parts = scratch(n, packing.batch, dtype)
     for t in reversed(range(len(gates))):
@@ -98,14 +82,14 @@ def _backward(
         np.matmul(w_hh_t, d_gate, out=d_h)
     d_x = d_w_ih = d_w_hh = d_bias = None
     if needed[0]:
-        d_x = packing.unpack(flat.T @ _sorted_rows(w_ih, n))
+        d_x = packing.unpack(flat.T @ gate_rows(w_ih, n, SIGMOIDS_FIRST))
     if needed[3]:
-        d_w_ih = _given_rows(flat @ packing.pack(x), n)
+        d_w_ih = gate_rows(flat @ packing.pack(x), n, SIGMOIDS_FIRST)
     if needed[4]:
         before = packing.side_by_side(packing.before(h0, hiddens), h0)  # (H, total)
-        d_w_hh = _given_rows(flat @ before.T, n)
+        d_w_hh = gate_rows(flat @ before.T, n, SIGMOIDS_FIRST)
     if needed[5] or needed[6]:
-        d_bias = _given_rows(row_sums(flat), n)
+        d_bias = gate_rows(row_sums(flat), n, SIGMOIDS_FIRST)
     d_h0, d_c0 = packing.rows(d_hidden), packing.rows(d_cell)
     return [d_x, d_h0, d_c0, d_w_ih, d_w_hh, d_bias, d_bias]
 
@@ -143,15 +127,17 @@ def lstm_sequence(
     n, dtype = w_hh.shape[1], np.result_type(x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     half = np.ones((4 * n, 1), dtype)
     half[: 3 * n] = 0.5
-    bias = _sorted_rows(b_ih + b_hh, n)[:, None] * half
+    bias = gate_rows(b_ih + b_hh, n, SIGMOIDS_FIRST)[:, None] * half
     # A product for each gate: BLAS libraries are faster at four small ones.
-    recurrent = (_sorted_rows(w_hh, n) * half).reshape(4, n, n)
+    recurrent = (gate_rows(w_hh, n, SIGMOIDS_FIRST) * half).reshape(4, n, n)
     h = h_start = packing.columns(h0, dtype)
     c = c_start = packing.columns(c0, dtype)
     gates = packing.blocks(4 * n, dtype)
     cells, tanh_cells, hiddens = (packing.blocks(n, dtype) for _ in range(3))
     parts = scratch(n, packing.batch, dtype)
-    for t, share in enumerate(packing.projections(_sorted_rows(w_ih, n) * half, bias, x)):
+    for t, share in enumerate(
+        packing.projections(gate_rows(w_ih, n, SIGMOIDS_FIRST) * half, bias, x)
+    ):
         gate, count = gates[t], packing.counts[t]
         part = view(parts, n, count)
         np.matmul(recurrent, h[:, :count], out=gate.reshape(4, n, count))

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.core.nodes import Array
 
-__all__ = ["Packing", "row_sums", "scratch", "view"]
+__all__ = ["Packing", "gate_rows", "row_sums", "scratch", "view"]
 
 CHUNK = 256
 """Columns of inputs that are projected at once: enough for a fast product, and the result stays
@@ -146,6 +146,11 @@ class Packing:
     def side_by_side(self, blocks: list[Array], like: Array) -> Array:
         """The blocks of all steps as one matrix (features, total)."""
         return np.concatenate(blocks, axis=1) if blocks else like[:, :0]
+
+
+def gate_rows(array: Array, n: int, order: tuple[int, ...]) -> Array:
+    """A copy of a parameter, or of its gradient, with the blocks of n rows in another order."""
+    return np.concatenate([array[k * n : (k + 1) * n] for k in order])
 
 
 def row_sums(flat: Array) -> Array:

@@ -4,15 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from layers.cells.cell_equations import Weights, run_steps
-from layers.cells.gated_cells import rnn_step
+from layers.cells.cell_equations import Weights, rnn_step
 from layers.kernels.packing import Packing, row_sums, scratch, view
+from layers.kernels.references import run_equations
 from minigrad.core.nodes import Array
 from minigrad.ops.fusing import fused
 
 __all__ = ["rnn_sequence"]
-
-Lengths = "np.ndarray[Any, Any] | None"
 
 
 def rnn_sequence_reference(
@@ -25,20 +23,12 @@ def rnn_sequence_reference(
     nonlinearity: str = "tanh",
     lengths: Any = None,
     reverse: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Any, ...]:
     """`rnn_sequence` step by step."""
     weights = Weights(w_ih, w_hh, b_ih, b_hh)
-    run = run_steps(
-        lambda x, states, active: rnn_step(
-            x, states, weights, active=active, nonlinearity=nonlinearity
-        ),
-        ("h",),
-        x,
-        (h0,),
-        lengths=lengths,
-        reverse=reverse,
+    return run_equations(
+        rnn_step, ("h",), x, (h0,), weights, lengths, reverse, nonlinearity=nonlinearity
     )
-    return run.states[0], run.last[0]
 
 
 def _backward(

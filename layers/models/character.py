@@ -10,14 +10,14 @@ import minigrad as mg
 from layers.base.module import Module
 from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
-from layers.basic.linear import Linear, check_sizes
-from layers.cells.cell_checks import check_probability
+from layers.basic.linear import Linear
 from layers.datasets import CharacterTokenizer
 from layers.models.generation.decoding import reading
 from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
 from layers.recurrent.layers import GRU, LSTM, RNN
 from minigrad import Tensor
+from minigrad.ops.checks import check_probabilities, check_sizes
 
 __all__ = ["CharacterConfig", "CharacterModel"]
 
@@ -67,7 +67,7 @@ class CharacterConfig(Config):
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
         )
-        check_probability("CharacterConfig", dropout=self.dropout)
+        check_probabilities("CharacterConfig", dropout=self.dropout)
         if self.cell not in CELLS:
             raise ValueError(
                 f"CharacterConfig: cell must be one of {', '.join(CELLS)}, got {self.cell!r}"

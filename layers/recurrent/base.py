@@ -1,158 +1,202 @@
-"""What recurrent layers over sequences have in common."""
+"""`Recurrent`: layers over sequences, made of any cell."""
 
+import inspect
 import warnings
-from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, TypedDict
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 import minigrad as mg
-from layers.base.inputs import cast_input
+from layers.base.inputs import cast_input, parameter_dtype
 from layers.base.module import Module
+from layers.cells.cell import Cell
 from layers.cells.cell_checks import (
     BATCH_FIRST,
     check_features,
     check_lengths,
-    check_probability,
-    check_sizes,
     check_state,
     states_of,
-    zeros,
 )
-from layers.cells.cell_equations import Run, Weights, hold, run_steps
-from layers.cells.gated_cells import Cell, add_parameters, weights_of
+from layers.cells.steps import Advance, Run, freeze_finished, label_states, run_steps
+from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
-from minigrad.core.modes import current_mode
+from minigrad.core.modes import ModeChange, current_mode
+from minigrad.debug.scopes import Scope
+from minigrad.ops.checks import check_probabilities, check_sizes
 from minigrad.ops.nn.neural import draw_mask, keep_scale
 
-__all__ = ["AllStates", "Options", "Recurrent"]
-
-
-class AllStates(NamedTuple):
-    """The inside of a recurrent layer at every step.
-
-    Attributes:
-        h: the hidden states, (layers x directions, batch, time, hidden_size or proj_size).
-        c: the cell states of an LSTM likewise; else None.
-        gates: when asked for, a named tuple of the gates, each likewise: input, forget, candidate
-            and output of an LSTM; reset, update and candidate of a GRU; else None.
-    """
-
-    h: Tensor
-    c: Tensor | None
-    gates: Any
-
-
-class Options(TypedDict, total=False):
-    """The options that all recurrent layers share; see `layers.recurrent.layers.LSTM`."""
-
-    bias: bool
-    batch_first: bool
-    dropout: float
-    bidirectional: bool
-    reverse: bool
-    recurrent_dropout: float
-    zoneout: float | tuple[float, ...]
-    layer_norm: bool
-    generator: "np.random.Generator | None"
+__all__ = ["Recurrent"]
 
 
 class Recurrent(Module):
-    """What RNN, LSTM and GRU have in common; see there.
+    """Layers of any cell over sequences (batch, time, features): batch first, unlike PyTorch's.
+
+    ``Recurrent(MyCell, 3, 8)`` makes layers of a subclass of `layers.Cell`; a class of layers of
+    its own names the cell: ``class MyLayers(Recurrent): cell = MyCell``, and is made as
+    ``MyLayers(3, 8)``.
+
+    Args:
+        cell: the class of the cells, unless the class of the layers names it.
+        input_size: features of the input; it comes first where the class names the cell.
+        hidden_size: what each cell is given as its hidden_size.
+        num_layers: layers stacked on each other.
+        batch_first: False for inputs and outputs of shape (time, batch, features).
+        dropout: the probability with which outputs of all layers but the last are zeroed, in
+            training.
+        bidirectional: read in both directions; the outputs are joined on the last axis.
+        reverse: read from the last step of each sequence to the first.
+        recurrent_dropout: the probability with which the recurrent products do not see a unit of
+            the output state, in training; drawn once for a whole sequence (Gal and Ghahramani
+            2016). For cells whose `step` takes the mask, as `keep`.
+        zoneout: the probability with which a unit of a state stays as it was in a step, in
+            training; in evaluation it stays to that part (Krueger et al. 2017). One number, or
+            one for each state.
+        generator: draws all masks; the default generator if None.
+        options: passed on to the constructor of every cell.
 
     Attributes:
         cell: the class of the cells that the layers run.
+        kernel: a fused operation for one layer and direction, or None, in which case cells run
+            step by step. It is called as ``kernel(x, *states, *parameters, lengths=lengths,
+            reverse=reverse)``, with all parameters of the cell, and returns the output at all
+            steps and the last states. It belongs to the cell that its class names: a subclass that
+            names another cell has no kernel unless it names one too.
+
+    Shapes: x (batch, time, input_size), or (time, input_size) for one sequence; output (batch,
+    time, directions x width of the output state); each state (layers x directions, batch, width),
+    ordered as layer 0, layer 0 reverse, layer 1 ... The cells are modules called l0, l0_reverse,
+    l1 ..., which begins the names of their parameters.
+
+    >>> from layers import GRUCell
+    >>> both = Recurrent(GRUCell, 3, 5, bidirectional=True, bias=False)
+    >>> output, h = both(np.zeros((2, 7, 3), np.float32))
+    >>> output.shape, h.shape
+    ((2, 7, 10), (2, 2, 5))
+    >>> list(both.state_dict())
+    ['l0.weight_ih', 'l0.weight_hh', 'l0_reverse.weight_ih', 'l0_reverse.weight_hh']
     """
 
-    cell: ClassVar[type[Cell]]
+    cell: type[Cell]
+    kernel: ClassVar[Callable[..., Any] | None] = None
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
+        *sizes: Any,
+        cell: Any = None,
+        input_size: Any = None,
+        hidden_size: Any = None,
         num_layers: int = 1,
-        *,
-        bias: bool = True,
         batch_first: bool = True,
         dropout: float = 0.0,
         bidirectional: bool = False,
         reverse: bool = False,
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, ...] = 0.0,
-        layer_norm: bool = False,
-        proj_size: int = 0,
         generator: "np.random.Generator | None" = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_probability(name, dropout=dropout, recurrent_dropout=recurrent_dropout)
-        if not 0 <= proj_size < hidden_size or (proj_size and "c" not in self.cell.states):
+        given = {"cell": cell, "input_size": input_size, "hidden_size": hidden_size}
+        given = bind_sizes(type(self), sizes, given | {"num_layers": num_layers})
+        cell, input_size, hidden_size, num_layers = given.values()
+        check_sizes(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_options(name, cell, options, LAYER_OPTIONS)
+        check_probabilities(name, dropout=dropout, recurrent_dropout=recurrent_dropout)
+        if recurrent_dropout and not cell.takes("keep"):
             raise ValueError(
-                f"{name}: proj_size must be 0 for no projection, or for an LSTM below "
-                f"hidden_size={hidden_size}, got {proj_size!r}"
+                f"{name}: recurrent_dropout needs a step of {cell.__name__} that takes the mask, "
+                "step(self, x, states, keep=None), and multiplies with it what its products read"
             )
-        zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(self.cell.states)
-        if len(zoneouts) != len(self.cell.states):
+        zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(cell.states)
+        if len(zoneouts) != len(cell.states):
             raise ValueError(
                 f"{name}: zoneout must be a number, or one for each of the states "
-                f"({', '.join(self.cell.states)}), got {zoneout!r}"
+                f"({', '.join(cell.states)}), got {zoneout!r}"
             )
         for p in zoneouts:
-            check_probability(name, zoneout=p)
+            check_probabilities(name, zoneout=p)
         if bidirectional and reverse:
             raise ValueError(
                 f"{name}: bidirectional=True already reads in both directions; drop reverse=True"
             )
         if dropout and num_layers == 1:
+            kinds = type(self).__mro__[: type(self).__mro__.index(Recurrent) + 1]
             warnings.warn(
                 f"{name}: dropout={dropout} acts between layers, and there is only one",
-                stacklevel=2 if type(self).__init__ is Recurrent.__init__ else 3,
+                stacklevel=1 + sum("__init__" in vars(kind) for kind in kinds),
             )
+        if cell is not getattr(type(self), "cell", None):
+            self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.batch_first, self.dropout, self.generator = batch_first, dropout, generator
         self.bidirectional, self.reverse = bidirectional, reverse
-        self.recurrent_dropout, self.zoneout, self.layer_norm = (
-            recurrent_dropout,
-            zoneouts,
-            layer_norm,
-        )
-        self.proj_size, self.generator = proj_size, generator
-        self.step_options: dict[str, Any] = {}
-        width = self.output_size * (2 if bidirectional else 1)
+        self.recurrent_dropout, self.zoneout = recurrent_dropout, zoneouts
+        self.cell_options = options
+        width = input_size
         for layer in range(num_layers):
-            for suffix in self._suffixes(layer):
-                add_parameters(
-                    self,
-                    self.cell,
-                    suffix,
-                    width if layer else input_size,
-                    hidden_size,
-                    bias,
-                    proj_size,
-                    layer_norm,
-                )
+            for place in self._places(layer):
+                made = cell(width, hidden_size, **options)
+                if made.input_size != width:
+                    raise ValueError(
+                        f"{name}: {place} gets {width} features, and its {cell.__name__} says "
+                        f"input_size={made.input_size}; its constructor must hand on input_size"
+                    )
+                self._add_cell(place, made)
+            width = made.output_size * (2 if bidirectional else 1)
 
-    def _suffixes(self, layer: int) -> list[str]:
-        """How the parameter names of one layer end, for each of its directions."""
-        return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
+    # -- where the cells are -----------------------------------------------------------------------
+
+    def _places(self, layer: int) -> list[str]:
+        """What the cells of one layer are called, for each of its directions."""
+        return [f"l{layer}", f"l{layer}_reverse"] if self.bidirectional else [f"l{layer}"]
+
+    def _add_cell(self, place: str, cell: Cell) -> None:
+        self.register_module(place, cell)
+
+    def _cell_at(self, place: str) -> Cell:
+        cell = self._modules[place]
+        assert isinstance(cell, Cell)
+        return cell
+
+    def _cell_scope(self, place: str) -> Scope:
+        """The scope in which a cell runs over a sequence."""
+        return self._cell_at(place)._call_scope()
 
     @property
     def output_size(self) -> int:
-        """The features of the hidden state of one direction."""
-        return self.proj_size or self.hidden_size
+        """The features of the output of one direction."""
+        return self._cell_at("l0").output_size
+
+    # -- kernels -----------------------------------------------------------------------------------
 
     @property
     def fused(self) -> bool:
         """Whether sequences run as one kernel now, rather than step by step.
 
-        The kernels know lengths, reverse and initial states. Layer normalisation, projection,
-        zoneout, recurrent dropout in training, and calls that ask for gates or for all cell states
-        run step by step, and so does everything under ``minigrad.recording(fused=False)``.
+        Kernels know lengths, reverse and initial states. Zoneout, recurrent dropout in training,
+        and calls that ask for gates or for all states of a cell with several run step by step, and
+        so does everything under ``minigrad.recording(fused=False)``.
         """
+        owner: Any = next(kind for kind in type(self).__mro__ if "kernel" in vars(kind))
+        known = owner.kernel is not None and getattr(owner, "cell", None) is self.cell
         dropped = self.training and self.recurrent_dropout > 0
-        unknown = self.layer_norm or self.proj_size > 0 or any(self.zoneout) or dropped
-        return current_mode().fused and not unknown
+        return known and current_mode().fused and not any(self.zoneout) and not dropped
+
+    def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the kernel is given besides inputs, states, lengths and direction."""
+        return tuple(cell.parameters()), {}
+
+    def _run_kernel(
+        self, cell: Cell, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
+    ) -> Run:
+        parameters, options = self._kernel_arguments(cell)
+        kernel: Any = type(self).kernel
+        output, *last = kernel(x, *start, *parameters, **options, lengths=lengths, reverse=reverse)
+        return Run((output,), (), tuple(last))
+
+    # -- running -----------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -168,22 +212,23 @@ class Recurrent(Module):
         Args:
             x: the inputs, (batch, time, input_size), or (time, input_size) for one sequence;
                 (time, batch, input_size) with batch_first=False.
-            state: the initial states, in the form in which they are returned; zeros if None.
+            state: the initial states, in the form in which they are returned; those of the cells
+                if None, which are zeros unless a cell says otherwise.
             lengths: integers (batch,), in any order, 0 allowed: how many steps of each sequence
-                count. Those beyond are padding: not looked at, be they NaN, and zero in the output;
-                the last states are those after the last step that counts.
+                count. The others are padding: not read, even if NaN, and zero in the output; the
+                last states are those after the last step that counts.
             return_states: "last", or "all" for a third result with the states of every step.
             return_gates: whether that third result has the gates too.
 
         Returns:
-            The hidden states of the last layer at all steps, (batch, time, directions x
-            hidden_size), laid out like x; the last states (layers x directions, batch,
-            hidden_size) of all layers; and `AllStates` if asked for.
+            The outputs of the last layer at all steps, (batch, time, directions x output_size),
+            laid out like x; the last states (layers x directions, batch, width) of all layers; and
+            `AllStates` if asked for.
 
         Raises:
             ShapeError, DtypeError, ValueError: naming the argument, both shapes and what to write.
         """
-        name, names = type(self).__name__, self.cell.states
+        name = type(self).__name__
         if return_states not in ("last", "all"):
             raise ValueError(
                 f'{name}: return_states must be "last" or "all", got {return_states!r}'
@@ -191,14 +236,14 @@ class Recurrent(Module):
         axes = ("batch", "time") if self.batch_first else ("time", "batch")
         hint = BATCH_FIRST if self.batch_first else "batch_first=False was given, so time is first."
         check_features(name, x, (*axes, self.input_size), optional=1, hint=hint)
-        x = cast_input(name, "x", x, self.weight_ih_l0.dtype)
+        x = cast_input(name, "x", x, parameter_dtype(self))
         unbatched = x.ndim == 2
         inputs = x[None] if unbatched else x if self.batch_first else x.swapaxes(0, 1)
         batch, time = inputs.shape[:2]
         if unbatched and lengths is not None:
             raise ValueError(f"{name}: lengths needs a batch, got x {x.shape}; pass x[:length]")
         lengths = check_lengths(name, lengths, batch, time, x)
-        states = self._initial(state, batch, x, unbatched, hint)
+        states = None if state is None else self._given_states(state, batch, x, unbatched, hint)
         if not time:  # as one step of padding, so that states and gradients are handed through
             blank = np.zeros((batch, 1, self.input_size), x.dtype)
             inputs = mg.concatenate([inputs, blank], axis=1)
@@ -207,8 +252,8 @@ class Recurrent(Module):
         output, runs = self._run(inputs, states, lengths, everything, return_gates)
         output = output if time else output[:, :0]
         last = tuple(
-            mg.stack([run.last[k] for run in runs]) for k in range(len(names))
-        )  # (layers x directions, batch, features)
+            mg.stack(list(parts)) for parts in zip(*(run.last for run in runs), strict=True)
+        )  # (layers x directions, batch, width)
         if unbatched:
             output, last = output[0], tuple(value[:, 0] for value in last)
         elif not self.batch_first:
@@ -218,18 +263,15 @@ class Recurrent(Module):
             return results
         return *results, self._collect(runs, time, return_gates, unbatched)
 
-    def _initial(
+    def _given_states(
         self, state: Any, batch: int, x: Any, unbatched: bool, hint: str
     ) -> tuple[Any, ...]:
-        """The initial states, (layers x directions, batch, features) each."""
+        """The initial states, (layers x directions, batch, width) each."""
         name, names = type(self).__name__, self.cell.states
         count = self.num_layers * (2 if self.bidirectional else 1)
-        sizes = {"h": self.output_size, "c": self.hidden_size}
-        if state is None:
-            return tuple(zeros((count, batch, sizes[label]), x.dtype) for label in names)
         states = states_of(name, state, names)
-        for label, value in zip(names, states, strict=True):
-            shape = (count, sizes[label]) if unbatched else (count, batch, sizes[label])
+        for label, value, size in zip(names, states, self._cell_at("l0").state_sizes, strict=True):
+            shape = (count, size) if unbatched else (count, batch, size)
             check_state(name, label, value, shape, x, hint)
         states = tuple(
             cast_input(name, f"state {label}", value, x.dtype)
@@ -238,74 +280,57 @@ class Recurrent(Module):
         return tuple(value[:, None] for value in states) if unbatched else states
 
     def _run(
-        self, x: Any, states: tuple[Any, ...], lengths: Any, everything: bool, gates: bool
+        self,
+        x: Any,
+        states: tuple[Any, ...] | None,
+        lengths: Any,
+        everything: bool,
+        gates: bool,
     ) -> tuple[Any, list[Run]]:
         """The output, and what each layer and direction did."""
         runs: list[Run] = []
+        fused = self.fused and not gates and not (everything and len(self.cell.states) > 1)
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = mg.dropout(x, self.dropout, self.training, self.generator)
-            ends = self._suffixes(layer)
-            for direction, suffix in enumerate(ends):
-                start = tuple(value[len(runs)] for value in states)
-                reverse = self.reverse or direction == 1
-                kind, routes = self.cell.__name__, self.cell.routes
-                with mg.scope(suffix[1:], kind=kind, routes=routes):
-                    weights = weights_of(self, suffix)
-                    if self.fused and not gates and not (everything and len(start) > 1):
-                        runs.append(self._run_kernel(x, start, weights, lengths, reverse))
+            outputs = []
+            for direction, place in enumerate(self._places(layer)):
+                cell, reverse = self._cell_at(place), self.reverse or direction == 1
+                start = None if states is None else tuple(value[len(runs)] for value in states)
+                with ModeChange(scope=self._cell_scope(place)):
+                    if start is None:
+                        start = cell.initial_states((len(x),), x)
+                    if fused:
+                        run = self._run_kernel(cell, x, start, lengths, reverse)
+                        outputs.append(run.states[0])
                     else:
-                        runs.append(self._run_steps(x, start, weights, lengths, reverse, gates))
-            outputs = [run.states[0] for run in runs[-len(ends) :]]
+                        advance = self._advance(cell, start, x.dtype, gates)
+                        run = run_steps(advance, x, start, lengths=lengths, reverse=reverse)
+                        outputs.append(run.states[cell.output_index])
+                runs.append(run)
             x = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
         return x, runs
 
-    def _run_kernel(
-        self, x: Any, start: tuple[Any, ...], weights: Weights, lengths: Any, reverse: bool
-    ) -> Run:
-        b_ih, b_hh = weights.b_ih, weights.b_hh
-        if not self.bias:
-            b_ih = b_hh = zeros((len(weights.hh),), weights.hh.dtype)
-        output, *last = type(self)._kernel(
-            x,
-            *start,
-            weights.ih,
-            weights.hh,
-            b_ih,
-            b_hh,
-            **self.step_options,
-            lengths=lengths,
-            reverse=reverse,
-        )
-        return Run((output,), (), tuple(last))
-
-    def _run_steps(
-        self,
-        x: Any,
-        start: tuple[Any, ...],
-        weights: Weights,
-        lengths: Any,
-        reverse: bool,
-        gates: bool,
-    ) -> Run:
+    def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Advance:
+        """One step of a cell with what the layers add to it."""
         keep = None
         if self.recurrent_dropout and self.training:
-            p, shape = self.recurrent_dropout, start[0].shape
+            p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
-            keep = None if mask is None else mask * x.dtype.type(keep_scale(p))
+            keep = None if mask is None else mask * dtype.type(keep_scale(p))
 
-        def step(x: Any, states: tuple[Any, ...], active: Any) -> Any:
-            new, made = self.cell.step(x, states, weights, keep, active, **self.step_options)
+        def advance(x: Any, states: Any, active: Any) -> tuple[Any, Any]:
+            new, made = cell.hooked_advance(x, states, active, keep)
             if any(self.zoneout):
                 zoned = map(self._zone_out, self.zoneout, states, new)
                 # Once more: a mean of a number with itself may differ from it in the last bit.
-                new = tuple(hold(active, s, b) for s, b in zip(zoned, states, strict=True))
-            return new, made
+                new = tuple(
+                    freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True)
+                )
+            label_states(cell.states, new, states)
+            return new, made if gates and made is not None else ()
 
-        count = len(self.cell.gates._fields) if gates and self.cell.gates is not None else 0
-        return run_steps(
-            step, self.cell.states, x, start, lengths=lengths, reverse=reverse, gates=count
-        )
+        return advance
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""
@@ -316,22 +341,28 @@ class Recurrent(Module):
         new = draw_mask(type(self).__name__, after.shape, p, True, self.generator)
         return mg.where(new, after, before)
 
-    def _collect(self, runs: list[Run], time: int, gates: bool, unbatched: bool) -> AllStates:
+    def _collect(self, runs: list[Run], time: int, gates: bool, unbatched: bool) -> Any:
         """The states and gates of all layers, stacked."""
 
-        def together(parts: list[Any]) -> Tensor:
-            stacked = mg.stack(parts)  # (layers x directions, batch, time, features)
+        def together(parts: tuple[Any, ...]) -> Tensor:
+            stacked = mg.stack(list(parts))  # (layers x directions, batch, time, features)
             stacked = stacked if time else stacked[:, :, :0]
             return stacked[:, 0] if unbatched else stacked
 
-        h, *rest = (together(list(parts)) for parts in zip(*(r.states for r in runs), strict=True))
+        states = map(together, zip(*(run.states for run in runs), strict=True))
         made = None
         if gates and self.cell.gates is not None:
-            series = zip(*(run.gates for run in runs), strict=True)
-            made = self.cell.gates(*(together(list(parts)) for parts in series))
-        return AllStates(h, rest[0] if rest else None, made)
+            made = self.cell.gates(*map(together, zip(*(r.gates for r in runs), strict=True)))
+        return all_states_type(self.cell.states)(*states, made)
 
-    @staticmethod
-    @abstractmethod
-    def _kernel(*arguments: Any, **options: Any) -> Any:
-        """The fused operation of one layer and direction."""
+    def extra_repr(self) -> str:
+        """The cell, unless the class names it, the sizes and the options."""
+        cell = f"{self.cell.__name__}, " if "cell" in vars(self) else ""
+        return cell + super().extra_repr()
+
+
+LAYER_OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(Recurrent.__init__).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+)

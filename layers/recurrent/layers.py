@@ -1,16 +1,98 @@
 """Recurrent layers over sequences: RNN, LSTM and GRU."""
 
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
-from layers.cells.cell_checks import check_nonlinearity
-from layers.cells.gated_cells import NONLINEARITIES, GRUCell, LSTMCell, RNNCell, begin_forget_bias
+import numpy as np
+
+from layers.cells.cell import Cell
+from layers.cells.gated_cells import GRUCell, LSTMCell, RNNCell, weights_of
 from layers.kernels import gru_sequence, lstm_sequence, rnn_sequence
-from layers.recurrent.base import Options, Recurrent
+from layers.recurrent.base import Recurrent
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
 
-class RNN(Recurrent):
+class Options(TypedDict, total=False):
+    """The options that the layers here share; see `LSTM`."""
+
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    reverse: bool
+    recurrent_dropout: float
+    zoneout: float | tuple[float, ...]
+    layer_norm: bool
+    generator: "np.random.Generator | None"
+
+
+def _changed(options: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """The options with a value other than the usual one beside it.
+
+    The others are not handed on to the cell: one of another class may not know them.
+    """
+    return {name: value for name, (value, usual) in options.items() if value != usual}
+
+
+class BuiltIn(Recurrent):
+    """Layers that hold the parameters of their cells themselves, under PyTorch's names.
+
+    That is so for the built-in cells alone. A subclass with a cell of its own has that as modules,
+    as `Recurrent` has it.
+    """
+
+    def __init__(
+        self, *sizes: Any, bias: bool = True, layer_norm: bool = False, **options: Any
+    ) -> None:
+        named = {"bias": (bias, True), "layer_norm": (layer_norm, False)}
+        if options.get("proj_size") and "c" not in self.cell.states:
+            raise ValueError(
+                f"{type(self).__name__}: proj_size is for LSTMs, whose c stays; got "
+                f"{options['proj_size']!r}"
+            )
+        object.__setattr__(self, "_cells", {})
+        super().__init__(*sizes, **_changed(named), **options)
+        self.bias, self.layer_norm = bias, layer_norm
+
+    def _add_cell(self, place: str, cell: Cell) -> None:
+        if self.cell not in (RNNCell, LSTMCell, GRUCell):
+            return super()._add_cell(place, cell)
+        for name, parameter in cell.named_parameters():
+            parameter.name = f"{name}_{place}"
+            self.register_parameter(f"{name}_{place}", parameter)
+        cell._set_scope_name(place)
+        self._cells[place] = cell
+        return None
+
+    def _cell_at(self, place: str) -> Cell:
+        if place not in self._cells:
+            return super()._cell_at(place)
+        cell: Cell = self._cells[place]
+        for name in cell._parameters:  # they may have been replaced here
+            cell._parameters[name] = getattr(self, f"{name}_{place}")
+        return cell
+
+    def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
+        """Draw the parameters of all cells again."""
+        for place in self._cells:
+            cell: Any = self._cell_at(place)
+            cell.reset_parameters(generator)
+
+    @property
+    def fused(self) -> bool:
+        """Whether sequences run as one kernel now; layer norm and projection run step by step."""
+        unknown = self.layer_norm or self.output_size != self.hidden_size
+        return super().fused and not unknown
+
+    def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        weights = weights_of(cell)
+        b_ih, b_hh = weights.b_ih, weights.b_hh
+        if b_ih is None:
+            b_ih = b_hh = np.zeros(len(weights.hh), weights.hh.dtype)
+        return (weights.ih, weights.hh, b_ih, b_hh), {}
+
+
+class RNN(BuiltIn):
     """Plain recurrent layers over (batch, time, features): unlike PyTorch's, batch comes first.
 
     Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.gated_cells.rnn_step`.
@@ -31,6 +113,7 @@ class RNN(Recurrent):
     """
 
     cell = RNNCell
+    kernel = rnn_sequence
 
     def __init__(
         self,
@@ -41,18 +124,15 @@ class RNN(Recurrent):
         nonlinearity: str = "tanh",
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, **options)
-        check_nonlinearity("RNN", nonlinearity, NONLINEARITIES)
+        named = {"nonlinearity": (nonlinearity, "tanh")}
+        super().__init__(input_size, hidden_size, num_layers, **_changed(named), **options)
         self.nonlinearity = nonlinearity
-        self.step_options = {"nonlinearity": nonlinearity}
 
-    @staticmethod
-    def _kernel(*arguments: Any, **options: Any) -> Any:
-        """The fused operation of one layer and direction."""
-        return rnn_sequence(*arguments, **options)
+    def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return super()._kernel_arguments(cell)[0], {"nonlinearity": self.nonlinearity}
 
 
-class LSTM(Recurrent):
+class LSTM(BuiltIn):
     """LSTM layers over sequences (batch, time, features): unlike PyTorch's, batch comes first.
 
     Args:
@@ -82,7 +162,7 @@ class LSTM(Recurrent):
     ordered as layer 0, layer 0 reverse, layer 1 ... Parameters as in PyTorch: weight_ih_l0
     (4 H, input_size), weight_hh_l0 (4 H, H), bias_ih_l0 and bias_hh_l0 (4 H,), weight_hr_l0
     (proj_size, H), and so on for _l0_reverse, _l1 ...; rows in the order input gate, forget gate,
-    candidate, output gate; drawn evenly from +-1/sqrt(H).
+    candidate, output gate; drawn uniformly from +-1/sqrt(H).
 
     >>> import numpy as np
     >>> lstm = LSTM(3, 5)
@@ -92,6 +172,7 @@ class LSTM(Recurrent):
     """
 
     cell = LSTMCell
+    kernel = lstm_sequence
 
     def __init__(
         self,
@@ -103,25 +184,12 @@ class LSTM(Recurrent):
         forget_bias: float | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            proj_size=proj_size,
-            **options,
-        )
-        self.forget_bias = forget_bias
-        for layer in range(num_layers):
-            for suffix in self._suffixes(layer):
-                begin_forget_bias(self, suffix, forget_bias)
-
-    @staticmethod
-    def _kernel(*arguments: Any, **options: Any) -> Any:
-        """The fused operation of one layer and direction."""
-        return lstm_sequence(*arguments, **options)
+        named = {"proj_size": (proj_size, 0), "forget_bias": (forget_bias, None)}
+        super().__init__(input_size, hidden_size, num_layers, **_changed(named), **options)
+        self.proj_size, self.forget_bias = proj_size, forget_bias
 
 
-class GRU(Recurrent):
+class GRU(BuiltIn):
     """GRU layers over sequences (batch, time, features): unlike PyTorch's, batch comes first.
 
     Args:
@@ -140,8 +208,13 @@ class GRU(Recurrent):
     """
 
     cell = GRUCell
+    kernel = gru_sequence
 
-    @staticmethod
-    def _kernel(*arguments: Any, **options: Any) -> Any:
-        """The fused operation of one layer and direction."""
-        return gru_sequence(*arguments, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, **options)

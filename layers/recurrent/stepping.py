@@ -9,14 +9,9 @@ import numpy as np
 import minigrad as mg
 from layers.base.inputs import cast_input
 from layers.base.module import Module
+from layers.cells.cell import Cell
 from layers.cells.cell_checks import check_lengths
-from layers.cells.cell_equations import (
-    active_at,
-    along_batch,
-    beyond_zero,
-    clear_padding,
-    stack_steps,
-)
+from layers.cells.steps import expand_batch, run_steps
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
@@ -38,14 +33,14 @@ def scan(
     """Run a cell over sequences (batch, time, ...), tagging its steps for graphs and drawings.
 
     Args:
-        cell: called as ``cell(x, state)`` for each step with x (batch, ...); returns the new
-            state, a tensor or a tuple of tensors (batch, ...), the first of which is the output.
-            What it declares is noted in the graph: `states`, the names of its states ("h", "c"),
-            and `routes`, a `layers.cells.cell_equations.Routes`; both may be missing.
+        cell: a `layers.Cell`, or anything that is called as ``cell(x, state)`` for each step with
+            x (batch, ...) and returns the new state, a tensor or a tuple of tensors (batch, ...),
+            the first of which is the output. What it declares is noted in the graph: `states`, the
+            names of its states ("h", "c"), and `routes`, a `layers.Routes`; both may be missing.
         inputs: a tensor or an array (batch, time, ...).
         state: the initial state; None lets the cell begin by itself.
         lengths: integers (batch,), in any order, 0 allowed: how many steps of each sequence count.
-            What lies beyond is not looked at, and the output there is zero.
+            Inputs beyond are not read, and the output there is zero.
         reverse: from the last step of each sequence to the first.
         return_states: "last", or "all" for a third result: a tuple of the states at all steps.
 
@@ -69,16 +64,19 @@ def scan(
     if not time:
         raise ShapeError(f"scan: inputs must have a time step, got {describe(inputs)}")
     lengths = check_lengths("scan", lengths, batch, time, inputs)
-    x = inputs if lengths is None else clear_padding(inputs, lengths)
-    kept: dict[int, tuple[Any, ...]] = {}
-    for t in reversed(range(time)) if reverse else range(time):
-        active = active_at(t, lengths)
-        with mg.step(t):
-            state = _call(cell, x[:, t], state, active)
-        made = state if isinstance(state, tuple) else (state,)
-        kept[t] = tuple(beyond_zero(value, active) for value in made)
-    series = tuple(stack_steps([kept[t][k] for t in range(time)]) for k in range(len(kept[0])))
-    return (series[0], state) if return_states == "last" else (series[0], state, series)
+    carried = state  # in the form in which the cell takes and returns it
+
+    def advance(x: Any, _: Any, active: Any) -> tuple[tuple[Any, ...], tuple[()]]:
+        nonlocal carried
+        if isinstance(cell, Cell) and type(cell).forward is Cell.forward:
+            carried = cell(x, carried, active=active)
+        else:
+            carried = _call(cell, x, carried, active)
+        return carried if isinstance(carried, tuple) else (carried,), ()
+
+    run = run_steps(advance, inputs, (), lengths=lengths, reverse=reverse)
+    output = run.states[getattr(cell, "output_index", 0)]
+    return (output, carried) if return_states == "last" else (output, carried, run.states)
 
 
 def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:
@@ -128,7 +126,7 @@ def _carry(value: Tensor, old: Any, label: str, step: Scope | None, active: Any)
             before = np.zeros(value.shape, value.dtype) if old is None else old
             if value.dtype.kind == "f":  # a cell may count in integers
                 before = cast_input("scan", f"state {label}", before, value.dtype)
-            value = mg.where(along_batch(active, value), value, before)
+            value = mg.where(expand_batch(active, value), value, before)
     if scope is not None and made._node is not None and value._node is not None:
         made._node.scope = scope
         value._node.scope = scope.with_state(label, state_source(old))

@@ -156,7 +156,7 @@ def test_the_longest_may_be_shorter_than_the_array():
         (2, ShapeError, r"lengths must have shape \(3,\)"),
         ([1, 2, 5], ValueError, r"lengths must be 0 to 4, .* x f64\[3, 4, 3\], got 5 at place 2"),
         ([-1, 2, 3], ValueError, r"got -1 at place 0"),
-        ([1.0, 2.0, 3.0], DtypeError, r"lengths must be integers, got f64\[3\]"),
+        ([1.0, 2.0, 3.0], DtypeError, r"lengths must be integers, got f32\[3\]"),
         ([True, True, False], DtypeError, r"mask\.sum\(axis=1\)"),
     ],
 )

@@ -15,11 +15,11 @@ from layers import (
     LSTMCell,
     Module,
     RNNCell,
+    Routes,
     detach_state,
     run_in_chunks,
     scan,
 )
-from layers.cells.cell_equations import Routes
 from minigrad.core.errors import DtypeError, ShapeError
 
 PAIRS = [(RNNCell, RNN), (LSTMCell, LSTM), (GRUCell, GRU)]

@@ -47,7 +47,7 @@ class EdgeRoutes:
             list or as a mapping of the routes' names to those of scopes. "residual" stands for the
             branches of a Transformer's residual stream: attention, cross-attention, feed-forward.
             None takes what the cells themselves declare as `routes` (see
-            `layers.cells.cell_equations.Routes`).
+            `layers.Routes`).
 
     Attributes:
         names: of the routes beside the highway, in the order of their declaration.
