@@ -41,7 +41,7 @@ class Source:
         loss: at the last step, on the tape; None for a model that learns no weights.
         steps: how many it read.
         recurrent: whether it has cells with states.
-        scores: (batch, classes), from which the loss was computed.
+        outputs: (batch, classes), the logits or the forecast from which the loss was computed.
         inputs: (batch, time, features), for models without states.
         note: more on what was read.
         remarks: sentences on how the model was made, to stand with what was found.
@@ -54,7 +54,7 @@ class Source:
     loss: Tensor | None
     steps: int
     recurrent: bool
-    scores: Tensor | None = None
+    outputs: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     note: str = ""
     remarks: tuple[str, ...] = ()
@@ -112,8 +112,8 @@ def text_of(path: Path, model: Any, options: argparse.Namespace, length: int) ->
 def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -> Source:
     """A character model or a GPT reads a text up to the character before its last."""
     text = text_of(path, model, options, steps + 1)
-    codes = model.tokenizer.encode(text)
-    read = min(steps, len(codes) - 1)
+    token_ids = model.tokenizer.encode(text)
+    read = min(steps, len(token_ids) - 1)
     if isinstance(model, GPT) and read > model.config.block_size:
         raise ValueError(
             f"{path} reads at most {model.config.block_size} characters, not {read}; pass a "
@@ -121,21 +121,21 @@ def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -
         )
     note = ""
     if options.text is not None and read < steps:
-        note = f"the text has {len(codes)} characters; the last is what is predicted"
-    target = int(codes[read])
+        note = f"the text has {len(token_ids)} characters; the last is what is predicted"
+    target = int(token_ids[read])
     readings = tuple(repr(character) for character in text[:read])
     if isinstance(model, CharacterModel):
-        loss = path_loss(model, codes[None, :read], target)
+        loss = path_loss(model, token_ids[None, :read], target)
         return Source(str(path), loss, read, True, note=note, readings=readings)
-    x = as_input("x", model.positions(model.embedding(codes[None, :read])))
-    scores = model.read(x)[:, -1]  # (1, vocabulary)
-    loss = mg.cross_entropy(scores, np.array([target]))
+    x = as_input("x", model.positions(model.embedding(token_ids[None, :read])))
+    logits = model.read(x)[:, -1]  # (1, vocabulary)
+    loss = mg.cross_entropy(logits, np.array([target]))
     texts = {"x": text[:read]}
-    return Source(str(path), loss, read, False, scores, (x,), note, texts=texts)
+    return Source(str(path), loss, read, False, logits, (x,), note, texts=texts)
 
 
 def as_input(name: str, x: mg.Tensor) -> mg.Tensor:
-    """Embedded and placed symbols (1, time, width) as an input of the graph."""
+    """Embedded and placed tokens (1, time, width) as an input of the graph."""
     leaf = mg.Tensor(x.numpy() if not x.requires_grad else x.detach().numpy(), requires_grad=True)
     leaf.name = name
     return leaf
@@ -162,22 +162,22 @@ def read_pair(
         raise ValueError("--text must have at least 1 character to translate")
     model.eval()
     translation = model.translate([text])[0]
-    codes, lengths, inputs, targets = model.batch([(text, translation)])
-    x = as_input("source", model.positions(model.source_embedding(codes)))
+    token_ids, lengths, inputs, targets = model.batch([(text, translation)])
+    x = as_input("source", model.positions(model.source_embedding(token_ids)))
     y = as_input("target", model.positions(model.target_embedding(inputs)))
     memory = model.transformer.encoder(x, lengths=lengths)
     output = model.transformer.decoder(y, memory, causal=True, memory_lengths=lengths)
-    scores = model.readout(output)[:, -1]  # (1, target_size + 2)
-    loss = mg.cross_entropy(scores, targets[:, -1])
+    logits = model.readout(output)[:, -1]  # (1, target_size + 2)
+    loss = mg.cross_entropy(logits, targets[:, -1])
     read = max(len(text), inputs.shape[1])
     texts = {"source": text, "target": translation}
-    return Source(str(path), loss, read, False, scores, (x, y), note, texts=texts)
+    return Source(str(path), loss, read, False, logits, (x, y), note, texts=texts)
 
 
 def some_text(tokenizer: CharacterTokenizer, length: int, seed: int) -> str:
     """Characters that a tokenizer knows, drawn at random."""
-    codes = np.random.default_rng(seed).integers(len(tokenizer), size=length)
-    return tokenizer.decode(codes)
+    token_ids = np.random.default_rng(seed).integers(len(tokenizer), size=length)
+    return tokenizer.decode(token_ids)
 
 
 def read_lags(path: Path, model: Autoregressive, options: argparse.Namespace, _: int) -> Source:
@@ -187,8 +187,9 @@ def read_lags(path: Path, model: Autoregressive, options: argparse.Namespace, _:
     standard = model._standard(known)[-order - 1 :]
     x = as_input("x", mg.Tensor(standard[None, :-1, None]))  # (1, order, 1)
     latest_first = x[0, ::-1, 0]  # (order,)
-    scores = (latest_first @ model.weight + model.bias).reshape((1, 1))
-    return Source(str(path), mg.mse_loss(scores[0, 0], standard[-1]), order, False, scores, (x,))
+    forecast = (latest_first @ model.weight + model.bias).reshape((1, 1))
+    loss = mg.mse_loss(forecast[0, 0], standard[-1])
+    return Source(str(path), loss, order, False, forecast, (x,))
 
 
 def read_series(

@@ -98,14 +98,14 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
     given |= {"steps": steps, "seed": options.seed}
     with mg.recording(fused=False):
         module, inputs, loss = build(name, forget_bias=bias, **given)
-        scores = None if recurrent else module(*inputs)  # (batch, classes)
+        outputs = None if recurrent else module(*inputs)  # (batch, classes)
     remarks: tuple[str, ...] = ()
     if name in FORGETTING and steps > 1:
         chosen = REMEMBERING if bias is None else bias
         other = REMEMBERING if chosen == 0 else 0.0
         again = build(name, forget_bias=other, **given).loss
         remarks = (forget_remark(chosen, loss, other, again),)
-    return Source(name, loss, steps, recurrent, scores, inputs, remarks=remarks)
+    return Source(name, loss, steps, recurrent, outputs, inputs, remarks=remarks)
 
 
 def forget_remark(bias: float, loss: Tensor, other: float, again: Tensor) -> str:

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["draw_gradient_path", "draw_step", "ngram_graph", "path_loss"]
 
 
-def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawing":
+def draw_step(model: CharacterModel, token_ids: Any, theme: str = "light") -> "Drawing":
     """Every operation of one step of the model's LSTM, its gates grouped.
 
     Args:
-        codes: symbols (batch,): what the step reads.
+        token_ids: (batch,): what the step reads.
     """
     from minigrad.draw import draw
 
     lstm, size = model.recurrent, model.config.hidden_size
     before = tuple(
-        mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True) for _ in "hc"
+        mg.Tensor(np.zeros((len(token_ids), size), np.float32), requires_grad=True) for _ in "hc"
     )
     before[0].name, before[1].name = "h before", "c before"
-    x = model.embedding(codes)
+    x = model.embedding(token_ids)
     with mg.scope("LSTM cell"):
         (h, c), _ = lstm_step(x, before, weights_of(lstm, "_l0"))
         label_states(LSTMCell.states, (h, c), before)
@@ -39,17 +39,17 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
 
 
 def draw_gradient_path(
-    model: CharacterModel, codes: Any, target: int, theme: str = "light"
+    model: CharacterModel, token_ids: Any, target: int, theme: str = "light"
 ) -> "Drawing":
     """The gradient's way back from the loss at the last step through the unrolled LSTM.
 
     Args:
-        codes: symbols (batch, time): what the model reads.
-        target: the symbol that it should predict after the last one.
+        token_ids: (batch, time): what the model reads.
+        target: the token that it should predict after the last one.
     """
     from minigrad.draw import draw
 
-    return draw(path_loss(model, codes, target), level="cells", grad="norm", theme=theme)
+    return draw(path_loss(model, token_ids, target), level="cells", grad="norm", theme=theme)
 
 
 def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Picture":
@@ -61,8 +61,8 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Picture":
     from minigrad.draw import Edge, Picture, PictureNode
 
     assert model.tokenizer is not None
-    codes = model.tokenizer.encode(text)
-    length = min(model.config.order - 1, len(codes))
+    token_ids = model.tokenizer.encode(text)
+    length = min(model.config.order - 1, len(token_ids))
     letters = text[len(text) - length :]
     nodes = [
         PictureNode(0, "constant", name="all alike", detail=f"1 of {len(model.tokenizer)} each")
@@ -72,7 +72,7 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Picture":
         nodes.append(PictureNode(1 + place, "input", name=repr(letters[place])))
     for size in range(length + 1):
         number = 1 + length + size
-        context = codes[len(codes) - size :]
+        context = token_ids[len(token_ids) - size :]
         found = model.counts.probabilities(context)
         order = np.argsort(-found, kind="stable")[:candidates]
         likely = ", ".join(
@@ -89,14 +89,14 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Picture":
     return Picture(tuple(nodes), tuple(edges), level="ops", title=title)
 
 
-def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:
+def path_loss(model: CharacterModel, token_ids: Any, target: int) -> mg.Tensor:
     """The loss of the character after the last one alone, with every operation recorded.
 
     Args:
-        codes, target: as in `draw_gradient_path`.
+        token_ids, target: as in `draw_gradient_path`.
     """
     with mg.recording(fused=False):
-        output, _ = model.recurrent(model.embedding(codes))  # (batch, time, hidden_size)
-        scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
-        loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(codes), target))
+        output, _ = model.recurrent(model.embedding(token_ids))  # (batch, time, hidden_size)
+        logits = model.readout(output[:, -1])  # (batch, vocabulary_size)
+        loss: mg.Tensor = CrossEntropyLoss()(logits, np.full(len(token_ids), target))
     return loss

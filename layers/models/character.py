@@ -1,4 +1,8 @@
-"""A character language model: embedding, a recurrent network, linear read-out."""
+"""A character language model: embedding, a recurrent network, linear read-out.
+
+Comments tell the shape of what a line gives: B texts of T characters, E features of a character
+(embedding_size), N of the recurrent states (hidden_size), V characters in the vocabulary.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.base.module import Module
+from layers.base.renamed import renamed_arguments
 from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear
@@ -36,7 +41,7 @@ class CharacterConfig(Config):
         cell: "rnn", "gru" or "lstm".
         dropout: the probability of zero, in training: of what goes into each recurrent layer and
             into the read-out, not of what goes from step to step (Zaremba et al. 2014).
-        forget_bias: what the forget gates' biases of an lstm begin with, such as 1.0; see `LSTM`.
+        forget_bias: the initial bias of an lstm's forget gates, such as 1.0; see `LSTM`.
 
     >>> CharacterConfig.preset("lstm-256", vocabulary_size=64).hidden_size
     256
@@ -86,12 +91,13 @@ class CharacterModel(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: codes (batch, time) -> scores (batch, time, vocabulary_size).
+    Shapes: token_ids (B, T) -> logits (B, T, V), and the state: h (num_layers, B, N), or (h, c) of
+    an lstm.
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = CharacterModel(CharacterConfig(len(tokenizer), hidden_size=8), tokenizer)
-    >>> scores, state = model(tokenizer.encode("to be")[None])
-    >>> scores.shape
+    >>> logits, state = model(tokenizer.encode("to be")[None])
+    >>> logits.shape
     (1, 5, 7)
     >>> len(model.complete("to", length=4))
     4
@@ -120,19 +126,29 @@ class CharacterModel(TextModel, Module):
         self.dropout = Dropout(config.dropout)
         self.readout = Linear(config.hidden_size, config.vocabulary_size)
 
-    def forward(self, codes: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Scores for the character that follows each of the given ones, and the state."""
-        x = self.dropout(self.embedding(codes))  # (batch, time, embedding_size)
-        output, state = self.recurrent(x, state)  # (batch, time, hidden_size)
-        return self.readout(self.dropout(output)), state  # (batch, time, vocabulary_size)
+    @renamed_arguments(codes="token_ids")
+    def forward(self, token_ids: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """Logits for the character that follows each of the given ones, and the state.
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
+        Args:
+            token_ids: (B, T) integers.
+            state: what a call for the characters before gave; zeros if None.
+        """
+        x = self.embedding(token_ids)  # (B, T, E)
+        x = self.dropout(x)  # (B, T, E)
+        h, state = self.recurrent(x, state)  # (B, T, N): the topmost layer's states
+        h = self.dropout(h)  # (B, T, N)
+        logits = self.readout(h)  # (B, T, V)
+        return logits, state
+
+    @renamed_arguments(codes="token_ids")
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per character, from a zero state."""
-        scores, _ = self(codes)
-        return mg.cross_entropy(scores, targets)
+        logits, _ = self(token_ids)  # (B, T, V)
+        return mg.cross_entropy(logits, targets)
 
     def decoder(self) -> "CharacterDecoder":
-        """Scores of the next character; the state is that of the recurrent network."""
+        """Logits of the next character; the state is that of the recurrent network."""
         return CharacterDecoder(self)
 
 
@@ -142,18 +158,18 @@ class CharacterDecoder:
 
     model: CharacterModel
 
-    def begin(self, codes: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
+    def begin(self, token_ids: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         with reading(self.model):
-            scores, state = self.model(codes, state)
-        return scores.numpy()[:, -1], state  # (batch, vocabulary)
+            logits, state = self.model(token_ids, state)
+        return logits.numpy()[:, -1], state  # (B, V)
 
-    def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
+    def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self.begin(codes[:, None], state)
+        return self.begin(token_ids[:, None], state)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:
-        """States are (layers, batch, hidden_size): the second axis is the batch."""
+        """States are (num_layers, B, N): the second axis is the batch."""
         if isinstance(state, tuple):
             return tuple(part[:, index] for part in state)
         return state[:, index]

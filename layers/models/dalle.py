@@ -1,4 +1,8 @@
-"""A small DALL-E: a GPT over the characters of a caption and then the codes of a picture."""
+"""A small DALL-E: a GPT over the characters of a caption and then the codes of a picture.
+
+Comments tell the shape of what a line gives: B captions of L characters (caption_length), N codes
+of each picture, V tokens: the characters, one that fills captions up, and the codes of the book.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.base.module import Module
+from layers.base.renamed import OldName, renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
@@ -63,7 +68,7 @@ class DALLEConfig(Config):
 
     @property
     def gpt(self) -> GPTConfig:
-        """The GPT's sizes: its symbols are characters, a filler and the codes of the book."""
+        """The GPT's sizes: its tokens are characters, a filler and the codes of the book."""
         return GPTConfig(
             self.caption_size + 1 + self.vae.book_size,
             self.caption_length + self.vae.codes - 1,
@@ -111,16 +116,16 @@ class DALLE(SavedModel, Module):
 
     @property
     def filler(self) -> int:
-        """The symbol that fills captions up."""
+        """The token that fills captions up."""
         return self.config.caption_size
 
     @property
     def first_code(self) -> int:
-        """The symbol of the book's code 0."""
+        """The token of the book's code 0."""
         return self.config.caption_size + 1
 
-    def symbols(self, captions: Sequence[str]) -> PlainArray:
-        """Captions as symbols, int64 (batch, caption_length), filled up.
+    def token_ids(self, captions: Sequence[str]) -> PlainArray:
+        """Captions as token ids, int64 (B, L), filled up.
 
         Raises:
             ValueError: for an unknown character, a caption that is too long, or a model without
@@ -138,10 +143,13 @@ class DALLE(SavedModel, Module):
             row[: len(caption)] = self.tokenizer.encode(caption)
         return filled
 
-    def forward(self, symbols: Any) -> Tensor:
-        """Scores for the symbol that follows each of the given ones."""
-        scores: Tensor = self.gpt(symbols)
-        return scores
+    symbols = OldName("token_ids")
+
+    @renamed_arguments(symbols="token_ids")
+    def forward(self, token_ids: Any) -> Tensor:
+        """Logits for the token that follows each of the given ones."""
+        logits: Tensor = self.gpt(token_ids)
+        return logits
 
     def loss(self, captions: Any, codes: Any) -> Tensor:
         """The weighted mean of the cross-entropies of captions and codes, in nats per place.
@@ -150,16 +158,16 @@ class DALLE(SavedModel, Module):
         its caption is, and batches may be averaged by their numbers of pictures.
 
         Args:
-            captions: (batch, caption_length), as `symbols` gives them.
-            codes: (batch, codes), as the VAE's `encode` gives them.
+            captions: (B, L), as `token_ids` gives them.
+            codes: (B, N), as the VAE's `encode` gives them.
         """
-        whole = np.concatenate([captions, codes + self.first_code], axis=1)
-        scores = self(whole[:, :-1])  # (batch, caption_length + codes - 1, symbols)
-        targets, border = whole[:, 1:], self.config.caption_length - 1
-        letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
-        each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
-        caption = each.sum() / max(each.size, 1)
-        picture = mg.cross_entropy(scores[:, border:], targets[:, border:])
+        whole = np.concatenate([captions, codes + self.first_code], axis=1)  # (B, L + N)
+        logits = self(whole[:, :-1])  # (B, L + N - 1, V)
+        targets, border = whole[:, 1:], self.config.caption_length - 1  # (B, L + N - 1), L - 1
+        letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]  # (B, L - 1)
+        each = mg.cross_entropy(logits[:, :border], letters, reduction="none")  # (B, L - 1)
+        caption = each.sum() / max(each.size, 1)  # ()
+        picture = mg.cross_entropy(logits[:, border:], targets[:, border:])  # () of (B, N)
         total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
         return total
 
@@ -186,19 +194,19 @@ class DALLE(SavedModel, Module):
         cache: bool = True,
         generator: "np.random.Generator | None" = None,
     ) -> Iterator[PlainArray]:
-        """The codes of the pictures, place by place: each int64 (batch,).
+        """The codes of the pictures, place by place: each int64 (B,).
 
         Args:
             captions: what to draw.
             temperature, top_k, top_p, beams: see `layers.models.generation.decoding.Decoding`.
-            cache: False reads all symbols again for each code: slower, with the same result.
+            cache: False reads all tokens again for each code: slower, with the same result.
             generator: draws; the default one if None.
         """
         if beams > 1:
             temperature = 1.0
         how = Decoding(self.config.vae.codes, temperature, top_k, top_p, beams)
         decoder = DALLEDecoder(GPTDecoder(self.gpt), self.first_code)
-        prompt = self.symbols(captions)
+        prompt = self.token_ids(captions)
         for chosen in decode(decoder, prompt, how, cache=cache, generator=generator):
             yield chosen - self.first_code
 
@@ -210,18 +218,18 @@ class DALLEDecoder:
     gpt: GPTDecoder
     first_code: int
 
-    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
+    def begin(self, token_ids: PlainArray) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self._codes_alone(*self.gpt.begin(codes))
+        return self._codes_alone(*self.gpt.begin(token_ids))
 
-    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+    def advance(self, token_ids: PlainArray, state: Any) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self._codes_alone(*self.gpt.advance(codes, state))
+        return self._codes_alone(*self.gpt.advance(token_ids, state))
 
     def reorder(self, state: Any, index: PlainArray) -> Any:
         """As in `layers.models.generation.decoding.Decoder`."""
         return self.gpt.reorder(state, index)
 
-    def _codes_alone(self, scores: PlainArray, state: Any) -> tuple[PlainArray, Any]:
-        allowed = np.arange(scores.shape[1]) >= self.first_code
-        return np.where(allowed, scores, -np.inf), state
+    def _codes_alone(self, logits: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+        allowed = np.arange(logits.shape[1]) >= self.first_code
+        return np.where(allowed, logits, -np.inf), state

@@ -58,26 +58,26 @@ class AddingModel(Module):
 
 
 class CopyModel(Module):
-    """Reads symbols, waits, and writes them.
+    """Reads tokens, waits, and writes them.
 
-    Shapes: codes (batch, time) -> scores (batch, time, symbols + 1).
+    Shapes: token_ids (batch, time) -> logits (batch, time, tokens + 1).
     """
 
-    def __init__(self, kind: Any, units: int = UNITS, symbols: int = 8, **options: Any) -> None:
+    def __init__(self, kind: Any, units: int = UNITS, tokens: int = 8, **options: Any) -> None:
         super().__init__()
-        self.embedding = Embedding(symbols + 2, 16)
+        self.embedding = Embedding(tokens + 2, 16)
         self.recurrent = kind(16, units, **options)
-        self.readout = Linear(units, symbols + 1)
+        self.readout = Linear(units, tokens + 1)
 
-    def forward(self, codes: Any) -> Tensor:
-        """Scores at every step."""
-        output, _ = self.recurrent(self.embedding(codes))  # (batch, time, units)
-        scores: Tensor = self.readout(output)
-        return scores
+    def forward(self, token_ids: Any) -> Tensor:
+        """Logits at every step."""
+        output, _ = self.recurrent(self.embedding(token_ids))  # (batch, time, units)
+        logits: Tensor = self.readout(output)
+        return logits
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per step."""
-        return mg.cross_entropy(self(codes), targets)
+        return mg.cross_entropy(self(token_ids), targets)
 
 
 # name: (layer, its options, rate, steps of the adding problem)
@@ -173,7 +173,7 @@ def copy_figures(setting: Setting) -> list[Figure]:
         "copy.png",
         "the loss curves of the copy memory",
         lambda path: plot_losses(
-            path, losses, title=f"Copying ten symbols after {DELAY} steps",
+            path, losses, title=f"Copying ten tokens after {DELAY} steps",
             y="nats per step", lines={f"baseline: {baseline:.3f}": baseline},
         ),
     )  # fmt: skip
@@ -268,7 +268,7 @@ def clipping_figures(setting: Setting) -> list[Figure]:
     steps, length = setting.steps(1000), 20
     test = [adding_problem(1000, length, np.random.default_rng(setting.seed + 1000))]
 
-    def begin() -> AddingModel:
+    def new_model() -> AddingModel:
         mg.seed(setting.seed)
         model = AddingModel(RNN, nonlinearity="relu")
         weights = np.random.default_rng(setting.seed).normal(0, 2 / 8, (UNITS, UNITS))
@@ -287,14 +287,14 @@ def clipping_figures(setting: Setting) -> list[Figure]:
             progress=setting.progress,
         )
 
-    clipped = begin()
+    clipped = new_model()
     before = mean_loss(clipped, test)
     learn(clipped, 1.0)
     after = mean_loss(clipped, test)
     diverged = False
     with np.errstate(all="ignore"):
         try:
-            learn(begin(), None)
+            learn(new_model(), None)
         except GradientError as error:
             diverged = True
             setting.remarks.append(f"Without clipping: {error}")

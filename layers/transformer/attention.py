@@ -59,7 +59,7 @@ class MultiheadAttention(Module):
 
     Parameters as in PyTorch: in_proj_weight (3 embed_dim, embed_dim), or with kdim or vdim
     q_proj_weight, k_proj_weight and v_proj_weight; in_proj_bias (3 embed_dim,); bias_k and bias_v
-    (1, 1, embed_dim); out_proj.weight and out_proj.bias. They begin as PyTorch's do.
+    (1, 1, embed_dim); out_proj.weight and out_proj.bias. They are initialised as in PyTorch.
 
     Raises:
         ValueError: when a size is not positive, or embed_dim does not divide into the heads.
@@ -117,13 +117,13 @@ class MultiheadAttention(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw all parameters afresh, as PyTorch does; biases are zeros."""
+        """Draw all parameters again, as PyTorch does; biases are zeros."""
         self.out_proj.reset_parameters(generator)
         for weight in self._weights():
             xavier_uniform_(weight, generator=generator)
-        for begin in (self.in_proj_bias, self.out_proj.bias):
-            if begin is not None:
-                zeros_(begin)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                zeros_(bias)
         for extra in (self.bias_k, self.bias_v):
             if extra is not None:
                 xavier_normal_(extra, generator=generator)
@@ -282,11 +282,8 @@ class MultiheadAttention(Module):
             q, k = self.rotary(q, offset), self.rotary(k, offset)
         valid_queries = valid if own else None
         if cache is not None:
-            cache.extend(k, v, valid)
-            cache.source = key if fixed else None
-            assert cache.keys is not None
-            assert cache.values is not None
-            k, v, valid = cache.keys, cache.values, cache.valid
+            k, v = cache.extend(k, v, valid)
+            cache.source, valid = key if fixed else None, cache.valid
         return q, k, v, valid, valid_queries
 
     def _inputs(self, query: Any, *others: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from layers.base.renamed import renamed_arguments
 from layers.datasets import CharacterTokenizer
 from layers.models.generation.decoding import Decoder, Decoding, decode
 from layers.models.generation.targets import count_targets
@@ -26,9 +27,10 @@ class TextModel(SavedModel):
 
     @abstractmethod
     def decoder(self) -> Decoder:
-        """What gives the scores of the next character."""
+        """What gives the logits of the next character."""
 
-    def loss_weight(self, codes: Any, targets: Any) -> int:
+    @renamed_arguments(codes="token_ids")
+    def loss_weight(self, token_ids: Any, targets: Any) -> int:
         """How many targets the mean of `loss` is over."""
         return count_targets(targets)
 
@@ -52,7 +54,7 @@ class TextModel(SavedModel):
             prompt: what to continue, at least one character; a new line if None, or, where the
                 model knows none, its first character.
             length: how many characters at most.
-            temperature: divides the scores; below 1 bolder, 0 always the likeliest character.
+            temperature: divides the logits; below 1 bolder, 0 always the likeliest character.
             top_k: draw from the k likeliest characters alone.
             top_p: draw from the fewest characters that have this probability together.
             beams: above 1, search for the likeliest text with so many candidates; the characters
@@ -60,7 +62,7 @@ class TextModel(SavedModel):
             length_penalty: see `layers.models.generation.decoding.Decoding`.
             stop: a string that ends the text, and is not given, or several of them. What may be
                 the beginning of one is held back until it is known not to be; the prompt does
-                not count. What the model does not know cannot come, and is passed over.
+                not count. Strings with unknown characters cannot occur, and are ignored.
             cache: False reads the whole text again for every character: slower, with the same
                 result.
             generator: the source of randomness; the default one if None.
@@ -94,12 +96,14 @@ class TextModel(SavedModel):
     def _stream(
         self,
         tokenizer: CharacterTokenizer,
-        codes: np.ndarray[Any, Any],
+        token_ids: np.ndarray[Any, Any],
         how: Decoding,
         cache: bool,
         generator: "np.random.Generator | None",
     ) -> Iterator[str]:
-        for chosen in decode(self.decoder(), codes[None], how, cache=cache, generator=generator):
+        for chosen in decode(
+            self.decoder(), token_ids[None], how, cache=cache, generator=generator
+        ):
             if chosen[0] < 0:
                 return
             yield tokenizer.decode(chosen)
