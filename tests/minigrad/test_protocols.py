@@ -1,4 +1,4 @@
-"""Operators, NumPy's protocols, and the declared signatures."""
+"""Operators and NumPy's protocols."""
 
 import ast
 import inspect
@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.core import methods as signatures
-from minigrad.numpy_api import operators
 from minigrad.numpy_api.scipy_ufuncs import SCIPY_UFUNCS
 
 
@@ -342,38 +340,13 @@ def test_numpy_reads_a_tensor_without_grad_and_cannot_change_it():
     assert t.tolist() == [1, 2]
 
 
-# -- what is declared ------------------------------------------------------------------------------
-
-
-def declared():
-    """The parameter names of every declared method."""
-    found = {}
-    for node in ast.walk(ast.parse(inspect.getsource(signatures))):
-        if isinstance(node, ast.FunctionDef):
-            a = node.args
-            variable = [a.vararg.arg] if a.vararg else []
-            names = [p.arg for p in (*a.posonlyargs, *a.args)][1:]
-            found[node.name] = names + variable + [p.arg for p in a.kwonlyargs]
-    return found
-
-
-def test_what_is_bound_is_declared_and_the_other_way_round():
-    protocols = {"__array_function__", "__array_ufunc__", "__reduce_ex__"}
-    assert set(declared()) == set(operators.METHODS) - protocols
-
-
-@pytest.mark.parametrize("name", sorted(declared()))
-def test_declared_parameters_have_the_names_of_those_bound(name):
-    method = operators.METHODS[name]
-    if isinstance(method, property) or (name.startswith("__") and name.endswith("__")):
-        return  # Python gives their arguments by position
-    assert list(inspect.signature(method).parameters)[1:] == declared()[name]
+# -- what is public --------------------------------------------------------------------------------
 
 
 def test_every_module_of_operations_is_public():
-    modules = {m.name for m in pkgutil.iter_modules(mg.ops.__path__)}
-    listed = {m.__name__.rpartition(".")[2] for m in mg.ops.MODULES}
-    assert listed <= modules
+    modules = {m.name for m in pkgutil.walk_packages(mg.ops.__path__, "minigrad.ops.")}
+    assert len(mg.ops.MODULES) > 20
+    assert {m.__name__ for m in mg.ops.MODULES} <= modules
     for module in mg.ops.MODULES:
         assert set(module.__all__) <= set(mg.ops.__all__)
         assert {n for n in module.__all__ if hasattr(mg, n)} == set(module.__all__)
