@@ -138,7 +138,14 @@ TARGETS = {
 }
 """By the name that the command line takes."""
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    "layers.base.init.trunc_normal_: move bound in `inside*": "no share is exactly 0.001",
+    "layers.base.init.trunc_normal_: move bound in `numbers *": "no number is exactly a bound",
+    "layers.base.init.orthogonal_: swap in `np.where(*": "the negative is as likely",
+    "layers.base.init.orthogonal_: move bound in `np.diagonal(*": "the diagonal has no zeros",
+    "layers.base.init.orthogonal_: move bound in `rows*": "the transposed square is as likely",
+    "layers.base.init._*_std: constant in `0.0`": "there are no weights then",
+}
 """Changes that no test can notice, by label (with * as a wildcard), and why."""
 
 
