@@ -99,6 +99,7 @@ TARGETS = {
         (
             "tests/layers/test_recurrent.py",
             "tests/layers/test_recurrent_kernels.py",
+            "tests/layers/test_recurrent_lengths.py",
             "tests/layers/test_recurrent_options.py",
             "tests/layers/test_recurrent_parity.py",
             "tests/layers/test_scan.py",
