@@ -42,17 +42,30 @@ def test_both_packages_say_that_they_are_typed(package):
     assert files(package).joinpath("py.typed").is_file()
 
 
-@pytest.mark.parametrize("module", ["layers.datasets", "layers.models.ngram"])
-def test_importing_loads_nothing_that_is_not_needed(module):
+def loaded_by(module):
+    """The modules that are there after importing one in a fresh process."""
     listing = f"import sys, {module}; print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    loaded = {name.partition(".")[0] for name in result.stdout.split()}
-    assert "numpy" in loaded
-    used_later = {"graphviz", "safetensors", "tqdm"}
-    optional = {"hypothesis", "matplotlib", "numba", "pygraphviz", "scipy"}
-    assert loaded & (used_later | optional) == set()
+    return set(result.stdout.split())
+
+
+USED_LATER = {"graphviz", "safetensors", "threadpoolctl", "tqdm"}
+OPTIONAL = {"hypothesis", "matplotlib", "numba", "pygraphviz", "scipy"}
+
+
+@pytest.mark.parametrize("module", ["minigrad", "layers", "layers.datasets", "layers.models.ngram"])
+def test_importing_loads_nothing_that_is_not_needed(module):
+    loaded = loaded_by(module)
+    assert {"numpy", "minigrad", module} <= loaded
+    assert loaded & (USED_LATER | OPTIONAL | {"minigrad.draw", "minigrad.testing"}) == set()
+    assert "layers" not in loaded or module.startswith("layers")
+
+
+def test_what_is_needed_later_is_seen_when_it_is_loaded():
+    assert "minigrad.testing" in loaded_by("minigrad.testing")
+    assert loaded_by(", ".join(sorted(USED_LATER | OPTIONAL))) >= USED_LATER | OPTIONAL
 
 
 def test_extras_add_up():
@@ -61,7 +74,10 @@ def test_extras_add_up():
     assert extras["all"] == ["minigrad[draw,plot,fast,testing]"]
     assert "minigrad[all]" in extras["dev"]
     core = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
-    assert core == {"numpy", "graphviz", "safetensors", "threadpoolctl", "tqdm"}
+    assert core == {"numpy", *USED_LATER}
+    optional = {re.match(r"[\w-]+", r)[0] for name in ("draw", "plot", "fast", "testing")
+                for r in extras[name]}  # fmt: skip
+    assert optional == OPTIONAL
 
 
 def test_the_tests_run_with_one_blas_thread_no_display_and_no_time_limits():

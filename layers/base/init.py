@@ -18,7 +18,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
-from minigrad.ops.randomness import choose_generator, draw_numbers
+from minigrad.ops.randomness import draw_numbers
 
 __all__ = [
     "calculate_fan_in_and_fan_out",
@@ -117,7 +117,6 @@ def trunc_normal_(
         ValueError: when `std` is not positive, `a` not below `b`, or [a, b] so far from the mean
             that next to no number falls into it.
     """
-    choose_generator(generator, "trunc_normal_")
     if not std > 0 or not a < b:
         raise ValueError(
             f"trunc_normal_: std must be positive and a below b, got std={std}, a={a}, b={b}"

@@ -4,7 +4,7 @@ import gc
 import math
 import time
 import tracemalloc
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -109,8 +109,22 @@ LENGTHS: Final = (1024, 2048, 4096)
 FEATURES: Final = 8
 
 
-def held_bytes(method: str, length: int, generator: np.random.Generator) -> tuple[int, float]:
-    """Bytes that a forward pass keeps for its backward pass, and the seconds of both.
+class Held(NamedTuple):
+    """What a forward pass keeps for its backward pass.
+
+    Attributes:
+        arrays: bytes of arrays, the same in every run.
+        total: bytes with Python's objects, and with what other threads allocated meanwhile.
+        seconds: of forward and backward.
+    """
+
+    arrays: int
+    total: int
+    seconds: float
+
+
+def held_bytes(method: str, length: int, generator: np.random.Generator) -> Held:
+    """What a forward pass keeps for its backward pass.
 
     Args:
         method: "plain" or "blockwise" attention, or "rnn".
@@ -130,18 +144,23 @@ def held_bytes(method: str, length: int, generator: np.random.Generator) -> tupl
         else:
             q, k, v = x
             y = mg.scaled_dot_product_attention(q, k, v, method=method)
-        held = tracemalloc.get_traced_memory()[0] - before
+        total = tracemalloc.get_traced_memory()[0] - before
+        seconds = time.perf_counter() - begun
+        snapshot = tracemalloc.take_snapshot()
     finally:
         tracemalloc.stop()
+    begun = time.perf_counter()
     y.sum().backward()
-    return held, time.perf_counter() - begun
+    seconds += time.perf_counter() - begun
+    arrays = snapshot.filter_traces([tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
+    return Held(sum(trace.size for trace in arrays.traces), total, seconds)
 
 
 def run_attention_cost(setting: Setting) -> list[Figure]:
     """System 10: the N x N weights, and attention in blocks that does not hold them.
 
     >>> generator = np.random.default_rng(0)
-    >>> short, long = (held_bytes("plain", n, generator)[0] for n in (256, 1024))
+    >>> short, long = (held_bytes("plain", n, generator).arrays for n in (256, 1024))
     >>> long > 12 * short
     True
     """
@@ -154,14 +173,15 @@ def run_attention_cost(setting: Setting) -> list[Figure]:
         ("rnn", 1.0, 0.1),
     ):
         held_bytes(method, 64, generator)  # what is made once is not counted
-        held, seconds = zip(*(held_bytes(method, n, generator) for n in LENGTHS), strict=True)
+        runs = [held_bytes(method, length, generator) for length in LENGTHS]
+        held = [run.arrays for run in runs]
         slope = float(np.polyfit(np.log(LENGTHS), np.log(held), 1)[0])
         name = {"rnn": "RNN"}.get(method, f"{method} attention")
         curves[name] = (LENGTHS, held)
-        label = f"slope of log bytes held against log N, {name}"
+        label = f"slope of log bytes of arrays held against log N, {name}"
         figures.append(within(label, slope, target, tolerance))
-        figures.append(noted(f"MB held at N = {LENGTHS[-1]}, {name}", held[-1] / 1e6))
-        figures.append(noted(f"seconds at N = {LENGTHS[-1]}, {name}", seconds[-1]))
+        figures.append(noted(f"MB held at N = {LENGTHS[-1]}, {name}", runs[-1].total / 1e6))
+        figures.append(noted(f"seconds at N = {LENGTHS[-1]}, {name}", runs[-1].seconds))
     setting.picture(
         "memory.png",
         "bytes held for the backward pass against the length",

@@ -10,9 +10,10 @@ import copy
 import dis
 import fnmatch
 import inspect
+import itertools
 import types
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from minigrad import ops  # noqa: F401 - which declares the operations
 from minigrad.core.rules import operations
 from minigrad.ops.fusing import FusedOperation
 
-__all__ = ["Mutant", "mutants_of", "rule_mutants"]
+__all__ = ["Changes", "Mutant", "changes", "mutants_of", "rule_mutants"]
 
 SYMMETRIC = {
     "add",
@@ -45,20 +46,24 @@ REVERSED = {
     ast.NotEq: ast.Eq,
 }
 FLIPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add}
+Changes = Callable[[ast.AST], Iterator[tuple[str, ast.AST]]]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one function that rules consist of."""
+    """One change of one function."""
 
     function: Any
-    owners: tuple[str, ...]  # qualified names of the operations whose rules call it
+    owners: tuple[str, ...]  # the operations whose rules call it; or its own qualified name
     change: str
     code: types.CodeType
 
     @property
     def label(self) -> str:
-        """The operation, the function and the change."""
+        """The operation or the module, the function, and the change."""
+        function = f"{self.function.__module__}.{self.function.__qualname__}"
+        if self.owners == (function,):
+            return f"{function}: {self.change}"
         owner = self.owners[0].rpartition(".")[2]
         return f"{owner}, {self.function.__name__}: {self.change}"
 
@@ -171,8 +176,28 @@ def compiled(node: ast.Lambda | ast.FunctionDef, function: Any) -> types.CodeTyp
     return found if found is not None and found.co_freevars == free else None
 
 
-def mutants_of(function: Any, owners: tuple[str, ...], trees: dict[str, Any]) -> list[Mutant]:
-    """All changes of one function."""
+def walk(parts: list[ast.AST]) -> Iterator[ast.AST]:
+    """All nodes of several parts of a syntax tree."""
+    for part in parts:
+        yield from ast.walk(part)
+
+
+def mutants_of(
+    function: Any,
+    owners: tuple[str, ...],
+    trees: dict[str, Any],
+    options_for: Changes = changes,
+    nodes_in: Callable[[list[ast.AST]], Iterator[ast.AST]] = walk,
+) -> list[Mutant]:
+    """All changes of one function.
+
+    Args:
+        function: whose source is in a file.
+        owners: see `Mutant`.
+        trees: the syntax trees of files by name, which are read where they are missing.
+        options_for: what can be put in the place of a node.
+        nodes_in: the nodes to change, in an order that is the same for equal trees.
+    """
     file = function.__code__.co_filename
     if file not in trees:
         trees[file] = ast.parse(Path(file).read_text())
@@ -180,18 +205,17 @@ def mutants_of(function: Any, owners: tuple[str, ...], trees: dict[str, Any]) ->
     if source is None:
         raise LookupError(f"no source for {function} of {owners}")
     found: list[Mutant] = []
-    body = [source.body] if isinstance(source, ast.Lambda) else source.body
+    body: list[Any] = [source.body] if isinstance(source, ast.Lambda) else source.body
     same = compiled(copy.deepcopy(source), function)
     seen = {(same.co_code, str(same.co_consts))} if same else set()
-    nodes = [node for part in body for node in ast.walk(part)]
-    for number, node in enumerate(nodes):
-        options = list(changes(node))
-        if isinstance(source, ast.Lambda) and number == 0:
+    for number, node in enumerate(nodes_in(body)):
+        options = list(options_for(node))
+        if options_for is changes and isinstance(source, ast.Lambda) and number == 0:
             options += list(results(node))  # type: ignore[arg-type]
         for change, replacement in options:
             changed = copy.deepcopy(source)
-            parts = [changed.body] if isinstance(changed, ast.Lambda) else changed.body
-            target = [n for part in parts for n in ast.walk(part)][number]
+            parts: list[Any] = [changed.body] if isinstance(changed, ast.Lambda) else changed.body
+            target = next(itertools.islice(nodes_in(parts), number, None))
             changed = Replace(target, copy.deepcopy(replacement)).visit(changed)
             try:
                 code = compiled(changed, function)

@@ -12,6 +12,7 @@ import pytest
 
 from layers.cli import main
 from layers.models.character import CharacterModel
+from tests.processes import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,16 +170,11 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 
 def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
-    # Where the tests run in the background, processes start with Ctrl-C ignored: heed it again.
-    script = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from layers.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
     process = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            script,
+            COMMAND_LINE,
             *command("demo", "--seconds", 300)[3:],
             "--out",
             tmp_path / "out",

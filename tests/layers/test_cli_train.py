@@ -15,6 +15,7 @@ import layers.models
 from layers.cli import main
 from layers.models import DALLE, DALLEConfig, DiscreteVAE, DiscreteVAEConfig
 from layers.systems.drawing_digits import caption_tokenizer
+from tests.processes import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat. " * 40
@@ -288,11 +289,7 @@ def error_after_text(run, arguments):
 
 
 def test_ctrl_c_keeps_the_run_and_resume_goes_on(data, tmp_path):
-    script = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from layers.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", script, "train", data / "t.txt", "--hidden-size", "8",
+    command = [sys.executable, "-c", COMMAND_LINE, "train", data / "t.txt", "--hidden-size", "8",
                "--out", tmp_path / "m"]  # fmt: skip
     process = subprocess.Popen(
         [*command, "--seconds", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,

@@ -95,6 +95,35 @@ def test_even_numbers_fill_their_range(name):
     assert 0.998 < distribution(numbers.max()) < 1
 
 
+def test_layers_begin_with_even_numbers_within_one_over_the_root_of_their_inputs():
+    mg.seed(0)
+    linear, recurrent = Linear(16, 2000), LSTM(200, 16)
+    for parameter in (linear.weight, linear.bias, recurrent.weight_ih_l0, recurrent.weight_hh_l0):
+        numbers = parameter.numpy()
+        assert kolmogorov(numbers, uniform_distribution(-0.25, 0.25)) < 2 / math.sqrt(numbers.size)
+        assert -0.25 <= numbers.min() < -0.249
+        assert 0.249 < numbers.max() <= 0.25
+    assert (Linear(0, 3).bias.numpy() == 0).all()
+
+
+def test_a_range_of_one_number_is_allowed():
+    assert (init.uniform_(parameter(3), 2.0, 2.0).numpy() == 2).all()
+    assert (init.normal_(parameter(3), 2.0, 0.0).numpy() == 2).all()
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 2.0), (-3.0, 0.5)])
+def test_bounds_may_be_three_deviations_away_and_no_further(mean, std):
+    """Of a normal distribution 0.135 % lie above three deviations, 0.069 % above 3.2."""
+    for a, b in ((3.0, 9.0), (-9.0, -3.0)):
+        numbers = init.trunc_normal_(
+            parameter(20), mean, std, mean + a * std, mean + b * std, generator()
+        ).numpy()
+        assert ((a <= (numbers - mean) / std) & ((numbers - mean) / std <= b)).all()
+    for a, b in ((3.2, 9.0), (-9.0, -3.2)):
+        with pytest.raises(ValueError, match=r"only 0\.00069 lies within"):
+            init.trunc_normal_(parameter(20), mean, std, mean + a * std, mean + b * std)
+
+
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_generator_fixes_the_numbers_and_seed_those_of_the_default_one(name):
     fill, _ = RANDOM[name]
@@ -173,6 +202,15 @@ def test_the_identity_of_every_gate():
     np.testing.assert_array_equal(weight.reshape(4, 3, 3), np.tile(0.5 * np.eye(3), (4, 1, 1)))
 
 
+def test_the_identity_of_no_units():
+    assert init.identity_(parameter(0, 0)).shape == (0, 0)
+    assert init.identity_(parameter(4, 0)).shape == (4, 0)
+
+
+def test_the_identity_of_one_unit_is_a_one_for_each_part():
+    assert (init.identity_(parameter(3, 1)).numpy() == 1).all()
+
+
 def test_variances_are_kept_through_many_layers():
     source, x = generator(), generator().standard_normal((200, 128)).astype(np.float32)
     for _ in range(20):
@@ -201,10 +239,21 @@ def test_layers_of_no_features_begin_without_warnings():
         (lambda: init.normal_(parameter(2), std=-1), "std must be 0 or more, got -1"),
         (lambda: init.trunc_normal_(parameter(2), a=1, b=1), "a below b, got std=1.0, a=1, b=1"),
         (lambda: init.trunc_normal_(parameter(2), a=50, b=60), "lies within a=50 to b=60"),
-        (lambda: init.xavier_uniform_(parameter(3)), r"at least 2 axes .* got f32\[3\]; use"),
+        (lambda: init.trunc_normal_(parameter(2), std=0), "std must be positive .* got std=0"),
+        (
+            lambda: init.xavier_uniform_(parameter(3)),
+            r"^xavier_uniform_: .* at least 2 axes .* got f32\[3\]; use",
+        ),
+        (lambda: init.kaiming_normal_(parameter(3)), r"^kaiming_normal_: .* at least 2 axes"),
+        (
+            lambda: init.calculate_fan_in_and_fan_out(parameter(3)),
+            r"^calculate_fan_in_and_fan_out: .* at least 2 axes",
+        ),
         (lambda: init.orthogonal_(parameter(3)), r"orthogonal_: .* got f32\[3\]"),
         (lambda: init.eye_(parameter(3, 3, 3)), r"must be a matrix, got f32\[3, 3, 3\]"),
         (lambda: init.identity_(parameter(5, 3)), r"\(parts \* H, H\), .* got f32\[5, 3\]; eye_"),
+        (lambda: init.identity_(parameter(3)), r"\(parts \* H, H\), .* got f32\[3\]"),
+        (lambda: init.identity_(parameter(3, 3, 3)), r"\(parts \* H, H\), .* got f32\[3, 3, 3\]"),
         (lambda: init.kaiming_normal_(parameter(2, 2), mode="in"), '"fan_in" or "fan_out", got'),
         (
             lambda: init.kaiming_normal_(parameter(2, 2), nonlinearity="swish"),

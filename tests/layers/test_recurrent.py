@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from layers import LSTM, LSTMCell
+from layers import LSTM, GRUCell, LSTMCell
 from layers.kernels.lstm import lstm_sequence, lstm_sequence_reference
 from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
@@ -233,3 +233,17 @@ def test_cell_errors():
         LSTMCell(3, 4)(np.zeros((2, 2), np.float32))
     with pytest.raises(ShapeError, match=r"LSTMCell: state c must have shape \(2, 4\)"):
         LSTMCell(3, 4)(np.zeros((2, 3), np.float32), (np.zeros((2, 4)), np.zeros(4)))
+
+
+@pytest.mark.parametrize(
+    "state", [{"h": 0, "c": 0}, 5, np.zeros((2, 4)), [np.zeros((2, 4))], (np.zeros((2, 4)),) * 3]
+)
+def test_states_come_in_a_tuple_of_as_many(state):
+    with pytest.raises(ShapeError, match=r"LSTMCell: state must be a tuple \(h, c\), got"):
+        LSTMCell(3, 4)(np.zeros((2, 3), np.float32), state)
+
+
+@pytest.mark.parametrize("state", [5, (np.zeros((2, 4)),), [np.zeros((2, 4))]])
+def test_one_state_comes_alone(state):
+    with pytest.raises(ShapeError, match="GRUCell: state must be one array h, got"):
+        GRUCell(3, 4)(np.zeros((2, 3), np.float32), state)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from layers import GRU, LSTM, RNN
+from layers import GRU, LSTM, RNN, scan
 from minigrad.core.errors import DtypeError, ShapeError
 
 OPTIONS = [
@@ -175,3 +175,21 @@ def test_lengths_of_a_single_sequence_and_packed_sequences_are_refused():
 
     with pytest.raises(DtypeError, match=r"PackedSequence; pass the padded array, and lengths="):
         layer(PackedSequence())
+
+
+def test_scan_with_lengths_takes_token_ids_and_states_of_several_axes():
+    table = np.random.default_rng(0).standard_normal((5, 2, 3))
+    token_ids = np.array([[1, 2, 4], [3, 0, 0]])
+
+    def cell(x, state):
+        assert x.dtype == token_ids.dtype
+        value = mg.take(mg.Tensor(table), x, axis=0)  # (batch, 2, 3)
+        return value if state is None else 0.5 * state + value
+
+    output, last = scan(cell, token_ids, lengths=[3, 1])
+    a, b, c, d = table[[1, 2, 4, 3]]
+    zero = np.zeros((2, 3))
+    np.testing.assert_allclose(
+        output.numpy(), [[a, a / 2 + b, a / 4 + b / 2 + c], [d, zero, zero]], atol=1e-15
+    )
+    np.testing.assert_allclose(last.numpy(), [a / 4 + b / 2 + c, d], atol=1e-15)

@@ -14,20 +14,17 @@ import pytest
 import layers.models
 from layers.training.interrupts import Interrupts, Terminated, raising_terminated
 from layers.training.run_folder import RunFolder
+from tests.processes import COMMAND_LINE, HEAR_SIGNALS
 
 ROOT = Path(__file__).parents[2]
+SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 TEXT = "the cat sat on the mat. " * 40
-
-SCRIPT = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "from layers.cli import main; sys.exit(main(sys.argv[1:]))"
-)
 
 
 def command(*arguments):
     """A process with the command line, in which signals are heard as on a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)], cwd=ROOT,
+        [sys.executable, "-c", COMMAND_LINE, *map(str, arguments)], cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -40,7 +37,7 @@ def read_until(process, text):
         seen += part
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_train_keeps_its_run_and_says_how_to_go_on(tmp_path, number):
     (tmp_path / "t.txt").write_text(TEXT)
     out = tmp_path / "my model"
@@ -75,9 +72,9 @@ def test_demo_keeps_the_model(tmp_path):
     layers.models.load(tmp_path / "model")
 
 
-RUN_ALL = """
-import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)
-from layers import cli_systems
+RUN_ALL = f"""{HEAR_SIGNALS}
+import sys
+from layers.cli import systems as cli_systems
 from layers.systems import find_system
 cli_systems.SYSTEMS = tuple(find_system(name) for name in ("gpt", "lstm", "rnn"))
 from layers.cli import main
@@ -130,6 +127,15 @@ def test_run_all_ends_its_children(tmp_path, number):
 
 
 # -- the blocks ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Signals that the process which started the tests ignored are not ignored here."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_request_to_end_raises_within_the_block_alone():

@@ -12,12 +12,12 @@ import pytest
 
 from layers.models import CharacterModel
 from layers.training.run_folder import RunFolder
+from tests.processes import HEAR_SIGNALS
 
 ROOT = Path(__file__).parents[2]
 
-SCRIPT = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background processes
+SCRIPT = f"""{HEAR_SIGNALS}
+import sys, time
 import numpy as np
 import minigrad as mg
 from layers.models import CharacterConfig, CharacterModel

@@ -1,4 +1,4 @@
-"""Operators, NumPy's protocols, and the declared signatures."""
+"""Operators and NumPy's protocols."""
 
 import ast
 import inspect
@@ -389,8 +389,8 @@ def test_the_declarations_are_up_to_date():
 
 def test_every_module_of_operations_is_public():
     modules = {m.name for m in pkgutil.walk_packages(mg.ops.__path__, "minigrad.ops.")}
-    listed = {m.__name__ for m in mg.ops.MODULES}
-    assert listed <= modules
+    assert len(mg.ops.MODULES) > 20
+    assert {m.__name__ for m in mg.ops.MODULES} <= modules
     for module in mg.ops.MODULES:
         assert set(module.__all__) <= set(mg.ops.__all__)
         assert {n for n in module.__all__ if hasattr(mg, n)} == set(module.__all__)

@@ -242,15 +242,23 @@ def test_many_models_do_not_hide_the_curves(found):
     assert legend.x1 <= axes.figure.bbox.x1
 
 
-@pytest.mark.parametrize("name", ["$\\frac{", "_private", "a\ud800b", "\0", "x" * 10_000, "</b>"])
-def test_names_in_plots_are_text_and_nothing_else(found, name):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("$\\frac{", "$\\frac{"),
+        ("_private", "_private"),
+        ("a\ud800b", "a\ufffdb"),
+        ("\0", "\ufffd"),
+        ("x" * 10_000, "x" * 20 + "…" + "x" * 19),
+        ("</b>", "</b>"),
+    ],
+)
+def test_names_in_plots_are_text_and_nothing_else(found, name, expected):
     axes = md.plot_gradient_norms({name: found})
     (first, *_) = text_of(axes)
     assert "half-life" in first
     assert len(first) < 100
-    shown = first.strip().partition(" c (")[0]
-    assert shown == {"a\ud800b": "a\ufffdb", "\0": "\ufffd"}.get(name, shown)
-    assert len(name) > 40 or len(shown) == len(name)
+    assert first.strip().partition(" c (")[0] == expected
     w = mg.Tensor(np.eye(2), requires_grad=True)
     w.name = name
     h = mg.Tensor(np.ones((2, 2)), requires_grad=True)

@@ -119,6 +119,10 @@ def test_a_step_that_fails_changes_nothing():
         np.testing.assert_array_equal(parameter.numpy(), value)
 
 
+NO_WARNING = {"SGD", "ASGD", "RAdam", "Rprop"}
+"""Those that neither divide by an infinite number nor square one in their first two steps."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_warning_made_an_error_leaves_a_step_undone(kind):
     first, second = (mg.Tensor(np.ones(1, np.float32), requires_grad=True) for _ in range(2))
@@ -128,12 +132,15 @@ def test_a_warning_made_an_error_leaves_a_step_undone(kind):
     state, values = optimizer.state_dict(), (first.item(), second.item())
     second.grad = np.array([np.inf], np.float32)
     with np.errstate(all="raise"):
-        try:
+        if kind in NO_WARNING:
             optimizer.step()
-        except FloatingPointError:
-            after = optimizer.state_dict()
-            assert all(np.array_equal(after[name], state[name]) for name in state)
-            assert (first.item(), second.item()) == values
+            assert (first.item(), second.item()) != values
+            return
+        with pytest.raises(FloatingPointError):
+            optimizer.step()
+    after = optimizer.state_dict()
+    assert all(np.array_equal(after[name], state[name]) for name in state)
+    assert (first.item(), second.item()) == values
 
 
 def test_an_update_of_another_shape_is_refused():

@@ -1,0 +1,102 @@
+"""Narrow beam search against a plain one, and how often decoding asks a model."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layers.models.generation.decoding import Decoding, beam_search, decode
+from tests.layers.test_decoding import Table
+
+
+def plain_search(table, prompt, how):
+    """Beam search of one prompt with stops of one symbol, sequence by sequence."""
+
+    def next_logs(text):
+        scores, _ = table.begin(np.array([[*prompt, *text]]))
+        return scores[0] - math.log(np.exp(scores[0]).sum())
+
+    growing, finished = [(0.0, [])], []
+    for count in range(1, how.length + 1):
+        longer = [
+            (total + log, [*text, code])
+            for total, text in growing
+            for code, log in enumerate(next_logs(text))
+        ]
+        longer.sort(key=lambda pair: -pair[0])
+        finished += [
+            (total / count**how.length_penalty, text[:-1])
+            for total, text in longer[: how.beams]
+            if text[-1] in how.stop
+        ]
+        growing = [pair for pair in longer if pair[1][-1] not in how.stop][: how.beams]
+        if len(finished) >= how.beams:
+            can_come = growing[0][0] / how.length**how.length_penalty
+            if can_come <= max(finished)[0]:
+                return max(finished)[1]
+    total, text = growing[0]
+    return max([*finished, (total / len(text) ** how.length_penalty, text)])[1]
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 7),
+    st.integers(2, 4),
+    st.sampled_from([(), (3,), (3, 0)]),
+    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    st.integers(1, 3),
+)
+def test_narrow_beam_search_is_that_of_single_sequences(seed, length, beams, stop, penalty, batch):
+    table = Table(seed, vocabulary=5)
+    prompts = np.random.default_rng(seed).integers(5, size=(batch, 2))
+    how = Decoding(length, beams=beams, stop=stop, length_penalty=penalty)
+    found = [[int(c) for c in row if c >= 0] for row in beam_search(table, prompts, how)]
+    assert found == [plain_search(table, prompt.tolist(), how) for prompt in prompts]
+
+
+class Counted(Table):
+    """A table that counts how often it is asked for scores."""
+
+    asked = 0
+
+    def begin(self, codes):
+        self.asked += 1
+        return super().begin(codes)
+
+    def advance(self, codes, state):
+        self.asked += 1
+        return super().advance(codes, state)
+
+
+class Certain(Counted):
+    """After 0 comes 1, then 2, then 3, and so on, almost for certain."""
+
+    def __init__(self):
+        super().__init__(0, vocabulary=6)
+        self.scores = np.tile(30.0 * np.roll(np.eye(6), 1, axis=1), (6, 1, 1))
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("length", [0, 1, 4])
+def test_a_model_is_asked_once_for_each_symbol(beams, length):
+    model = Counted(1)
+    written = list(decode(model, np.array([[1, 2], [0, 1]]), Decoding(length, beams=beams)))
+    assert len(written) == length
+    assert model.asked == length
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_model_is_not_asked_when_all_have_ended(beams):
+    model = Certain()
+    how = Decoding(20, beams=beams, stop=(3,), length_penalty=0.0)
+    written = np.stack(list(decode(model, np.array([[0], [1]]), how)), axis=1)
+    assert written.tolist() == [[1, 2], [2, -1]]
+    # Beam search goes on until it has two texts that ended, or none that could win.
+    assert model.asked == 3 if beams == 1 else model.asked <= 6
+
+
+def test_all_symbols_may_be_stops():
+    how = Decoding(4, beams=3, stop=(0, 1, 2, 3))
+    assert beam_search(Table(0), np.array([[1, 2], [3, 3]]), how).shape == (2, 0)
