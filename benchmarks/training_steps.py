@@ -22,7 +22,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
-from layers.training.loop import decay_groups
+from layers.training.run import decay_groups
 from layers.training.texts import text_batch_size
 from minigrad.optim import AdamW, clip_grad_norm
 

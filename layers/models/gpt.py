@@ -1,31 +1,36 @@
-"""GPT: the decoder of the Transformer alone, as a model of text."""
+"""GPT from top to bottom: configuration, attention, block, model, and reading token by token.
+
+Comments tell the shape of what a line gives: B sequences of T tokens, S tokens so far (T and those
+in the cache), C features of each (the width), H heads of D = C / H features, V tokens in the
+vocabulary.
+"""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 import minigrad as mg
-from layers.base.init import normal_, zeros_
-from layers.base.module import Module
+from layers.base.containers import ModuleDict, ModuleList
+from layers.base.init import normal_, xavier_uniform_, zeros_
+from layers.base.inputs import cast_input
+from layers.base.module import Module, Parameter
 from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
-from layers.basic.linear import Linear, check_sizes
+from layers.basic.linear import Linear, blank, check_sizes
 from layers.basic.normalization import LayerNorm
 from layers.datasets import CharacterTokenizer
 from layers.models.generation.decoding import reading
 from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from layers.transformer.caches import StackCache
-from layers.transformer.encoder_decoder import TransformerEncoder
+from layers.transformer.caches import KeyValueCache, StackCache, check_cache
 from layers.transformer.positional import LearnedPositions
-from layers.transformer.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
 
-__all__ = ["GPT", "GPTConfig"]
+__all__ = ["GPT", "Block", "CausalSelfAttention", "GPTConfig"]
 
 INITIAL_SPREAD = 0.02  # of all weights, as in GPT-2
 
@@ -77,12 +82,114 @@ class GPTConfig(Config):
             )
 
 
+class CausalSelfAttention(Module):
+    """Self-attention of several heads, in which a token attends to itself and to those before it.
+
+        head = softmax(q k^T / sqrt(D)) v, with -inf in place of scores of later tokens
+        output = concatenated heads W^T + b
+
+    as in Vaswani et al. (2017), section 3.2.
+
+    Args:
+        width: C, features of each token.
+        num_heads: H; the width is a multiple of it.
+        dropout: the probability with which a weight is zeroed, in training.
+
+    Attributes:
+        fused: True attends by one operation, which has kernels and holds no (T, S) weights of long
+            texts; False computes it line by line, to look at and to draw. Both give the same,
+            except that dropout draws other random numbers.
+
+    Shapes: x (B, T, C) -> (B, T, C). Parameters are named as in `layers.MultiheadAttention`.
+    """
+
+    fused = True
+
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.in_proj_weight = Parameter(blank(3 * width, width))  # rows of q, then of k, then of v
+        self.in_proj_bias = Parameter(blank(3 * width))
+        self.out_proj = Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
+        """Draw the weights as PyTorch does; a GPT draws its own, see `GPT.init_weights`."""
+        self.out_proj.reset_parameters(generator)
+        xavier_uniform_(self.in_proj_weight, generator=generator)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                zeros_(parameter)
+
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Attend; keys and values are added to those that the cache holds of tokens before."""
+        B, T, C = x.shape
+        H, D = self.num_heads, C // self.num_heads
+        w_q, w_k, w_v = np.split(self.in_proj_weight, 3)  # (C, C) each
+        b_q, b_k, b_v = np.split(self.in_proj_bias, 3)  # (C,) each
+        q = (x @ w_q.T + b_q).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
+        k = (x @ w_k.T + b_k).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
+        v = (x @ w_v.T + b_v).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
+        if cache is not None:
+            k, v = cache.extend(k, v)  # (B, H, S, D)
+        if self.fused:
+            y = mg.scaled_dot_product_attention(  # (B, H, T, D)
+                q, k, v, causal=True, dropout=self.dropout, training=self.training
+            )
+        else:
+            scores = q @ k.swapaxes(2, 3) / math.sqrt(D)  # (B, H, T, S)
+            S = k.shape[2]
+            visible = np.tri(T, S, S - T, dtype=bool)  # (T, S), the last token at the last key
+            scores = mg.where(visible, scores, -math.inf)  # (B, H, T, S)
+            weights = mg.softmax(scores, axis=-1)  # (B, H, T, S), each row adds up to 1
+            weights = mg.dropout(weights, self.dropout, self.training)  # (B, H, T, S)
+            y = weights @ v  # (B, H, T, D)
+        y = y.swapaxes(1, 2).reshape((B, T, C))  # (B, T, C), the heads side by side
+        output: Tensor = self.out_proj(y)  # (B, T, C)
+        return output
+
+
+class Block(Module):
+    """Attention between tokens, then a network for each token; both are added to their inputs.
+
+    What goes into each of the two is normalised first (Radford et al. 2019; Xiong et al. 2020). It
+    is a `layers.TransformerEncoderLayer` with `norm_first` and GELU, called with `causal=True`, and
+    its parameters have the same names.
+
+    Args:
+        width, num_heads, dropout: as in `CausalSelfAttention`.
+
+    Shapes: x (B, T, C) -> (B, T, C).
+    """
+
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.self_attn = CausalSelfAttention(width, num_heads, dropout)
+        self.linear1 = Linear(width, 4 * width)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(4 * width, width)
+        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
+        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
+
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Apply the block; the scopes are frames in pictures."""
+        with mg.scope("Self-attention"):
+            y = self.self_attn(self.norm1(x), cache)  # (B, T, C)
+            with mg.scope("Add"):
+                x = x + self.dropout1(y)  # (B, T, C)
+        with mg.scope("Feed-forward"):
+            y = mg.gelu(self.linear1(self.norm2(x)))  # (B, T, 4 C)
+            y = self.linear2(self.dropout(y))  # (B, T, C)
+            with mg.scope("Add"):
+                x = x + self.dropout2(y)  # (B, T, C)
+        return x
+
+
 class GPT(TextModel, Module):
     """Predicts the next symbol from those before it, by masked self-attention.
 
-    Learned positions, layers that normalise first, a last normalisation, GELU, and the embedding
-    as read-out (Radford et al. 2018, 2019). Weights begin from N(0, 0.02^2), those that end in the
-    residual sum divided by sqrt(2 num_layers), biases at 0.
+    An embedding and learned positions, blocks, a last normalisation, and the embedding once more
+    as read-out (Radford et al. 2018, 2019).
 
     Args:
         config: the sizes.
@@ -111,19 +218,19 @@ class GPT(TextModel, Module):
         self.embedding = Embedding(config.vocabulary_size, width)
         self.positions = LearnedPositions(config.block_size, width)
         self.dropout = Dropout(config.dropout)
-        self.stack = TransformerEncoder(
-            lambda: TransformerEncoderLayer(
-                width, config.num_heads, 4 * width, config.dropout, "gelu", norm_first=True
-            ),
-            config.num_layers,
-            LayerNorm(width),
-        )
+        blocks = [Block(width, config.num_heads, config.dropout) for _ in range(config.num_layers)]
+        # Saved models name their weights by these paths, such as stack.layers.0.norm1.weight.
+        self.stack = ModuleDict({"layers": ModuleList(blocks), "norm": LayerNorm(width)})
         if not config.tied:
             self.readout = Linear(width, config.vocabulary_size, bias=False)
-        self._begin()
+        self.init_weights()
 
-    def _begin(self) -> None:
-        """Draw the first weights."""
+    def init_weights(self) -> None:
+        """Draw all weights from N(0, 0.02^2), and set biases to 0, as in GPT-2.
+
+        The sum that runs past all blocks gets two terms from each; the last matrices of these are
+        divided by sqrt(2 num_layers), so that its variance does not grow with the depth.
+        """
         into_the_sum = ("out_proj.weight", "linear2.weight")
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
@@ -133,42 +240,69 @@ class GPT(TextModel, Module):
                 scale = 1 / math.sqrt(2 * self.config.num_layers) if ends else 1.0
                 normal_(parameter, 0.0, INITIAL_SPREAD * scale)
 
+    @property
+    def blocks(self) -> ModuleList:
+        """The blocks, in order."""
+        return cast(ModuleList, self.stack["layers"])
+
     def forward(self, codes: Any, cache: StackCache | None = None) -> Tensor:
         """Scores for the symbol that follows each of the given ones.
 
         Args:
-            codes: (batch, time), time at most block_size.
+            codes: (B, T) integers, T at most block_size.
             cache: the keys and values of the symbols before these, from `make_cache`.
 
         Raises:
             ShapeError: for codes of another shape, and for more symbols than block_size.
         """
-        if np.ndim(codes) != 2:
-            raise ShapeError(f"GPT: codes must be (batch, time), got {describe(np.asarray(codes))}")
-        codes = np.asarray(codes)
+        codes = np.asarray(codes)  # (B, T)
+        if codes.ndim != 2:
+            raise ShapeError(f"GPT: codes must be (batch, time), got {describe(codes)}")
         before = 0 if cache is None else len(cache)
         if before + codes.shape[1] > self.config.block_size:
             raise ShapeError(
                 f"GPT: codes {describe(codes)} and {before} symbols before them are more than "
                 f"block_size={self.config.block_size}; pass the last ones alone"
             )
-        return self.read(self.positions(self.embedding(codes), before), cache)
+        x = self.embedding(codes)  # (B, T, C)
+        x = self.positions(x, before)  # (B, T, C): plus a learned vector for each place
+        return self.read(x, cache)  # (B, T, V)
 
     def read(self, x: Any, cache: StackCache | None = None) -> Tensor:
         """The scores from symbols that are embedded and placed already.
 
         Args:
-            x: (batch, time, width).
+            x: (B, T, C).
             cache: as in `forward`.
+
+        Raises:
+            ShapeError: for another number of axes or features.
+            TypeError, ValueError: for a cache of something else, or of another number of blocks.
         """
-        x = self.stack(self.dropout(x), causal=True, cache=cache)  # (batch, time, width)
-        weight = self.embedding.weight if self.config.tied else self.readout.weight
-        scores: Tensor = x @ weight.T  # (batch, time, vocabulary_size)
+        check_cache("GPT", cache, StackCache, "make_cache()")
+        blocks = self.config.num_layers
+        caches = [None] * blocks if cache is None else [layer.own for layer in cache.layers]
+        if len(caches) != blocks:
+            raise ValueError(
+                f"GPT: the cache is for {len(caches)} blocks, and there are {blocks}; use "
+                "make_cache()"
+            )
+        weight = self.embedding.weight if self.config.tied else self.readout.weight  # (V, C)
+        x = cast_input("GPT", "x", x, weight.dtype)  # (B, T, C)
+        if x.ndim != 3 or x.shape[-1] != self.config.width:
+            raise ShapeError(
+                f"GPT: x must be (batch, time, {self.config.width}), got {describe(x)}"
+            )
+        x = self.dropout(x)  # (B, T, C)
+        for block, keys_and_values in zip(self.blocks, caches, strict=True):
+            x = block(x, keys_and_values)  # (B, T, C)
+        x = self.stack["norm"](x)  # (B, T, C)
+        scores: Tensor = x @ weight.T  # (B, T, V)
         return scores
 
     def make_cache(self) -> StackCache:
         """Empty keys and values, for `forward`."""
-        return self.stack.make_cache()
+        return StackCache(self.config.num_layers)
 
     def loss(self, codes: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per symbol; a target of -100 does not count."""

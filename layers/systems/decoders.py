@@ -50,7 +50,10 @@ def future_figures(setting: Setting) -> list[Figure]:
         model = GPT(GPTConfig.preset("tiny", vocabulary_size=5)).eval()
     values = np.random.default_rng(setting.seed).standard_normal((1, 12, model.config.width))
     x = mg.Tensor(values, requires_grad=True)
-    y = model.stack(model.positions(x), causal=True)
+    y = model.positions(x)
+    for block in model.blocks:
+        y = block(y)
+    y = model.stack["norm"](y)
     norms = np.zeros((12, 12))  # of dy_t / dx_s
     for t in range(12):
         (gradient,) = mg.gradients((y[0, t] * values[0, 0]).sum(), [x])

@@ -282,11 +282,8 @@ class MultiheadAttention(Module):
             q, k = self.rotary(q, offset), self.rotary(k, offset)
         valid_queries = valid if own else None
         if cache is not None:
-            cache.extend(k, v, valid)
-            cache.source = key if fixed else None
-            assert cache.keys is not None
-            assert cache.values is not None
-            k, v, valid = cache.keys, cache.values, cache.valid
+            k, v = cache.extend(k, v, valid)
+            cache.source, valid = key if fixed else None, cache.valid
         return q, k, v, valid, valid_queries
 
     def _inputs(self, query: Any, *others: Any) -> list[Any]:

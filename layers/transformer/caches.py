@@ -50,8 +50,10 @@ class KeyValueCache:
         """The number of places that are not padding: one integer, or one for each sequence."""
         return len(self) if self.valid is None else self.valid.sum(axis=1)
 
-    def extend(self, keys: Tensor, values: Tensor, valid: PlainArray | None = None) -> None:
-        """Add new places.
+    def extend(
+        self, keys: Tensor, values: Tensor, valid: PlainArray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Add new places, and return the keys and values of all places so far.
 
         Args:
             keys, values: (batch, heads, new places, features).
@@ -62,7 +64,7 @@ class KeyValueCache:
         """
         if self.keys is None or self.values is None:
             self.keys, self.values, self.valid = keys, values, valid
-            return
+            return keys, values
         before, batch = len(self), keys.shape[0]
         if keys.shape[:2] + keys.shape[3:] != self.keys.shape[:2] + self.keys.shape[3:]:
             raise ShapeError(
@@ -82,6 +84,7 @@ class KeyValueCache:
             self.values = mg.concatenate([self.values, values], axis=2)
         else:
             self.keys, self.values = self._write(before, keys.numpy(), values.numpy())
+        return self.keys, self.values
 
     def _write(self, before: int, *new: PlainArray) -> list[Tensor]:
         """Keys and values in arrays with room for more, so that no place is copied every time."""
