@@ -1,4 +1,8 @@
-"""A character language model: embedding, a recurrent network, linear read-out."""
+"""A character language model: embedding, a recurrent network, linear read-out.
+
+Comments tell the shape of what a line gives: B texts of T characters, E features of a character
+(embedding_size), N of the recurrent states (hidden_size), V characters in the vocabulary.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +90,8 @@ class CharacterModel(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: codes (batch, time) -> scores (batch, time, vocabulary_size).
+    Shapes: codes (B, T) -> scores (B, T, V), and the state: h (num_layers, B, N), or (h, c) of an
+    lstm.
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = CharacterModel(CharacterConfig(len(tokenizer), hidden_size=8), tokenizer)
@@ -121,14 +126,22 @@ class CharacterModel(TextModel, Module):
         self.readout = Linear(config.hidden_size, config.vocabulary_size)
 
     def forward(self, codes: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Scores for the character that follows each of the given ones, and the state."""
-        x = self.dropout(self.embedding(codes))  # (batch, time, embedding_size)
-        output, state = self.recurrent(x, state)  # (batch, time, hidden_size)
-        return self.readout(self.dropout(output)), state  # (batch, time, vocabulary_size)
+        """Scores for the character that follows each of the given ones, and the state.
+
+        Args:
+            codes: (B, T) integers.
+            state: what a call for the characters before gave; zeros if None.
+        """
+        x = self.embedding(codes)  # (B, T, E)
+        x = self.dropout(x)  # (B, T, E)
+        h, state = self.recurrent(x, state)  # (B, T, N): the topmost layer's states
+        h = self.dropout(h)  # (B, T, N)
+        scores = self.readout(h)  # (B, T, V)
+        return scores, state
 
     def loss(self, codes: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per character, from a zero state."""
-        scores, _ = self(codes)
+        scores, _ = self(codes)  # (B, T, V)
         return mg.cross_entropy(scores, targets)
 
     def decoder(self) -> "CharacterDecoder":
@@ -146,14 +159,14 @@ class CharacterDecoder:
         """As in `layers.models.generation.decoding.Decoder`."""
         with reading(self.model):
             scores, state = self.model(codes, state)
-        return scores.numpy()[:, -1], state  # (batch, vocabulary)
+        return scores.numpy()[:, -1], state  # (B, V)
 
     def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         return self.begin(codes[:, None], state)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:
-        """States are (layers, batch, hidden_size): the second axis is the batch."""
+        """States are (num_layers, B, N): the second axis is the batch."""
         if isinstance(state, tuple):
             return tuple(part[:, index] for part in state)
         return state[:, index]

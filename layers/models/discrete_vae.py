@@ -1,5 +1,11 @@
-"""A discrete variational autoencoder: small pictures as a few codes from a book."""
+"""A discrete variational autoencoder: small pictures as a few codes from a book.
 
+Comments tell the shape of what a line gives: B pictures of P x P grey levels (image_size), F
+channels of convolutions, S x S codes of each picture (S = P / 2, the side), N = S^2 of them, K
+codes in the book with E features each (book_size, code_width).
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -88,8 +94,7 @@ class DiscreteVAE(SavedModel, Module):
     Args:
         config: the sizes.
 
-    Shapes: pictures (batch, image_size, image_size) with grey levels 0 to 1 <-> codes (batch,
-    side^2), row by row.
+    Shapes: pictures (B, P, P) with grey levels 0 to 1 <-> codes (B, N), row by row.
 
     >>> model = DiscreteVAE(DiscreteVAEConfig.preset("tiny"))
     >>> codes = model.encode(np.zeros((2, 8, 8), np.float32))
@@ -123,7 +128,7 @@ class DiscreteVAE(SavedModel, Module):
         self.temperature.write(np.array(value, np.float32))
 
     def scores(self, images: Any) -> Tensor:
-        """The score of every code at every place: (batch, side^2, book_size).
+        """The score of every code at every place, (B, N, K): the encoder.
 
         Raises:
             ShapeError: for pictures of another size.
@@ -133,20 +138,23 @@ class DiscreteVAE(SavedModel, Module):
             raise ShapeError(
                 f"DiscreteVAE: images must be (batch, {size}, {size}), got {describe(images)}"
             )
-        x = images[:, None]  # (batch, 1, size, size)
-        x = mg.relu(self.encode_whole(x))  # (batch, channels, size, size)
-        x = mg.relu(self.encode_halved(x))  # (batch, channels, side, side)
-        x = self.encode_scores(x)  # (batch, book_size, side, side)
-        scores: Tensor = x.reshape(len(images), self.config.book_size, -1).swapaxes(1, 2)
+        x = images[:, None]  # (B, 1, P, P)
+        x = mg.relu(self.encode_whole(x))  # (B, F, P, P)
+        x = mg.relu(self.encode_halved(x))  # (B, F, S, S)
+        x = self.encode_scores(x)  # (B, K, S, S)
+        x = x.reshape(len(images), self.config.book_size, -1)  # (B, K, N)
+        scores: Tensor = x.swapaxes(1, 2)  # (B, N, K)
         return scores
 
     def picture(self, vectors: Tensor) -> Tensor:
-        """Pictures (batch, size, size) from vectors of the book (batch, side^2, code_width)."""
+        """Pictures (B, P, P) from vectors of the book (B, N, E): the decoder."""
         side = self.config.side
-        x = vectors.swapaxes(1, 2).reshape(len(vectors), self.config.code_width, side, side)
-        x = mg.relu(self.decode_halved(x))  # (batch, channels, side, side)
-        x = mg.relu(self.decode_whole(x))  # (batch, channels, size, size)
-        picture: Tensor = self.decode_picture(x)[:, 0]  # (batch, size, size)
+        x = vectors.swapaxes(1, 2)  # (B, E, N)
+        x = x.reshape(len(vectors), self.config.code_width, side, side)  # (B, E, S, S)
+        x = mg.relu(self.decode_halved(x))  # (B, F, S, S)
+        x = mg.relu(self.decode_whole(x))  # (B, F, P, P)
+        x = self.decode_picture(x)  # (B, 1, P, P)
+        picture: Tensor = x[:, 0]  # (B, P, P)
         return picture
 
     def forward(
@@ -155,32 +163,42 @@ class DiscreteVAE(SavedModel, Module):
         """Reconstructions through softly drawn codes, and the scores.
 
         Args:
-            images: (batch, size, size).
+            images: (B, P, P).
             generator: draws the noise; the default one if None.
         """
-        scores = self.scores(images)  # (batch, side^2, book_size)
-        noise = draw_numbers(generator, "gumbel", size=scores.shape, name="DiscreteVAE")
-        drawn = mg.softmax((scores + noise.astype(scores.dtype)) / self.temperature, axis=-1)
-        return self.picture(drawn @ self.book), scores
+        scores = self.scores(images)  # (B, N, K)
+        noise = draw_numbers(
+            generator, "gumbel", size=scores.shape, name="DiscreteVAE"
+        )  # (B, N, K)
+        noise = noise.astype(scores.dtype)
+        drawn = mg.softmax(
+            (scores + noise) / self.temperature, axis=-1
+        )  # (B, N, K), nearly one-hot
+        vectors = drawn @ self.book  # (B, N, E)
+        return self.picture(vectors), scores  # (B, P, P), (B, N, K)
 
     def loss(self, images: Any) -> Tensor:
-        """The mean squared error of reconstructions, plus the weighted divergence of the codes."""
-        pictures, scores = self(images)
-        logarithms = mg.log_softmax(scores, axis=-1)  # (batch, side^2, book_size)
-        divergence = (np.exp(logarithms) * logarithms).sum(axis=-1).mean() + float(
-            np.log(self.config.book_size)
-        )
-        total: Tensor = mg.mse_loss(pictures, images) + self.config.divergence * divergence
+        """The mean squared error of reconstructions, plus the weighted divergence of the codes.
+
+        The divergence is that of Kullback and Leibler from even use of the book: the sum of
+        p log(p / (1 / K)) over the codes, or log K minus the entropy.
+        """
+        pictures, scores = self(images)  # (B, P, P), (B, N, K)
+        error = mg.mse_loss(pictures, images)  # ()
+        logarithms = mg.log_softmax(scores, axis=-1)  # (B, N, K)
+        minus_entropy = (np.exp(logarithms) * logarithms).sum(axis=-1)  # (B, N)
+        divergence = minus_entropy.mean() + math.log(self.config.book_size)  # ()
+        total: Tensor = error + self.config.divergence * divergence
         return total
 
     def encode(self, images: Any) -> PlainArray:
-        """The likeliest codes, int64 (batch, side^2)."""
+        """The likeliest codes, int64 (B, N)."""
         with mg.no_grad():
             codes: PlainArray = self.scores(images).numpy().argmax(axis=-1)
         return codes
 
     def decode(self, codes: Any) -> PlainArray:
-        """The pictures of codes (batch, side^2): float32 (batch, size, size) within 0 and 1.
+        """The pictures of codes (B, N): float32 (B, P, P) within 0 and 1.
 
         Raises:
             ShapeError: for another number of codes.
@@ -197,7 +215,8 @@ class DiscreteVAE(SavedModel, Module):
                 f"{chosen.min()} to {chosen.max()}"
             )
         with mg.no_grad():
-            pictures = self.picture(self.book[chosen]).numpy()
+            vectors = self.book[chosen]  # (B, N, E)
+            pictures = self.picture(vectors).numpy()  # (B, P, P)
         clipped: PlainArray = np.clip(pictures, 0.0, 1.0)
         return clipped
 

@@ -1,4 +1,8 @@
-"""An encoder-decoder Transformer that turns one text into another, character by character."""
+"""An encoder-decoder Transformer that turns one text into another, character by character.
+
+Comments tell the shape of what a line gives: B pairs of texts, S source characters, T target
+characters, C features of each (the width), V target characters with begin and end.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,15 +87,18 @@ class TranslationConfig(Config):
 class TranslationModel(SavedModel, Module):
     """Reads a source with masks for its padding, and writes a target (Vaswani et al. 2017).
 
-    The decoder attends to what the topmost encoder layer gives, through masked self-attention and
-    attention to the source. The target has two more codes than characters: begin and end.
+    The encoder is a stack of layers with self-attention over the source. The decoder predicts the
+    next character of the target by self-attention over those before it, and by attention to what
+    the topmost encoder layer gives. Both stacks are those of `layers.Transformer`; one block is
+    written out in `layers.models.gpt`. The target has two more codes than characters: begin and
+    end.
 
     Args:
         config: the sizes.
         source, target: which number stands for which character; needed for texts.
 
-    Shapes: source codes (batch, source time), target codes (batch, target time) -> scores (batch,
-    target time, target_size + 2).
+    Shapes: source codes (B, S), lengths (B,), target codes (B, T) -> scores (B, T, V), where V is
+    target_size + 2.
 
     >>> letters, digits = CharacterTokenizer("abc"), CharacterTokenizer("123")
     >>> config = TranslationConfig.preset("tiny", source_size=3, target_size=3, longest=4)
@@ -142,26 +149,44 @@ class TranslationModel(SavedModel, Module):
         return self.config.target_size + 1
 
     def encode(self, source: Any, lengths: Any) -> Tensor:
-        """What the topmost encoder layer gives: (batch, source time, width)."""
-        x = self.positions(self.source_embedding(source))
-        memory: Tensor = self.transformer.encoder(x, lengths=lengths)
+        """Read sources: the output of the topmost encoder layer, (B, S, C).
+
+        Args:
+            source: (B, S) integers, padded.
+            lengths: (B,), how many characters of each are not padding.
+        """
+        x = self.source_embedding(source)  # (B, S, C)
+        x = self.positions(x)  # (B, S, C): plus sines and cosines of the place
+        memory: Tensor = self.transformer.encoder(x, lengths=lengths)  # (B, S, C)
         return memory
 
     def decode(self, target: Any, memory: Tensor, lengths: Any, cache: Any = None) -> Tensor:
-        """Scores for what follows each target code: (batch, target time, target_size + 2)."""
+        """Scores for what follows each target code, (B, T, V).
+
+        Args:
+            target: (B, T) integers, beginning with `begin_code`.
+            memory: (B, S, C), as `encode` gives it.
+            lengths: (B,), of the sources.
+            cache: keys and values of the target's characters before these.
+        """
         before = 0 if cache is None else len(cache)
-        y = self.positions(self.target_embedding(target), before)  # (batch, target time, width)
-        y = self.transformer.decoder(y, memory, causal=True, memory_lengths=lengths, cache=cache)
-        scores: Tensor = self.readout(y)
+        y = self.target_embedding(target)  # (B, T, C)
+        y = self.positions(y, before)  # (B, T, C)
+        y = self.transformer.decoder(  # (B, T, C)
+            y, memory, causal=True, memory_lengths=lengths, cache=cache
+        )
+        scores: Tensor = self.readout(y)  # (B, T, V)
         return scores
 
     def forward(self, source: Any, lengths: Any, target: Any) -> Tensor:
         """Scores for what follows each target code, all places at once (teacher forcing)."""
-        return self.decode(target, self.encode(source, lengths), lengths)
+        memory = self.encode(source, lengths)  # (B, S, C)
+        return self.decode(target, memory, lengths)  # (B, T, V)
 
     def loss(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per target character; see `batch` for the arguments."""
-        return mg.cross_entropy(self(source, lengths, inputs), targets)
+        scores = self(source, lengths, inputs)  # (B, T, V)
+        return mg.cross_entropy(scores, targets)
 
     def loss_weight(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> int:
         """How many characters the mean of `loss` is over: those that are not padding."""
@@ -176,11 +201,11 @@ class TranslationModel(SavedModel, Module):
             ValueError: for a character that a tokenizer does not know, or a model without them.
         """
         source, target = self._tokenizers()
-        codes, lengths = pad([source.encode(text) for text, _ in pairs])
+        codes, lengths = pad([source.encode(text) for text, _ in pairs])  # (B, S), (B,)
         begin, end = [self.begin_code], [self.end_code]
         written = [target.encode(text) for _, text in pairs]
-        inputs, _ = pad([np.concatenate([begin, text]) for text in written])
-        targets, _ = pad([np.concatenate([text, end]) for text in written], value=IGNORED)
+        inputs, _ = pad([np.concatenate([begin, text]) for text in written])  # (B, T)
+        targets, _ = pad([np.concatenate([text, end]) for text in written], IGNORED)  # (B, T)
         return codes, lengths, inputs, targets
 
     def translate(
