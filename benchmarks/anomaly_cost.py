@@ -23,8 +23,10 @@ from minigrad.core.modes import ModeChange
 from minigrad.optim import Adam, clip_grad_norm
 
 
-def step(model: CharacterModel, optimizer: Adam, codes: np.ndarray, targets: np.ndarray) -> None:
-    loss = model.loss(codes, targets)
+def step(
+    model: CharacterModel, optimizer: Adam, token_ids: np.ndarray, targets: np.ndarray
+) -> None:
+    loss = model.loss(token_ids, targets)
     optimizer.zero_grad()
     loss.backward()
     clip_grad_norm(optimizer.parameters, 1.0)
@@ -49,11 +51,11 @@ def main() -> None:
     shape = (options.batch, options.length)
     seconds: dict[str, list[float]] = {"": [], "raise": []}
     for number in range(options.steps + 3):
-        codes, targets = generator.integers(0, 80, shape), generator.integers(0, 80, shape)
+        token_ids, targets = generator.integers(0, 80, shape), generator.integers(0, 80, shape)
         for action, times in seconds.items():
             start = time.perf_counter()
             with ModeChange(anomaly=action, fused=not options.unfused):
-                step(model, optimizer, codes, targets)
+                step(model, optimizer, token_ids, targets)
             if number >= 3:  # the first ones warm up
                 times.append(time.perf_counter() - start)
     plain, checked = (statistics.median(times) for times in seconds.values())

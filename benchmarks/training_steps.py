@@ -31,15 +31,15 @@ try:
 except ImportError:
     torch = None
 
-SYMBOLS, LENGTH = 64, 64
+TOKENS, LENGTH = 64, 64
 Step = Callable[[], None]
 
 
-def ours(model: Any, codes: Any, targets: Any) -> Step:
+def ours(model: Any, token_ids: Any, targets: Any) -> Step:
     optimizer = AdamW(decay_groups(model, 0.1), 1e-3, (0.9, 0.99))
 
     def step() -> None:
-        loss = model.loss(codes, targets)
+        loss = model.loss(token_ids, targets)
         optimizer.zero_grad()
         loss.backward()
         clip_grad_norm(optimizer.parameters, 1.0)
@@ -55,12 +55,12 @@ def recurrent_of(kind: str, hidden: int) -> Any:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = nn.Embedding(SYMBOLS, 64)
+            self.embedding = nn.Embedding(TOKENS, 64)
             self.recurrent = getattr(nn, kind.upper())(64, hidden, batch_first=True)
-            self.readout = nn.Linear(hidden, SYMBOLS)
+            self.readout = nn.Linear(hidden, TOKENS)
 
-        def forward(self, codes: Any) -> Any:
-            return self.readout(self.recurrent(self.embedding(codes))[0])
+        def forward(self, token_ids: Any) -> Any:
+            return self.readout(self.recurrent(self.embedding(token_ids))[0])
 
     return Model()
 
@@ -72,7 +72,7 @@ def gpt_of(config: GPTConfig) -> Any:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = nn.Embedding(SYMBOLS, config.width)
+            self.embedding = nn.Embedding(TOKENS, config.width)
             self.positions = nn.Parameter(torch.zeros(config.block_size, config.width))
             layer = nn.TransformerEncoderLayer(
                 config.width, config.num_heads, 4 * config.width, 0.0, "gelu",
@@ -83,20 +83,20 @@ def gpt_of(config: GPTConfig) -> Any:
             )
             self.mask = nn.Transformer.generate_square_subsequent_mask(config.block_size)
 
-        def forward(self, codes: Any) -> Any:
-            x = self.embedding(codes) + self.positions
+        def forward(self, token_ids: Any) -> Any:
+            x = self.embedding(token_ids) + self.positions
             return self.stack(x, mask=self.mask, is_causal=True) @ self.embedding.weight.T
 
     return Model()
 
 
-def theirs(model: Any, codes: Any, targets: Any) -> Step:
+def theirs(model: Any, token_ids: Any, targets: Any) -> Step:
     torch.set_num_threads(1)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, (0.9, 0.99), weight_decay=0.1)
-    x, y = torch.tensor(codes), torch.tensor(targets).reshape(-1)
+    x, y = torch.tensor(token_ids), torch.tensor(targets).reshape(-1)
 
     def step() -> None:
-        loss = torch.nn.functional.cross_entropy(model(x).reshape(-1, SYMBOLS), y)
+        loss = torch.nn.functional.cross_entropy(model(x).reshape(-1, TOKENS), y)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -125,25 +125,25 @@ def main() -> None:
     given = parser.parse_args()
     mg.seed(0)
     generator = np.random.default_rng(0)
-    config = GPTConfig.preset("small", vocabulary_size=SYMBOLS)
+    config = GPTConfig.preset("small", vocabulary_size=TOKENS)
     models: dict[str, Any] = {
-        name: CharacterModel(CharacterConfig.preset(name, vocabulary_size=SYMBOLS))
+        name: CharacterModel(CharacterConfig.preset(name, vocabulary_size=TOKENS))
         for name in ("rnn", "gru", "lstm", "lstm-256")
     }
     models["gpt"] = GPT(config)
     print("milliseconds of a training step")
     for name, model in models.items():
         batch = text_batch_size(model)
-        codes = generator.integers(SYMBOLS, size=(batch, LENGTH))
-        targets = generator.integers(SYMBOLS, size=(batch, LENGTH))
-        steps = [ours(model, codes, targets)]
+        token_ids = generator.integers(TOKENS, size=(batch, LENGTH))
+        targets = generator.integers(TOKENS, size=(batch, LENGTH))
+        steps = [ours(model, token_ids, targets)]
         if torch is not None:
             other = (
                 gpt_of(config)
                 if name == "gpt"
                 else recurrent_of(model.config.cell, model.config.hidden_size)
             )
-            steps.append(theirs(other, codes, targets))
+            steps.append(theirs(other, token_ids, targets))
         found = measure(steps, given.repeats)
         line = f"{name:10} {found[0]:7.1f}"
         if torch is not None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from layers.positional import sinusoidal_positions
+from layers.showcase import build
 
 import minigrad as mg
 from layers import Embedding, Linear, LSTMCell, Module, TransformerEncoderLayer
-from layers.positional import sinusoidal_positions
-from layers.showcase import build
 from layers.training import one_blas_thread
 from minigrad.draw import (
     attention_map,

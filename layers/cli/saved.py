@@ -70,8 +70,8 @@ def text_of(path: Path, model: Any, options: argparse.Namespace, length: int) ->
 def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -> Source:
     """A character model or a GPT reads a text up to the character before its last."""
     text = text_of(path, model, options, steps + 1)
-    codes = model.tokenizer.encode(text)
-    read = min(steps, len(codes) - 1)
+    token_ids = model.tokenizer.encode(text)
+    read = min(steps, len(token_ids) - 1)
     if isinstance(model, GPT) and read > model.config.block_size:
         raise ValueError(
             f"{path} reads at most {model.config.block_size} characters, not {read}; pass a "
@@ -79,13 +79,13 @@ def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -
         )
     note = ""
     if options.text is not None and read < steps:
-        note = f"the text has {len(codes)} characters; the last is what is predicted"
-    target = int(codes[read])
+        note = f"the text has {len(token_ids)} characters; the last is what is predicted"
+    target = int(token_ids[read])
     readings = tuple(repr(character) for character in text[:read])
     if isinstance(model, CharacterModel):
-        loss = path_loss(model, codes[None, :read], target)
+        loss = path_loss(model, token_ids[None, :read], target)
         return Source(str(path), loss, read, True, note=note, readings=readings)
-    x = as_input("x", model.positions(model.embedding(codes[None, :read])))
+    x = as_input("x", model.positions(model.embedding(token_ids[None, :read])))
     scores = model.read(x)[:, -1]  # (1, vocabulary)
     loss = mg.cross_entropy(scores, np.array([target]))
     texts = {"x": text[:read]}
@@ -93,7 +93,7 @@ def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -
 
 
 def as_input(name: str, x: mg.Tensor) -> mg.Tensor:
-    """Embedded and placed symbols (1, time, width) as an input of the graph."""
+    """Embedded and placed tokens (1, time, width) as an input of the graph."""
     leaf = mg.Tensor(x.numpy() if not x.requires_grad else x.detach().numpy(), requires_grad=True)
     leaf.name = name
     return leaf
@@ -120,8 +120,8 @@ def read_pair(
         raise ValueError("--text must have at least 1 character to translate")
     model.eval()
     translation = model.translate([text])[0]
-    codes, lengths, inputs, targets = model.batch([(text, translation)])
-    x = as_input("source", model.positions(model.source_embedding(codes)))
+    token_ids, lengths, inputs, targets = model.batch([(text, translation)])
+    x = as_input("source", model.positions(model.source_embedding(token_ids)))
     y = as_input("target", model.positions(model.target_embedding(inputs)))
     memory = model.transformer.encoder(x, lengths=lengths)
     output = model.transformer.decoder(y, memory, causal=True, memory_lengths=lengths)
@@ -134,8 +134,8 @@ def read_pair(
 
 def some_text(tokenizer: CharacterTokenizer, length: int, seed: int) -> str:
     """Characters that a tokenizer knows, drawn at random."""
-    codes = np.random.default_rng(seed).integers(len(tokenizer), size=length)
-    return tokenizer.decode(codes)
+    token_ids = np.random.default_rng(seed).integers(len(tokenizer), size=length)
+    return tokenizer.decode(token_ids)
 
 
 def read_lags(path: Path, model: Autoregressive, options: argparse.Namespace, _: int) -> Source:

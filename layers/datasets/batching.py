@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layers.datasets.checks import as_codes, as_count, as_generator
+from layers.datasets.checks import as_count, as_generator, as_integers
 
 
 def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -82,7 +82,7 @@ def length_batches(
     >>> [batch.tolist() for batch in length_batches([5, 1, 4, 1], batch_size=2)]
     [[1, 3], [2, 0]]
     """
-    counts, batch_size = as_codes("lengths", lengths), as_count("batch_size", batch_size)
+    counts, batch_size = as_integers("lengths", lengths), as_count("batch_size", batch_size)
     order = np.arange(len(counts))
     if generator is not None:
         order = as_generator(generator).permutation(len(counts))

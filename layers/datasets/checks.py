@@ -6,25 +6,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def as_codes(name: str, codes: ArrayLike, vocabulary_size: int | None = None) -> NDArray[np.int64]:
-    """Return ``codes`` as an int64 array of shape (time,), not copied when it is one already.
+def as_integers(
+    name: str, values: ArrayLike, vocabulary_size: int | None = None
+) -> NDArray[np.int64]:
+    """Return ``values`` as an int64 array of shape (time,), not copied when it is one already.
 
     Args:
         name: what the caller calls the argument, for the messages.
-        codes: whole numbers, one per symbol.
-        vocabulary_size: when given, every code must lie in ``range(vocabulary_size)``.
+        values: whole numbers, one per step.
+        vocabulary_size: when given, every one must lie in ``range(vocabulary_size)``.
 
     Raises:
-        TypeError: the codes are not whole numbers.
-        ValueError: there is not exactly one axis, or a code lies outside the vocabulary.
+        TypeError: the values are not whole numbers.
+        ValueError: there is not exactly one axis, or a number lies outside the vocabulary.
 
-    >>> as_codes("codes", [0, 2, 1], vocabulary_size=3)
+    >>> as_integers("values", [0, 2, 1], vocabulary_size=3)
     array([0, 2, 1])
     """
-    array = np.asarray(codes)
+    array = np.asarray(values)
     if array.dtype.kind not in "iu" and not (array.size == 0 and array.ndim == 1):
         raise TypeError(
-            f"{name} must be whole numbers, got {type(codes).__name__} of dtype {array.dtype}; "
+            f"{name} must be whole numbers, got {type(values).__name__} of dtype {array.dtype}; "
             f"encode a text first: {name} = tokenizer.encode(text)"
         )
     if array.ndim != 1:

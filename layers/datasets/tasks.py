@@ -5,9 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from layers.base.renamed import renamed_arguments
 from layers.datasets.checks import as_count, as_generator
 
-Codes = NDArray[np.int64]
+TokenIds = NDArray[np.int64]
 
 
 def adding_problem(
@@ -53,27 +54,28 @@ def adding_problem(
     return x, (x[rows, first, 0] + x[rows, second, 0])[:, None]
 
 
+@renamed_arguments(symbols="tokens")
 def copy_memory(
     batch_size: int,
     delay: int,
     generator: np.random.Generator,
     *,
-    symbols: int = 8,
+    tokens: int = 8,
     length: int = 10,
-) -> tuple[Codes, Codes]:
-    """Draw symbols that are to be written again after a delay.
+) -> tuple[TokenIds, TokenIds]:
+    """Draw tokens that are to be written again after a delay.
 
     Args:
         batch_size: how many sequences.
-        delay: steps between the last symbol and the first to be written.
-        generator: draws the symbols.
-        symbols: how many different ones there are; after them come the codes of the blank,
-            ``symbols``, and of the sign to begin, ``symbols + 1``.
-        length: how many symbols there are to remember.
+        delay: steps between the last token and the first to be written.
+        generator: draws the tokens.
+        tokens: how many different ones there are; after them come those of the blank,
+            ``tokens``, and of the sign to begin, ``tokens + 1``.
+        length: how many tokens there are to remember.
 
     Returns:
         ``(inputs, targets)``, both int64 of shape (batch_size, delay + 2 * length). The inputs are
-        the symbols, blanks, the sign, and blanks; the targets are blanks, and last the symbols.
+        the tokens, blanks, the sign, and blanks; the targets are blanks, and last the tokens.
 
     Raises:
         TypeError: a size is not a whole number, or the generator is not a NumPy generator.
@@ -86,16 +88,17 @@ def copy_memory(
     ([[6, 5, 8, 8, 9, 8, 8]], [[8, 8, 8, 8, 8, 6, 5]])
     """
     batch_size, delay = as_count("batch_size", batch_size), as_count("delay", delay)
-    symbols, length = as_count("symbols", symbols), as_count("length", length)
-    drawn = as_generator(generator).integers(symbols, size=(batch_size, length))
-    inputs = np.full((batch_size, delay + 2 * length), symbols)
+    tokens, length = as_count("tokens", tokens), as_count("length", length)
+    drawn = as_generator(generator).integers(tokens, size=(batch_size, length))
+    inputs = np.full((batch_size, delay + 2 * length), tokens)
     targets = inputs.copy()
     inputs[:, :length] = targets[:, delay + length :] = drawn
-    inputs[:, delay + length - 1] = symbols + 1
+    inputs[:, delay + length - 1] = tokens + 1
     return inputs, targets
 
 
-def copy_memory_baseline(delay: int, *, symbols: int = 8, length: int = 10) -> float:
+@renamed_arguments(symbols="tokens")
+def copy_memory_baseline(delay: int, *, tokens: int = 8, length: int = 10) -> float:
     """Return the nats per step of blanks, and then guesses, in `copy_memory`.
 
     Raises:
@@ -106,12 +109,12 @@ def copy_memory_baseline(delay: int, *, symbols: int = 8, length: int = 10) -> f
     0.1733
     """
     delay, length = as_count("delay", delay), as_count("length", length)
-    return length * math.log(as_count("symbols", symbols)) / (delay + 2 * length)
+    return length * math.log(as_count("tokens", tokens)) / (delay + 2 * length)
 
 
 def reversal(
     batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int = 10
-) -> tuple[Codes, Codes]:
+) -> tuple[TokenIds, TokenIds]:
     """Draw sequences, and give them reversed: what stands where matters, and nothing else.
 
     Returns:
@@ -125,13 +128,13 @@ def reversal(
     >>> inputs.tolist(), targets.tolist()
     ([[8, 6, 5, 2]], [[2, 5, 6, 8]])
     """
-    inputs = _symbols(batch_size, length, generator, vocabulary_size)
+    inputs = _random_tokens(batch_size, length, generator, vocabulary_size)
     return inputs, inputs[:, ::-1].copy()
 
 
 def sorting(
     batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int = 10
-) -> tuple[Codes, Codes]:
+) -> tuple[TokenIds, TokenIds]:
     """Draw sequences, and give them sorted.
 
     Returns, Raises: as `reversal`.
@@ -140,13 +143,13 @@ def sorting(
     >>> inputs.tolist(), targets.tolist()
     ([[8, 6, 5, 2]], [[2, 5, 6, 8]])
     """
-    inputs = _symbols(batch_size, length, generator, vocabulary_size)
+    inputs = _random_tokens(batch_size, length, generator, vocabulary_size)
     return inputs, np.sort(inputs, axis=1)
 
 
-def _symbols(
+def _random_tokens(
     batch_size: int, length: int, generator: np.random.Generator, vocabulary_size: int
-) -> Codes:
+) -> TokenIds:
     shape = (as_count("batch_size", batch_size), as_count("length", length))
     count = as_count("vocabulary_size", vocabulary_size)
     return as_generator(generator).integers(count, size=shape)

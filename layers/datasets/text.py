@@ -1,11 +1,12 @@
-"""Texts as numbers: a tokenizer that gives every character a code."""
+"""Texts as numbers: a tokenizer that gives every character a token id."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layers.datasets.checks import as_codes
+from layers.base.renamed import renamed_arguments
+from layers.datasets.checks import as_integers
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:
@@ -16,10 +17,10 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 
 class CharacterTokenizer:
-    """Give every distinct character of a text a code, and turn codes back into text.
+    """Give every distinct character of a text a token id, and turn ids back into text.
 
     Args:
-        characters: the vocabulary; the code of a character is its position in this string.
+        characters: the vocabulary; the token id of a character is its position in this string.
 
     Attributes:
         characters: the vocabulary, as given.
@@ -37,7 +38,7 @@ class CharacterTokenizer:
     'ban'
     """
 
-    __slots__ = ("_code_of_rank", "_points", "_sorted_points", "characters")
+    __slots__ = ("_id_of_rank", "_points", "_sorted_points", "characters")
 
     def __init__(self, characters: str) -> None:
         if not isinstance(characters, str):
@@ -52,13 +53,13 @@ class CharacterTokenizer:
         if len(set(characters)) < len(characters):
             twice = next(c for i, c in enumerate(characters) if c in characters[:i])
             raise ValueError(
-                f"characters has {twice!r} twice, so its code would be ambiguous; "
+                f"characters has {twice!r} twice, so its token id would be ambiguous; "
                 "build the tokenizer of a text with CharacterTokenizer.from_text(text)"
             )
         self.characters = characters
         self._points = _code_points(characters)  # (vocabulary,)
-        self._code_of_rank = np.argsort(self._points).astype(np.int64)
-        self._sorted_points = self._points[self._code_of_rank]
+        self._id_of_rank = np.argsort(self._points).astype(np.int64)
+        self._sorted_points = self._points[self._id_of_rank]
 
     @classmethod
     def from_text(cls, text: str) -> "CharacterTokenizer":
@@ -81,7 +82,7 @@ class CharacterTokenizer:
         return cls("".join(sorted(set(text))))
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Return the codes of ``text``: int64 of shape (len(text),).
+        """Return the token ids of ``text``: int64 of shape (len(text),).
 
         Raises:
             TypeError: the text is not a string.
@@ -107,19 +108,20 @@ class CharacterTokenizer:
                 f"text.replace({character!r}, ' '), or build the tokenizer from a text that has "
                 "it, CharacterTokenizer.from_text(text)"
             )
-        return self._code_of_rank[ranks]
+        return self._id_of_rank[ranks]
 
-    def decode(self, codes: ArrayLike) -> str:
-        """Return the text of ``codes``, whole numbers of shape (time,).
+    @renamed_arguments(codes="token_ids")
+    def decode(self, token_ids: ArrayLike) -> str:
+        """Return the text of ``token_ids``, whole numbers of shape (time,).
 
         Raises:
-            TypeError: the codes are not whole numbers.
-            ValueError: there is not exactly one axis, or a code is not in the vocabulary.
+            TypeError: the token ids are not whole numbers.
+            ValueError: there is not exactly one axis, or an id is not in the vocabulary.
 
         >>> CharacterTokenizer("ab").decode([0, 1, 1, 0])
         'abba'
         """
-        points = self._points[as_codes("codes", codes, len(self))]
+        points = self._points[as_integers("token_ids", token_ids, len(self))]
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     def to_dict(self) -> dict[str, str]:

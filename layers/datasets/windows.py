@@ -1,4 +1,4 @@
-"""From one long sequence of codes to a training part, a validation part and batches of windows."""
+"""From one long sequence of token ids to training and validation parts and batches of windows."""
 
 import math
 from fractions import Fraction
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layers.datasets.checks import as_codes, as_count, as_generator
+from layers.datasets.checks import as_count, as_generator, as_integers
 
 
 class Sliceable(Protocol):
@@ -60,37 +60,37 @@ def split(data: Data, fraction: float = 0.9) -> tuple[Data, Data]:
 def random_windows(
     data: ArrayLike, batch_size: int, length: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut windows at random places out of one long sequence, for predicting each next symbol.
+    """Cut windows at random places out of one long sequence, for predicting each next token.
 
     Args:
-        data: codes, whole numbers of shape (time,).
+        data: token ids, whole numbers of shape (time,).
         batch_size: how many windows.
-        length: symbols per window.
+        length: tokens per window.
         generator: draws the places, each with the same probability.
 
     Returns:
         ``(inputs, targets)``, both int64 of shape (batch_size, length); ``targets[i, t]`` is the
-        symbol that follows ``inputs[i, t]``.
+        token that follows ``inputs[i, t]``.
 
     Raises:
-        TypeError: the codes are not whole numbers, or the generator is not a NumPy generator.
-        ValueError: a size is below 1, or the data has fewer than length + 1 symbols.
+        TypeError: the token ids are not whole numbers, or the generator is not a NumPy generator.
+        ValueError: a size is below 1, or the data has fewer than length + 1 tokens.
 
     >>> inputs, targets = random_windows(np.arange(100), 2, 4, np.random.default_rng(0))
     >>> inputs.shape, bool((targets == inputs + 1).all())
     ((2, 4), True)
     """
-    codes = as_codes("data", data)
+    token_ids = as_integers("data", data)
     batch_size, length = as_count("batch_size", batch_size), as_count("length", length)
-    if len(codes) < length + 1:
-        shorter = f", or a length of at most {len(codes) - 1}" if len(codes) > 1 else ""
+    if len(token_ids) < length + 1:
+        shorter = f", or a length of at most {len(token_ids) - 1}" if len(token_ids) > 1 else ""
         raise ValueError(
-            f"data has {len(codes)} symbols, but windows of length={length} with their targets "
+            f"data has {len(token_ids)} tokens, but windows of length={length} with their targets "
             f"need at least {length + 1}; pass a longer sequence{shorter}"
         )
-    starts = as_generator(generator).integers(len(codes) - length, size=batch_size)  # (batch,)
+    starts = as_generator(generator).integers(len(token_ids) - length, size=batch_size)  # (batch,)
     inputs_at = starts[:, None] + np.arange(length)  # (batch, time)
-    return codes[inputs_at], codes[inputs_at + 1]
+    return token_ids[inputs_at], token_ids[inputs_at + 1]
 
 
 def validation_batches(
@@ -98,28 +98,28 @@ def validation_batches(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut the batches on which a model is validated, the same at every call with one seed.
 
-    The model starts each batch from a zero state, and its figure is the mean over all symbols of
+    The model starts each batch from a zero state, and its figure is the mean over all tokens of
     all batches. Because the windows do not change, two figures differ only by the models.
 
     Args:
-        data: codes of the validation part, whole numbers of shape (time,).
+        data: token ids of the validation part, whole numbers of shape (time,).
         seed: of the generator that draws the windows.
         count: how many batches.
         batch_size: windows per batch.
-        length: symbols per window.
+        length: tokens per window.
 
     Returns:
         A list of ``count`` pairs ``(inputs, targets)`` as `random_windows` gives them.
 
     Raises:
-        TypeError: the codes or a size are not whole numbers.
-        ValueError: a size is below 1, or the data has fewer than length + 1 symbols.
+        TypeError: the token ids or a size are not whole numbers.
+        ValueError: a size is below 1, or the data has fewer than length + 1 tokens.
 
     >>> batches = validation_batches(np.arange(1000))
     >>> len(batches), batches[0][0].shape
     (20, (64, 64))
     """
-    codes = as_codes("data", data)
+    token_ids = as_integers("data", data)
     generator = np.random.default_rng(seed)
     count = as_count("count", count)
-    return [random_windows(codes, batch_size, length, generator) for _ in range(count)]
+    return [random_windows(token_ids, batch_size, length, generator) for _ in range(count)]

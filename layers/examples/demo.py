@@ -117,7 +117,7 @@ def draw_all(
     """Make the pictures; a missing optional package costs its picture and nothing else."""
     assert model.tokenizer is not None
     written: list[tuple[str, str]] = []
-    codes = model.tokenizer.encode(TEXT_SHOWN)[None, :DRAWN_STEPS]
+    token_ids = model.tokenizer.encode(TEXT_SHOWN)[None, :DRAWN_STEPS]
     target = int(model.tokenizer.encode(",")[0])
     try:
         if history.step:
@@ -135,9 +135,9 @@ def draw_all(
     except MissingPackageError as error:
         print(f"loss.png was not written: {error}", file=sys.stderr)
     drawings = {
-        "lstm-step": (draw_step(model, codes[:, 0]), "every operation of one LSTM step"),
+        "lstm-step": (draw_step(model, token_ids[:, 0]), "every operation of one LSTM step"),
         PATH_PICTURE: (
-            draw_gradient_path(model, codes, target),
+            draw_gradient_path(model, token_ids, target),
             f"the gradient's way back through {DRAWN_STEPS} steps, in lanes for c and h",
         ),
     }

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["draw_gradient_path", "draw_step", "ngram_graph", "path_loss"]
 
 
-def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawing":
+def draw_step(model: CharacterModel, token_ids: Any, theme: str = "light") -> "Drawing":
     """Every operation of one step of the model's LSTM, its gates grouped.
 
     Args:
-        codes: symbols (batch,): what the step reads.
+        token_ids: (batch,): what the step reads.
     """
     from minigrad.draw import draw
 
     lstm, size = model.recurrent, model.config.hidden_size
-    h = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
-    c = mg.Tensor(np.zeros((len(codes), size), np.float32), requires_grad=True)
+    h = mg.Tensor(np.zeros((len(token_ids), size), np.float32), requires_grad=True)
+    c = mg.Tensor(np.zeros((len(token_ids), size), np.float32), requires_grad=True)
     h.name, c.name = "h before", "c before"
-    x = model.embedding(codes)
+    x = model.embedding(token_ids)
     weights = weights_of(lstm, "_l0")
     with mg.scope("LSTM cell"):
         (h, c), _ = take_step(
@@ -42,17 +42,17 @@ def draw_step(model: CharacterModel, codes: Any, theme: str = "light") -> "Drawi
 
 
 def draw_gradient_path(
-    model: CharacterModel, codes: Any, target: int, theme: str = "light"
+    model: CharacterModel, token_ids: Any, target: int, theme: str = "light"
 ) -> "Drawing":
     """The gradient's way back from the loss at the last step through the unrolled LSTM.
 
     Args:
-        codes: symbols (batch, time): what the model reads.
-        target: the symbol that it should predict after the last one.
+        token_ids: (batch, time): what the model reads.
+        target: the token that it should predict after the last one.
     """
     from minigrad.draw import draw
 
-    return draw(path_loss(model, codes, target), level="cells", grad="norm", theme=theme)
+    return draw(path_loss(model, token_ids, target), level="cells", grad="norm", theme=theme)
 
 
 def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
@@ -64,8 +64,8 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
     from minigrad.draw import Edge, Graph, Node
 
     assert model.tokenizer is not None
-    codes = model.tokenizer.encode(text)
-    length = min(model.config.order - 1, len(codes))
+    token_ids = model.tokenizer.encode(text)
+    length = min(model.config.order - 1, len(token_ids))
     letters = text[len(text) - length :]
     nodes = [Node(0, "constant", name="all alike", detail=f"1 of {len(model.tokenizer)} each")]
     edges = []
@@ -73,7 +73,7 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
         nodes.append(Node(1 + place, "input", name=repr(letters[place])))
     for size in range(length + 1):
         number = 1 + length + size
-        context = codes[len(codes) - size :]
+        context = token_ids[len(token_ids) - size :]
         found = model.counts.probabilities(context)
         order = np.argsort(-found, kind="stable")[:candidates]
         likely = ", ".join(
@@ -90,14 +90,14 @@ def ngram_graph(model: "NGramModel", text: str, candidates: int) -> "Graph":
     return Graph(tuple(nodes), tuple(edges), level="ops", title=title)
 
 
-def path_loss(model: CharacterModel, codes: Any, target: int) -> mg.Tensor:
+def path_loss(model: CharacterModel, token_ids: Any, target: int) -> mg.Tensor:
     """The loss of the character after the last one alone, with every operation recorded.
 
     Args:
-        codes, target: as in `draw_gradient_path`.
+        token_ids, target: as in `draw_gradient_path`.
     """
     with mg.recording(fused=False):
-        output, _ = model.recurrent(model.embedding(codes))  # (batch, time, hidden_size)
+        output, _ = model.recurrent(model.embedding(token_ids))  # (batch, time, hidden_size)
         scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
-        loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(codes), target))
+        loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(token_ids), target))
     return loss

@@ -12,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.base.module import Module
+from layers.base.renamed import renamed_arguments
 from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear, check_sizes
@@ -90,8 +91,8 @@ class CharacterModel(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: codes (B, T) -> scores (B, T, V), and the state: h (num_layers, B, N), or (h, c) of an
-    lstm.
+    Shapes: token_ids (B, T) -> scores (B, T, V), and the state: h (num_layers, B, N), or (h, c) of
+    an lstm.
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = CharacterModel(CharacterConfig(len(tokenizer), hidden_size=8), tokenizer)
@@ -125,23 +126,25 @@ class CharacterModel(TextModel, Module):
         self.dropout = Dropout(config.dropout)
         self.readout = Linear(config.hidden_size, config.vocabulary_size)
 
-    def forward(self, codes: Any, state: Any = None) -> tuple[Tensor, Any]:
+    @renamed_arguments(codes="token_ids")
+    def forward(self, token_ids: Any, state: Any = None) -> tuple[Tensor, Any]:
         """Scores for the character that follows each of the given ones, and the state.
 
         Args:
-            codes: (B, T) integers.
+            token_ids: (B, T) integers.
             state: what a call for the characters before gave; zeros if None.
         """
-        x = self.embedding(codes)  # (B, T, E)
+        x = self.embedding(token_ids)  # (B, T, E)
         x = self.dropout(x)  # (B, T, E)
         h, state = self.recurrent(x, state)  # (B, T, N): the topmost layer's states
         h = self.dropout(h)  # (B, T, N)
         scores = self.readout(h)  # (B, T, V)
         return scores, state
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
+    @renamed_arguments(codes="token_ids")
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per character, from a zero state."""
-        scores, _ = self(codes)  # (B, T, V)
+        scores, _ = self(token_ids)  # (B, T, V)
         return mg.cross_entropy(scores, targets)
 
     def decoder(self) -> "CharacterDecoder":
@@ -155,15 +158,15 @@ class CharacterDecoder:
 
     model: CharacterModel
 
-    def begin(self, codes: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
+    def begin(self, token_ids: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         with reading(self.model):
-            scores, state = self.model(codes, state)
+            scores, state = self.model(token_ids, state)
         return scores.numpy()[:, -1], state  # (B, V)
 
-    def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
+    def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self.begin(codes[:, None], state)
+        return self.begin(token_ids[:, None], state)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:
         """States are (num_layers, B, N): the second axis is the batch."""

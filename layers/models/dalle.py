@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.base.module import Module
+from layers.base.renamed import OldName, renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
@@ -63,7 +64,7 @@ class DALLEConfig(Config):
 
     @property
     def gpt(self) -> GPTConfig:
-        """The GPT's sizes: its symbols are characters, a filler and the codes of the book."""
+        """The GPT's sizes: its tokens are characters, a filler and the codes of the book."""
         return GPTConfig(
             self.caption_size + 1 + self.vae.book_size,
             self.caption_length + self.vae.codes - 1,
@@ -111,16 +112,16 @@ class DALLE(SavedModel, Module):
 
     @property
     def filler(self) -> int:
-        """The symbol that fills captions up."""
+        """The token that fills captions up."""
         return self.config.caption_size
 
     @property
     def first_code(self) -> int:
-        """The symbol of the book's code 0."""
+        """The token of the book's code 0."""
         return self.config.caption_size + 1
 
-    def symbols(self, captions: Sequence[str]) -> PlainArray:
-        """Captions as symbols, int64 (batch, caption_length), filled up.
+    def token_ids(self, captions: Sequence[str]) -> PlainArray:
+        """Captions as token ids, int64 (batch, caption_length), filled up.
 
         Raises:
             ValueError: for an unknown character, a caption that is too long, or a model without
@@ -138,9 +139,12 @@ class DALLE(SavedModel, Module):
             row[: len(caption)] = self.tokenizer.encode(caption)
         return filled
 
-    def forward(self, symbols: Any) -> Tensor:
-        """Scores for the symbol that follows each of the given ones."""
-        scores: Tensor = self.gpt(symbols)
+    symbols = OldName("token_ids")
+
+    @renamed_arguments(symbols="token_ids")
+    def forward(self, token_ids: Any) -> Tensor:
+        """Scores for the token that follows each of the given ones."""
+        scores: Tensor = self.gpt(token_ids)
         return scores
 
     def loss(self, captions: Any, codes: Any) -> Tensor:
@@ -150,11 +154,11 @@ class DALLE(SavedModel, Module):
         its caption is, and batches may be averaged by their numbers of pictures.
 
         Args:
-            captions: (batch, caption_length), as `symbols` gives them.
+            captions: (batch, caption_length), as `token_ids` gives them.
             codes: (batch, codes), as the VAE's `encode` gives them.
         """
         whole = np.concatenate([captions, codes + self.first_code], axis=1)
-        scores = self(whole[:, :-1])  # (batch, caption_length + codes - 1, symbols)
+        scores = self(whole[:, :-1])  # (batch, caption_length + codes - 1, tokens)
         targets, border = whole[:, 1:], self.config.caption_length - 1
         letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
         each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
@@ -191,14 +195,14 @@ class DALLE(SavedModel, Module):
         Args:
             captions: what to draw.
             temperature, top_k, top_p, beams: see `layers.models.generation.decoding.Decoding`.
-            cache: False reads all symbols again for each code: slower, with the same result.
+            cache: False reads all tokens again for each code: slower, with the same result.
             generator: draws; the default one if None.
         """
         if beams > 1:
             temperature = 1.0
         how = Decoding(self.config.vae.codes, temperature, top_k, top_p, beams)
         decoder = DALLEDecoder(GPTDecoder(self.gpt), self.first_code)
-        prompt = self.symbols(captions)
+        prompt = self.token_ids(captions)
         for chosen in decode(decoder, prompt, how, cache=cache, generator=generator):
             yield chosen - self.first_code
 

@@ -17,6 +17,7 @@ from layers.base.containers import ModuleDict, ModuleList
 from layers.base.init import normal_, xavier_uniform_, zeros_
 from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
+from layers.base.renamed import renamed_arguments
 from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear, blank, check_sizes
@@ -40,8 +41,8 @@ class GPTConfig(Config):
     """The sizes of a GPT.
 
     Attributes:
-        vocabulary_size: the number of distinct symbols.
-        block_size: how many symbols it sees at most.
+        vocabulary_size: the number of distinct tokens.
+        block_size: how many tokens it sees at most.
         num_layers: Transformer layers.
         num_heads: attention heads of each.
         width: features of every place.
@@ -186,7 +187,7 @@ class Block(Module):
 
 
 class GPT(TextModel, Module):
-    """Predicts the next symbol from those before it, by masked self-attention.
+    """Predicts the next token from those before it, by masked self-attention.
 
     An embedding and learned positions, blocks, a last normalisation, and the embedding once more
     as read-out (Radford et al. 2018, 2019).
@@ -195,7 +196,7 @@ class GPT(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: codes (batch, time) -> scores (batch, time, vocabulary_size).
+    Shapes: token_ids (batch, time) -> scores (batch, time, vocabulary_size).
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = GPT(GPTConfig.preset("tiny", vocabulary_size=len(tokenizer)), tokenizer)
@@ -245,31 +246,32 @@ class GPT(TextModel, Module):
         """The blocks, in order."""
         return cast(ModuleList, self.stack["layers"])
 
-    def forward(self, codes: Any, cache: StackCache | None = None) -> Tensor:
-        """Scores for the symbol that follows each of the given ones.
+    @renamed_arguments(codes="token_ids")
+    def forward(self, token_ids: Any, cache: StackCache | None = None) -> Tensor:
+        """Scores for the token that follows each of the given ones.
 
         Args:
-            codes: (B, T) integers, T at most block_size.
-            cache: the keys and values of the symbols before these, from `make_cache`.
+            token_ids: (B, T) integers, T at most block_size.
+            cache: the keys and values of the tokens before these, from `make_cache`.
 
         Raises:
-            ShapeError: for codes of another shape, and for more symbols than block_size.
+            ShapeError: for another shape, and for more tokens than block_size.
         """
-        codes = np.asarray(codes)  # (B, T)
-        if codes.ndim != 2:
-            raise ShapeError(f"GPT: codes must be (batch, time), got {describe(codes)}")
+        token_ids = np.asarray(token_ids)  # (B, T)
+        if token_ids.ndim != 2:
+            raise ShapeError(f"GPT: token_ids must be (batch, time), got {describe(token_ids)}")
         before = 0 if cache is None else len(cache)
-        if before + codes.shape[1] > self.config.block_size:
+        if before + token_ids.shape[1] > self.config.block_size:
             raise ShapeError(
-                f"GPT: codes {describe(codes)} and {before} symbols before them are more than "
-                f"block_size={self.config.block_size}; pass the last ones alone"
+                f"GPT: token_ids {describe(token_ids)} and {before} tokens before them are more "
+                f"than block_size={self.config.block_size}; pass the last ones alone"
             )
-        x = self.embedding(codes)  # (B, T, C)
+        x = self.embedding(token_ids)  # (B, T, C)
         x = self.positions(x, before)  # (B, T, C): plus a learned vector for each place
         return self.read(x, cache)  # (B, T, V)
 
     def read(self, x: Any, cache: StackCache | None = None) -> Tensor:
-        """The scores from symbols that are embedded and placed already.
+        """The scores from tokens that are embedded and placed already.
 
         Args:
             x: (B, T, C).
@@ -304,42 +306,43 @@ class GPT(TextModel, Module):
         """Empty keys and values, for `forward`."""
         return StackCache(self.config.num_layers)
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
-        """The mean cross-entropy in nats per symbol; a target of -100 does not count."""
-        return mg.cross_entropy(self(codes), targets)
+    @renamed_arguments(codes="token_ids")
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
+        """The mean cross-entropy in nats per token; a target of -100 does not count."""
+        return mg.cross_entropy(self(token_ids), targets)
 
     def decoder(self) -> "GPTDecoder":
-        """Scores of the next symbol; the state is keys and values of those before."""
+        """Scores of the next token; the state is keys and values of those before."""
         return GPTDecoder(self)
 
 
 @dataclass(frozen=True)
 class GPTDecoder:
-    """Reads one symbol after the other and keeps the keys and values.
+    """Reads one token after the other and keeps the keys and values.
 
-    Past block_size symbols the model sees the last block_size alone. All their positions then
-    change with every symbol, and with them all keys and values, so a cache cannot help: the window
+    Past block_size tokens the model sees the last block_size alone. All their positions then
+    change with every token, and with them all keys and values, so a cache cannot help: the window
     is read anew.
     """
 
     model: GPT
 
-    def begin(self, codes: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        """As in `decoding.Decoder`; the state is the codes and the cache."""
-        window = codes[:, -self.model.config.block_size :]
+    def begin(self, token_ids: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+        """As in `decoding.Decoder`; the state is the token ids and the cache."""
+        window = token_ids[:, -self.model.config.block_size :]
         cache = self.model.make_cache()
         with reading(self.model):
             scores = self.model(window, cache)
         return scores.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
 
-    def advance(self, codes: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
+    def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         window, cache = state
-        longer = np.concatenate([window, codes[:, None]], axis=1)
+        longer = np.concatenate([window, token_ids[:, None]], axis=1)
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
         with reading(self.model):
-            scores = self.model(codes[:, None], cache)
+            scores = self.model(token_ids[:, None], cache)
         return scores.numpy()[:, -1], (longer, cache)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from layers.base.renamed import renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
-from layers.datasets.checks import as_codes, as_count, as_generator
+from layers.datasets.checks import as_count, as_generator, as_integers
 from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
 from minigrad.core.randomness import draw_numbers
@@ -22,7 +23,7 @@ __all__ = ["NGram", "NGramConfig", "NGramModel"]
 class _Level:
     """The counts of all grams of one length, that is of one context length.
 
-    A gram is its context followed by one symbol. Its key is ``context * vocabulary_size + symbol``,
+    A gram is its context followed by one token. Its key is ``context * vocabulary_size + token``,
     where the context is named by its rank among the keys of the level below. Keys so stay below the
     text's length times the vocabulary size, whatever the order, and fit in 64 bits for any
     alphabet.
@@ -31,7 +32,7 @@ class _Level:
     keys: NDArray[np.int64]  # (grams,), sorted
     counts: NDArray[np.int64]  # (grams,)
     totals: NDArray[np.int64]  # (contexts,): how often something followed the context
-    types: NDArray[np.int64]  # (contexts,): how many distinct symbols followed it
+    types: NDArray[np.int64]  # (contexts,): how many distinct tokens followed it
 
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rank of each key, or -1 where the gram was never seen."""
@@ -46,15 +47,15 @@ class _Level:
 
 
 class NGram:
-    """An n-gram model of a sequence of symbols, smoothed by Witten and Bell's interpolation.
+    """An n-gram model of a sequence of tokens, smoothed by Witten and Bell's interpolation.
 
-    The probability of a symbol s after a context h of k symbols mixes what was counted with the
-    opinion of the context that is one symbol shorter::
+    The probability of a token w after a context h of k tokens mixes what was counted with the
+    opinion of the context that is one token shorter::
 
-        P_k(s | h) = (c(h s) + T(h) P_(k-1)(s | h')) / (N(h) + T(h))
+        P_k(w | h) = (c(h w) + T(h) P_(k-1)(w | h')) / (N(h) + T(h))
 
-    c(h s) counts s after h, N(h) counts anything after h, T(h) is the number of distinct symbols
-    seen after h, and h' is h without its oldest symbol. The chain starts at the uniform
+    c(h w) counts w after h, N(h) counts anything after h, T(h) is the number of distinct tokens
+    seen after h, and h' is h without its oldest token. The chain starts at the uniform
     distribution 1 / vocabulary_size; a context never seen in training leaves the opinion of the
     shorter one as it is. At the start of a sequence the context is what there is of it.
 
@@ -63,8 +64,8 @@ class NGram:
     techniques for language modeling" (1999), section 2.4.
 
     Args:
-        order: n, the number of symbols in a gram, at least 1: a context has n - 1 symbols.
-        vocabulary_size: the number of distinct symbols; codes are 0 to vocabulary_size - 1.
+        order: n, the number of tokens in a gram, at least 1: a context has n - 1 tokens.
+        vocabulary_size: the number of distinct tokens; token ids are 0 to vocabulary_size - 1.
 
     Raises:
         TypeError: an argument is not a whole number.
@@ -82,27 +83,28 @@ class NGram:
         self.vocabulary_size = as_count("vocabulary_size", vocabulary_size)
         self._levels: list[_Level] = []
 
-    def fit(self, codes: ArrayLike) -> "NGram":
+    @renamed_arguments(codes="token_ids")
+    def fit(self, token_ids: ArrayLike) -> "NGram":
         """Count the grams of a sequence, in place of what was counted before.
 
         Args:
-            codes: whole numbers of shape (time,), at least one.
+            token_ids: whole numbers of shape (time,), at least one.
 
         Returns:
             The model itself.
 
         Raises:
-            TypeError: the codes are not whole numbers.
+            TypeError: the token ids are not whole numbers.
             ValueError: there are none, or one is outside the vocabulary.
         """
-        symbols = as_codes("codes", codes, self.vocabulary_size)
-        if not len(symbols):
-            raise ValueError("codes is empty; fit the model to at least one symbol")
+        token_ids = as_integers("token_ids", token_ids, self.vocabulary_size)
+        if not len(token_ids):
+            raise ValueError("token_ids is empty; fit the model to at least one token")
         levels: list[_Level] = []
-        contexts, context_count = np.zeros(len(symbols), dtype=np.int64), 1  # the empty context
-        for length in range(min(self.order, len(symbols))):
+        contexts, context_count = np.zeros(len(token_ids), dtype=np.int64), 1  # the empty context
+        for length in range(min(self.order, len(token_ids))):
             keys, grams, counts = np.unique(
-                contexts * self.vocabulary_size + symbols[length:],
+                contexts * self.vocabulary_size + token_ids[length:],
                 return_inverse=True,
                 return_counts=True,
             )
@@ -111,75 +113,77 @@ class NGram:
             np.add.at(totals, context_of_gram, counts)
             types = np.bincount(context_of_gram, minlength=context_count)
             levels.append(_Level(keys, counts, totals, types))
-            # The gram that ends at one position is the context, one symbol longer, of the next.
+            # The gram that ends at one position is the context, one token longer, of the next.
             contexts, context_count = grams[:-1], len(keys)
         self._levels = levels
         return self
 
-    def log_probabilities(self, codes: ArrayLike) -> NDArray[np.float64]:
-        """Return the log-probability of every symbol given those before it.
+    @renamed_arguments(codes="token_ids")
+    def log_probabilities(self, token_ids: ArrayLike) -> NDArray[np.float64]:
+        """Return the log-probability of every token given those before it.
 
         Args:
-            codes: whole numbers of shape (time,).
+            token_ids: whole numbers of shape (time,).
 
         Returns:
             float64 of shape (time,), in nats.
 
         Raises:
             RuntimeError: the model was not fitted.
-            TypeError: the codes are not whole numbers.
-            ValueError: a code is outside the vocabulary.
+            TypeError: the token ids are not whole numbers.
+            ValueError: a token id is outside the vocabulary.
         """
         levels = self._fitted_levels()
-        symbols = as_codes("codes", codes, self.vocabulary_size)
-        probabilities = np.full(len(symbols), 1 / self.vocabulary_size)
-        contexts = np.zeros(len(symbols), dtype=np.int64)  # -1 where the context was never seen
+        token_ids = as_integers("token_ids", token_ids, self.vocabulary_size)
+        probabilities = np.full(len(token_ids), 1 / self.vocabulary_size)
+        contexts = np.zeros(len(token_ids), dtype=np.int64)  # -1 where the context was never seen
         for level in levels:
             seen = contexts >= 0
             index = np.where(seen, contexts, 0)
-            grams = np.where(seen, level.find(index * self.vocabulary_size + symbols), -1)
+            grams = np.where(seen, level.find(index * self.vocabulary_size + token_ids), -1)
             counts = np.where(grams >= 0, level.counts[grams], 0)
             # A context at the very end of the training text was seen, yet nothing followed it.
             totals, types = np.where(seen, level.totals[index], 0), level.types[index]
             mixed = (counts + types * probabilities) / np.maximum(totals + types, 1)
             probabilities = np.where(totals > 0, mixed, probabilities)
-            contexts = np.concatenate([[-1], grams])[: len(symbols)]
+            contexts = np.concatenate([[-1], grams])[: len(token_ids)]
         log_probabilities: NDArray[np.float64] = np.log(probabilities)
         return log_probabilities
 
-    def cross_entropy(self, codes: ArrayLike) -> float:
-        """Return the mean surprise in nats per symbol.
+    @renamed_arguments(codes="token_ids")
+    def cross_entropy(self, token_ids: ArrayLike) -> float:
+        """Return the mean surprise in nats per token.
 
         Args:
-            codes: whole numbers of shape (time,), at least one.
+            token_ids: whole numbers of shape (time,), at least one.
 
         Raises:
             RuntimeError: the model was not fitted.
-            TypeError: the codes are not whole numbers.
+            TypeError: the token ids are not whole numbers.
             ValueError: there are none, or one is outside the vocabulary.
 
         >>> model = NGram(order=1, vocabulary_size=4).fit([0, 1, 2, 3])
         >>> round(model.cross_entropy([3, 1, 1]), 4) == round(math.log(4), 4)
         True
         """
-        log_probabilities = self.log_probabilities(codes)
+        log_probabilities = self.log_probabilities(token_ids)
         if not len(log_probabilities):
-            raise ValueError("codes is empty; measure the model on at least one symbol")
+            raise ValueError("token_ids is empty; measure the model on at least one token")
         return -float(log_probabilities.mean())
 
     def probabilities(self, context: ArrayLike = ()) -> NDArray[np.float64]:
-        """Return the distribution of the symbol that follows a context.
+        """Return the distribution of the token that follows a context.
 
         Args:
-            context: codes of shape (time,), possibly none; the last order - 1 of them count.
+            context: token ids of shape (time,), possibly none; the last order - 1 of them count.
 
         Returns:
             float64 of shape (vocabulary_size,); all are above 0, and they sum to 1.
 
         Raises:
             RuntimeError: the model was not fitted.
-            TypeError: the codes are not whole numbers.
-            ValueError: a code is outside the vocabulary.
+            TypeError: the token ids are not whole numbers.
+            ValueError: a token id is outside the vocabulary.
         """
         self._fitted_levels()
         return self._distribution(self._contexts_of(context))
@@ -192,23 +196,23 @@ class NGram:
         context: ArrayLike = (),
         temperature: float = 1.0,
     ) -> NDArray[np.int64]:
-        """Draw symbols one after the other, each from the distribution after those before it.
+        """Draw tokens one after the other, each from the distribution after those before it.
 
         Args:
-            length: how many symbols to draw.
+            length: how many tokens to draw.
             generator: draws them.
-            context: codes that come before, of shape (time,), possibly none.
-            temperature: above 0; below 1 the likely symbols become likelier, above 1 the rare ones.
+            context: token ids that come before, of shape (time,), possibly none.
+            temperature: above 0; below 1 the likely tokens become likelier, above 1 the rare ones.
 
         Returns:
             int64 of shape (length,), without the context.
 
         Raises:
             RuntimeError: the model was not fitted.
-            TypeError: the codes or the length are not whole numbers, or the generator is not a
+            TypeError: the token ids or the length are not whole numbers, or the generator is not a
                 NumPy generator.
-            ValueError: a code is outside the vocabulary, the length is below 1, or the temperature
-                not above 0.
+            ValueError: a token id is outside the vocabulary, the length is below 1, or the
+                temperature not above 0.
         """
         self._fitted_levels()
         generator = as_generator(generator)
@@ -223,9 +227,9 @@ class NGram:
             log_weights = np.log(self._distribution(contexts)) / temperature
             cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
             threshold = draw_numbers(generator, "random", name="NGram") * cumulative[-1]
-            symbol = int(np.searchsorted(cumulative, threshold, "right"))
-            result[position] = symbol
-            contexts = self._advance(contexts, symbol)
+            token = int(np.searchsorted(cumulative, threshold, "right"))
+            result[position] = token
+            contexts = self._advance(contexts, token)
         return result
 
     def count_of_grams(self) -> int:
@@ -234,27 +238,27 @@ class NGram:
 
     def _fitted_levels(self) -> list[_Level]:
         if not self._levels:
-            raise RuntimeError("the model has no counts yet; call fit(codes) first")
+            raise RuntimeError("the model has no counts yet; call fit(token_ids) first")
         return self._levels
 
     def _contexts_of(self, context: ArrayLike) -> list[int]:
         """Return, for every context length, the rank of the context that ends here, or -1."""
-        symbols = as_codes("context", context, self.vocabulary_size)
+        tokens = as_integers("context", context, self.vocabulary_size)
         contexts = [0] + [-1] * (len(self._levels) - 1)
-        for symbol in symbols[len(symbols) - min(len(symbols), self.order - 1) :].tolist():
-            contexts = self._advance(contexts, symbol)
+        for token in tokens[len(tokens) - min(len(tokens), self.order - 1) :].tolist():
+            contexts = self._advance(contexts, token)
         return contexts
 
-    def _advance(self, contexts: list[int], symbol: int) -> list[int]:
-        """Return the contexts one symbol later: each grows by it, and the longest falls away."""
+    def _advance(self, contexts: list[int], token: int) -> list[int]:
+        """Return the contexts one token later: each grows by it, and the longest falls away."""
         longer = [
-            level.find_one(context * self.vocabulary_size + symbol) if context >= 0 else -1
+            level.find_one(context * self.vocabulary_size + token) if context >= 0 else -1
             for level, context in zip(self._levels[:-1], contexts[:-1], strict=True)
         ]
         return [0, *longer]
 
     def _distribution(self, contexts: list[int]) -> NDArray[np.float64]:
-        """Return the distribution of the next symbol after contexts found by `_contexts_of`."""
+        """Return the distribution of the next token after contexts found by `_contexts_of`."""
         probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
         for level, context in zip(self._levels, contexts, strict=True):
             if context < 0 or not level.totals[context]:
@@ -319,14 +323,16 @@ class NGramModel(TextModel):
         self.tokenizer = tokenizer
         self.counts = NGram(config.order, config.vocabulary_size)
 
-    def fit(self, codes: ArrayLike) -> "NGramModel":
+    @renamed_arguments(codes="token_ids")
+    def fit(self, token_ids: ArrayLike) -> "NGramModel":
         """Count a text; see `NGram.fit`."""
-        self.counts.fit(codes)
+        self.counts.fit(token_ids)
         return self
 
-    def cross_entropy(self, codes: ArrayLike) -> float:
+    @renamed_arguments(codes="token_ids")
+    def cross_entropy(self, token_ids: ArrayLike) -> float:
         """The mean surprise in nats per character; see `NGram.cross_entropy`."""
-        return self.counts.cross_entropy(codes)
+        return self.counts.cross_entropy(token_ids)
 
     def parameter_count(self) -> int:
         """How many numbers the model holds: the counts of all grams that were seen."""
@@ -358,17 +364,17 @@ class NGramDecoder:
 
     counts: NGram
 
-    def begin(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[list[int]]]:
+    def begin(self, token_ids: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[list[int]]]:
         """As in `layers.models.generation.decoding.Decoder`; the scores are log-probabilities."""
-        contexts = [self.counts._contexts_of(row) for row in codes]
+        contexts = [self.counts._contexts_of(row) for row in token_ids]
         return self._scores(contexts), contexts
 
     def advance(
-        self, codes: NDArray[np.int64], state: list[list[int]]
+        self, token_ids: NDArray[np.int64], state: list[list[int]]
     ) -> tuple[NDArray[np.float64], list[list[int]]]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        pairs = zip(state, codes.tolist(), strict=True)
-        contexts = [self.counts._advance(before, code) for before, code in pairs]
+        pairs = zip(state, token_ids.tolist(), strict=True)
+        contexts = [self.counts._advance(before, token) for before, token in pairs]
         return self._scores(contexts), contexts
 
     def reorder(self, state: list[list[int]], index: NDArray[np.int64]) -> list[list[int]]:

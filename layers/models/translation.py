@@ -13,6 +13,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.init import normal_
 from layers.base.module import Module
+from layers.base.renamed import OldName
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear, check_sizes
 from layers.datasets import CharacterTokenizer, pad
@@ -90,14 +91,14 @@ class TranslationModel(SavedModel, Module):
     The encoder is a stack of layers with self-attention over the source. The decoder predicts the
     next character of the target by self-attention over those before it, and by attention to what
     the topmost encoder layer gives. Both stacks are those of `layers.Transformer`; one block is
-    written out in `layers.models.gpt`. The target has two more codes than characters: begin and
+    written out in `layers.models.gpt`. The target has two more tokens than characters: begin and
     end.
 
     Args:
         config: the sizes.
         source, target: which number stands for which character; needed for texts.
 
-    Shapes: source codes (B, S), lengths (B,), target codes (B, T) -> scores (B, T, V), where V is
+    Shapes: source (B, S), lengths (B,), target (B, T) -> scores (B, T, V), where V is
     target_size + 2.
 
     >>> letters, digits = CharacterTokenizer("abc"), CharacterTokenizer("123")
@@ -139,14 +140,16 @@ class TranslationModel(SavedModel, Module):
             normal_(embedding.weight, 0.0, 0.5)  # about as large as the positions
 
     @property
-    def begin_code(self) -> int:
-        """The target's code before the first character."""
+    def begin_token_id(self) -> int:
+        """The target's token before the first character."""
         return self.config.target_size
 
     @property
-    def end_code(self) -> int:
-        """The target's code after the last character."""
+    def end_token_id(self) -> int:
+        """The target's token after the last character."""
         return self.config.target_size + 1
+
+    begin_code, end_code = OldName("begin_token_id"), OldName("end_token_id")
 
     def encode(self, source: Any, lengths: Any) -> Tensor:
         """Read sources: the output of the topmost encoder layer, (B, S, C).
@@ -161,10 +164,10 @@ class TranslationModel(SavedModel, Module):
         return memory
 
     def decode(self, target: Any, memory: Tensor, lengths: Any, cache: Any = None) -> Tensor:
-        """Scores for what follows each target code, (B, T, V).
+        """Scores for what follows each target token, (B, T, V).
 
         Args:
-            target: (B, T) integers, beginning with `begin_code`.
+            target: (B, T) integers, beginning with `begin_token_id`.
             memory: (B, S, C), as `encode` gives it.
             lengths: (B,), of the sources.
             cache: keys and values of the target's characters before these.
@@ -179,7 +182,7 @@ class TranslationModel(SavedModel, Module):
         return scores
 
     def forward(self, source: Any, lengths: Any, target: Any) -> Tensor:
-        """Scores for what follows each target code, all places at once (teacher forcing)."""
+        """Scores for what follows each target token, all places at once (teacher forcing)."""
         memory = self.encode(source, lengths)  # (B, S, C)
         return self.decode(target, memory, lengths)  # (B, T, V)
 
@@ -195,18 +198,18 @@ class TranslationModel(SavedModel, Module):
     def batch(
         self, pairs: Sequence[tuple[str, str]]
     ) -> tuple[PlainArray, PlainArray, PlainArray, PlainArray]:
-        """Texts as arrays: source codes and lengths, decoder inputs and targets, padded.
+        """Texts as arrays: source token ids and lengths, decoder inputs and targets, padded.
 
         Raises:
             ValueError: for a character that a tokenizer does not know, or a model without them.
         """
         source, target = self._tokenizers()
-        codes, lengths = pad([source.encode(text) for text, _ in pairs])  # (B, S), (B,)
-        begin, end = [self.begin_code], [self.end_code]
+        token_ids, lengths = pad([source.encode(text) for text, _ in pairs])  # (B, S), (B,)
+        begin, end = [self.begin_token_id], [self.end_token_id]
         written = [target.encode(text) for _, text in pairs]
         inputs, _ = pad([np.concatenate([begin, text]) for text in written])  # (B, T)
         targets, _ = pad([np.concatenate([text, end]) for text in written], IGNORED)  # (B, T)
-        return codes, lengths, inputs, targets
+        return token_ids, lengths, inputs, targets
 
     def translate(
         self,
@@ -240,21 +243,21 @@ class TranslationModel(SavedModel, Module):
         for i, text in enumerate(texts):
             if not text:
                 raise ValueError(f"translate: texts[{i}] is empty")
-        codes, lengths = pad([source.encode(text) for text in texts])
+        token_ids, lengths = pad([source.encode(text) for text in texts])
         limit = self.config.longest if length is None else length
-        stop = (self.end_code,)
+        stop = (self.end_token_id,)
         if beams > 1 and temperature == 0:
             temperature = 1.0
         how = Decoding(limit, temperature, top_k, top_p, beams, length_penalty, stop)
         with reading(self):
-            decoder = TranslationDecoder(self, self.encode(codes, lengths), lengths)
-        start = np.full((len(texts), 1), self.begin_code)
+            decoder = TranslationDecoder(self, self.encode(token_ids, lengths), lengths)
+        start = np.full((len(texts), 1), self.begin_token_id)
         written: list[list[int]] = [[] for _ in texts]
         for chosen in decode(decoder, start, how, cache=cache, generator=generator):
-            for codes_of, code in zip(written, chosen.tolist(), strict=True):
-                if 0 <= code < self.config.target_size:
-                    codes_of.append(code)
-        return [target.decode(codes_of) for codes_of in written]
+            for ids, token in zip(written, chosen.tolist(), strict=True):
+                if 0 <= token < self.config.target_size:
+                    ids.append(token)
+        return [target.decode(ids) for ids in written]
 
     def _tokenizers(self) -> tuple[CharacterTokenizer, CharacterTokenizer]:
         if self.source is None or self.target is None:
@@ -270,19 +273,19 @@ class TranslationDecoder:
     memory: Tensor  # (batch, source time, width)
     lengths: PlainArray  # (batch,)
 
-    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
-        """As in `decoding.Decoder`; `codes` has as many sequences as the sources."""
+    def begin(self, token_ids: PlainArray) -> tuple[PlainArray, Any]:
+        """As in `decoding.Decoder`; `token_ids` has as many sequences as the sources."""
         cache = self.model.transformer.make_cache()
-        memory, lengths = self._sources(len(codes))
+        memory, lengths = self._sources(len(token_ids))
         with reading(self.model):
-            scores = self.model.decode(codes, memory, lengths, cache)
+            scores = self.model.decode(token_ids, memory, lengths, cache)
         return scores.numpy()[:, -1], (cache, memory, lengths)
 
-    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+    def advance(self, token_ids: PlainArray, state: Any) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         cache, memory, lengths = state
         with reading(self.model):
-            scores = self.model.decode(codes[:, None], memory, lengths, cache)
+            scores = self.model.decode(token_ids[:, None], memory, lengths, cache)
         return scores.numpy()[:, -1], state
 
     def reorder(self, state: Any, index: PlainArray) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from layers.datasets.checks import as_codes
+from layers.datasets.checks import as_integers
 from layers.models.autoregressive import Autoregressive, AutoregressiveConfig
 from layers.models.ngram import NGram
 from layers.models.series import as_series, root_mean_square
@@ -18,18 +18,18 @@ COUNTED = 2_000_000  # characters, the last of a training part: enough to compar
 def text_yardsticks(
     training: ArrayLike, validation: ArrayLike, vocabulary_size: int, orders: Iterable[int] = (3, 5)
 ) -> dict[str, float]:
-    """The cross-entropies of n-gram models, in nats per symbol.
+    """The cross-entropies of n-gram models, in nats per token.
 
     Args:
-        training: codes to count, (time,); the last 2,000,000 of them count.
-        validation: codes to predict, (time,).
-        vocabulary_size: the number of distinct symbols.
+        training: token ids to count, (time,); the last 2,000,000 of them count.
+        validation: token ids to predict, (time,).
+        vocabulary_size: the number of distinct tokens.
         orders: n of each model.
 
     >>> text_yardsticks([0, 1] * 50, [0, 1, 0], 2, orders=[1])
     {'1-gram': 0.693...}
     """
-    counted = as_codes("training", training, vocabulary_size)[-COUNTED:]
+    counted = as_integers("training", training, vocabulary_size)[-COUNTED:]
     return {
         f"{order}-gram": NGram(order, vocabulary_size).fit(counted).cross_entropy(validation)
         for order in orders

@@ -43,7 +43,7 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
-SYMBOLS: Final = 10
+TOKENS: Final = 10
 LENGTH: Final = 16  # of the sequences to reverse
 
 
@@ -191,16 +191,16 @@ def run_attention_cost(setting: Setting) -> list[Figure]:
 
 
 class Tagger(Module):
-    """An encoder that gives every place a symbol.
+    """An encoder that gives every place a token.
 
     Args:
         positions: "sinusoidal", "learned" or "none".
-        symbols: how many there are.
+        tokens: how many there are.
         width, num_heads, feedforward: of the encoder.
         num_layers: how many layers.
         length: places at most, for learned positions.
 
-    Shapes: codes (batch, time) -> scores (batch, time, symbols).
+    Shapes: token_ids (batch, time) -> scores (batch, time, tokens).
 
     >>> Tagger("sinusoidal")(np.zeros((2, 16), np.int64)).shape
     (2, 16, 10)
@@ -209,7 +209,7 @@ class Tagger(Module):
     def __init__(
         self,
         positions: str,
-        symbols: int = SYMBOLS,
+        tokens: int = TOKENS,
         width: int = 32,
         num_heads: int = 4,
         feedforward: int = 128,
@@ -217,7 +217,7 @@ class Tagger(Module):
         length: int = LENGTH,
     ) -> None:
         super().__init__()
-        self.embedding = Embedding(symbols, width)
+        self.embedding = Embedding(tokens, width)
         normal_(self.embedding.weight, 0.0, 0.3)  # smaller than the positions, which matter more
         self.positions: Module | None = None
         if positions == "sinusoidal":
@@ -227,30 +227,30 @@ class Tagger(Module):
         self.encoder = TransformerEncoder(
             lambda: TransformerEncoderLayer(width, num_heads, feedforward, 0.0), num_layers
         )
-        self.readout = Linear(width, symbols)
+        self.readout = Linear(width, tokens)
 
-    def forward(self, codes: Any) -> Tensor:
+    def forward(self, token_ids: Any) -> Tensor:
         """Scores at every place."""
-        x = self.embedding(codes)  # (batch, time, width)
+        x = self.embedding(token_ids)  # (batch, time, width)
         if self.positions is not None:
             x = self.positions(x)
         scores: Tensor = self.readout(self.encoder(x))
         return scores
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per place."""
-        return mg.cross_entropy(self(codes), targets)
+        return mg.cross_entropy(self(token_ids), targets)
 
-    def exact(self, codes: Array, targets: Array) -> float:
-        """The share of sequences with all symbols right."""
+    def exact(self, token_ids: Array, targets: Array) -> float:
+        """The share of sequences with all tokens right."""
         with mg.no_grad():
-            best = self(codes).numpy().argmax(axis=-1)
+            best = self(token_ids).numpy().argmax(axis=-1)
         return float((best == targets).all(axis=1).mean())
 
-    def right(self, codes: Array, targets: Array) -> float:
-        """The share of symbols that are right."""
+    def right(self, token_ids: Array, targets: Array) -> float:
+        """The share of tokens that are right."""
         with mg.no_grad():
-            best = self(codes).numpy().argmax(axis=-1)
+            best = self(token_ids).numpy().argmax(axis=-1)
         return float((best == targets).mean())
 
 
@@ -268,7 +268,7 @@ def learn_reversal(
     options = TrainingOptions(steps=steps, rate=1e-2, warmup=20, seed=seed)
     history = fit(
         model,
-        lambda generator: reversal(128, LENGTH, generator, SYMBOLS),
+        lambda generator: reversal(128, LENGTH, generator, TOKENS),
         options,
         progress=progress,
     )
@@ -286,7 +286,7 @@ def run_multi_head(setting: Setting) -> list[Figure]:
     """
     model, history = learn_reversal("sinusoidal", setting.steps(250), setting.seed,
                                     setting.progress)  # fmt: skip
-    test = reversal(1000, LENGTH, np.random.default_rng(setting.seed + 1000), SYMBOLS)
+    test = reversal(1000, LENGTH, np.random.default_rng(setting.seed + 1000), TOKENS)
     assert model.positions is not None
     x = model.positions(model.embedding(test[0][:1]))
     layer: Any = model.encoder.layers[0]
@@ -330,7 +330,7 @@ def run_positions(setting: Setting) -> list[Figure]:
     (50, 32)
     """
     figures = []
-    test = reversal(1000, LENGTH, np.random.default_rng(setting.seed + 1000), SYMBOLS)
+    test = reversal(1000, LENGTH, np.random.default_rng(setting.seed + 1000), TOKENS)
     for positions in ("sinusoidal", "learned"):
         model, _ = learn_reversal(positions, setting.steps(400), setting.seed, setting.progress)
         figures.append(
@@ -342,9 +342,11 @@ def run_positions(setting: Setting) -> list[Figure]:
         plain = Tagger("none").eval()
     generator = np.random.default_rng(setting.seed)
     order = generator.permutation(LENGTH)
-    codes = test[0][:20]
+    token_ids = test[0][:20]
     with mg.no_grad():
-        moved = np.abs(plain(codes[:, order]).numpy() - plain(codes).numpy()[:, order]).max()
+        moved = np.abs(
+            plain(token_ids[:, order]).numpy() - plain(token_ids).numpy()[:, order]
+        ).max()
     setting.picture(
         "positions.png",
         "sinusoidal positions",
@@ -353,12 +355,12 @@ def run_positions(setting: Setting) -> list[Figure]:
             y="position", center=True,
         ),
     )  # fmt: skip
-    counts = (test[0][:, :, None] == np.arange(SYMBOLS)).sum(axis=1)  # (sequences, symbols)
+    counts = (test[0][:, :, None] == np.arange(TOKENS)).sum(axis=1)  # (sequences, tokens)
     guess = float(counts.max(axis=1).mean()) / LENGTH
     return [
         *figures,
         at_most("reverse 16 tokens without positions, share exact", without.exact(*test), 0.0),
-        at_most("reverse 16 tokens without positions, share of symbols right",
-                without.right(*test), guess + 0.01, f"{guess:.3f}: the most frequent symbol"),
+        at_most("reverse 16 tokens without positions, share of tokens right",
+                without.right(*test), guess + 0.01, f"{guess:.3f}: the most frequent token"),
         at_most("without positions: outputs of permuted inputs, difference", float(moved), 1e-12),
     ]  # fmt: skip

@@ -27,7 +27,7 @@ __all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]
 
 Array = np.ndarray[Any, Any]
 
-SORTED: Final = 6  # symbols to sort
+SORTED: Final = 6  # tokens to sort
 LETTERS: Final = "abcdefghij"
 
 
@@ -99,12 +99,12 @@ def learn_answers(
     length, begin = len(problems[0]), problems[0].index("=")
     if any(len(text) != length or text[begin] != "=" for text in problems):
         raise ShapeError('learn_answers: all problems must be equally long, with "=" at one place')
-    codes = model.tokenizer.encode("".join(problems)).reshape(-1, length)
-    targets = codes[:, 1:].copy()
+    token_ids = model.tokenizer.encode("".join(problems)).reshape(-1, length)
+    targets = token_ids[:, 1:].copy()
     targets[:, :begin] = IGNORED
     return fit(
         model,
-        ShuffledBatches([codes[:, :-1], targets], 128),
+        ShuffledBatches([token_ids[:, :-1], targets], 128),
         TrainingOptions(steps=steps, **options),
         validate=None if held_out is None else lambda: 1 - share_right(model, held_out),
         progress=progress,
@@ -114,8 +114,8 @@ def learn_answers(
 def answer(model: GPT, questions: list[str], length: int) -> list[str]:
     """The likeliest continuations of questions that are equally long."""
     assert model.tokenizer is not None
-    codes = model.tokenizer.encode("".join(questions)).reshape(len(questions), -1)
-    written = list(decode(model.decoder(), codes, Decoding(length, temperature=0)))
+    token_ids = model.tokenizer.encode("".join(questions)).reshape(len(questions), -1)
+    written = list(decode(model.decoder(), token_ids, Decoding(length, temperature=0)))
     return [model.tokenizer.decode(row) for row in np.stack(written, axis=1)]
 
 
@@ -280,10 +280,10 @@ def draw_translation(setting: Setting, model: TranslationModel, words: str) -> N
     assert model.source is not None
     assert model.target is not None
     digits = model.translate([words])[0]
-    codes, lengths, inputs, _ = model.batch([(words, digits)])
+    token_ids, lengths, inputs, _ = model.batch([(words, digits)])
     layer: Any = model.transformer.decoder.layers[-1]
     with mg.no_grad():
-        memory = model.encode(codes, lengths)
+        memory = model.encode(token_ids, lengths)
         y = model.positions(model.target_embedding(inputs))
         for before in model.transformer.decoder.layers[:-1]:
             y = before(y, memory, causal=True, memory_lengths=lengths)

@@ -57,26 +57,26 @@ class AddingModel(Module):
 
 
 class CopyModel(Module):
-    """Reads symbols, waits, and writes them.
+    """Reads tokens, waits, and writes them.
 
-    Shapes: codes (batch, time) -> scores (batch, time, symbols + 1).
+    Shapes: token_ids (batch, time) -> scores (batch, time, tokens + 1).
     """
 
-    def __init__(self, kind: Any, units: int = UNITS, symbols: int = 8, **options: Any) -> None:
+    def __init__(self, kind: Any, units: int = UNITS, tokens: int = 8, **options: Any) -> None:
         super().__init__()
-        self.embedding = Embedding(symbols + 2, 16)
+        self.embedding = Embedding(tokens + 2, 16)
         self.recurrent = kind(16, units, **options)
-        self.readout = Linear(units, symbols + 1)
+        self.readout = Linear(units, tokens + 1)
 
-    def forward(self, codes: Any) -> Tensor:
+    def forward(self, token_ids: Any) -> Tensor:
         """Scores at every step."""
-        output, _ = self.recurrent(self.embedding(codes))  # (batch, time, units)
+        output, _ = self.recurrent(self.embedding(token_ids))  # (batch, time, units)
         scores: Tensor = self.readout(output)
         return scores
 
-    def loss(self, codes: Any, targets: Any) -> Tensor:
+    def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per step."""
-        return mg.cross_entropy(self(codes), targets)
+        return mg.cross_entropy(self(token_ids), targets)
 
 
 # name: (layer, its options, rate, steps of the adding problem)
@@ -172,7 +172,7 @@ def copy_figures(setting: Setting) -> list[Figure]:
         "copy.png",
         "the loss curves of the copy memory",
         lambda path: plot_losses(
-            path, losses, title=f"Copying ten symbols after {DELAY} steps",
+            path, losses, title=f"Copying ten tokens after {DELAY} steps",
             y="nats per step", lines={f"baseline: {baseline:.3f}": baseline},
         ),
     )  # fmt: skip

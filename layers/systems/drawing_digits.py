@@ -97,7 +97,7 @@ def learn_to_draw(
     def batches(generator: np.random.Generator) -> tuple[Array, Array]:
         chosen = generator.integers(len(codes), size=64)
         captions = draw_captions(labels[chosen].tolist(), generator)
-        return model.symbols(captions), codes[chosen]
+        return model.token_ids(captions), codes[chosen]
 
     fit(
         model,

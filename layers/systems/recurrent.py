@@ -136,11 +136,11 @@ def text_model(
     config = CharacterConfig.preset(preset, vocabulary_size=len(text.tokenizer))
     model = CharacterModel(config, text.tokenizer)
     _, nats = train_text(setting, text, model, title, label)
-    codes, target = text.tokenizer.encode(TEXT_SHOWN)[None], int(text.tokenizer.encode(",")[0])
+    token_ids, target = text.tokenizer.encode(TEXT_SHOWN)[None], int(text.tokenizer.encode(",")[0])
     setting.picture(
         f"gradient-path{label}.svg",
         f"the gradient's way back through {len(TEXT_SHOWN)} steps of the trained network",
-        lambda path: draw_gradient_path(model, codes, target).save(path),
+        lambda path: draw_gradient_path(model, token_ids, target).save(path),
     )
     return model, nats
 
@@ -235,9 +235,9 @@ def constant_carousel(setting: Setting, steps: int = 50) -> float:
 def draw_gates(setting: Setting, model: CharacterModel, text: Text) -> None:
     """What the gates of the trained LSTM do while it reads a line."""
     shown = "ROMEO: But soft, what light through yonder window"
-    codes = text.tokenizer.encode(shown)[None]
+    token_ids = text.tokenizer.encode(shown)[None]
     with mg.no_grad():
-        _, _, more = model.recurrent(model.embedding(codes), return_gates=True)
+        _, _, more = model.recurrent(model.embedding(token_ids), return_gates=True)
     gates = more.gates
     names = [name for name in gates._fields if name != "candidate"]
     means = [getattr(gates, name).numpy()[0, 0].mean(axis=-1) for name in names]

@@ -21,7 +21,7 @@ __all__ = ["NextLetter", "run_sequences"]
 class NextLetter(Module):
     """Scores of the next letter of names.
 
-    Shapes: codes (batch, time), lengths (batch,) -> scores (batch, time, letters).
+    Shapes: token_ids (batch, time), lengths (batch,) -> scores (batch, time, letters).
     """
 
     def __init__(self, kind: Any, letters: int, size: int = 6) -> None:
@@ -30,9 +30,9 @@ class NextLetter(Module):
         self.recurrent = kind(size, size)
         self.readout = Linear(size, letters)
 
-    def forward(self, codes: Any, lengths: Any = None) -> Tensor:
+    def forward(self, token_ids: Any, lengths: Any = None) -> Tensor:
         """Scores after each letter."""
-        output, _ = self.recurrent(self.embedding(codes), lengths=lengths)
+        output, _ = self.recurrent(self.embedding(token_ids), lengths=lengths)
         scores: Tensor = self.readout(output)
         return scores
 
@@ -41,9 +41,9 @@ def run_sequences(setting: Setting) -> list[Figure]:
     """System 1: a padded batch against a loop over sequences; carried state against one sequence.
 
     >>> tokenizer = CharacterTokenizer.from_text("annabelle")
-    >>> codes, lengths = pad([tokenizer.encode(name) for name in ("anna", "bell", "al")])
+    >>> token_ids, lengths = pad([tokenizer.encode(name) for name in ("anna", "bell", "al")])
     >>> model = NextLetter(GRU, len(tokenizer))
-    >>> model(codes, lengths=lengths).shape
+    >>> model(token_ids, lengths=lengths).shape
     (3, 4, 5)
     """
     figures = []
@@ -63,7 +63,7 @@ def run_sequences(setting: Setting) -> list[Figure]:
 
 
 def some_names(seed: int, count: int = 12) -> tuple[CharacterTokenizer, list[Any]]:
-    """The letters, and names of different lengths as codes."""
+    """The letters, and names of different lengths as token ids."""
     listed = names()
     tokenizer = CharacterTokenizer.from_text("".join(listed))
     chosen = np.random.default_rng(seed).choice(len(listed), count, replace=False)
@@ -81,17 +81,17 @@ def padding_difference(kind: Any, seed: int) -> tuple[float, float]:
     """Loss and gradients of a padded batch, less those of one sequence after the other."""
     tokenizer, sequences = some_names(seed)
     model = small_model(kind, len(tokenizer), seed)
-    inputs, lengths = pad([codes[:-1] for codes in sequences])
-    targets, _ = pad([codes[1:] for codes in sequences], value=-100)
+    inputs, lengths = pad([token_ids[:-1] for token_ids in sequences])
+    targets, _ = pad([token_ids[1:] for token_ids in sequences], value=-100)
     count = int(lengths.sum())
     whole = mg.cross_entropy(model(inputs, lengths), targets)
     whole.backward()
     together = {name: gradient_of(p).copy() for name, p in model.named_parameters()}
     model.zero_grad()
     total = 0.0
-    for codes in sequences:
-        scores = model(codes[None, :-1])
-        loss = mg.cross_entropy(scores, codes[None, 1:]) * ((len(codes) - 1) / count)
+    for token_ids in sequences:
+        scores = model(token_ids[None, :-1])
+        loss = mg.cross_entropy(scores, token_ids[None, 1:]) * ((len(token_ids) - 1) / count)
         loss.backward()  # adds into the gradients
         total += loss.item()
     gradients = largest(*((gradient_of(p), together[n]) for n, p in model.named_parameters()))
@@ -122,7 +122,7 @@ def draw_batch(path: Any, seed: int) -> None:
 
     tokenizer, sequences = some_names(seed, 4)
     model = small_model(LSTM, len(tokenizer), seed)
-    inputs, lengths = pad([codes[:-1] for codes in sequences])
-    targets, _ = pad([codes[1:] for codes in sequences], value=-100)
+    inputs, lengths = pad([token_ids[:-1] for token_ids in sequences])
+    targets, _ = pad([token_ids[1:] for token_ids in sequences], value=-100)
     loss = mg.cross_entropy(model(inputs, lengths), targets)
     draw(loss, level="cells", grad="norm").save(path)

@@ -23,7 +23,7 @@ WITTEN_BELL: Final = (3.343, 2.486, 2.044, 1.762, 1.648, 1.674)
 
 
 class Text:
-    """The text that models are compared on: its codes, cut into a training part and the rest."""
+    """The text that models are compared on: token ids, cut into a training part and the rest."""
 
     def __init__(self) -> None:
         text = shakespeare()

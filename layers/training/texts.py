@@ -52,19 +52,19 @@ def fit_text(
     progress: bool = True,
     **changes: Any,
 ) -> History:
-    """Train a model on a sequence of codes, by windows of it at random places.
+    """Train a model on a sequence of token ids, by windows of it at random places.
 
     Args:
         model: changed in place.
-        training: codes (time,).
-        validation: codes (time,) to validate on, as `validation_batches` cuts them; or None.
+        training: token ids (time,).
+        validation: token ids (time,) to validate on, as `validation_batches` cuts them; or None.
         batch_size: windows per step; what suits the model if None.
         length: characters of a window; 64, or a GPT's block size, if None.
         folder, resume, identity, callbacks, progress: as in `fit`.
         changes: options of `TrainingOptions` that differ from `text_options`.
 
     Raises:
-        ValueError: when a part has fewer than length + 1 symbols.
+        ValueError: when a part has fewer than length + 1 tokens.
 
     >>> import minigrad as mg
     >>> from layers.datasets import CharacterTokenizer

@@ -38,10 +38,10 @@ PAIRS = [("ab", "dedede"), ("c", "d"), ("d", "e"), ("abcd", "ee"), ("a", "de")]
 def padded_codes(count=5, time=7):
     """Codes, and targets of which a different number counts in each sequence."""
     generator = np.random.default_rng(3)
-    codes, targets = generator.integers(5, size=(2, count, time))
+    token_ids, targets = generator.integers(5, size=(2, count, time))
     for row, valid in enumerate([7, 1, 2, 3, 1]):
         targets[row, valid:] = -100
-    return codes, targets
+    return token_ids, targets
 
 
 def split_rows(batch, *ends):
@@ -64,7 +64,7 @@ def text(model):
 
 def dalle():
     model = DALLE(DALLEConfig.preset("tiny", caption_size=5, caption_length=8), LETTERS)
-    captions = model.symbols(["abcde", "a", "b", "abcdeabc", "dd"])
+    captions = model.token_ids(["abcde", "a", "b", "abcdeabc", "dd"])
     codes = np.random.default_rng(0).integers(8, size=(5, model.config.vae.codes))
     return model, (captions, codes), split_rows((captions, codes), 4)
 
@@ -164,7 +164,7 @@ def test_series_count_by_their_forecasts(model):
 def test_captions_of_one_character_leave_the_codes():
     model = DALLE(DALLEConfig.preset("tiny", caption_size=5, caption_length=1), LETTERS)
     codes = np.random.default_rng(0).integers(8, size=(3, model.config.vae.codes))
-    assert np.isfinite(model.loss(model.symbols(["a", "b", "c"]), codes).item())
+    assert np.isfinite(model.loss(model.token_ids(["a", "b", "c"]), codes).item())
 
 
 def test_five_examples_are_five_examples():
@@ -191,9 +191,9 @@ def test_a_method_loss_may_give_mean_and_weight():
     class Half(CharacterModel):
         """Only the first half of the sequences is taken to count."""
 
-        def loss(self, codes, targets):
-            half = len(codes) // 2 + 1
-            return super().loss(codes[:half], targets[:half]), (targets[:half] >= 0).sum()
+        def loss(self, token_ids, targets):
+            half = len(token_ids) // 2 + 1
+            return super().loss(token_ids[:half], targets[:half]), (targets[:half] >= 0).sum()
 
     with mg.default_dtype("float64"):
         model = Half(CharacterConfig(5, 4, 6))

@@ -15,7 +15,7 @@ from layers.training.run import describe_model
 
 TEXT = "the cat sat on the mat. " * 40
 LETTERS = CharacterTokenizer.from_text(TEXT)
-CODES = LETTERS.encode(TEXT)
+IDS = LETTERS.encode(TEXT)
 
 
 def made(cell="lstm", dropout=0.4, num_layers=2):
@@ -29,7 +29,7 @@ def made(cell="lstm", dropout=0.4, num_layers=2):
 def test_dropout_acts_in_training_alone(cell, num_layers):
     model, plain = made(cell, num_layers=num_layers), made(cell, 0.0, num_layers)
     plain.load_state_dict(model.state_dict())
-    batch = CODES[None, :20], CODES[None, 1:21]
+    batch = IDS[None, :20], IDS[None, 1:21]
     expected = plain.loss(*batch).item()
     model.train()
     losses = {model.loss(*batch).item() for _ in range(5)}
@@ -48,11 +48,11 @@ def test_it_is_the_formula_of_zaremba():
             source = getattr(model.recurrent, name.replace("_l0", f"_l{number}"))
             parameter.write(source.numpy())
     model.train()
-    codes = CODES[None, :8]
+    token_ids = IDS[None, :8]
     mg.seed(7)
-    scores, _ = model(codes)
+    scores, _ = model(token_ids)
     mg.seed(7)
-    x = mg.dropout(model.embedding(codes), 0.5, True)
+    x = mg.dropout(model.embedding(token_ids), 0.5, True)
     x, _ = below(x)
     x, _ = above(mg.dropout(x, 0.5, True))
     expected = model.readout(mg.dropout(x, 0.5, True))
@@ -62,9 +62,9 @@ def test_it_is_the_formula_of_zaremba():
 def test_a_run_with_dropout_resumes_bit_for_bit(tmp_path):
     options = {"batch_size": 4, "length": 12, "steps": 9, "checkpoint_every": 4, "progress": False}
     whole, again = made(), made()
-    history = fit_text(whole, CODES, **options)
-    fit_text(made(), CODES, folder=tmp_path, callbacks=[lambda told: told.step == 6], **options)
-    resumed = fit_text(again, CODES, folder=tmp_path, resume=True, **options)
+    history = fit_text(whole, IDS, **options)
+    fit_text(made(), IDS, folder=tmp_path, callbacks=[lambda told: told.step == 6], **options)
+    resumed = fit_text(again, IDS, folder=tmp_path, resume=True, **options)
     assert resumed.losses == history.losses
     for name, array in whole.state_dict().items():
         np.testing.assert_array_equal(array, again.state_dict()[name], err_msg=name)
@@ -129,7 +129,7 @@ def saved_steps(tmp_path, monkeypatch, **options):
     def second(told):
         now[0] += 1.0
 
-    fit_text(made(), CODES, batch_size=2, length=5, steps=20, folder=tmp_path, callbacks=[second],
+    fit_text(made(), IDS, batch_size=2, length=5, steps=20, folder=tmp_path, callbacks=[second],
              progress=False, **options)  # fmt: skip
     return steps
 
@@ -152,11 +152,11 @@ def test_checkpoints_come_by_steps_and_by_time(tmp_path, monkeypatch, options, e
 def test_checkpoints_by_time_change_nothing_and_may_be_changed(tmp_path):
     options = {"batch_size": 4, "length": 12, "steps": 9, "progress": False}
     plain = made()
-    fit_text(plain, CODES, **options)
-    fit_text(made(), CODES, folder=tmp_path, checkpoint_seconds=1e-9,
+    fit_text(plain, IDS, **options)
+    fit_text(made(), IDS, folder=tmp_path, checkpoint_seconds=1e-9,
              callbacks=[lambda told: told.step == 5], **options)  # fmt: skip
     often = made()
-    fit_text(often, CODES, folder=tmp_path, checkpoint_seconds=50.0, resume=True, **options)
+    fit_text(often, IDS, folder=tmp_path, checkpoint_seconds=50.0, resume=True, **options)
     for name, array in plain.state_dict().items():
         np.testing.assert_array_equal(array, often.state_dict()[name], err_msg=name)
     with pytest.raises(ValueError, match="checkpoint_seconds must be above 0"):

@@ -172,11 +172,11 @@ any_text = st.text(st.characters(exclude_categories=()), min_size=1, max_size=60
 @given(any_text)
 def test_decoding_what_was_encoded_gives_the_text_back(text):
     tokenizer = CharacterTokenizer.from_text(text)
-    codes = tokenizer.encode(text)
-    assert codes.dtype == np.int64
-    assert codes.shape == (len(text),)
-    assert codes.tolist() == [sorted(set(text)).index(character) for character in text]
-    assert tokenizer.decode(codes) == tokenizer.decode(codes.tolist()) == text
+    token_ids = tokenizer.encode(text)
+    assert token_ids.dtype == np.int64
+    assert token_ids.shape == (len(text),)
+    assert token_ids.tolist() == [sorted(set(text)).index(character) for character in text]
+    assert tokenizer.decode(token_ids) == tokenizer.decode(token_ids.tolist()) == text
 
 
 @given(any_text.map(lambda text: "".join(dict.fromkeys(text))))
@@ -222,12 +222,16 @@ def test_tokenizers_are_equal_when_their_characters_are():
         (lambda t: CharacterTokenizer.from_text(""), ValueError, "text is empty"),
         (lambda t: CharacterTokenizer.from_text(["a"]), TypeError, "join a list of texts first"),
         (lambda t: t.encode(["a"]), TypeError, "encode one string at a time"),
-        (lambda t: t.decode("ab"), TypeError, r"codes must be whole numbers.*encode a text first"),
+        (
+            lambda t: t.decode("ab"),
+            TypeError,
+            r"token_ids must be whole numbers.*encode a text first",
+        ),
         (lambda t: t.decode([0.0]), TypeError, "of dtype float64"),
         (lambda t: t.decode([True]), TypeError, "of dtype bool"),
         (lambda t: t.decode([[0], [1]]), ValueError, r"got shape \(2, 1\); pass one sequence"),
-        (lambda t: t.decode([0, 1, 2]), ValueError, r"codes\[2\] is 2, outside 0\.\.1"),
-        (lambda t: t.decode([0, -1]), ValueError, r"codes\[1\] is -1, outside 0\.\.1"),
+        (lambda t: t.decode([0, 1, 2]), ValueError, r"token_ids\[2\] is 2, outside 0\.\.1"),
+        (lambda t: t.decode([0, -1]), ValueError, r"token_ids\[1\] is -1, outside 0\.\.1"),
         (lambda t: t.from_dict({"letters": "ab"}), ValueError, r"only \['letters'\]"),
         (lambda t: t.from_dict({"characters": 3}), TypeError, "must be a string, got int"),
     ],
@@ -268,7 +272,7 @@ def test_split_refuses_a_fraction_that_is_no_share(fraction):
 @given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 2**32), st.data())
 def test_windows_are_stretches_of_the_data_and_targets_are_one_later(size, batch, seed, data):
     length = data.draw(st.integers(1, size - 1))
-    sequence = np.random.default_rng(seed).permutation(size)  # each symbol once: a place is known
+    sequence = np.random.default_rng(seed).permutation(size)  # each token once: a place is known
     inputs, targets = random_windows(sequence, batch, length, np.random.default_rng(seed))
     assert inputs.shape == targets.shape == (batch, length)
     assert inputs.dtype == targets.dtype == np.int64
@@ -307,9 +311,9 @@ def test_validation_batches_are_twenty_of_64_windows_and_never_change():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([1, 2, 3], 1, 3), ValueError, "has 3 symbols, but windows of length=3 .* at least 4"),
+        (([1, 2, 3], 1, 3), ValueError, "has 3 tokens, but windows of length=3 .* at least 4"),
         (([1, 2, 3], 1, 9), ValueError, "need at least 10; .*, or a length of at most 2$"),
-        (([], 1, 1), ValueError, "data has 0 symbols.* pass a longer sequence$"),
+        (([], 1, 1), ValueError, "data has 0 tokens.* pass a longer sequence$"),
         (([[1], [2]], 1, 1), ValueError, r"data must have one axis \(time,\), got shape \(2, 1\)"),
         (("text", 1, 1), TypeError, r"data must be whole numbers, got str.*tokenizer\.encode"),
         (([1, 2], 0, 1), ValueError, "batch_size must be at least 1, got 0"),

@@ -19,17 +19,17 @@ from layers.models.generation.stopping import Growing
 
 
 class Table:
-    """A decoder whose scores depend on the last two symbols; its state is the last one."""
+    """A decoder whose scores depend on the last two tokens; its state is the last one."""
 
     def __init__(self, seed, vocabulary=4):
         self.scores = 2 * np.random.default_rng(seed).standard_normal((vocabulary,) * 3)
 
-    def begin(self, codes):
-        before = codes[:, -2] if codes.shape[1] > 1 else np.zeros(len(codes), int)
-        return self.scores[before, codes[:, -1]], codes[:, -1]
+    def begin(self, token_ids):
+        before = token_ids[:, -2] if token_ids.shape[1] > 1 else np.zeros(len(token_ids), int)
+        return self.scores[before, token_ids[:, -1]], token_ids[:, -1]
 
-    def advance(self, codes, state):
-        return self.scores[state, codes], codes
+    def advance(self, token_ids, state):
+        return self.scores[state, token_ids], token_ids
 
     def reorder(self, state, index):
         return state[index]
@@ -37,11 +37,11 @@ class Table:
 
 def total(table, prompt, text):
     """The log-probability of a text after a prompt."""
-    codes, found = list(prompt), 0.0
+    token_ids, found = list(prompt), 0.0
     for code in text:
-        scores, _ = table.begin(np.array([codes]))
+        scores, _ = table.begin(np.array([token_ids]))
         found += scores[0, code] - np.log(np.exp(scores[0]).sum())
-        codes.append(code)
+        token_ids.append(code)
     return found
 
 
@@ -157,17 +157,17 @@ def test_sequences_of_a_batch_stop_on_their_own():
     class Counting:
         """Always likes the next number; 3 ends."""
 
-        def begin(self, codes):
-            return np.eye(4)[(codes[:, -1] + 1) % 4] * 50, codes[:, -1]
+        def begin(self, token_ids):
+            return np.eye(4)[(token_ids[:, -1] + 1) % 4] * 50, token_ids[:, -1]
 
-        def advance(self, codes, state):
-            return self.begin(codes[:, None])
+        def advance(self, token_ids, state):
+            return self.begin(token_ids[:, None])
 
         def reorder(self, state, index):
             return state[index]
 
-    codes = decode(Counting(), np.array([[0], [1]]), Decoding(9, temperature=0, stop=(3,)))
-    assert np.stack(list(codes), axis=1).tolist() == [[1, 2], [2, -1]]
+    token_ids = decode(Counting(), np.array([[0], [1]]), Decoding(9, temperature=0, stop=(3,)))
+    assert np.stack(list(token_ids), axis=1).tolist() == [[1, 2], [2, -1]]
     again = Rereading(Counting())
     assert again.begin(np.array([[1, 2]]))[0].argmax() == 3
 
@@ -198,12 +198,14 @@ def test_scores_that_are_not_finite_are_refused(bad):
 
 def test_likely_stops_do_not_crowd_out_what_still_grows():
     class Late:
-        """After one symbol three stops are likely; what goes on all the same is then certain."""
+        """After one token three stops are likely; what goes on all the same is then certain."""
 
-        def begin(self, codes):
-            return np.log([[0.4, 0.4, 0.1, 0.05, 0.05]] * len(codes)), np.zeros(len(codes), int)
+        def begin(self, token_ids):
+            return np.log([[0.4, 0.4, 0.1, 0.05, 0.05]] * len(token_ids)), np.zeros(
+                len(token_ids), int
+            )
 
-        def advance(self, codes, state):
+        def advance(self, token_ids, state):
             rows = {0: [0.05, 0.05, 0.3, 0.3, 0.3], 1: [0.98, 0.005, 0.005, 0.005, 0.005]}
             return np.log([rows[min(step, 1)] for step in state.tolist()]), state + 1
 
@@ -214,7 +216,7 @@ def test_likely_stops_do_not_crowd_out_what_still_grows():
     assert beam_search(Late(), np.array([[0]]), how)[0, 2:].tolist() == [0, 0]
 
 
-# -- stops of several symbols ----------------------------------------------------------------------
+# -- stops of several tokens -----------------------------------------------------------------------
 
 
 def cut(text, stops):
@@ -242,27 +244,27 @@ def test_a_text_ends_where_a_stop_begins(seed, stops, batch):
 
     whole, columns = np.stack(written([]), axis=1), written(stops)
     for row in range(batch):
-        codes = [int(column[row]) for column in columns]
-        kept = [code for code in codes if code >= 0]
-        assert codes == kept + [-1] * (len(codes) - len(kept))
+        token_ids = [int(column[row]) for column in columns]
+        kept = [token for token in token_ids if token >= 0]
+        assert token_ids == kept + [-1] * (len(token_ids) - len(kept))
         assert kept == cut(whole[row].tolist(), stops)
 
 
 @given(st.integers(0, 10_000), STOPS)
 def test_nothing_is_given_that_becomes_a_stop_and_nothing_is_held_longer(seed, stops):
-    symbols = np.random.default_rng(seed).integers(3, size=14).tolist()
+    tokens = np.random.default_rng(seed).integers(3, size=14).tolist()
     growing, given_ = Growing(stops, 1), []
-    for count, code in enumerate(symbols, start=1):
+    for count, code in enumerate(tokens, start=1):
         growing.add(np.array([code]))
         given_ += [int(column[0]) for column in growing.columns()]
         if growing.all_ended:
             break
-        held = symbols[len(given_) : count]
+        held = tokens[len(given_) : count]
         assert any(not held or tuple(held) == stop[: len(held)] for stop in stops)
         for start in range(len(given_)):  # what was given could not have become a stop
-            assert tuple(symbols[start:count]) not in {s[: count - start] for s in stops}
+            assert tuple(tokens[start:count]) not in {s[: count - start] for s in stops}
     given_ += [int(column[0]) for column in growing.columns(whole=True)]
-    assert given_ == cut(symbols, stops)
+    assert given_ == cut(tokens, stops)
 
 
 @given(st.integers(0, 1000), st.integers(1, 5), STOPS, st.sampled_from([0.0, 1.0]))
@@ -292,11 +294,11 @@ def test_an_empty_stop_is_refused():
 )
 def test_stops_may_be_any_sequences(stop):
     class Counting:
-        def begin(self, codes):
-            return np.eye(4)[np.array([2, 0, 0, 0])[codes[:, -1]]] * 50, codes[:, -1]
+        def begin(self, token_ids):
+            return np.eye(4)[np.array([2, 0, 0, 0])[token_ids[:, -1]]] * 50, token_ids[:, -1]
 
-        def advance(self, codes, state):
-            return self.begin(codes[:, None])
+        def advance(self, token_ids, state):
+            return self.begin(token_ids[:, None])
 
     how = Decoding(9, temperature=0, stop=stop)
     assert list(decode(Counting(), np.array([[0]]), how)) == []
@@ -337,14 +339,14 @@ def test_infinite_scores_force_a_text(beams):
     class Forced:
         """2 is certain after 1, and 0 after 2."""
 
-        def begin(self, codes):
-            following = np.array([1, 2, 0])[codes[:, -1]]
-            scores = np.tile([0.5, 0.1, 0.2], (len(codes), 1))
-            scores[np.arange(len(codes)), following] = INF
-            return scores, codes[:, -1]
+        def begin(self, token_ids):
+            following = np.array([1, 2, 0])[token_ids[:, -1]]
+            scores = np.tile([0.5, 0.1, 0.2], (len(token_ids), 1))
+            scores[np.arange(len(token_ids)), following] = INF
+            return scores, token_ids[:, -1]
 
-        def advance(self, codes, state):
-            return self.begin(codes[:, None])
+        def advance(self, token_ids, state):
+            return self.begin(token_ids[:, None])
 
         def reorder(self, state, index):
             return state[index]
@@ -361,19 +363,19 @@ def test_infinite_scores_force_a_text(beams):
 def test_scores_without_a_likeliest_symbol_are_refused(how, bad):
     scores = np.array([[0.0, 1.0], bad])
     for decide in (probabilities, lambda s, h: choose(s, h, np.random.default_rng(0))):
-        with pytest.raises(ValueError, match="no symbol can be chosen"):
+        with pytest.raises(ValueError, match="no token can be chosen"):
             decide(scores, Decoding(1, **how))
 
     class Broken:
-        def begin(self, codes):
-            return np.array([bad] * len(codes)), None
+        def begin(self, token_ids):
+            return np.array([bad] * len(token_ids)), None
 
         advance = begin
 
         def reorder(self, state, index):
             return state
 
-    with pytest.raises(ValueError, match="no symbol can be chosen"):
+    with pytest.raises(ValueError, match="no token can be chosen"):
         list(decode(Broken(), np.array([[0]]), Decoding(2, beams=2)))
 
 

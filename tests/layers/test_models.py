@@ -46,8 +46,8 @@ def gpt(**changes):
 
 
 def ngram():
-    codes = np.random.default_rng(0).integers(8, size=200)
-    return NGramModel(NGramConfig(8, order=3), LETTERS).fit(codes)
+    token_ids = np.random.default_rng(0).integers(8, size=200)
+    return NGramModel(NGramConfig(8, order=3), LETTERS).fit(token_ids)
 
 
 def translation():
@@ -203,8 +203,8 @@ def test_least_squares_has_no_gradient_left(seed, order):
 def test_gradients_of_text_models_against_finite_differences(name):
     with mg.default_dtype("float64"):
         model = made(name)
-    codes = np.random.default_rng(0).integers(8, size=(2, 7))
-    model.loss(codes[:, :-1], codes[:, 1:]).backward()
+    token_ids = np.random.default_rng(0).integers(8, size=(2, 7))
+    model.loss(token_ids[:, :-1], token_ids[:, 1:]).backward()
     generator = np.random.default_rng(1)
     for path, parameter in model.named_parameters():
         direction = generator.standard_normal(parameter.shape)
@@ -212,7 +212,7 @@ def test_gradients_of_text_models_against_finite_differences(name):
         losses = []
         for sign in (1, -1):
             parameter.write((value + sign * 1e-6 * direction).astype(parameter.dtype))
-            losses.append(model.loss(codes[:, :-1], codes[:, 1:]).item())
+            losses.append(model.loss(token_ids[:, :-1], token_ids[:, 1:]).item())
         parameter.write(value.astype(parameter.dtype))
         slope = (losses[0] - losses[1]) / 2e-6
         assert float((parameter.grad.numpy() * direction).sum()) == pytest.approx(
@@ -230,10 +230,10 @@ def test_a_gpt_reads_the_last_block_of_a_long_text():
 
 def test_a_gpt_does_not_see_the_future():
     model = made("gpt")
-    codes = np.random.default_rng(0).integers(8, size=(1, 12))
-    other = codes.copy()
+    token_ids = np.random.default_rng(0).integers(8, size=(1, 12))
+    other = token_ids.copy()
     other[:, 7:] = (other[:, 7:] + 1) % 8
-    np.testing.assert_array_equal(model(codes).numpy()[:, :7], model(other).numpy()[:, :7])
+    np.testing.assert_array_equal(model(token_ids).numpy()[:, :7], model(other).numpy()[:, :7])
 
 
 def test_text_streams_and_leaves_the_mode_alone():

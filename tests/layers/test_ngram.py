@@ -15,30 +15,30 @@ from layers.models.ngram import NGram
 class NaiveWittenBell:
     """The definition, word for word, with a dictionary from contexts to counters."""
 
-    def __init__(self, order, vocabulary_size, codes):
+    def __init__(self, order, vocabulary_size, token_ids):
         self.order, self.vocabulary_size = order, vocabulary_size
         self.counts = defaultdict(Counter)
-        for position, symbol in enumerate(codes):
+        for position, token in enumerate(token_ids):
             for length in range(min(order - 1, position) + 1):
-                self.counts[tuple(codes[position - length : position])][symbol] += 1
+                self.counts[tuple(token_ids[position - length : position])][token] += 1
 
-    def probability(self, symbol, context):
+    def probability(self, token, context):
         context = tuple(context)[max(0, len(context) - self.order + 1) :]
-        shorter = self.probability(symbol, context[1:]) if context else 1 / self.vocabulary_size
+        shorter = self.probability(token, context[1:]) if context else 1 / self.vocabulary_size
         followers = self.counts.get(context)
         if not followers:
             return shorter
         types = len(followers)
-        return (followers[symbol] + types * shorter) / (followers.total() + types)
+        return (followers[token] + types * shorter) / (followers.total() + types)
 
 
 @st.composite
 def problems(draw):
     """Draw an order, a vocabulary, a training sequence and one to measure on."""
     vocabulary_size = draw(st.integers(1, 5))
-    symbols = st.integers(0, vocabulary_size - 1)
-    training = draw(st.lists(symbols, min_size=1, max_size=40))
-    measured = draw(st.lists(symbols, min_size=1, max_size=12))
+    tokens = st.integers(0, vocabulary_size - 1)
+    training = draw(st.lists(tokens, min_size=1, max_size=40))
+    measured = draw(st.lists(tokens, min_size=1, max_size=12))
     return draw(st.integers(1, 6)), vocabulary_size, training, measured
 
 
@@ -48,13 +48,13 @@ def test_every_probability_equals_the_definition(problem):
     naive = NaiveWittenBell(order, vocabulary_size, training)
     model = NGram(order, vocabulary_size).fit(training)
     expected = [
-        naive.probability(symbol, measured[:position]) for position, symbol in enumerate(measured)
+        naive.probability(token, measured[:position]) for position, token in enumerate(measured)
     ]
     np.testing.assert_allclose(np.exp(model.log_probabilities(measured)), expected, rtol=1e-12)
     assert model.cross_entropy(measured) == pytest.approx(-np.log(expected).mean(), rel=1e-12)
     np.testing.assert_allclose(
         model.probabilities(measured),
-        [naive.probability(symbol, measured) for symbol in range(vocabulary_size)],
+        [naive.probability(token, measured) for token in range(vocabulary_size)],
         rtol=1e-12,
     )
 
@@ -79,11 +79,11 @@ def test_generated_symbols_follow_the_distributions(problem, seed):
     # The same uniform numbers, put through the distributions that the model itself names.
     generator = np.random.default_rng(seed)
     history = list(context)
-    for symbol in drawn.tolist():
+    for token in drawn.tolist():
         edges = np.concatenate([[0], np.cumsum(model.probabilities(history))])
         number = generator.random()
-        assert edges[symbol] - 1e-12 <= number <= edges[symbol + 1] + 1e-12
-        history.append(symbol)
+        assert edges[token] - 1e-12 <= number <= edges[token + 1] + 1e-12
+        history.append(token)
 
 
 def test_temperature_sharpens_and_flattens():
@@ -140,13 +140,13 @@ def test_measuring_nothing_gives_no_log_probabilities():
         (lambda m: NGram(0, 2), ValueError, "order must be at least 1, got 0"),
         (lambda m: NGram(2.5, 2), TypeError, "order must be a whole number, got 2.5"),
         (lambda m: NGram(2, 0), ValueError, "vocabulary_size must be at least 1, got 0"),
-        (lambda m: NGram(2, 2).probabilities(), RuntimeError, r"call fit\(codes\) first"),
+        (lambda m: NGram(2, 2).probabilities(), RuntimeError, r"call fit\(token_ids\) first"),
         (lambda m: NGram(2, 2).cross_entropy([0]), RuntimeError, "no counts yet"),
-        (lambda m: m.fit([]), ValueError, "codes is empty; fit"),
-        (lambda m: m.fit([0, 2]), ValueError, r"codes\[1\] is 2, outside 0\.\.1"),
-        (lambda m: m.fit("ab"), TypeError, r"codes = tokenizer\.encode\(text\)"),
-        (lambda m: m.cross_entropy([]), ValueError, "codes is empty; measure"),
-        (lambda m: m.cross_entropy([-1]), ValueError, r"codes\[0\] is -1"),
+        (lambda m: m.fit([]), ValueError, "token_ids is empty; fit"),
+        (lambda m: m.fit([0, 2]), ValueError, r"token_ids\[1\] is 2, outside 0\.\.1"),
+        (lambda m: m.fit("ab"), TypeError, r"token_ids = tokenizer\.encode\(text\)"),
+        (lambda m: m.cross_entropy([]), ValueError, "token_ids is empty; measure"),
+        (lambda m: m.cross_entropy([-1]), ValueError, r"token_ids\[0\] is -1"),
         (lambda m: m.probabilities([5]), ValueError, r"context\[0\] is 5"),
         (lambda m: m.generate(0, np.random.default_rng()), ValueError, "length must be at least"),
         (lambda m: m.generate(1, 0), TypeError, r"make one from a seed: .*default_rng\(0\)"),

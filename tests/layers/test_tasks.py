@@ -58,17 +58,17 @@ def test_predicting_one_has_the_known_error():
 
 
 @given(seeds, st.integers(1, 30), st.integers(2, 9), st.integers(1, 12))
-def test_copy_memory_asks_for_what_was_shown(seed, delay, symbols, length):
+def test_copy_memory_asks_for_what_was_shown(seed, delay, tokens, length):
     inputs, targets = copy_memory(
-        4, delay, np.random.default_rng(seed), symbols=symbols, length=length
+        4, delay, np.random.default_rng(seed), tokens=tokens, length=length
     )
     assert inputs.shape == targets.shape == (4, delay + 2 * length)
     np.testing.assert_array_equal(inputs[:, :length], targets[:, -length:])
-    assert (targets[:, :-length] == symbols).all()
-    assert (inputs[:, :length] < symbols).all()
+    assert (targets[:, :-length] == tokens).all()
+    assert (inputs[:, :length] < tokens).all()
     rest = inputs[:, length:]
-    assert (rest[:, delay - 1] == symbols + 1).all()  # the sign, one step before the first symbol
-    assert (np.delete(rest, delay - 1, axis=1) == symbols).all()
+    assert (rest[:, delay - 1] == tokens + 1).all()  # the sign, one step before the first token
+    assert (np.delete(rest, delay - 1, axis=1) == tokens).all()
 
 
 def test_the_baseline_is_that_of_guessing():
@@ -112,7 +112,7 @@ def test_additions_are_right_and_none_is_in_both_parts(seed, held_out):
         (lambda g: addition_problems(10_000), ValueError, "held_out must be at most 9999"),
         (lambda g: addition_problems(2.5), TypeError, "held_out must be a whole number"),
         (lambda g: copy_memory_baseline(0), ValueError, "delay must be at least 1, got 0"),
-        (lambda g: copy_memory_baseline(5, symbols=0), ValueError, "symbols must be at least 1"),
+        (lambda g: copy_memory_baseline(5, tokens=0), ValueError, "tokens must be at least 1"),
         (lambda g: digit_captions(10), ValueError, "label must be a digit, got 10; pass an int"),
         (lambda g: digit_captions(-1), ValueError, "label must be a digit, got -1"),
         (lambda g: digit_captions("7"), TypeError, "label must be a whole number, got '7' of"),

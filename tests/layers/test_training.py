@@ -89,22 +89,22 @@ FAST = {"batch_size": 8, "length": 24, "rate": 2e-2, "warmup": 5, "progress": Fa
 
 
 def test_training_lowers_the_loss(setting):
-    model, codes = setting
-    batches = validation_batches(codes, count=2, batch_size=4, length=24)
+    model, token_ids = setting
+    batches = validation_batches(token_ids, count=2, batch_size=4, length=24)
     before = mean_loss(model, batches)
-    history = fit_text(model, codes, steps=60, **FAST)
+    history = fit_text(model, token_ids, steps=60, **FAST)
     assert len(history.losses) == history.step == 60
     assert mean_loss(model, batches) < 0.5 * before
     assert not model.training
 
 
 def test_the_same_seed_gives_the_same_model(setting):
-    model, codes = setting
+    model, token_ids = setting
     start = model.state_dict()
-    fit_text(model, codes, steps=30, **FAST)
+    fit_text(model, token_ids, steps=30, **FAST)
     first = model.state_dict()
     model.load_state_dict(start)
-    fit_text(model, codes, steps=30, **FAST)
+    fit_text(model, token_ids, steps=30, **FAST)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, first[name])
 
@@ -112,8 +112,8 @@ def test_the_same_seed_gives_the_same_model(setting):
 def test_a_gpt_learns_with_settings_of_its_own():
     model = GPT(GPTConfig.preset("tiny", vocabulary_size=5))
     assert text_options(model, steps=1).weight_decay == 0.1
-    codes = np.tile([0, 1, 2, 3, 4], 60)
-    history = fit_text(model, codes, codes, steps=60, rate=1e-2, progress=False)
+    token_ids = np.tile([0, 1, 2, 3, 4], 60)
+    history = fit_text(model, token_ids, token_ids, steps=60, rate=1e-2, progress=False)
     assert history.validations[-1][1] < 0.5
 
 
@@ -242,11 +242,11 @@ def test_a_schedule_of_ones_own_sets_the_rates():
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_sentence_of_the_xray(setting, tmp_path):
-    model, codes = setting
+    model, token_ids = setting
     model.readout.bias.write(np.full_like(model.readout.bias.numpy(), np.nan))
     before = model.state_dict()
     with pytest.raises(mg.GradientError, match=r"loss is nan at step 0.*'bias' holds 11 NaN"):
-        fit_text(model, codes, steps=9, folder=tmp_path, **FAST)
+        fit_text(model, token_ids, steps=9, folder=tmp_path, **FAST)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert (tmp_path / "last.safetensors").is_file()
@@ -372,11 +372,11 @@ def test_the_log_has_no_line_twice(tmp_path):
 
 
 def test_the_folder_has_the_model_of_the_best_validation(setting, tmp_path):
-    model, codes = setting
+    model, token_ids = setting
     values = iter([2.0, 1.0, 3.0])
     fit(
         model,
-        lambda generator: random_windows(codes, 4, 12, generator),
+        lambda generator: random_windows(token_ids, 4, 12, generator),
         TrainingOptions(steps=6, validate_every=2),
         validate=lambda: next(values),
         folder=tmp_path,

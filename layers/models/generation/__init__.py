@@ -1,1 +1,1 @@
-"""Decoding: choosing symbols, beams, when to stop, writing texts."""
+"""Decoding: choosing tokens, beams, when to stop, writing texts."""

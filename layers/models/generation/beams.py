@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layers.base.renamed import renamed_arguments
 from layers.models.generation.choosing import Decoding, log_probabilities
 from layers.models.generation.stopping import ending, sequences
 
@@ -15,7 +16,8 @@ __all__ = ["beam_search"]
 PlainArray = np.ndarray[Any, Any]
 
 
-def beam_search(decoder: "Decoder", codes: PlainArray, how: Decoding) -> PlainArray:
+@renamed_arguments(codes="token_ids")
+def beam_search(decoder: "Decoder", token_ids: PlainArray, how: Decoding) -> PlainArray:
     """The likeliest continuation that is found with `how.beams` candidates for each sequence.
 
     At every step the best candidates among all continuations of all candidates are kept; those
@@ -24,20 +26,20 @@ def beam_search(decoder: "Decoder", codes: PlainArray, how: Decoding) -> PlainAr
 
     Args:
         decoder: gives the scores.
-        codes: (batch, time).
+        token_ids: (batch, time).
         how: length, beams, length_penalty and stop.
 
     Returns:
-        (batch, longest) without stop symbols, filled up with -1.
+        (batch, longest) without stop tokens, filled up with -1.
     """
-    batch, beams, stops = len(codes), how.beams, sequences(how.stop)
+    batch, beams, stops = len(token_ids), how.beams, sequences(how.stop)
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(batch)]
     texts: list[list[int]] = [[] for _ in range(batch * beams)]
     totals = np.full((batch, beams), -np.inf)
     totals[:, 0] = 0.0  # at the start all candidates are the same: one is enough
     open_ = np.ones(batch, bool)
     if how.length:
-        scores, state = decoder.begin(codes)
+        scores, state = decoder.begin(token_ids)
         state = decoder.reorder(state, np.repeat(np.arange(batch), beams))
         scores = np.repeat(scores, beams, axis=0)  # (batch x beams, vocabulary)
     for count in range(how.length):
@@ -52,17 +54,17 @@ def beam_search(decoder: "Decoder", codes: PlainArray, how: Decoding) -> PlainAr
         for row in range(batch):
             kept = 0
             for rank, place in enumerate(best[row].tolist()):
-                total, beam, code = flat[row, place], place // vocabulary, place % vocabulary
+                total, beam, token = flat[row, place], place // vocabulary, place % vocabulary
                 if total == -np.inf or kept == beams:
                     break
-                text = [*texts[row * beams + beam], code]
+                text = [*texts[row * beams + beam], token]
                 if length := ending(text, stops):
                     if rank < beams and open_[row]:  # one of the best
                         finished[row].append(
                             (total / max(count + 1, 1) ** how.length_penalty, text[:-length])
                         )
                     continue
-                source[row, kept], chosen[row, kept], following[row, kept] = beam, code, total
+                source[row, kept], chosen[row, kept], following[row, kept] = beam, token, total
                 kept += 1
         index = (np.arange(batch)[:, None] * beams + source).reshape(-1)
         texts = [[*texts[i], int(c)] for i, c in zip(index, chosen.reshape(-1), strict=True)]

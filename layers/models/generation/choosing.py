@@ -1,4 +1,4 @@
-"""How the next symbol is chosen from scores: greedily, or drawn, from all symbols or the likeliest.
+"""How the next token is chosen from scores: greedily, or drawn, from all tokens or the likeliest.
 
 Scores are those of a softmax. One of +inf has all of the probability, and several share it evenly;
 one of -inf has none. NaN, and rows of nothing but -inf, are refused.
@@ -22,20 +22,20 @@ PlainArray = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Decoding:
-    """How symbols are chosen.
+    """How tokens are chosen.
 
     Attributes:
-        length: how many symbols at most.
+        length: how many tokens at most.
         temperature: divides the scores; 1 takes the model's own distribution, less is bolder, and
-            0 always takes the likeliest symbol (greedy decoding).
-        top_k: draw from the k likeliest symbols alone.
-        top_p: draw from the fewest symbols that have this probability together (nucleus sampling,
+            0 always takes the likeliest token (greedy decoding).
+        top_k: draw from the k likeliest tokens alone.
+        top_p: draw from the fewest tokens that have this probability together (nucleus sampling,
             Holtzman et al. 2020).
         beams: above 1, beam search: keep so many candidates, and give the likeliest sequence;
             nothing is drawn, so temperature, top_k and top_p must be left alone.
         length_penalty: finished candidates are compared by log-probability / length ** penalty
-            (Wu et al. 2016 in its simplest form); 0 compares sums, 1 means per symbol.
-        stop: what ends a sequence, and is not part of it: symbols, and sequences of symbols that
+            (Wu et al. 2016 in its simplest form); 0 compares sums, 1 means per token.
+        stop: what ends a sequence, and is not part of it: tokens, and sequences of tokens that
             come one after the other.
 
     Raises:
@@ -75,7 +75,7 @@ class Decoding:
 
 
 def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") -> PlainArray:
-    """One symbol of each row of scores (batch, vocabulary): int64 (batch,).
+    """One token of each row of scores (batch, vocabulary): int64 (batch,).
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
@@ -87,14 +87,14 @@ def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") 
     cumulative = weights.cumsum(axis=1)  # (batch, vocabulary)
     drawn = draw_numbers(generator, "random", (len(scores), 1), name="generate")
     threshold = drawn * cumulative[:, -1:]
-    # Where rounding lifts the threshold to the sum, the last symbol that may come is meant.
+    # Where rounding lifts the threshold to the sum, the last token that may come is meant.
     last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(axis=1)
     chosen: PlainArray = np.minimum((cumulative <= threshold).sum(axis=1), last)
     return chosen
 
 
 def checked(scores: PlainArray) -> PlainArray:
-    """Scores in float64, without +inf: symbols that share all of the probability have 0 instead.
+    """Scores in float64, without +inf: tokens that share all of the probability have 0 instead.
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
@@ -104,7 +104,7 @@ def checked(scores: PlainArray) -> PlainArray:
     what = "NaN" if np.isnan(exact).any() else "nothing but -inf"
     if what == "NaN" or (highest == -np.inf).any():
         raise ValueError(
-            f"the model's scores are not finite ({what}), so no symbol can be chosen: its weights "
+            f"the model's scores are not finite ({what}), so no token can be chosen: its weights "
             "may have diverged in training"
         )
     certain = np.where(exact == np.inf, 0.0, -np.inf)
@@ -123,7 +123,7 @@ def log_probabilities(scores: PlainArray) -> PlainArray:
 def probabilities(scores: PlainArray, how: Decoding) -> PlainArray:
     """The distribution to draw from, (batch, vocabulary) in float64, after temperature and cuts.
 
-    At temperature 0 it is all on the likeliest symbol, the first one of several.
+    At temperature 0 it is all on the likeliest token, the first one of several.
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.

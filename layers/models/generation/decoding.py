@@ -1,6 +1,6 @@
-"""Decoding: from scores of the next symbol to sequences; greedy, by sampling, by beam search.
+"""Decoding: from scores of the next token to sequences; greedy, by sampling, by beam search.
 
-A model that writes gives a `Decoder`. What the decoder remembers between symbols (the states of a
+A model that writes gives a `Decoder`. What the decoder remembers between tokens (the states of a
 recurrent network, the keys and values of a Transformer) is its state, and `Rereading` forgets it
 on purpose, so that one can see that remembering changes nothing but the time it takes.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 import minigrad as mg
 from layers.base.module import Module
+from layers.base.renamed import renamed_arguments
 from layers.models.generation.beams import beam_search
 from layers.models.generation.choosing import Decoding, choose, probabilities
 from layers.models.generation.stopping import Growing
@@ -37,7 +38,7 @@ PlainArray = np.ndarray[Any, Any]
 def reading(model: Module) -> Iterator[None]:
     """A block in which a model reads: nothing is recorded, and nothing dropped out.
 
-    It is left before a symbol is given to the caller, whose own modes are as they were.
+    It is left before a token is given to the caller, whose own modes are as they were.
     """
     learning = [module for module in model.modules() if module.training]
     for module in learning:
@@ -51,24 +52,24 @@ def reading(model: Module) -> Iterator[None]:
 
 
 class Decoder(Protocol):
-    """Scores of the next symbol, and a state that goes on with every symbol.
+    """Scores of the next token, and a state that goes on with every token.
 
     Its methods compute within `reading`.
     """
 
-    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
-        """Read codes (batch, time); give the scores (batch, vocabulary) after them, and a state."""
+    def begin(self, token_ids: PlainArray, /) -> tuple[PlainArray, Any]:
+        """Read (batch, time); give the scores (batch, vocabulary) of the next, and a state."""
 
-    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
-        """Read one more code of each sequence, (batch,)."""
+    def advance(self, token_ids: PlainArray, state: Any, /) -> tuple[PlainArray, Any]:
+        """Read one more token of each sequence, (batch,)."""
 
-    def reorder(self, state: Any, index: PlainArray) -> Any:
+    def reorder(self, state: Any, index: PlainArray, /) -> Any:
         """The state of these sequences of the batch; one may come repeatedly."""
 
 
 @dataclass(frozen=True)
 class Rereading:
-    """A decoder without memory: it reads the whole sequence again for every symbol.
+    """A decoder without memory: it reads the whole sequence again for every token.
 
     Attributes:
         decoder: whose `begin` does the reading.
@@ -76,14 +77,14 @@ class Rereading:
 
     decoder: Decoder
 
-    def begin(self, codes: PlainArray) -> tuple[PlainArray, PlainArray]:
-        """As `Decoder.begin`; the state is the codes so far, (batch, time)."""
-        scores, _ = self.decoder.begin(codes)
-        return scores, codes
+    def begin(self, token_ids: PlainArray) -> tuple[PlainArray, PlainArray]:
+        """As `Decoder.begin`; the state is the token ids so far, (batch, time)."""
+        scores, _ = self.decoder.begin(token_ids)
+        return scores, token_ids
 
-    def advance(self, codes: PlainArray, state: PlainArray) -> tuple[PlainArray, PlainArray]:
+    def advance(self, token_ids: PlainArray, state: PlainArray) -> tuple[PlainArray, PlainArray]:
         """As `Decoder.advance`."""
-        return self.begin(np.concatenate([state, codes[:, None]], axis=1))
+        return self.begin(np.concatenate([state, token_ids[:, None]], axis=1))
 
     def reorder(self, state: PlainArray, index: PlainArray) -> PlainArray:
         """As `Decoder.reorder`."""
@@ -91,37 +92,38 @@ class Rereading:
         return chosen
 
 
+@renamed_arguments(codes="token_ids")
 def decode(
     decoder: Decoder,
-    codes: PlainArray,
+    token_ids: PlainArray,
     how: Decoding,
     *,
     cache: bool = True,
     generator: "np.random.Generator | None" = None,
 ) -> Iterator[PlainArray]:
-    """Go on from some symbols, one at a time, until all sequences stopped or are long enough.
+    """Go on from some tokens, one at a time, until all sequences stopped or are long enough.
 
     What may be the beginning of a stop is held back until it is known not to be one.
 
     Args:
         decoder: gives the scores.
-        codes: (batch, time), at least one symbol.
+        token_ids: (batch, time), at least one token.
         how: see `Decoding`.
-        cache: False reads the whole sequence again at each symbol.
+        cache: False reads the whole sequence again at each token.
         generator: draws; the default one if None.
 
     Yields:
-        codes (batch,), and -1 for sequences that stopped before.
+        token ids (batch,), and -1 for sequences that stopped before.
     """
     draws = choose_generator(generator, "generate")
     reader = decoder if cache else Rereading(decoder)
     if how.beams > 1:
-        yield from beam_search(reader, codes, how).T
+        yield from beam_search(reader, token_ids, how).T
         return
     if not how.length:
         return
-    growing = Growing(how.stop, len(codes))
-    scores, state = reader.begin(codes)
+    growing = Growing(how.stop, len(token_ids))
+    scores, state = reader.begin(token_ids)
     for count in range(how.length):
         chosen = choose(scores, how, draws)  # (batch,)
         growing.add(chosen)

@@ -1,4 +1,4 @@
-"""What ends a sequence: a symbol, or several one after the other."""
+"""What ends a sequence: a token, or several one after the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def sequences(stop: Iterable[int | Sequence[int]]) -> Stops:
 
 
 def ending(text: Sequence[int], stops: Stops) -> int:
-    """How many symbols at the end of a text are a stop; the longest one counts, and 0 is none.
+    """How many tokens at the end of a text are a stop; the longest one counts, and 0 is none.
 
     >>> ending([1, 2, 3], sequences([3, (2, 3), (1, 3)]))
     2
@@ -32,7 +32,7 @@ def ending(text: Sequence[int], stops: Stops) -> int:
 
 
 def beginning(text: Sequence[int], stops: Stops) -> int:
-    """How many symbols at the end of a text may be the beginning of a stop.
+    """How many tokens at the end of a text may be the beginning of a stop.
 
     >>> beginning([1, 2, 3], sequences([(2, 3, 4), (3, 5)]))
     2
@@ -47,12 +47,12 @@ def beginning(text: Sequence[int], stops: Stops) -> int:
 
 
 class Growing:
-    """Sequences that grow symbol by symbol, each until it ends with a stop.
+    """Sequences that grow token by token, each until it ends with a stop.
 
-    A symbol is given once it is known not to be part of a stop.
+    A token is given once it is known not to be part of a stop.
 
     Args:
-        stop: symbols, and sequences of symbols.
+        stop: tokens, and sequences of tokens.
         batch: how many sequences.
 
     >>> growing = Growing([(1, 2)], batch=1)
@@ -74,22 +74,22 @@ class Growing:
         return all(self.ended)
 
     def add(self, chosen: PlainArray) -> None:
-        """One more symbol for each sequence, (batch,); those that ended do not take it."""
-        for row, code in enumerate(chosen.tolist()):
+        """One more token for each sequence, (batch,); those that ended do not take it."""
+        for row, token in enumerate(chosen.tolist()):
             if self.ended[row]:
                 continue
             text = self.texts[row]
-            text.append(code)
+            text.append(token)
             length = ending(text, self.stops)
             if length:
                 del text[-length:]
                 self.ended[row] = True
 
     def columns(self, whole: bool = False) -> Iterator[PlainArray]:
-        """The symbols that are known since the last call, each (batch,); -1 past an end.
+        """The tokens that are known since the last call, each (batch,); -1 past an end.
 
         Args:
-            whole: whether no more symbols come, so that none need to be held back.
+            whole: whether no more tokens come, so that none need to be held back.
         """
         known = max(len(text) for text in self.texts) if self.texts else 0
         if not whole:

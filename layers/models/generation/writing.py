@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from layers.base.renamed import renamed_arguments
 from layers.datasets import CharacterTokenizer
 from layers.models.generation.decoding import Decoder, Decoding, decode
 from layers.models.generation.targets import count_targets
@@ -28,7 +29,8 @@ class TextModel(SavedModel):
     def decoder(self) -> Decoder:
         """What gives the scores of the next character."""
 
-    def loss_weight(self, codes: Any, targets: Any) -> int:
+    @renamed_arguments(codes="token_ids")
+    def loss_weight(self, token_ids: Any, targets: Any) -> int:
         """How many targets the mean of `loss` is over."""
         return count_targets(targets)
 
@@ -94,12 +96,14 @@ class TextModel(SavedModel):
     def _stream(
         self,
         tokenizer: CharacterTokenizer,
-        codes: np.ndarray[Any, Any],
+        token_ids: np.ndarray[Any, Any],
         how: Decoding,
         cache: bool,
         generator: "np.random.Generator | None",
     ) -> Iterator[str]:
-        for chosen in decode(self.decoder(), codes[None], how, cache=cache, generator=generator):
+        for chosen in decode(
+            self.decoder(), token_ids[None], how, cache=cache, generator=generator
+        ):
             if chosen[0] < 0:
                 return
             yield tokenizer.decode(chosen)
