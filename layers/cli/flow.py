@@ -34,7 +34,7 @@ or the folder of a model that `minigrad demo` or `minigrad train` wrote.
 
 Of recurrent models the norm of dL/dstate is measured at every step; the loss is at the last one,
 and a lag is a number of steps back from it. Attention has no states: there it is the norm of
-d(scores at the last place)/d(input), place by place, in units of its own.
+d(outputs at the last place)/d(input), place by place, in units of its own.
 Half-life: the lags after which half is left, by the best fit of a decay. Horizon: the last lag at
 which 1 % of the largest norm is left. Route shares are signed, and add up to 100 %.
 """
@@ -168,13 +168,13 @@ def measure(source: Source) -> Flow:
 
 
 def measure_attention(source: Source) -> Flow:
-    """How much the scores at the last place depend on each place of each input, and by what way."""
+    """How much the last outputs depend on each place of each input, and by what way."""
     from minigrad.draw import gradient_flow, input_connectivity
     from minigrad.draw.analysis.lanes import LaneGradients
     from minigrad.draw.reading.tape_states import Lane
 
-    assert source.scores is not None
-    outputs = source.scores.reshape((len(source.scores), 1, -1))  # (batch, 1, classes)
+    assert source.outputs is not None
+    outputs = source.outputs.reshape((len(source.outputs), 1, -1))  # (batch, 1, classes)
     assert source.loss is not None
     flow = gradient_flow(source.loss, routes=None if source.plain else "residual")
     parts = None if source.plain else flow.routes
@@ -201,10 +201,9 @@ def reach_sentence(lane: "LaneGradients") -> str:
     lags, norms = lane.by_lag
     most = int(np.argmax(norms))
     if not norms[most]:
-        return f"no place of the input {lane.lane.state} moves the last scores."
-    words = (
-        f"the input {lane.lane.state} moves the last scores most from {place_text(int(lags[most]))}"
-    )
+        return f"no place of the input {lane.lane.state} moves the last outputs."
+    strongest = place_text(int(lags[most]))
+    words = f"the input {lane.lane.state} moves the last outputs most from {strongest}"
     if lags[-1] != lags[most]:
         words += f", {norms[-1] / norms[most]:.2g} times as much from {place_text(int(lags[-1]))}"
     return f"{words}, and from no place less than {norms.min() / norms[most]:.2g} times as much."
@@ -259,7 +258,7 @@ def as_json(flow: Flow) -> dict[str, Any]:
     """A measurement as plain values; what is not finite becomes None."""
     return {
         "steps": flow.source.steps,
-        "measure": "|dL/dstate|" if flow.source.recurrent else "|d scores at the end / d input|",
+        "measure": "|dL/dstate|" if flow.source.recurrent else "|d outputs at the end / d input|",
         "lanes": {row.label: row_as_json(row) for row in flow.rows},
         "diagnosis": list(flow.diagnosis),
     }
@@ -294,7 +293,7 @@ def table(flows: dict[str, Flow]) -> str:
         for place, row in enumerate(flow.rows):
             lines.append(["" if place else name, row.label, *numbers(row.lane, shown)])
     others = ", ".join(name for name, flow in flows.items() if not flow.source.recurrent)
-    note = f" ({others}: of the last scores by each place of the input)" if others else ""
+    note = f" ({others}: of the last outputs by each place of the input)" if others else ""
     blocks = [f"Norm of the gradient, by steps back from the loss{note}", aligned(lines)]
     routes = [
         [name, row.label, shares_text(row.routes)]

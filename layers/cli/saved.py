@@ -86,10 +86,10 @@ def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -
         loss = path_loss(model, token_ids[None, :read], target)
         return Source(str(path), loss, read, True, note=note, readings=readings)
     x = as_input("x", model.positions(model.embedding(token_ids[None, :read])))
-    scores = model.read(x)[:, -1]  # (1, vocabulary)
-    loss = mg.cross_entropy(scores, np.array([target]))
+    logits = model.read(x)[:, -1]  # (1, vocabulary)
+    loss = mg.cross_entropy(logits, np.array([target]))
     texts = {"x": text[:read]}
-    return Source(str(path), loss, read, False, scores, (x,), note, texts=texts)
+    return Source(str(path), loss, read, False, logits, (x,), note, texts=texts)
 
 
 def as_input(name: str, x: mg.Tensor) -> mg.Tensor:
@@ -125,11 +125,11 @@ def read_pair(
     y = as_input("target", model.positions(model.target_embedding(inputs)))
     memory = model.transformer.encoder(x, lengths=lengths)
     output = model.transformer.decoder(y, memory, causal=True, memory_lengths=lengths)
-    scores = model.readout(output)[:, -1]  # (1, target_size + 2)
-    loss = mg.cross_entropy(scores, targets[:, -1])
+    logits = model.readout(output)[:, -1]  # (1, target_size + 2)
+    loss = mg.cross_entropy(logits, targets[:, -1])
     read = max(len(text), inputs.shape[1])
     texts = {"source": text, "target": translation}
-    return Source(str(path), loss, read, False, scores, (x, y), note, texts=texts)
+    return Source(str(path), loss, read, False, logits, (x, y), note, texts=texts)
 
 
 def some_text(tokenizer: CharacterTokenizer, length: int, seed: int) -> str:
@@ -145,8 +145,9 @@ def read_lags(path: Path, model: Autoregressive, options: argparse.Namespace, _:
     standard = model._standard(known)[-order - 1 :]
     x = as_input("x", mg.Tensor(standard[None, :-1, None]))  # (1, order, 1)
     latest_first = x[0, ::-1, 0]  # (order,)
-    scores = (latest_first @ model.weight + model.bias).reshape((1, 1))
-    return Source(str(path), mg.mse_loss(scores[0, 0], standard[-1]), order, False, scores, (x,))
+    forecast = (latest_first @ model.weight + model.bias).reshape((1, 1))
+    loss = mg.mse_loss(forecast[0, 0], standard[-1])
+    return Source(str(path), loss, order, False, forecast, (x,))
 
 
 def read_series(

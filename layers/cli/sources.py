@@ -30,7 +30,7 @@ class Source:
         loss: at the last step, on the tape; None for a model that learns no weights.
         steps: how many it read.
         recurrent: whether it has cells with states.
-        scores: (batch, classes), from which the loss was computed.
+        outputs: (batch, classes), the logits or the forecast from which the loss was computed.
         inputs: (batch, time, features), for models without states.
         note: more on what was read.
         remarks: sentences on how the model was made, to stand with what was found.
@@ -43,7 +43,7 @@ class Source:
     loss: Tensor | None
     steps: int
     recurrent: bool
-    scores: Tensor | None = None
+    outputs: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     note: str = ""
     remarks: tuple[str, ...] = ()
@@ -139,14 +139,14 @@ def built_in(name: str, options: argparse.Namespace, steps: int) -> Source:
     given |= {"steps": steps, "seed": options.seed}
     with mg.recording(fused=False):
         module, inputs, loss = build(name, forget_bias=bias, **given)
-        scores = None if recurrent else module(*inputs)  # (batch, classes)
+        outputs = None if recurrent else module(*inputs)  # (batch, classes)
     remarks: tuple[str, ...] = ()
     if name in FORGETTING and steps > 1:
         chosen = REMEMBERING if bias is None else bias
         other = REMEMBERING if chosen == 0 else 0.0
         again = build(name, forget_bias=other, **given).loss
         remarks = (forget_remark(chosen, loss, other, again),)
-    return Source(name, loss, steps, recurrent, scores, inputs, remarks=remarks)
+    return Source(name, loss, steps, recurrent, outputs, inputs, remarks=remarks)
 
 
 def forget_remark(bias: float, loss: Tensor, other: float, again: Tensor) -> str:

@@ -98,6 +98,6 @@ def path_loss(model: CharacterModel, token_ids: Any, target: int) -> mg.Tensor:
     """
     with mg.recording(fused=False):
         output, _ = model.recurrent(model.embedding(token_ids))  # (batch, time, hidden_size)
-        scores = model.readout(output[:, -1])  # (batch, vocabulary_size)
-        loss: mg.Tensor = CrossEntropyLoss()(scores, np.full(len(token_ids), target))
+        logits = model.readout(output[:, -1])  # (batch, vocabulary_size)
+        loss: mg.Tensor = CrossEntropyLoss()(logits, np.full(len(token_ids), target))
     return loss

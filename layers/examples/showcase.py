@@ -63,9 +63,9 @@ NAMES: Final = (*RECURRENT, "transformer", "encoder", "gpt")
 
 
 class ReadLast(Module):
-    """Recurrent layers, and the scores of a few classes read from their last output.
+    """Recurrent layers, and the logits of a few classes read from their last output.
 
-    Shapes: x (batch, time, features) -> scores (batch, classes).
+    Shapes: x (batch, time, features) -> logits (batch, classes).
     """
 
     def __init__(self, recurrent: Module, size: int) -> None:
@@ -74,21 +74,21 @@ class ReadLast(Module):
         self.readout = Linear(size, CLASSES)
 
     def forward(self, x: Any) -> Tensor:
-        """The scores after the last step."""
+        """The logits after the last step."""
         output, _ = self.recurrent(x)  # (batch, time, size)
-        scores: Tensor = self.readout(output[:, -1])  # (batch, classes)
-        return scores
+        logits: Tensor = self.readout(output[:, -1])  # (batch, classes)
+        return logits
 
 
 class AttendToAll(Module):
-    """A Transformer with positions added to its input, and scores read from its last place.
+    """A Transformer with positions added to its input, and logits read from its last place.
 
     Args:
         stack: an encoder, or an encoder with a decoder.
         size: features of the input.
         options: for every call of the stack, such as `causal`.
 
-    Shapes: one input (batch, time, size), or source and target -> scores (batch, classes).
+    Shapes: one input (batch, time, size), or source and target -> logits (batch, classes).
     """
 
     def __init__(self, stack: Module, size: int, **options: Any) -> None:
@@ -99,15 +99,15 @@ class AttendToAll(Module):
         self.options = options
 
     def __call__(self, *inputs: Any) -> Tensor:
-        """The scores at the last place; without a scope, as pictures show its parts alone."""
+        """The logits at the last place; without a scope, as pictures show its parts alone."""
         return self.forward(*inputs)
 
     def forward(self, *inputs: Any) -> Tensor:
-        """The scores at the last place."""
+        """The logits at the last place."""
         placed = [x + sinusoidal_positions(x.shape[1], self.size) for x in inputs]
         output = self.stack(*placed, **self.options)  # (batch, time, size)
-        scores: Tensor = self.readout(output[:, -1])  # (batch, classes)
-        return scores
+        logits: Tensor = self.readout(output[:, -1])  # (batch, classes)
+        return logits
 
 
 class Example(NamedTuple):
@@ -116,7 +116,7 @@ class Example(NamedTuple):
     Attributes:
         module: `ReadLast` or `AttendToAll`.
         inputs: what it reads, (batch, time, features) each; named, and requiring grad.
-        loss: the cross-entropy of its scores, on the tape.
+        loss: the cross-entropy of its logits, on the tape.
     """
 
     module: Module

@@ -91,13 +91,13 @@ class CharacterModel(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: token_ids (B, T) -> scores (B, T, V), and the state: h (num_layers, B, N), or (h, c) of
+    Shapes: token_ids (B, T) -> logits (B, T, V), and the state: h (num_layers, B, N), or (h, c) of
     an lstm.
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = CharacterModel(CharacterConfig(len(tokenizer), hidden_size=8), tokenizer)
-    >>> scores, state = model(tokenizer.encode("to be")[None])
-    >>> scores.shape
+    >>> logits, state = model(tokenizer.encode("to be")[None])
+    >>> logits.shape
     (1, 5, 7)
     >>> len(model.complete("to", length=4))
     4
@@ -128,7 +128,7 @@ class CharacterModel(TextModel, Module):
 
     @renamed_arguments(codes="token_ids")
     def forward(self, token_ids: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Scores for the character that follows each of the given ones, and the state.
+        """Logits for the character that follows each of the given ones, and the state.
 
         Args:
             token_ids: (B, T) integers.
@@ -138,17 +138,17 @@ class CharacterModel(TextModel, Module):
         x = self.dropout(x)  # (B, T, E)
         h, state = self.recurrent(x, state)  # (B, T, N): the topmost layer's states
         h = self.dropout(h)  # (B, T, N)
-        scores = self.readout(h)  # (B, T, V)
-        return scores, state
+        logits = self.readout(h)  # (B, T, V)
+        return logits, state
 
     @renamed_arguments(codes="token_ids")
     def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per character, from a zero state."""
-        scores, _ = self(token_ids)  # (B, T, V)
-        return mg.cross_entropy(scores, targets)
+        logits, _ = self(token_ids)  # (B, T, V)
+        return mg.cross_entropy(logits, targets)
 
     def decoder(self) -> "CharacterDecoder":
-        """Scores of the next character; the state is that of the recurrent network."""
+        """Logits of the next character; the state is that of the recurrent network."""
         return CharacterDecoder(self)
 
 
@@ -161,8 +161,8 @@ class CharacterDecoder:
     def begin(self, token_ids: np.ndarray[Any, Any], state: Any = None) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         with reading(self.model):
-            scores, state = self.model(token_ids, state)
-        return scores.numpy()[:, -1], state  # (B, V)
+            logits, state = self.model(token_ids, state)
+        return logits.numpy()[:, -1], state  # (B, V)
 
     def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""

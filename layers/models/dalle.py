@@ -143,9 +143,9 @@ class DALLE(SavedModel, Module):
 
     @renamed_arguments(symbols="token_ids")
     def forward(self, token_ids: Any) -> Tensor:
-        """Scores for the token that follows each of the given ones."""
-        scores: Tensor = self.gpt(token_ids)
-        return scores
+        """Logits for the token that follows each of the given ones."""
+        logits: Tensor = self.gpt(token_ids)
+        return logits
 
     def loss(self, captions: Any, codes: Any) -> Tensor:
         """The weighted mean of the cross-entropies of captions and codes, in nats per place.
@@ -158,12 +158,12 @@ class DALLE(SavedModel, Module):
             codes: (batch, codes), as the VAE's `encode` gives them.
         """
         whole = np.concatenate([captions, codes + self.first_code], axis=1)
-        scores = self(whole[:, :-1])  # (batch, caption_length + codes - 1, tokens)
+        logits = self(whole[:, :-1])  # (batch, caption_length + codes - 1, tokens)
         targets, border = whole[:, 1:], self.config.caption_length - 1
         letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
-        each = mg.cross_entropy(scores[:, :border], letters, reduction="none")  # (batch, border)
+        each = mg.cross_entropy(logits[:, :border], letters, reduction="none")  # (batch, border)
         caption = each.sum() / max(each.size, 1)
-        picture = mg.cross_entropy(scores[:, border:], targets[:, border:])
+        picture = mg.cross_entropy(logits[:, border:], targets[:, border:])
         total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
         return total
 
@@ -226,6 +226,6 @@ class DALLEDecoder:
         """As in `layers.models.generation.decoding.Decoder`."""
         return self.gpt.reorder(state, index)
 
-    def _codes_alone(self, scores: PlainArray, state: Any) -> tuple[PlainArray, Any]:
-        allowed = np.arange(scores.shape[1]) >= self.first_code
-        return np.where(allowed, scores, -np.inf), state
+    def _codes_alone(self, logits: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+        allowed = np.arange(logits.shape[1]) >= self.first_code
+        return np.where(allowed, logits, -np.inf), state

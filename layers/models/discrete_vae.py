@@ -15,6 +15,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.init import normal_
 from layers.base.module import Module, Parameter
+from layers.base.renamed import OldName
 from layers.basic.convolution import Conv2d, ConvTranspose2d
 from layers.basic.linear import check_sizes
 from layers.models.saving import Config, SavedModel
@@ -86,10 +87,10 @@ class DiscreteVAEConfig(Config):
 class DiscreteVAE(SavedModel, Module):
     """Encodes a picture as a grid of codes, and decodes it: the first stage of DALL-E.
 
-    The encoder scores every code at every place. In training a code is drawn in a way that lets
-    the gradient through: softmax((scores + Gumbel noise) / temperature), which approaches a single
-    code as the temperature falls (Jang et al. 2017; Maddison et al. 2017; Ramesh et al. 2021,
-    section 2.1). Afterwards the code with the highest score is taken.
+    The encoder gives a logit for every code at every place. In training a code is drawn in a way
+    that lets the gradient through: softmax((logits + Gumbel noise) / temperature), which approaches
+    a single code as the temperature falls (Jang et al. 2017; Maddison et al. 2017; Ramesh et al.
+    2021, section 2.1). Afterwards the code with the highest logit is taken.
 
     Args:
         config: the sizes.
@@ -113,6 +114,7 @@ class DiscreteVAE(SavedModel, Module):
         channels = config.channels
         self.encode_whole = Conv2d(1, channels, 3, padding=1)
         self.encode_halved = Conv2d(channels, channels, 4, stride=2, padding=1)
+        # The last part of the encoder; saved models know the name of before, not encode_logits.
         self.encode_scores = Conv2d(channels, config.book_size, 1)
         self.book = Parameter(np.zeros((config.book_size, config.code_width), np.float32))
         normal_(self.book)
@@ -127,8 +129,8 @@ class DiscreteVAE(SavedModel, Module):
         value = FIRST_TEMPERATURE * ratio ** min(max(done, 0.0), 1.0)
         self.temperature.write(np.array(value, np.float32))
 
-    def scores(self, images: Any) -> Tensor:
-        """The score of every code at every place, (B, N, K): the encoder.
+    def logits(self, images: Any) -> Tensor:
+        """The logit of every code at every place, (B, N, K): the encoder.
 
         Raises:
             ShapeError: for pictures of another size.
@@ -143,8 +145,10 @@ class DiscreteVAE(SavedModel, Module):
         x = mg.relu(self.encode_halved(x))  # (B, F, S, S)
         x = self.encode_scores(x)  # (B, K, S, S)
         x = x.reshape(len(images), self.config.book_size, -1)  # (B, K, N)
-        scores: Tensor = x.swapaxes(1, 2)  # (B, N, K)
-        return scores
+        logits: Tensor = x.swapaxes(1, 2)  # (B, N, K)
+        return logits
+
+    scores = OldName("logits")
 
     def picture(self, vectors: Tensor) -> Tensor:
         """Pictures (B, P, P) from vectors of the book (B, N, E): the decoder."""
@@ -160,22 +164,18 @@ class DiscreteVAE(SavedModel, Module):
     def forward(
         self, images: Any, generator: "np.random.Generator | None" = None
     ) -> tuple[Tensor, Tensor]:
-        """Reconstructions through softly drawn codes, and the scores.
+        """Reconstructions through softly drawn codes, and the logits.
 
         Args:
             images: (B, P, P).
             generator: draws the noise; the default one if None.
         """
-        scores = self.scores(images)  # (B, N, K)
-        noise = draw_numbers(
-            generator, "gumbel", size=scores.shape, name="DiscreteVAE"
-        )  # (B, N, K)
-        noise = noise.astype(scores.dtype)
-        drawn = mg.softmax(
-            (scores + noise) / self.temperature, axis=-1
-        )  # (B, N, K), nearly one-hot
+        logits = self.logits(images)  # (B, N, K)
+        noise = draw_numbers(generator, "gumbel", size=logits.shape, name="DiscreteVAE")
+        sharp = (logits + noise.astype(logits.dtype)) / self.temperature  # (B, N, K)
+        drawn = mg.softmax(sharp, axis=-1)  # (B, N, K), nearly one-hot at a low temperature
         vectors = drawn @ self.book  # (B, N, E)
-        return self.picture(vectors), scores  # (B, P, P), (B, N, K)
+        return self.picture(vectors), logits  # (B, P, P), (B, N, K)
 
     def loss(self, images: Any) -> Tensor:
         """The mean squared error of reconstructions, plus the weighted divergence of the codes.
@@ -183,9 +183,9 @@ class DiscreteVAE(SavedModel, Module):
         The divergence is that of Kullback and Leibler from even use of the book: the sum of
         p log(p / (1 / K)) over the codes, or log K minus the entropy.
         """
-        pictures, scores = self(images)  # (B, P, P), (B, N, K)
+        pictures, logits = self(images)  # (B, P, P), (B, N, K)
         error = mg.mse_loss(pictures, images)  # ()
-        logarithms = mg.log_softmax(scores, axis=-1)  # (B, N, K)
+        logarithms = mg.log_softmax(logits, axis=-1)  # (B, N, K)
         minus_entropy = (np.exp(logarithms) * logarithms).sum(axis=-1)  # (B, N)
         divergence = minus_entropy.mean() + math.log(self.config.book_size)  # ()
         total: Tensor = error + self.config.divergence * divergence
@@ -194,7 +194,7 @@ class DiscreteVAE(SavedModel, Module):
     def encode(self, images: Any) -> PlainArray:
         """The likeliest codes, int64 (B, N)."""
         with mg.no_grad():
-            codes: PlainArray = self.scores(images).numpy().argmax(axis=-1)
+            codes: PlainArray = self.logits(images).numpy().argmax(axis=-1)
         return codes
 
     def decode(self, codes: Any) -> PlainArray:

@@ -196,7 +196,7 @@ class GPT(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: token_ids (batch, time) -> scores (batch, time, vocabulary_size).
+    Shapes: token_ids (batch, time) -> logits (batch, time, vocabulary_size).
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = GPT(GPTConfig.preset("tiny", vocabulary_size=len(tokenizer)), tokenizer)
@@ -248,7 +248,7 @@ class GPT(TextModel, Module):
 
     @renamed_arguments(codes="token_ids")
     def forward(self, token_ids: Any, cache: StackCache | None = None) -> Tensor:
-        """Scores for the token that follows each of the given ones.
+        """Logits for the token that follows each of the given ones.
 
         Args:
             token_ids: (B, T) integers, T at most block_size.
@@ -271,7 +271,7 @@ class GPT(TextModel, Module):
         return self.read(x, cache)  # (B, T, V)
 
     def read(self, x: Any, cache: StackCache | None = None) -> Tensor:
-        """The scores from tokens that are embedded and placed already.
+        """The logits from tokens that are embedded and placed already.
 
         Args:
             x: (B, T, C).
@@ -299,8 +299,8 @@ class GPT(TextModel, Module):
         for block, keys_and_values in zip(self.blocks, caches, strict=True):
             x = block(x, keys_and_values)  # (B, T, C)
         x = self.stack["norm"](x)  # (B, T, C)
-        scores: Tensor = x @ weight.T  # (B, T, V)
-        return scores
+        logits: Tensor = x @ weight.T  # (B, T, V)
+        return logits
 
     def make_cache(self) -> StackCache:
         """Empty keys and values, for `forward`."""
@@ -312,7 +312,7 @@ class GPT(TextModel, Module):
         return mg.cross_entropy(self(token_ids), targets)
 
     def decoder(self) -> "GPTDecoder":
-        """Scores of the next token; the state is keys and values of those before."""
+        """Logits of the next token; the state is keys and values of those before."""
         return GPTDecoder(self)
 
 
@@ -332,8 +332,8 @@ class GPTDecoder:
         window = token_ids[:, -self.model.config.block_size :]
         cache = self.model.make_cache()
         with reading(self.model):
-            scores = self.model(window, cache)
-        return scores.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
+            logits = self.model(window, cache)
+        return logits.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
 
     def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
@@ -342,8 +342,8 @@ class GPTDecoder:
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
         with reading(self.model):
-            scores = self.model(token_ids[:, None], cache)
-        return scores.numpy()[:, -1], (longer, cache)
+            logits = self.model(token_ids[:, None], cache)
+        return logits.numpy()[:, -1], (longer, cache)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:
         """The same sequences of the window and of the cache."""

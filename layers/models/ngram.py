@@ -339,7 +339,7 @@ class NGramModel(TextModel):
         return self.counts.count_of_grams()
 
     def decoder(self) -> "NGramDecoder":
-        """Scores of the next character; the state is the contexts that end there."""
+        """Logits of the next character; the state is the contexts that end there."""
         self.counts._fitted_levels()
         return NGramDecoder(self.counts)
 
@@ -365,9 +365,9 @@ class NGramDecoder:
     counts: NGram
 
     def begin(self, token_ids: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[list[int]]]:
-        """As in `layers.models.generation.decoding.Decoder`; the scores are log-probabilities."""
+        """As in `layers.models.generation.decoding.Decoder`; the logits are log-probabilities."""
         contexts = [self.counts._contexts_of(row) for row in token_ids]
-        return self._scores(contexts), contexts
+        return self._logits(contexts), contexts
 
     def advance(
         self, token_ids: NDArray[np.int64], state: list[list[int]]
@@ -375,11 +375,11 @@ class NGramDecoder:
         """As in `layers.models.generation.decoding.Decoder`."""
         pairs = zip(state, token_ids.tolist(), strict=True)
         contexts = [self.counts._advance(before, token) for before, token in pairs]
-        return self._scores(contexts), contexts
+        return self._logits(contexts), contexts
 
     def reorder(self, state: list[list[int]], index: NDArray[np.int64]) -> list[list[int]]:
         """As in `layers.models.generation.decoding.Decoder`."""
         return [state[place] for place in index.tolist()]
 
-    def _scores(self, contexts: list[list[int]]) -> NDArray[np.float64]:
+    def _logits(self, contexts: list[list[int]]) -> NDArray[np.float64]:
         return np.log(np.stack([self.counts._distribution(row) for row in contexts]))

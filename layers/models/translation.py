@@ -98,7 +98,7 @@ class TranslationModel(SavedModel, Module):
         config: the sizes.
         source, target: which number stands for which character; needed for texts.
 
-    Shapes: source (B, S), lengths (B,), target (B, T) -> scores (B, T, V), where V is
+    Shapes: source (B, S), lengths (B,), target (B, T) -> logits (B, T, V), where V is
     target_size + 2.
 
     >>> letters, digits = CharacterTokenizer("abc"), CharacterTokenizer("123")
@@ -164,7 +164,7 @@ class TranslationModel(SavedModel, Module):
         return memory
 
     def decode(self, target: Any, memory: Tensor, lengths: Any, cache: Any = None) -> Tensor:
-        """Scores for what follows each target token, (B, T, V).
+        """Logits for what follows each target token, (B, T, V).
 
         Args:
             target: (B, T) integers, beginning with `begin_token_id`.
@@ -178,18 +178,18 @@ class TranslationModel(SavedModel, Module):
         y = self.transformer.decoder(  # (B, T, C)
             y, memory, causal=True, memory_lengths=lengths, cache=cache
         )
-        scores: Tensor = self.readout(y)  # (B, T, V)
-        return scores
+        logits: Tensor = self.readout(y)  # (B, T, V)
+        return logits
 
     def forward(self, source: Any, lengths: Any, target: Any) -> Tensor:
-        """Scores for what follows each target token, all places at once (teacher forcing)."""
+        """Logits for what follows each target token, all places at once (teacher forcing)."""
         memory = self.encode(source, lengths)  # (B, S, C)
         return self.decode(target, memory, lengths)  # (B, T, V)
 
     def loss(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per target character; see `batch` for the arguments."""
-        scores = self(source, lengths, inputs)  # (B, T, V)
-        return mg.cross_entropy(scores, targets)
+        logits = self(source, lengths, inputs)  # (B, T, V)
+        return mg.cross_entropy(logits, targets)
 
     def loss_weight(self, source: Any, lengths: Any, inputs: Any, targets: Any) -> int:
         """How many characters the mean of `loss` is over: those that are not padding."""
@@ -278,15 +278,15 @@ class TranslationDecoder:
         cache = self.model.transformer.make_cache()
         memory, lengths = self._sources(len(token_ids))
         with reading(self.model):
-            scores = self.model.decode(token_ids, memory, lengths, cache)
-        return scores.numpy()[:, -1], (cache, memory, lengths)
+            logits = self.model.decode(token_ids, memory, lengths, cache)
+        return logits.numpy()[:, -1], (cache, memory, lengths)
 
     def advance(self, token_ids: PlainArray, state: Any) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         cache, memory, lengths = state
         with reading(self.model):
-            scores = self.model.decode(token_ids[:, None], memory, lengths, cache)
-        return scores.numpy()[:, -1], state
+            logits = self.model.decode(token_ids[:, None], memory, lengths, cache)
+        return logits.numpy()[:, -1], state
 
     def reorder(self, state: Any, index: PlainArray) -> Any:
         """As in `layers.models.generation.decoding.Decoder`."""

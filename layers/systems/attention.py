@@ -200,7 +200,7 @@ class Tagger(Module):
         num_layers: how many layers.
         length: places at most, for learned positions.
 
-    Shapes: token_ids (batch, time) -> scores (batch, time, tokens).
+    Shapes: token_ids (batch, time) -> logits (batch, time, tokens).
 
     >>> Tagger("sinusoidal")(np.zeros((2, 16), np.int64)).shape
     (2, 16, 10)
@@ -234,8 +234,8 @@ class Tagger(Module):
         x = self.embedding(token_ids)  # (batch, time, width)
         if self.positions is not None:
             x = self.positions(x)
-        scores: Tensor = self.readout(self.encoder(x))
-        return scores
+        logits: Tensor = self.readout(self.encoder(x))
+        return logits
 
     def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per place."""

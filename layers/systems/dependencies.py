@@ -59,7 +59,7 @@ class AddingModel(Module):
 class CopyModel(Module):
     """Reads tokens, waits, and writes them.
 
-    Shapes: token_ids (batch, time) -> scores (batch, time, tokens + 1).
+    Shapes: token_ids (batch, time) -> logits (batch, time, tokens + 1).
     """
 
     def __init__(self, kind: Any, units: int = UNITS, tokens: int = 8, **options: Any) -> None:
@@ -69,10 +69,10 @@ class CopyModel(Module):
         self.readout = Linear(units, tokens + 1)
 
     def forward(self, token_ids: Any) -> Tensor:
-        """Scores at every step."""
+        """Logits at every step."""
         output, _ = self.recurrent(self.embedding(token_ids))  # (batch, time, units)
-        scores: Tensor = self.readout(output)
-        return scores
+        logits: Tensor = self.readout(output)
+        return logits
 
     def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per step."""

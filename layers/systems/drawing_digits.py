@@ -111,7 +111,7 @@ def learn_to_draw(
 class Reader(Module):
     """Reads a digit: the judge of the drawings.
 
-    Shapes: pictures (batch, 8, 8) -> scores (batch, 10).
+    Shapes: pictures (batch, 8, 8) -> logits (batch, 10).
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Reader(Module):
         self.layers = Sequential(Linear(64, 128), ReLU(), Linear(128, 10))
 
     def forward(self, pictures: Any) -> Any:
-        """Scores of the digits."""
+        """Logits of the digits."""
         return self.layers(pictures.reshape(len(pictures), 64))
 
     def loss(self, pictures: Any, labels: Any) -> Any:

@@ -19,9 +19,9 @@ __all__ = ["NextLetter", "run_sequences"]
 
 
 class NextLetter(Module):
-    """Scores of the next letter of names.
+    """Logits of the next letter of names.
 
-    Shapes: token_ids (batch, time), lengths (batch,) -> scores (batch, time, letters).
+    Shapes: token_ids (batch, time), lengths (batch,) -> logits (batch, time, letters).
     """
 
     def __init__(self, kind: Any, letters: int, size: int = 6) -> None:
@@ -31,10 +31,10 @@ class NextLetter(Module):
         self.readout = Linear(size, letters)
 
     def forward(self, token_ids: Any, lengths: Any = None) -> Tensor:
-        """Scores after each letter."""
+        """Logits after each letter."""
         output, _ = self.recurrent(self.embedding(token_ids), lengths=lengths)
-        scores: Tensor = self.readout(output)
-        return scores
+        logits: Tensor = self.readout(output)
+        return logits
 
 
 def run_sequences(setting: Setting) -> list[Figure]:
@@ -90,8 +90,8 @@ def padding_difference(kind: Any, seed: int) -> tuple[float, float]:
     model.zero_grad()
     total = 0.0
     for token_ids in sequences:
-        scores = model(token_ids[None, :-1])
-        loss = mg.cross_entropy(scores, token_ids[None, 1:]) * ((len(token_ids) - 1) / count)
+        logits = model(token_ids[None, :-1])
+        loss = mg.cross_entropy(logits, token_ids[None, 1:]) * ((len(token_ids) - 1) / count)
         loss.backward()  # adds into the gradients
         total += loss.item()
     gradients = largest(*((gradient_of(p), together[n]) for n, p in model.named_parameters()))

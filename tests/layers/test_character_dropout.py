@@ -50,13 +50,13 @@ def test_it_is_the_formula_of_zaremba():
     model.train()
     token_ids = IDS[None, :8]
     mg.seed(7)
-    scores, _ = model(token_ids)
+    logits, _ = model(token_ids)
     mg.seed(7)
     x = mg.dropout(model.embedding(token_ids), 0.5, True)
     x, _ = below(x)
     x, _ = above(mg.dropout(x, 0.5, True))
     expected = model.readout(mg.dropout(x, 0.5, True))
-    np.testing.assert_array_equal(scores.numpy(), expected.numpy())
+    np.testing.assert_array_equal(logits.numpy(), expected.numpy())
 
 
 def test_a_run_with_dropout_resumes_bit_for_bit(tmp_path):

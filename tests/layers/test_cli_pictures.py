@@ -209,12 +209,12 @@ def test_flow_prints_norms_routes_and_words(run):
     lines = said.splitlines()
     heading = next(line for line in lines if line.startswith("lag "))
     assert heading.split() == ["lag", "0", "1", "2", "4", "8", "9", "half-life", "horizon"]
-    assert "gpt: of the last scores by each place of the input" in lines[0]
+    assert "gpt: of the last outputs by each place of the input" in lines[0]
     for label in ("l0.h", "l1.h", "l0.c", "l1.c"):
         assert f"{label} " in said
     assert "highway (c)" in said
     assert "rnn: Along h of ReadLast.recurrent.l1 the gradient" in said
-    assert "gpt: The input x moves the last scores most from" in said
+    assert "gpt: The input x moves the last outputs most from" in said
 
 
 def test_flow_as_json(run):

@@ -259,7 +259,7 @@ def test_a_trained_gpt_is_drawn_and_its_flow_measured(trained, tmp_path, run):
     assert "10 steps" in out
     assert "linear1" in picture.read_text() or "Linear" in picture.read_text()
     out = run("flow", trained / "gpt", "--text", "the cat sat").out
-    assert "moves the last scores most" in out
+    assert "moves the last outputs most" in out
 
 
 def test_a_run_is_not_written_over_but_resumed(data, tmp_path, run, error):

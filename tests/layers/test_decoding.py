@@ -1,4 +1,4 @@
-"""Decoding against brute force, on models whose scores are a table."""
+"""Decoding against brute force, on models whose logits are a table."""
 
 import itertools
 
@@ -19,17 +19,17 @@ from layers.models.generation.stopping import Growing
 
 
 class Table:
-    """A decoder whose scores depend on the last two tokens; its state is the last one."""
+    """A decoder whose logits depend on the last two tokens; its state is the last one."""
 
     def __init__(self, seed, vocabulary=4):
-        self.scores = 2 * np.random.default_rng(seed).standard_normal((vocabulary,) * 3)
+        self.logits = 2 * np.random.default_rng(seed).standard_normal((vocabulary,) * 3)
 
     def begin(self, token_ids):
         before = token_ids[:, -2] if token_ids.shape[1] > 1 else np.zeros(len(token_ids), int)
-        return self.scores[before, token_ids[:, -1]], token_ids[:, -1]
+        return self.logits[before, token_ids[:, -1]], token_ids[:, -1]
 
     def advance(self, token_ids, state):
-        return self.scores[state, token_ids], token_ids
+        return self.logits[state, token_ids], token_ids
 
     def reorder(self, state, index):
         return state[index]
@@ -39,8 +39,8 @@ def total(table, prompt, text):
     """The log-probability of a text after a prompt."""
     token_ids, found = list(prompt), 0.0
     for code in text:
-        scores, _ = table.begin(np.array([token_ids]))
-        found += scores[0, code] - np.log(np.exp(scores[0]).sum())
+        logits, _ = table.begin(np.array([token_ids]))
+        found += logits[0, code] - np.log(np.exp(logits[0]).sum())
         token_ids.append(code)
     return found
 
@@ -112,8 +112,8 @@ def test_without_cache_is_the_same(seed, how):
 
 
 def test_greedy_takes_the_highest_score():
-    scores = np.array([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0]])
-    chosen = choose(scores, Decoding(1, temperature=0), np.random.default_rng(0))
+    logits = np.array([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0]])
+    chosen = choose(logits, Decoding(1, temperature=0), np.random.default_rng(0))
     assert chosen.tolist() == [1, 0]
 
 
@@ -121,7 +121,7 @@ def test_greedy_takes_the_highest_score():
     "how", [{}, {"temperature": 0.5}, {"temperature": 2.0, "top_k": 3}, {"top_p": 0.6}]
 )
 def test_draws_follow_the_distribution(how):
-    scores = np.log([[0.4, 0.3, 0.2, 0.1]])
+    logits = np.log([[0.4, 0.3, 0.2, 0.1]])
     expected = np.array([0.4, 0.3, 0.2, 0.1]) ** (1 / how.get("temperature", 1))
     expected /= expected.sum()
     if "top_k" in how:
@@ -130,22 +130,22 @@ def test_draws_follow_the_distribution(how):
         expected[2:] = 0  # 0.4 + 0.3 are above 0.6
     expected /= expected.sum()
     decoding = Decoding(1, **how)
-    np.testing.assert_allclose(probabilities(scores, decoding)[0], expected)
-    drawn = choose(np.repeat(scores, 20_000, axis=0), decoding, np.random.default_rng(0))
+    np.testing.assert_allclose(probabilities(logits, decoding)[0], expected)
+    drawn = choose(np.repeat(logits, 20_000, axis=0), decoding, np.random.default_rng(0))
     shares = np.bincount(drawn, minlength=4) / len(drawn)
     np.testing.assert_allclose(shares, expected, atol=0.015)
 
 
 @given(st.integers(0, 100), st.integers(1, 6), st.floats(0.05, 1.0))
 def test_cuts_keep_the_likeliest(seed, top_k, top_p):
-    scores = np.random.default_rng(seed).standard_normal((3, 6)).astype(np.float32)
-    plain = probabilities(scores, Decoding(1))
-    cut = probabilities(scores, Decoding(1, top_k=top_k))
+    logits = np.random.default_rng(seed).standard_normal((3, 6)).astype(np.float32)
+    plain = probabilities(logits, Decoding(1))
+    cut = probabilities(logits, Decoding(1, top_k=top_k))
     assert ((cut > 0).sum(axis=1) == top_k).all()
     assert (
         (plain[cut > 0].min() >= plain[cut == 0].max()) if top_k < 6 and len(plain) == 1 else True
     )
-    nucleus = probabilities(scores, Decoding(1, top_p=top_p))
+    nucleus = probabilities(logits, Decoding(1, top_p=top_p))
     kept = np.where(nucleus > 0, plain, 0.0)
     assert (kept.sum(axis=1) >= top_p - 1e-9).all()
     smallest = np.where(nucleus > 0, plain, 2.0).min(axis=1)
@@ -304,7 +304,7 @@ def test_stops_may_be_any_sequences(stop):
     assert list(decode(Counting(), np.array([[0]]), how)) == []
 
 
-# -- infinite scores -------------------------------------------------------------------------------
+# -- infinite logits -------------------------------------------------------------------------------
 
 INF = np.inf
 
@@ -316,21 +316,21 @@ INF = np.inf
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_score_of_infinity_is_certain(how, dtype):
-    scores = np.array([[0.0, 5.0, INF, -INF], [INF, 1.0, 2.0, 3.0]], dtype)
+    logits = np.array([[0.0, 5.0, INF, -INF], [INF, 1.0, 2.0, 3.0]], dtype)
     expected = [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
-    np.testing.assert_array_equal(probabilities(scores, Decoding(1, **how)), expected)
+    np.testing.assert_array_equal(probabilities(logits, Decoding(1, **how)), expected)
     for seed in range(20):
-        drawn = choose(scores, Decoding(1, **how), np.random.default_rng(seed))
+        drawn = choose(logits, Decoding(1, **how), np.random.default_rng(seed))
         assert drawn.tolist() == [2, 0]
 
 
 def test_several_infinite_scores_share_evenly():
-    scores = np.array([[INF, 1.0, INF, 1e300]])
-    np.testing.assert_array_equal(probabilities(scores, Decoding(1)), [[0.5, 0.0, 0.5, 0.0]])
-    drawn = choose(np.repeat(scores, 4000, axis=0), Decoding(1), np.random.default_rng(0))
+    logits = np.array([[INF, 1.0, INF, 1e300]])
+    np.testing.assert_array_equal(probabilities(logits, Decoding(1)), [[0.5, 0.0, 0.5, 0.0]])
+    drawn = choose(np.repeat(logits, 4000, axis=0), Decoding(1), np.random.default_rng(0))
     assert set(drawn.tolist()) == {0, 2}
     assert abs((drawn == 0).mean() - 0.5) < 0.04
-    cut_off = probabilities(scores, Decoding(1, top_k=1))
+    cut_off = probabilities(logits, Decoding(1, top_k=1))
     np.testing.assert_array_equal(cut_off, [[1.0, 0.0, 0.0, 0.0]])
 
 
@@ -341,9 +341,9 @@ def test_infinite_scores_force_a_text(beams):
 
         def begin(self, token_ids):
             following = np.array([1, 2, 0])[token_ids[:, -1]]
-            scores = np.tile([0.5, 0.1, 0.2], (len(token_ids), 1))
-            scores[np.arange(len(token_ids)), following] = INF
-            return scores, token_ids[:, -1]
+            logits = np.tile([0.5, 0.1, 0.2], (len(token_ids), 1))
+            logits[np.arange(len(token_ids)), following] = INF
+            return logits, token_ids[:, -1]
 
         def advance(self, token_ids, state):
             return self.begin(token_ids[:, None])
@@ -361,10 +361,10 @@ def test_infinite_scores_force_a_text(beams):
     "bad", [[np.nan, 1.0], [np.nan, INF], [-INF, -INF], [np.nan, -INF], [np.nan, np.nan]]
 )
 def test_scores_without_a_likeliest_symbol_are_refused(how, bad):
-    scores = np.array([[0.0, 1.0], bad])
+    logits = np.array([[0.0, 1.0], bad])
     for decide in (probabilities, lambda s, h: choose(s, h, np.random.default_rng(0))):
         with pytest.raises(ValueError, match="no token can be chosen"):
-            decide(scores, Decoding(1, **how))
+            decide(logits, Decoding(1, **how))
 
     class Broken:
         def begin(self, token_ids):
@@ -380,8 +380,8 @@ def test_scores_without_a_likeliest_symbol_are_refused(how, bad):
 
 
 def test_temperature_0_is_a_distribution_on_the_likeliest():
-    scores = np.array([[1.0, 3.0, 3.0], [0.0, -INF, -1.0]])
-    found = probabilities(scores, Decoding(1, temperature=0))
+    logits = np.array([[1.0, 3.0, 3.0], [0.0, -INF, -1.0]])
+    found = probabilities(logits, Decoding(1, temperature=0))
     np.testing.assert_array_equal(found, [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
@@ -392,5 +392,5 @@ def test_a_symbol_of_probability_0_is_never_drawn(monkeypatch):
 
     monkeypatch.setattr("layers.models.generation.choosing.draw_numbers", highest)
     generator = np.random.default_rng(0)
-    scores = np.array([[0.1, 0.2, 0.3, -INF], [0.7, -INF, -INF, -INF]])
-    assert choose(scores, Decoding(1), generator).tolist() == [2, 0]
+    logits = np.array([[0.1, 0.2, 0.3, -INF], [0.7, -INF, -INF, -INF]])
+    assert choose(logits, Decoding(1), generator).tolist() == [2, 0]

@@ -241,8 +241,8 @@ def test_text_streams_and_leaves_the_mode_alone():
     stream = model.generate("a", 5, temperature=0)
     first = next(stream)
     assert mg.is_recording()  # a paused generator leaves the caller's mode alone
-    scores, _ = model(LETTERS.encode("a")[None])
-    assert first == LETTERS.decode([int(scores.numpy()[0, -1].argmax())])
+    logits, _ = model(LETTERS.encode("a")[None])
+    assert first == LETTERS.decode([int(logits.numpy()[0, -1].argmax())])
     assert len(list(stream)) == 4
 
 
@@ -320,10 +320,10 @@ def test_codes_and_pictures_of_wrong_shape_are_refused():
 def test_a_code_is_drawn_as_the_softmax_says():
     model = made("vae")
     images = np.random.default_rng(0).random((1, 8, 8), np.float32)
-    probabilities = mg.softmax(model.scores(images), axis=-1).numpy()[0, 0]
-    scores = model.scores(images).numpy()[0, 0]
-    noise = np.random.default_rng(1).gumbel(size=(20_000, len(scores)))
-    shares = np.bincount((scores + noise).argmax(axis=1), minlength=len(scores)) / 20_000
+    probabilities = mg.softmax(model.logits(images), axis=-1).numpy()[0, 0]
+    logits = model.logits(images).numpy()[0, 0]
+    noise = np.random.default_rng(1).gumbel(size=(20_000, len(logits)))
+    shares = np.bincount((logits + noise).argmax(axis=1), minlength=len(logits)) / 20_000
     np.testing.assert_allclose(shares, probabilities, atol=0.02)
     model.anneal(1.0)
     assert model.temperature.item() == pytest.approx(0.1)

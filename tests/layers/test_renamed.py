@@ -22,6 +22,7 @@ from layers.models import (
     TranslationModel,
 )
 from layers.models.generation.beams import beam_search
+from layers.models.generation.choosing import choose, log_probabilities, probabilities
 from layers.models.generation.decoding import Decoding, decode
 
 IDS = np.array([[0, 1, 2, 0, 1, 2]])
@@ -96,6 +97,16 @@ ARGUMENTS = {
     "copy_memory_baseline": (
         lambda **names: copy_memory_baseline(3, **names), "symbols", "tokens", 5,
     ),
+    "choose": (
+        lambda **n: choose(how=Decoding(1, temperature=0), generator=None, **n),
+        "scores", "logits", np.eye(3),
+    ),
+    "probabilities": (
+        lambda **names: probabilities(how=Decoding(1), **names), "scores", "logits", np.eye(3),
+    ),
+    "log_probabilities": (
+        lambda **names: log_probabilities(**names), "scores", "logits", np.eye(3),
+    ),
     "DALLE.forward": (
         lambda **names: dalle()(**names), "symbols", "token_ids", np.array(TOKENS_OF_CAPTIONS),
     ),
@@ -129,6 +140,10 @@ ATTRIBUTES = {
     "TranslationModel.end_code": (
         lambda: TranslationModel(TranslationConfig.preset("tiny", source_size=3, target_size=4)),
         "end_token_id", lambda found: found == 5,
+    ),
+    "DiscreteVAE.scores": (
+        lambda: dalle().vae, "logits",
+        lambda found: found(np.zeros((1, 8, 8), np.float32)).shape == (1, 16, 8),
     ),
     "DALLE.symbols": (
         dalle, "token_ids", lambda found: found(["ab"]).tolist() == TOKENS_OF_CAPTIONS,

@@ -25,7 +25,7 @@ def beam_search(decoder: "Decoder", token_ids: PlainArray, how: Decoding) -> Pla
     beams, and none that still grows can overtake them.
 
     Args:
-        decoder: gives the scores.
+        decoder: gives the logits.
         token_ids: (batch, time).
         how: length, beams, length_penalty and stop.
 
@@ -39,12 +39,12 @@ def beam_search(decoder: "Decoder", token_ids: PlainArray, how: Decoding) -> Pla
     totals[:, 0] = 0.0  # at the start all candidates are the same: one is enough
     open_ = np.ones(batch, bool)
     if how.length:
-        scores, state = decoder.begin(token_ids)
+        logits, state = decoder.begin(token_ids)
         state = decoder.reorder(state, np.repeat(np.arange(batch), beams))
-        scores = np.repeat(scores, beams, axis=0)  # (batch x beams, vocabulary)
+        logits = np.repeat(logits, beams, axis=0)  # (batch x beams, vocabulary)
     for count in range(how.length):
-        vocabulary = scores.shape[1]
-        longer = totals[:, :, None] + log_probabilities(scores).reshape(batch, beams, vocabulary)
+        vocabulary = logits.shape[1]
+        longer = totals[:, :, None] + log_probabilities(logits).reshape(batch, beams, vocabulary)
         flat = longer.reshape(batch, -1)  # (batch, beams x vocabulary)
         # So many that beams are left even if every one of them ends here by each of the stops.
         most_needed = beams * (1 + len(stops))
@@ -77,7 +77,7 @@ def beam_search(decoder: "Decoder", token_ids: PlainArray, how: Decoding) -> Pla
                 open_[row] &= totals[row, 0] > -np.inf
         if not open_.any() or count + 1 == how.length:
             break
-        scores, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
+        logits, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
     results = []
     for row in range(batch):
         grown = texts[row * beams]

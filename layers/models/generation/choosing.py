@@ -1,6 +1,6 @@
-"""How the next token is chosen from scores: greedily, or drawn, from all tokens or the likeliest.
+"""How the next token is chosen from logits: greedily, or drawn, from all tokens or the likeliest.
 
-Scores are those of a softmax. One of +inf has all of the probability, and several share it evenly;
+Logits are those of a softmax. One of +inf has all of the probability, and several share it equally;
 one of -inf has none. NaN, and rows of nothing but -inf, are refused.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from layers.base.renamed import renamed_arguments
 from layers.models.generation.stopping import sequences
 from minigrad.core.randomness import draw_numbers
 
@@ -26,7 +27,7 @@ class Decoding:
 
     Attributes:
         length: how many tokens at most.
-        temperature: divides the scores; 1 takes the model's own distribution, less is bolder, and
+        temperature: divides the logits; 1 takes the model's own distribution, less is bolder, and
             0 always takes the likeliest token (greedy decoding).
         top_k: draw from the k likeliest tokens alone.
         top_p: draw from the fewest tokens that have this probability together (nucleus sampling,
@@ -74,18 +75,19 @@ class Decoding:
             )
 
 
-def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") -> PlainArray:
-    """One token of each row of scores (batch, vocabulary): int64 (batch,).
+@renamed_arguments(scores="logits")
+def choose(logits: PlainArray, how: Decoding, generator: "np.random.Generator") -> PlainArray:
+    """One token of each row of logits (batch, vocabulary): int64 (batch,).
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
     """
     if how.temperature == 0:
-        likeliest: PlainArray = checked(scores).argmax(axis=1)
+        likeliest: PlainArray = checked(logits).argmax(axis=1)
         return likeliest
-    weights = probabilities(scores, how)
+    weights = probabilities(logits, how)
     cumulative = weights.cumsum(axis=1)  # (batch, vocabulary)
-    drawn = draw_numbers(generator, "random", (len(scores), 1), name="generate")
+    drawn = draw_numbers(generator, "random", (len(logits), 1), name="generate")
     threshold = drawn * cumulative[:, -1:]
     # Where rounding lifts the threshold to the sum, the last token that may come is meant.
     last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(axis=1)
@@ -93,34 +95,36 @@ def choose(scores: PlainArray, how: Decoding, generator: "np.random.Generator") 
     return chosen
 
 
-def checked(scores: PlainArray) -> PlainArray:
-    """Scores in float64, without +inf: tokens that share all of the probability have 0 instead.
+def checked(logits: PlainArray) -> PlainArray:
+    """Logits in float64, without +inf: tokens that share all of the probability have 0 instead.
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
     """
-    exact = np.asarray(scores, np.float64)
+    exact = np.asarray(logits, np.float64)
     highest = exact.max(axis=1, initial=-np.inf, keepdims=True)  # (batch, 1)
     what = "NaN" if np.isnan(exact).any() else "nothing but -inf"
     if what == "NaN" or (highest == -np.inf).any():
         raise ValueError(
-            f"the model's scores are not finite ({what}), so no token can be chosen: its weights "
+            f"the model's logits are not finite ({what}), so no token can be chosen: its weights "
             "may have diverged in training"
         )
     certain = np.where(exact == np.inf, 0.0, -np.inf)
     return np.where(highest == np.inf, certain, exact)
 
 
-def log_probabilities(scores: PlainArray) -> PlainArray:
-    """The logarithms of the softmax of scores (batch, vocabulary), in float64.
+@renamed_arguments(scores="logits")
+def log_probabilities(logits: PlainArray) -> PlainArray:
+    """The logarithms of the softmax of logits (batch, vocabulary), in float64.
 
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
     """
-    return mg.log_softmax(checked(scores), axis=-1).numpy()
+    return mg.log_softmax(checked(logits), axis=-1).numpy()
 
 
-def probabilities(scores: PlainArray, how: Decoding) -> PlainArray:
+@renamed_arguments(scores="logits")
+def probabilities(logits: PlainArray, how: Decoding) -> PlainArray:
     """The distribution to draw from, (batch, vocabulary) in float64, after temperature and cuts.
 
     At temperature 0 it is all on the likeliest token, the first one of several.
@@ -128,13 +132,13 @@ def probabilities(scores: PlainArray, how: Decoding) -> PlainArray:
     Raises:
         ValueError: when a row has NaN, or nothing but -inf.
 
-    >>> scores = np.log([[0.5, 0.3, 0.15, 0.05]])
-    >>> probabilities(scores, Decoding(1, top_k=2)).round(3).tolist()
+    >>> logits = np.log([[0.5, 0.3, 0.15, 0.05]])
+    >>> probabilities(logits, Decoding(1, top_k=2)).round(3).tolist()
     [[0.625, 0.375, 0.0, 0.0]]
-    >>> probabilities(scores, Decoding(1, top_p=0.75)).round(3).tolist()
+    >>> probabilities(logits, Decoding(1, top_p=0.75)).round(3).tolist()
     [[0.625, 0.375, 0.0, 0.0]]
     """
-    exact = checked(scores)
+    exact = checked(logits)
     if how.temperature == 0:
         certain: PlainArray = np.eye(exact.shape[1])[exact.argmax(axis=1)]
         return certain

@@ -1,4 +1,4 @@
-"""Decoding: from scores of the next token to sequences; greedy, by sampling, by beam search.
+"""Decoding: from logits of the next token to sequences; greedy, by sampling, by beam search.
 
 A model that writes gives a `Decoder`. What the decoder remembers between tokens (the states of a
 recurrent network, the keys and values of a Transformer) is its state, and `Rereading` forgets it
@@ -52,13 +52,13 @@ def reading(model: Module) -> Iterator[None]:
 
 
 class Decoder(Protocol):
-    """Scores of the next token, and a state that goes on with every token.
+    """Logits of the next token, and a state that goes on with every token.
 
     Its methods compute within `reading`.
     """
 
     def begin(self, token_ids: PlainArray, /) -> tuple[PlainArray, Any]:
-        """Read (batch, time); give the scores (batch, vocabulary) of the next, and a state."""
+        """Read (batch, time); give the logits (batch, vocabulary) of the next, and a state."""
 
     def advance(self, token_ids: PlainArray, state: Any, /) -> tuple[PlainArray, Any]:
         """Read one more token of each sequence, (batch,)."""
@@ -79,8 +79,8 @@ class Rereading:
 
     def begin(self, token_ids: PlainArray) -> tuple[PlainArray, PlainArray]:
         """As `Decoder.begin`; the state is the token ids so far, (batch, time)."""
-        scores, _ = self.decoder.begin(token_ids)
-        return scores, token_ids
+        logits, _ = self.decoder.begin(token_ids)
+        return logits, token_ids
 
     def advance(self, token_ids: PlainArray, state: PlainArray) -> tuple[PlainArray, PlainArray]:
         """As `Decoder.advance`."""
@@ -106,7 +106,7 @@ def decode(
     What may be the beginning of a stop is held back until it is known not to be one.
 
     Args:
-        decoder: gives the scores.
+        decoder: gives the logits.
         token_ids: (batch, time), at least one token.
         how: see `Decoding`.
         cache: False reads the whole sequence again at each token.
@@ -123,12 +123,12 @@ def decode(
     if not how.length:
         return
     growing = Growing(how.stop, len(token_ids))
-    scores, state = reader.begin(token_ids)
+    logits, state = reader.begin(token_ids)
     for count in range(how.length):
-        chosen = choose(scores, how, draws)  # (batch,)
+        chosen = choose(logits, how, draws)  # (batch,)
         growing.add(chosen)
         yield from growing.columns()
         if growing.all_ended or count + 1 == how.length:
             break
-        scores, state = reader.advance(chosen, state)
+        logits, state = reader.advance(chosen, state)
     yield from growing.columns(whole=True)

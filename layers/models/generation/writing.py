@@ -27,7 +27,7 @@ class TextModel(SavedModel):
 
     @abstractmethod
     def decoder(self) -> Decoder:
-        """What gives the scores of the next character."""
+        """What gives the logits of the next character."""
 
     @renamed_arguments(codes="token_ids")
     def loss_weight(self, token_ids: Any, targets: Any) -> int:
@@ -54,7 +54,7 @@ class TextModel(SavedModel):
             prompt: what to continue, at least one character; a new line if None, or, where the
                 model knows none, its first character.
             length: how many characters at most.
-            temperature: divides the scores; below 1 bolder, 0 always the likeliest character.
+            temperature: divides the logits; below 1 bolder, 0 always the likeliest character.
             top_k: draw from the k likeliest characters alone.
             top_p: draw from the fewest characters that have this probability together.
             beams: above 1, search for the likeliest text with so many candidates; the characters
