@@ -121,9 +121,9 @@ class MultiheadAttention(Module):
         self.out_proj.reset_parameters(generator)
         for weight in self._weights():
             xavier_uniform_(weight, generator=generator)
-        for begin in (self.in_proj_bias, self.out_proj.bias):
-            if begin is not None:
-                zeros_(begin)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                zeros_(bias)
         for extra in (self.bias_k, self.bias_v):
             if extra is not None:
                 xavier_normal_(extra, generator=generator)

@@ -1,8 +1,8 @@
 """Stacks of Transformer layers: `TransformerEncoder`, `TransformerDecoder` and `Transformer`."""
 
 import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,8 +32,8 @@ from minigrad.core.errors import ShapeError, describe
 __all__ = ["Transformer", "TransformerDecoder", "TransformerEncoder"]
 
 
-def begin_anew(module: Module) -> Module:
-    """A copy of a module with parameters drawn afresh by its parts' `reset_parameters`.
+def reset_copy(module: Module) -> Module:
+    """A copy of a module whose parts draw their parameters afresh, by `reset_parameters`.
 
     Raises:
         ValueError: when a part with parameters does not have that method.
@@ -45,21 +45,23 @@ def begin_anew(module: Module) -> Module:
         elif any(True for _ in part.parameters(recurse=False)):
             raise ValueError(
                 f"{type(module).__name__}: {path or 'it'} has parameters and no "
-                "reset_parameters(), so copies of it would all begin alike; define that method, "
-                "or pass a function that makes a new layer at each call"
+                "reset_parameters(), so copies of it would all start with equal weights; define "
+                "that method, or pass a function that makes a new layer at each call"
             )
     return made
 
 
 class _Stack(Module):
-    """Layers one after the other.
+    """Layers one after the other; the arguments are those of `TransformerEncoder`.
 
-    Args:
-        layer: what to repeat; each repetition begins afresh, unlike PyTorch's, which are all equal
-            at the start. Or a function without arguments that makes a layer.
-        num_layers: how often.
-        norm: is applied at the end, if given.
+    Attributes:
+        OPTIONS: the keyword arguments that each layer is called with, and what they are unless
+            given; their meaning and their checks are the layers'.
     """
+
+    OPTIONS: ClassVar[Mapping[str, Any]] = {
+        "mask": None, "bias": None, "causal": False, "lengths": None,
+    }  # fmt: skip
 
     def __init__(
         self, layer: Module | Callable[[], Module], num_layers: int, norm: Module | None = None
@@ -67,7 +69,7 @@ class _Stack(Module):
         super().__init__()
         check_sizes(type(self).__name__, least=1, num_layers=num_layers)
         self.layers = ModuleList(
-            [begin_anew(layer) if isinstance(layer, Module) else layer() for _ in range(num_layers)]
+            [reset_copy(layer) if isinstance(layer, Module) else layer() for _ in range(num_layers)]
         )
         self.num_layers = num_layers
         self.norm = norm
@@ -76,15 +78,24 @@ class _Stack(Module):
         """Empty caches for all layers, to be given to the calls of one decoding as `cache=`."""
         return StackCache(self.num_layers)
 
-    def _run(self, argument: str, x: Any, cache: StackCache | None, **chosen: Any) -> Tensor:
+    def _run(
+        self,
+        argument: str,
+        x: Any,
+        cache: StackCache | None,
+        options: Mapping[str, Any],
+        **inputs: Any,
+    ) -> Tensor:
         """All layers, then the normalisation."""
         first: Any = self.layers[0]
         name = type(self).__name__
+        refuse_names(name, {key: options[key] for key in options if key not in self.OPTIONS})
+        given = {**self.OPTIONS, **options, **inputs}
         batch_first = getattr(first, "batch_first", True)
         if hasattr(first, "d_model"):
             check_sequence(name, argument, x, first.d_model, batch_first)
         batch, time = sizes(x, batch_first)
-        valid = valid_places(name, "lengths", chosen.get("lengths"), argument, x, batch, time)
+        valid = valid_places(name, "lengths", given["lengths"], argument, x, batch, time)
         check_cache(name, cache, StackCache, "make_cache()")
         if cache is not None and len(cache.layers) != self.num_layers:
             raise ValueError(
@@ -92,7 +103,7 @@ class _Stack(Module):
                 f"{self.num_layers}; use make_cache()"
             )
         for i, layer in enumerate(self.layers):
-            x = layer(x, cache=None if cache is None else cache.layers[i], **chosen)
+            x = layer(x, cache=None if cache is None else cache.layers[i], **given)
         if self.norm is not None:
             x = clear(self.norm(x), valid, batch_first)
         return x  # type: ignore[no-any-return]
@@ -131,16 +142,17 @@ class TransformerEncoder(_Stack):
         self,
         src: Any,
         *,
-        mask: Any = None,
-        bias: Any = None,
-        causal: bool = False,
-        lengths: Any = None,
         cache: StackCache | None = None,
-        **unknown: Any,
+        **options: Any,
     ) -> Tensor:
-        """Apply the layers; the arguments are those of `TransformerEncoderLayer`."""
-        refuse_names("TransformerEncoder", unknown)
-        return self._run("src", src, cache, mask=mask, bias=bias, causal=causal, lengths=lengths)
+        """Apply the layers.
+
+        Args:
+            src: (batch, time, d_model), or (time, d_model).
+            cache: of earlier calls, which this one continues.
+            options: mask, bias, causal and lengths, as `TransformerEncoderLayer` takes them.
+        """
+        return self._run("src", src, cache, options)
 
 
 class TransformerDecoder(_Stack):
@@ -163,6 +175,10 @@ class TransformerDecoder(_Stack):
     True
     """
 
+    OPTIONS: ClassVar[Mapping[str, Any]] = {
+        **_Stack.OPTIONS, "cross_mask": None, "cross_bias": None, "memory_lengths": None,
+    }  # fmt: skip
+
     def __init__(
         self,
         decoder_layer: Module | Callable[[], Module],
@@ -176,31 +192,20 @@ class TransformerDecoder(_Stack):
         tgt: Any,
         memory: Any,
         *,
-        mask: Any = None,
-        bias: Any = None,
-        causal: bool = False,
-        lengths: Any = None,
-        cross_mask: Any = None,
-        cross_bias: Any = None,
-        memory_lengths: Any = None,
         cache: StackCache | None = None,
-        **unknown: Any,
+        **options: Any,
     ) -> Tensor:
-        """Apply the layers; the arguments are those of `TransformerDecoderLayer`."""
-        refuse_names("TransformerDecoder", unknown)
-        return self._run(
-            "tgt",
-            tgt,
-            cache,
-            memory=memory,
-            mask=mask,
-            bias=bias,
-            causal=causal,
-            lengths=lengths,
-            cross_mask=cross_mask,
-            cross_bias=cross_bias,
-            memory_lengths=memory_lengths,
-        )
+        """Apply the layers.
+
+        Args:
+            tgt: (batch, time, d_model), or (time, d_model).
+            memory: what the encoder gave, (batch, memory time, d_model); after the first call with
+                a cache it may be None.
+            cache: of earlier calls, which this one continues.
+            options: mask, bias, causal, lengths, cross_mask, cross_bias and memory_lengths, as
+                `TransformerDecoderLayer` takes them.
+        """
+        return self._run("tgt", tgt, cache, options, memory=memory)
 
 
 class Transformer(Module):
@@ -222,7 +227,7 @@ class Transformer(Module):
         bias: whether linear layers and normalisations have biases.
         method: how attention is computed; see `minigrad.scaled_dot_product_attention`.
 
-    Both stacks end in a normalisation. Weights with two axes begin evenly from
+    Both stacks end in a normalisation. Weights with two axes are drawn uniformly from
     +-sqrt(6 / (rows + columns)), as in PyTorch (Glorot and Bengio 2010).
 
     >>> model = Transformer(8, 2, 1, 1, dim_feedforward=16)
