@@ -41,7 +41,7 @@ class CharacterConfig(Config):
         cell: "rnn", "gru" or "lstm".
         dropout: the probability of zero, in training: of what goes into each recurrent layer and
             into the read-out, not of what goes from step to step (Zaremba et al. 2014).
-        forget_bias: what the forget gates' biases of an lstm begin with, such as 1.0; see `LSTM`.
+        forget_bias: the initial bias of an lstm's forget gates, such as 1.0; see `LSTM`.
 
     >>> CharacterConfig.preset("lstm-256", vocabulary_size=64).hidden_size
     256

@@ -1,4 +1,8 @@
-"""A small DALL-E: a GPT over the characters of a caption and then the codes of a picture."""
+"""A small DALL-E: a GPT over the characters of a caption and then the codes of a picture.
+
+Comments tell the shape of what a line gives: B captions of L characters (caption_length), N codes
+of each picture, V tokens: the characters, one that fills captions up, and the codes of the book.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +125,7 @@ class DALLE(SavedModel, Module):
         return self.config.caption_size + 1
 
     def token_ids(self, captions: Sequence[str]) -> PlainArray:
-        """Captions as token ids, int64 (batch, caption_length), filled up.
+        """Captions as token ids, int64 (B, L), filled up.
 
         Raises:
             ValueError: for an unknown character, a caption that is too long, or a model without
@@ -154,16 +158,16 @@ class DALLE(SavedModel, Module):
         its caption is, and batches may be averaged by their numbers of pictures.
 
         Args:
-            captions: (batch, caption_length), as `token_ids` gives them.
-            codes: (batch, codes), as the VAE's `encode` gives them.
+            captions: (B, L), as `token_ids` gives them.
+            codes: (B, N), as the VAE's `encode` gives them.
         """
-        whole = np.concatenate([captions, codes + self.first_code], axis=1)
-        logits = self(whole[:, :-1])  # (batch, caption_length + codes - 1, tokens)
-        targets, border = whole[:, 1:], self.config.caption_length - 1
-        letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]
-        each = mg.cross_entropy(logits[:, :border], letters, reduction="none")  # (batch, border)
-        caption = each.sum() / max(each.size, 1)
-        picture = mg.cross_entropy(logits[:, border:], targets[:, border:])
+        whole = np.concatenate([captions, codes + self.first_code], axis=1)  # (B, L + N)
+        logits = self(whole[:, :-1])  # (B, L + N - 1, V)
+        targets, border = whole[:, 1:], self.config.caption_length - 1  # (B, L + N - 1), L - 1
+        letters = np.where(targets == self.filler, IGNORED, targets)[:, :border]  # (B, L - 1)
+        each = mg.cross_entropy(logits[:, :border], letters, reduction="none")  # (B, L - 1)
+        caption = each.sum() / max(each.size, 1)  # ()
+        picture = mg.cross_entropy(logits[:, border:], targets[:, border:])  # () of (B, N)
         total: Tensor = CAPTION_WEIGHT * caption + (1 - CAPTION_WEIGHT) * picture
         return total
 
@@ -190,7 +194,7 @@ class DALLE(SavedModel, Module):
         cache: bool = True,
         generator: "np.random.Generator | None" = None,
     ) -> Iterator[PlainArray]:
-        """The codes of the pictures, place by place: each int64 (batch,).
+        """The codes of the pictures, place by place: each int64 (B,).
 
         Args:
             captions: what to draw.
@@ -214,13 +218,13 @@ class DALLEDecoder:
     gpt: GPTDecoder
     first_code: int
 
-    def begin(self, codes: PlainArray) -> tuple[PlainArray, Any]:
+    def begin(self, token_ids: PlainArray) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self._codes_alone(*self.gpt.begin(codes))
+        return self._codes_alone(*self.gpt.begin(token_ids))
 
-    def advance(self, codes: PlainArray, state: Any) -> tuple[PlainArray, Any]:
+    def advance(self, token_ids: PlainArray, state: Any) -> tuple[PlainArray, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
-        return self._codes_alone(*self.gpt.advance(codes, state))
+        return self._codes_alone(*self.gpt.advance(token_ids, state))
 
     def reorder(self, state: Any, index: PlainArray) -> Any:
         """As in `layers.models.generation.decoding.Decoder`."""

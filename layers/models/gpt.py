@@ -187,7 +187,7 @@ class Block(Module):
 
 
 class GPT(TextModel, Module):
-    """Predicts the next token from those before it, by masked self-attention.
+    """Language model of the GPT kind: predicts the next token from those before it.
 
     An embedding and learned positions, blocks, a last normalisation, and the embedding once more
     as read-out (Radford et al. 2018, 2019).
@@ -196,7 +196,7 @@ class GPT(TextModel, Module):
         config: the sizes.
         tokenizer: which number stands for which character; needed to generate text.
 
-    Shapes: token_ids (batch, time) -> logits (batch, time, vocabulary_size).
+    Shapes: token_ids (B, T) -> logits (B, T, V), V being vocabulary_size.
 
     >>> tokenizer = CharacterTokenizer.from_text("to be or not to be")
     >>> model = GPT(GPTConfig.preset("tiny", vocabulary_size=len(tokenizer)), tokenizer)
@@ -227,18 +227,17 @@ class GPT(TextModel, Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Draw all weights from N(0, 0.02^2), and set biases to 0, as in GPT-2.
+        """Draw all matrices from N(0, 0.02^2), and set biases to 0, as in GPT-2.
 
-        The sum that runs past all blocks gets two terms from each; the last matrices of these are
-        divided by sqrt(2 num_layers), so that its variance does not grow with the depth.
+        The residual sum gets two terms from each block. The matrices that end them, out_proj and
+        linear2, are divided by sqrt(2 num_layers), so that the sum does not grow with the depth.
         """
-        into_the_sum = ("out_proj.weight", "linear2.weight")
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 zeros_(parameter)
             elif parameter.ndim > 1:
-                ends = name.endswith(into_the_sum)
-                scale = 1 / math.sqrt(2 * self.config.num_layers) if ends else 1.0
+                residual = name.endswith(("out_proj.weight", "linear2.weight"))
+                scale = 1 / math.sqrt(2 * self.config.num_layers) if residual else 1.0
                 normal_(parameter, 0.0, INITIAL_SPREAD * scale)
 
     @property
@@ -309,7 +308,8 @@ class GPT(TextModel, Module):
     @renamed_arguments(codes="token_ids")
     def loss(self, token_ids: Any, targets: Any) -> Tensor:
         """The mean cross-entropy in nats per token; a target of -100 does not count."""
-        return mg.cross_entropy(self(token_ids), targets)
+        logits = self(token_ids)  # (B, T, V)
+        return mg.cross_entropy(logits, targets)  # () from targets (B, T)
 
     def decoder(self) -> "GPTDecoder":
         """Logits of the next token; the state is keys and values of those before."""
@@ -322,28 +322,28 @@ class GPTDecoder:
 
     Past block_size tokens the model sees the last block_size alone. All their positions then
     change with every token, and with them all keys and values, so a cache cannot help: the window
-    is read anew.
+    is read again.
     """
 
     model: GPT
 
     def begin(self, token_ids: np.ndarray[Any, Any]) -> tuple[Any, Any]:
         """As in `decoding.Decoder`; the state is the token ids and the cache."""
-        window = token_ids[:, -self.model.config.block_size :]
+        window = token_ids[:, -self.model.config.block_size :]  # (B, T)
         cache = self.model.make_cache()
         with reading(self.model):
-            logits = self.model(window, cache)
-        return logits.numpy()[:, -1], (window, cache)  # (batch, vocabulary)
+            logits = self.model(window, cache)  # (B, T, V)
+        return logits.numpy()[:, -1], (window, cache)  # (B, V)
 
     def advance(self, token_ids: np.ndarray[Any, Any], state: Any) -> tuple[Any, Any]:
         """As in `layers.models.generation.decoding.Decoder`."""
         window, cache = state
-        longer = np.concatenate([window, token_ids[:, None]], axis=1)
+        longer = np.concatenate([window, token_ids[:, None]], axis=1)  # (B, T + 1)
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
         with reading(self.model):
-            logits = self.model(token_ids[:, None], cache)
-        return logits.numpy()[:, -1], (longer, cache)
+            logits = self.model(token_ids[:, None], cache)  # (B, 1, V)
+        return logits.numpy()[:, -1], (longer, cache)  # (B, V)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:
         """The same sequences of the window and of the cache."""

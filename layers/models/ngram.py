@@ -50,14 +50,14 @@ class NGram:
     """An n-gram model of a sequence of tokens, smoothed by Witten and Bell's interpolation.
 
     The probability of a token w after a context h of k tokens mixes what was counted with the
-    opinion of the context that is one token shorter::
+    probability after the context that is one token shorter::
 
         P_k(w | h) = (c(h w) + T(h) P_(k-1)(w | h')) / (N(h) + T(h))
 
     c(h w) counts w after h, N(h) counts anything after h, T(h) is the number of distinct tokens
     seen after h, and h' is h without its oldest token. The chain starts at the uniform
-    distribution 1 / vocabulary_size; a context never seen in training leaves the opinion of the
-    shorter one as it is. At the start of a sequence the context is what there is of it.
+    distribution 1 / vocabulary_size; after a context never seen in training, the probability is
+    that of the shorter one. At the start of a sequence the context is as long as the sequence.
 
     After Witten and Bell, "The zero-frequency problem", IEEE Transactions on Information Theory 37
     (1991); in the interpolated form of Chen and Goodman, "An empirical study of smoothing
@@ -152,7 +152,7 @@ class NGram:
 
     @renamed_arguments(codes="token_ids")
     def cross_entropy(self, token_ids: ArrayLike) -> float:
-        """Return the mean surprise in nats per token.
+        """Return the cross-entropy: the mean negative log-probability, in nats per token.
 
         Args:
             token_ids: whole numbers of shape (time,), at least one.
@@ -331,7 +331,7 @@ class NGramModel(TextModel):
 
     @renamed_arguments(codes="token_ids")
     def cross_entropy(self, token_ids: ArrayLike) -> float:
-        """The mean surprise in nats per character; see `NGram.cross_entropy`."""
+        """The cross-entropy in nats per character; see `NGram.cross_entropy`."""
         return self.counts.cross_entropy(token_ids)
 
     def parameter_count(self) -> int:

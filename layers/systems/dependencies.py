@@ -267,7 +267,7 @@ def clipping_figures(setting: Setting) -> list[Figure]:
     steps, length = setting.steps(1000), 20
     test = [adding_problem(1000, length, np.random.default_rng(setting.seed + 1000))]
 
-    def begin() -> AddingModel:
+    def new_model() -> AddingModel:
         mg.seed(setting.seed)
         model = AddingModel(RNN, nonlinearity="relu")
         weights = np.random.default_rng(setting.seed).normal(0, 2 / 8, (UNITS, UNITS))
@@ -286,14 +286,14 @@ def clipping_figures(setting: Setting) -> list[Figure]:
             progress=setting.progress,
         )
 
-    clipped = begin()
+    clipped = new_model()
     before = mean_loss(clipped, test)
     learn(clipped, 1.0)
     after = mean_loss(clipped, test)
     diverged = False
     with np.errstate(all="ignore"):
         try:
-            learn(begin(), None)
+            learn(new_model(), None)
         except GradientError as error:
             diverged = True
             setting.remarks.append(f"Without clipping: {error}")

@@ -14,7 +14,7 @@ LossResult = Tensor | tuple[Tensor, Any]
 
 
 def weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    """The mean of means: sum(weight * value) / sum(weight); values of weight 0 are passed over.
+    """The mean of means: sum(weight * value) / sum(weight); values of weight 0 are ignored.
 
     Args:
         values: a mean loss for each batch.

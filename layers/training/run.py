@@ -264,7 +264,7 @@ class Run:
         """Put the gradient of the step's batches, as if they were one, into the parameters.
 
         Returns:
-            The mean loss and its weight. A batch in which nothing counts is passed over.
+            The mean loss and its weight. A batch in which nothing counts is ignored.
         """
         values: list[float] = []
         weights: list[float] = []

@@ -59,7 +59,7 @@ class MultiheadAttention(Module):
 
     Parameters as in PyTorch: in_proj_weight (3 embed_dim, embed_dim), or with kdim or vdim
     q_proj_weight, k_proj_weight and v_proj_weight; in_proj_bias (3 embed_dim,); bias_k and bias_v
-    (1, 1, embed_dim); out_proj.weight and out_proj.bias. They begin as PyTorch's do.
+    (1, 1, embed_dim); out_proj.weight and out_proj.bias. They are initialised as in PyTorch.
 
     Raises:
         ValueError: when a size is not positive, or embed_dim does not divide into the heads.
@@ -117,7 +117,7 @@ class MultiheadAttention(Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw all parameters afresh, as PyTorch does; biases are zeros."""
+        """Draw all parameters again, as PyTorch does; biases are zeros."""
         self.out_proj.reset_parameters(generator)
         for weight in self._weights():
             xavier_uniform_(weight, generator=generator)

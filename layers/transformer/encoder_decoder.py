@@ -33,7 +33,7 @@ __all__ = ["Transformer", "TransformerDecoder", "TransformerEncoder"]
 
 
 def reset_copy(module: Module) -> Module:
-    """A copy of a module whose parts draw their parameters afresh, by `reset_parameters`.
+    """A copy of a module with new random parameters, drawn by `reset_parameters` of its parts.
 
     Raises:
         ValueError: when a part with parameters does not have that method.
@@ -115,8 +115,8 @@ class TransformerEncoder(_Stack):
     With `causal=True` and a cache it is a decoder without memory, as in GPT.
 
     Args:
-        encoder_layer: what to repeat; each repetition begins afresh, unlike PyTorch's, which are
-            all equal at the start. Or a function without arguments that makes a layer.
+        encoder_layer: what to repeat; each copy draws weights of its own, unlike PyTorch's, which
+            are all equal at the start. Or a function without arguments that makes a layer.
         num_layers: how many layers.
         norm: is applied at the end, if given.
 
@@ -159,8 +159,8 @@ class TransformerDecoder(_Stack):
     """Decoder layers one after the other, over (batch, time, d_model): batch first.
 
     Args:
-        decoder_layer: what to repeat; each repetition begins afresh, unlike PyTorch's, which are
-            all equal at the start. Or a function without arguments that makes a layer.
+        decoder_layer: what to repeat; each copy draws weights of its own, unlike PyTorch's, which
+            are all equal at the start. Or a function without arguments that makes a layer.
         num_layers: how many layers.
         norm: is applied at the end, if given.
 
@@ -216,7 +216,7 @@ class Transformer(Module):
     Args:
         d_model: the number of features.
         nhead: how many heads attend.
-        num_encoder_layers, num_decoder_layers: how many layers; each begins afresh.
+        num_encoder_layers, num_decoder_layers: how many layers; each has weights of its own.
         dim_feedforward: features between the two linear layers of each layer.
         dropout: the probability of zero; see `TransformerEncoderLayer`.
         activation: "relu", "gelu" or a function of a tensor.

@@ -168,7 +168,7 @@ class LearnedPositions(_Added):
         dropout: the probability of zero for each number of the sum, while training.
         batch_first: False for (time, batch, size).
 
-    The parameter weight (max_length, size) begins normally distributed with deviation 0.02.
+    The parameter weight (max_length, size) is drawn from N(0, 0.02^2).
 
     Raises:
         ShapeError: when a sequence goes beyond the last position.
@@ -185,7 +185,7 @@ class LearnedPositions(_Added):
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
-        """Draw the vectors afresh."""
+        """Draw the vectors again, from N(0, 0.02^2)."""
         normal_(self.weight, 0.0, 0.02, generator)
 
     def table_dtype(self) -> Any:

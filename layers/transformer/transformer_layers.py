@@ -180,7 +180,7 @@ class TransformerEncoderLayer(_Layer):
 
 
 def attended(attention: Any, query: Any, key: Any = None, **chosen: Any) -> Any:
-    """The output of an attention layer, whose weights nobody asked for."""
+    """The output of an attention layer without its weights, so that a fused kernel may run."""
     return attention(query, key, need_weights=False, **chosen)[0]
 
 

@@ -62,7 +62,7 @@ class TextModel(SavedModel):
             length_penalty: see `layers.models.generation.decoding.Decoding`.
             stop: a string that ends the text, and is not given, or several of them. What may be
                 the beginning of one is held back until it is known not to be; the prompt does
-                not count. What the model does not know cannot come, and is passed over.
+                not count. Strings with unknown characters cannot occur, and are ignored.
             cache: False reads the whole text again for every character: slower, with the same
                 result.
             generator: the source of randomness; the default one if None.
