@@ -19,10 +19,8 @@ from minigrad.core.errors import AxisError as AxisError
 from minigrad.core.errors import DetachError as DetachError
 from minigrad.core.errors import DtypeError as DtypeError
 from minigrad.core.errors import GradientError as GradientError
-from minigrad.core.errors import MissingPackageError as MissingPackageError
 from minigrad.core.errors import ReadOnlyError as ReadOnlyError
 from minigrad.core.errors import ShapeError as ShapeError
-from minigrad.core.primitives import primitive as primitive
 from minigrad.core.tensors import Tensor as Tensor
 from minigrad.debug.anomaly import anomaly_mode as anomaly_mode
 from minigrad.debug.calls import recording as recording
@@ -33,12 +31,14 @@ from minigrad.debug.labels import scope as scope
 from minigrad.debug.labels import step as step
 from minigrad.io.checkpoint_files import load_checkpoint as load_checkpoint
 from minigrad.io.checkpoint_files import save_checkpoint as save_checkpoint
+from minigrad.io.packages import MissingPackageError as MissingPackageError
 from minigrad.io.serialize import load as load
 from minigrad.io.serialize import save as save
 from minigrad.numpy_api import linalg as linalg
 from minigrad.numpy_api import operators as operators
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
 from minigrad.ops.fusing import fused as fused
+from minigrad.ops.primitives import primitive as primitive
 from minigrad.ops.randomness import seed as seed
 from minigrad.transforms.custom_rules import custom_vjp as custom_vjp
 from minigrad.transforms.custom_rules import stop_gradient as stop_gradient

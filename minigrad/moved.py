@@ -27,11 +27,11 @@ layers             layers.training                  plots
 layers             layers.transformer               attention attention_arguments caches heads positional transformer_layers
 layers.datasets    layers.datasets.columns          numerals series_columns tables time_labels time_layouts time_names time_parts
 layers.models      layers.models.generation         beams choosing decoding stopping targets writing
-minigrad           minigrad.core                    conversion errors mode=modes nodes operations=rules primitives tape=backward tensors
+minigrad           minigrad.core                    conversion errors mode=modes nodes tape=backward tensors
 minigrad           minigrad.debug                   anomaly_advice calls counting=flops graphs=graph_view replaying=replay scopes state_labels=labels watching=anomaly
 minigrad           minigrad.io                      resuming=checkpoint_files serialize
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
-minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing parts randomness
+minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing operations=primitives parts primitives randomness
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes
 minigrad.draw      minigrad.draw.analysis           box_flows=box_edges connectivity detours=gradient_routes evidence flow gates jacobians lanes starving=zero_gradients time_measure weight_lags xray=faults
 minigrad.draw      minigrad.draw.graph              codec errors interaction passes records rolling

@@ -43,7 +43,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from minigrad.core.rules import PlanTable, operations
+from minigrad.core.plans import PlanTable
+from minigrad.ops.primitives import operations
 from minigrad.testing.mutants import Mutant, rule_mutants
 from minigrad.testing.random_programs import check_program, programs
 from tests import mutation_of_functions as functions

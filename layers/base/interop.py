@@ -8,7 +8,8 @@ import numpy as np
 
 from layers.base.module import Module
 from minigrad import Tensor
-from minigrad.core.errors import DtypeError, MissingPackageError, describe
+from minigrad.core.errors import DtypeError, describe
+from minigrad.io.packages import MissingPackageError
 
 __all__ = ["from_torch", "to_torch"]
 

@@ -13,7 +13,7 @@ from layers.cli.arguments import make_folder
 from layers.training import History
 from layers.training.progress import say
 from layers.training.run_folder import RunFolder
-from minigrad.core.errors import MissingPackageError
+from minigrad.io.packages import MissingPackageError
 
 __all__ = [
     "PICTURES",

@@ -14,7 +14,7 @@ from layers.models.ngram import NGram
 from layers.training import History, fit_text, mean_loss
 from layers.training.interrupts import Terminated
 from layers.training.loss_plots import plot_losses
-from minigrad.core.errors import MissingPackageError
+from minigrad.io.packages import MissingPackageError
 
 __all__ = ["DemoOptions", "run_demo"]
 

@@ -139,7 +139,7 @@ class Setting:
             what: what it shows.
             draw: writes it to a path.
         """
-        from minigrad.core.errors import MissingPackageError
+        from minigrad.io.packages import MissingPackageError
 
         if not self.pictures:
             return

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.core.errors import require
 from minigrad.draw.plots.plot_axes import as_text
+from minigrad.io.packages import require
 
 __all__ = ["plot_curves", "plot_pictures", "plot_table"]
 

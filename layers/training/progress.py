@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from layers.training.options import RECENT, History, TrainingOptions
-from minigrad.core.errors import require
+from minigrad.io.packages import require
 
 __all__ = ["ProgressBar", "say"]
 

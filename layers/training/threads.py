@@ -3,7 +3,7 @@
 import os
 from contextlib import AbstractContextManager, nullcontext
 
-from minigrad.core.errors import require
+from minigrad.io.packages import require
 
 __all__ = ["one_blas_thread"]
 

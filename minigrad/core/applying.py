@@ -14,7 +14,6 @@ from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Node, next_number
 from minigrad.core.observer import Applied
-from minigrad.core.rules import Operation, operations
 from minigrad.core.tensors import Tensor, wrap
 
 __all__ = ["AS_IS", "make_apply", "operand"]
@@ -24,7 +23,7 @@ NO_PARAMS: dict[str, Any] = {}
 new = object.__new__
 
 
-def make_apply(op: Operation) -> Any:
+def make_apply(op: Any) -> Any:
     """The function that runs an operation on arrays and puts its node on the tape."""
     forward, bind, plans, reference = op.forward, op.bind, op.plans, op.reference
     listed, part, constant = op.list_input, op.part, op.constant
@@ -106,11 +105,10 @@ def make_apply(op: Operation) -> Any:
     applied: Any = apply
     applied.__name__ = op.name
     applied.operation, applied.generic = op, make_generic(op, apply)
-    operations[f"{forward.__module__}.{op.name}"] = op
     return applied
 
 
-def complete(node: Node, op: Operation, results: Sequence[Any]) -> None:
+def complete(node: Node, op: Any, results: Sequence[Any]) -> None:
     """What the node of an operation with several outputs, or with aux values, needs besides."""
     outs = results[: len(op.outputs)]
     if len(outs) > 1:
@@ -136,7 +134,7 @@ def taken_in(
     return arrays, params
 
 
-def take_list(op: Operation, values: Any) -> tuple[Any, ...]:
+def take_list(op: Any, values: Any) -> tuple[Any, ...]:
     """An operation's list of inputs."""
     if not isinstance(values, (list, tuple, Tensor, ndarray)):
         raise DtypeError(
@@ -197,7 +195,7 @@ def refuse_dtype(name: str, out: Any) -> None:
     )
 
 
-def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]:
+def make_generic(op: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
     """The operation as derivative rules call it: on arrays it is just the forward."""
 
     def generic(*args: Any, **kwargs: Any) -> Any:

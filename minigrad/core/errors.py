@@ -3,22 +3,12 @@
 Every class also derives from the built-in that a NumPy user would catch.
 """
 
-import importlib
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "AnomalyError",
-    "AxisError",
-    "DetachError",
-    "DtypeError",
-    "GradientError",
-    "MissingPackageError",
-    "ReadOnlyError",
-    "ShapeError",
-]
+__all__ = ["AnomalyError", "AxisError", "DetachError", "DtypeError", "GradientError"]
+__all__ += ["ReadOnlyError", "ShapeError", "describe", "short_dtype"]
 
 
 class GradientError(RuntimeError):
@@ -57,10 +47,6 @@ class OutOfBoundsError(ShapeError, IndexError):
     """An index names a place that is not there."""
 
 
-class OptionError(ValueError):
-    """An option of a forward has a value that it cannot have; users get a plain ValueError."""
-
-
 class AnomalyError(FloatingPointError):
     """Anomaly mode saw finite numbers turn into NaN or infinity.
 
@@ -71,42 +57,6 @@ class AnomalyError(FloatingPointError):
     def __init__(self, message: str, finding: str = "") -> None:
         super().__init__(message)
         self.finding = finding or message
-
-
-class MissingPackageError(ImportError):
-    """An optional package is needed here and is not installed."""
-
-
-def require(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package where it is used.
-
-    Raises:
-        MissingPackageError: when it is missing; the message names the ``pip install``.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported "
-            f'({error}). Install it with: python -m pip install "minigrad[{extra}]"'
-        ) from error
-
-
-def check_option(argument: str, value: Any, options: tuple[Any, ...], name: str = "") -> None:
-    """Refuse a value that is none of the options, and list them.
-
-    Args:
-        name: the function; inside of a forward none, since it is added to its errors.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    if not any(type(value) is type(option) and value == option for option in options):
-        listed = ", ".join(map(repr, options))
-        kind = ValueError if name else OptionError
-        raise kind(
-            f"{name}{': ' if name else ''}{argument} must be one of {listed}; got {describe(value)}"
-        )
 
 
 _SHORT = {"f": "f", "i": "i", "u": "u", "c": "c", "b": "bool"}

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, describe, require
+from minigrad.core.errors import DtypeError, describe
 from minigrad.core.tensors import Tensor
+from minigrad.io.packages import require
 
 __all__ = ["load", "load_metadata", "save", "write_atomically"]
 

@@ -10,7 +10,6 @@ from minigrad import ops
 from minigrad.core.applying import AS_IS
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
-from minigrad.core.primitives import Primitive
 from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api import copying, inplace, protocols
 from minigrad.numpy_api.protocols import numpy_functions
@@ -18,6 +17,7 @@ from minigrad.ops.elementwise import arithmetic as elementwise
 from minigrad.ops.elementwise import piecewise, predicates
 from minigrad.ops.linalg import products
 from minigrad.ops.manipulation.reshaping import matrix_transpose, reshape, transpose
+from minigrad.ops.primitives import Primitive
 
 __all__ = ["numpy_functions"]
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.core.errors import DtypeError, ShapeError
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise import arithmetic
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction import accumulating, reductions
 
 __all__ = ["REDUCE_AND_ACCUMULATE", "outer_method"]

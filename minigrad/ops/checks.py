@@ -14,13 +14,36 @@ from minigrad.core.nodes import PlainArray
 from minigrad.ops.arguments import as_constant
 
 __all__ = [
+    "OptionError",
     "check_broadcasts",
     "check_lengths",
+    "check_option",
     "check_probabilities",
     "check_same_shape",
     "check_sizes",
     "is_size",
 ]
+
+
+class OptionError(ValueError):
+    """An option of a forward has a value that it cannot have; users get a plain ValueError."""
+
+
+def check_option(argument: str, value: Any, options: tuple[Any, ...], name: str = "") -> None:
+    """Refuse a value that is none of the options, and list them.
+
+    Args:
+        name: the function; inside of a forward none, since it is added to its errors.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not any(type(value) is type(option) and value == option for option in options):
+        listed = ", ".join(map(repr, options))
+        kind = ValueError if name else OptionError
+        raise kind(
+            f"{name}{': ' if name else ''}{argument} must be one of {listed}; got {describe(value)}"
+        )
 
 
 def check_sizes(name: str, least: int = 0, **sizes: Any) -> None:

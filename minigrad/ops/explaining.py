@@ -12,13 +12,13 @@ from minigrad.core.errors import (
     DetachError,
     DtypeError,
     GradientError,
-    OptionError,
     ShapeError,
     describe,
 )
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import place
-from minigrad.core.rules import Operation
+from minigrad.ops.checks import OptionError
+from minigrad.ops.primitives import Operation
 
 __all__ = ["explain", "name_the_call", "names_its_errors"]
 

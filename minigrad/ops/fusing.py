@@ -11,9 +11,8 @@ from minigrad.core.applying import make_apply
 from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, alias_node
-from minigrad.core.primitives import Primitive
-from minigrad.core.rules import Operation
 from minigrad.core.tensors import wrap
+from minigrad.ops.primitives import Operation, Primitive, operations
 
 __all__ = ["FusedOperation", "fused", "output_gradients", "run_reference"]
 
@@ -121,6 +120,8 @@ def fused(
     """
 
     def declare(forward: Callable[..., Any]) -> Primitive[P]:
-        return cast(Primitive[P], make_apply(FusedOperation(forward, reference, backward, outputs)))
+        operation = FusedOperation(forward, reference, backward, outputs)
+        operations[f"{forward.__module__}.{operation.name}"] = operation
+        return cast(Primitive[P], make_apply(operation))
 
     return declare

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import ops  # noqa: F401 - which declares the operations
-from minigrad.core.rules import operations
 from minigrad.ops.fusing import FusedOperation
+from minigrad.ops.primitives import operations
 
 __all__ = ["Changes", "Mutant", "changes", "mutants_of", "rule_mutants"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minigrad.core.errors import require
+from minigrad.io.packages import require
 
 require("hypothesis", "testing", "minigrad.testing.register_profiles")
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import describe, require
+from minigrad.core.errors import describe
 from minigrad.core.tensors import Tensor
 from minigrad.debug.calls import recording
+from minigrad.io.packages import require
 from minigrad.ops.fusing import FusedOperation
 from minigrad.testing import strategies
 from minigrad.testing.checking import check_gradients

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import describe, require
+from minigrad.core.errors import describe
 from minigrad.core.tensors import Tensor
 from minigrad.debug.calls import recording
+from minigrad.io.packages import require
 from minigrad.testing.hyperdual import Jet, jet, sin, total
 from minigrad.testing.tables.specifications import Shape, Specification
 from minigrad.transforms.derivatives import gradients

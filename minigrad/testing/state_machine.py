@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.blocks import no_grad
-from minigrad.core.errors import GradientError, require
+from minigrad.core.errors import GradientError
 from minigrad.core.tensors import Tensor
+from minigrad.io.packages import require
 from minigrad.testing import hyperdual
 from minigrad.testing.hyperdual import Jet, jet
 from minigrad.testing.model_terms import Source, Term

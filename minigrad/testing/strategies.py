@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import require
 from minigrad.core.tensors import Tensor
+from minigrad.io.packages import require
 
 require("hypothesis", "testing", "minigrad.testing.strategies")
 

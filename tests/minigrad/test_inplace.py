@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad.core.rules import operations
+from minigrad.ops.primitives import operations
 from minigrad.testing import check_gradients
 
 ROWS, COLUMNS = 3, 4

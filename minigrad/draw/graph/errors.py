@@ -1,6 +1,6 @@
 """The errors of drawing: all of them are `DrawError`, so that one `except` is enough."""
 
-from minigrad.core.errors import MissingPackageError
+from minigrad.io.packages import MissingPackageError
 
 
 class DrawError(Exception):

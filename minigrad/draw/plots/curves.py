@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from minigrad.core.errors import require
 from minigrad.draw.analysis.jacobians import JacobianSpectra
 from minigrad.draw.analysis.lanes import LaneGradients
 from minigrad.draw.analysis.time_measure import TimeMeasure
@@ -23,6 +22,7 @@ from minigrad.draw.plots.plot_axes import (
 )
 from minigrad.draw.style.scale import number_text
 from minigrad.draw.style.theme import theme_named
+from minigrad.io.packages import require
 
 __all__ = [
     "plot_gates",

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from minigrad.core.errors import require
 from minigrad.draw.style.escape import printable, shorten
 from minigrad.draw.style.theme import theme_named
+from minigrad.io.packages import require
 
 __all__ = [
     "as_text",

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from minigrad.core.errors import require
 from minigrad.draw.analysis.lanes import LaneGradients
 from minigrad.draw.plots.plot_axes import (
     as_text,
@@ -19,6 +18,7 @@ from minigrad.draw.plots.plot_axes import (
     whole_steps,
 )
 from minigrad.draw.style.theme import Theme, theme_named
+from minigrad.io.packages import require
 
 __all__ = ["plot_attention", "plot_triangle"]
 

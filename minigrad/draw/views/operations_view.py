@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol
 
 import minigrad
 from minigrad.core.nodes import Leaf, Node
-from minigrad.core.rules import Operation
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.faults import Fault
 from minigrad.draw.graph.records import (
@@ -25,6 +24,7 @@ from minigrad.draw.graph.records import (
 from minigrad.draw.reading.measure import Tape, pass_through, read_tape
 from minigrad.draw.reading.recorded_data import Data
 from minigrad.draw.reading.tape_states import States
+from minigrad.ops.primitives import Operation
 
 __all__ = ["Measurement", "operations_graph", "parameter_text", "record_of_node", "scope_records"]
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet, source_of
 from minigrad.ops.elementwise.gamma_constants import (
@@ -25,6 +24,7 @@ from minigrad.ops.elementwise.gamma_constants import (
     PSI,
     STIRLING,
 )
+from minigrad.ops.primitives import primitive
 
 __all__ = ["digamma", "gammaln", "polygamma"]
 

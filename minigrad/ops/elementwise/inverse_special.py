@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from minigrad.core.errors import OptionError
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import quiet
+from minigrad.ops.checks import OptionError
 from minigrad.ops.elementwise.gamma import horner, in_float64
 from minigrad.ops.elementwise.special import error_function
+from minigrad.ops.primitives import primitive
 
 __all__ = ["erfinv", "logit"]
 

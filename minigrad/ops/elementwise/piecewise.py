@@ -6,12 +6,12 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise.arithmetic import astype, positive, subtract, where
 from minigrad.ops.elementwise.predicates import floor_divide, isinf, trunc
 from minigrad.ops.explaining import names_its_errors
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "clip",

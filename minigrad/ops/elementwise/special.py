@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
+from minigrad.ops.primitives import primitive
 
 __all__ = ["erf", "erfc", "sinc"]
 

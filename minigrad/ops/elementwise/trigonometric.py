@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "acos",

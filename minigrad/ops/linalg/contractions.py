@@ -14,8 +14,8 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.parts import as_part
+from minigrad.ops.primitives import primitive
 
 __all__ = ["einsum"]
 

@@ -23,7 +23,6 @@ from numpy.linalg import LinAlgError
 
 from minigrad.core.errors import MatrixError
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.linalg.equal_values import (
     at_zero,
     equal_pairs,
@@ -32,6 +31,7 @@ from minigrad.ops.linalg.equal_values import (
     settled,
     unless_zero,
 )
+from minigrad.ops.primitives import primitive
 
 __all__ = ["cholesky", "inv", "solve"]
 

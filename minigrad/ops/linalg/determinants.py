@@ -11,8 +11,8 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.linalg.decompositions import inv, matrices, transposed
+from minigrad.ops.primitives import primitive
 
 __all__ = ["det"]
 

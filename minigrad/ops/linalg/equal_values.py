@@ -17,9 +17,9 @@ from minigrad.core.backward import pull_back
 from minigrad.core.contributions import OutputGradients
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "at_zero",

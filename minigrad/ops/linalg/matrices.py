@@ -9,18 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.core.errors import (
-    GradientError,
-    MatrixError,
-    ShapeError,
-    check_option,
-    describe,
-)
+from minigrad.core.errors import GradientError, MatrixError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.axis_utils import whole_number
+from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg import decompositions, determinants
@@ -30,6 +24,7 @@ from minigrad.ops.linalg.products import matmul
 from minigrad.ops.linalg.spectra import eigvalsh, svdvals
 from minigrad.ops.manipulation.reshaping import matrix_transpose, reshape, transpose
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.reductions import sum as sum_over
 
 __all__ = [

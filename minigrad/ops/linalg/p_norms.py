@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
+from minigrad.ops.primitives import primitive
 
 __all__ = ["p_norm"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.axis_utils import normalize_axes, normalize_axis
 from minigrad.ops.elementwise.arithmetic import multiply
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "cross",

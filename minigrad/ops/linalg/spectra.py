@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
 from minigrad.ops.linalg.decompositions import (
@@ -26,6 +25,7 @@ from minigrad.ops.linalg.decompositions import (
     transposed,
 )
 from minigrad.ops.linalg.equal_values import plain, settled
+from minigrad.ops.primitives import primitive
 
 __all__ = ["eigvalsh", "svdvals"]
 

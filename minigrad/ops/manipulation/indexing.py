@@ -9,12 +9,12 @@ from minigrad.core.contributions import SlicedGradient
 from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import index_dtype, source_of
 from minigrad.ops.elementwise.arithmetic import add
 from minigrad.ops.manipulation.index_places import add_rows, locate
 from minigrad.ops.manipulation.reshaping import broadcast_to
+from minigrad.ops.primitives import primitive
 
 __all__ = ["scatter_add"]
 

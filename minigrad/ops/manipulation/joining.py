@@ -7,13 +7,13 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.indexing import getitem
 from minigrad.ops.manipulation.reshaping import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "append",

@@ -7,10 +7,10 @@ import numpy as np
 
 from minigrad.core.errors import describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, whole_numbers, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.manipulation.indexing import scatter
+from minigrad.ops.primitives import primitive
 
 __all__ = ["repeat", "roll", "tile"]
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import AxisError, ShapeError, check_option, describe
+from minigrad.core.errors import AxisError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
+from minigrad.ops.checks import check_option
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "atleast_1d",

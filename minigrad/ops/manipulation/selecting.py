@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, check_option, describe
+from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import constant_array, source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.index_places import from_zero
@@ -19,6 +19,7 @@ from minigrad.ops.manipulation.indexing import getitem, plain_index, scatter, sc
 from minigrad.ops.manipulation.joining import stack
 from minigrad.ops.manipulation.reshaping import broadcast_arrays, ravel
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "add_along_axis",

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import check_option
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
+from minigrad.ops.checks import check_option
 from minigrad.ops.manipulation.selecting import take_along_axis
+from minigrad.ops.primitives import primitive
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.reshaping import ravel
+from minigrad.ops.primitives import primitive
 
 __all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]
 

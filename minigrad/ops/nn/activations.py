@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from minigrad.core.errors import OptionError, check_option
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import floating, quiet, widen
+from minigrad.ops.checks import OptionError, check_option
 from minigrad.ops.elementwise.special import erf, erfc
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "celu",

@@ -11,7 +11,6 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array, PlainArray
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
@@ -22,6 +21,7 @@ from minigrad.ops.nn.class_targets import (
     class_numbers,
     class_weights,
 )
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.softmaxes import log_softmax, shifted
 
 __all__ = ["cross_entropy", "nll_loss"]

@@ -4,12 +4,12 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, named, quiet
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.manipulation.indexing import getitem
 from minigrad.ops.nn.activations import relu, sigmoid
+from minigrad.ops.primitives import primitive
 
 __all__ = ["glu", "hardswish", "prelu"]
 

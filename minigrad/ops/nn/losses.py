@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import OptionError
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet
+from minigrad.ops.checks import OptionError
 from minigrad.ops.elementwise.arithmetic import exp
 from minigrad.ops.nn.activations import sigmoid, softplus
 from minigrad.ops.nn.class_targets import check_reduction
 from minigrad.ops.nn.loss_parts import factor, pair, reduced
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "binary_cross_entropy",

@@ -7,11 +7,11 @@ import numpy as np
 from minigrad.core.errors import OutOfBoundsError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, constant_array, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.manipulation.index_places import add_rows
+from minigrad.ops.primitives import primitive
 from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = ["dropout", "embedding", "one_hot"]

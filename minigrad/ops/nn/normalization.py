@@ -7,11 +7,11 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, result_type, widen
 from minigrad.ops.axis_utils import normalize_axes
 from minigrad.ops.fusing import fused
+from minigrad.ops.primitives import primitive
 
 __all__ = ["layer_norm", "rms_norm"]
 

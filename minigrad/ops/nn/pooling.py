@@ -7,11 +7,11 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, named, widen
 from minigrad.ops.nn.neural import embedding_gradient
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 from minigrad.ops.signal.convolution import convolution
 from minigrad.ops.signal.spatial import (
     Sizes,

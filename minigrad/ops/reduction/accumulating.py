@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise.exponential import first_share
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.cumulative import along, solve_backwards
 
 __all__ = ["cumulative_logsumexp", "cumulative_max", "cumulative_min"]

@@ -6,13 +6,13 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.elementwise.arithmetic import subtract
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.joining import concatenate
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.reductions import sum as sum_over
 
 __all__ = [

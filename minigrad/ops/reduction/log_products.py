@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import quiet
+from minigrad.ops.primitives import primitive
 
 __all__ = ["xlog1py", "xlogy"]
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import Axis, normalize_axes
+from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import where
 from minigrad.ops.elementwise.predicates import isnan
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "median",

@@ -7,9 +7,9 @@ import numpy as np
 
 from minigrad.core.errors import describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.ops.arguments import constant_array, widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
+from minigrad.ops.primitives import primitive
 
 __all__ = [
     "all",

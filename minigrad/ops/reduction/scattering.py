@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, constant_array, widen
 from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import astype, positive, where
 from minigrad.ops.elementwise.predicates import floor_divide
 from minigrad.ops.manipulation.indexing import scatter_add, setitem

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.arguments import as_operand, floating, quiet, widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
+from minigrad.ops.primitives import primitive
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 

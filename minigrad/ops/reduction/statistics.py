@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, OptionError, ShapeError, describe
+from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, TensorLike, wrap
 from minigrad.ops.arguments import as_operand, widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
+from minigrad.ops.checks import OptionError
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.reshaping import broadcast_to
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.reductions import count_over, mask_of, masked
 from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import mean as mean_over

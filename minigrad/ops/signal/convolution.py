@@ -12,10 +12,10 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
 from minigrad.ops.parts import as_value
+from minigrad.ops.primitives import primitive
 from minigrad.ops.signal.spatial import (
     Sizes,
     Windows,

@@ -5,17 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, OptionError, ShapeError, check_option, describe
+from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.arguments import constant_array, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
+from minigrad.ops.checks import OptionError, check_option
 from minigrad.ops.manipulation.assembling import linspace
 from minigrad.ops.manipulation.indexing import scatter, slice_axis
 from minigrad.ops.manipulation.joining import concatenate
 from minigrad.ops.manipulation.reshaping import flip
 from minigrad.ops.manipulation.selecting import take
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.quantiles import median
 from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import mean as mean_over

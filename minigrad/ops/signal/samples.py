@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import DtypeError, ShapeError, check_option, describe
+from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.primitives import primitive
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import normalize_axes, whole_number
+from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import sqrt, where
 from minigrad.ops.linalg.products import matmul
 from minigrad.ops.manipulation.indexing import slice_axis
@@ -19,6 +19,7 @@ from minigrad.ops.manipulation.joining import concatenate, stack
 from minigrad.ops.manipulation.reshaping import atleast_2d, flip, ones_like, zeros_like
 from minigrad.ops.manipulation.triangles import diagonal
 from minigrad.ops.parts import returns_value
+from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.reductions import mean
 from minigrad.ops.signal.convolution import conv1d
 

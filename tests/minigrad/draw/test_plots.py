@@ -9,7 +9,7 @@ import pytest
 import minigrad as mg
 import minigrad.draw as md
 from layers import GRU, LSTM, RNN, TransformerEncoder, TransformerEncoderLayer
-from minigrad.core.errors import MissingPackageError
+from minigrad.io.packages import MissingPackageError
 
 pytest.importorskip("matplotlib")
 

@@ -6,7 +6,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import minigrad
-from minigrad.core.rules import operations
+from minigrad.ops.primitives import operations
 from minigrad.testing import check_program, examples, hyperdual, programs
 from minigrad.testing.hyperdual import Jet
 from minigrad.testing.random_programs import SPECIFICATIONS, Program, Step

@@ -1,27 +1,28 @@
-"""What an operation is: a function on arrays, and one derivative rule for every input.
+"""How an operation is declared: a function on arrays, and one derivative rule for every input.
 
-A rule's parameter names say what it reads: `g`, the gradient of the output; `y`, the output; an
-input, or its shape alone as `x_shape`; a parameter of the call; an `aux` value or, with several
-outputs, an output by its name, and `used`, which of them the gradient comes from (the others' are
-zeros). Only what the rules of the inputs on tape name is saved. A plan holds the compiled rules for
-one set of inputs on tape.
+    @primitive
+    def tanh(x):
+        return np.tanh(x)
+
+    tanh.vjp(x=lambda g, y: g * (1 - y * y))
+
+Parameters before a `/` are array inputs; without one, those that have no default. The rest are
+parameters of the call. A rule's parameter names say what it reads: `g`, the gradient of the output;
+`y`, the output; an input, or its shape alone as `x_shape`; a parameter of the call; an `aux` value
+or, with several outputs, an output by its name, and `used`, which of them the gradient comes from
+(the others' are zeros). Only what the rules of the inputs on tape name is saved.
 """
 
 import inspect
-import linecache
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, overload
 
-import numpy as np
+from minigrad.core.applying import make_apply
+from minigrad.core.errors import describe
+from minigrad.core.plans import PlanTable, Rule, RulePlan, compile_source, read_by
+from minigrad.core.tensors import Tensor, method
 
-from minigrad.core.contributions import output_node
-from minigrad.core.errors import DtypeError
-from minigrad.core.nodes import Node
-from minigrad.core.tensors import wrap
-
-__all__ = ["Operation", "operations"]
-
-Rule = Callable[..., Any]
+__all__ = ["Operation", "Primitive", "operations", "primitive"]
 
 operations: dict[str, "Operation"] = {}
 """Every declared operation by its qualified name: its module and the name of its function."""
@@ -203,113 +204,70 @@ class _Default:
         return f"default[{self.name!r}]"
 
 
-class PlanTable(dict[int, Any]):
-    """The plans of an operation by the inputs on tape (bit i for input i), made on demand."""
+P = ParamSpec("P")
 
-    def __init__(self, operation: Operation) -> None:
-        super().__init__()
-        self.operation = operation
-
-    def __missing__(self, mask: int) -> Any:
-        plan = self[mask] = self.operation.make_plan(mask)
-        return plan
+OPTIONS = ("outputs", "aux", "list_input", "constant", "view", "hint", "part", "rerun", "method")
 
 
-class RulePlan:
-    """How gradients flow back through an operation with a given set of inputs on tape.
+class Primitive(Protocol[P]):
+    """A declared operation: called like the function it was made from, it returns tensors."""
 
-    Attributes:
-        save: from inputs, outputs and aux values, the tuple of those that the rules read.
-        vjp: from a node and the gradient of its output, the contributions to its inputs.
-        sources: of each saved value, the input slot, or -1 - i for output i, or None.
+    __name__: str
+    operation: Operation
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+    def generic(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """For use inside derivative rules: arrays in, array out; tensors in, tensor out."""
+
+    def vjp(self, **rules: Rule) -> None:
+        """Declare derivative rules, one per input by its name."""
+
+    def joint_vjp(self, *inputs: str) -> Callable[[Rule], Rule]:
+        """Declare one rule for several inputs, which returns a tuple of their gradients."""
+
+
+@overload
+def primitive(forward: Callable[P, Any]) -> Primitive[P]: ...
+@overload
+def primitive(**options: Any) -> Callable[[Callable[P, Any]], Primitive[P]]: ...
+def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declare an operation: a function on arrays, to be given derivative rules with `.vjp`.
+
+    Args:
+        forward: the function; inputs are its parameters before a `/`, or else those without a
+            default. It must not change its arguments.
+        options: `method=True` makes it a method of `Tensor`, too. For the others see
+            `minigrad.ops.primitives.Operation`: `outputs`, `aux`, `list_input`, `constant`, `view`,
+            `hint`, `part`, `rerun`.
+
+    Raises:
+        ValueError: when an argument has a reserved name (`g`, `y`), or there is no input.
+
+    >>> @primitive
+    ... def cube(x):
+    ...     return x * x * x
+    >>> cube.vjp(x=lambda g, x: 3 * x * x * g)
+    >>> t = Tensor(2.0, requires_grad=True)
+    >>> cube(t).backward()
+    >>> t.grad.item()
+    12.0
     """
-
-    def __init__(self, operation: Operation, mask: int) -> None:
-        self.operation, self.name, self.view = operation, operation.name, operation.view
-        self.saves_list = operation.list_input  # then slot 0 stands for every array of the list
-        slots = {name: i for i, name in enumerate(operation.inputs)}
-        wanted = [name for name in slots if mask >> slots[name] & 1]
-        for name in wanted:
-            if name not in operation.rules:
-                raise DtypeError(
-                    f"{operation.name}: there is no derivative with respect to {name!r}; pass "
-                    f"{name}.detach() to use it as a constant."
-                )
-        rules = list(dict.fromkeys(operation.rules[name] for name in wanted))
-        read = dict.fromkeys(name for rule in rules for name in read_by(rule))
-        saved = [name for name in read if name not in ("g", "used", *operation.params)]
-        outputs = {name: -1 - i for i, name in enumerate(operation.outputs)}
-        self.sources: tuple[int | None, ...] = tuple((slots | outputs).get(name) for name in saved)
-        self.saved_slots = tuple(s for s in self.sources if s is not None and s >= 0)
-        source = write_plan(operation, wanted, rules, saved)
-        scope = {f"rule{i}": rule for i, rule in enumerate(rules)} | {"shape": np.shape}
-        built = compile_source(source, f"{operation.name} plan {mask}", scope)
-        self.vjp: Callable[..., Sequence[Any]] = built["vjp"]
-        self.save: Callable[..., tuple[Any, ...]] = built["save"]
-
-    def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
-        """`vjp` on tensors: saved values are given their places in the graph again."""
-        assert node.saved is not None
-        pairs = zip(node.saved, self.sources, strict=True)
-        return self.vjp(node, g, tuple(self._placed(node, v, source) for v, source in pairs))
-
-    def _placed(self, node: Node, value: Any, source: int | None) -> Any:
-        if source is None:
-            return value
-        if source < 0:
-            several = len(self.operation.outputs) > 1
-            return wrap(value, output_node(node, -1 - source) if several else node)
-        if self.saves_list:
-            at = zip(value, node.inputs, strict=True)
-            return [v if place is None else wrap(v, place) for v, place in at]
-        place = node.inputs[source]
-        return value if place is None else wrap(value, place)
-
-
-def write_plan(op: Operation, wanted: list[str], rules: list[Rule], saved: list[str]) -> str:
-    """The source of two functions, such as these for `multiply` with both inputs on tape:
-
-    def vjp(node, g, s=None):
-        if s is None: s = node.saved
-        r0 = rule0(g, s[0])
-        r1 = rule1(g, s[1])
-        return (r0, r1,)
-    def save(x1, x2, y): return (x2, x1, )
-    """
-    several = len(op.outputs) > 1
-    arguments = {name: f"s[{i}]" for i, name in enumerate(saved)} | {"g": "g", "used": "used"}
-    lines = ["def vjp(node, g, s=None):"]
-    lines += ["    if s is None: s = node.saved"] * bool(saved)
-    if several:
-        lines += [f"    used = tuple(i in g.slots for i in range({len(op.outputs)}))"]
-        lines += ["    g = g.dense()"]
-    result: dict[str, str] = {}
-    for i, rule in enumerate(rules):
-        given = (arguments.get(name, f"node.params[{name!r}]") for name in read_by(rule))
-        lines.append(f"    r{i} = rule{i}({', '.join(given)})")
-        result |= {name: f"r{i}" for name in wanted if op.rules[name] is rule}
-        result |= {name: f"r{i}[{k}]" for k, name in enumerate(op.joint.get(rule, ()))}
-    parts = "".join(f"{result[n] if n in wanted else None}, " for n in op.inputs)
-    lines.append(f"    return {result[op.inputs[0]] if op.list_input else f'({parts})'}")
-    kept = (
-        f"shape({n[:-6]})" if n.removesuffix("_shape") in op.inputs and n not in op.inputs else n
-        for n in saved
-    )
-    values = ", ".join((*op.inputs, *op.outputs, *op.aux))
-    lines.append(f"def save({values}): return ({''.join(f'{n}, ' for n in kept)})")
-    return "\n".join(lines)
-
-
-def read_by(rule: Rule) -> tuple[str, ...]:
-    """The names of a rule's parameters."""
-    code = rule.__code__
-    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
-    return names
-
-
-def compile_source(source: str, name: str, scope: dict[str, Any]) -> dict[str, Any]:
-    """Run generated source, kept where tracebacks find its lines."""
-    filename = f"<minigrad {name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), scope)
-    return scope
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise TypeError(
+            f"primitive: there is no option {unknown[0]}=; the options are {', '.join(OPTIONS)}"
+        )
+    if forward is None:
+        return lambda function: primitive(function, **options)
+    if not hasattr(forward, "__code__") and not hasattr(forward, "__wrapped__"):
+        raise TypeError(
+            f"primitive: needs a function made by `def`, whose signature can be read, got "
+            f"{describe(forward)}; call it inside of one."
+        )
+    is_method = options.pop("method", False)
+    operation = Operation(forward, **options)
+    apply = make_apply(operation)
+    operations[f"{forward.__module__}.{operation.name}"] = operation
+    apply.vjp, apply.joint_vjp = operation.vjp, operation.joint_vjp
+    return method(apply) if is_method else apply
