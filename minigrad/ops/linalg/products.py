@@ -264,7 +264,7 @@ kron.vjp(
 def cross(
     a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Array:
-    """The vector product of vectors of length 3.
+    """The cross product of vectors of length 3.
 
     Args:
         a, b: arrays that broadcast over all axes except that of the vectors.

@@ -19,7 +19,7 @@ METHODS = ("repeat", "roll", "tile")
 
 @primitive(aux=("counts",))
 def tile(x: Array, /, reps: Any) -> Array:
-    """`x` laid out again and again: `reps` times along each axis, the last one last."""
+    """`x` repeated as a whole: `reps` times along each axis, the last one last."""
     x = np.asarray(x)
     counts = tuple(int(r) for r in np.atleast_1d(whole_numbers(reps, "reps")))
     return np.tile(x, counts), (1,) * (x.ndim - len(counts)) + counts
@@ -66,7 +66,7 @@ repeat.vjp(x=_repeat_rule)
 
 @primitive(aux=("back",))
 def roll(x: Array, /, shift: Any, axis: Any = None) -> Array:
-    """The elements shifted along `axis`, the last ones coming in at the front.
+    """The elements shifted cyclically along `axis`: the last ones come in at the front.
 
     Args:
         x: any array.

@@ -88,7 +88,7 @@ def ravel(x: Any, order: str = "C") -> Tensor:
 
 @returns_value
 def flatten(x: Any, order: str = "C") -> Tensor:
-    """All elements in one axis, to be written without a word to `x`: NumPy's copies as well."""
+    """All elements in one axis: a value that can be written, as NumPy's is a copy."""
     return ravel(x, order)
 
 
@@ -222,7 +222,7 @@ def flipud(x: Any) -> Tensor:
 
 @primitive(view=True)
 def rot90(x: Array, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
-    """Turned by `k` quarters in the plane of two axes, from the first towards the second."""
+    """Rotated by `k` times 90 degrees in the plane of two axes, from the first to the second."""
     return np.rot90(x, whole_number(k, "k"), axes)
 
 

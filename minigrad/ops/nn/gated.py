@@ -17,9 +17,9 @@ METHODS = ()
 
 
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """a sigmoid(b), where a is the first half of `x` along an axis and b the second.
+    """The gated linear unit (Dauphin et al. 2017), a sigmoid(b).
 
-    The gated linear unit of Dauphin et al. 2017.
+    a is the first half of `x` along an axis and b the second.
 
     Args:
         x: of any shape whose length along the axis is even.
@@ -48,7 +48,7 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
 @primitive
 @quiet
 def hardswish(x: Array, /) -> Array:
-    """x relu6(x + 3) / 6, elementwise (Howard et al. 2019): `silu` made of straight lines."""
+    """Hard swish, x relu6(x + 3) / 6, elementwise (Howard et al. 2019): a piecewise `silu`."""
     x = floating(x)
     # The left factor stops at -3, where the right one is 0: -inf * 0 would be NaN.
     return np.maximum(x, -3) * (np.minimum(np.maximum(x + 3, 0), 6) / 6)
@@ -72,7 +72,7 @@ _prelu.vjp(
 
 
 def prelu(x: TensorLike, weight: TensorLike) -> Tensor:
-    """`x` above 0 and `weight` * `x` elsewhere, elementwise (He et al. 2015); learned by `weight`.
+    """Parametric ReLU (He et al. 2015): `x` above 0 and `weight` * `x` elsewhere.
 
     At 0 the slope is the weight, as in PyTorch.
 

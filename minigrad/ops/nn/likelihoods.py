@@ -25,7 +25,9 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """(log var + (x - target) ** 2 / var) / 2: a normal distribution (Nix and Weigend 1994).
+    """The Gaussian negative log-likelihood (Nix and Weigend 1994).
+
+    (log var + (x - target) ** 2 / var) / 2.
 
     Args:
         x: predicted means, floating, of any shape.
@@ -82,7 +84,7 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
-    """exp(x) - target x: counts that follow a Poisson distribution of rate exp(x).
+    """The Poisson negative log-likelihood of counts, of rate exp(x): exp(x) - target x.
 
     Args:
         x: predicted logarithms of rates, floating, of any shape.

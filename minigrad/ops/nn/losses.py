@@ -37,7 +37,7 @@ SMALLEST_VARIANCE = 1e-12  # and for p (1 - p) in its derivative
 
 @quiet
 def mse_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
-    """The squared error (x - target) ** 2.
+    """The mean squared error (MSE): (x - target) ** 2.
 
     Args:
         x: predictions, floating, of any shape.
@@ -59,7 +59,7 @@ def mse_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -
 
 @quiet
 def l1_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
-    """The absolute error |x - target|, whose derivative at 0 is 0; arguments as in `mse_loss`."""
+    """The mean absolute error (L1) |x - target|, with derivative 0 at 0; see `mse_loss`."""
     predicted, wanted, dtype = pair("l1_loss", x, target, reduction)
     return reduced("l1_loss", abs(predicted - wanted), dtype, weight, reduction)
 
@@ -68,8 +68,9 @@ def l1_loss(x: Any, target: Any, weight: Any = None, reduction: str = "mean") ->
 def huber_loss(
     x: Any, target: Any, delta: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """d ** 2 / 2 for errors |d| up to delta, and delta (|d| - delta / 2) beyond (Huber 1964).
+    """The Huber loss (Huber 1964), quadratic for small errors and linear for large ones.
 
+    d ** 2 / 2 for errors |d| up to delta, and delta (|d| - delta / 2) beyond.
     The other arguments are those of `mse_loss`.
 
     Raises:
@@ -86,7 +87,7 @@ def huber_loss(
 def smooth_l1_loss(
     x: Any, target: Any, beta: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """`huber_loss` divided by its bound `beta`; `l1_loss` when that is 0 (Girshick 2015).
+    """The smooth L1 loss (Girshick 2015): `huber_loss` over its bound `beta`; with 0, `l1_loss`.
 
     Raises:
         ValueError: when `beta` is negative.
@@ -103,7 +104,7 @@ def smooth_l1_loss(
 def binary_cross_entropy(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(target log x + (1 - target) log(1 - x)) for probabilities `x`.
+    """The binary cross entropy of probabilities: -(target log x + (1 - target) log(1 - x)).
 
     Prefer `binary_cross_entropy_with_logits`, which loses no digits near 0 and 1. As in PyTorch
     the logarithms stop at -100, and x (1 - x) in the derivative at 1e-12. The other arguments are

@@ -23,7 +23,7 @@ Axes = tuple[int, ...]
 def layer_norm(
     x: Any, weight: Any = None, bias: Any = None, axis: Any = -1, eps: float = 1e-5
 ) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, over the axes (Ba et al. 2016).
+    """Layer normalization (Ba et al. 2016): (x - mean) / sqrt(variance + eps) * weight + bias.
 
     Args:
         x: a floating array of any shape.
@@ -47,7 +47,7 @@ def layer_norm(
 
 
 def rms_norm(x: Any, weight: Any = None, axis: Any = -1, eps: float | None = None) -> Tensor:
-    """x / sqrt(mean(x ** 2) + eps) * weight, over the axes (Zhang and Sennrich 2019).
+    """RMS normalization (Zhang and Sennrich 2019): x / sqrt(mean(x ** 2) + eps) * weight.
 
     Args:
         x: a floating array of any shape.

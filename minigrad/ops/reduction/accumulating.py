@@ -43,7 +43,7 @@ def _extremum_rule(g: Array, x: Array, y: Array, axis: int) -> Array:
 
 @primitive
 def cumulative_max(x: Array, /, axis: int) -> Array:
-    """The largest of the elements up to each one along `axis`, as `np.maximum.accumulate`.
+    """The cumulative maximum along `axis`, as `np.maximum.accumulate`.
 
     Elements that tie share the gradient equally, as in `max`; from NaN on all results are NaN, and
     their gradient goes to it.
@@ -56,7 +56,7 @@ cumulative_max.vjp(x=_extremum_rule)
 
 @primitive
 def cumulative_min(x: Array, /, axis: int) -> Array:
-    """The smallest of the elements up to each one along `axis`; see `cumulative_max`."""
+    """The cumulative minimum along `axis`; see `cumulative_max`."""
     return np.minimum.accumulate(x, axis=axis)
 
 
@@ -79,7 +79,7 @@ def _share_rule(base: float) -> Callable[..., Array]:
 
 @primitive
 def cumulative_logsumexp(x: Array, /, axis: int) -> Array:
-    """log(sum(exp(x))) of the elements up to each one along `axis`, as `np.logaddexp.accumulate`.
+    """The cumulative log(sum(exp(x))) along `axis`, as `np.logaddexp.accumulate`.
 
     At infinities the derivative is that of `logaddexp`.
     """
@@ -94,7 +94,7 @@ cumulative_logsumexp.vjp(x=_share_rule(np.e))
 
 @primitive
 def cumulative_logsumexp2(x: Array, /, axis: int) -> Array:
-    """log2(sum(2 ** x)) of the elements up to each one along `axis`."""
+    """The cumulative log2(sum(2 ** x)) along `axis`."""
     return np.logaddexp2.accumulate(x, axis=axis)
 
 

@@ -38,7 +38,7 @@ def _reversed(x: Array, axis: int) -> Array:
 
 @primitive
 def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
-    """The sums of the elements up to each one along `axis`; with None, of the flattened array."""
+    """The cumulative sum along `axis`; with None, of the flattened array."""
     return x.cumsum(axis=axis, dtype=dtype)
 
 
@@ -72,7 +72,7 @@ def solve_backwards(g: Array, factor: Array, axis: int) -> Array:
 
 
 def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
-    """The gradient of running products, exact at zeros.
+    """The gradient of cumulative products, exact at zeros.
 
     dx_k is the product of all before k, times r_k = g_k + x_{k+1} r_{k+1}: what g_k and all after
     it bring. Without zeros it is sum_{i >= k} g_i y_i / x_k.
@@ -92,7 +92,7 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
 
 @primitive
 def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
-    """The products of the elements up to each one along `axis`; with None, of the flattened array.
+    """The cumulative product along `axis`; with None, of the flattened array.
 
     The derivative is exact with any number of zeros, to any order.
     """

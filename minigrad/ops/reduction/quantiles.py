@@ -55,7 +55,7 @@ def quantile(
     keepdims: bool = False,
     weights: Any = None,
 ) -> Tensor:
-    """The values below which given fractions of the elements over `axis` lie.
+    """The quantiles over `axis`: the values below which given fractions of the elements lie.
 
     The gradient goes to the elements that the result is interpolated from; of equal ones, to those
     that a stable sort puts there. Slices with NaN give NaN and no gradient.

@@ -37,7 +37,7 @@ def shifted(x: Array, axis: Any) -> Array:
 @primitive
 @quiet
 def softmax(x: Array, /, axis: Any = -1) -> Array:
-    """exp(x) / sum(exp(x)) along `axis`; computed without overflow.
+    """The softmax exp(x) / sum(exp(x)) along `axis`, without overflow.
 
     Args:
         x: scores of any shape; -inf stands for an impossible one, of probability 0. Where all are
@@ -55,7 +55,7 @@ softmax.vjp(x=lambda g, y, axis: y * (g - (widen(g) * y).sum(axis=axis, keepdims
 
 
 def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
-    """exp(-x) / sum(exp(-x)) along `axis`: `softmax` of -x.
+    """The softmin exp(-x) / sum(exp(-x)) along `axis`: `softmax` of -x.
 
     >>> softmin(np.array([0.0, np.inf])).tolist()
     [1.0, 0.0]

@@ -60,7 +60,7 @@ def pad(
     stat_length: Any = None,
     reflect_type: str | None = None,
 ) -> Tensor:
-    """More elements before and after those along each axis.
+    """Pad: more elements before and after those along each axis.
 
     Args:
         x: any shape.

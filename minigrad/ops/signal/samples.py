@@ -52,7 +52,7 @@ def _vector(value: Any, name: str, argument: str, *others: Any) -> Tensor:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Tensor:
-    """Straight lines between samples, read at `x`, in float64; differentiable by all of them.
+    """Linear interpolation between samples, at `x`, in float64; differentiable by all of them.
 
     At a sample the derivative with respect to `x` is the slope to its right, at the last one that
     to its left; outside it is 0. NumPy's `period` is not supported: reduce `x` with np.mod.
