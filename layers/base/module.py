@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from layers.base.hooks import call_with_hooks
 from layers.base.module_state import (
     IncompatibleKeys,
     StateDictError,
@@ -84,7 +85,7 @@ class Module:
         with ModeChange(scope=self._call_scope()):
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)
-            return self._call_with_hooks(self.forward, args, kwargs)
+            return call_with_hooks(self, self.forward, args, kwargs)
 
     def _call_scope(self) -> Scope:
         # Cells declare as `routes` which ways their states take (see `layers.Routes`).
@@ -94,17 +95,6 @@ class Module:
         for observer in mode.observers:
             observer.enter(self, scope)
         return scope
-
-    def _call_with_hooks(self, function: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        for hook in list(self._pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = function(*args, **kwargs)
-        for hook in list(self._hooks.values()):
-            changed = hook(self, args, output)
-            output = output if changed is None else changed
-        return output
 
     def register_forward_pre_hook(
         self, hook: Callable[["Module", tuple[Any, ...]], Any]

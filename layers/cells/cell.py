@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from layers.base.hooks import call_with_hooks
 from layers.base.inputs import cast_input, parameter_dtype
 from layers.base.module import Module, Parameter
 from layers.cells.cell_checks import (
@@ -226,7 +227,7 @@ class Cell(Module):
             return new if len(new) > 1 else new[0]
 
         state = states if len(states) > 1 else states[0]
-        made = self._call_with_hooks(forward, (x, state), {})
+        made = call_with_hooks(self, forward, (x, state), {})
         return made_states(name, made, self.states, states), gates
 
     def _split(self, made: Any) -> tuple[Any, Any]:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from numpy import ndarray
-
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.debug.extras import HookHandle
+from numpy import ndarray
 
 class TensorMethods:
     """What functions of minigrad and of NumPy's protocols give to tensors."""
@@ -193,14 +192,10 @@ class TensorMethods:
         """The hyperbolic cosine, elementwise."""
 
     def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor:
-        """The products of the elements up to each one along `axis`; with None, of the
-        flattened array.
-        """
+        """The cumulative product along `axis`; with None, of the flattened array."""
 
     def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor:
-        """The sums of the elements up to each one along `axis`; with None, of the flattened
-        array.
-        """
+        """The cumulative sum along `axis`; with None, of the flattened array."""
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The elements with axis2 - axis1 = `offset` of two axes, as a new last axis."""
@@ -232,8 +227,7 @@ class TensorMethods:
         """Write one number into every element, in place."""
 
     def flatten(self, order: str = "C") -> Tensor:
-        """All elements in one axis, to be written without a word to `x`: NumPy's copies as
-        well."""
+        """All elements in one axis: a value that can be written, as NumPy's is a copy."""
 
     def flip(self, axis: Any = None) -> Tensor:
         """The elements in reverse order along `axis` (None: all axes; an int; a tuple)."""
@@ -383,7 +377,7 @@ class TensorMethods:
         stat_length: Any = None,
         reflect_type: str | None = None,
     ) -> Tensor:
-        """More elements before and after those along each axis."""
+        """Pad: more elements before and after those along each axis."""
 
     def partition(self, kth: Any, axis: int = -1) -> None:
         """Partition along an axis in place, as ndarray.partition does."""
@@ -411,7 +405,8 @@ class TensorMethods:
         keepdims: bool = False,
         weights: Any = None,
     ) -> Tensor:
-        """The values below which given fractions of the elements over `axis` lie."""
+        """The quantiles over `axis`: the values below which given fractions of the elements
+        lie."""
 
     def ravel(self, order: str = "C") -> Tensor:
         """All elements in one axis."""
@@ -440,7 +435,7 @@ class TensorMethods:
         """Keep the gradient of this computed tensor in `.grad`, as a leaf does."""
 
     def roll(self, shift: Any, axis: Any = None) -> Tensor:
-        """The elements shifted along `axis`, the last ones coming in at the front."""
+        """The elements shifted cyclically along `axis`: the last ones come in at the front."""
 
     def round(self, decimals: int = 0) -> Tensor:
         """Rounded to a number of decimals, of two neighbours to the even one, elementwise."""
@@ -467,7 +462,7 @@ class TensorMethods:
         """The hyperbolic sine, elementwise."""
 
     def softmax(self, axis: Any = -1) -> Tensor:
-        """exp(x) / sum(exp(x)) along `axis`; computed without overflow."""
+        """The softmax exp(x) / sum(exp(x)) along `axis`, without overflow."""
 
     def sort(
         self,
@@ -531,7 +526,7 @@ class TensorMethods:
         """The hyperbolic tangent, elementwise."""
 
     def tile(self, reps: Any) -> Tensor:
-        """`x` laid out again and again: `reps` times along each axis, the last one last."""
+        """`x` repeated as a whole: `reps` times along each axis, the last one last."""
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers; detaches, since it was asked for."""

@@ -24,7 +24,6 @@ class PlanTable(dict[int, Any]):
     """The plans of an operation by the inputs on tape (bit i for input i), made on demand."""
 
     def __init__(self, operation: Any) -> None:
-        super().__init__()
         self.operation = operation
 
     def __missing__(self, mask: int) -> Any:

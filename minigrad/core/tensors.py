@@ -25,11 +25,9 @@ else:
         __slots__ = ()
 
 
-__all__ = ["Axis", "Dtype", "Tensor", "TensorLike", "as_array", "as_tensor", "method", "wrap"]
+__all__ = ["Tensor", "TensorLike", "as_array", "as_tensor", "method", "wrap"]
 
 TensorLike: TypeAlias = Any  # what operations take: a Tensor, an ndarray or numbers
-Axis: TypeAlias = int | tuple[int, ...] | None
-Dtype: TypeAlias = Any
 Function = TypeVar("Function")
 
 _LARGEST_SHOWN = 20  # values up to this many are shown by repr

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from layers import models
-from minigrad.draw import Graph, draw_graph
+from minigrad.draw import Picture, draw_graph
 from tests.fixtures.saved_cases import (
     FOLDER,
     METADATA,
@@ -138,16 +138,16 @@ def test_a_checkpoint_is_more_than_its_weights(expected):
 
 
 def test_there_are_graphs_of_every_level():
-    levels = {Graph.from_json(path.read_text()).level for path in GRAPHS}
+    levels = {Picture.from_json(path.read_text()).level for path in GRAPHS}
     assert levels == {"ops", "cells", "layers"}
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.stem)
 def test_graphs_are_read_written_alike_and_drawn(path):
     text = path.read_text(encoding="ascii")
-    graph = Graph.from_json(text)
+    graph = Picture.from_json(text)
     assert graph.to_json() == text
-    assert Graph.from_json(graph.to_json()) == graph
+    assert Picture.from_json(graph.to_json()) == graph
     drawing = draw_graph(graph)
     assert drawing.svg().count("<title>") >= len(graph.nodes) / 2
     assert len(drawing.text().splitlines()) > 1
