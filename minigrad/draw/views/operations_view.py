@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-import minigrad
+from minigrad import ops
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.rules import Operation
 from minigrad.core.tensors import Tensor
@@ -184,7 +184,7 @@ def defaults_of(node: Node) -> Mapping[str, Any]:
 
 @functools.cache
 def _defaults(operation: Operation) -> Mapping[str, Any]:
-    public = getattr(minigrad, operation.name, None)
+    public = getattr(ops, operation.name, None)
     try:
         parameters = inspect.signature(public).parameters if callable(public) else {}
     except ValueError:  # a function without a signature
