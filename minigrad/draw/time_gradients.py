@@ -80,7 +80,7 @@ class TimeGradients(TimeMeasure):
 
     @cached_property
     def diagnosis(self) -> tuple[str, ...]:
-        """Sentences: how far the gradient falls, and by which route it comes."""
+        """Sentences: how far the gradient falls, and along which route it comes."""
         return describe_time(self)
 
     def summary(self) -> dict[str, Any]:

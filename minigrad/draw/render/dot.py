@@ -198,7 +198,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None
 
 
 def steps_within(graph: Picture) -> dict[str, set[int]]:
-    """The time steps of the nodes directly in each scope; empty if there is but one step in all."""
+    """The time steps of the nodes directly in each scope; empty if there is only one step."""
     steps: dict[str, set[int]] = {}
     for node in graph.nodes:
         if node.step is not None:

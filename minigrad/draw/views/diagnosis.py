@@ -1,4 +1,4 @@
-"""Sentences about gradients: whether they vanish or explode, by which route they came, and why."""
+"""Sentences about gradients: whether they vanish or explode, why, and along which route."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _lane_sentence(state: str, norms: list[tuple[int, float]]) -> str:
 
 
 def describe_time(found: TimeMeasure) -> tuple[str, ...]:
-    """How far the gradient of each state falls or grows, why, and by which route it comes."""
+    """How far the gradient of each state falls or grows, why, and along which route it comes."""
     sentences = []
     several = len({lane.lane.cell for lane in found.lanes}) > 1
     for lane in found.lanes:
