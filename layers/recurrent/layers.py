@@ -96,7 +96,7 @@ class BuiltIn(Recurrent):
 class RNN(BuiltIn):
     """Plain recurrent layers over (batch, time, features): unlike PyTorch's, batch comes first.
 
-    Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.gated_cells.rnn_step`.
+    Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.cell_equations.rnn_step`.
 
     Args:
         input_size, hidden_size, num_layers: as in `LSTM`.
