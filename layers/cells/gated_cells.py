@@ -240,4 +240,4 @@ class GRUCell(GatedCell):
 
 def weights_of(module: Module, suffix: str = "") -> Weights:
     """The parameters whose names end in a suffix."""
-    return Weights(*(getattr(module, name + suffix, None) for name in PARAMETERS.values()))
+    return Weights(*[module._parameters.get(name + suffix) for name in PARAMETERS.values()])

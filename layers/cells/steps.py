@@ -4,9 +4,11 @@ What runs is a function ``advance(x, states, active)``, which returns the new st
 before where `active` is False, and the gates that are to be kept.
 """
 
+import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -141,3 +143,21 @@ def stack_steps(values: list[Any]) -> Tensor:
     made = next(value for value in values if value is not None)
     zero = np.zeros(made.shape, made.dtype)
     return mg.stack([zero if value is None else value for value in values], axis=1)
+
+
+_MOVED = {  # names of earlier versions, in `layers.steps`
+    "hold": ("layers.cells.steps", "freeze_finished"),
+    "Weights": ("layers.cells.cell_equations", "Weights"),
+}
+
+
+def _old_name(name: str) -> Any:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, new = _MOVED[name]
+    warnings.warn(f"{name} is {module}.{new} now", DeprecationWarning, stacklevel=2)
+    return getattr(importlib.import_module(module), new)
+
+
+if not TYPE_CHECKING:  # it would hide misspelt names
+    __getattr__ = _old_name

@@ -104,7 +104,7 @@ def gru_sequence(
     lengths: Any = None,
     reverse: bool = False,
 ) -> Any:
-    """One layer of a GRU over a sequence (see `layers.cells.gated_cells.gru_step`).
+    """One layer of a GRU over a sequence (see `layers.cells.cell_equations.gru_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

@@ -111,7 +111,7 @@ def lstm_sequence(
     lengths: Any = None,
     reverse: bool = False,
 ) -> Any:
-    """One layer of an LSTM over a sequence (see `layers.cells.gated_cells.lstm_step`).
+    """One layer of an LSTM over a sequence (see `layers.cells.cell_equations.lstm_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

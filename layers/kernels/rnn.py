@@ -86,7 +86,7 @@ def rnn_sequence(
     reverse: bool = False,
 ) -> Any:
     """One layer of a plain recurrent network over a sequence (see
-    `layers.cells.gated_cells.rnn_step`).
+    `layers.cells.cell_equations.rnn_step`).
 
     Args:
         x: the inputs, (batch, time, inputs), one step or more; padding is not looked at.

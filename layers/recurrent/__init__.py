@@ -5,6 +5,7 @@ May import `minigrad`, `layers.base`, `layers.cells` and `layers.kernels`.
 
 from typing import TYPE_CHECKING
 
+from layers.recurrent.arguments import AllStates
 from layers.recurrent.base import Recurrent
 from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.recurrent.packed import (
@@ -22,6 +23,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AllStates",
     "PackedSequence",
     "Recurrent",
     "detach_state",

@@ -22,7 +22,6 @@ from layers.cells.steps import Advance, Run, freeze_finished, label_states, run_
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.debug.scopes import Scope
 from minigrad.ops.checks import check_probabilities, check_sizes
 from minigrad.ops.nn.neural import draw_mask, keep_scale
 
@@ -134,6 +133,8 @@ class Recurrent(Module):
         self.bidirectional, self.reverse = bidirectional, reverse
         self.recurrent_dropout, self.zoneout = recurrent_dropout, zoneouts
         self.cell_options = options
+        owner: Any = next(kind for kind in type(self).__mro__ if "kernel" in vars(kind))
+        self._has_kernel = owner.kernel is not None and getattr(owner, "cell", None) is cell
         width = input_size
         for layer in range(num_layers):
             for place in self._places(layer):
@@ -160,10 +161,6 @@ class Recurrent(Module):
         assert isinstance(cell, Cell)
         return cell
 
-    def _cell_scope(self, place: str) -> Scope:
-        """The scope in which a cell runs over a sequence."""
-        return self._cell_at(place)._call_scope()
-
     @property
     def output_size(self) -> int:
         """The features of the output of one direction."""
@@ -179,10 +176,9 @@ class Recurrent(Module):
         and calls that ask for gates or for all states of a cell with several run step by step, and
         so does everything under ``minigrad.recording(fused=False)``.
         """
-        owner: Any = next(kind for kind in type(self).__mro__ if "kernel" in vars(kind))
-        known = owner.kernel is not None and getattr(owner, "cell", None) is self.cell
         dropped = self.training and self.recurrent_dropout > 0
-        return known and current_mode().fused and not any(self.zoneout) and not dropped
+        known = self._has_kernel and not any(self.zoneout) and not dropped
+        return known and current_mode().fused
 
     def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the kernel is given besides inputs, states, lengths and direction."""
@@ -297,7 +293,7 @@ class Recurrent(Module):
             for direction, place in enumerate(self._places(layer)):
                 cell, reverse = self._cell_at(place), self.reverse or direction == 1
                 start = None if states is None else tuple(value[len(runs)] for value in states)
-                with ModeChange(scope=self._cell_scope(place)):
+                with ModeChange(scope=cell._call_scope()):
                     if start is None:
                         start = cell.initial_states((len(x),), x)
                     if fused:

@@ -61,15 +61,16 @@ class BuiltIn(Recurrent):
             parameter.name = f"{name}_{place}"
             self.register_parameter(f"{name}_{place}", parameter)
         cell._set_scope_name(place)
-        self._cells[place] = cell
+        self._cells[place] = cell, [(name, f"{name}_{place}") for name in cell._parameters]
         return None
 
     def _cell_at(self, place: str) -> Cell:
         if place not in self._cells:
             return super()._cell_at(place)
-        cell: Cell = self._cells[place]
-        for name in cell._parameters:  # they may have been replaced here
-            cell._parameters[name] = getattr(self, f"{name}_{place}")
+        cell: Cell
+        cell, names = self._cells[place]
+        for name, own in names:  # they may have been replaced here
+            cell._parameters[name] = self._parameters[own]
         return cell
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
@@ -95,7 +96,7 @@ class BuiltIn(Recurrent):
 class RNN(BuiltIn):
     """Plain recurrent layers over (batch, time, features): unlike PyTorch's, batch comes first.
 
-    Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.gated_cells.rnn_step`.
+    Each step is h' = tanh(W x + b + U h + b'); see `layers.cells.cell_equations.rnn_step`.
 
     Args:
         input_size, hidden_size, num_layers: as in `LSTM`.

@@ -37,7 +37,9 @@ class SlicedGradient:
 
     def dense(self) -> Array:
         """The whole gradient."""
-        return self.add_into(np.zeros(self.shape, self.dtype))
+        total = np.zeros(self.shape, self.dtype)
+        total[self.index] = self.part
+        return total
 
     def __add__(self, other: Any) -> Array:
         if other.__class__ is SlicedGradient:

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from minigrad import ops
 from minigrad.core.applying import AS_IS
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
@@ -152,8 +151,6 @@ METHODS: dict[str, Any] = {
     "reshape": _reshape,
     "transpose": _transpose,
 }
-for _module in ops.MODULES:
-    METHODS |= {name: getattr(_module, name) for name in _module.METHODS}
 METHODS |= inplace.METHODS | copying.METHODS
 for _name, _comparison in COMPARISONS.items():
     METHODS[_name] = make_operator(_comparison, _owner(_name))

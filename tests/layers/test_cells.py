@@ -110,6 +110,20 @@ def test_wrong_declarations(declared, message):
         type("Bad", (Cell,), declared)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda self, x: x,
+        lambda self, x, states, weights: x,
+        staticmethod(lambda x, states: x),
+        lambda self, x, states, *, keep: x,
+    ],
+)
+def test_wrong_signatures_of_a_step(step):
+    with pytest.raises(TypeError, match=r"Bad: step must be a method step\(self, x, states\)"):
+        type("Bad", (Cell,), {"step": step})
+
+
 def test_wrong_constructions():
     class Stepless(Cell):
         pass
@@ -305,3 +319,14 @@ def test_one_layer_warns_of_dropout_where_it_was_made():
         with pytest.warns(UserWarning, match=r"dropout=0\.5 acts between layers") as caught:
             build()
         assert caught[0].filename == __file__
+
+
+def test_names_of_earlier_versions_still_work():
+    from layers.cells import steps
+
+    with pytest.warns(DeprecationWarning, match=r"hold is layers\.cells\.steps\.freeze_finished"):
+        assert steps.hold is layers.freeze_finished
+    with pytest.warns(DeprecationWarning, match=r"layers\.cells\.cell_equations\.Weights now"):
+        assert steps.Weights(1, 2).b_ih is None
+    with pytest.raises(AttributeError, match="no attribute 'holds'"):
+        _ = steps.holds

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
+from minigrad.core.tensors import method
 from minigrad.ops.primitives import primitive
 
 __all__ = [
@@ -47,22 +48,6 @@ __all__ = [
     "tanh",
     "where",
 ]
-
-METHODS = (
-    "absolute",
-    "astype",
-    "conj",
-    "exp",
-    "log",
-    "maximum",
-    "minimum",
-    "pow",
-    "reciprocal",
-    "sign",
-    "sqrt",
-    "square",
-    "tanh",
-)  # operations that are methods of Tensor too
 
 
 @primitive
@@ -119,7 +104,7 @@ def positive(x: Array) -> Array:
 positive.vjp(x=lambda g: g)
 
 
-@primitive
+@primitive(method=True)
 def exp(x: Array) -> Array:
     """The exponential, elementwise."""
     return np.exp(x)
@@ -128,7 +113,7 @@ def exp(x: Array) -> Array:
 exp.vjp(x=lambda g, y: g * y)
 
 
-@primitive
+@primitive(method=True)
 def log(x: Array) -> Array:
     """The natural logarithm, elementwise."""
     return np.log(x)
@@ -137,7 +122,7 @@ def log(x: Array) -> Array:
 log.vjp(x=lambda g, x: g / x)
 
 
-@primitive
+@primitive(method=True)
 def sqrt(x: Array) -> Array:
     """The square root, elementwise. At 0 the derivative is infinite."""
     return np.sqrt(x)
@@ -146,7 +131,7 @@ def sqrt(x: Array) -> Array:
 sqrt.vjp(x=lambda g, y: g / (2 * y))
 
 
-@primitive
+@primitive(method=True)
 def square(x: Array) -> Array:
     """`x * x`, elementwise."""
     return np.square(x)
@@ -164,7 +149,7 @@ def cbrt(x: Array) -> Array:
 cbrt.vjp(x=lambda g, y: g / (3 * y * y))
 
 
-@primitive
+@primitive(method=True)
 def reciprocal(x: Array) -> Array:
     """`1 / x`, elementwise."""
     return np.reciprocal(x)
@@ -173,7 +158,7 @@ def reciprocal(x: Array) -> Array:
 reciprocal.vjp(x=lambda g, y: -g * y * y)
 
 
-@primitive
+@primitive(method=True)
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -236,7 +221,7 @@ float_power.vjp(
 )
 
 
-@primitive
+@primitive(method=True)
 def absolute(x: Array) -> Array:
     """The absolute value, elementwise; the derivative at 0 is 0, as in PyTorch."""
     return np.abs(x)
@@ -255,7 +240,7 @@ def fabs(x: Array) -> Array:
 
 fabs.vjp(x=lambda g, x: g * np.sign(x))
 
-pow = power
+pow = method(power, "pow")
 
 
 def _larger(g: Array, winner: Array, loser: Array) -> Array:
@@ -263,7 +248,7 @@ def _larger(g: Array, winner: Array, loser: Array) -> Array:
     return np.where(winner < loser, 0, np.where(winner == loser, g * 0.5, g))
 
 
-@primitive
+@primitive(method=True)
 def maximum(x1: Array, x2: Array) -> Array:
     """The larger of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch.
 
@@ -278,7 +263,7 @@ maximum.vjp(
 )
 
 
-@primitive
+@primitive(method=True)
 def minimum(x1: Array, x2: Array) -> Array:
     """The smaller of `x1` and `x2`, elementwise; ties halve the gradient, as in PyTorch.
 
@@ -309,7 +294,7 @@ where.vjp(
 )
 
 
-@primitive
+@primitive(method=True)
 def astype(x: Array, /, dtype: Any) -> Array:
     """`x` converted to another dtype. To a dtype that is not floating only without grad."""
     if np.dtype(dtype).kind not in "fiubc":
@@ -335,7 +320,7 @@ def imag(x: Array) -> Array:
     return np.imag(x)
 
 
-@primitive
+@primitive(method=True)
 def conj(x: Array) -> Array:
     """The complex conjugate, elementwise; of real numbers, themselves."""
     return np.conj(x)
@@ -344,7 +329,7 @@ def conj(x: Array) -> Array:
 conj.vjp(x=lambda g: g)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def sign(x: Array) -> Array:
     """-1, 0 or 1: piecewise constant, so nothing is recorded."""
     return np.sign(x)

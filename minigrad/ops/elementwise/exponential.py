@@ -9,14 +9,12 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["exp2", "expm1", "log1p", "log2", "log10", "logaddexp", "logaddexp2"]
 
-METHODS = ("exp2", "expm1", "log1p", "log2", "log10", "logaddexp")
-
 
 LOG_2 = math.log(2)
 LOG_10 = math.log(10)
 
 
-@primitive
+@primitive(method=True)
 def exp2(x: Array) -> Array:
     """2 ** x, elementwise."""
     return np.exp2(x)
@@ -25,7 +23,7 @@ def exp2(x: Array) -> Array:
 exp2.vjp(x=lambda g, y: g * (y * LOG_2))
 
 
-@primitive
+@primitive(method=True)
 def expm1(x: Array) -> Array:
     """exp(x) - 1, elementwise, exact near 0."""
     return np.expm1(x)
@@ -34,7 +32,7 @@ def expm1(x: Array) -> Array:
 expm1.vjp(x=lambda g, x: g * np.exp(x))  # y + 1 would lose the digits of a small exponential
 
 
-@primitive
+@primitive(method=True)
 def log1p(x: Array) -> Array:
     """log(1 + x), elementwise, exact near 0."""
     return np.log1p(x)
@@ -43,7 +41,7 @@ def log1p(x: Array) -> Array:
 log1p.vjp(x=lambda g, x: g / (1 + x))
 
 
-@primitive
+@primitive(method=True)
 def log2(x: Array) -> Array:
     """The logarithm to base 2, elementwise."""
     return np.log2(x)
@@ -52,7 +50,7 @@ def log2(x: Array) -> Array:
 log2.vjp(x=lambda g, x: g / (x * LOG_2))
 
 
-@primitive
+@primitive(method=True)
 def log10(x: Array) -> Array:
     """The logarithm to base 10, elementwise."""
     return np.log10(x)
@@ -70,7 +68,7 @@ def first_share(g: Array, x1: Array, x2: Array, base: float) -> Array:
     return np.where(np.logical_and(equal, x1 < 0), 0, g * share)
 
 
-@primitive
+@primitive(method=True)
 def logaddexp(x1: Array, x2: Array) -> Array:
     """log(exp(x1) + exp(x2)), elementwise, without overflow.
 

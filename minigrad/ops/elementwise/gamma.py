@@ -28,7 +28,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["digamma", "gammaln", "polygamma"]
 
-METHODS = ()
 
 LARGE = 10.0  # from here on by the asymptotic series
 RECURRENT = -30.0  # below by reflection, above by recurrence

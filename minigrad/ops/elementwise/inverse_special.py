@@ -13,7 +13,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["erfinv", "logit"]
 
-METHODS = ()
 
 # M. Giles, "Approximating the erfinv function", GPU Computing Gems 2 (2011): polynomials for
 # erfinv(x) / x in w = -log(1 - x * x), less 2.5 below 5, and in its root less 3 above.

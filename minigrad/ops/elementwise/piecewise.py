@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor, TensorLike
+from minigrad.core.tensors import Tensor, TensorLike, method
 from minigrad.ops.arguments import constant_array
 from minigrad.ops.elementwise.arithmetic import astype, positive, subtract, where
 from minigrad.ops.elementwise.predicates import floor_divide, isinf, trunc
@@ -28,8 +28,6 @@ __all__ = [
     "nextafter",
     "remainder",
 ]
-
-METHODS = ("clip", "copysign", "fmod", "nan_to_num", "remainder")
 
 
 def _nothing(g: Array) -> Array:
@@ -68,6 +66,7 @@ clip_high.vjp(
 )
 
 
+@method
 def clip(
     x: TensorLike,
     a_min: TensorLike = None,
@@ -137,7 +136,7 @@ fmin.vjp(
 )
 
 
-@primitive
+@primitive(method=True)
 def remainder(x1: Array, x2: Array) -> Array:
     """x1 - floor(x1 / x2) * x2, elementwise, with the sign of `x2`.
 
@@ -150,7 +149,7 @@ def remainder(x1: Array, x2: Array) -> Array:
 remainder.vjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * np.floor_divide(x1, x2))
 
 
-@primitive
+@primitive(method=True)
 def fmod(x1: Array, x2: Array) -> Array:
     """x1 - trunc(x1 / x2) * x2, elementwise, with the sign of `x1`.
 
@@ -191,7 +190,7 @@ def ldexp(x: Array, /, exponent: Any) -> Array:
 ldexp.vjp(x=lambda g, exponent: np.ldexp(g, constant_array(exponent, "exponent")))
 
 
-@primitive
+@primitive(method=True)
 def copysign(x1: Array, x2: Array) -> Array:
     """The size of `x1` with the sign of `x2`, elementwise.
 
@@ -235,6 +234,7 @@ def replace_not_finite(x: Array, /, nan: Any, posinf: Any, neginf: Any) -> Array
 replace_not_finite.vjp(x=lambda g, x: np.where(np.isfinite(x), g, 0))
 
 
+@method
 @names_its_errors
 def nan_to_num(
     x: TensorLike,

@@ -58,23 +58,8 @@ __all__ = [
     "trunc",
 ]
 
-METHODS = (
-    "ceil",
-    "floor",
-    "floor_divide",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "round",
-    "trunc",
-)  # operations that are methods of Tensor too
 
-
-def constant(function: Any, inputs: int, text: str) -> Primitive[...]:
+def constant(function: Any, inputs: int, text: str, method: bool = False) -> Primitive[...]:
     """Declare an operation that records nothing, from a NumPy function of one or two arrays."""
 
     def unary(x: Array) -> Array:
@@ -86,31 +71,35 @@ def constant(function: Any, inputs: int, text: str) -> Primitive[...]:
     forward: Any = unary if inputs == 1 else binary
     forward.__name__ = forward.__qualname__ = function.__name__
     forward.__doc__ = text
-    made: Primitive[...] = primitive(constant=True)(forward)
+    made: Primitive[...] = primitive(constant=True, method=method)(forward)
     return made
 
 
-floor = constant(np.floor, 1, "The largest integer up to `x`, elementwise.")
-ceil = constant(np.ceil, 1, "The smallest integer from `x` on, elementwise.")
-trunc = constant(np.trunc, 1, "The integer part of `x`, elementwise.")
+floor = constant(np.floor, 1, "The largest integer up to `x`, elementwise.", method=True)
+ceil = constant(np.ceil, 1, "The smallest integer from `x` on, elementwise.", method=True)
+trunc = constant(np.trunc, 1, "The integer part of `x`, elementwise.", method=True)
 fix = constant(np.fix, 1, "The integer part of `x`, elementwise.")
 rint = constant(np.rint, 1, "The nearest integer, the even one of two, elementwise.")
-floor_divide = constant(np.floor_divide, 2, "floor(x1 / x2), elementwise.")
+floor_divide = constant(np.floor_divide, 2, "floor(x1 / x2), elementwise.", method=True)
 spacing = constant(np.spacing, 1, "The distance from `x` to the next number, elementwise.")
 
-isnan = constant(np.isnan, 1, "Whether `x` is NaN, elementwise.")
-isinf = constant(np.isinf, 1, "Whether `x` is infinite, elementwise.")
-isfinite = constant(np.isfinite, 1, "Whether `x` is neither infinite nor NaN, elementwise.")
+isnan = constant(np.isnan, 1, "Whether `x` is NaN, elementwise.", method=True)
+isinf = constant(np.isinf, 1, "Whether `x` is infinite, elementwise.", method=True)
+isfinite = constant(
+    np.isfinite, 1, "Whether `x` is neither infinite nor NaN, elementwise.", method=True
+)
 isposinf = constant(np.isposinf, 1, "Whether `x` is +inf, elementwise.")
 isneginf = constant(np.isneginf, 1, "Whether `x` is -inf, elementwise.")
 isreal = constant(np.isreal, 1, "Whether the imaginary part of `x` is 0, elementwise.")
 iscomplex = constant(np.iscomplex, 1, "Whether the imaginary part of `x` is not 0, elementwise.")
 signbit = constant(np.signbit, 1, "Whether the sign is negative, also of -0.0, elementwise.")
 
-logical_and = constant(np.logical_and, 2, "Whether both are true, elementwise.")
-logical_or = constant(np.logical_or, 2, "Whether any of the two is true, elementwise.")
-logical_xor = constant(np.logical_xor, 2, "Whether just one of the two is true, elementwise.")
-logical_not = constant(np.logical_not, 1, "Whether `x` is false, elementwise.")
+logical_and = constant(np.logical_and, 2, "Whether both are true, elementwise.", method=True)
+logical_or = constant(np.logical_or, 2, "Whether any of the two is true, elementwise.", method=True)
+logical_xor = constant(
+    np.logical_xor, 2, "Whether just one of the two is true, elementwise.", method=True
+)
+logical_not = constant(np.logical_not, 1, "Whether `x` is false, elementwise.", method=True)
 
 bitwise_and = constant(np.bitwise_and, 2, "The bits set in both integers, elementwise.")
 bitwise_or = constant(np.bitwise_or, 2, "The bits set in any of two integers, elementwise.")
@@ -127,7 +116,7 @@ bitwise_invert = bitwise_not = invert
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def round(x: Array, /, decimals: int = 0) -> Array:
     """Rounded to a number of decimals, of two neighbours to the even one, elementwise."""
     return np.round(x, decimals)

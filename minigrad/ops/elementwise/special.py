@@ -10,7 +10,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["erf", "erfc", "sinc"]
 
-METHODS = ("erf", "erfc")  # operations that are methods of Tensor too
 
 # The rational approximations of W. J. Cody, "Rational Chebyshev approximations for the error
 # function", Mathematics of Computation 23 (1969), 631-637: numerator and denominator, highest
@@ -159,7 +158,7 @@ def _complex_step(function: Any, x: Array, slope: float) -> Array:
     return function(x.real) + 1j * x.imag * (slope * np.exp(-x.real * x.real))
 
 
-@primitive
+@primitive(method=True)
 def erf(x: Array) -> Array:
     """The error function 2 / sqrt(pi) * integral of exp(-t * t) from 0 to x, elementwise.
 
@@ -176,7 +175,7 @@ def erf(x: Array) -> Array:
 erf.vjp(x=lambda g, x: g * (SLOPE * np.exp(-x * x)))
 
 
-@primitive
+@primitive(method=True)
 def erfc(x: Array) -> Array:
     """1 - erf(x), elementwise, without loss of digits where erf is near 1.
 

@@ -34,23 +34,8 @@ __all__ = [
     "tan",
 ]
 
-METHODS = (
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "cos",
-    "cosh",
-    "sin",
-    "sinh",
-    "tan",
-)  # operations that are methods of Tensor too
 
-
-@primitive
+@primitive(method=True)
 def sin(x: Array) -> Array:
     """The sine of an angle in radians, elementwise."""
     return np.sin(x)
@@ -59,7 +44,7 @@ def sin(x: Array) -> Array:
 sin.vjp(x=lambda g, x: g * np.cos(x))
 
 
-@primitive
+@primitive(method=True)
 def cos(x: Array) -> Array:
     """The cosine of an angle in radians, elementwise."""
     return np.cos(x)
@@ -68,7 +53,7 @@ def cos(x: Array) -> Array:
 cos.vjp(x=lambda g, x: g * -np.sin(x))
 
 
-@primitive
+@primitive(method=True)
 def tan(x: Array) -> Array:
     """The tangent of an angle in radians, elementwise."""
     return np.tan(x)
@@ -77,7 +62,7 @@ def tan(x: Array) -> Array:
 tan.vjp(x=lambda g, y: g * (1 + y * y))
 
 
-@primitive
+@primitive(method=True)
 def sinh(x: Array) -> Array:
     """The hyperbolic sine, elementwise."""
     return np.sinh(x)
@@ -86,7 +71,7 @@ def sinh(x: Array) -> Array:
 sinh.vjp(x=lambda g, x: g * np.cosh(x))
 
 
-@primitive
+@primitive(method=True)
 def cosh(x: Array) -> Array:
     """The hyperbolic cosine, elementwise."""
     return np.cosh(x)
@@ -98,7 +83,7 @@ cosh.vjp(x=lambda g, x: g * np.sinh(x))
 # of the domain the difference of squares would lose most of its digits.
 
 
-@primitive
+@primitive(method=True)
 def arcsin(x: Array) -> Array:
     """The angle in [-pi / 2, pi / 2] with sine `x`, elementwise. At +-1 the derivative is inf."""
     return np.arcsin(x)
@@ -107,7 +92,7 @@ def arcsin(x: Array) -> Array:
 arcsin.vjp(x=lambda g, x: g / np.sqrt((1 - x) * (1 + x)))
 
 
-@primitive
+@primitive(method=True)
 def arccos(x: Array) -> Array:
     """The angle in [0, pi] with cosine `x`, elementwise. At +-1 the derivative is -inf."""
     return np.arccos(x)
@@ -116,7 +101,7 @@ def arccos(x: Array) -> Array:
 arccos.vjp(x=lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
 
 
-@primitive
+@primitive(method=True)
 def arctan(x: Array) -> Array:
     """The angle in (-pi / 2, pi / 2) with tangent `x`, elementwise."""
     return np.arctan(x)
@@ -125,7 +110,7 @@ def arctan(x: Array) -> Array:
 arctan.vjp(x=lambda g, x: g / (1 + x * x))
 
 
-@primitive
+@primitive(method=True)
 def arcsinh(x: Array) -> Array:
     """The inverse of the hyperbolic sine, elementwise."""
     return np.arcsinh(x)
@@ -134,7 +119,7 @@ def arcsinh(x: Array) -> Array:
 arcsinh.vjp(x=lambda g, x: g / np.hypot(x, 1))
 
 
-@primitive
+@primitive(method=True)
 def arccosh(x: Array) -> Array:
     """The inverse of the hyperbolic cosine, for x >= 1, elementwise. At 1 the derivative is inf."""
     return np.arccosh(x)
@@ -143,7 +128,7 @@ def arccosh(x: Array) -> Array:
 arccosh.vjp(x=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 
 
-@primitive
+@primitive(method=True)
 def arctanh(x: Array) -> Array:
     """The inverse of the hyperbolic tangent, for -1 < x < 1, elementwise."""
     return np.arctanh(x)
@@ -193,7 +178,7 @@ def _arctan2_rule(g: Array, side: Array, x1: Array, x2: Array) -> Array:
     return g * (_cosine(side, length) / np.where(length == 0, 1, length))
 
 
-@primitive
+@primitive(method=True)
 def arctan2(x1: Array, x2: Array) -> Array:
     """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`, elementwise.
 

@@ -19,8 +19,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["einsum"]
 
-METHODS = ()
-
 
 def _split(subscripts: str) -> tuple[list[str], str]:
     """The labels of the operands and of the result."""

@@ -9,8 +9,6 @@ from minigrad.ops.linalg.norms import vector_norm
 
 __all__ = ["cdist"]
 
-METHODS = ()
-
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
     """The p-norm distance of each vector of `x1` to each of `x2`, as `torch.cdist`.

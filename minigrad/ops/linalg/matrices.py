@@ -46,8 +46,6 @@ __all__ = [
     "tensorsolve",
 ]
 
-METHODS = ()
-
 
 class EighResult(NamedTuple):
     """Eigenvalues (..., n) in ascending order, and eigenvectors (..., n, n) as columns."""

@@ -19,8 +19,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 
 __all__ = ["cond", "matrix_norm"]
 
-METHODS = ()
-
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
     """A norm of each matrix (..., m, n).

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
-from minigrad.core.tensors import Tensor, TensorLike, wrap
+from minigrad.core.tensors import Tensor, TensorLike, method, wrap
 from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.elementwise.arithmetic import absolute
 from minigrad.ops.explaining import names_its_errors
@@ -18,8 +18,6 @@ from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import min as min_over
 
 __all__ = ["norm", "vector_norm"]
-
-METHODS = ("norm",)
 
 
 @names_its_errors
@@ -55,6 +53,7 @@ def vector_norm(
     return p_norm(x, float(ord), axis, keepdims)
 
 
+@method
 @names_its_errors
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors or matrices, as `np.linalg.norm`.

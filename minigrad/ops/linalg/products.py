@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
+from minigrad.core.tensors import method
 from minigrad.ops.axis_utils import normalize_axes, normalize_axis
 from minigrad.ops.elementwise.arithmetic import multiply
 from minigrad.ops.primitives import primitive
@@ -26,8 +27,6 @@ __all__ = [
     "vecdot",
     "vecmat",
 ]
-
-METHODS = ("dot", "matmul")  # operations that are methods of Tensor too
 
 
 def _matmul_x1(g: Array, x1: Array, x2: Array) -> Array:
@@ -53,7 +52,7 @@ def _matmul_x2(g: Array, x1: Array, x2: Array) -> Array:
     return x1.swapaxes(-1, -2) @ g
 
 
-@primitive(hint="The last axis of x1 must be as long as the last but one of x2")
+@primitive(hint="The last axis of x1 must be as long as the last but one of x2", method=True)
 def matmul(x1: Array, x2: Array) -> Array:
     """The matrix product over the last two axes, stacked and broadcast over the others.
 
@@ -306,6 +305,7 @@ cross.vjp(
 )
 
 
+@method
 def dot(a: Array, b: Array) -> Array:
     """NumPy's `dot`: the sum of products over the last axis of `a` and the last but one of `b`.
 

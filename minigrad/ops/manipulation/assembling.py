@@ -24,8 +24,6 @@ from minigrad.ops.parts import returns_value
 
 __all__ = ["block", "insert", "linspace"]
 
-METHODS = ()
-
 
 @returns_value
 def block(arrays: Any) -> Tensor:

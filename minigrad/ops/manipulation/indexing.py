@@ -9,7 +9,7 @@ from minigrad.core.contributions import SlicedGradient
 from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import index_dtype, source_of
 from minigrad.ops.elementwise.arithmetic import add
 from minigrad.ops.manipulation.index_places import add_rows, locate
@@ -18,7 +18,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["scatter_add"]
 
-METHODS = ("scatter_add",)
 
 _PLAIN = frozenset({int, type(None), type(Ellipsis)})
 
@@ -173,6 +172,7 @@ def _setitem_value_rule(g: Array, value_shape: tuple[int, ...], index: Any, kept
 setitem.vjp(x=lambda g, index: setitem.generic(g, 0, index), value=_setitem_value_rule)
 
 
+@method
 def scatter_add(x: Any, index: Any, values: Any) -> Tensor:
     """A copy of `x` with `values` added at `x[index]`; places that repeat get every addition.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.explaining import names_its_errors
@@ -31,8 +31,6 @@ __all__ = [
     "vsplit",
     "vstack",
 ]
-
-METHODS = ("split", "unstack")
 
 
 @primitive(list_input=True, aux=("shapes",))
@@ -138,6 +136,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]
     return _split(x, indices_or_sections, axis, "array_split", equal=False)
 
 
+@method
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Parts along an axis: a number of equal ones, or those between given places.
 
@@ -208,6 +207,7 @@ def dsplit(x: Any, indices_or_sections: Any) -> list[Tensor]:
     return _split_axis(x, indices_or_sections, 2, "dsplit")
 
 
+@method
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The parts along an axis, without it: the inverse of `stack`."""
     x = source_of(x, "unstack")

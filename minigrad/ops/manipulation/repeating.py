@@ -14,10 +14,8 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["repeat", "roll", "tile"]
 
-METHODS = ("repeat", "roll", "tile")
 
-
-@primitive(aux=("counts",))
+@primitive(aux=("counts",), method=True)
 def tile(x: Array, /, reps: Any) -> Array:
     """`x` repeated as a whole: `reps` times along each axis, the last one last."""
     x = np.asarray(x)
@@ -34,7 +32,7 @@ def _tile_rule(g: Array, x_shape: tuple[int, ...], counts: tuple[int, ...]) -> A
 tile.vjp(x=_tile_rule)
 
 
-@primitive(aux=("codes",))
+@primitive(aux=("codes",), method=True)
 def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     """Each element `repeats` times, next to each other.
 
@@ -64,7 +62,7 @@ def _repeat_rule(g: Array, x_shape: tuple[int, ...], axis: int | None, codes: An
 repeat.vjp(x=_repeat_rule)
 
 
-@primitive(aux=("back",))
+@primitive(aux=("back",), method=True)
 def roll(x: Array, /, shift: Any, axis: Any = None) -> Array:
     """The elements shifted cyclically along `axis`: the last ones come in at the front.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor, method, wrap
 from minigrad.ops.arguments import source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.checks import check_option
@@ -46,16 +46,6 @@ __all__ = [
     "zeros_like",
 ]
 
-METHODS = (
-    "broadcast_to",
-    "expand_dims",
-    "flatten",
-    "flip",
-    "moveaxis",
-    "ravel",
-    "squeeze",
-    "swapaxes",
-)
 
 # -- the same elements in another shape ----------------------------------------------------------
 
@@ -81,18 +71,20 @@ reshape.vjp(
 )
 
 
+@method
 def ravel(x: Any, order: str = "C") -> Tensor:
     """All elements in one axis."""
     return reshape(x, -1, order)
 
 
+@method
 @returns_value
 def flatten(x: Any, order: str = "C") -> Tensor:
     """All elements in one axis: a value that can be written, as NumPy's is a copy."""
     return ravel(x, order)
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def squeeze(x: Array, /, axis: Any = None) -> Array:
     """Without axes of length 1: all of them, or those named by `axis` (an int or a tuple)."""
     return np.squeeze(x, axis)
@@ -101,7 +93,7 @@ def squeeze(x: Array, /, axis: Any = None) -> Array:
 squeeze.vjp(x=lambda g, x_shape: g.reshape(x_shape))
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def expand_dims(x: Array, /, axis: Any) -> Array:
     """With new axes of length 1, at the places in the result that `axis` names."""
     return np.expand_dims(x, axis)
@@ -158,7 +150,7 @@ transpose.vjp(
 permute_dims = transpose
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def swapaxes(x: Array, /, axis1: int, axis2: int) -> Array:
     """Two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
@@ -167,7 +159,7 @@ def swapaxes(x: Array, /, axis1: int, axis2: int) -> Array:
 swapaxes.vjp(x=lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def moveaxis(x: Array, /, source: Any, destination: Any) -> Array:
     """Axes moved to new places, the others in their order; ints or tuples."""
     return np.moveaxis(x, source, destination)
@@ -201,7 +193,7 @@ def matrix_transpose(x: Any) -> Tensor:
     return swapaxes(x, -1, -2)
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def flip(x: Array, /, axis: Any = None) -> Array:
     """The elements in reverse order along `axis` (None: all axes; an int; a tuple)."""
     return np.flip(x, axis)
@@ -231,7 +223,7 @@ rot90.vjp(x=lambda g, k, axes: np.rot90(g, -k, axes))
 # -- broadcasting --------------------------------------------------------------------------------
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def broadcast_to(x: Array, /, shape: Any) -> Array:
     """`x` repeated along new axes and along axes of length 1."""
     return np.broadcast_to(x, shape)

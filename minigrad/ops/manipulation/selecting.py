@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import constant_array, source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_option
@@ -37,7 +37,6 @@ __all__ = [
     "take_along_axis",
 ]
 
-METHODS = ("choose", "nonzero", "searchsorted", "take", "take_along_axis")
 
 INDEX_MODES = ("raise", "wrap", "clip")
 
@@ -57,7 +56,7 @@ def check_places(codes: Array, length: int, axis: Any) -> Array:
     return from_zero(codes, length)
 
 
-@primitive(aux=("codes",))
+@primitive(aux=("codes",), method=True)
 def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise") -> Array:
     """The elements at integer places along an axis.
 
@@ -112,7 +111,7 @@ def _along_codes(indices: Array, shape: tuple[int, ...], axis: int) -> tuple[Arr
     return check_places(codes, shape[axis], axis), axis
 
 
-@primitive(aux=("codes",))
+@primitive(aux=("codes",), method=True)
 def take_along_axis(arr: Array, indices: Array, axis: int | None = -1) -> Array:
     """The elements that `indices` name along an axis, one to one along the other axes.
 
@@ -226,6 +225,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     return result  # type: ignore[no-any-return]  # a tensor, since there is a condition
 
 
+@method
 @returns_value
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """Elementwise, the choice that the integer `a` names; all broadcast together.
@@ -264,6 +264,7 @@ def flatnonzero(x: Array, /) -> Array:
     return np.flatnonzero(x)
 
 
+@method
 @returns_value
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The places of the elements that are not 0, as one array of integers per axis.
@@ -285,7 +286,7 @@ def _where(condition: Any, *choices: Any) -> Any:
     return where(condition, *choices) if choices else nonzero(condition)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def searchsorted(a: Array, v: Array, side: str = "left", sorter: Any = None) -> Array:
     """The places at which to insert `v` into the sorted vector `a` so that it stays sorted."""
     order = None if sorter is None else constant_array(sorter, "sorter")

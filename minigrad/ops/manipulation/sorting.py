@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import named, source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.checks import check_option
@@ -15,7 +15,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
 
-METHODS = ("argpartition", "argsort", "topk")
 
 SORTS = (None, "quicksort", "mergesort", "heapsort", "stable")
 
@@ -72,7 +71,7 @@ def sort(
 sort.vjp(x=_unsort)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def argsort(
     x: Array,
     /,
@@ -102,7 +101,7 @@ def partition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -> A
 partition.vjp(x=_unsort)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def argpartition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -> Array:
     """The places of the elements in the order of `partition`: integers."""
     return np.argpartition(x, kth, axis)
@@ -119,6 +118,7 @@ def topk_places(x: Array, /, k: int, axis: int, largest: bool) -> Array:
     return _order(x, axis, largest)[(*lead, slice(0, k))]
 
 
+@method
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements along an axis, in order, and their places.
 

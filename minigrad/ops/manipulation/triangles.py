@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import AxisError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.explaining import names_its_errors
@@ -16,10 +16,8 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]
 
-METHODS = ("diagonal", "trace", "tril", "triu")
 
-
-@primitive
+@primitive(method=True)
 def tril(x: Array, /, k: int = 0) -> Array:
     """The lower triangle of the last two axes, zeros above the `k`-th diagonal."""
     return np.tril(x, k)
@@ -28,7 +26,7 @@ def tril(x: Array, /, k: int = 0) -> Array:
 tril.vjp(x=lambda g, k: np.tril(g, k))
 
 
-@primitive
+@primitive(method=True)
 def triu(x: Array, /, k: int = 0) -> Array:
     """The upper triangle of the last two axes, zeros below the `k`-th diagonal."""
     return np.triu(x, k)
@@ -55,7 +53,7 @@ place_diagonal.vjp(
 )
 
 
-@primitive(view=True)
+@primitive(view=True, method=True)
 def diagonal(x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements with axis2 - axis1 = `offset` of two axes, as a new last axis."""
     return np.diagonal(x, offset, axis1, axis2)
@@ -68,6 +66,7 @@ diagonal.vjp(
 )
 
 
+@method
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
     """The sum along a diagonal of two axes, added up in `dtype`.
 

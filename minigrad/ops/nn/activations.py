@@ -32,10 +32,6 @@ __all__ = [
     "softsign",
 ]
 
-METHODS = (
-    "relu",
-    "sigmoid",
-)  # operations that are methods of Tensor too
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017, equation 14
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -68,7 +64,7 @@ def _either(x: Array, above: Array, below: Array) -> Array:
     return mask * above + (1 - mask) * below
 
 
-@primitive
+@primitive(method=True)
 @quiet
 def sigmoid(x: Array) -> Array:
     """The logistic function 1 / (1 + exp(-x)), elementwise; accurate in both tails."""
@@ -126,7 +122,7 @@ def _softsign_rule(g: Array, x: Array) -> Array:
 softsign.vjp(x=_softsign_rule)
 
 
-@primitive
+@primitive(method=True)
 def relu(x: Array) -> Array:
     """max(x, 0), elementwise; the derivative at 0 is 0 and at NaN 1, as in PyTorch."""
     return np.maximum(x, 0)

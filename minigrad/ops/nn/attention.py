@@ -30,7 +30,6 @@ from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
-METHODS = ()
 
 ADVICE = {
     "attn_mask": "Write mask= for booleans, where True means may attend (nn.MultiheadAttention "

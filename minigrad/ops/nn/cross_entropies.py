@@ -26,8 +26,6 @@ from minigrad.ops.reduction.softmaxes import log_softmax, shifted
 
 __all__ = ["cross_entropy", "nll_loss"]
 
-METHODS = ()
-
 
 def cross_entropy(
     logits: Any,

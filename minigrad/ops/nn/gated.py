@@ -13,8 +13,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["glu", "hardswish", "prelu"]
 
-METHODS = ()
-
 
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     """The gated linear unit (Dauphin et al. 2017), a sigmoid(b).

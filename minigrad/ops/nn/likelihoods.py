@@ -13,8 +13,6 @@ from minigrad.ops.nn.loss_parts import pair, reduced
 
 __all__ = ["gaussian_nll_loss", "poisson_nll_loss"]
 
-METHODS = ()
-
 
 @quiet
 def gaussian_nll_loss(

@@ -29,7 +29,6 @@ __all__ = [
     "smooth_l1_loss",
 ]
 
-METHODS = ()
 
 SMALLEST_LOG = -100.0  # PyTorch's bound for the logarithm of a probability
 SMALLEST_VARIANCE = 1e-12  # and for p (1 - p) in its derivative

@@ -28,7 +28,6 @@ __all__ = [
     "triplet_margin_loss",
 ]
 
-METHODS = ()
 
 TINY = 1e-12  # what PyTorch adds to the squares of the vectors of `cosine_embedding_loss`
 

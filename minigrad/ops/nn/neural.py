@@ -16,8 +16,6 @@ from minigrad.ops.randomness import choose_generator, draw_numbers
 
 __all__ = ["dropout", "embedding", "one_hot"]
 
-METHODS = ()
-
 
 def dropout(
     x: Any,

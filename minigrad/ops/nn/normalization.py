@@ -15,7 +15,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["layer_norm", "rms_norm"]
 
-METHODS = ()
 
 Axes = tuple[int, ...]
 

@@ -24,8 +24,6 @@ from minigrad.ops.signal.spatial import (
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
-METHODS = ()
-
 
 def max_pool1d(
     x: Any,

@@ -13,7 +13,6 @@ from minigrad.ops.reduction.cumulative import along, solve_backwards
 
 __all__ = ["cumulative_logsumexp", "cumulative_max", "cumulative_min"]
 
-METHODS = ()
 
 # With y[j] = f(y[j - 1], x[j]), the gradient r[j] of y[j] that comes from it and all after it is
 # g[j] + r[j + 1] * dy[j + 1] / dy[j], and that of x[j] is r[j] * dy[j] / dx[j].

@@ -24,8 +24,6 @@ __all__ = [
     "trapezoid",
 ]
 
-METHODS = ("cumprod", "cumsum")
-
 
 def along(axis: int, part: slice) -> tuple[slice, ...]:
     """The index of a part of one axis, counted from 0."""
@@ -36,7 +34,7 @@ def _reversed(x: Array, axis: int) -> Array:
     return x[along(normalize_axis(axis, x.ndim), slice(None, None, -1))]
 
 
-@primitive
+@primitive(method=True)
 def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     """The cumulative sum along `axis`; with None, of the flattened array."""
     return x.cumsum(axis=axis, dtype=dtype)
@@ -90,7 +88,7 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
     return (before * solve_backwards(widen(g), _shifted(x, k, 1, 1.0), k)).reshape(shape)
 
 
-@primitive
+@primitive(method=True)
 def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     """The cumulative product along `axis`; with None, of the flattened array.
 

@@ -10,8 +10,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["xlog1py", "xlogy"]
 
-METHODS = ()
-
 
 def _product(x1: Array, x2: Array, logarithm: Any) -> Array:
     zero = (np.asarray(x1) == 0) & ~np.isnan(x2)

@@ -31,8 +31,6 @@ __all__ = [
     "nanvar",
 ]
 
-METHODS = ()
-
 
 @names_its_errors
 def nansum(

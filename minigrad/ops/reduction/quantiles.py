@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor, TensorLike
+from minigrad.core.tensors import Tensor, TensorLike, method
 from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.checks import check_option
@@ -27,7 +27,6 @@ __all__ = [
     "quantile",
 ]
 
-METHODS = ("median", "quantile")
 
 QUANTILE_METHODS = (
     "inverted_cdf",
@@ -46,6 +45,7 @@ QUANTILE_METHODS = (
 )
 
 
+@method
 def quantile(
     a: TensorLike,
     q: Any,
@@ -95,6 +95,7 @@ def percentile(
     return _quantile("percentile", a, q, axis, method, keepdims, weights)
 
 
+@method
 def median(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The middle value over `axis`; of an even number, the mean of the two middle ones.
 

@@ -24,17 +24,6 @@ __all__ = [
     "sum",
 ]
 
-METHODS = (
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "max",
-    "mean",
-    "min",
-    "prod",
-    "sum",
-)  # operations that are methods of Tensor too
 
 SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view
 
@@ -95,7 +84,7 @@ def shared(g: Array, count: Any) -> Array:
     return (widen(g) / count).astype(g.dtype) if g.dtype == np.float16 else g / count
 
 
-@primitive
+@primitive(method=True)
 def sum(
     x: Array,
     /,
@@ -128,7 +117,7 @@ sum.vjp(
 )
 
 
-@primitive
+@primitive(method=True)
 def mean(
     x: Array,
     /,
@@ -194,7 +183,7 @@ def _prod_rule(
     return masked(g * others * (1 if initial is None else starting_value(initial)), where)
 
 
-@primitive
+@primitive(method=True)
 def prod(
     x: Array,
     /,
@@ -235,7 +224,7 @@ def extremum_rule(
     return masked(restore_axes(g, x.shape, axis, keepdims) * share, where)
 
 
-@primitive
+@primitive(method=True)
 def max(
     x: Array,
     /,
@@ -258,7 +247,7 @@ def max(
 max.vjp(x=extremum_rule)
 
 
-@primitive
+@primitive(method=True)
 def min(
     x: Array,
     /,
@@ -281,13 +270,13 @@ def min(
 min.vjp(x=extremum_rule)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def argmax(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
     """The index of the first largest element along `axis`; with None, in the flattened array."""
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def argmin(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
     """The index of the first smallest element along `axis`; with None, in the flattened array."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
@@ -299,13 +288,13 @@ def count_nonzero(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> 
     return np.count_nonzero(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
     """Whether all elements over `axis`, and in `where`, are true."""
     return np.all(x, axis=axis, keepdims=keepdims, where=mask_of(where))
 
 
-@primitive(constant=True)
+@primitive(constant=True, method=True)
 def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False, where: Any = None) -> Array:
     """Whether any element over `axis`, and in `where`, is true."""
     return np.any(x, axis=axis, keepdims=keepdims, where=mask_of(where))

@@ -20,7 +20,6 @@ from minigrad.ops.reduction.reductions import prod as prod_over
 
 __all__ = ["scatter_reduce"]
 
-METHODS = ()
 
 REDUCTIONS = ("sum", "mean", "prod", "amax", "amin", "max", "min")
 

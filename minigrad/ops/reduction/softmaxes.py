@@ -15,8 +15,6 @@ from minigrad.ops.primitives import primitive
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
-METHODS = ("log_softmax", "logsumexp", "softmax")  # operations that are methods of Tensor too
-
 
 def shifted(x: Array, axis: Any) -> Array:
     """`x` minus its maximum along `axis`, on arrays.
@@ -34,7 +32,7 @@ def shifted(x: Array, axis: Any) -> Array:
     return x - top
 
 
-@primitive
+@primitive(method=True)
 @quiet
 def softmax(x: Array, /, axis: Any = -1) -> Array:
     """The softmax exp(x) / sum(exp(x)) along `axis`, without overflow.
@@ -63,7 +61,7 @@ def softmin(x: TensorLike, /, axis: Any = -1) -> Tensor:
     return softmax(-as_operand(x, "softmin", "x"), axis)
 
 
-@primitive
+@primitive(method=True)
 @quiet
 def log_softmax(x: Array, /, axis: Any = -1) -> Array:
     """The logarithm of `softmax`; computed without overflow.
@@ -79,7 +77,7 @@ def log_softmax(x: Array, /, axis: Any = -1) -> Array:
 log_softmax.vjp(x=lambda g, y, axis: g - np.exp(widen(y)) * widen(g).sum(axis=axis, keepdims=True))
 
 
-@primitive
+@primitive(method=True)
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow.
 

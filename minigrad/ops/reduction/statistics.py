@@ -22,8 +22,6 @@ from minigrad.ops.reduction.reductions import sum as sum_over
 
 __all__ = ["average", "ptp", "std", "var"]
 
-METHODS = ("std", "var")
-
 
 def _freedom(
     x_shape: tuple[int, ...], axis: Axis, ddof: float, correction: float | None, where: Any
@@ -53,7 +51,7 @@ def _of_deviations(function: Any, x: Array, dtype: Any, where: Any, **options: A
     return y if wide is dtype else y.astype(x.dtype)
 
 
-@primitive
+@primitive(method=True)
 def var(
     x: Array,
     /,
@@ -103,7 +101,7 @@ def _var_rule(
 var.vjp(x=_var_rule)
 
 
-@primitive
+@primitive(method=True)
 def std(
     x: Array,
     /,

@@ -28,8 +28,6 @@ from minigrad.ops.signal.spatial import (
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
-METHODS = ()
-
 
 def conv1d(
     x: Any,

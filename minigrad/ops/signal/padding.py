@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor, method, wrap
 from minigrad.ops.arguments import constant_array, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import OptionError, check_option
@@ -24,7 +24,6 @@ from minigrad.ops.reduction.reductions import min as min_over
 
 __all__ = ["pad"]
 
-METHODS = ("pad",)
 
 Pair = tuple[int, int]
 
@@ -50,6 +49,7 @@ OPTIONS = {
 """The modes, and the option that each of them takes."""
 
 
+@method
 def pad(
     x: Any,
     pad_width: Any,

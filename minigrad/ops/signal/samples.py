@@ -33,8 +33,6 @@ __all__ = [
     "vander",
 ]
 
-METHODS = ()
-
 
 def _as_dtype(dtype: Any, x: Tensor) -> Tensor:
     """A tensor converted to at least a dtype, in the way of `np.result_type`."""
