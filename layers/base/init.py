@@ -62,7 +62,7 @@ GAINS = {
 
 
 def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> Array:
-    """Numbers drawn evenly from [-bound, bound], in the default dtype."""
+    """Numbers drawn uniformly from [-bound, bound], in the default dtype."""
     numbers: Array = draw_numbers(generator, "uniform", -bound, bound, shape, name="uniform")
     return numbers.astype(current_mode().dtype)
 
@@ -76,7 +76,7 @@ def fan_in_bound(fan_in: int) -> float:
 
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill with numbers drawn evenly from [a, b).
+    """Fill with numbers drawn uniformly from [a, b).
 
     Raises:
         ValueError: when `b` is below `a`.
@@ -157,7 +157,7 @@ def zeros_(tensor: T) -> T:
 
 
 def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill evenly, with the variance 2 gain^2 / (fan_in + fan_out).
+    """Fill uniformly, with the variance 2 gain^2 / (fan_in + fan_out).
 
     It keeps the size of activations and gradients about equal (Glorot and Bengio 2010,
     equation 16).
@@ -190,7 +190,7 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> T:
-    """Fill evenly, with the variance gain^2 / fan (He et al. 2015, equation 10).
+    """Fill uniformly, with the variance gain^2 / fan (He et al. 2015, equation 10).
 
     Args:
         tensor: to fill; at least 2 axes.

@@ -191,7 +191,7 @@ def measure_attention(source: Source) -> Flow:
 
 
 def route_shares(parts: "RouteParts", x: Tensor) -> dict[str, float]:
-    """By which routes the gradient came to an input."""
+    """The share of each route in the gradient of an input."""
     found = next((row for leaf, row in parts.leaves.items() if leaf is x._node), None)
     shares = () if found is None or found.shares is None else found.shares
     return dict(zip(parts.names, shares, strict=False))

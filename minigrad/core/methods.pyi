@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
+from numpy import ndarray
+
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.debug.extras import HookHandle
-from numpy import ndarray
 
 class TensorMethods:
     """What functions of minigrad and of NumPy's protocols give to tensors."""

@@ -75,7 +75,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:  # which names a file that nobody asked for
+    except OSError as error:  # which names the temporary file
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     try:
         write(temporary)

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.core.tensors import methods
 from minigrad.numpy_api.scipy_ufuncs import SCIPY_UFUNCS
 from tools.tensor_methods import stub
 
@@ -347,40 +346,6 @@ def test_numpy_reads_a_tensor_without_grad_and_cannot_change_it():
 
 
 STUB = Path(mg.__file__).parent / "core" / "methods.pyi"
-
-
-def parameters_of(arguments):
-    """Of each parameter after `self`, its kind, name and default, from the stub's syntax."""
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-    kinds = ["/"] * len(arguments.posonlyargs) + [""] * len(arguments.args)
-    found = [*zip(kinds, positional, defaults, strict=True)][1:]
-    found += [("*", arguments.vararg, None)] if arguments.vararg else []
-    found += [("=", p, d) for p, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
-    return [(kind, p.arg, None if d is None else ast.literal_eval(d)) for kind, p, d in found]
-
-
-def parameters_in(method):
-    """The same of the function that is bound."""
-    kinds = dict(zip(inspect._ParameterKind, ("/", "", "*", "=", "**"), strict=True))
-    return [
-        (kinds[p.kind], p.name, None if p.default is p.empty else p.default)
-        for p in list(inspect.signature(method).parameters.values())[1:]
-    ]
-
-
-def test_the_declared_methods_are_those_bound_with_their_parameters():
-    declared = {
-        node.name: node
-        for node in ast.walk(ast.parse(STUB.read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef)
-    }
-    protocols = {"__array_function__", "__array_ufunc__", "__reduce_ex__"}
-    assert set(declared) == set(methods) - protocols
-    assert all(vars(mg.Tensor)[name] is function for name, function in methods.items())
-    for name, node in declared.items():
-        if not isinstance(methods[name], property):
-            assert parameters_of(node.args) == parameters_in(methods[name]), name
 
 
 def test_the_declarations_are_up_to_date():

@@ -139,12 +139,9 @@ def true_state_gradients(loss):
             stack += [source for source in node.inputs if source is not None]
     states = [n for n in seen.values() if n.scope is not None and n.scope.state]
     paths = list(dict.fromkeys(n.scope.path for n in sorted(states, key=lambda n: n.number)))
-    from minigrad.core.backward import pull_back as run_backward
-    from minigrad.core.tensors import wrap
+    from minigrad.core.backward import pull_back
 
-    found = run_backward(
-        [(loss._node, np.ones((), loss.dtype))], keep=set(states), retain=True, wrap=wrap
-    )
+    found = pull_back([(loss._node, np.ones((), loss.dtype))], states)
     return {
         (paths.index(n.scope.path), n.scope.time_step, n.scope.state): np.linalg.norm(found[n])
         for n in states
