@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import minigrad as mg
 from layers.base.inputs import cast_input, parameter_dtype
 from layers.base.module import Module, Parameter
 from layers.cells.cell_checks import (
     check_declaration,
     check_features,
     check_state,
+    check_step,
     made_states,
     states_of,
 )
@@ -65,6 +67,7 @@ class Cell(Module):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         check_declaration(cls)
+        check_step(cls)
         if isinstance(vars(cls).get("gates"), tuple):
             make: Any = namedtuple  # whose name type checkers want to be a literal
             cls.gates = make(f"{cls.__name__}Gates", cls.gates)
@@ -206,12 +209,14 @@ class Cell(Module):
             options["active"] = active
         if keep is not None:
             options["keep"] = keep
-        made, gates = self.step(x, tuple(states_before), **options), None
+        before = tuple(states_before)
+        made, gates = self.step(x, before, **options), None
         if self.gates is not None:
             made, gates = self._split(made)
-        new = made_states(type(self).__name__, made, self.states, states)
+        new = made_states(type(self).__name__, made, self.states, before)
+        new = _apart(new, (x, *before))
         if active is not None and not self.takes("active"):
-            new = tuple(freeze_finished(active, a, b) for a, b in zip(new, states, strict=True))
+            new = tuple(freeze_finished(active, a, b) for a, b in zip(new, before, strict=True))
         return new, gates
 
     def hooked_advance(
@@ -252,3 +257,15 @@ class Cell(Module):
         """The sizes and options; the widths of the states where they differ."""
         alike = (self.hidden_size,) * len(self.states)
         return super().extra_repr().replace(f", state_sizes={alike!r}", "")
+
+
+def _apart(new: tuple[Tensor, ...], others: States) -> tuple[Tensor, ...]:
+    """New states of which each is a value of its own, so that each is labelled in graphs.
+
+    A step may return one tensor as two states, or what it was given.
+    """
+    seen, apart = list(others), []
+    for value in new:
+        apart.append(mg.positive(value) if any(value is other for other in seen) else value)
+        seen.append(apart[-1])
+    return tuple(apart)

@@ -1,5 +1,6 @@
 """What recurrent cells and layers refuse, with messages that say what to write instead."""
 
+import inspect
 from collections.abc import Iterable
 from keyword import iskeyword
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "check_lengths",
     "check_nonlinearity",
     "check_state",
+    "check_step",
     "made_states",
     "states_of",
 ]
@@ -146,6 +148,22 @@ def check_declaration(cell: type) -> None:
             f"{name}: routes must be layers.Routes(highway, detours), the highway one of the "
             f"states {names!r} or empty, got {routes!r}"
         )
+
+
+def check_step(cell: Any) -> None:
+    """Refuse a class of cells whose step cannot be called as step(x, states).
+
+    Raises:
+        TypeError: with the parameters that it has.
+    """
+    signature = inspect.signature(cell.step)
+    try:
+        signature.bind("self", "x", "states")
+    except TypeError:
+        raise TypeError(
+            f"{cell.__name__}: step must be a method step(self, x, states), which may have "
+            f"active=None and keep=None besides, got step{signature}"
+        ) from None
 
 
 def _are_names(given: Any) -> bool:

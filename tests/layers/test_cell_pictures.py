@@ -131,6 +131,29 @@ def test_steps_states_routes_and_gates_are_in_the_graph(kind, reverse):
     assert flow.check() < 1e-5
 
 
+def test_states_that_are_one_tensor_or_what_was_given_are_all_labelled():
+    class Plain(Cell):
+        states = ("h", "copy", "kept")
+
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.start = layers.Parameter([1.0])
+
+        def init_state(self, batch, dtype):
+            return tuple(self.start + np.zeros((*batch, self.hidden_size), dtype) for _ in range(3))
+
+        def step(self, x, states):
+            h = mg.tanh(x + states[0])
+            return h, h, states[2]
+
+    _, states = Recurrent(Plain, 3, 3)(X)
+    found = backprop_through_time(sum((value**2).sum() for value in states))
+    assert {lane.lane.state for lane in found.lanes} == {"h", "copy", "kept"}
+    assert len(found.lane("h").norms) == 5
+    assert len(found.lane("copy").norms) == 1  # no step reads it; the loss reads the last
+    np.testing.assert_allclose(found.lane("kept").norms, [found.lane("kept").norms[-1]] * 5)
+
+
 def test_the_highway_of_a_cell_of_ones_own():
     """Along the trace the gradient falls by its decay alone, where nothing else leads back."""
     with mg.default_dtype("float64"):

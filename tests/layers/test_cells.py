@@ -110,6 +110,20 @@ def test_wrong_declarations(declared, message):
         type("Bad", (Cell,), declared)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda self, x: x,
+        lambda self, x, states, weights: x,
+        staticmethod(lambda x, states: x),
+        lambda self, x, states, *, keep: x,
+    ],
+)
+def test_wrong_signatures_of_a_step(step):
+    with pytest.raises(TypeError, match=r"Bad: step must be a method step\(self, x, states\)"):
+        type("Bad", (Cell,), {"step": step})
+
+
 def test_wrong_constructions():
     class Stepless(Cell):
         pass
