@@ -166,3 +166,15 @@ def test_the_highway_of_a_cell_of_ones_own():
     np.testing.assert_allclose(
         found.lane("trace").norms, np.sqrt(6) * 0.5 ** np.arange(4, -1, -1), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 2]])
+@pytest.mark.parametrize("kind", [layers.LSTMCell, OwnLSTMCell, TraceCell, MGUCell])
+def test_scan_and_layers_measure_the_same_along_every_state(kind, lengths):
+    with mg.default_dtype("float64"):
+        layer, cell = Recurrent(kind, 3, 4), kind(3, 4)
+    cell.load_state_dict({n.removeprefix("l0."): a for n, a in layer.state_dict().items()})
+    outputs = layer(X, lengths=lengths)[0], layers.scan(cell, X, lengths=lengths)[0]
+    one, other = (backprop_through_time((output**2).sum()) for output in outputs)
+    for state in kind.states:
+        np.testing.assert_allclose(one.lane(state).norms, other.lane(state).norms, rtol=1e-9)
