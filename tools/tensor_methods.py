@@ -25,9 +25,10 @@ HEADER = '''"""The methods of `Tensor`, written by `tools.tensor_methods`: do no
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
+from numpy import ndarray
+
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.debug.extras import HookHandle
-from numpy import ndarray
 
 class TensorMethods:
     """What functions of minigrad and of NumPy's protocols give to tensors."""

@@ -14,13 +14,12 @@ from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Node, next_number
 from minigrad.core.observer import Applied
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor, new, wrap
 
 __all__ = ["AS_IS", "make_apply", "operand"]
 
 AS_IS = frozenset({ndarray, float, int, bool})  # operands that NumPy promotes as we want
 NO_PARAMS: dict[str, Any] = {}
-new = object.__new__
 
 
 def make_apply(op: Any) -> Any:

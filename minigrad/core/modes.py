@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.core.observer import Observer
 
-__all__ = ["Mode", "ModeChange", "current_mode", "reset_mode", "set_mode"]
+__all__ = ["Mode", "ModeChange", "current_mode", "set_mode"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -64,7 +64,6 @@ _FIELDS = tuple(name for name in Mode.__slots__ if name != "watchers")
 _mode: ContextVar[Mode] = ContextVar("minigrad_mode", default=Mode())  # noqa: B039 - immutable
 current_mode = _mode.get
 set_mode = _mode.set
-reset_mode = _mode.reset
 
 
 _GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR | CO_ASYNC_GENERATOR, without its import
@@ -86,7 +85,7 @@ class ModeChange:
         self._tokens.append(set_mode(mode.replace(**self.changes(mode))))
 
     def __exit__(self, *exc: object) -> None:
-        reset_mode(self._tokens.pop())
+        _mode.reset(self._tokens.pop())
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function so that each of its calls runs inside such a block."""

@@ -202,13 +202,13 @@ class Tensor(TensorMethods):
 
 def wrap(array: Any, node: Node | None) -> Tensor:
     """A tensor of an array as it is, not copied, at a place in the graph."""
-    tensor = _new(Tensor)
+    tensor = new(Tensor)
     tensor._array = array if array.__class__ is ndarray else np.asarray(array)
     tensor._node = node
     return tensor
 
 
-_new = object.__new__
+new = object.__new__
 
 
 def as_tensor(g: Array) -> Any:
