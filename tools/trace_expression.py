@@ -2,9 +2,9 @@
 
     python -m tools.trace_expression
 
-The expression runs once before it is traced, so that what is made at the first call does not count.
-For each file of the engine: the functions that ran, their lines, and the lines of the whole file;
-the goal is that someone can read all of it in one sitting.
+Its leaves stand already, and it runs once before it is traced, so that what is made at the first
+call does not count. For each file of the engine: the functions that ran, and the lines of the whole
+file; the goal is that someone can read all of it in one sitting.
 """
 
 import sys
@@ -17,11 +17,12 @@ import numpy as np
 import minigrad as mg
 from tools.house import ROOT, code_lines
 
+x = mg.Tensor(np.ones(3), requires_grad=True)
+w = mg.Tensor(np.ones(3), requires_grad=True)
+
 
 def expression() -> None:
     """What is traced."""
-    x = mg.Tensor(np.ones(3), requires_grad=True)
-    w = mg.Tensor(np.ones(3), requires_grad=True)
     (x * w).sum().backward()
 
 

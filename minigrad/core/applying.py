@@ -1,7 +1,7 @@
 """How an operation is applied: arrays are taken out of tensors, and a node is put on the tape."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from minigrad.core.checks import rerun_nodes
 from minigrad.core.contributions import output_node
-from minigrad.core.conversion import to_array
+from minigrad.core.conversion import any_complex, refuse_dtype, to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Node, next_number
@@ -101,10 +101,7 @@ def make_apply(op: Any) -> Any:
             observer.call(Applied(op, args, arrays, params, (y, *rest), given, made))
         return tensors
 
-    applied: Any = apply
-    applied.__name__ = op.name
-    applied.operation, applied.generic = op, make_generic(op, apply)
-    return applied
+    return apply
 
 
 def complete(node: Node, op: Any, results: Sequence[Any]) -> None:
@@ -163,11 +160,6 @@ def operand(value: Any, name: str, argument: str, others: Sequence[Any] = ()) ->
     return array
 
 
-def any_complex(arrays: Sequence[Any]) -> bool:
-    """Whether an array is complex: kernels are written for real numbers, references are not."""
-    return any(isinstance(array, ndarray) and array.dtype.kind == "c" for array in arrays)
-
-
 def finish(out: Any, inputs: Sequence[Any]) -> "ndarray[Any, Any]":
     """A forward's result as an array; of mere Python numbers, in the default dtype."""
     if isinstance(out, (tuple, list)):
@@ -179,29 +171,3 @@ def finish(out: Any, inputs: Sequence[Any]) -> "ndarray[Any, Any]":
     if array.dtype.type is np.float64 and all(i.__class__ in (float, int, bool) for i in inputs):
         array = array.astype(current_mode().dtype)
     return array
-
-
-def refuse_dtype(name: str, out: Any) -> None:
-    """Refuse to record a result that cannot carry a gradient."""
-    raise DtypeError(
-        f"{name}: the result {describe(out)} is not floating, so it cannot carry the gradient of "
-        "an input that requires grad. "
-        + (
-            "Complex numbers are supported only while nothing requires grad."
-            if out.dtype.kind == "c"
-            else "Use t.detach() first if a constant is meant."
-        )
-    )
-
-
-def make_generic(op: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
-    """The operation as derivative rules call it: on arrays it is just the forward."""
-
-    def generic(*args: Any, **kwargs: Any) -> Any:
-        inputs = args[0] if op.list_input else args
-        if any(isinstance(value, Tensor) for value in inputs):
-            return apply(*args, **kwargs)
-        out = op.forward(*args, **kwargs)
-        return out[: len(op.outputs)] if len(op.outputs) > 1 else out[0] if op.aux else out
-
-    return generic

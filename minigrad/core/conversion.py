@@ -1,5 +1,6 @@
 """From whatever people call data to arrays, with the dtypes of the contract."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy import ndarray
 from minigrad.core.errors import DetachError, DtypeError, describe
 from minigrad.core.modes import current_mode
 
-__all__ = ["to_array"]
+__all__ = ["any_complex", "refuse_dtype", "to_array"]
 
 
 def to_array(data: Any, dtype: Any = None, argument: str = "data") -> "ndarray[Any, Any]":
@@ -67,3 +68,21 @@ def _holds_arrays(data: Any) -> bool:
         if isinstance(value, (list, tuple)):
             stack.extend(value)
     return False
+
+
+def any_complex(arrays: Sequence[Any]) -> bool:
+    """Whether an array is complex: kernels are written for real numbers, references are not."""
+    return any(isinstance(array, ndarray) and array.dtype.kind == "c" for array in arrays)
+
+
+def refuse_dtype(name: str, out: Any) -> None:
+    """Refuse to record a result that cannot carry a gradient."""
+    raise DtypeError(
+        f"{name}: the result {describe(out)} is not floating, so it cannot carry the gradient of "
+        "an input that requires grad. "
+        + (
+            "Complex numbers are supported only while nothing requires grad."
+            if out.dtype.kind == "c"
+            else "Use t.detach() first if a constant is meant."
+        )
+    )

@@ -3,5 +3,6 @@
 May import `core` and `ops`. Importing it makes all of them methods of `Tensor`.
 """
 
+from minigrad.numpy_api import array_methods as array_methods
 from minigrad.numpy_api import detaching as detaching
 from minigrad.numpy_api import operators as operators

@@ -15,7 +15,7 @@ from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import Tensor
 from minigrad.numpy_api.call_sites import calling_function
 from minigrad.ops.arguments import source_of
-from minigrad.ops.elementwise import arithmetic
+from minigrad.ops.elementwise import arithmetic, casting
 from minigrad.ops.manipulation import indexing, selecting, sorting
 from minigrad.ops.manipulation.indexing import plain_index
 from minigrad.ops.parts import as_value, refuse_part, refuse_row
@@ -69,7 +69,7 @@ def _take(tensor: T, value: Tensor, what: str) -> T:
                 f"{what}: a result of dtype {value.dtype} cannot be written into a tensor of dtype "
                 f"{tensor.dtype}; convert with astype first."
             )
-        value = arithmetic.astype(value, tensor.dtype)
+        value = casting.astype(value, tensor.dtype)
     if isinstance(node, Leaf):
         node.write(value._array)
     else:

@@ -1,7 +1,4 @@
-"""Operators, methods and NumPy's protocols, bound to `Tensor` once.
-
-`t + w` calls an operation directly; `np.exp(t)` arrives through `minigrad.numpy_api.protocols`.
-"""
+"""Operators of tensors: `t + w` calls an operation directly."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +7,27 @@ from minigrad.core.applying import AS_IS
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
 from minigrad.core.tensors import Tensor, method
-from minigrad.numpy_api import copying, inplace, protocols
-from minigrad.numpy_api.protocols import numpy_functions
-from minigrad.ops.elementwise import arithmetic as elementwise
-from minigrad.ops.elementwise import piecewise, predicates
+from minigrad.numpy_api import inplace
+from minigrad.ops.elementwise import (
+    arithmetic,
+    comparisons,
+    piecewise,
+    powers,
+    predicates,
+)
 from minigrad.ops.linalg import products
-from minigrad.ops.manipulation.reshaping import matrix_transpose, reshape, transpose
 from minigrad.ops.primitives import Primitive
 
-__all__ = ["numpy_functions"]
+__all__ = ["make_operator"]
 
 BINARY: dict[str, tuple[Primitive[...], str]] = {
-    "add": (elementwise.add, "+="),
-    "sub": (elementwise.subtract, "-="),
-    "mul": (elementwise.multiply, "*="),
-    "truediv": (elementwise.divide, "/="),
+    "add": (arithmetic.add, "+="),
+    "sub": (arithmetic.subtract, "-="),
+    "mul": (arithmetic.multiply, "*="),
+    "truediv": (arithmetic.divide, "/="),
     "floordiv": (predicates.floor_divide, "//="),
     "mod": (piecewise.remainder, "%="),
-    "pow": (elementwise.power, "**="),
+    "pow": (powers.power, "**="),
     "matmul": (products.matmul, "@="),
     "and": (predicates.bitwise_and, "&="),
     "or": (predicates.bitwise_or, "|="),
@@ -38,10 +38,10 @@ BINARY: dict[str, tuple[Primitive[...], str]] = {
 """The operators that have a reflected form and one in place."""
 
 COMPARISONS: dict[str, Primitive[...]] = {
-    "__lt__": elementwise.less,
-    "__le__": elementwise.less_equal,
-    "__gt__": elementwise.greater,
-    "__ge__": elementwise.greater_equal,
+    "__lt__": comparisons.less,
+    "__le__": comparisons.less_equal,
+    "__gt__": comparisons.greater,
+    "__ge__": comparisons.greater_equal,
 }
 
 
@@ -86,26 +86,7 @@ def _round(self: Tensor, ndigits: int | None = None) -> Tensor:
 
 
 def _contains(self: Tensor, value: Any) -> bool:
-    return not _is_foreign(value) and bool(elementwise.equal(self, value)._array.any())
-
-
-def _itemsize(self: Tensor) -> int:
-    """Bytes per element."""
-    return self._array.itemsize
-
-
-def _nbytes(self: Tensor) -> int:
-    """Bytes of all elements."""
-    return self._array.nbytes
-
-
-def _transpose(self: Tensor, *axes: Any) -> Tensor:
-    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-    return transpose(self, tuple(order) if order else None)
-
-
-def _reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
-    return reshape(self, shape[0] if len(shape) == 1 else shape, order)
+    return not _is_foreign(value) and bool(comparisons.equal(self, value)._array.any())
 
 
 def make_operator(
@@ -128,35 +109,23 @@ def make_operator(
     return operator
 
 
-METHODS: dict[str, Any] = {
-    "__abs__": elementwise.absolute,
+OPERATORS: dict[str, Any] = {
+    "__abs__": comparisons.absolute,
     "__invert__": predicates.invert,
-    "__neg__": elementwise.negative,
-    "__pos__": elementwise.positive,
+    "__neg__": arithmetic.negative,
+    "__pos__": arithmetic.positive,
     "__divmod__": _divmod,
     "__rdivmod__": _rdivmod,
     "__round__": _round,
     "__contains__": _contains,
-    "__eq__": make_operator(elementwise.equal, _is_foreign),
-    "__ne__": make_operator(elementwise.not_equal, _is_foreign),
-    "__array_ufunc__": protocols.array_ufunc,
-    "__array_function__": protocols.array_function,
-    "T": property(lambda self: transpose(self), doc="The axes in reverse order."),
-    "mT": property(lambda self: matrix_transpose(self), doc="The last two axes exchanged."),
-    "real": property(lambda self: elementwise.real(self), doc="The real part."),
-    "imag": property(lambda self: elementwise.imag(self), doc="The imaginary part."),
-    "itemsize": property(_itemsize),
-    "nbytes": property(_nbytes),
-    "abs": elementwise.absolute,
-    "reshape": _reshape,
-    "transpose": _transpose,
+    "__eq__": make_operator(comparisons.equal, _is_foreign),
+    "__ne__": make_operator(comparisons.not_equal, _is_foreign),
 }
-METHODS |= inplace.METHODS | copying.METHODS
 for _name, _comparison in COMPARISONS.items():
-    METHODS[_name] = make_operator(_comparison, _owner(_name))
+    OPERATORS[_name] = make_operator(_comparison, _owner(_name))
 for _name, (_function, _symbol) in BINARY.items():
-    METHODS[f"__{_name}__"] = make_operator(_function, _owner(f"__r{_name}__"))
-    METHODS[f"__r{_name}__"] = make_operator(_function, _owner(f"__{_name}__"), reflected=True)
-    METHODS[f"__i{_name}__"] = inplace.in_place(_function, _symbol)
-for _name, _method in METHODS.items():
+    OPERATORS[f"__{_name}__"] = make_operator(_function, _owner(f"__r{_name}__"))
+    OPERATORS[f"__r{_name}__"] = make_operator(_function, _owner(f"__{_name}__"), reflected=True)
+    OPERATORS[f"__i{_name}__"] = inplace.in_place(_function, _symbol)
+for _name, _method in OPERATORS.items():
     method(_method, _name)

@@ -18,7 +18,7 @@ from minigrad.numpy_api import inplace
 from minigrad.numpy_api.scipy_ufuncs import scipy_ufunc, ufunc_name
 from minigrad.numpy_api.ufunc_methods import REDUCE_AND_ACCUMULATE, outer_method
 from minigrad.numpy_api.unsupported import reason
-from minigrad.ops.elementwise import arithmetic
+from minigrad.ops.elementwise import comparisons
 from minigrad.ops.explaining import name_the_call
 
 __all__ = ["METADATA", "array_function", "array_ufunc", "numpy_functions", "public_name"]
@@ -130,7 +130,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
         _refuse_writing(name, target, where)
     result = _run(ours, inputs, options, name, inputs, kwargs)
     if where is not True:
-        result = arithmetic.where(where, result, target)
+        result = comparisons.where(where, result, target)
     return inplace.rebind(target, result, f"{name}: out=")
 
 

@@ -10,9 +10,9 @@ from minigrad.core.errors import DtypeError, ShapeError
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, named, source_of
 from minigrad.ops.axis_utils import normalize_axis
-from minigrad.ops.elementwise import arithmetic
+from minigrad.ops.elementwise import comparisons
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction import accumulating, reductions
+from minigrad.ops.reduction import accumulating, reductions, sums
 
 __all__ = ["REDUCE_AND_ACCUMULATE", "outer_method"]
 
@@ -47,12 +47,12 @@ def _exponentials(ufunc: Any, base: float) -> Callable[..., Any]:
         x = as_operand(array, f"{ufunc.__name__}.reduce", "array")
         x = x.astype(np.result_type(x.dtype, np.float16))
         if where is not True:
-            x = arithmetic.where(reductions.mask_of(where), x, -np.inf)
+            x = comparisons.where(sums.mask_of(where), x, -np.inf)
         if not x.ndim and axis in (0, -1):
             axis = None
         y = ops.logsumexp(x if scale == 1 else x * scale, axis, keepdims=keepdims)
         y = y if scale == 1 else y * (1 / scale)
-        start = None if initial is None else reductions.starting_value(initial)
+        start = None if initial is None else sums.starting_value(initial)
         result: Tensor = y if start is None else getattr(ops, ufunc.__name__)(y, start)
         return result
 
@@ -90,7 +90,7 @@ def _constant(ufunc: Any, method: str) -> Callable[..., Any]:
 
     def function(array: Any, axis: Any, **options: Any) -> Tensor:
         if "where" in options:
-            options["where"] = reductions.mask_of(options["where"])
+            options["where"] = sums.mask_of(options["where"])
         return constant(array, axis, options)
 
     return _reducing(function)
@@ -117,7 +117,7 @@ _CONSTANT = (
 
 REDUCE_AND_ACCUMULATE: dict[Any, Callable[..., Any]] = {
     np.add.accumulate: _accumulating(np.add, ops.cumsum),
-    np.add.reduce: _reducing(reductions.sum),
+    np.add.reduce: _reducing(sums.sum),
     np.fmax.reduce: _reducing(ops.nanmax),
     np.fmin.reduce: _reducing(ops.nanmin),
     np.logaddexp.accumulate: _accumulating(np.logaddexp, accumulating.cumulative_logsumexp),

@@ -7,12 +7,11 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, cast
 
-from minigrad.core.applying import make_apply
 from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, alias_node
 from minigrad.core.tensors import wrap
-from minigrad.ops.primitives import Operation, Primitive, operations
+from minigrad.ops.primitives import Operation, Primitive, declare
 
 __all__ = ["FusedOperation", "fused", "output_gradients", "run_reference"]
 
@@ -119,9 +118,8 @@ def fused(
         outputs: the names of the outputs.
     """
 
-    def declare(forward: Callable[..., Any]) -> Primitive[P]:
+    def decorate(forward: Callable[..., Any]) -> Primitive[P]:
         operation = FusedOperation(forward, reference, backward, outputs)
-        operations[f"{forward.__module__}.{operation.name}"] = operation
-        return cast(Primitive[P], make_apply(operation))
+        return cast(Primitive[P], declare(operation))
 
-    return declare
+    return decorate

@@ -22,7 +22,7 @@ from minigrad.core.errors import describe
 from minigrad.core.plans import PlanTable, Rule, RulePlan, compile_source, read_by
 from minigrad.core.tensors import Tensor, method
 
-__all__ = ["Operation", "Primitive", "operations", "primitive"]
+__all__ = ["Operation", "Primitive", "declare", "operations", "primitive"]
 
 operations: dict[str, "Operation"] = {}
 """Every declared operation by its qualified name: its module and the name of its function."""
@@ -267,7 +267,28 @@ def primitive(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
         )
     is_method = options.pop("method", False)
     operation = Operation(forward, **options)
-    apply = make_apply(operation)
-    operations[f"{forward.__module__}.{operation.name}"] = operation
+    apply = declare(operation)
     apply.vjp, apply.joint_vjp = operation.vjp, operation.joint_vjp
     return method(apply) if is_method else apply
+
+
+def declare(operation: Operation) -> Any:
+    """The function that applies an operation, which is now known by its name."""
+    operations[f"{operation.forward.__module__}.{operation.name}"] = operation
+    apply = make_apply(operation)
+    apply.__name__ = operation.name
+    apply.operation, apply.generic = operation, make_generic(operation, apply)
+    return apply
+
+
+def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation as derivative rules call it: on arrays it is just the forward."""
+
+    def generic(*args: Any, **kwargs: Any) -> Any:
+        inputs = args[0] if op.list_input else args
+        if any(isinstance(value, Tensor) for value in inputs):
+            return apply(*args, **kwargs)
+        out = op.forward(*args, **kwargs)
+        return out[: len(op.outputs)] if len(op.outputs) > 1 else out[0] if op.aux else out
+
+    return generic

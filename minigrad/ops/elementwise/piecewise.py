@@ -8,7 +8,9 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, TensorLike, method
 from minigrad.ops.arguments import constant_array
-from minigrad.ops.elementwise.arithmetic import astype, positive, subtract, where
+from minigrad.ops.elementwise.arithmetic import positive, subtract
+from minigrad.ops.elementwise.casting import astype
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.elementwise.predicates import floor_divide, isinf, trunc
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.primitives import primitive

@@ -11,7 +11,7 @@ from minigrad.core.errors import ShapeError
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import constant_array
-from minigrad.ops.elementwise.arithmetic import equal
+from minigrad.ops.elementwise.comparisons import equal
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.primitives import Primitive, primitive
 

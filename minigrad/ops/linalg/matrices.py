@@ -15,7 +15,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.axis_utils import whole_number
 from minigrad.ops.checks import check_option
-from minigrad.ops.elementwise.arithmetic import where
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg import decompositions, determinants
 from minigrad.ops.linalg.decompositions import cholesky, inv, matrices, solve
@@ -25,7 +25,7 @@ from minigrad.ops.linalg.spectra import eigvalsh, svdvals
 from minigrad.ops.manipulation.reshaping import matrix_transpose, reshape, transpose
 from minigrad.ops.parts import returns_value
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction.reductions import sum as sum_over
+from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = [
     "cholesky",

@@ -8,14 +8,14 @@ import numpy as np
 from minigrad.core.errors import AxisError, MatrixError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
-from minigrad.ops.elementwise.arithmetic import absolute, where
+from minigrad.ops.elementwise.comparisons import absolute, where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg.decompositions import inv
 from minigrad.ops.linalg.p_norms import p_norm
 from minigrad.ops.linalg.spectra import svdvals
 from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import min as min_over
-from minigrad.ops.reduction.reductions import sum as sum_over
+from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = ["cond", "matrix_norm"]
 

@@ -9,7 +9,7 @@ from minigrad.core.applying import operand
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor, TensorLike, method, wrap
 from minigrad.ops.axis_utils import Axis, normalize_axes
-from minigrad.ops.elementwise.arithmetic import absolute
+from minigrad.ops.elementwise.comparisons import absolute
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg.matrix_norms import matrix_norm
 from minigrad.ops.linalg.p_norms import p_norm

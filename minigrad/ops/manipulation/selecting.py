@@ -12,7 +12,7 @@ from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import constant_array, source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_option
-from minigrad.ops.elementwise.arithmetic import where
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.index_places import from_zero
 from minigrad.ops.manipulation.indexing import getitem, plain_index, scatter, scatter_add, setitem

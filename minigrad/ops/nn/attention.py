@@ -17,7 +17,7 @@ from minigrad.ops.arguments import (
     widen,
 )
 from minigrad.ops.checks import check_broadcasts, check_lengths, check_probabilities
-from minigrad.ops.elementwise.arithmetic import where
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,

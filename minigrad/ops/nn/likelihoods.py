@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
-from minigrad.ops.elementwise.arithmetic import exp, log
+from minigrad.ops.elementwise.powers import exp, log
 from minigrad.ops.nn.loss_parts import pair, reduced
 
 __all__ = ["gaussian_nll_loss", "poisson_nll_loss"]

@@ -13,7 +13,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet
 from minigrad.ops.checks import OptionError
-from minigrad.ops.elementwise.arithmetic import exp
+from minigrad.ops.elementwise.powers import exp
 from minigrad.ops.nn.activations import sigmoid, softplus
 from minigrad.ops.nn.class_targets import check_reduction
 from minigrad.ops.nn.loss_parts import factor, pair, reduced

@@ -9,8 +9,9 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensor, as_tensors, quiet, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_same_shape
-from minigrad.ops.elementwise.arithmetic import minimum, sqrt, where
+from minigrad.ops.elementwise.comparisons import minimum, where
 from minigrad.ops.elementwise.piecewise import clip
+from minigrad.ops.elementwise.powers import sqrt
 from minigrad.ops.linalg.norms import vector_norm
 from minigrad.ops.manipulation.reshaping import broadcast_arrays
 from minigrad.ops.nn.activations import softplus

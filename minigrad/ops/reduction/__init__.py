@@ -15,6 +15,7 @@ from minigrad.ops.reduction.reductions import *  # noqa: F403
 from minigrad.ops.reduction.scattering import *  # noqa: F403
 from minigrad.ops.reduction.softmaxes import *  # noqa: F403
 from minigrad.ops.reduction.statistics import *  # noqa: F403
+from minigrad.ops.reduction.sums import *  # noqa: F403
 
 if not TYPE_CHECKING:  # it would hide misspelt names
     __getattr__ = names_from(__name__, "minigrad.ops.reduction.reductions")

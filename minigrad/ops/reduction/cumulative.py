@@ -13,7 +13,7 @@ from minigrad.ops.elementwise.arithmetic import subtract
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.joining import concatenate
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction.reductions import sum as sum_over
+from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = [
     "cumprod",

@@ -6,16 +6,17 @@ import numpy as np
 
 from minigrad.core.tensors import Tensor, TensorLike
 from minigrad.ops.axis_utils import Axis, restore_axes
-from minigrad.ops.elementwise.arithmetic import where as choose
+from minigrad.ops.elementwise.comparisons import where as choose
 from minigrad.ops.elementwise.predicates import isnan, logical_and, logical_not
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.cumulative import cumprod, cumsum
-from minigrad.ops.reduction.reductions import chosen, extremum_rule, mask_of
+from minigrad.ops.reduction.reductions import extremum_rule
 from minigrad.ops.reduction.reductions import mean as mean_over
 from minigrad.ops.reduction.reductions import prod as prod_over
-from minigrad.ops.reduction.reductions import sum as sum_over
 from minigrad.ops.reduction.statistics import std, var
+from minigrad.ops.reduction.sums import chosen, mask_of
+from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = [
     "nanargmax",

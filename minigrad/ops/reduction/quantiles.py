@@ -13,7 +13,7 @@ from minigrad.core.tensors import Tensor, TensorLike, method
 from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.checks import check_option
-from minigrad.ops.elementwise.arithmetic import where
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.elementwise.predicates import isnan
 from minigrad.ops.parts import returns_value
 from minigrad.ops.primitives import primitive

@@ -1,73 +1,17 @@
-"""Reductions: sum, mean, prod, max, min, argmax, all, any."""
+"""Reductions: mean, prod, max, min, argmax, all, any."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import describe
 from minigrad.core.nodes import Array
-from minigrad.ops.arguments import constant_array, widen
+from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 from minigrad.ops.primitives import primitive
+from minigrad.ops.reduction.sums import _spread, chosen, mask_of, masked, starting_value
 
-__all__ = [
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "count_nonzero",
-    "max",
-    "mean",
-    "min",
-    "prod",
-    "sum",
-]
-
-
-SMALL = 4096  # up to this size, copying is cheaper than the bookkeeping of a broadcast view
-
-
-def _spread(g: Array, shape: tuple[int, ...]) -> Array:
-    """A gradient repeated to a shape."""
-    if g.__class__ is np.ndarray and math.prod(shape) <= SMALL:
-        out = np.empty(shape, g.dtype)
-        out[...] = g
-        return out
-    return np.broadcast_to(g, shape)
-
-
-def chosen(initial: Any, where: Any) -> dict[str, Any]:
-    """`initial` and `where` as NumPy takes them; none that is left out."""
-    options = {} if where is None else {"where": mask_of(where)}
-    return options if initial is None else {"initial": starting_value(initial), **options}
-
-
-def mask_of(where: Any) -> Any:
-    """Which elements take part: True for all (of None, too), or a constant array of booleans.
-
-    Raises:
-        TypeError: for something that is neither booleans nor integers.
-    """
-    if where is None or where is True:
-        return True
-    mask = constant_array(where, "where")
-    if mask.dtype.kind not in "biu":
-        raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
-    return mask.astype(bool, copy=False)
-
-
-def starting_value(initial: Any) -> Any:
-    """A constant that a reduction begins with, as a number of Python."""
-    value = constant_array(initial, "initial")
-    if value.ndim:
-        raise ValueError(f"initial must be a single number, got {describe(initial)}")
-    return value.item()
-
-
-def masked(g: Array, where: Any) -> Array:
-    """A gradient with zeros where `where` leaves elements out, whatever stands there."""
-    return g if where is None else np.where(mask_of(where), g, 0)
+__all__ = ["all", "any", "argmax", "argmin", "count_nonzero", "max", "mean", "min", "prod"]
 
 
 def count_over(shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
@@ -82,39 +26,6 @@ def shared(g: Array, count: Any) -> Array:
     if not isinstance(count, (int, float)):
         count = count.astype(np.result_type(g.dtype, np.float32))
     return (widen(g) / count).astype(g.dtype) if g.dtype == np.float16 else g / count
-
-
-@primitive(method=True)
-def sum(
-    x: Array,
-    /,
-    axis: Axis = None,
-    dtype: Any = None,
-    *,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Array:
-    """The sum over `axis`.
-
-    Args:
-        x: any shape.
-        axis: None for all, an int or a tuple.
-        dtype: in which to add up and return it.
-        keepdims: keep the reduced axes with length 1.
-        initial: a constant number to begin with.
-        where: booleans that broadcast to `x`, constant: which elements take part.
-    """
-    if initial is None and where is None:
-        return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
-    return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims, **chosen(initial, where))
-
-
-sum.vjp(
-    x=lambda g, x_shape, axis, keepdims, where: masked(
-        _spread(restore_axes(g, x_shape, axis, keepdims), x_shape), where
-    )
-)
 
 
 @primitive(method=True)

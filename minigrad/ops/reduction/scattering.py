@@ -9,7 +9,9 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, constant_array, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_option
-from minigrad.ops.elementwise.arithmetic import astype, positive, where
+from minigrad.ops.elementwise.arithmetic import positive
+from minigrad.ops.elementwise.casting import astype
+from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.elementwise.predicates import floor_divide
 from minigrad.ops.manipulation.indexing import scatter_add, setitem
 from minigrad.ops.manipulation.joining import concatenate

@@ -14,11 +14,12 @@ from minigrad.ops.checks import OptionError
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.reshaping import broadcast_to
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction.reductions import count_over, mask_of, masked
+from minigrad.ops.reduction.reductions import count_over
 from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import mean as mean_over
 from minigrad.ops.reduction.reductions import min as min_over
-from minigrad.ops.reduction.reductions import sum as sum_over
+from minigrad.ops.reduction.sums import mask_of, masked
+from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = ["average", "ptp", "std", "var"]
 

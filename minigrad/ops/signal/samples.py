@@ -12,7 +12,8 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_operand, constant_array, named
 from minigrad.ops.axis_utils import normalize_axes, whole_number
 from minigrad.ops.checks import check_option
-from minigrad.ops.elementwise.arithmetic import sqrt, where
+from minigrad.ops.elementwise.comparisons import where
+from minigrad.ops.elementwise.powers import sqrt
 from minigrad.ops.linalg.products import matmul
 from minigrad.ops.manipulation.indexing import slice_axis
 from minigrad.ops.manipulation.joining import concatenate, stack

@@ -87,7 +87,7 @@ def test_a_suite_kills_what_its_tests_notice_and_restores_the_rule(mutation):
         minigrad.tanh(x).backward(2.0)
         assert abs(x.grad.item() - 2 * (1 - np.tanh(0.5) ** 2)) < 1e-12
 
-    name = "minigrad.ops.elementwise.arithmetic.tanh"
+    name = "minigrad.ops.elementwise.powers.tanh"
     row = (1, 0.0, "notice", notice)
     suite.tests, suite.programs = {name: [row]}, {name: []}
     changed = rule_mutants(name)
