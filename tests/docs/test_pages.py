@@ -1,0 +1,30 @@
+"""Pages with examples at a prompt are true: the examples give what they say."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"docs/cells.md": 25, "minigrad/core/README.md": 8}  # and how many examples, at least
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_give_what_it_says(page):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    results = doctest.testfile(str(ROOT / page), module_relative=False, optionflags=flags)
+    assert results.attempted >= PAGES[page]
+    assert results.failed == 0
+
+
+def test_the_first_cell_is_as_short_as_the_page_says():
+    page = (ROOT / "docs" / "cells.md").read_text("utf-8")
+    block = page.split("class MGUCell")[1].split("\n\n")[0]
+    assert len(block.splitlines()) <= 20
+
+
+def test_the_tour_names_every_file_of_the_heart():
+    core = ROOT / "minigrad" / "core"
+    tour = (core / "README.md").read_text("utf-8")
+    files = {path.name for path in core.glob("*.py")} - {"__init__.py"}
+    assert files == {name for name in files if f"`{name}`" in tour}
