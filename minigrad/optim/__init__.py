@@ -1,6 +1,6 @@
 """Optimisers: they write parameters from their gradients. Schedules: they set learning rates.
 
-Formulas and defaults are PyTorch's; the argument `lr` is called `rate` here.
+Formulas and defaults are PyTorch's; the argument `lr` may be called `rate`, too.
 """
 
 from minigrad.optim.adam import Adam, AdamW

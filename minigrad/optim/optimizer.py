@@ -11,18 +11,20 @@ from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import Tensor
 from minigrad.ops.parts import refuse_part
 from minigrad.optim.options import (
+    OptimizerType,
     check_names,
     check_ranges,
     groups_of,
     plain_options,
     warnings_raise,
+    with_rate,
 )
 from minigrad.optim.states import PlainArray, State, converted, working, working_dtype
 
 __all__ = ["Optimizer"]
 
 
-class Optimizer:
+class Optimizer(metaclass=OptimizerType):
     """The base of optimisers.
 
     A subclass passes the defaults of its options to `__init__` and defines `update`.
@@ -31,7 +33,7 @@ class Optimizer:
         parameters: the tensors to update, leaves; or groups of them: dicts with the key
             "parameters" and any of the options, which then hold for that group alone. Those that
             do not require grad are passed over.
-        rate: the learning rate.
+        rate: the learning rate; `lr` is another name for it, also in groups.
         maximize: go up along the gradient instead of down.
         options: the other options by name, with what they are where a group says nothing else.
 
@@ -85,6 +87,7 @@ class Optimizer:
             As the constructor.
         """
         name = type(self).__name__
+        group = with_rate(name, group)
         check_names(name, group)
         if "parameters" not in group:
             raise TypeError(f"{name}: a group must have the key 'parameters', got {list(group)}")
@@ -145,6 +148,15 @@ class Optimizer:
         for group in self.groups:
             group["rate"] = value
             group.pop("base_rate", None)  # a schedule that is made now starts from this one
+
+    @property
+    def lr(self) -> float:
+        """The same as `rate`."""
+        return self.rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.rate = value
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

@@ -11,13 +11,20 @@ import numpy as np
 from minigrad.core.errors import describe
 from minigrad.core.tensors import Tensor
 
-__all__ = ["check_names", "check_ranges", "groups_of", "pair_of", "plain_options", "warnings_raise"]
+__all__ = [
+    "check_names",
+    "check_ranges",
+    "groups_of",
+    "pair_of",
+    "plain_options",
+    "warnings_raise",
+    "with_rate",
+]
 
 SWITCHES = frozenset({"amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov"})
 
 # What PyTorch calls our arguments: whoever writes these is told so.
 PYTORCH_NAMES = {
-    "lr": "rate",
     "eps": "epsilon",
     "params": "parameters",
     "lr_decay": "rate_decay",
@@ -118,6 +125,25 @@ def check_names(
                 f"{owner}: the argument {name}= of PyTorch is called {theirs[name]}= here: write "
                 f"{theirs[name]}={describe(given[name])}"
             )
+
+
+def with_rate(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments in which `lr`, PyTorch's name of the rate, is called `rate`.
+
+    Raises:
+        TypeError: when both are given.
+    """
+    renamed = {"rate" if name == "lr" else name: value for name, value in given.items()}
+    if len(renamed) < len(given):
+        raise TypeError(f"{owner}: lr= and rate= are the same argument; give one of them")
+    return renamed
+
+
+class OptimizerType(type):
+    """Lets every optimiser be called with `lr=`, as PyTorch has it, in place of `rate=`."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **with_rate(cls.__name__, kwargs))
 
 
 def groups_of(owner: str, parameters: Any) -> list[Mapping[str, Any]]:

@@ -128,11 +128,11 @@ def test_groups_may_come_later():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: Adam(p, lr=0.1), r"Adam: the argument lr= .* write rate=0.1"),
+        (lambda p: Adam(p, lr=0.1, rate=0.1), "Adam: lr= and rate= are the same argument"),
         (lambda p: Adam(p, eps=1e-6), "write epsilon=1e-06"),
         (lambda p: SGD(params=p), r"params= of PyTorch is called parameters="),
         (lambda p: Adagrad(p, lr_decay=0.5), "write rate_decay=0.5"),
-        (lambda p: SGD([{"parameters": p, "lr": 0.1}]), "write rate=0.1"),
+        (lambda p: SGD([{"parameters": p, "lr": 0.1, "rate": 1.0}]), "SGD: lr= and rate="),
         (lambda p: SGD([{"params": p}]), "called parameters="),
         (lambda p: SGD([{"rate": 0.1}]), "must have the key 'parameters'"),
         (lambda p: SGD([{"parameters": p, "betas": 1}]), "the option 'betas'; known are dampening"),
@@ -249,3 +249,17 @@ def test_a_copy_goes_on_alike_and_apart(copied):
     twin.grad = [5.0]
     other.step()
     assert twin.item() != parameter.item()
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_lr_is_another_name_of_rate(kind):
+    def made(*parameters, **options):
+        return kind([mg.Tensor([1.0], requires_grad=True)], *parameters, **options)
+
+    assert made(lr=0.25).rate == made(rate=0.25).rate == made(0.25).lr == 0.25
+    group = {"parameters": [mg.Tensor([1.0], requires_grad=True)], "lr": 0.5}
+    optimizer = kind([group], lr=0.25)
+    assert optimizer.groups[0]["rate"] == 0.5
+    assert "lr" not in optimizer.groups[0]
+    optimizer.lr = 0.125
+    assert optimizer.rate == 0.125
