@@ -65,7 +65,11 @@ TARGETS = {
     ),
     "optim": Target(("minigrad.optim",), ("tests/minigrad/optim",)),
     "training": Target(
-        ("layers.training",),
+        tuple(  # all but what draws and what shows a bar
+            f"layers.training.{name}"
+            for name in ("averages", "batches", "interrupts", "loop", "options", "pairs", "run")
+        )
+        + ("layers.training.run_folder", "layers.training.texts"),
         (
             "tests/layers/test_averages.py",
             "tests/layers/test_training.py",
@@ -188,9 +192,13 @@ class Calls:
 
 def passes(item: Any) -> bool:
     """Whether a test passes, alone and with fixtures of its own."""
-    warned = catch_warnings_for_item(item.config, item.ihook, "runtest", item, record=False)
-    with warned:
-        return not any(report.failed for report in runtestprotocol(item, False, nextitem=None))
+    example = getattr(item, "dtest", None)
+    names = {} if example is None else dict(example.globs)  # which doctest clears when it has run
+    with catch_warnings_for_item(item.config, item.ihook, "runtest", item, record=False):
+        reports = runtestprotocol(item, log=False, nextitem=None)
+    if example is not None:
+        example.globs.update(names)
+    return not any(report.failed for report in reports)
 
 
 def clear_caches() -> None:
