@@ -65,15 +65,22 @@ TARGETS = {
     ),
     "optim": Target(("minigrad.optim",), ("tests/minigrad/optim",)),
     "training": Target(
-        tuple(  # all but what draws and what shows a bar
-            f"layers.training.{name}"
-            for name in ("averages", "batches", "interrupts", "loop", "options", "pairs", "run")
-        )
-        + ("layers.training.run_folder", "layers.training.texts"),
+        (  # all but what draws and what shows a bar
+            "layers.training.averages",
+            "layers.training.batches",
+            "layers.training.interrupts",
+            "layers.training.loop",
+            "layers.training.options",
+            "layers.training.pairs",
+            "layers.training.run",
+            "layers.training.run_folder",
+            "layers.training.texts",
+        ),
         (
             "tests/layers/test_averages.py",
             "tests/layers/test_training.py",
             "tests/layers/test_training_options.py",
+            "tests/layers/test_training_parts.py",
             "tests/layers/test_signals.py",
             "tests/layers/test_pairs.py",
             "tests/layers/test_progress.py",
