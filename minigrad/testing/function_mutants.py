@@ -77,7 +77,7 @@ def program_changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def parts_to_change(parts: list[ast.AST]) -> Iterator[ast.AST]:
-    """All parts but annotations, texts of errors and what asserts say for type checkers."""
+    """All parts but annotations, texts of errors, and assertions."""
     stack = parts[::-1]
     while stack:
         node = stack.pop()
@@ -89,6 +89,8 @@ def parts_to_change(parts: list[ast.AST]) -> Iterator[ast.AST]:
             inner = [node.value] if node.value else []
         elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
             inner = list(node.body) if isinstance(node.body, list) else [node.body]
+        elif isinstance(node, ast.Call):  # strict=True of zip is an assertion
+            inner = [part for part in inner if getattr(part, "arg", None) != "strict"]
         stack += inner[::-1]
 
 
