@@ -67,6 +67,16 @@ def test_a_hook_is_recorded_with_create_graph():
     assert mg.gradients(slope, x).item() == 12.0
 
 
+def test_an_array_from_a_hook_is_a_constant_with_create_graph():
+    x = mg.Tensor([3.0], requires_grad=True)
+    y = x * x
+    y.register_hook(lambda g: np.array([10.0], np.float64))
+    slope = mg.gradients(y.sum(), x, create_graph=True)  # 10 * 2 x
+    assert slope.tolist() == [60.0]
+    assert slope.dtype == np.float32
+    assert mg.gradients(slope.sum(), x).tolist() == [20.0]
+
+
 def test_hooks_run_for_gradients_and_not_for_the_inputs_of_transforms():
     x = mg.Tensor(3.0, requires_grad=True)
     seen = []
