@@ -257,7 +257,7 @@ def test_graphs_are_freed_by_reference_count_alone(how):
     arrays = [
         weakref.ref(array)
         for ref in nodes
-        for array in mg.debug.graph_view.saved_arrays(ref().saved)
+        for array in mg.graphs.saved_arrays(ref().saved)
         if array is not x._array and array.base is not x._array
     ]
     assert len(nodes) > 8
