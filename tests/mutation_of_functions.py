@@ -62,7 +62,6 @@ TARGETS = {
             "tests/minigrad/ops/test_indexing.py",
             "tests/minigrad/draw/test_flow_oracles.py",
             "tests/minigrad/draw/test_views.py",
-            "tests/minigrad/draw/test_xray.py",
             "tests/minigrad/testing/test_engine_machine.py",
             "tests/minigrad/testing/test_programs.py",
         ),
