@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import layers
 import minigrad as mg
 from minigrad import optim
 
@@ -55,6 +56,66 @@ def test_asgd_begins_its_average_with_the_first_weights_and_then_lets_it_follow(
     assert seen == [(1.0, 1.0), (3.0, 3.0), (6.0, 4.5)]
 
 
+def test_one_tensor_is_a_group_and_modules_that_can_be_walked_are_refused():
+    weight = leaf(2.0)
+    optimizer = optim.SGD(weight, 0.5)
+    weight.grad = [1.0]
+    optimizer.step()
+    assert weight.tolist() == [1.5]
+    with pytest.raises(TypeError, match=r"pass module\.parameters\(\)"):
+        optim.SGD(layers.Sequential(layers.Linear(1, 1)), 0.5)
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    optimizer = optim.Adam([leaf(1.0)], np.float64(0.5), (np.float32(0.5), 0.75))
+    optimizer.groups[0]["epsilon"] = np.float32(0.25)
+    optimizer.step()
+    (group,) = optimizer.groups
+    assert [type(group[name]) for name in ("rate", "epsilon")] == [float, float]
+    assert group["betas"] == (0.5, 0.75)
+    assert [type(beta) for beta in group["betas"]] == [float, float]
+
+
+def test_an_optimizer_shows_its_groups_line_by_line():
+    groups = [{"parameters": [leaf(1.0)], "rate": 0.5}, {"parameters": [leaf(1.0), leaf(2.0)]}]
+    first, *lines, last = repr(optim.SGD(groups, 0.25)).splitlines()
+    assert (first, last) == ("SGD(", ")")
+    assert [line.split(", ")[:2] for line in lines] == [
+        ["  parameters=1", "rate=0.5"],
+        ["  parameters=2", "rate=0.25"],
+    ]
+    assert repr(sgd(0.5)).startswith("SGD(parameters=1, rate=0.5, ")
+    assert repr(sgd(0.5)).endswith(")")
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def test_a_graph_of_before_a_step_refuses_to_run_backward():
+    weight = leaf(1.0)
+    loss = (weight * weight).sum()
+    loss.backward(retain_graph=True)
+    optim.SGD([weight], 0.5).step()
+    with pytest.raises(mg.GradientError, match="written in"):
+        loss.backward()
+    assert weight.item() == 0.0
+    assert (weight * 1).item() == 0.0
+
+
+def test_an_update_in_another_dtype_is_cast_to_that_of_the_parameter():
+    class Wide(optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, 0.5)
+
+        def update(self, value, gradient, state, options):
+            return value.astype(np.float64) - options["rate"] * gradient
+
+    weight = leaf(1.0, dtype=np.float32)
+    weight.grad = [1.0]
+    Wide([weight]).step()
+    assert (weight.dtype, weight.tolist()) == (np.float32, [0.5])
+
+
 # -- clipping --------------------------------------------------------------------------------------
 
 
@@ -66,9 +127,13 @@ def test_values_are_clipped_to_zero_and_unnamed_parameters_have_their_shape():
     weight.grad = [math.nan, 1.0]
     with pytest.raises(mg.GradientError, match=r"NaN in the gradients of \(2,\)\."):
         optim.clip_grad_value([weight], 1.0)
+    with pytest.raises(mg.GradientError, match=r"not finite \(in \(2,\)\)"):
+        optim.clip_grad_norm([weight], 1.0)
     weight.name = "w"
     with pytest.raises(mg.GradientError, match=r"NaN in the gradients of w\."):
         optim.clip_grad_value([weight], 1.0)
+    with pytest.raises(mg.GradientError, match=r"not finite \(in w\)"):
+        optim.clip_grad_norm([weight], 1.0)
 
 
 # -- averages --------------------------------------------------------------------------------------
@@ -90,6 +155,16 @@ def test_a_loaded_average_has_the_averages_and_the_count_of_the_other():
     assert other.tolist() == [5.0, 5.0]
 
 
+def test_integers_are_copied_and_not_averaged():
+    count = mg.Tensor(np.array([1]))
+    average = optim.ExponentialAverage([count], 0.5)
+    for value in (4, 7):
+        count.write(np.array([value]))
+        average.update()
+    assert average.averages[0].tolist() == [7]
+    assert average.averages[0].dtype == count.dtype
+
+
 # -- states of optimisers --------------------------------------------------------------------------
 
 
@@ -102,6 +177,30 @@ def test_names_that_are_no_states_are_listed():
             optimizer.load_state_dict({**optimizer.state_dict(), name: np.array(1.0)})
     with pytest.raises(KeyError, match="state of parameter 7, but there are 1 parameters"):
         optimizer.load_state_dict({**optimizer.state_dict(), "state.7.momentum": np.ones(1)})
+
+
+def test_groups_of_other_sizes_do_not_fit():
+    def of_sizes(*sizes):
+        return optim.SGD([{"parameters": [leaf(1.0) for _ in range(n)]} for n in sizes], 0.5)
+
+    one = of_sizes(1, 2)
+    one.load_state_dict(of_sizes(1, 2).state_dict())
+    with pytest.raises(KeyError, match="group 0 has 1 parameters here and 2 there; group 1 has 2"):
+        one.load_state_dict(of_sizes(2, 1).state_dict())
+    swapped = one.state_dict() | {"groups.0.parameters": np.array([1])}
+    with pytest.raises(KeyError, match="group 0 has 1 parameters here and 1 there"):
+        one.load_state_dict(swapped)
+
+
+def test_a_state_from_before_there_was_maximize_is_loaded():
+    state = sgd(0.25).state_dict()
+    del state["groups.0.maximize"]
+    optimizer = sgd(0.5)
+    optimizer.load_state_dict(state)
+    assert (optimizer.rate, optimizer.groups[0]["maximize"]) == (0.25, False)
+    del state["groups.0.momentum"]
+    with pytest.raises(KeyError, match=r"missing: groups\.0\.momentum"):
+        optimizer.load_state_dict(state)
 
 
 def test_loading_forgets_the_base_rate_of_a_schedule_that_the_other_did_not_have():
@@ -215,6 +314,26 @@ def test_one_cycle_names_what_must_be_above_0(options):
     (name,) = options
     with pytest.raises(ValueError, match=f"^OneCycleSchedule: {name} must be above 0"):
         optim.OneCycleSchedule(sgd(), 1.0, **{"total_steps": 10, **options})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda o: optim.LinearSchedule(o, total_steps=0), "LinearSchedule: total_steps"),
+        (lambda o: optim.CosineSchedule(o, 0), "CosineSchedule: total_steps"),
+        (lambda o: optim.CosineRestartsSchedule(o, 0), "CosineRestartsSchedule: period"),
+        (lambda o: optim.CosineRestartsSchedule(o, 2, 0), "CosineRestartsSchedule: growth"),
+        (lambda o: optim.CosineRestartsSchedule(o, 2, -1), "CosineRestartsSchedule: growth"),
+        (lambda o: optim.CosineRestartsSchedule(o, 2, 1.5), "CosineRestartsSchedule: growth"),
+        (
+            lambda o: optim.PlateauSchedule(o, min_rate=[0.1, 0.2]),
+            "PlateauSchedule: 2 values of min_rate",
+        ),
+    ],
+)
+def test_options_out_of_range_are_named_with_their_schedule(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make(sgd())
 
 
 # -- plateaus --------------------------------------------------------------------------------------
