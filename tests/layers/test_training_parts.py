@@ -1,5 +1,6 @@
 """Parts of training by themselves: what decays, history, folders of runs, exact translations."""
 
+import itertools
 import json
 import math
 
@@ -8,8 +9,17 @@ import pytest
 
 import layers
 import minigrad as mg
-from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
-from layers.training import History, TrainingOptions, fit, share_exact
+from layers.base import init
+from layers.datasets import CharacterTokenizer
+from layers.models import (
+    GPT,
+    CharacterConfig,
+    CharacterModel,
+    GPTConfig,
+    TranslationConfig,
+    TranslationModel,
+)
+from layers.training import History, TrainingOptions, fit, fit_pairs, share_exact
 from layers.training.run import decay_groups
 from layers.training.run_folder import RunFolder
 
@@ -149,11 +159,15 @@ def test_weights_that_are_not_finite_before_a_step_are_named():
         )
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_accumulated_batches_have_the_gradient_of_one(accumulate):
+def square_loss(model, batch):
+    return (model(batch[0]) ** 2).mean()
+
+
+@pytest.mark.parametrize("ends", [[9], [1, 4, 9], [3, 6], [4, 8]])
+def test_accumulated_batches_have_the_gradient_of_one(ends):
     """Of batches of different lengths, too: what counts is the number of examples."""
-    rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
-    parts = [rows] if accumulate == 1 else [rows[:1], rows[1:4], rows[4:]]
+    rows = np.random.default_rng(0).normal(size=(ends[-1], 2)).astype(np.float32)
+    parts = [rows[start:end] for start, end in itertools.pairwise([0, *ends])]
     norms, losses = [], []
     waiting = iter(parts)
     model = layers.Linear(2, 1, bias=False)
@@ -161,8 +175,8 @@ def test_accumulated_batches_have_the_gradient_of_one(accumulate):
     fit(
         model,
         lambda _: (next(waiting),),
-        TrainingOptions(steps=1, accumulate=accumulate, max_norm=None),
-        loss=lambda model, batch: (model(batch[0]) ** 2).mean(),
+        TrainingOptions(steps=1, accumulate=len(parts), max_norm=None),
+        loss=square_loss,
         callbacks=[lambda told: norms.append(told.norm) or losses.append(told.loss)],
         progress=False,
     )
@@ -170,6 +184,111 @@ def test_accumulated_batches_have_the_gradient_of_one(accumulate):
     gradient = 2 * (outputs * rows).mean(axis=0)
     assert norms == pytest.approx([np.linalg.norm(gradient)], rel=1e-5)
     assert losses == pytest.approx([(outputs**2).mean()], rel=1e-5)
+
+
+class Rows:
+    """Batches with a state: the number of the next row."""
+
+    def __init__(self, rows):
+        self.rows, self.next, self.seeds = rows, 0, []
+
+    def __call__(self, generator):
+        self.next += 1
+        self.seeds.append(int(generator.integers(100)))
+        mg.seed(self.seeds[-1])
+        return (self.rows[self.next - 1 : self.next],)
+
+    def state_dict(self):
+        return {"next": np.array(self.next)}
+
+    def load_state_dict(self, state):
+        self.next = int(state["next"])
+
+
+@pytest.mark.parametrize("bad", ["infinite", "nothing counts"])
+def test_a_refused_step_leaves_batches_and_generators_where_they_were(bad, tmp_path):
+    rows = Rows(np.array([[1.0], [2.0], [np.inf if bad == "infinite" else -7.0]], np.float32))
+
+    def loss(model, batch):
+        return square_loss(model, batch), 0 if batch[0][0, 0] == -7 else 1
+
+    error, message = (
+        (mg.GradientError, "at step 2") if bad == "infinite" else (ValueError, "nothing counts")
+    )
+    with np.errstate(all="ignore"), pytest.raises(error, match=message):
+        fit(
+            layers.Linear(1, 1),
+            rows,
+            TrainingOptions(steps=9),
+            loss=loss,
+            folder=tmp_path,
+            progress=False,
+        )
+    assert rows.next == 2
+    drawn = [init.uniform_(mg.Tensor(0.0)).item()]
+    mg.seed(rows.seeds[1])
+    drawn.append(init.uniform_(mg.Tensor(0.0)).item())
+    assert drawn[0] == drawn[1]
+    if bad == "infinite":  # then the run is kept at the step before
+        assert RunFolder(tmp_path, resume=True).step == 2
+        assert mg.load(tmp_path / "last.safetensors")["batches.next"] == 2
+
+
+def test_ctrl_c_within_an_update_is_not_kept_for_later():
+    class Interrupted(mg.optim.SGD):
+        def step(self):
+            raise KeyboardInterrupt
+
+    model = layers.Linear(1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model,
+            lambda _: (np.ones((1, 1), np.float32),),
+            TrainingOptions(steps=3),
+            loss=square_loss,
+            optimizer=Interrupted(model.parameters(), 0.1),
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"checkpoint_every": None, "checkpoint_seconds": 1e-9}, [0, 1, 2, 3]),
+        ({"checkpoint_every": None, "checkpoint_seconds": None}, [0, 0, 0, 0]),
+        ({"checkpoint_every": None}, [0, 0, 0, 0]),
+        ({"checkpoint_every": 2, "checkpoint_seconds": None}, [0, 0, 2, 2]),
+    ],
+)
+def test_checkpoints_are_made_by_steps_or_seconds(options, expected, tmp_path):
+    seen = []
+    fit(
+        layers.Linear(1, 1),
+        lambda _: (np.ones((1, 1), np.float32),),
+        TrainingOptions(steps=4, **options),
+        loss=square_loss,
+        folder=tmp_path,
+        callbacks=[lambda told: seen.append(RunFolder(tmp_path, resume=True).step)],
+        progress=False,
+    )
+    assert seen == expected
+    assert RunFolder(tmp_path, resume=True).step == 4
+
+
+def test_where_a_resumed_run_begins_is_told(tmp_path, capsys):
+    def go(steps):
+        fit(
+            layers.Linear(1, 1),
+            lambda _: (np.ones((1, 1), np.float32),),
+            TrainingOptions(steps=steps),
+            loss=square_loss,
+            folder=tmp_path,
+            resume=True,
+        )
+        return capsys.readouterr().err
+
+    assert f"nothing to go on with in {tmp_path} (it holds no run): beginning at step 0" in go(2)
+    assert f"going on with the run in {tmp_path} at step 2" in go(4)
 
 
 # -- pairs -----------------------------------------------------------------------------------------
@@ -193,3 +312,19 @@ def test_the_share_of_exact_translations():
     assert share_exact(model, many, beams=2) == 0.75
     assert sum(count for count, _ in model.asked) == 404
     assert [how for _, how in model.asked] == [{}] + [{"beams": 2}] * (len(model.asked) - 1)
+
+
+def test_pairs_are_validated_by_the_share_that_is_not_exact():
+    tokenizers = CharacterTokenizer("abc"), CharacterTokenizer("xyz")
+    config = TranslationConfig.preset("tiny", source_size=3, target_size=3, longest=4)
+    mg.seed(0)
+    pairs = [("ab", "xy"), ("ba", "yx"), ("c", "z"), ("ca", "zx")]
+    model = TranslationModel(config, *tokenizers)
+    history = fit_pairs(
+        model, pairs, [*pairs, ("a", "zzz")], steps=100, rate=0.01, warmup=10, progress=False
+    )
+    share = share_exact(model, [*pairs, ("a", "zzz")])
+    assert share >= 0.2
+    assert history.best[1] == pytest.approx(1 - share)
+    with pytest.raises(ValueError, match="training is empty"):
+        fit_pairs(model, [], steps=1)
