@@ -146,6 +146,7 @@ TARGETS = {
             "tests/layers/test_every_layer.py",
             "tests/layers/test_positional.py",
             "tests/layers/test_transformer.py",
+            "tests/layers/test_transformer_arguments.py",
             "tests/layers/test_transformer_parity.py",
             "tests/layers/test_transformer_refusals.py",
         ),
@@ -181,6 +182,8 @@ EQUIVALENT: dict[str, str] = {
     "layers.base.init.orthogonal_: move bound in `np.diagonal(*": "the diagonal has no zeros",
     "layers.base.init.orthogonal_: move bound in `rows*": "the transposed square is as likely",
     "layers.base.init._*_std: constant in `0.0`": "there are no weights then",
+    "layers.transformer.attention.MultiheadAttention.__init__: swap in `blank(1, 1, *": "1 and 1",
+    "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",
 }
 """Changes that no test can notice, by label (with * as a wildcard), and why."""
 
