@@ -155,6 +155,9 @@ TARGETS = {
 """By the name that the command line takes."""
 
 EQUIVALENT: dict[str, str] = {
+    "minigrad.core.backward.send_back: negate in `following is None`": "all through the heap then",
+    "minigrad.core.backward.send_back: leave out in `owned.add(*": "a new sum each time",
+    "minigrad.core.backward.send_back: move bound in `-heap*": "no two nodes have one number",
     "minigrad.optim.adam*: drop part 0 in `decay and *": "a decay of 0 changes nothing",
     "minigrad.optim.adam_family.RAdam.update: move bound in `length > 5`": "it is never exactly 5",
     "minigrad.optim.clipping.clip_grad_norm: move bound in `scale < 1`": "a factor of 1",

@@ -105,6 +105,31 @@ def test_gradients_are_summed_over_the_axes_that_were_broadcast(shape, whole, cr
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
+def test_gradients_add_up_and_are_recorded_where_they_are_asked_to_be():
+    x = mg.Tensor(3.0, requires_grad=True)
+    for _ in range(2):
+        (x * x).backward(create_graph=True)
+    assert x.grad.item() == 12.0
+    assert mg.gradients(x.grad, x).item() == 4.0
+    (x * x).backward()
+    assert x.grad.item() == 18.0
+    assert not x.grad.requires_grad
+
+
+def test_a_rule_may_return_a_number():
+    @mg.primitive
+    def double(x):
+        return 2 * x
+
+    double.vjp(x=lambda g: 2.0)
+    x = mg.Tensor(1.5, requires_grad=True)
+    double(x).backward()
+    assert (x.grad.item(), x.grad.dtype, x.grad.shape) == (2.0, np.float32, ())
+    w = mg.Tensor([1.5, 2.0], requires_grad=True)
+    with pytest.raises(ShapeError, match=r"returned a gradient of shape \(\)"):
+        double(w).sum().backward()
+
+
 def test_half_precision_gradients_are_summed_beyond_2048_terms():
     x = mg.Tensor(np.zeros((1, 2), np.float16), requires_grad=True)
     (x + np.zeros((5000, 2), np.float16)).sum().backward()
