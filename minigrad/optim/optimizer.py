@@ -331,6 +331,8 @@ class Optimizer(metaclass=OptimizerType):
         arrays = {name: np.asarray(value) for name, value in state.items()}
         parameters = self.parameters
         problems, groups = [], [dict(group) for group in self.groups]
+        for group in groups:
+            group.pop("base_rate", None)  # it is in the state if a schedule had set the rate
         states: dict[Tensor, State] = {}
         if "steps" not in arrays:
             problems.append("missing: steps")

@@ -17,7 +17,7 @@ from typing import Any
 
 from minigrad.testing.mutants import Mutant, changes, mutants_of
 
-__all__ = ["module_mutants"]
+__all__ = ["module_functions", "module_mutants"]
 
 BOUNDS = {ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Lt: ast.LtE, ast.LtE: ast.Lt}
 NEGATED = {
@@ -77,7 +77,7 @@ def program_changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def parts_to_change(parts: list[ast.AST]) -> Iterator[ast.AST]:
-    """All parts but annotations, texts of errors and what asserts say for type checkers."""
+    """All parts but annotations, texts of errors, and assertions."""
     stack = parts[::-1]
     while stack:
         node = stack.pop()
@@ -89,6 +89,8 @@ def parts_to_change(parts: list[ast.AST]) -> Iterator[ast.AST]:
             inner = [node.value] if node.value else []
         elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
             inner = list(node.body) if isinstance(node.body, list) else [node.body]
+        elif isinstance(node, ast.Call):  # strict=True of zip is an assertion
+            inner = [part for part in inner if getattr(part, "arg", None) != "strict"]
         stack += inner[::-1]
 
 
@@ -122,18 +124,23 @@ def module_names(name: str) -> list[str]:
     return [name, *(info.name for info in inner)]
 
 
-def module_mutants(*names: str) -> list[Mutant]:
-    """The changes of all functions and methods that are defined in modules or packages."""
-    functions: dict[int, types.FunctionType] = {}
+def module_functions(*names: str) -> list[types.FunctionType]:
+    """All functions and methods that are defined in modules or packages."""
+    found: dict[int, types.FunctionType] = {}
     for name in itertools.chain.from_iterable(map(module_names, names)):
         module = importlib.import_module(name)
         for value in vars(module).values():
             for function in plain_functions(value):
                 if function.__code__.co_filename == module.__file__:
-                    functions[id(function)] = function
+                    found[id(function)] = function
+    return list(found.values())
+
+
+def module_mutants(*names: str) -> list[Mutant]:
+    """The changes of all functions and methods that are defined in modules or packages."""
     trees: dict[str, Any] = {}
     found = []
-    for function in functions.values():
+    for function in module_functions(*names):
         owner = f"{function.__module__}.{function.__qualname__}"
         found += mutants_of(function, (owner,), trees, program_changes, parts_to_change)
     return found

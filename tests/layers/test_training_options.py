@@ -51,3 +51,31 @@ def test_every_example_comes_once_in_a_pass():
         ShuffledBatches([np.arange(3), np.arange(2)], 1)
     with pytest.raises(ValueError, match="other data"):
         ShuffledBatches([np.arange(3)], 1).load_state_dict({"left": [5]})
+
+
+def test_a_pass_that_is_used_up_leaves_nothing():
+    batches, generator = ShuffledBatches([np.arange(4)], 2), np.random.default_rng(0)
+    left = []
+    for _ in range(3):
+        batches(generator)
+        left.append(len(batches.state_dict()["left"]))
+    assert left == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 0.8, 0.6, 0.2, 0.2]),
+        ("cosine", [0.5, 0.2 + 0.8 * (1 + np.sqrt(0.5)) / 2, 0.6, 0.2, 0.2]),
+    ],
+)
+def test_rates_of_a_run_of_eight_steps(schedule, expected):
+    options = TrainingOptions(steps=8, warmup=2, schedule=schedule, final=0.2, rate=3.0)
+    rates = [planned_rate(options, step, 1e9) for step in (0, 2, 4, 8, 100)]  # of no time
+    np.testing.assert_allclose(rates, 3 * np.array(expected), rtol=1e-12)
+    at_once = TrainingOptions(steps=8, warmup=0, schedule=schedule, final=0.2, rate=3.0)
+    assert planned_rate(at_once, 0, 0.0) == 3.0
+    timed = TrainingOptions(seconds=8.0, warmup=2, schedule=schedule, final=0.2, rate=3.0)
+    rates = [planned_rate(timed, 7, seconds) for seconds in (2.0, 4.0, 8.0, 100.0)]
+    np.testing.assert_allclose(rates, 3 * np.array(expected[1:]), rtol=1e-12)

@@ -67,6 +67,16 @@ def test_a_hook_is_recorded_with_create_graph():
     assert mg.gradients(slope, x).item() == 12.0
 
 
+def test_an_array_from_a_hook_is_a_constant_with_create_graph():
+    x = mg.Tensor([3.0], requires_grad=True)
+    y = x * x
+    y.register_hook(lambda g: np.array([10.0], np.float64))
+    slope = mg.gradients(y.sum(), x, create_graph=True)  # 10 * 2 x
+    assert slope.tolist() == [60.0]
+    assert slope.dtype == np.float32
+    assert mg.gradients(slope.sum(), x).tolist() == [20.0]
+
+
 def test_hooks_run_for_gradients_and_not_for_the_inputs_of_transforms():
     x = mg.Tensor(3.0, requires_grad=True)
     seen = []
@@ -162,3 +172,19 @@ def test_mistakes_say_what_to_do():
     y.register_hook(lambda g: np.ones(3))
     with pytest.raises(ShapeError, match=r"hook on multiply: must return None or a gradient of"):
         y.sum().backward()
+
+
+def test_anomaly_mode_looks_at_what_is_sent_and_followed_alone():
+    """Not at a gradient that a hook takes away, nor at one of a leaf that is not asked for."""
+    x = mg.Tensor([1.0, 2.0], requires_grad=True)
+    w = mg.Tensor([0.0, 1.0], requires_grad=True)
+    with mg.anomaly_mode():
+        y = x * w
+        mg.graph(y).outputs[0].register_hook(lambda inputs, outputs: (inputs[0] * 2, None))
+        y.sum().backward()
+        assert x.grad.tolist() == [0.0, 2.0]
+        assert w.grad is None
+        y = x + np.sqrt(w)  # whose slope at 0 is infinite
+        assert mg.gradients(y.sum(), x).tolist() == [1.0, 1.0]
+        with pytest.raises(mg.AnomalyError, match="sqrt"):
+            mg.gradients(y.sum(), [x, w])

@@ -85,6 +85,62 @@ def test_a_diamond_waits_for_all_of_its_paths():
     assert x.grad.item() == 2.0**40
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "whole"),
+    [
+        ((1, 3), (2, 4, 3)),
+        ((3, 1), (2, 3, 4)),
+        ((2, 1, 3, 1), (5, 2, 4, 3, 2)),
+        ((1,), (4,)),
+        ((), (2, 3)),
+        ((1, 1), (5, 1, 1)),
+        ((1, 2), (3, 2)),
+        ((3,), (0, 3)),
+        ((1, 3), (2, 0, 3)),
+    ],
+)
+def test_gradients_are_summed_over_the_axes_that_were_broadcast(shape, whole, create_graph):
+    x = mg.Tensor(np.zeros(shape), requires_grad=True)
+    g = np.random.default_rng(0).standard_normal(whole)
+    y = x + np.zeros(whole)
+    found = mg.gradients(y, x, create_graph, gradient=mg.Tensor(g)).numpy()
+    place = np.broadcast_to(np.arange(x.size).reshape(shape), whole)  # where each number came from
+    expected = np.bincount(place.ravel(), g.ravel(), minlength=x.size).reshape(shape)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+def test_gradients_add_up_and_are_recorded_where_they_are_asked_to_be():
+    x = mg.Tensor(3.0, requires_grad=True)
+    for _ in range(2):
+        (x * x).backward(create_graph=True)
+    assert x.grad.item() == 12.0
+    assert mg.gradients(x.grad, x).item() == 4.0
+    (x * x).backward()
+    assert x.grad.item() == 18.0
+    assert not x.grad.requires_grad
+
+
+def test_a_rule_may_return_a_number():
+    @mg.primitive
+    def double(x):
+        return 2 * x
+
+    double.vjp(x=lambda g: 2.0)
+    x = mg.Tensor(1.5, requires_grad=True)
+    double(x).backward()
+    assert (x.grad.item(), x.grad.dtype, x.grad.shape) == (2.0, np.float32, ())
+    w = mg.Tensor([1.5, 2.0], requires_grad=True)
+    with pytest.raises(ShapeError, match=r"returned a gradient of shape \(\)"):
+        double(w).sum().backward()
+
+
+def test_half_precision_gradients_are_summed_beyond_2048_terms():
+    x = mg.Tensor(np.zeros((1, 2), np.float16), requires_grad=True)
+    (x + np.zeros((5000, 2), np.float16)).sum().backward()
+    assert x.grad.tolist() == [[5000.0, 5000.0]]
+
+
 def test_gradient_of_given_start():
     x = mg.Tensor([1.0, 2.0], requires_grad=True)
     y = x * x
