@@ -13,7 +13,9 @@ or, with several outputs, an output by its name, and `used`, which of them the g
 (the others' are zeros). Only what the rules of the inputs on tape name is saved.
 """
 
+import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, overload
 
@@ -90,7 +92,8 @@ class Operation:
         self.joint: dict[Rule, tuple[str, ...]] = {}  # the inputs of rules for several
         self.plans = PlanTable(self)
         self._check_names()
-        self.bind = self._make_bind(signature)
+        bind = self._make_bind(signature)
+        self.bind = accepting_old_names(bind) if self.inputs == ("x1", "x2") else bind
 
     def _check_names(self) -> None:
         if not self.name.isidentifier():
@@ -192,6 +195,25 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"Operation({self.name}({', '.join((*self.inputs, *self.params))}))"
+
+
+def accepting_old_names(bind: Callable[..., Any]) -> Callable[..., Any]:
+    """`bind` for an operation of two inputs, which were called `x` and `z` in earlier versions."""
+
+    @functools.wraps(bind)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        for old, new in (("x", "x1"), ("z", "x2")):
+            if old in kwargs and new not in kwargs:
+                kwargs[new] = kwargs.pop(old)
+                warnings.warn(
+                    f"{bind.__name__}: the argument {old}= is called {new}= now, as in NumPy; the "
+                    "old name goes with the next version",
+                    DeprecationWarning,
+                    stacklevel=3,
+                )
+        return bind(*args, **kwargs)
+
+    return renaming
 
 
 class _Default:

@@ -264,3 +264,13 @@ def test_what_is_missing_is_refused_and_not_passed_over(name):
     x = mg.Tensor(np.eye(3), requires_grad=True)
     with pytest.raises(mg.DtypeError, match=f"{next(iter(keywords))}=.* is not supported"):
         PAIRS[name][0](*make(x), **keywords)
+
+
+def test_old_names_of_two_inputs_go_on_for_this_version():
+    with pytest.warns(DeprecationWarning, match="multiply: the argument z= is called x2= now"):
+        product = mg.multiply(mg.Tensor(2.0), z=3.0)
+    assert product.item() == 6.0
+    with pytest.raises(TypeError, match="unexpected keyword argument 'w'"):
+        mg.multiply(2.0, w=3.0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'x'"):
+        mg.multiply(x=1.0, x1=2.0, x2=3.0)
