@@ -57,10 +57,11 @@ def test_the_states_of_a_backward_lane_stand_before_their_cells_and_right_of_the
     drawing = picture_of(layers.LSTM(3, 4, bidirectional=True)(series())[0])
     x = places_of(drawing)
     cells = {(n.reverse, n.step): x[n.id] for n in drawing.graph.nodes if n.op == "LSTMCell"}
-    for node in drawing.graph.nodes:
-        if node.kind == "state":
-            assert (x[node.id] < cells[node.reverse, node.step]) == node.reverse
-            assert x[node.id] > 0  # the names of the lanes stand left of 0
+    states = [node for node in drawing.graph.nodes if node.kind == "state"]
+    assert {(node.reverse, node.step) for node in states} == set(cells)
+    for node in states:
+        assert (x[node.id] < cells[node.reverse, node.step]) == node.reverse
+        assert x[node.id] > 0  # the names of the lanes stand left of 0
 
 
 def test_one_cell_on_several_inputs_has_sequences_and_no_layers():
