@@ -4,8 +4,6 @@ Modules moved into folders; the public names of `minigrad` and `layers` did not.
 """
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -67,13 +65,20 @@ MOVED: Final = _table()
 """The path of a module now, by its path in earlier versions."""
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a module under its old path: the very module, under its new one."""
+class _Finder:
+    """Finds a module under its old path: the very module, under its new one.
+
+    It is both finder and loader. The abstract classes for them would slow the import of minigrad.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(name, self) if name in MOVED else None
+        loader: Any = self
+        return ModuleSpec(name, loader) if name in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python: the module that it makes is replaced."""
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__

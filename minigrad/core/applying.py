@@ -24,7 +24,7 @@ NO_PARAMS: dict[str, Any] = {}
 
 def make_apply(op: Any) -> Any:
     """The function that runs an operation on arrays and puts its node on the tape."""
-    forward, bind, plans, reference = op.forward, op.bind, op.plans, op.reference
+    forward, plans, reference = op.forward, op.plans, op.reference
     listed, part, constant = op.list_input, op.part, op.constant
     count, outputs = len(op.inputs), len(op.outputs)
     bare = not op.params and not listed
@@ -36,7 +36,7 @@ def make_apply(op: Any) -> Any:
     def apply(*args: Any, **kwargs: Any) -> Any:
         params = NO_PARAMS
         if not bare or kwargs or len(args) != count:
-            args, params = bind(*args, **kwargs)
+            args, params = op.bind(*args, **kwargs)
             if listed:
                 args = take_list(op, args[0])
         arrays, nodes, mask, bit = [], [], 0, 1

@@ -92,8 +92,7 @@ class Operation:
         self.joint: dict[Rule, tuple[str, ...]] = {}  # the inputs of rules for several
         self.plans = PlanTable(self)
         self._check_names()
-        bind = self._make_bind(signature)
-        self.bind = accepting_old_names(bind) if self.inputs == ("x1", "x2") else bind
+        self.signature = signature
 
     def _check_names(self) -> None:
         if not self.name.isidentifier():
@@ -115,8 +114,10 @@ class Operation:
         if not self.inputs:
             raise ValueError(f"primitive {self.name}: it has no array input (see `/`).")
 
-    def _make_bind(self, signature: inspect.Signature) -> Callable[..., Any]:
+    @functools.cached_property
+    def bind(self) -> Callable[..., Any]:
         """A function of the same signature, so that Python itself sorts the arguments."""
+        signature = self.signature
         plain = [
             p.replace(annotation=p.empty)
             if p.default is p.empty
@@ -132,7 +133,7 @@ class Operation:
         bind: Callable[..., Any] = compile_source(source, self.name, {"default": self.defaults})[
             self.name
         ]
-        return bind
+        return accepting_old_names(bind) if self.inputs == ("x1", "x2") else bind
 
     @property
     def differentiable(self) -> bool:
