@@ -149,14 +149,7 @@ class Optimizer(metaclass=OptimizerType):
             group["rate"] = value
             group.pop("base_rate", None)  # a schedule that is made now starts from this one
 
-    @property
-    def lr(self) -> float:
-        """The same as `rate`."""
-        return self.rate
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self.rate = value
+    lr = rate  # the name that PyTorch gives it
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
