@@ -29,6 +29,7 @@ from minigrad.debug.graph_view import paused_gc as paused_gc
 from minigrad.debug.labels import label_state as label_state
 from minigrad.debug.labels import scope as scope
 from minigrad.debug.labels import step as step
+from minigrad.io import serialize as serialize
 from minigrad.io.checkpoint_files import load_checkpoint as load_checkpoint
 from minigrad.io.checkpoint_files import save_checkpoint as save_checkpoint
 from minigrad.io.packages import MissingPackageError as MissingPackageError
@@ -55,6 +56,7 @@ from minigrad.transforms.rematerialize import checkpoint_sequence as checkpoint_
 
 tensor = Tensor
 sys.modules["minigrad.linalg"] = linalg  # `import minigrad.linalg as la`, as with NumPy
+sys.modules["minigrad.serialize"] = serialize
 
 if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cannot read hides them
     __all__ = [

@@ -27,7 +27,7 @@ layers.datasets    layers.datasets.columns          numerals series_columns tabl
 layers.models      layers.models.generation         beams choosing decoding stopping targets writing
 minigrad           minigrad.core                    conversion errors mode=modes nodes tape=backward tensors
 minigrad           minigrad.debug                   anomaly_advice calls counting=flops graphs=graph_view replaying=replay scopes state_labels=labels watching=anomaly
-minigrad           minigrad.io                      resuming=checkpoint_files serialize
+minigrad           minigrad.io                      resuming=checkpoint_files
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
 minigrad           minigrad.ops                     containers=pytree explaining kernels=fusing operations=primitives parts primitives randomness
 minigrad           minigrad.transforms              checkpoints=rematerialize custom=custom_rules draws=recorded_draws generator_search jacobians runs=traces writes=recorded_writes

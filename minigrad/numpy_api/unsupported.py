@@ -9,7 +9,7 @@ __all__ = ["CLASSES", "OF_SCIPY", "REFUSED", "UNREACHED", "reason"]
 _PLAIN = "pass t.detach().numpy() if a constant is meant"
 _COEFFICIENTS = "compose it of array operations on the coefficients"
 _DATES = "tensors hold no dates; " + _PLAIN
-_FILES = "use minigrad.io.serialize.save(path, {name: t}), or pass t.numpy()"
+_FILES = "use minigrad.serialize.save(path, {name: t}), or pass t.numpy()"
 _SETS = (
     "which values there are is a constant: " + _PLAIN + "; to keep a gradient, index t with the "
     "places that np.unique(..., return_index=True) finds"
