@@ -102,6 +102,7 @@ TARGETS = {
     "decoding": Target(
         ("layers.models.generation",),
         (
+            "tests/layers/test_beams.py",
             "tests/layers/test_decoding.py",
             "tests/layers/test_models.py",
             "tests/layers/test_ngram.py",
@@ -190,6 +191,8 @@ EQUIVALENT: dict[str, str] = {
     "layers.base.init.orthogonal_: move bound in `np.diagonal(*": "the diagonal has no zeros",
     "layers.base.init.orthogonal_: move bound in `rows*": "the transposed square is as likely",
     "layers.base.init._*_std: constant in `0.0`": "there are no weights then",
+    "layers.models.generation.choosing.choose: drop right in `drawn *": "the sum is 1, but rounded",
+    "layers.models.generation.choosing.choose: * `weights*": "for sums that rounding would reach",
     "layers.transformer.attention.MultiheadAttention.__init__: swap in `blank(1, 1, *": "1 and 1",
     "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",
 }

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.models.generation.decoding import Decoding, beam_search, decode
+from layers.datasets import CharacterTokenizer
+from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig, TextModel
+from layers.models.generation.decoding import Decoding, beam_search, decode, probabilities
 from tests.layers.test_decoding import Table
 
 
@@ -103,3 +105,47 @@ def test_a_model_is_not_asked_when_all_have_ended(beams):
 def test_all_symbols_may_be_stops():
     how = Decoding(4, beams=3, stop=(0, 1, 2, 3))
     assert beam_search(Table(0), np.array([[1, 2], [3, 3]]), how).shape == (2, 0)
+
+
+def test_large_numbers_have_the_distribution_of_their_differences():
+    for shift in (1e4, -1e4, 1e300):
+        found = probabilities(np.array([[1.0, 0.0, -1.0]]) * 8 + shift, Decoding(1))
+        exact = np.array([[1.0, 0.0, -1.0]]) * 8 + shift
+        expected = np.exp(exact - exact.max())
+        np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-12)
+
+
+class Numbers(TextModel):
+    """A text model whose next character is drawn evenly."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def decoder(self):
+        return Table(0, len(self.tokenizer))
+
+
+@pytest.mark.parametrize(("known", "first"), [("ab\nc", "\n"), ("xabc", None)])
+def test_without_a_prompt_a_text_begins_with_a_new_line_or_the_first_character(known, first):
+    tokenizer = CharacterTokenizer.from_text(known)
+    model = Numbers(tokenizer)
+    first = tokenizer.characters[0] if first is None else first
+
+    def written(prompt):
+        return "".join(model.generate(prompt, 12, generator=np.random.default_rng(0)))
+
+    assert written(None) == written(first)
+    others = [written(c) for c in tokenizer.characters if c != first]
+    assert any(other != written(None) for other in others)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: GPT(GPTConfig(5, 4, 1, 1, 4)), lambda: CharacterModel(CharacterConfig(5, 3, 4)),
+])  # fmt: skip
+def test_the_weight_of_a_loss_is_the_number_of_targets_that_count(make):
+    model, targets = make(), np.array([[1, 2, -100], [-100, -100, 3]])
+    token_ids = np.zeros((2, 3), int)
+    assert model.loss_weight(token_ids, targets) == 3
+    each = [model.loss(token_ids[i : i + 1], targets[i : i + 1]).item() for i in range(2)]
+    whole = model.loss(token_ids, targets).item()
+    assert whole == pytest.approx((2 * each[0] + each[1]) / 3, rel=1e-5)

@@ -62,3 +62,59 @@ def test_a_query_that_is_given_as_key_too_is_self_attention(attention):
     other = attention(X, X.copy(), lengths=lengths)[0].numpy()  # whose queries are all valid
     np.testing.assert_allclose(other[0, :3], alone[0, :3], rtol=1e-5, atol=1e-6)
     assert np.abs(other[1, 1:] - alone[1, 1:]).max() > 1e-3
+
+
+def test_a_mask_of_another_shape_is_told_what_it_may_be(attention):
+    with_cache = "With a cache the keys are all places so far"
+    for queries, keys, told in ((3, 4, True), (4, 3, False), (1, 2, True)):
+        for shape in ((queries, queries), (2, queries, queries)):
+            if shape[-2:] == (1, 1):
+                continue  # which broadcasts
+            with pytest.raises(mg.ShapeError, match="must broadcast to") as info:
+                attention(X[:, :queries], X[:, :1].repeat(keys, 1), mask=np.ones(shape, bool))
+            assert (with_cache in str(info.value)) == told
+    with pytest.raises(mg.ShapeError, match="must broadcast to") as info:
+        attention(X, mask=np.ones(3, bool))
+    assert with_cache not in str(info.value)
+
+
+def test_lengths_of_a_batch_of_none_and_of_a_single_sequence(attention):
+    empty, _ = attention(X[:0], lengths=np.zeros(0, int))
+    assert empty.shape == (0, 4, 6)
+    alone, _ = attention(X[0], lengths=3)
+    together, _ = attention(X[:1], lengths=[3])
+    np.testing.assert_allclose(alone.numpy(), together.numpy()[0], rtol=1e-6)
+    for x, lengths in ((X, 3), (X, [3]), (X[0], [3, 3])):
+        with pytest.raises(mg.ShapeError, match="lengths must have shape"):
+            attention(x, lengths=lengths)
+
+
+def test_rotary_positions_take_an_offset_for_each_sequence_of_a_batch():
+    turn, x = layers.RotaryPositions(6), X.astype(np.float64)
+    both = turn(x, [0, 5]).numpy()
+    for row, offset in enumerate((0, 5)):
+        np.testing.assert_allclose(both[row], turn(x[row], offset).numpy(), atol=1e-12)
+    heads = np.stack([x, 2 * x], axis=1)  # (batch, heads, time, size)
+    np.testing.assert_allclose(
+        turn(heads, [0, 5]).numpy(), np.stack([both, 2 * both], 1), atol=1e-12
+    )
+    for bad, offsets in ((x[0], [0] * 4), (x[0], [0, 5]), (x, [0]), (x, [0, 1, 2])):
+        with pytest.raises(mg.ShapeError, match="with one offset for each sequence"):
+            turn(bad, offsets)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_cache_keeps_gradients_where_they_are_recorded(attention, recorded):
+    cache = layers.KeyValueCache()
+    x = mg.Tensor(X, requires_grad=True)
+    with mg.no_grad() if not recorded else mg.scope("recorded"):
+        parts = [attention(x[:, t : t + 1], causal=True, cache=cache)[0] for t in range(4)]
+    whole, _ = attention(X, causal=True)
+    found = np.concatenate([part.numpy() for part in parts], axis=1)
+    np.testing.assert_allclose(found, whole.numpy(), rtol=1e-5, atol=1e-6)
+    assert parts[-1].requires_grad == recorded
+    if recorded:
+        (parts[-1] ** 2).sum().backward()
+        again = mg.Tensor(X, requires_grad=True)
+        (attention(again, causal=True)[0][:, -1] ** 2).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), again.grad.numpy(), rtol=1e-4, atol=1e-6)
