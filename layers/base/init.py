@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.randomness import draw_numbers
 
@@ -40,7 +41,6 @@ __all__ = [
     "zeros_",
 ]
 
-Array = np.ndarray[Any, Any]
 Generator = np.random.Generator
 T = TypeVar("T", bound=Tensor)
 
@@ -61,9 +61,9 @@ GAINS = {
 # -- arrays for new parameters ---------------------------------------------------------------------
 
 
-def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> Array:
+def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> PlainArray:
     """Numbers drawn uniformly from [-bound, bound], in the default dtype."""
-    numbers: Array = draw_numbers(generator, "uniform", -bound, bound, shape, name="uniform")
+    numbers: PlainArray = draw_numbers(generator, "uniform", -bound, bound, shape, name="uniform")
     return numbers.astype(current_mode().dtype)
 
 

@@ -21,10 +21,9 @@ from layers.models.generation.targets import IGNORED
 from layers.models.gpt import GPT, GPTConfig, GPTDecoder
 from layers.models.saving import Config, SavedModel
 from minigrad import Tensor
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["DALLE", "DALLEConfig"]
-
-PlainArray = np.ndarray[Any, Any]
 
 CAPTION_WEIGHT = 1 / 8  # of the caption in the loss; the picture has the rest (Ramesh et al. 2021)
 

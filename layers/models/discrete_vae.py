@@ -21,11 +21,10 @@ from layers.basic.linear import check_sizes
 from layers.models.saving import Config, SavedModel
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["DiscreteVAE", "DiscreteVAEConfig"]
-
-PlainArray = np.ndarray[Any, Any]
 
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.1
 

@@ -23,10 +23,9 @@ from layers.models.saving import Config, SavedModel
 from layers.transformer.encoder_decoder import Transformer
 from layers.transformer.positional import SinusoidalPositions
 from minigrad import Tensor
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["TranslationConfig", "TranslationModel"]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import minigrad as mg
 from layers.cells.cell_checks import check_lengths
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 
 __all__ = [
     "PackedSequence",
@@ -24,8 +25,6 @@ __all__ = [
     "unpack_sequence",
     "unpad_sequence",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 class PackedSequence(NamedTuple):

@@ -29,6 +29,7 @@ from layers.transformer.positional import (
 )
 from layers.transformer.transformer_layers import TransformerEncoderLayer
 from minigrad import Tensor
+from minigrad.core.nodes import PlainArray
 
 __all__ = [
     "Tagger",
@@ -41,13 +42,11 @@ __all__ = [
     "run_self_attention",
 ]
 
-Array = np.ndarray[Any, Any]
-
 TOKENS: Final = 10
 LENGTH: Final = 16  # of the sequences to reverse
 
 
-def attention_by_loop(q: Array, k: Array, v: Array) -> Array:
+def attention_by_loop(q: PlainArray, k: PlainArray, v: PlainArray) -> PlainArray:
     """Scaled dot-product attention in a loop over queries: softmax(q k^T / sqrt(d_k)) v.
 
     Args:
@@ -261,13 +260,13 @@ class Tagger(Module):
         """The mean cross-entropy in nats per place."""
         return mg.cross_entropy(self(token_ids), targets)
 
-    def exact(self, token_ids: Array, targets: Array) -> float:
+    def exact(self, token_ids: PlainArray, targets: PlainArray) -> float:
         """The share of sequences with all tokens right."""
         with mg.no_grad():
             best = self(token_ids).numpy().argmax(axis=-1)
         return float((best == targets).all(axis=1).mean())
 
-    def right(self, token_ids: Array, targets: Array) -> float:
+    def right(self, token_ids: PlainArray, targets: PlainArray) -> float:
         """The share of tokens that are right."""
         with mg.no_grad():
             best = self(token_ids).numpy().argmax(axis=-1)

@@ -26,8 +26,6 @@ from minigrad.core.errors import ShapeError
 
 __all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]
 
-Array = np.ndarray[Any, Any]
-
 SORTED: Final = 6  # tokens to sort
 LETTERS: Final = "abcdefghij"
 

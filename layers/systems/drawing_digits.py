@@ -22,10 +22,9 @@ from layers.systems.results import Figure, Setting, at_least, at_most, noted
 from layers.systems.whole_runs import fit
 from layers.training import Progress, ShuffledBatches, TrainingOptions
 from layers.training.plots import plot_pictures
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["learn_codes", "learn_to_draw", "learn_to_read", "run_dalle"]
-
-Array = np.ndarray[Any, Any]
 
 TRAINING: Final = 1500  # pictures; the rest are for measuring
 TEMPERATURE: Final = 0.7
@@ -33,7 +32,7 @@ SAMPLES: Final = 500
 GREYS: Final = 16.0
 
 
-def digit_pictures() -> tuple[Array, Array]:
+def digit_pictures() -> tuple[PlainArray, PlainArray]:
     """The digits with grey levels 0 to 1, float32 (1797, 8, 8), and their labels, shuffled.
 
     The file has them writer by writer; shuffled, training part and rest have the same writers.
@@ -44,7 +43,7 @@ def digit_pictures() -> tuple[Array, Array]:
 
 
 def learn_codes(
-    pictures: Array, steps: int = 2000, seed: int = 0, progress: bool = False
+    pictures: PlainArray, steps: int = 2000, seed: int = 0, progress: bool = False
 ) -> DiscreteVAE:
     """A discrete VAE of pictures, its temperature falling while it learns.
 
@@ -75,8 +74,8 @@ def caption_tokenizer() -> CharacterTokenizer:
 
 def learn_to_draw(
     vae: DiscreteVAE,
-    pictures: Array,
-    labels: Array,
+    pictures: PlainArray,
+    labels: PlainArray,
     steps: int = 2000,
     seed: int = 0,
     progress: bool = False,
@@ -94,7 +93,7 @@ def learn_to_draw(
     model = DALLE(config, tokenizer, vae)
     codes = vae.encode(pictures)
 
-    def batches(generator: np.random.Generator) -> tuple[Array, Array]:
+    def batches(generator: np.random.Generator) -> tuple[PlainArray, PlainArray]:
         chosen = generator.integers(len(codes), size=64)
         captions = draw_captions(labels[chosen].tolist(), generator)
         return model.token_ids(captions), codes[chosen]
@@ -126,15 +125,19 @@ class Reader(Module):
         """The mean cross-entropy in nats."""
         return mg.cross_entropy(self(pictures), labels)
 
-    def read(self, pictures: Array) -> Array:
+    def read(self, pictures: PlainArray) -> PlainArray:
         """The likeliest digit of each picture."""
         with mg.no_grad():
-            labels: Array = self(pictures).numpy().argmax(axis=-1)
+            labels: PlainArray = self(pictures).numpy().argmax(axis=-1)
         return labels
 
 
 def learn_to_read(
-    pictures: Array, labels: Array, steps: int = 1500, seed: int = 0, progress: bool = False
+    pictures: PlainArray,
+    labels: PlainArray,
+    steps: int = 1500,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Reader:
     """A classifier of digits."""
     mg.seed(seed)
@@ -165,7 +168,7 @@ def run_dalle(setting: Setting) -> list[Figure]:
     asked = np.arange(SAMPLES) % 10
     captions = draw_captions(asked.tolist(), np.random.default_rng(setting.seed + 1000))
 
-    def share_read(drawer: DALLE) -> tuple[float, Array]:
+    def share_read(drawer: DALLE) -> tuple[float, PlainArray]:
         drawn = drawer.generate(
             captions, temperature=TEMPERATURE, generator=np.random.default_rng(setting.seed + 2000)
         )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import minigrad as mg
 from layers.cells.gated_cells import LSTMCell
@@ -13,24 +12,25 @@ from layers.recurrent.layers import GRU, LSTM, RNN
 from layers.systems.results import Figure, Setting, at_most, noted
 from layers.systems.texts import Text, same_without_cache, train_text
 from layers.training.plots import plot_table
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["run_gru", "run_lstm", "run_rnn"]
-
-Array = NDArray[Any]
 
 TEXT_SHOWN = "the question"  # what the drawn networks read: as many characters as steps
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: PlainArray) -> PlainArray:
     """1 / (1 + exp(-x))."""
-    result: Array = 1 / (1 + np.exp(-x))
+    result: PlainArray = 1 / (1 + np.exp(-x))
     return result
 
 
 # -- the equations, by hand ------------------------------------------------------------------------
 
 
-def rnn_by_hand(x: Array, gradient: Array, w: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+def rnn_by_hand(
+    x: PlainArray, gradient: PlainArray, w: dict[str, PlainArray]
+) -> tuple[PlainArray, dict[str, PlainArray]]:
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), and back-propagation through time.
 
     Args:
@@ -64,7 +64,7 @@ def rnn_by_hand(x: Array, gradient: Array, w: dict[str, Array]) -> tuple[Array, 
     return h[:, 1:], found
 
 
-def lstm_by_hand(x: Array, w: dict[str, Array]) -> Array:
+def lstm_by_hand(x: PlainArray, w: dict[str, PlainArray]) -> PlainArray:
     """The LSTM's equations, gates in the order input, forget, candidate, output.
 
     i, f, o = sigmoid(...), g = tanh(...), c_t = f c_(t-1) + i g, h_t = o tanh(c_t): Hochreiter and
@@ -83,7 +83,7 @@ def lstm_by_hand(x: Array, w: dict[str, Array]) -> Array:
     return np.stack(states, axis=1)
 
 
-def gru_by_hand(x: Array, w: dict[str, Array]) -> Array:
+def gru_by_hand(x: PlainArray, w: dict[str, PlainArray]) -> PlainArray:
     """The GRU's equations in the form r * (W h + b), gates in the order reset, update, candidate.
 
     r, z = sigmoid(...), n = tanh(W x + b + r (W h + b)), h_t = (1 - z) n + z h_(t-1): Cho et al.
@@ -101,12 +101,12 @@ def gru_by_hand(x: Array, w: dict[str, Array]) -> Array:
     return np.stack(states, axis=1)
 
 
-def plain_weights(layer: Any) -> dict[str, Array]:
+def plain_weights(layer: Any) -> dict[str, PlainArray]:
     """The weights of a layer as arrays, by name."""
     return {name: value.numpy() for name, value in layer.named_parameters()}
 
 
-def small_layer(kind: Any, seed: int) -> tuple[Any, Array]:
+def small_layer(kind: Any, seed: int) -> tuple[Any, PlainArray]:
     """A layer of 5 units in float64, and an input (4, 9, 3)."""
     mg.seed(seed)
     with mg.default_dtype("float64"):
@@ -114,13 +114,13 @@ def small_layer(kind: Any, seed: int) -> tuple[Any, Array]:
     return layer, np.random.default_rng(seed).standard_normal((4, 9, 3))
 
 
-def gradient_of(tensor: Any) -> Array:
+def gradient_of(tensor: Any) -> PlainArray:
     """The gradient that a backward pass left with a leaf."""
-    found: Array = tensor.grad.numpy()
+    found: PlainArray = tensor.grad.numpy()
     return found
 
 
-def largest(*pairs: tuple[Array, Array]) -> float:
+def largest(*pairs: tuple[PlainArray, PlainArray]) -> float:
     """The largest difference of all pairs."""
     return max(float(np.abs(one - other).max()) for one, other in pairs)
 

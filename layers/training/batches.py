@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ShuffledBatches"]
+from minigrad.core.nodes import PlainArray
 
-PlainArray = np.ndarray[Any, Any]
+__all__ = ["ShuffledBatches"]
 
 
 class ShuffledBatches:

@@ -29,10 +29,9 @@ from layers.transformer.heads import (
 from layers.transformer.positional import RotaryPositions
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["AttentionSteps", "MultiheadAttention", "attention_steps"]
-
-PlainArray = np.ndarray[Any, Any]
 
 NAME = "MultiheadAttention"
 

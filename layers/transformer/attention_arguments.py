@@ -9,6 +9,7 @@ import minigrad as mg
 from layers.base.inputs import check_floating
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.arguments import as_constant, refuse_pytorch_names
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "refuse_names",
     "valid_places",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 BATCH_FIRST = (
     "Layers here take the batch first, unlike PyTorch's: pass batch_first=False for "

@@ -8,11 +8,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import wrap
 
 __all__ = ["KeyValueCache", "LayerCache", "StackCache", "check_cache"]
-
-PlainArray = np.ndarray[Any, Any]
 
 FIRST_ROOM = 32
 

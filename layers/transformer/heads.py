@@ -7,6 +7,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.nn.attention_plain import causal_mask
 
 __all__ = [
@@ -17,8 +18,6 @@ __all__ = [
     "steps_of",
     "with_extras",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 class AttentionSteps(NamedTuple):

@@ -15,6 +15,7 @@ from layers.transformer.attention_arguments import BATCH_FIRST
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
+from minigrad.core.nodes import PlainArray
 
 __all__ = [
     "LearnedPositions",
@@ -22,8 +23,6 @@ __all__ = [
     "SinusoidalPositions",
     "sinusoidal_positions",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 def sinusoidal_positions(

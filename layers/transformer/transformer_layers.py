@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 from layers.base.inputs import cast_input
 from layers.base.module import Module
@@ -22,10 +20,10 @@ from layers.transformer.attention_arguments import (
 from layers.transformer.caches import KeyValueCache, LayerCache, check_cache
 from layers.transformer.positional import RotaryPositions
 from minigrad import Tensor
+from minigrad.core.nodes import PlainArray
 
 __all__ = ["TransformerDecoderLayer", "TransformerEncoderLayer"]
 
-PlainArray = np.ndarray[Any, Any]
 Activation = Callable[[Any], Tensor]
 
 ACTIVATIONS: dict[str, Activation] = {"relu": mg.relu, "gelu": mg.gelu}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.core.modes import Mode, ModeChange, current_mode
-from minigrad.core.nodes import Leaf, Node, alias_plan, next_number
+from minigrad.core.nodes import Leaf, Node, PlainArray, alias_plan, next_number
 from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import wrap
 from minigrad.debug.extras import extras_of
@@ -32,8 +32,6 @@ __all__ = [
     "recording",
     "source_of_tensor",
 ]
-
-PlainArray = ndarray[Any, Any]
 
 
 class Constant:

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.debug.calls import Constant, Result, source_of_tensor
 from minigrad.debug.replay import needed
@@ -16,7 +17,6 @@ from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["Work", "multiply_adds"]
 
-PlainArray = np.ndarray[Any, Any]
 Count = Callable[[list[PlainArray], PlainArray, Mapping[str, Any]], float]
 
 

@@ -3,19 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from numpy import ndarray
-
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DetachError, DtypeError, GradientError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import Leaf, Node, place
+from minigrad.core.nodes import Leaf, Node, PlainArray, place
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.calls import Call, Constant, Result
 from minigrad.ops.pytree import replace_leaves
 
 __all__ = ["Recording"]
-
-PlainArray = ndarray[Any, Any]
 
 
 class Recording:

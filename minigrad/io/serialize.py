@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.io.packages import require
 
 __all__ = ["load", "load_metadata", "save", "write_atomically"]
-
-PlainArray = np.ndarray[Any, Any]
 
 METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
 PARTIAL = ".partial"  # how names of temporary files end

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import pair_of
-from minigrad.optim.states import PlainArray, State, follow, follow_square
+from minigrad.optim.states import State, follow, follow_square
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.states import PlainArray, State, follow, follow_square
+from minigrad.optim.states import State, follow, follow_square
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import GradientError, ShapeError, describe
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.optim.states import PlainArray
 
 __all__ = ["ExponentialAverage"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from minigrad.core.errors import GradientError
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.piecewise import clip
-from minigrad.optim.states import PlainArray
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 

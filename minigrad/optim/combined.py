@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.schedules import Schedule
-from minigrad.optim.states import PlainArray
 
 __all__ = ["ChainedSchedule", "SequentialSchedule"]
 

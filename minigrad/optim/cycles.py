@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import GradientError
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.schedules import Schedule, check_positive
-from minigrad.optim.states import PlainArray
 
 __all__ = ["CyclicSchedule", "OneCycleSchedule", "PlateauSchedule"]
 

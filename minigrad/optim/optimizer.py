@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.core.errors import GradientError, ShapeError, describe
-from minigrad.core.nodes import Leaf
+from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.parts import refuse_part
 from minigrad.optim.options import (
@@ -19,7 +19,7 @@ from minigrad.optim.options import (
     warnings_raise,
     with_rate,
 )
-from minigrad.optim.states import PlainArray, State, converted, working, working_dtype
+from minigrad.optim.states import State, converted, working, working_dtype
 
 __all__ = ["Optimizer"]
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import pair_of
-from minigrad.optim.states import PlainArray, State
+from minigrad.optim.states import State
 
 __all__ = ["Rprop"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import describe
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import check_names
-from minigrad.optim.states import PlainArray
 
 __all__ = [
     "ConstantSchedule",

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from minigrad.core.nodes import PlainArray
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.states import PlainArray, State
+from minigrad.optim.states import State
 
 __all__ = ["ASGD", "SGD"]
 

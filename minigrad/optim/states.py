@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
+
 __all__ = [
     "PlainArray",
     "State",
@@ -14,7 +16,6 @@ __all__ = [
     "working_dtype",
 ]
 
-PlainArray = np.ndarray[Any, Any]
 State = dict[str, Any]  # what an optimiser keeps of one parameter: by name, and its "steps"
 
 

@@ -1,19 +1,18 @@
 """Beam search: the likeliest sequence that is found with several candidates."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.choosing import Decoding, log_probabilities
 from layers.models.generation.stopping import ending, sequences
+from minigrad.core.nodes import PlainArray
 
 if TYPE_CHECKING:
     from layers.models.generation.decoding import Decoder
 
 __all__ = ["beam_search"]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 @renamed_arguments(codes="token_ids")

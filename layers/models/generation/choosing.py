@@ -7,18 +7,16 @@ one of -inf has none. NaN, and rows of nothing but -inf, are refused.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.stopping import sequences
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["Decoding", "choose", "log_probabilities", "probabilities"]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

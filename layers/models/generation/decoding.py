@@ -18,6 +18,7 @@ from layers.base.renamed import renamed_arguments
 from layers.models.generation.beams import beam_search
 from layers.models.generation.choosing import Decoding, choose, probabilities
 from layers.models.generation.stopping import Growing
+from minigrad.core.nodes import PlainArray
 from minigrad.ops.randomness import choose_generator
 
 __all__ = [
@@ -30,8 +31,6 @@ __all__ = [
     "probabilities",
     "reading",
 ]
-
-PlainArray = np.ndarray[Any, Any]
 
 
 @contextmanager

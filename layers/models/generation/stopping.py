@@ -1,13 +1,13 @@
 """What ends a sequence: a token, or several one after the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
+
 __all__ = ["Growing", "ending", "sequences"]
 
-PlainArray = np.ndarray[Any, Any]
 Stops = tuple[tuple[int, ...], ...]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from minigrad.core.nodes import Leaf, Node
+from minigrad.core.nodes import Leaf, Node, PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
@@ -25,7 +25,6 @@ from minigrad.draw.reading.tape_states import States, value_of
 
 __all__ = ["Bounds", "JacobianSpectra", "jacobian_spectra"]
 
-Array = np.ndarray[Any, Any]
 MOST_STEPS: Final = 128
 SLOPES: Final = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
 """The largest slope of each activation: gamma in Pascanu et al."""
@@ -45,7 +44,7 @@ class Bounds:
     weight_norm: float
     weight_radius: float
     slope: float
-    step_bounds: Array
+    step_bounds: PlainArray
 
     @property
     def vanishes(self) -> bool:
@@ -75,14 +74,14 @@ class JacobianSpectra:
 
     cell: str
     states: tuple[str, ...]
-    steps: Array
-    matrices: Array
-    largest: Array
-    smallest: Array
-    radius: Array
+    steps: PlainArray
+    matrices: PlainArray
+    largest: PlainArray
+    smallest: PlainArray
+    radius: PlainArray
     bounds: Bounds | None
 
-    def product(self, lag: int | None = None) -> tuple[Array, float]:
+    def product(self, lag: int | None = None) -> tuple[PlainArray, float]:
         """J_T J_{T-1} ... over the last `lag` steps, as (matrix of norm 1, log10 of its scale).
 
         A product that is exactly zero has the scale -inf.
@@ -95,7 +94,7 @@ class JacobianSpectra:
             matrix, scale = multiplied(matrix, scale, jacobian)
         return matrix, scale
 
-    def log_norms(self) -> Array:
+    def log_norms(self) -> PlainArray:
         """log10 of the largest singular value of the product over the last 0, 1, 2 ... steps."""
         matrix, scale = np.eye(self.matrices.shape[-1]), 0.0
         found = [0.0]
@@ -121,7 +120,7 @@ class JacobianSpectra:
         return found
 
 
-def multiplied(matrix: Array, scale: float, jacobian: Array) -> tuple[Array, float]:
+def multiplied(matrix: PlainArray, scale: float, jacobian: PlainArray) -> tuple[PlainArray, float]:
     """matrix @ jacobian with norm 1, and log10 of the scale."""
     first = float(np.abs(jacobian).max(initial=0.0))  # else entries near the largest overflow
     product = matrix @ (jacobian / first) if first else np.zeros_like(matrix)
@@ -213,7 +212,7 @@ def jacobian_spectra(
     )
 
 
-def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> Array:
+def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> PlainArray:
     """ds_t/ds_{t-1} for one sample, (n, n): row by row, by backward passes through one step."""
     first = min(node.number for node in before)
     wanted = set(before)
@@ -231,7 +230,7 @@ def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> A
     for node in sorted(between, key=lambda n: n.number):
         if any(source in needed for source in node.inputs):
             needed.add(node)
-    rows: list[Array] = []
+    rows: list[PlainArray] = []
     for number, node in enumerate(now):
         batched = len(node.shape) > 1
         if batched and not -node.shape[0] <= sample < node.shape[0]:
@@ -253,13 +252,13 @@ def step_jacobian(now: Sequence[Node], before: Sequence[Node], sample: int) -> A
     return np.array(rows)
 
 
-def row_part(g: Any, source: Node, sample: int) -> Array:
+def row_part(g: Any, source: Node, sample: int) -> PlainArray:
     """The part of one row that belongs to one state of the step before."""
     batched = len(source.shape) > 1
     size = int(np.prod(source.shape[1:])) if batched else int(np.prod(source.shape))
     if g is None:
         return np.zeros(size)
-    part: Array = (g[sample] if batched else g).reshape(-1)
+    part: PlainArray = (g[sample] if batched else g).reshape(-1)
     return part
 
 
@@ -310,10 +309,10 @@ def plain_bounds(
     )
 
 
-def recurrent_weight(top: Node, before: Node) -> Array | None:
+def recurrent_weight(top: Node, before: Node) -> PlainArray | None:
     """The matrix of the one product between a state and an activation, through sums alone."""
     stack = [source for source in top.inputs if source is not None]
-    found: list[Array] = []
+    found: list[PlainArray] = []
     while stack:
         node = stack.pop()
         if node.plan.name == "add":

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.tape_states import Lane
 
 __all__ = ["LaneGradients"]
 
-Array = np.ndarray[Any, Any]
 REMEMBERED: Final = 0.01
 """The memory horizon is the last lag with this part of the largest gradient norm."""
 
@@ -35,16 +35,16 @@ class LaneGradients:
     """
 
     lane: Lane
-    steps: Array
-    norms: Array
-    per_sample: Array | None
-    loss_steps: Array
-    triangle: Array
+    steps: PlainArray
+    norms: PlainArray
+    per_sample: PlainArray | None
+    loss_steps: PlainArray
+    triangle: PlainArray
     backwards: bool = False
     offset: int = 0
 
     @property
-    def lags(self) -> Array:
+    def lags(self) -> PlainArray:
         """Steps from the last loss step back to each state, (T,); negative before it."""
         last = self._last
         return self.steps - last if self.backwards else last - self.steps
@@ -56,7 +56,7 @@ class LaneGradients:
         return int(self.loss_steps.min() if self.backwards else self.loss_steps.max())
 
     @property
-    def by_lag(self) -> tuple[Array, Array]:
+    def by_lag(self) -> tuple[PlainArray, PlainArray]:
         """Lags from 0 on, and the norm of the last loss step's gradient at each of them."""
         lags = self.lags
         keep = lags >= 0
@@ -67,7 +67,7 @@ class LaneGradients:
             norms = self.triangle[row]
         return lags[keep][order], norms[keep][order]
 
-    def quantiles(self, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> Array:
+    def quantiles(self, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> PlainArray:
         """Quantiles of the norms over the samples of the batch, (levels, T)."""
         if self.per_sample is None:
             raise DrawError(f"the states of {self.lane} have no batch axis of one length")

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from minigrad.core.nodes import Leaf, Node
+from minigrad.core.nodes import Leaf, Node, PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.gates import GateSeries, gate_series
 from minigrad.draw.analysis.gradient_routes import By, RouteNames, RouteParts, follow_routes
@@ -26,7 +26,6 @@ from minigrad.draw.reading.tape_states import Lane, States
 
 __all__ = ["TimeMeasure"]
 
-Array = np.ndarray[Any, Any]
 MOST_LOSS_STEPS: Final = 128
 MOST_STEPS_BACK: Final = 30_000
 """Time steps, over all loss steps, that the passes of an automatic triangle go back at most."""
@@ -37,7 +36,7 @@ class _Rows:
     """What one backward pass found at the states: norms by lane and step."""
 
     norms: dict[tuple[Lane, int], float] = field(default_factory=dict)
-    samples: dict[tuple[Lane, int], Array] = field(default_factory=dict)
+    samples: dict[tuple[Lane, int], PlainArray] = field(default_factory=dict)
 
 
 class TimeMeasure:
@@ -81,7 +80,7 @@ class TimeMeasure:
             on_gradient=lambda node, parts: self._measure(rows, node, parts, keep_samples=True),
             on_term=self.weights.on_term_of_whole,
         )
-        self.input_norms: dict[Leaf, Array] = {}
+        self.input_norms: dict[Leaf, PlainArray] = {}
         triangles = [self._row(direct, k, number) for number, k in enumerate(chosen)]
         self.weights.finish()
         self.lanes = [
