@@ -90,16 +90,15 @@ def make_apply(op: Any) -> Any:
                 complete(made, op, (y, *rest))
             elif made.dtype.kind != "f":
                 refuse_dtype(op.name, y)
-        tensors: Any = tensor
-        if outputs > 1:
-            pairs = enumerate((y, *rest[: outputs - 1]))
-            tensors = tuple(
-                wrap(a, None if made is None else output_node(made, i)) for i, a in pairs
-            )
+        if one and not watchers:
+            return tensor
+        tensors = [tensor, *(wrap(out, None) for out in rest[: outputs - 1])]
+        if outputs > 1 and made is not None:
+            for i, output in enumerate(tensors):
+                output._node = output_node(made, i)
         for observer in watchers:
-            given = (tensor,) if outputs == 1 else tensors
-            observer.call(Applied(op, args, arrays, params, (y, *rest), given, made))
-        return tensors
+            observer.call(Applied(op, args, arrays, params, (y, *rest), tensors, made))
+        return tensor if outputs == 1 else tuple(tensors)
 
     return apply
 
