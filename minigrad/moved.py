@@ -25,7 +25,7 @@ layers             layers.training                  plots
 layers             layers.transformer               attention attention_arguments caches heads positional transformer_layers
 layers.datasets    layers.datasets.columns          numerals series_columns tables time_labels time_layouts time_names time_parts
 layers.models      layers.models.generation         beams choosing decoding stopping targets writing
-minigrad           minigrad.core                    conversion errors mode=modes nodes tape=backward tensors
+minigrad           minigrad.core                    conversion errors mode=modes nodes signatures=tensors tape=backward tensors
 minigrad           minigrad.debug                   anomaly_advice calls counting=flops graphs=graph_view replaying=replay scopes state_labels=labels watching=anomaly
 minigrad           minigrad.io                      resuming=checkpoint_files
 minigrad           minigrad.numpy_api               call_sites copying detach_advice=conversion_advice detaching inplace operators protocols refusals=unsupported sampling_advice scipy_ufuncs ufunc_methods
@@ -49,6 +49,31 @@ minigrad.ops       minigrad.ops.signal              convolution padding samples 
 minigrad.testing   minigrad.testing                 factory=property_tests machines=state_machine naive=hyperdual slopes=finite_differences
 minigrad.testing   minigrad.testing.tables          array_table elementwise_table matrix_table parameters specifications
 """  # noqa: E501
+
+
+# Of modules that were split: where else their names are now.
+_ELSEWHERE: Final = {
+    "layers.plots": ("layers.training.loss_plots",),
+    "layers.recurrent_base": ("layers.recurrent.arguments", "layers.recurrent.layers"),
+    "layers.recurrent_checks": ("minigrad.ops.checks",),
+    "minigrad.draw.recurrence": ("minigrad.draw.reading.named_states",),
+    "minigrad.errors": ("minigrad.io.packages", "minigrad.ops.checks"),
+    "minigrad.mode": (
+        "minigrad.core.blocks",
+        "minigrad.debug.anomaly",
+        "minigrad.debug.calls",
+        "minigrad.debug.labels",
+    ),
+    "minigrad.nodes": (
+        "minigrad.core.contributions",
+        "minigrad.debug.extras",
+        "minigrad.ops.pruning",
+    ),
+    "minigrad.ops.activations": ("minigrad.ops.reduction.softmaxes",),
+    "minigrad.scopes": ("minigrad.core.nodes",),
+    "minigrad.signatures": ("minigrad.ops.axis_utils",),
+    "minigrad.tape": ("minigrad.ops.pruning",),
+}
 
 
 def _table() -> dict[str, str]:
@@ -88,7 +113,13 @@ class _Finder:
             DeprecationWarning,
             stacklevel=2,
         )
-        sys.modules[name] = importlib.import_module(MOVED[name])
+        if name not in _ELSEWHERE:
+            sys.modules[name] = importlib.import_module(MOVED[name])
+            return
+        places = [importlib.import_module(p) for p in (MOVED[name], *_ELSEWHERE[name])]
+        for place in reversed(places):
+            public = {n: v for n, v in vars(place).items() if not n.startswith("__")}
+            vars(module).update(public)
 
 
 def names_from(package: str, module: str) -> Callable[[str], Any]:

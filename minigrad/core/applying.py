@@ -57,15 +57,19 @@ def make_apply(op: Any) -> Any:
         watchers = mode.watchers
         if reference is not None and (not mode.fused or any_complex(arrays)):
             return reference(*args, **params)
-        if watchers:
-            arrays, params = taken_in(watchers, args, arrays, params)
         given: Any = (arrays,) if listed else arrays
         try:
             y = forward(*given, **params)
         except Exception as error:
             raise op.explain(error, given, params) from error
+        if watchers:
+            arrays, params = to_keep(watchers, args, arrays, params)
+            given = (arrays,) if listed else arrays
         rest: Any = ()
         if not one:
+            if not isinstance(y, tuple):
+                names = ", ".join((*op.outputs, *op.aux))
+                raise op.explain(TypeError(f"must return a tuple of {names}"), given, params)
             y, *rest = y
             rest[: outputs - 1] = [finish(out, args) for out in rest[: outputs - 1]]
         if y.__class__ is not ndarray:
@@ -87,7 +91,7 @@ def make_apply(op: Any) -> Any:
             made.extras = None
             made.number = next_number()
             if not one:
-                complete(made, op, (y, *rest))
+                finish_node(made, op, (y, *rest))
             elif made.dtype.kind != "f":
                 refuse_dtype(op.name, y)
         if one and not watchers:
@@ -103,8 +107,8 @@ def make_apply(op: Any) -> Any:
     return apply
 
 
-def complete(node: Node, op: Any, results: Sequence[Any]) -> None:
-    """What the node of an operation with several outputs, or with aux values, needs besides."""
+def finish_node(node: Node, op: Any, results: Sequence[Any]) -> None:
+    """Finish the node of an operation with several outputs, or with aux values."""
     outs = results[: len(op.outputs)]
     if len(outs) > 1:
         node.shape = tuple(out.shape for out in outs)
@@ -116,10 +120,10 @@ def complete(node: Node, op: Any, results: Sequence[Any]) -> None:
         rerun_nodes.add(node)
 
 
-def taken_in(
+def to_keep(
     observers: Any, args: Sequence[Any], arrays: list[Any], params: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Arrays and parameters, after observers have seen the constants among them."""
+    """The arrays and parameters to keep, after observers have seen the constants among them."""
     for observer in observers:
         arrays = [
             array if isinstance(value, Tensor) else observer.constant(value, array)

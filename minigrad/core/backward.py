@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.core.checks import check_saved, meets_rerun, rerun_nodes
-from minigrad.core.contributions import SlicedGradient, fit, fit_all
+from minigrad.core.contributions import SlicedGradient, fit
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
@@ -38,7 +38,7 @@ def send_back(
 ) -> dict[Node, Array]:
     """Send gradients back from the roots; see `pull_back` for the arguments."""
     mode, written = current_mode(), last_write()
-    observers = [observer.of_pass() for observer in mode.observers]
+    observers = [o.of_pass() for o in mode.observers if o.looks_at_edges]
     results: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}  # those that have not arrived in full yet
     owned: set[Node] = set()  # whose gradient is an array that was made here
@@ -78,7 +78,7 @@ def send_back(
                         heappush(heap, (-source.number, source))
                 elif source not in owned:
                     gradients[source] = total = total + part
-                    if total.__class__ is ndarray:
+                    if not recorded and total.__class__ is ndarray:
                         owned.add(source)
                 elif part.__class__ is SlicedGradient:
                     part.add_into(total)
@@ -103,10 +103,10 @@ def send_back(
             extras = node.extras if hooks else None
             if extras is not None:
                 g = extras.arrive(node, g)
+            for observer in observers:
+                observer.edge(node, g, -1, None, g)
             if node.__class__ is Leaf:
                 results[node] = g
-                for observer in observers:
-                    observer.edge(node, g, 0, None, g)
                 continue
             if (keep and node in keep) or (extras is not None and extras.retain):
                 results[node] = g
@@ -130,11 +130,14 @@ def observed(
     needed: AbstractSet[Node] | None,
 ) -> Sequence[Array | None]:
     """What a node sends to its inputs, fitted to them, after observers have seen it."""
-    parts = fit_all(node, contributions)
-    for slot, (source, part) in enumerate(zip(node.inputs, parts, strict=True)):
-        if source is not None and part is not None and (needed is None or source in needed):
-            for observer in observers:
-                observer.edge(node, g, slot, source, part)
+    parts = list(contributions)
+    for slot, source in enumerate(node.inputs):
+        part = parts[slot]
+        if source is None or part is None or (needed is not None and source not in needed):
+            continue
+        parts[slot] = part = fit(part, source, node.plan.name)
+        for observer in observers:
+            observer.edge(node, g, slot, source, part)
     return parts
 
 
@@ -156,7 +159,7 @@ def pull_back(
             retain theirs.
         stop: nodes whose gradients are returned and not followed any further; a backward around
             this one will, and will run their hooks.
-        needed: the nodes to go through; None for all. See `minigrad.transforms.pruning`.
+        needed: the nodes to go through; None for all. See `minigrad.ops.pruning`.
         retain: keep the saved arrays for another pass.
         recorded: run the rules on tensors, so that the derivative itself is recorded; else they
             run on plain arrays and build nothing.

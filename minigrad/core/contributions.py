@@ -12,8 +12,7 @@ import numpy as np
 from minigrad.core.errors import ShapeError
 from minigrad.core.nodes import Array, Node, make_node
 
-__all__ = ["OutputGradients", "SlicedGradient", "dense", "fit", "fit_all"]
-__all__ += ["output_node", "unbroadcast"]
+__all__ = ["OutputGradients", "SlicedGradient", "fit", "output_node", "unbroadcast"]
 
 
 class SlicedGradient:
@@ -127,16 +126,3 @@ def fit(g: Array, source: Node, where: str) -> Array:
     if g.shape != source.shape:
         g = unbroadcast(g, source.shape, where)
     return g if g.dtype == source.dtype else g.astype(source.dtype)
-
-
-def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:
-    """The contributions to all inputs of a node, each fitted to its input, and no slices."""
-    return [
-        None if source is None or part is None else fit(dense(part), source, node.plan.name)
-        for source, part in zip(node.inputs, contributions, strict=True)
-    ]
-
-
-def dense(g: Array) -> Array:
-    """A gradient that is no slice."""
-    return g.dense() if g.__class__ is SlicedGradient else g

@@ -34,14 +34,30 @@ Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator 
 class Observer:
     """Looks on at what the engine does, from within the mode: see `observed_by`.
 
-    The engine knows nothing of its observers but these seven events. Each does nothing unless a
-    subclass has something to do with it.
+    The engine knows nothing of its observers but these seven events. It asks only those who have
+    something to do with an event, which is noted when a subclass is made.
     """
 
-    looks_at_calls = True  # whether it wants the events `call` and `constant`, which cost time
+    looks_at_calls = looks_at_edges = looks_at_draws = False
+
+    def __init_subclass__(cls) -> None:
+        def own(*events: str) -> bool:
+            return any(getattr(cls, event) is not getattr(Observer, event) for event in events)
+
+        cls.looks_at_calls = own("call", "constant")
+        cls.looks_at_edges = own("edge", "of_pass")
+        cls.looks_at_draws = own("draw")
 
     def call(self, applied: Applied) -> None:
         """An operation was applied."""
+
+    def constant(self, value: Any, array: Any) -> Any:
+        """A value that is no tensor went into an operation as `array`; return what to keep of it.
+
+        What is kept must hold the same numbers. Of a parameter of the call, `array` is the value
+        itself, perhaps a container of arrays.
+        """
+        return array
 
     def leave(self, tensor: Any) -> None:
         """A value goes on without its place in the graph, as after `detach`."""
@@ -51,14 +67,7 @@ class Observer:
         return ask()
 
     def write(self, tensor: Any) -> None:
-        """A tensor is about to be written in place."""
-
-    def constant(self, value: Any, array: Any) -> Any:
-        """A value that is no tensor enters an operation, `array` in its place; return what does.
-
-        Of a parameter of the call, `array` is the value itself, perhaps a container of arrays.
-        """
-        return array
+        """A tensor is about to be written in-place."""
 
     def enter(self, module: Any, scope: Any) -> None:
         """A module is called."""
@@ -66,7 +75,9 @@ class Observer:
     def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
         """A gradient goes along an edge: `node` got `gradient`, and sends `part` to `source`.
 
-        Where a backward pass begins, `node` is None; where it ends, at a leaf, `source` is None.
+        Where a backward pass begins, `node` is None. When the gradient of a node is whole, before
+        it sends anything, `source` is None and `slot` -1. A part may be a slice of a larger
+        gradient, see `minigrad.core.contributions`; in a pass that is recorded, it is a tensor.
         """
 
     def of_pass(self) -> "Observer":

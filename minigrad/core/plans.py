@@ -51,14 +51,15 @@ class RulePlan:
                     f"{operation.name}: there is no derivative with respect to {name!r}; pass "
                     f"{name}.detach() to use it as a constant."
                 )
-        rules = list(dict.fromkeys(operation.rules[name] for name in wanted))
-        read = dict.fromkeys(name for rule in rules for name in read_by(rule))
+        groups = ((operation.joint.get(name, (name,)), operation.rules[name]) for name in wanted)
+        rules = list(dict.fromkeys(groups))  # each with the inputs that it is for
+        read = dict.fromkeys(name for _, rule in rules for name in read_by(rule))
         saved = [name for name in read if name not in ("g", "used", *operation.params)]
         outputs = {name: -1 - i for i, name in enumerate(operation.outputs)}
         self.sources: tuple[int | None, ...] = tuple((slots | outputs).get(name) for name in saved)
         self.saved_slots = tuple(s for s in self.sources if s is not None and s >= 0)
         source = write_plan(operation, wanted, rules, saved)
-        scope = {f"rule{i}": rule for i, rule in enumerate(rules)} | {"shape": np.shape}
+        scope = {f"rule{i}": rule for i, (_, rule) in enumerate(rules)} | {"shape": np.shape}
         built = compile_source(source, f"{operation.name} plan {mask}", scope)
         self.vjp: Callable[..., Sequence[Any]] = built["vjp"]
         self.save: Callable[..., tuple[Any, ...]] = built["save"]
@@ -82,7 +83,7 @@ class RulePlan:
         return value if place is None else wrap(value, place)
 
 
-def write_plan(op: Any, wanted: list[str], rules: list[Rule], saved: list[str]) -> str:
+def write_plan(op: Any, wanted: list[str], rules: list[Any], saved: list[str]) -> str:
     """The source of two functions, such as these for `multiply` with both inputs on tape:
 
     def vjp(node, g, s=None):
@@ -100,11 +101,11 @@ def write_plan(op: Any, wanted: list[str], rules: list[Rule], saved: list[str]) 
         lines += [f"    used = tuple(i in g.slots for i in range({len(op.outputs)}))"]
         lines += ["    g = g.dense()"]
     result: dict[str, str] = {}
-    for i, rule in enumerate(rules):
+    for i, (names, rule) in enumerate(rules):
         given = (arguments.get(name, f"node.params[{name!r}]") for name in read_by(rule))
         lines.append(f"    r{i} = rule{i}({', '.join(given)})")
-        result |= {name: f"r{i}" for name in wanted if op.rules[name] is rule}
-        result |= {name: f"r{i}[{k}]" for k, name in enumerate(op.joint.get(rule, ()))}
+        several_inputs = names[0] in op.joint
+        result |= {n: f"r{i}[{k}]" if several_inputs else f"r{i}" for k, n in enumerate(names)}
     parts = "".join(f"{result[n] if n in wanted else None}, " for n in op.inputs)
     lines.append(f"    return {result[op.inputs[0]] if op.list_input else f'({parts})'}")
     kept = (

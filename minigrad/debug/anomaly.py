@@ -206,7 +206,6 @@ class BackwardChecks(Observer):
         self.arrived: dict[Node, int] = {}  # how many gradients were sent to a node
         self.senders: dict[Node, list[Node]] = {}  # who sent them
         self.nonfinite: set[Node] = set()  # to which one that was not finite was sent
-        self.seen: set[Node] = set()  # whose whole gradient was checked
         self.blamed: set[Node] = set()
 
     def edge(
@@ -217,10 +216,9 @@ class BackwardChecks(Observer):
             assert source is not None
             self._start(source, part)
             return
-        if node not in self.seen:
-            self.seen.add(node)
+        if source is None:
             self._arrive(node, gradient)
-        if source is not None:
+        else:
             self._leave(node, gradient, slot, source, part)
 
     def _start(self, node: Node, g: Array) -> None:

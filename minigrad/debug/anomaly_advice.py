@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.contributions import OutputGradients
-from minigrad.core.contributions import SlicedGradient as SlicedGradient
+from minigrad.core.contributions import OutputGradients, SlicedGradient
 from minigrad.core.nodes import Array, Node
 
 __all__ = ["backward_advice", "came_from_zero", "forward_advice"]

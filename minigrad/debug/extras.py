@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.contributions import OutputGradients, fit_all
+from minigrad.core.contributions import OutputGradients, SlicedGradient, fit
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array, Node, next_number
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method
@@ -43,6 +43,18 @@ def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
     key = next_number()
     hooks[key] = hook
     return HookHandle(hooks, key)
+
+
+def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:
+    """The contributions to all inputs of a node, each fitted to its input, and no slices."""
+    fitted: list[Array | None] = []
+    for source, part in zip(node.inputs, contributions, strict=True):
+        if part.__class__ is SlicedGradient:
+            part = part.dense()
+        if source is not None and part is not None:
+            part = fit(part, source, node.plan.name)
+        fitted.append(part if source is not None else None)
+    return fitted
 
 
 class NodeExtras:
@@ -90,9 +102,10 @@ class NodeExtras:
         self, node: Node, g: Array, contributions: Sequence[Array | None]
     ) -> Sequence[Array | None]:
         """What the node sends to its inputs, after its hooks; they get its outputs' gradients."""
-        recorded = isinstance(g, Tensor)
+        sent = tuple(g.slots.values()) if isinstance(g, OutputGradients) else (g,)
+        recorded = any(isinstance(part, Tensor) for part in sent)
         for hook in list(self.node_hooks.values()):
-            outputs = tuple(map(as_tensor, g.dense() if isinstance(g, OutputGradients) else (g,)))
+            outputs = tuple(map(as_tensor, g.dense() if isinstance(g, OutputGradients) else sent))
             parts = fit_all(node, contributions)
             replaced = hook(tuple(None if p is None else as_tensor(p) for p in parts), outputs)
             if replaced is None:

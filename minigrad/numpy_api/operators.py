@@ -8,6 +8,7 @@ from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
 from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api import inplace
+from minigrad.numpy_api.protocols import numpy_functions
 from minigrad.ops.elementwise import (
     arithmetic,
     comparisons,
@@ -18,7 +19,7 @@ from minigrad.ops.elementwise import (
 from minigrad.ops.linalg import products
 from minigrad.ops.primitives import Primitive
 
-__all__ = ["make_operator"]
+__all__ = ["make_operator", "numpy_functions"]
 
 BINARY: dict[str, tuple[Primitive[...], str]] = {
     "add": (arithmetic.add, "+="),
@@ -92,13 +93,9 @@ def _contains(self: Tensor, value: Any) -> bool:
 def make_operator(
     apply: Callable[..., Any], defers: Callable[[Any], bool], reflected: bool = False
 ) -> Any:
-    """An operation of two inputs as the method of an operator.
+    """An operation of two inputs as an operator; `reflected` when `self` is the right operand.
 
-    Args:
-        apply: the operation.
-        defers: whether to leave an operand that is not a tensor to its own class, by returning
-            NotImplemented, as Python's protocol of operators has it.
-        reflected: whether `self` is the right operand.
+    What `defers` says so of is left to its own class, as Python's protocol of operators has it.
     """
 
     def operator(self: Tensor, other: Any) -> Any:

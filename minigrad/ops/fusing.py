@@ -12,6 +12,7 @@ from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, alias_node
 from minigrad.core.tensors import wrap
 from minigrad.ops.primitives import Operation, Primitive, declare
+from minigrad.ops.pruning import needed_nodes
 
 __all__ = ["FusedOperation", "fused", "output_gradients", "run_reference"]
 
@@ -76,11 +77,11 @@ class FusedPlan:
         pairs = zip(outs, output_gradients(node, g), strict=True)
         wanted = zip(handles, self.needed, strict=True)
         targets = [handle._node if on_tape else None for handle, on_tape in wanted]
-        found = pull_back(
-            [(out._node, part) for out, part in pairs],
-            stop={target for target in targets if target is not None},
-            recorded=True,
-        )
+        roots = [(out._node, part) for out, part in pairs if out._node is not None]
+        keep = {target for target in targets if target is not None}
+        # A tensor that the reference closes over has a history of its own, which is not ours.
+        needed, _ = needed_nodes([root for root, _ in roots], keep)
+        found = pull_back(roots, keep, needed=needed, recorded=True)
         return [None if target is None else found.get(target) for target in targets]
 
 

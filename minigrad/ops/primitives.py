@@ -55,9 +55,9 @@ class Operation:
         part: whether users take the result for a part of the first input and may try to write
             through it, as NumPy lets them; such results refuse item assignment. As `view` unless
             given.
-        rerun: the name of an aux value. When that is not None, the gradients by the inputs depend
-            on how the gradients of the outputs depend on the outputs, and a backward pass that
-            meets the node is recorded.
+        rerun: the place of an aux value among the results; it is given by its name. When that is
+            not None, the gradients by the inputs depend on how the gradients of the outputs depend
+            on the outputs, and a backward pass that meets the node is recorded.
         hint: what to do about a call that fails, added to the error.
         reference: of a fused operation, the same computed by other operations on tensors.
     """
@@ -82,14 +82,16 @@ class Operation:
         self.part = view if part is None else part
         self.rerun = None if rerun is None else len(outputs) + aux.index(rerun)
         signature = inspect.signature(forward)
-        declared = list(signature.parameters.values())
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        declared = [p for p in signature.parameters.values() if p.kind not in variable]
+        signature = signature.replace(parameters=declared)
         self.inputs = tuple(p.name for p in declared if p.kind is p.POSITIONAL_ONLY) or tuple(
             p.name for p in declared if p.default is p.empty and p.kind is not p.KEYWORD_ONLY
         )
         self.params = tuple(p.name for p in declared if p.name not in self.inputs)
         self.defaults = {p.name: p.default for p in declared if p.default is not p.empty}
         self.rules: dict[str, Rule] = {}  # by the input
-        self.joint: dict[Rule, tuple[str, ...]] = {}  # the inputs of rules for several
+        self.joint: dict[str, tuple[str, ...]] = {}  # of an input whose rule is for several: all
         self.plans = PlanTable(self)
         self._check_names()
         self.signature = signature
@@ -160,7 +162,7 @@ class Operation:
 
         def declare(rule: Rule) -> Rule:
             self._declare(inputs, rule)
-            self.joint[rule] = inputs
+            self.joint |= dict.fromkeys(inputs, inputs)
             return rule
 
         return declare

@@ -102,7 +102,7 @@ def draw_numbers(
     [8, 6, 5, 2]
     """
     request = DrawRequest(choose_generator(generator, name), name, method, args, options)
-    observers = current_mode().observers
+    observers = [observer for observer in current_mode().observers if observer.looks_at_draws]
     return request.drawn_by(observers)[0] if observers else request.straight()
 
 

@@ -15,8 +15,8 @@ from minigrad.core.blocks import is_recording
 from minigrad.core.errors import DtypeError, GradientError, describe
 from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
+from minigrad.ops.pruning import needed_nodes
 from minigrad.ops.pytree import labelled_leaves, map_leaves
-from minigrad.transforms.pruning import needed_nodes
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,

@@ -8,8 +8,8 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pruning import Handle
 from minigrad.transforms.derivatives import differentiate
-from minigrad.transforms.pruning import Handle
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,

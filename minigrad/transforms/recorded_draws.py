@@ -85,8 +85,6 @@ def _source_of(generator: "np.random.Generator") -> Any:
 class Recorder(Observer):
     """Notes draws, in `draws`."""
 
-    looks_at_calls = False
-
     def __init__(self) -> None:
         self.draws: list[Draw] = []
 
@@ -138,8 +136,6 @@ class Replayer(Observer):
     Raises:
         GradientError: when anything else is drawn; `finish` raises it for what is missing.
     """
-
-    looks_at_calls = False
 
     def __init__(self, draws: Sequence[Draw], rewound: Sequence[Any], where: str) -> None:
         self.draws, self.where = draws, where

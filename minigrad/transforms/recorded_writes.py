@@ -23,8 +23,6 @@ class Writes(Observer):
     Nor are tensors that are gone by now, such as those that the block made for itself.
     """
 
-    looks_at_calls = False
-
     def __init__(self) -> None:
         self._before: dict[int, Written] = {}
 

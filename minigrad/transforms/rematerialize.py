@@ -18,9 +18,9 @@ from minigrad.core.modes import Mode, ModeChange, current_mode
 from minigrad.core.nodes import Leaf, Node, make_node, next_number
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.labels import step
+from minigrad.ops.pruning import Handle
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.transforms.generator_search import random_sources
-from minigrad.transforms.pruning import Handle
 from minigrad.transforms.recorded_draws import (
     Draw,
     Recorder,

@@ -13,8 +13,8 @@ from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pruning import Handle, needed_nodes
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
-from minigrad.transforms.pruning import Handle, needed_nodes
 
 __all__ = ["ArgNums", "Pushforward", "Trace"]
 

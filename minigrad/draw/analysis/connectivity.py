@@ -13,8 +13,8 @@ from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import read_tape
+from minigrad.ops.pruning import needed_nodes
 from minigrad.ops.randomness import draw_numbers
-from minigrad.transforms.pruning import needed_nodes
 
 __all__ = ["Connectivity", "input_connectivity"]
 

@@ -25,7 +25,7 @@ from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape, measure_terms, norm_of, read_tape
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.tape_states import States
-from minigrad.transforms.pruning import needed_nodes
+from minigrad.ops.pruning import needed_nodes
 
 __all__ = ["GradientFlow", "gradient_flow"]
 

@@ -22,6 +22,7 @@ from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Node, next_number
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
+from minigrad.ops.pruning import needed_nodes
 
 __all__ = ["check_agreement"]
 
@@ -71,8 +72,9 @@ def _gradients(
         if result._node is not None
     ]
     keep = {h._node for h, wanted in zip(handles, node.plan.needed, strict=True) if wanted}
+    on_the_way, _ = needed_nodes([root for root, _ in roots], keep)
     with ModeChange(recording=False, observers=()):
-        found = pull_back(roots, stop=keep)
+        found = pull_back(roots, keep, needed=on_the_way)
     nodes = [getattr(handle, "_node", None) for handle in handles]
     return [None if node is None else found.get(node) for node in nodes]
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.backward import seed_gradient
-from minigrad.core.contributions import OutputGradients
-from minigrad.core.contributions import SlicedGradient as SlicedGradient
+from minigrad.core.contributions import OutputGradients, SlicedGradient
 from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError

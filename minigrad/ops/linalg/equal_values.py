@@ -20,6 +20,7 @@ from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named
 from minigrad.ops.primitives import primitive
+from minigrad.ops.pruning import needed_nodes
 
 __all__ = [
     "at_zero",
@@ -72,9 +73,10 @@ def slopes_of(total: Any, output: Any) -> dict[int, Array]:
     if not isinstance(total, Tensor) or total._node is None:
         return {}
     node = output._node.inputs[0]
+    needed, _ = needed_nodes([total._node], {node})
     with ModeChange(observers=()):
         seed = np.ones((), total.dtype)
-        found = pull_back([(total._node, seed)], stop={node}, hooks=False)
+        found = pull_back([(total._node, seed)], stop={node}, needed=needed, hooks=False)
     bundle = found.get(node)
     slots = bundle.slots if isinstance(bundle, OutputGradients) else {}
     return {i: np.swapaxes(slope, -1, -2) if i == 2 else slope for i, slope in slots.items()}
