@@ -195,6 +195,9 @@ EQUIVALENT: dict[str, str] = {
     "layers.models.generation.choosing.choose: drop right in `drawn *": "the sum is 1, but rounded",
     "layers.models.generation.choosing.choose: * `weights*": "for sums that rounding would reach",
     "layers.transformer.attention.MultiheadAttention.__init__: swap in `blank(1, 1, *": "1 and 1",
+    "layers.cells.gated_cells.LSTMCell.__init__: drop part 0 in `proj_size and *": "0 is below all",
+    "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
+    "layers.training.run.Run._accumulate: constant in `1`": "multiplied or divided by 1",
     "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",
 }
 """Changes that no test can notice, by label (with * as a wildcard), and why."""

@@ -49,6 +49,8 @@ def test_every_example_comes_once_in_a_pass():
     assert all((one * 2 == other).all() for one, other in seen)
     with pytest.raises(ValueError, match="same number of examples"):
         ShuffledBatches([np.arange(3), np.arange(2)], 1)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        ShuffledBatches([np.arange(3)], 0)
     with pytest.raises(ValueError, match="other data"):
         ShuffledBatches([np.arange(3)], 1).load_state_dict({"left": [5]})
 
