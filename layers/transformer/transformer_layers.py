@@ -135,6 +135,7 @@ class TransformerEncoderLayer(_Layer):
     Parameters are named as in PyTorch: self_attn.in_proj_weight, linear1.weight, norm1.bias...
 
     >>> layer = TransformerEncoderLayer(8, 2, dim_feedforward=16)
+    >>> import numpy as np
     >>> layer(np.ones((2, 5, 8), np.float32), causal=True, lengths=[5, 3]).shape
     (2, 5, 8)
     """
@@ -191,7 +192,9 @@ class TransformerDecoderLayer(_Layer):
     PyTorch: self_attn..., multihead_attn..., linear1..., norm3...
 
     >>> layer = TransformerDecoderLayer(8, 2, dim_feedforward=16)
+    >>> import numpy as np
     >>> memory = np.ones((2, 7, 8), np.float32)
+    >>> import numpy as np
     >>> layer(np.ones((2, 5, 8), np.float32), memory, causal=True, memory_lengths=[7, 0]).shape
     (2, 5, 8)
     """

@@ -45,7 +45,7 @@ def test_a_product_with_itself_has_two_edges():
 
     class Edges(Observer):
         def edge(self, node, gradient, slot, source, part):
-            if node is y._node:
+            if node is y._node and source is not None:
                 seen.append((slot, float(part)))
 
     with observed_by(Edges()):
