@@ -194,7 +194,6 @@ class TransformerDecoderLayer(_Layer):
     >>> layer = TransformerDecoderLayer(8, 2, dim_feedforward=16)
     >>> import numpy as np
     >>> memory = np.ones((2, 7, 8), np.float32)
-    >>> import numpy as np
     >>> layer(np.ones((2, 5, 8), np.float32), memory, causal=True, memory_lengths=[7, 0]).shape
     (2, 5, 8)
     """
