@@ -143,6 +143,12 @@ def submodules_of(package: str) -> Callable[[str], Any]:
     """
 
     def submodule(name: str) -> Any:
+        old = f"{package}.{name}"
+        if old in MOVED:
+            warnings.warn(f"{old} is {MOVED[old]} now", DeprecationWarning, stacklevel=2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return importlib.import_module(old)
         try:
             return importlib.import_module(f"{package}.{name}")
         except ModuleNotFoundError as error:

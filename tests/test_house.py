@@ -84,6 +84,8 @@ def test_a_lawful_tree_has_no_faults(tree):
         ("minigrad/core/nodes", "def f():\n import minigrad.ops", "minigrad/ops/__init__"),
         ("minigrad/core/nodes", "import minigrad", "minigrad/__init__"),
         ("minigrad/core/nodes", "import_module('minigrad.draw')", "minigrad/draw/__init__"),
+        ("minigrad/core/nodes", "import_module('.draw', 'minigrad')", "minigrad/draw/__init__"),
+        ("minigrad/core/nodes", "__import__('minigrad.draw')", "minigrad/draw/__init__"),
         ("minigrad/core/nodes", "from ..draw import pictures", "minigrad/draw/pictures"),
         ("minigrad/core/nodes", "if not TYPE_CHECKING:\n import layers", "layers/__init__"),
         ("minigrad/core/nodes", "if TYPE_CHECKING:\n 0\nelse:\n import layers", "layers/__init__"),

@@ -151,11 +151,12 @@ def _imported(path: str, node: ast.AST) -> Iterator[tuple[str, str]]:
         yield from ((module, alias.name) for alias in node.names)
     elif (
         isinstance(node, ast.Call)
-        and ast.unparse(node.func).endswith("import_module")
+        and ast.unparse(node.func).endswith(("import_module", "__import__"))
         and node.args
-        and isinstance(node.args[0], ast.Constant)
+        and all(isinstance(argument, ast.Constant) for argument in node.args)
     ):
-        yield str(node.args[0].value), ""
+        name, *around = (str(ast.literal_eval(argument)) for argument in node.args)
+        yield (around[0] if around and name.startswith(".") else "") + name, ""
 
 
 def imports(root: Path) -> list[Import]:
@@ -333,9 +334,17 @@ CHECKS: Final[dict[str, Callable[[Path], list[str]]]] = {
 """What is checked, in words, and the function that lists the faults below a root."""
 
 
+def _found(root: Path) -> Iterator[tuple[str, str]]:
+    for rule, check in CHECKS.items():
+        try:
+            yield from ((rule, fault) for fault in check(root))
+        except (SyntaxError, ValueError) as error:  # a file that is no Python, a folder unknown
+            yield rule, str(error)
+
+
 def main() -> int:
     """Print the faults of this checkout; their number, 0 if there are none."""
-    faults = [(rule, fault) for rule, check in CHECKS.items() for fault in check(ROOT)]
+    faults = list(_found(ROOT))
     for rule, fault in faults:
         print(f"{rule}: {fault}")
     return len(faults)

@@ -1,8 +1,8 @@
 """Nodes: what is remembered of each operation that ran, and nothing else.
 
 A node points to the nodes of its inputs and to the arrays that its derivative rules read; nothing
-points from a node to the tensor that it made. So there are no cycles, and a graph dies with the
-last tensor that refers to it.
+points from a node to the tensor that it made. So a graph has no cycles (but for a leaf whose own
+gradient was recorded), and dies with the last tensor that refers to it.
 """
 
 import itertools

@@ -63,7 +63,8 @@ def label_state(tensor: Tensor, state: str, before: Any = _UNTOLD) -> Tensor:
 
     Drawings and the analysis of gradient flow read it; nothing is computed. Returns the tensor.
     The state belongs to the scope in which it is labelled, also where a module called in it made
-    the value. A value from outside of it, such as the state before, stays what it is.
+    the value. A value from outside of it, such as the state before, stays what it is, and so does
+    the state of a cell that was called in it: hand on `minigrad.positive(h)`, a value of its own.
 
     Args:
         tensor: the new state.
