@@ -8,6 +8,7 @@ to where the task needs it (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ class Film:
                 f"a film needs every >= 1 and most >= 2, got every={every} and most={most}"
             )
         self.every, self.most = every, most
-        self.title = title
+        self.title = title  # empty for that of the graph
         self._options: dict[str, Any] = {"loss_steps": loss_steps, "routes": routes}
         self._graph: Picture | None = None
         self._frames: dict[int, FilmFrame] = {}
@@ -134,7 +135,7 @@ class Film:
             check_same(dataclasses.replace(self._graph, title=bare.title), bare, step)
         found = interaction_of(times, graph)
         several = len({lane.lane.cell for lane in times.lanes}) > 1
-        words = [gate_sentence(gate, several) for gate in times.gates]
+        words = [_gate_words(gate, several) for gate in times.gates]
         frame = frame_of(
             graph,
             step,
@@ -160,8 +161,9 @@ class Film:
     def summary(self) -> list[dict[str, Any]]:
         """Each frame's step and loss, and what is known of its states and gates, for tests.
 
-        Of a state, the norm at the longest lag, and of a gate, the mean over the time steps; both
-        by name, and with the layer or the cell where there are several.
+        Of a state, the norm at the longest lag; of a gate, the mean over the time steps, of all
+        units and of the most open one. All by name, and with the layer or the cell where there
+        are several.
         """
         return [self._row(frame) for frame in self.frames]
 
@@ -174,15 +176,21 @@ class Film:
             norms = norms_by_lag(lane)[1]
             if norms:
                 far[f"{name}{', reverse' * lane.reverse}"] = norms[-1]
-        gates = {
-            f"{gate.cell} {gate.name}" if cells else gate.name: sum(gate.mean) / len(gate.mean)
-            for gate in frame.gates
-        }
+        names = [f"{gate.cell} {gate.name}" if cells else gate.name for gate in frame.gates]
+        gates = [(gate.mean, gate.most_open) for gate in frame.gates]
+        means, open_units = (
+            {
+                name: sum(pair[part]) / len(pair[part])
+                for name, pair in zip(names, gates, strict=True)
+            }
+            for part in (0, 1)
+        )
         return {
             "step": frame.step,
             "loss": frame.loss,
             "norms_at_longest_lag": far,
-            "gates": gates,
+            "gates": means,
+            "most_open_units": open_units,
         }
 
     def picture(self, step: int) -> Picture:
@@ -308,7 +316,7 @@ class Film:
         graph = self._graph
         return FilmRecord(
             self.every,
-            self.title or graph.title,
+            self.title or _film_title(graph.title),
             graph.readings,
             graph.scopes,
             graph.nodes,
@@ -331,7 +339,23 @@ class Film:
         return f"Film({frames}{span}, every {self.every})"
 
 
+def _film_title(title: str) -> str:
+    return f"A film of learning: {title[:1].lower()}{title[1:]}" if title else "A film of learning"
+
+
 _FAR = "norms_at_longest_lag"
+
+
+def _gate_words(gate: GateSeries, several: bool) -> str:
+    """The mean of a forget or update gate, and how far its most open unit is open."""
+    sentence = gate_sentence(gate, several)
+    if not sentence:
+        return ""
+    mean = float(gate.most_open.mean())
+    words = f" In its most open unit it is {number_text(mean)}"
+    if 0 < mean < 1:
+        words += f": half every {number_text(math.log(0.5) / math.log(mean))} steps"
+    return f"{sentence}{words}."
 
 
 def _curve(gate: GateSeries) -> GateCurve:
@@ -345,4 +369,5 @@ def _curve(gate: GateSeries) -> GateCurve:
         tuple(low),
         tuple(median),
         tuple(high),
+        tuple(gate.most_open.tolist()),
     )

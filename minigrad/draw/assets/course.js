@@ -65,7 +65,7 @@ function drawCourse(view) {
   view.range = courseRange(view);
   const width = Math.max(300, course.parentNode.clientWidth || 800);
   const height = chartHeight();
-  const [left, right, top, bottom] = [58, width - 110, 10, height - 22];
+  const [left, right, top, bottom] = [58, width - 110, P.film ? 18 : 10, height - 22];
   const x = (step) => left + ((step - steps[0]) / (steps[steps.length - 1] - steps[0])) * (right - left);
   const [low, high] = view.range;
   const y = (norm) => bottom - clamp((Math.log10(norm) - low) / (high - low), 0, 1) * (bottom - top);
@@ -85,6 +85,7 @@ function drawCourse(view) {
   const ends = [];
   if (P.film) {
     const first = inFrame(view, 0);
+    text([left, 8], "norm of the gradient at each time step; thin: the first frame", "start");
     view.lanes.forEach((lane, k) => {
       const { path } = coursePath(lane, N.step, (i) => nodeNorm(first, i), x, y, low);
       course.appendChild(draw("path", { d: path, fill: "none", stroke: theme.box_line, "stroke-width": 1, "stroke-dasharray": DASHES[k % 4] }));

@@ -26,7 +26,7 @@ function frameOf(P, k) {
       nodes: { gradient_norm: gradient, gradient_finite: finite(gradient), value_norm: value, value_finite: finite(value) },
       edges: { norm: numbers(raw.edge_norm, P.edges.n), share: numbers(raw.edge_share, P.edges.n) },
       loss: readLanes(raw.loss, film.texts), routes: readLanes(raw.routes, film.texts),
-      gates: raw.gates.map((parts, g) => parts && parts.slice(0, 3).map((part) => unpack(part, film.gates[g].at.length).map((rank) => rank / parts[3]))),
+      gates: raw.gates.map((parts, g) => parts && parts.slice(0, 4).map((part) => unpack(part, film.gates[g].at.length).map((rank) => rank / parts[4]))),
     };
   }
   return raw.read;

@@ -50,7 +50,7 @@ function drawGates(view) {
   view.gates.parentNode.classList.toggle("none", !shown.length);
   if (!shown.length) return;
   const colors = film.colors[view.themeName];
-  const { box, line, text, level } = chartPaper(view, view.gates, 78);
+  const { box, line, text, level } = chartPaper(view, view.gates, 86);
   const { left, right, top, bottom, height } = box;
   const steps = shown[0].gate.at;
   const [first, last] = [Math.min(...steps), Math.max(...steps)];
@@ -66,20 +66,25 @@ function drawGates(view) {
   shown.forEach(({ gate, g }, k) => {
     const color = colors[k % colors.length];
     const dash = DASHES[k % 4];
-    if (now[g]) line(`M${points(gate.at, now[g][1]).join("L")}L${points(gate.at, now[g][2]).reverse().join("L")}Z`, { fill: color, "fill-opacity": 0.15, stroke: "none" });
+    if (now[g] && gate.memory) line(`M${points(gate.at, now[g][1]).join("L")}L${points(gate.at, now[g][2]).reverse().join("L")}Z`, { fill: color, "fill-opacity": 0.15, stroke: "none" });
     if (begun[g] && film.number) line(`M${points(gate.at, begun[g][0]).join("L")}`, { stroke: color, "stroke-width": 0.8, "stroke-opacity": 0.55, "stroke-dasharray": dash });
     if (!now[g]) return;
     line(`M${points(gate.at, now[g][0]).join("L")}`, { stroke: color, "stroke-width": 1.9, "stroke-dasharray": dash, "stroke-linejoin": "round" });
-    ends.push({ y: y(now[g][0][gate.at.indexOf(last)]), name: shorten(gate.name, 14), color, dash });
+    const at = gate.at.indexOf(last);
+    ends.push({ y: y(now[g][0][at]), name: shorten(gate.name, 14), color, dash, width: 1.9 });
+    if (!gate.memory) return;
+    // A few open units are enough to remember by, and the mean does not show them.
+    line(`M${points(gate.at, now[g][3]).join("L")}`, { stroke: color, "stroke-width": 2.8, "stroke-linejoin": "round" });
+    ends.push({ y: y(now[g][3][at]), name: "most open unit", color, dash: "none", width: 2.8 });
   });
   ends.sort((a, b) => a.y - b.y);
   ends.forEach((end, k) => { end.y = Math.max(end.y, k ? ends[k - 1].y + 11 : top); });
   const over = ends.length ? Math.max(0, ends[ends.length - 1].y - bottom) : 0;
   ends.forEach((end) => {
-    line(`M${right + 4},${tidy(end.y - over)}h10`, { stroke: end.color, "stroke-width": 1.9, "stroke-dasharray": end.dash });
+    line(`M${right + 4},${tidy(end.y - over)}h10`, { stroke: end.color, "stroke-width": end.width, "stroke-dasharray": end.dash });
     text(right + 17, end.y - over + 3, end.name, "start", { fill: end.color });
   });
-  text(left, 8, `gates${film.cells.length > 1 ? ` of ${shorten(film.cell, 24)}` : ""}: mean, 10 to 90 % of the units`, "start");
+  text(left, 8, `gates${film.cells.length > 1 ? ` of ${shorten(film.cell, 24)}` : ""}: means over units and batch; band: 10 to 90 %`, "start");
 }
 
 function drawTraining(view) {

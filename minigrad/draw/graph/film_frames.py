@@ -47,6 +47,7 @@ class GateCurve:
         cell, name, op: the cell's path, the gate's name, its activation.
         steps: the time steps.
         mean, low, median, high: its mean, and its 10, 50 and 90 % quantiles, at each of them.
+        most_open: the mean over the batch of the unit that is open widest over all steps.
     """
 
     cell: str
@@ -57,11 +58,12 @@ class GateCurve:
     low: tuple[float, ...]
     median: tuple[float, ...]
     high: tuple[float, ...]
+    most_open: tuple[float, ...]
 
     def __post_init__(self) -> None:
         for field in ("cell", "name", "op"):
             object.__setattr__(self, field, well_formed(getattr(self, field)))
-        for field in ("mean", "low", "median", "high"):
+        for field in ("mean", "low", "median", "high", "most_open"):
             if len(getattr(self, field)) != len(self.steps):
                 raise GraphFormatError(
                     f"GateCurve.{field} must have {len(self.steps)} numbers, one for each step, "

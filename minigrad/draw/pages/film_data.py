@@ -14,7 +14,10 @@ from minigrad.draw.style import escape
 from minigrad.draw.style.palette import curve_colors
 from minigrad.draw.style.theme import THEMES
 
-__all__ = ["film_data", "shown_gates"]
+__all__ = ["MEMORY_GATES", "film_data", "gate_of", "shown_gates"]
+
+MEMORY_GATES: Final = ("forget gate", "update gate")
+"""The gates that say how much of a state is kept."""
 
 _MOST_NUMBERS: Final = 320_000
 """Norms by loss step of all frames: beyond that, fewer loss steps are kept in each."""
@@ -35,6 +38,7 @@ def film_data(film: FilmRecord) -> dict[str, Any]:
                 "cell": texts.place(gate.cell),
                 "name": texts.place(gate.name),
                 "at": list(gate.steps),
+                "memory": int(gate.name in MEMORY_GATES),
             }
             for gate in gates
         ],
@@ -77,12 +81,12 @@ def _numbers(values: Sequence[float | None]) -> Any:
 
 
 def _gate(gate: GateCurve | None) -> list[Any] | None:
-    """Mean, 10 % and 90 % quantile in parts of the range; None where they are not known."""
+    """Mean, 10 % and 90 % quantile, most open unit, in parts of the range; None where unknown."""
     if gate is None or not all(math.isfinite(value) for value in (*gate.mean, *gate.low)):
         return None
     return [
         column([round(_GATE_PARTS * value) for value in values])
-        for values in (gate.mean, gate.low, gate.high)
+        for values in (gate.mean, gate.low, gate.high, gate.most_open)
     ] + [_GATE_PARTS]
 
 

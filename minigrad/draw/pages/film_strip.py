@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from minigrad.draw.graph.film_frames import FilmFrame, FilmRecord, GateCurve
 from minigrad.draw.graph.interaction import LossNorms
-from minigrad.draw.pages.film_data import gate_of, shown_gates
+from minigrad.draw.pages.film_data import MEMORY_GATES, gate_of, shown_gates
 from minigrad.draw.pages.page_numbers import size_span
 from minigrad.draw.pages.page_static import text
-from minigrad.draw.style import escape
+from minigrad.draw.style import escape, labels
 from minigrad.draw.style.palette import DASHES, curve_colors
 from minigrad.draw.style.scale import Scale, number_text, power_of_ten
 from minigrad.draw.style.theme import FONT, Theme, theme_named
@@ -28,6 +28,7 @@ _GAP: Final = 14
 _HEAD: Final = 74
 _BAND: Final = 9
 _CHART: Final = 92
+_NARROWEST: Final = 420
 _MOST_LANES: Final = 6
 _DECADES: Final = 30.0
 
@@ -122,23 +123,27 @@ class _Strip:
         return frame.loss_norms[-_MOST_LANES:]
 
     def svg(self) -> str:
-        bands = _HEAD
+        width = max(_NARROWEST, _LEFT + len(self.frames) * (_WIDE + _GAP))
+        heading = self.film.title or "A film of learning"
+        lines = labels.wrap(escape.shorten(heading, 300), int(width / 7.2))
+        head = 16 * (len(lines) - 1)
+        bands = head + _HEAD
         norms = bands + len(self.lanes) * (_BAND + 5) + 16
         gates = norms + _CHART + 26
         bottom = (gates + _CHART if self.gates else norms + _CHART) + 12
-        width = _LEFT + len(self.frames) * (_WIDE + _GAP)
-        height = bottom + 26 + (22 if self.gates else 0)
+        height = self._legend(bottom + 26, width) + 12
         for column, frame in enumerate(self.frames):
             x = _LEFT + column * (_WIDE + _GAP)
-            self._head(frame, x)
+            self._head(frame, x, head)
             self._bands(frame, x, bands, column == 0)
             self._norms(frame, x, norms, column == 0)
             if self.gates:
                 self._gates(frame, x, gates, column == 0)
             self._time_axis(x, bottom)
-        self._titles(bands, norms, gates)
-        self._legend(bottom + 26)
-        heading = self.film.title or "A film of learning"
+        for row, line in enumerate(lines):
+            y = 17 + 16 * row
+            self.pen.write(4, y, line, 13, fill=self.theme.text, font_weight="bold")
+        self._titles(norms, gates)
         return "\n".join(
             (
                 f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}"'
@@ -162,18 +167,19 @@ class _Strip:
     def _x(self, step: float, left: float) -> float:
         return left + (step - self.first) / max(1, self.last - self.first) * _WIDE
 
-    def _head(self, frame: FilmFrame, x: float) -> None:
-        self.pen.write(x, 40, f"step {frame.step:,}", 12, fill=self.theme.text, font_weight="bold")
-        self.pen.write(x, 55, f"loss {number_text(frame.loss)}", 10)
+    def _head(self, frame: FilmFrame, x: float, down: float) -> None:
+        words = f"step {frame.step:,}"
+        self.pen.write(x, down + 40, words, 12, fill=self.theme.text, font_weight="bold")
+        self.pen.write(x, down + 55, f"loss {number_text(frame.loss)}", 10)
 
-    def _titles(self, bands: float, norms: float, gates: float) -> None:
-        title = escape.shorten(self.film.title or "A film of learning", 110)
-        self.pen.write(4, 17, title, 13, fill=self.theme.text, font_weight="bold")
+    def _titles(self, norms: float, gates: float) -> None:
         self.pen.write(_LEFT, norms - 5, "norm of the gradient at each time step")
         if self.gates:
             cells = {gate.cell for gate in shown_gates(self.film)}
             of = f" of {escape.shorten(self.gates[0].cell, 60)}" if len(cells) > 1 else ""
-            self.pen.write(_LEFT, gates - 5, f"gates{of}: mean, and 10 to 90 % of the units")
+            self.pen.write(
+                _LEFT, gates - 5, f"gates{of}: means over units and batch; band: 10 to 90 %"
+            )
 
     def _bands(self, frame: FilmFrame, x: float, top: float, named: bool) -> None:
         """The gradient along each state, as wide and as coloured as its norm."""
@@ -189,7 +195,7 @@ class _Strip:
                 color = pen.color.partition(":")[0]
                 # A pen of 8 fills the band.
                 self.pen.path(
-                    f"M{_tidy(left)} {_tidy(y)}H{_tidy(right + 0.1)}",
+                    f"M{_tidy(left)} {_tidy(y)}H{_tidy(min(right + 0.8, x + _WIDE))}",
                     stroke=color,
                     stroke_width=_tidy(pen.width * _BAND / 8),
                 )
@@ -267,20 +273,25 @@ class _Strip:
                 for step, value in zip(gate.steps, values, strict=True)
             ]
 
-        edge = [*points(gate.low), *reversed(points(gate.high))]
-        if None not in edge:
-            self.pen.line(edge, fill=color, fill_opacity="0.16", stroke_width="0")
+        if gate.name in MEMORY_GATES:
+            edge = [*points(gate.low), *reversed(points(gate.high))]
+            if None not in edge:
+                self.pen.line(edge, fill=color, fill_opacity="0.16", stroke_width="0")
+            self.pen.line(points(gate.most_open), stroke=color, stroke_width="2.6")
         self.pen.line(points(gate.mean), stroke=color, **_dash(number))
 
     def _time_axis(self, x: float, y: float) -> None:
         self.pen.write(x, y, f"t = {self.first}")
         self.pen.write(x + _WIDE, y, f"{self.last}", anchor="end")
 
-    def _legend(self, y: float) -> None:
+    def _legend(self, y: float, width: float) -> float:
+        """Write the legend in as many lines as it takes, and return where it ends."""
         x: float = 4
 
         def entry(label: str, **looks: str) -> None:
-            nonlocal x
+            nonlocal x, y
+            if x > 4 and x + 34 + 5 * len(label) > width:
+                x, y = 4, y + 20
             self.pen.path(f"M{_tidy(x)} {_tidy(y - 3)}h24", **{"stroke_width": "1.8"} | looks)
             self.pen.write(x + 30, y, label)
             x += 48 + 5 * len(label)
@@ -291,14 +302,17 @@ class _Strip:
             entry(label, stroke=self.theme.text, stroke_dasharray=dash)
         entry("the first frame shown", stroke=self.theme.box_line, stroke_width="0.9")
         if self.gates:
-            x, y = 4, y + 22
+            x, y = 4, y + 20
         for number, gate in enumerate(self.gates):
             color = self.colors[number % len(self.colors)]
             entry(escape.shorten(gate.name, 30), stroke=color, **_dash(number))
+            if gate.name in MEMORY_GATES:
+                entry("its most open unit", stroke=color, stroke_width="2.6")
         for norm in (power_of_ten(self.low), power_of_ten(self.high)):
             pen = self.scale.pen(norm)
-            width = _tidy(pen.width * _BAND / 8)
-            entry(f"norm {number_text(norm)}", stroke=pen.color, stroke_width=width)
+            thick = _tidy(pen.width * _BAND / 8)
+            entry(f"norm {number_text(norm)}", stroke=pen.color, stroke_width=thick)
+        return y
 
 
 def _dash(number: int) -> dict[str, str]:
