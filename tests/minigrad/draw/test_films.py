@@ -116,7 +116,7 @@ def test_recording_touches_no_gradient_and_keeps_no_graph():
     with pytest.raises(DrawError):
         film.record(value, 25)
     assert film.steps == (0,)
-    held = weakref.ref(value.node if hasattr(value, "node") else value)
+    held = weakref.ref(value._node)
     del value
     gc.collect()
     assert held() is None
