@@ -1,6 +1,6 @@
 """A callback of `fit` that films the training: the same batch, looked at every few steps."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from layers.base.module import Module
 from layers.training.averages import loss_and_weight, model_loss
@@ -8,10 +8,13 @@ from layers.training.options import Progress
 from layers.training.run import Callback, Loss
 from minigrad.ops.randomness import generator_state, set_generator_state
 
+if TYPE_CHECKING:  # drawing is imported where it is used
+    from minigrad.draw import Film
+
 __all__ = ["filming"]
 
 
-def filming(film: Any, model: Module, batch: Any, *, loss: Loss | None = None) -> Callback:
+def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None) -> Callback:
     """A callback that records a frame of a `minigrad.draw.Film` when it wants one.
 
     The frame of step 0, of the model before its training, is recorded at once, unless the film has
@@ -19,7 +22,7 @@ def filming(film: Any, model: Module, batch: Any, *, loss: Loss | None = None) -
     gradients nor the random numbers of the training change.
 
     Args:
-        film: a `minigrad.draw.Film`.
+        film: where the frames go.
         model: the one that is trained.
         batch: what the loss takes, always the same; a few dozen sequences are enough.
         loss: as in `fit`; `model.loss(*batch)` if None.

@@ -50,7 +50,8 @@ class Film:
     """Frames of training: what `backprop_through_time` measures, every few steps.
 
     A frame keeps numbers only, no arrays of the model and no graph. All frames are of the same
-    model on the same batch, so that only the weights differ. Recording touches no `.grad`.
+    model on the same batch, so that only the weights differ. Recording touches no `.grad`. For
+    models of `layers`, `layers.training.filming` is a callback of `fit` that records.
 
     Args:
         every: the steps of training between frames.
