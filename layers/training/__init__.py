@@ -5,6 +5,7 @@ from layers.training.batches import ShuffledBatches
 from layers.training.loop import fit, mean_loss
 from layers.training.options import History, Progress, TrainingOptions
 from layers.training.pairs import fit_pairs, share_exact
+from layers.training.probe import filming
 from layers.training.texts import fit_text, text_options
 from layers.training.threads import one_blas_thread
 
@@ -13,6 +14,7 @@ __all__ = [
     "Progress",
     "ShuffledBatches",
     "TrainingOptions",
+    "filming",
     "fit",
     "fit_pairs",
     "fit_text",

@@ -19,6 +19,7 @@ from minigrad.draw.analysis import (
 from minigrad.draw.attention import attention_map
 from minigrad.draw.comparison import Comparison, compare
 from minigrad.draw.drawing import Drawing, draw_graph
+from minigrad.draw.films import Film
 from minigrad.draw.graph import (
     Contribution,
     DrawError,
@@ -63,6 +64,7 @@ __all__ = [
     "DrawError",
     "Drawing",
     "Edge",
+    "Film",
     "GradientFlow",
     "GraphFormatError",
     "JacobianSpectra",

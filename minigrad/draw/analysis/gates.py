@@ -31,6 +31,8 @@ class GateSeries:
         mean: over the batch and the units, (T,).
         quantiles: the 10, 50 and 90 % quantiles over batch and units, (3, T).
         saturated: the part of all units within 5 % of either end of the range, (T,).
+        most_open: the mean over the batch of one unit, the one that is open widest over all steps,
+            (T,): a few open units are enough to remember by, and the mean does not show them.
         log_mean: the mean logarithm, for gates between 0 and 1, (T,): by which a product of gates
             over time decays.
     """
@@ -42,6 +44,7 @@ class GateSeries:
     mean: np.ndarray[Any, Any]
     quantiles: np.ndarray[Any, Any]
     saturated: np.ndarray[Any, Any]
+    most_open: np.ndarray[Any, Any]
     log_mean: np.ndarray[Any, Any]
 
     def summary(self) -> dict[str, float]:
@@ -110,5 +113,13 @@ def _series(cell: str, name: str, op: str, values: dict[int, Any]) -> GateSeries
         np.array([a.mean() for a in arrays]),
         np.array([np.quantile(a, (0.1, 0.5, 0.9)) for a in arrays]).T,
         np.array([float(((a < low + margin) | (a > high - margin)).mean()) for a in arrays]),
+        _most_open(arrays),
         np.array(logs),
     )
+
+
+def _most_open(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """The mean over the batch of the unit with the highest mean over all time steps."""
+    units = np.array([a.reshape(-1, a.shape[-1] if a.ndim else 1).mean(axis=0) for a in arrays])
+    found: np.ndarray[Any, Any] = units[:, units.mean(axis=0).argmax()]
+    return found

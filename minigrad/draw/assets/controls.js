@@ -29,7 +29,11 @@ function frame(view) {
   view.key = draw("svg", { id: "key", role: "img", "aria-label": "legend" });
   keys.appendChild(view.key);
   view.course = draw("svg", { id: "course", role: "img", "aria-label": "gradient norm over all time steps" });
-  footer.append(view.course, keys);
+  view.charts = make("div", { class: "charts" });
+  const chart = make("div", { class: "chart wide" });
+  chart.appendChild(view.course);
+  view.charts.appendChild(chart);
+  footer.append(view.charts, keys);
   view.status = make("div", { class: "hidden-text", role: "status" });
   view.say = (text) => { view.status.textContent = text; };
   page.append(header, view.tools, view.times, middle, footer, view.status);
@@ -89,7 +93,8 @@ function fillTools(view) {
 function fillTimes(view) {
   const { times, P, state } = view;
   times.textContent = "";
-  times.classList.toggle("none", !P.lossSteps.length && !P.routeNames.length);
+  times.classList.toggle("none", !P.lossSteps.length && !P.routeNames.length && !P.film);
+  if (P.film) fillFilm(view);
   if (P.lossSteps.length) {
     const last = P.lossSteps.length;
     const label = make("label", { for: "scrub" }, "Loss at step");
@@ -195,7 +200,7 @@ function exported(view) {
   const chosen = [];
   if (state.loss !== null) chosen.push(`Shown: the gradient of the loss at step ${stepName(P, P.lossSteps[state.loss])} alone.`);
   if (state.off.size) chosen.push(`Shown: the gradient without the routes ${[...state.off].join(", ")}.`);
-  const lines = [P.title, ...P.diagnosis, ...chosen].filter((line) => line);
+  const lines = [P.title, ...(P.film ? [filmText(view)] : []), ...P.diagnosis, ...chosen].filter((line) => line);
   const key = draw("g");
   const wide = legend(view, key);
   const [x0, y0, x1, y1] = bounds;

@@ -1,5 +1,7 @@
 // The course of the gradient over all time steps, those left out included: one line for each lane.
 
+const chartHeight = () => Math.round(clamp(0.17 * window.innerHeight, 84, 170));
+
 const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
 
 function courseLanes(view) {
@@ -19,6 +21,7 @@ function courseLanes(view) {
 // loss steps, so that the lines can be compared as the step moves.
 function courseRange(view) {
   const N = view.P.nodes;
+  if (view.P.film) return filmRange(view.P.film);
   let [low, high] = [Infinity, -Infinity];
   const widen = (power) => { low = Math.min(low, power); high = Math.max(high, power); };
   if (view.state.loss !== null) view.P.loss.forEach((lane) => { widen(lane.low); widen(lane.high); });
@@ -27,6 +30,27 @@ function courseRange(view) {
   }));
   if (low > high) return [-1, 0];
   return high - low < 1 ? [(low + high - 1) / 2, (low + high + 1) / 2] : [Math.max(low, high - 30), high];
+}
+
+// The line of one lane through all norms that are inside the range, and where it ends.
+function coursePath(lane, steps, normOf, x, y, low, onBad) {
+  let path = "";
+  let open = false;
+  let final = null;
+  lane.nodes.forEach((i) => {
+    const norm = normOf(i);
+    if (norm === null || !(norm > 0) || !Number.isFinite(norm)) {
+      if (norm !== null && !(norm === 0) && onBad) onBad(i, norm);
+      open = false;
+      return;
+    }
+    const inside = Math.log10(norm) >= low;
+    if (!inside && !open) return;
+    path += `${open ? "L" : "M"}${tidy(x(steps[i]))},${tidy(y(norm))}`;
+    open = inside;
+    final = y(norm);
+  });
+  return { path: path || "M0,0", final };
 }
 
 function drawCourse(view) {
@@ -39,9 +63,9 @@ function drawCourse(view) {
   const N = P.nodes;
   view.lanes = view.lanes || courseLanes(view);
   view.range = courseRange(view);
-  const width = Math.max(300, (course.parentNode.clientWidth || 832) - 32);
-  const height = Math.round(clamp(0.17 * window.innerHeight, 84, 170));
-  const [left, right, top, bottom] = [58, width - 110, 10, height - 22];
+  const width = Math.max(300, course.parentNode.clientWidth || 800);
+  const height = chartHeight();
+  const [left, right, top, bottom] = [58, width - 110, P.film ? 18 : 10, height - 22];
   const x = (step) => left + ((step - steps[0]) / (steps[steps.length - 1] - steps[0])) * (right - left);
   const [low, high] = view.range;
   const y = (norm) => bottom - clamp((Math.log10(norm) - low) / (high - low), 0, 1) * (bottom - top);
@@ -59,25 +83,19 @@ function drawCourse(view) {
     if (view.state.shown.has(step)) course.appendChild(draw("path", { d: `M${tidy(x(step))},${bottom + 2}v4`, stroke: theme.text, "stroke-width": 1.2 }));
   });
   const ends = [];
-  view.lanes.forEach((lane, k) => {
-    let path = "";
-    let open = false;
-    let final = null;
-    lane.nodes.forEach((i) => {
-      const norm = nodeNorm(view, i);
-      if (norm === null || !(norm > 0) || !Number.isFinite(norm)) {
-        if (norm !== null && !(norm === 0)) text([x(N.step[i]), top + 8], numberText(norm), "middle", theme.alarm);
-        open = false;
-        return;
-      }
-      const inside = Math.log10(norm) >= low;
-      if (!inside && !open) return;
-      path += `${open ? "L" : "M"}${tidy(x(N.step[i]))},${tidy(y(norm))}`;
-      open = inside;
-      final = y(norm);
+  if (P.film) {
+    const first = inFrame(view, 0);
+    text([left, 8], "norm of the gradient at each time step; thin: the first frame", "start");
+    view.lanes.forEach((lane, k) => {
+      const { path } = coursePath(lane, N.step, (i) => nodeNorm(first, i), x, y, low);
+      course.appendChild(draw("path", { d: path, fill: "none", stroke: theme.box_line, "stroke-width": 1, "stroke-dasharray": DASHES[k % 4] }));
     });
+  }
+  view.lanes.forEach((lane, k) => {
+    const bad = (i, norm) => text([x(N.step[i]), top + 8], numberText(norm), "middle", theme.alarm);
+    const { path, final } = coursePath(lane, N.step, (i) => nodeNorm(view, i), x, y, low, bad);
     const color = k % 2 ? theme.faint_text : theme.text;
-    course.appendChild(draw("path", { d: path || "M0,0", fill: "none", stroke: color, "stroke-width": 1.8, "stroke-dasharray": DASHES[k % 4], "stroke-linejoin": "round" }));
+    course.appendChild(draw("path", { d: path, fill: "none", stroke: color, "stroke-width": 1.8, "stroke-dasharray": DASHES[k % 4], "stroke-linejoin": "round" }));
     if (final !== null) ends.push({ y: final, name: lane.name, color, dash: DASHES[k % 4] });
   });
   ends.sort((a, b) => a.y - b.y);

@@ -19,12 +19,16 @@ function start() {
     if (view.layout) { paint(view); view.refresh(); }
   };
   view.showPanel = (item) => showPanel(view, item);
-  view.resized = () => { drawCourse(view); };
+  view.resized = () => {
+    drawCourse(view);
+    if (view.P.film) drawFilm(view);
+  };
   view.refresh = () => {
     view.key.textContent = "";
     const width = legend(view, view.key);
     set(view.key, { width: tidy(width), viewBox: `0 0 ${tidy(width)} 18` });
     drawCourse(view);
+    if (view.P.film) drawFilm(view);
     const chosen = itemOf(view, view.state.chosen);
     if (chosen) showPanel(view, chosen);
   };
@@ -40,10 +44,12 @@ function start() {
 
 function open(view, number) {
   stop(view);
+  if (view.stopFilm) view.stopFilm();
   const raw = view.data.pictures[number];
   const P = readPicture(raw, view.data.digits);
   Object.assign(view, { P, number, layout: null, lanes: null, found: null });
   view.state = { shown: new Set(P.steps), closed: new Set(), loss: null, off: new Set(), chosen: null, measure: view.data.measure };
+  if (P.film) openFilm(view);
   if (P.time) {
     timeColumns(P, view.state.shown);
     view.steps = P.time.read.steps;
@@ -51,13 +57,17 @@ function open(view, number) {
   } else [view.steps, view.few] = [[], []];
   const title = P.title || "Computation graph";
   view.heading.textContent = title;
-  view.diagnosis.textContent = "";
-  P.diagnosis.forEach((line) => view.diagnosis.appendChild(make("p", {}, line)));
+  tell(view);
   view.title.textContent = title;
-  view.desc.textContent = `${P.diagnosis.join(" ")} ${P.nodes.n} boxes, ${P.edges.n} lines. Arrow keys move from box to box, Enter opens, Delete leaves out a step or closes a scope, slash searches, f fits.`.trim();
+  view.desc.textContent = `${P.diagnosis.join(" ")} ${P.nodes.n} boxes, ${P.edges.n} lines. Arrow keys move from box to box, Enter opens, Delete leaves out a step or closes a scope, slash searches, f fits.${P.film ? " Comma and full stop go to the frame before and after." : ""}`.trim();
   fillTools(view);
   rebuild(view, null);
   begin(view);
+}
+
+function tell(view) {
+  view.diagnosis.textContent = "";
+  view.P.diagnosis.forEach((line) => view.diagnosis.appendChild(make("p", {}, line)));
 }
 
 function addSearch(view) {
@@ -229,6 +239,7 @@ function addKeys(view) {
       "/": () => view.input.focus(), "+": () => zoom(view, 1.25), "=": () => zoom(view, 1.25), "-": () => zoom(view, 0.8),
       f: () => fit(view), 0: () => fit(view),
     };
+    if (view.P.film) Object.assign(actions, { ",": () => stepFilm(view, -1), ".": () => stepFilm(view, 1) });
     if (!actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();

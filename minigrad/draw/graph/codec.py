@@ -69,7 +69,7 @@ def read_document(
     except (ValueError, RecursionError) as error:
         raise GraphFormatError(f"this is not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("schema") != schema:
-        raise GraphFormatError(f'this JSON is not a graph: "schema" must be "{schema}"')
+        raise GraphFormatError(f'this JSON is not what is read: "schema" must be "{schema}"')
     found = content.get("version")
     if type(found) is not int or found != version:
         raise GraphFormatError(
@@ -103,12 +103,16 @@ def _plain(record: Any) -> dict[str, object]:
         value = getattr(record, field.name)
         if type(value) is type(field.default) and value == field.default:
             continue
-        if dataclasses.is_dataclass(value):
-            value = _plain(value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            value = nonfinite_word(value)
-        plain[field.name] = value
+        plain[field.name] = _plain_value(value)
     return plain
+
+
+def _plain_value(value: Any) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else nonfinite_word(value)
+    if isinstance(value, tuple):
+        return [_plain_value(part) for part in value]
+    return _plain(value) if dataclasses.is_dataclass(value) else value
 
 
 def _refuse_constant(name: str) -> object:
@@ -173,7 +177,7 @@ def _reader(hint: Any) -> _Reader:
         element = _reader(arguments[0])
         return lambda value, place: _sequence(value, place, element)
     if dataclasses.is_dataclass(hint):
-        # The nested records hold numbers only, so this goes one level down and no further.
+        # Records hold no records of their own kind, so this goes a level or two down.
         return lambda value, place: _read_record(typing.cast(type, hint), value, place)
     if hint is float:
         return _number

@@ -6,6 +6,8 @@ each time step. Analyses fill them, the page of `minigrad.draw.pages.html` reads
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -97,6 +99,23 @@ class Interaction:
 
     loss_norms: tuple[LossNorms, ...] = ()
     route_products: tuple[RouteProducts, ...] = ()
+
+
+def thinned(lanes: Sequence[LossNorms], most: int) -> list[LossNorms]:
+    """Return the lanes with few enough loss steps for so many numbers, the last one included."""
+    total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
+    stride = max(1, math.ceil(total / most))
+    found = []
+    for lane in lanes:
+        kept = range(len(lane.loss_steps) - 1, -1, -stride)[::-1]
+        found.append(
+            dataclasses.replace(
+                lane,
+                loss_steps=tuple(lane.loss_steps[place] for place in kept),
+                norms=tuple(lane.norms[place] for place in kept),
+            )
+        )
+    return found
 
 
 def inner_products(parts: Sequence[Any]) -> tuple[float, tuple[float, ...]]:

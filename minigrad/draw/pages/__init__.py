@@ -3,11 +3,14 @@
 May import the folders of `minigrad.draw` up to `render`.
 """
 
+from minigrad.draw.pages.film_strip import few_places, strip
 from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.pages.page_measures import interaction_of
 
 __all__ = [
     "PagePicture",
+    "few_places",
     "interaction_of",
     "page",
+    "strip",
 ]

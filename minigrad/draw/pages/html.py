@@ -19,9 +19,12 @@ from importlib import resources
 from typing import Any, Final, Literal
 
 from minigrad.draw.graph.elision import elide, steps_to_show
+from minigrad.draw.graph.film_frames import FilmRecord
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
 from minigrad.draw.pages import page_static
+from minigrad.draw.pages.film_data import film_data
+from minigrad.draw.pages.film_strip import few_places, strip
 from minigrad.draw.pages.page_data import picture_data
 from minigrad.draw.pages.page_numbers import DIGITS, json_for_page
 from minigrad.draw.render.cells import cells_to_dot
@@ -33,6 +36,7 @@ from minigrad.draw.style.theme import THEMES, theme_named
 
 PageTheme = Literal["auto", "light", "dark"]
 
+_FILM_SCRIPTS: Final = ("film.js", "film_charts.js")
 _SCRIPTS: Final = (
     "data.js",
     "time.js",
@@ -57,12 +61,14 @@ class PagePicture:
         name: what it is called where a page has several.
         shown: the time steps to show at first; None for the first, last and interesting ones.
         interaction: norms by loss step and by route, for the scrubber and the toggles.
+        film: of which this is the last frame; the reader chooses among all.
     """
 
     graph: Picture
     name: str = ""
     shown: tuple[int, ...] | None = None
     interaction: Interaction | None = None
+    film: FilmRecord | None = None
 
 
 def page(
@@ -120,7 +126,7 @@ def page(
         "pens": [THINNEST, THICKEST],
     }
     heading = title or pictures[0].graph.title or "Computation graph"
-    script, style = asset_script(), asset_style()
+    script, style = asset_script(any(picture.film for picture in pictures)), asset_style()
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -182,13 +188,18 @@ def _picture(
         f"<p>{page_static.text(line)}</p>" for line in graph.diagnosis
     )
     drawn = page_static.plain_svg(root, number, title, description)
+    if picture.film is not None:
+        content["film"] = film_data(picture.film)
+        few = strip(picture.film, few_places(len(picture.film.frames)), theme)
+        drawn = f"{few}\n{drawn}"
     return content, f"<section>{heading}\n{drawn}\n{page_static.table(still)}</section>"
 
 
 @cache
-def asset_script() -> str:
-    """Return the script of the page: the package's files in one closed function."""
-    lines = [line.strip() for name in _SCRIPTS for line in _asset(name).splitlines()]
+def asset_script(film: bool = False) -> str:
+    """Return the script of the page, with or without films, in one closed function."""
+    names = _SCRIPTS[:-1] + _FILM_SCRIPTS + _SCRIPTS[-1:] if film else _SCRIPTS
+    lines = [line.strip() for name in names for line in _asset(name).splitlines()]
     files = "\n".join(line for line in lines if line and not line.startswith("//"))
     return f'(function(){{"use strict";\n{files}\n}})();'
 

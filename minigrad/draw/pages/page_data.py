@@ -8,13 +8,13 @@ sees characters that can be shown.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts
+from minigrad.draw.graph.interaction import Interaction, thinned
 from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, Picture, Statistics
-from minigrad.draw.pages.page_numbers import WIDE, column, number, size_code, size_span
+from minigrad.draw.pages.page_lanes import LONGEST_TEXT, Texts, loss_lane, route_lane
+from minigrad.draw.pages.page_numbers import column, number
 from minigrad.draw.render.bands import band_titles
 from minigrad.draw.render.grid import (
     CELL_WIDTH,
@@ -27,20 +27,8 @@ from minigrad.draw.render.grid import (
 from minigrad.draw.style import escape
 from minigrad.draw.style.labels import title_of, type_text
 
-_LONGEST_TEXT: Final = 400
 _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
-
-
-class _Texts:
-    """Collects texts; each is stored once and named by its place."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, int] = {}
-
-    def place(self, text: str) -> int:
-        clean = escape.printable(escape.shorten(text, _LONGEST_TEXT))
-        return self.places.setdefault(clean, len(self.places))
 
 
 def picture_data(
@@ -59,11 +47,11 @@ def picture_data(
         interaction: norms by loss step and by route.
         boxes: positions of all nodes and edges, or None for columns of time.
     """
-    texts = _Texts()
+    texts = Texts()
     ids = {node.id: place for place, node in enumerate(graph.nodes)}
     data: dict[str, Any] = {
         "name": escape.printable(escape.shorten(name, 60)),
-        "title": escape.printable(escape.shorten(graph.title, _LONGEST_TEXT)),
+        "title": escape.printable(escape.shorten(graph.title, LONGEST_TEXT)),
         "diagnosis": [escape.printable(escape.shorten(line, 1000)) for line in graph.diagnosis],
         "level": graph.level,
         "nodes": _node_columns(graph, texts),
@@ -82,13 +70,14 @@ def picture_data(
     else:
         data["boxes"] = boxes
     if interaction is not None:
-        data["loss"] = [_loss_lane(lane, texts) for lane in _thinned(interaction.loss_norms)]
-        data["routes"] = [_route_lane(lane, texts) for lane in interaction.route_products]
+        lanes = thinned(interaction.loss_norms, _MOST_NUMBERS)
+        data["loss"] = [loss_lane(lane, texts) for lane in lanes]
+        data["routes"] = [route_lane(lane, texts) for lane in interaction.route_products]
     data["texts"] = list(texts.places)
     return data
 
 
-def _node_columns(graph: Picture, texts: _Texts) -> dict[str, Any]:
+def _node_columns(graph: Picture, texts: Texts) -> dict[str, Any]:
     nodes = graph.nodes
 
     def statistics(part: str, field: str, digits: int) -> Any:
@@ -120,7 +109,7 @@ def _node_columns(graph: Picture, texts: _Texts) -> dict[str, Any]:
     return {"n": len(nodes), **columns}
 
 
-def _edge_columns(graph: Picture, ids: dict[int, int], texts: _Texts) -> dict[str, Any]:
+def _edge_columns(graph: Picture, ids: dict[int, int], texts: Texts) -> dict[str, Any]:
     edges = graph.edges
     terms = [edge.contribution for edge in edges]
 
@@ -208,64 +197,3 @@ def _room(grid: Grid) -> float:
         if not one.elided and not other.elided:
             return round(other.x - other.width / 2 - one.x - one.width / 2, 2)
     return TWO_LANES_ROOM
-
-
-def _thinned(lanes: Sequence[LossNorms]) -> list[LossNorms]:
-    """Return the lanes with few enough loss steps for a small page, the last one included."""
-    total = sum(len(lane.steps) * len(lane.loss_steps) for lane in lanes)
-    stride = max(1, math.ceil(total / _MOST_NUMBERS))
-    thinned = []
-    for lane in lanes:
-        kept = range(len(lane.loss_steps) - 1, -1, -stride)[::-1]
-        thinned.append(
-            LossNorms(
-                lane.state,
-                lane.steps,
-                tuple(lane.loss_steps[place] for place in kept),
-                tuple(lane.norms[place] for place in kept),
-                lane.layer,
-                lane.reverse,
-            )
-        )
-    return thinned
-
-
-def _lane_head(lane: LossNorms | RouteProducts, texts: _Texts) -> dict[str, Any]:
-    return {
-        "state": texts.place(lane.state),
-        "layer": lane.layer,
-        "reverse": int(lane.reverse),
-        "at": column(list(lane.steps)),
-    }
-
-
-def _loss_lane(lane: LossNorms, texts: _Texts) -> dict[str, Any]:
-    low, high, span = size_span([norm for row in lane.norms for norm in row])
-    # Norms have no sign, so two digits give half a percent over twice as many decades.
-    digits = 3 if span > 2 * WIDE else 2
-    return {
-        **_lane_head(lane, texts),
-        "loss": column(list(lane.loss_steps)),
-        "low": low,
-        "high": high,
-        "places": digits,
-        "signed": 0,
-        # Beyond the loss step all is 0, which need not be written.
-        "rows": [
-            "".join(size_code(norm, low, high, digits, signed=False) for norm in row).rstrip()
-            for row in lane.norms
-        ],
-    }
-
-
-def _route_lane(lane: RouteProducts, texts: _Texts) -> dict[str, Any]:
-    low, high, _ = size_span([value for row in lane.products for value in row])
-    return {
-        **_lane_head(lane, texts),
-        "names": [texts.place(name) for name in lane.routes],
-        "low": low,
-        "high": high,
-        "places": 3,
-        "rows": ["".join(size_code(value, low, high, 3) for value in row) for row in lane.products],
-        "scales": [number(value) for value in lane.scales or (1.0,) * len(lane.steps)],
-    }

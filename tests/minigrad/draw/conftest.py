@@ -1,4 +1,4 @@
-"""Graphs made by hand for the tests of drawing, with norms that are easy to predict."""
+"""Graphs made by hand for the tests of drawing, with norms that are easy to predict; a browser."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from minigrad.draw import (
     Statistics,
     draw_graph,
 )
+from tests.minigrad.draw.browsing import CHROMIUM, SWITCHES
 
 Norm = Callable[[str, int], float]
 
@@ -162,3 +163,58 @@ def ops_graph() -> Picture:
 @pytest.fixture(scope="session")
 def golden() -> tuple[dict[str, str], Path]:
     return golden_texts(), _golden_directory()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        # One new profile for all tests of this module; no page of theirs can store anything.
+        context = started.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=CHROMIUM,
+            args=SWITCHES,
+            offline=True,
+            color_scheme="light",
+            viewport={"width": 1300, "height": 800},
+            accept_downloads=True,
+        )
+        context.set_default_timeout(15_000)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a page from a file, and fails if it said or asked for anything in the meantime."""
+    said = []
+    pages = []
+
+    def open_page(content, expected="nothing"):
+        file = tmp_path / "page.html"
+        file.write_text(content, encoding="utf-8")
+        tab = browser.new_page()
+        pages.append(tab)
+
+        def printed(message):
+            if not message.text.startswith(expected):
+                said.append(f"console: {message.text}")
+
+        tab.on("console", printed)
+        tab.on("pageerror", lambda error: said.append(f"error: {error}"))
+        tab.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+
+        def asked(request):
+            if request.url != file.as_uri() and not request.url.startswith("blob:null/"):
+                said.append(f"request: {request.url[:100]}")
+
+        tab.on("request", asked)
+        tab.goto(file.as_uri())
+        tab.wait_for_selector("#stage .item, #still svg", state="attached")
+        return tab
+
+    yield open_page
+    for tab in pages:
+        tab.wait_for_timeout(50)
+        tab.close()
+    assert said == []

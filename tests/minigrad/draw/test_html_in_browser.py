@@ -1,31 +1,18 @@
 """The interactive page in Chromium: everything works, nothing is asked for, nothing is said."""
 
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright import sync_api as playwright
 
 from minigrad.draw import Contribution, Edge, Picture, PictureNode
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
 from minigrad.draw.pages.html import PagePicture, page
+from tests.minigrad.draw.browsing import IN_BROWSER
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# A browser is a system package, which no test run may need; .ci/run says when this was skipped.
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+pytestmark = IN_BROWSER
 
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 STEPS = 100
 FACTOR = 0.5
 
@@ -44,60 +31,6 @@ def interaction() -> Interaction:
         scales=tuple(scale for scale, _ in rows),
     )
     return Interaction((LossNorms("c", steps, steps, norms, 0),), (routes,))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with playwright.sync_playwright() as started:
-        # One new profile for all tests of this module; no page of theirs can store anything.
-        context = started.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=CHROMIUM,
-            args=SWITCHES,
-            offline=True,
-            color_scheme="light",
-            viewport={"width": 1300, "height": 800},
-            accept_downloads=True,
-        )
-        context.set_default_timeout(15_000)
-        yield context
-        context.close()
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Opens a page from a file, and fails if it said or asked for anything in the meantime."""
-    said = []
-    pages = []
-
-    def open_page(content, expected="nothing"):
-        file = tmp_path / "page.html"
-        file.write_text(content, encoding="utf-8")
-        tab = browser.new_page()
-        pages.append(tab)
-
-        def printed(message):
-            if not message.text.startswith(expected):
-                said.append(f"console: {message.text}")
-
-        tab.on("console", printed)
-        tab.on("pageerror", lambda error: said.append(f"error: {error}"))
-        tab.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
-
-        def asked(request):
-            if request.url != file.as_uri() and not request.url.startswith("blob:null/"):
-                said.append(f"request: {request.url[:100]}")
-
-        tab.on("request", asked)
-        tab.goto(file.as_uri())
-        tab.wait_for_selector("#stage .item, #still svg", state="attached")
-        return tab
-
-    yield open_page
-    for tab in pages:
-        tab.wait_for_timeout(50)
-        tab.close()
-    assert said == []
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,74 @@
+"""A callback of `fit` that films the training: the same batch, looked at every few steps."""
+
+from typing import TYPE_CHECKING, Any
+
+from layers.base.module import Module
+from layers.training.averages import loss_and_weight, model_loss
+from layers.training.options import Progress
+from layers.training.run import Callback, Loss
+from minigrad.ops.randomness import generator_state, set_generator_state
+
+if TYPE_CHECKING:  # drawing is imported where it is used
+    from minigrad.draw import Film
+
+__all__ = ["filming"]
+
+
+def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None) -> Callback:
+    """A callback that records a frame of a `minigrad.draw.Film` when it wants one.
+
+    The frame of step 0, of the model before its training, is recorded at once, unless the film has
+    frames already. The model is looked at in evaluation mode, and neither its weights and
+    gradients nor the random numbers of the training change.
+
+    Args:
+        film: where the frames go.
+        model: the one that is trained.
+        batch: what the loss takes, always the same; a few dozen sequences are enough.
+        loss: as in `fit`; `model.loss(*batch)` if None.
+
+    Raises:
+        DrawError: what `Film.record` raises, such as for a model without recurrent states.
+
+    >>> import numpy as np
+    >>> import layers
+    >>> import minigrad as mg
+    >>> from layers.training import TrainingOptions, fit
+    >>> from minigrad.draw import Film
+    >>> mg.seed(0)
+    >>> model = layers.LSTM(1, 4)
+    >>> def batches(generator):
+    ...     x = generator.standard_normal((8, 6, 1), np.float32)
+    ...     return x, x[:, 0]  # to be remembered for five steps
+    >>> def loss(model, batch):
+    ...     return mg.mse_loss(model(batch[0])[0][:, -1, :1], batch[1])
+    >>> film = Film(every=10)
+    >>> watch = filming(film, model, batches(np.random.default_rng(1)), loss=loss)
+    >>> history = fit(
+    ...     model, batches, TrainingOptions(steps=30), loss=loss, callbacks=[watch], progress=False
+    ... )
+    >>> film
+    Film(4 frames, steps 0 to 30, every 10)
+    >>> path = film.save("learning.html")  # doctest: +SKIP
+    """
+
+    def record(step: int) -> None:
+        before = generator_state()
+        learning = [module for module in model.modules() if module.training]
+        for module in learning:
+            module.training = False
+        try:
+            value, _ = loss_and_weight((loss or model_loss)(model, batch), batch)
+            film.record(value, step)
+        finally:
+            for module in learning:
+                module.training = True
+            set_generator_state(before)
+
+    def watch(told: Progress) -> None:
+        if film.wants(told.step):
+            record(told.step)
+
+    if not len(film):
+        record(0)
+    return watch
