@@ -56,6 +56,12 @@ def test_the_lines_of_code_fit_the_page(page):
     assert [line for line in lines if len(line) > 100] == []
 
 
+def test_the_first_tape_has_the_60_lines_of_its_title():
+    tape = lessons.blocks((lessons.LESSONS / "01-a-tape.md").read_text("utf-8"))[0].code
+    assert "tape.append(self)" in tape
+    assert len(tape.splitlines()) <= 60
+
+
 # -- the mechanism ---------------------------------------------------------------------------------
 
 PAGE = """\
