@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from unittest import mock
 
-__all__ = ["BUDGET", "LESSONS", "Block", "Run", "blocks", "headings", "run"]
+__all__ = ["BUDGET", "LESSONS", "Block", "Run", "blocks", "headings", "pages", "run"]
 
 LESSONS: Final = Path(__file__).parents[1] / "docs" / "lessons"
 BUDGET: Final = 25.0
@@ -59,6 +59,11 @@ class Run:
     names: dict[str, Any]
     cells: float
     solutions: float
+
+
+def pages() -> list[Path]:
+    """The lessons that there are, in their order."""
+    return sorted(LESSONS.glob("[0-9][0-9]-*.md"))
 
 
 def blocks(text: str) -> list[Block]:
@@ -189,9 +194,7 @@ def main() -> None:
     """Run lessons and print what each takes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="lessons; all if none are given")
-    found = [
-        (path.name, run(path)) for path in parser.parse_args().files or sorted(LESSONS.glob("*.md"))
-    ]
+    found = [(path.name, run(path)) for path in parser.parse_args().files or pages()]
     print(f"\n{'lesson':32}{'cells':>8}{'solutions':>11}   processor seconds, budget {BUDGET:g}")
     for name, spent in found:
         print(f"{name:32}{spent.cells:8.1f}{spent.solutions:11.1f}")

@@ -6,11 +6,10 @@ import pytest
 
 from tools import lessons
 
-PAGES = sorted(lessons.LESSONS.glob("[0-9][0-9]-*.md"))
 SLOWER = 2  # times the budget: other machines, and tests that run beside these
 FRONT_MATTER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
 
-every_lesson = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+every_lesson = pytest.mark.parametrize("page", lessons.pages(), ids=lambda page: page.stem)
 
 
 @every_lesson
