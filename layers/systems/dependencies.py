@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 import minigrad as mg
+from layers.base.init import orthogonal_
 from layers.base.module import Module
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear
@@ -196,12 +197,27 @@ RECURRENCES: Final[dict[str, tuple[str, float, float, float]]] = {
 
 
 def gradient_by_lag(
-    nonlinearity: str, gain: float, generator: np.random.Generator, lag: int = LAG
+    nonlinearity: str,
+    gain: float,
+    generator: np.random.Generator,
+    lag: int = LAG,
+    *,
+    orthogonal: bool = False,
+    inputs: float = 1.0,
 ) -> np.ndarray[Any, Any]:
     """log10 of the gradient's norm at lags 0 to `lag`, relative to that at lag 0.
 
-    The network has 64 units and recurrent weights N(0, gain^2 / 64); standard normal inputs are
-    added to the units. It reads as many steps before those that are measured, in float64.
+    The network has 64 units and recurrent weights N(0, gain^2 / 64); normal inputs are added to
+    the units. It reads as many steps before those that are measured, in float64.
+
+    Args:
+        nonlinearity: "tanh", "relu" or "sigmoid".
+        gain: multiplies the recurrent weights.
+        generator: draws weights, inputs and the loss's direction.
+        lag: the longest.
+        orthogonal: take an orthogonal matrix times the gain for the recurrent weights (Saxe et al.
+            2014).
+        inputs: the standard deviation of the inputs.
 
     Returns:
         (lag + 1,).
@@ -214,10 +230,13 @@ def gradient_by_lag(
     with mg.default_dtype("float64"):
         cell = RNNCell(UNITS, UNITS, nonlinearity=nonlinearity)
     cell.weight_ih.write(np.eye(UNITS))
-    cell.weight_hh.write(generator.normal(0.0, gain / math.sqrt(UNITS), (UNITS, UNITS)))
+    if orthogonal:
+        orthogonal_(cell.weight_hh, gain, generator)
+    else:
+        cell.weight_hh.write(generator.normal(0.0, gain / math.sqrt(UNITS), (UNITS, UNITS)))
     cell.bias_ih.write(np.zeros(UNITS))
     cell.bias_hh.write(np.zeros(UNITS))
-    x = generator.standard_normal((1, 2 * lag + 1, UNITS))
+    x = inputs * generator.standard_normal((1, 2 * lag + 1, UNITS))
     h, states = mg.Tensor(np.zeros((1, UNITS))), []
     for t in range(x.shape[1]):
         h = cell(x[:, t], h)

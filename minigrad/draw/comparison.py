@@ -15,6 +15,7 @@ from minigrad.draw.analysis.flow import GradientFlow
 from minigrad.draw.drawing import Drawing, draw_graph, notebook_bundle, suffix_of
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.frames import PageFrame
 from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.pictures import draw
 from minigrad.draw.reading.opening import open_kernels
@@ -143,6 +144,13 @@ class Comparison:
             measure=next(iter(self.pictures.values())).measure,
             time_limit=self.time_limit,
         )
+
+    def frame(self, height: int = 640) -> PageFrame:
+        """The page that `html` makes, to be shown in a notebook, so many pixels high.
+
+        Raises ValueError for a height below 1.
+        """
+        return PageFrame(self.html(), height)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the comparison as SVG, HTML or text, by the suffix, and return the path.

@@ -17,6 +17,7 @@ from minigrad.draw.graph.elision import elide, steps_to_show
 from minigrad.draw.graph.errors import MissingGraphvizError
 from minigrad.draw.graph.interaction import Interaction
 from minigrad.draw.graph.records import Picture
+from minigrad.draw.pages.frames import PageFrame
 from minigrad.draw.pages.html import PagePicture, page
 from minigrad.draw.render.cells import cells_to_dot
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT, Engine, Format, render_dot
@@ -97,6 +98,13 @@ class Drawing:
             measure=self.measure,
             time_limit=self.time_limit,
         )
+
+    def frame(self, height: int = 640) -> PageFrame:
+        """Return the page that `html` makes, to be shown in a notebook, so many pixels high.
+
+        Raises ValueError for a height below 1, and what `html` raises.
+        """
+        return PageFrame(self.html(), height)
 
     def text(self) -> str:
         """Return the picture as a tree of text, with lines and bars that are not in ASCII.

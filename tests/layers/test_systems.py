@@ -144,6 +144,19 @@ def test_the_gradient_at_lag_is_that_of_the_jacobian():
     assert found.shape == (4,)
 
 
+def test_orthogonal_weights_keep_a_gradient_where_the_network_is_nearly_linear():
+    found = {
+        (orthogonal, inputs): dependencies.gradient_by_lag(
+            "tanh", 1.0, np.random.default_rng(0), orthogonal=orthogonal, inputs=inputs
+        )
+        for orthogonal in (False, True)
+        for inputs in (1e-6, 1.0)
+    }
+    np.testing.assert_allclose(found[True, 1e-6], 0, atol=1e-6)
+    assert np.ptp(found[False, 1e-6]) > 0.1
+    assert found[True, 1.0][-1] < -5
+
+
 def test_errors_of_persistence_by_hand():
     years, values = sunspots()
     errors = Sunspots().errors(values[:-1], 1)
