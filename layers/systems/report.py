@@ -7,7 +7,7 @@ import numpy as np
 
 from layers.systems.results import ComparisonRow, Figure, Result, number
 
-__all__ = ["as_page", "as_text", "misses"]
+__all__ = ["as_page", "as_text", "figure_table", "misses"]
 
 COMMAND = "minigrad run --all"
 
@@ -29,18 +29,29 @@ def misses(result: Result) -> list[str]:
     ]
 
 
-def as_text(result: Result) -> str:
-    """The figures of a system beside bars and references, and the verdict."""
+def figure_table(figures: Sequence[Figure]) -> str:
+    """What was measured beside bars and references, in columns, for a terminal.
+
+    >>> print(figure_table([Figure("half of 3", 1.5, "1.5 ± 0.1", passed=True)]))
+               measured  bar        reference  reached
+    half of 3  1.5       1.5 ± 0.1             yes
+    """
     rows = [("", "measured", "bar", "reference", "reached")]
     rows += [
         (figure.name, number(figure.value), figure.bar, figure.reference, verdict(figure))
-        for figure in result.figures
+        for figure in figures
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = [f"System {result.number}: {result.title}", ""]
+    lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def as_text(result: Result) -> str:
+    """The figures of a system beside bars and references, and the verdict."""
+    lines = [f"System {result.number}: {result.title}", "", figure_table(result.figures)]
     lines += ["", *result.remarks] if result.remarks else []
     missed = misses(result)
     end = "passed" if not missed else f"NOT passed: {len(missed)} of its figures miss the bar"
