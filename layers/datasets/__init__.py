@@ -12,6 +12,12 @@ from layers.datasets.captions import (
     draw_captions,
 )
 from layers.datasets.pairs import NumberWords, number_words, read_pairs, split_number_words
+from layers.datasets.pronouns import (
+    PRONOUN_TWINS,
+    PRONOUN_VOCABULARY,
+    PronounSentence,
+    pronoun_sentences,
+)
 from layers.datasets.series import Series, read_series
 from layers.datasets.shipped import digits, names, shakespeare, sunspots
 from layers.datasets.tasks import (
@@ -31,6 +37,9 @@ __all__ = [
     "CharacterTokenizer",
     "DIGIT_NAMES",
     "NumberWords",
+    "PRONOUN_TWINS",
+    "PRONOUN_VOCABULARY",
+    "PronounSentence",
     "Series",
     "adding_problem",
     "addition_problems",
@@ -43,6 +52,7 @@ __all__ = [
     "names",
     "number_words",
     "pad",
+    "pronoun_sentences",
     "random_windows",
     "read_pairs",
     "read_series",

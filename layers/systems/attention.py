@@ -15,6 +15,7 @@ from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear
 from layers.datasets import reversal
 from layers.recurrent.layers import RNN
+from layers.systems.pronouns import pronoun_figures
 from layers.systems.recurrent import gradient_of
 from layers.systems.results import Figure, Setting, at_least, at_most, noted, within
 from layers.systems.whole_runs import fit
@@ -295,7 +296,7 @@ def learn_reversal(
 
 
 def run_multi_head(setting: Setting) -> list[Figure]:
-    """System 11: several heads, on reversing 16 tokens.
+    """System 11: several heads, on reversing 16 tokens and on what *it* stands for.
 
     >>> model = Tagger("sinusoidal")
     >>> attention = model.encoder.layers[0].self_attn
@@ -323,6 +324,7 @@ def run_multi_head(setting: Setting) -> list[Figure]:
         at_most("heads joined by hand, difference from the layer", heads_by_hand(setting.seed),
                 1e-12),
         noted("seconds of training", history.seconds),
+        *pronoun_figures(setting),
     ]  # fmt: skip
 
 

@@ -23,8 +23,9 @@ from layers.training.loss_plots import plot_losses
 from layers.training.plots import plot_table
 from layers.transformer.attention import attention_steps
 from minigrad.core.errors import ShapeError
+from minigrad.core.nodes import PlainArray
 
-__all__ = ["answer", "learn_answers", "run_masked_decoder", "run_translation"]
+__all__ = ["answer", "cross_attention", "learn_answers", "run_masked_decoder", "run_translation"]
 
 SORTED: Final = 6  # tokens to sort
 LETTERS: Final = "abcdefghij"
@@ -274,10 +275,17 @@ def apart_by_number(
     return rest, [item for item in items if item.digits in chosen]
 
 
-def draw_translation(setting: Setting, model: TranslationModel, words: str) -> None:
-    """Draw which letters the decoder looks at for each digit."""
-    assert model.source is not None
-    assert model.target is not None
+def cross_attention(model: TranslationModel, words: str) -> tuple[PlainArray, str]:
+    """Where the last decoder layer looks in the source for each digit that it writes.
+
+    Args:
+        model: with tokenizers.
+        words: the source.
+
+    Returns:
+        The weights, mean of the heads, (digits + 1, letters), the last row for the end; and the
+        digits that the model writes.
+    """
     digits = model.translate([words])[0]
     token_ids, lengths, inputs, _ = model.batch([(words, digits)])
     layer: Any = model.transformer.decoder.layers[-1]
@@ -289,7 +297,13 @@ def draw_translation(setting: Setting, model: TranslationModel, words: str) -> N
         own, _ = layer.self_attn(layer.norm1(y), causal=True)
         query = layer.norm2(y + own)
         steps = attention_steps(layer.multihead_attn, query, memory, memory)
-    weights = steps.weights.numpy()[0].mean(axis=0)  # (target, source)
+    weights: PlainArray = steps.weights.numpy()[0].mean(axis=0)  # (target, source)
+    return weights, digits
+
+
+def draw_translation(setting: Setting, model: TranslationModel, words: str) -> None:
+    """Draw which letters the decoder looks at for each digit."""
+    weights, digits = cross_attention(model, words)
     setting.picture(
         "attention.png",
         "which letters the last decoder layer looks at for each digit, mean of its heads",

@@ -1,5 +1,6 @@
 """Systems 4, 7 and 8: the vanilla RNN, the LSTM and the GRU, by hand and on the text."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,18 @@ from layers.systems.texts import Text, same_without_cache, train_text
 from layers.training.plots import plot_table
 from minigrad.core.nodes import PlainArray
 
-__all__ = ["run_gru", "run_lstm", "run_rnn"]
+__all__ = [
+    "constant_carousel",
+    "gru_by_hand",
+    "lstm_by_hand",
+    "plot_text_gates",
+    "rnn_by_hand",
+    "run_gru",
+    "run_lstm",
+    "run_rnn",
+]
 
+LINE_SHOWN = "ROMEO: But soft, what light through yonder window"  # while its gates are looked at
 TEXT_SHOWN = "the question"  # what the drawn networks read: as many characters as steps
 
 
@@ -190,7 +201,7 @@ def run_lstm(setting: Setting) -> list[Figure]:
     constant = constant_carousel(setting)
     text = Text()
     small, nats = text_model(setting, "lstm", "LSTM 128", text)
-    draw_gates(setting, small, text)
+    draw_gates(setting, small)
     larger, better = text_model(setting, "lstm-256", "LSTM 256", text, "-256")
     return [
         at_most("states, difference from the standard equations", difference, 1e-10),
@@ -232,22 +243,36 @@ def constant_carousel(setting: Setting, steps: int = 50) -> float:
     return max(norms) / min(norms) - 1
 
 
-def draw_gates(setting: Setting, model: CharacterModel, text: Text) -> None:
+def draw_gates(setting: Setting, model: CharacterModel) -> None:
     """What the gates of the trained LSTM do while it reads a line."""
-    shown = "ROMEO: But soft, what light through yonder window"
-    token_ids = text.tokenizer.encode(shown)[None]
+    setting.picture(
+        "gates.png",
+        "how far the gates are open, on average over the units, at each character",
+        lambda path: plot_text_gates(path, model, LINE_SHOWN),
+    )
+
+
+def plot_text_gates(path: Path | None, model: CharacterModel, shown: str) -> Any:
+    """How far an LSTM's gates are open, on average over its units, at each character of a text.
+
+    Args:
+        path: the file, or None.
+        model: with an LSTM and a tokenizer.
+        shown: the text that it reads.
+
+    Returns:
+        The matplotlib Figure.
+    """
+    assert model.tokenizer is not None
     with mg.no_grad():
+        token_ids = model.tokenizer.encode(shown)[None]
         _, _, more = model.recurrent(model.embedding(token_ids), return_gates=True)
     gates = more.gates
     names = [name for name in gates._fields if name != "candidate"]
     means = [getattr(gates, name).numpy()[0, 0].mean(axis=-1) for name in names]
-    setting.picture(
-        "gates.png",
-        "how far the gates are open, on average over the units, at each character",
-        lambda path: plot_table(
-            path, means, title="Gates of the LSTM, mean of its units", x="character read", y="gate",
-            rows=names, columns=list(shown), highest=1.0,
-        ),
+    return plot_table(
+        path, means, title="Gates of the LSTM, mean of its units", x="character read", y="gate",
+        rows=names, columns=list(shown), highest=1.0,
     )  # fmt: skip
 
 
