@@ -1,9 +1,9 @@
 """A picture of the house, from the imports that are really there.
 
-    python -m tools.architecture docs
-    python -m tools.architecture docs --files minigrad/core
+    python -m tools.architecture docs/explanation
+    python -m tools.architecture docs/explanation --files minigrad/core
 
-The first writes `architecture.svg` and `architecture-dark.svg` into the folder `docs`: a box for
+The first writes `architecture.svg` and `architecture-dark.svg` into a folder: a box for
 each folder of `minigrad` and `layers`, an arrow to each that it imports. The second draws the files
 of one folder, as `architecture-minigrad-core.svg`. Arrows against the order of `tools/house.py`, or
 in a circle, are red. The picture is made of records of `minigrad.draw`, by its own renderer.

@@ -1,6 +1,6 @@
 """The table of NumPy's public functions: what each of them does with a tensor.
 
-``python -m tools.numpy_table docs/numpy-functions.md`` writes the page of the
+``python -m tools.numpy_table docs/reference/numpy-functions.md`` writes the page of the
 documentation. The table follows from the registry of `minigrad.numpy_api.protocols` and the texts
 of `minigrad.numpy_api.unsupported`.
 """
@@ -127,7 +127,7 @@ def markdown() -> str:
         "",
         f"Every public function of `numpy` and `numpy.linalg` (NumPy {version}), and what it does",
         "when a tensor is among its arguments. Functions of one name are also `minigrad.<name>`.",
-        "This page is generated: `python -m tools.numpy_table docs/numpy-functions.md`.",
+        "This page is generated: `python -m tools.numpy_table docs/reference/numpy-functions.md`.",
         "",
         "| status | functions | meaning |",
         "|---|---|---|",

@@ -1,4 +1,4 @@
-"""Results in words: for the terminal, and as the page docs/results.md."""
+"""Results in words: for the terminal, and as the page docs/reference/results.md."""
 
 import platform
 from collections.abc import Sequence

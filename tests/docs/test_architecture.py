@@ -8,7 +8,7 @@ import pytest
 from minigrad.draw.style.theme import theme_named
 from tools.architecture import described, file_architecture, folder_architecture, reduced, svg
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 
 
 def write(root, files):
@@ -44,7 +44,7 @@ def lines(picture):
 @pytest.mark.parametrize("name", ["architecture.svg", "architecture-dark.svg"])
 def test_the_committed_picture_shows_the_real_imports(name):
     committed = described((DOCS / name).read_text("utf-8"))
-    assert committed == folder_architecture().text(), "run: python -m tools.architecture docs"
+    assert committed == folder_architecture().text(), "run: python -m tools.architecture docs/explanation"
 
 
 def test_an_arrow_that_follows_from_others_is_left_out(tree):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "decisions"
+FOLDER = ROOT / "docs" / "explanation" / "decisions"
 RECORDS = sorted(FOLDER.glob("[0-9]*.md"))
 FORM = (
     r"# (?P<number>\d+)\. (?P<title>[^\n]+)\n\n"
@@ -31,9 +31,8 @@ def test_a_record_has_the_form_and_is_listed(path):
     assert record["status"].startswith(("Accepted", "Replaced by"))
     line = f"| [{record['number']}]({path.name}) | {record['title']} | {record['date']} |"
     assert line in (FOLDER / "index.md").read_text("utf-8").splitlines()
-    assert f"- decisions/{path.name}\n" in (ROOT / "mkdocs.yml").read_text("utf-8")
 
 
 def test_design_leads_to_every_record():
-    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    design = (ROOT / "docs" / "explanation" / "design.md").read_text("utf-8")
     assert [path.name for path in RECORDS if f"(decisions/{path.name})" not in design] == []

@@ -26,7 +26,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_python_of_the_training_page_runs(tmp_path, monkeypatch):
-    names = run_all("docs/training.md", tmp_path, monkeypatch)
+    names = run_all("docs/guides/training.md", tmp_path, monkeypatch)
     assert names["history"].resumed == 60
     assert abs(names["line"].linear.weight.item() - 3) < 0.05
     assert load(tmp_path / "my-model").config.cell == "gru"

@@ -13,7 +13,7 @@ from minigrad.numpy_api.unsupported import REFUSED, UNREACHED
 from tools.numpy_table import STATUSES, markdown, table
 
 ROWS = table()
-PAGE = Path(__file__).parents[2] / "docs" / "numpy-functions.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "numpy-functions.md"
 
 
 def resolve(name):
@@ -289,7 +289,7 @@ def test_the_page_of_the_documentation_is_up_to_date():
     page, now = PAGE.read_text(encoding="utf-8"), markdown()
     version = re.search(r"NumPy (\d+\.\d+)", now).group(1)
     if f"NumPy {version}" in page:
-        assert page == now, "run: python -m tools.numpy_table docs/numpy-functions.md"
+        assert page == now, "run: python -m tools.numpy_table docs/reference/numpy-functions.md"
     else:  # another NumPy has a few functions more or less; the lines of the others must agree
         lines = {line.split("|")[1]: line for line in page.splitlines() if line.startswith("| `")}
         for line in now.splitlines():
