@@ -1,0 +1,49 @@
+"""Building the site with Sphinx, in a process of its own."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ROOT", "build", "cache_folder"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def cache_folder() -> Path:
+    """Where the results of notebooks are kept, for exactly the code that they ran on.
+
+    The cache itself knows a notebook by its text alone; a result from before a change of the
+    packages would be shown as if it still came out.
+    """
+    seen = hashlib.sha256()
+    for package in ("minigrad", "layers"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            seen.update(path.relative_to(ROOT).as_posix().encode())
+            seen.update(path.read_bytes())
+    return ROOT / "site" / "cache" / seen.hexdigest()[:16]
+
+
+def build(out: Path, *, execute: bool = True, fresh: bool = False) -> int:
+    """Build the pages into a folder; every warning is an error.
+
+    Args:
+        out: the folder.
+        execute: whether notebooks run; without, they show no results.
+        fresh: whether to read all pages again, also those that did not change.
+
+    Returns:
+        Sphinx's exit code.
+    """
+    environment = {
+        **os.environ,
+        "MINIGRAD_DOCS_EXECUTION": "cache" if execute else "off",
+        # One thread: what a cell prints then depends less on the machine.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    command += ["-d", str(ROOT / "site" / "doctrees"), *(["-E", "-a"] if fresh else [])]
+    return subprocess.run([*command, "docs", str(out)], cwd=ROOT, env=environment).returncode
