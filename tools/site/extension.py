@@ -30,6 +30,8 @@ def docstring_to_rst(
 ) -> None:
     """Write a docstring in the language that Sphinx reads, in-place."""
     lines[:] = [*as_rst("\n".join(lines), reference.find).split("\n"), ""]
+    if kind in ("attribute", "data", "property"):
+        lines.insert(0, "")  # else napoleon takes what stands before a colon for a type
 
 
 def shorten_signature(
@@ -64,6 +66,17 @@ def add_dark_pictures(app: "Sphinx", doctree: Any) -> None:
             twin["refuri"] = dark
         image["classes"].append("only-light")
         whole.parent.insert(whole.parent.index(whole) + 1, twin)
+
+
+def trim_code(app: "Sphinx", doctree: Any) -> None:
+    """Leave out the empty line that ends a block of examples; doctest needs it, readers do not."""
+    from docutils import nodes
+
+    for block in doctree.findall(nodes.literal_block):
+        text = block.astext()
+        if block.rawsource == text and text != text.rstrip():
+            block.rawsource = text.rstrip()
+            block.children = [nodes.Text(block.rawsource)]
 
 
 def source_role(
@@ -101,5 +114,6 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=400)
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("doctree-read", add_dark_pictures, priority=400)
+    app.connect("doctree-read", trim_code)
     app.connect("doctree-resolved", link_sources)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,12 +4,15 @@ A renderer for Sphinx, `html_math_renderer = "mathml"`, on the package `latex2ma
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 __all__ = ["as_mathml", "setup"]
+
+_SAME: Final = {"aligned": "split", "gathered": "matrix"}  # the package has only the second
+_ENVIRONMENT: Final = re.compile(r"(\\(?:begin|end)\{)(aligned|gathered)\}")
 
 
 def as_mathml(formula: str, display: bool = False) -> str:
@@ -27,9 +30,10 @@ def as_mathml(formula: str, display: bool = False) -> str:
     from latex2mathml.converter import convert
 
     if display and r"\\" in formula and r"\begin" not in formula:
-        formula = rf"\begin{{aligned}}{formula}\end{{aligned}}"
+        formula = rf"\begin{{split}}{formula}\end{{split}}"
+    formula = _ENVIRONMENT.sub(lambda found: f"{found[1]}{_SAME[found[2]]}}}", formula)
     found = str(convert(formula.strip(), display="block" if display else "inline"))
-    unknown = re.findall(r"\\[A-Za-z]+", found)
+    unknown = re.findall(r"\\[A-Za-z]+|>&<", found)
     if unknown:
         raise ValueError(f"unknown: {', '.join(unknown)}")
     return found
