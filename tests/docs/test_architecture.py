@@ -44,7 +44,9 @@ def lines(picture):
 @pytest.mark.parametrize("name", ["architecture.svg", "architecture-dark.svg"])
 def test_the_committed_picture_shows_the_real_imports(name):
     committed = described((DOCS / name).read_text("utf-8"))
-    assert committed == folder_architecture().text(), "run: python -m tools.architecture docs/explanation"
+    assert committed == folder_architecture().text(), (
+        "run: python -m tools.architecture docs/explanation"
+    )
 
 
 def test_an_arrow_that_follows_from_others_is_left_out(tree):
