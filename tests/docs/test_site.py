@@ -72,7 +72,7 @@ def test_the_command_line_page_has_every_command_and_every_option():
         ("``two`` marks stay", "``two`` marks stay"),
         ("`Tensor`s", r":py:obj:`Tensor <minigrad.Tensor>`\ s"),
         ("`axis` is no link", "``axis`` is no link"),
-        ("M. Giles wrote it", r"M\. Giles wrote it"),
+        ("M. Giles wrote it", r"\M. Giles wrote it"),
         ("1. first\n2. second", "1. first\n2. second"),
         ("Such as:\n\n    a * b\n\nand so on", "Such as:\n\n::\n\n    a * b\n\nand so on"),
         (">>> f(*x)\n3\n\nAfter *it*", ">>> f(*x)\n3\n\nAfter \\*it\\*"),

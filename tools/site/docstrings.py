@@ -14,7 +14,6 @@ __all__ = ["as_rst"]
 _CODE: Final = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 _SPECIAL: Final = re.compile(r"(?<!\\)([*|\\])|(?<=\w)(_)(?!\w)|^(\s*-?\s*[A-Z])(?=\.\s)")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_SECTION: Final = re.compile(r"[A-Z]\w+( \w+)?:$")
 _ITEM: Final = re.compile(r"\s*([-*]|\d+\.)\s")
 
 
@@ -56,17 +55,19 @@ def _parts(lines: list[str]) -> Iterator[tuple[bool, str]]:
             before = line if line.strip() else before
             index += 1
             continue
-        yield False, "\n".join(held)
+        if held:
+            yield False, "\n".join(held)
         yield True, "\n".join(lines[index:end])
         held, before, index = [], lines[end - 1], end
-    yield False, "\n".join(held)
+    if held:
+        yield False, "\n".join(held)
 
 
 def _begins_code(line: str, blank_above: bool, before: str) -> bool:
     """Whether an indented block begins here that belongs to no section and no list."""
     indented = line.startswith("    ") and bool(line.strip())
     flush = bool(before) and not before.startswith(" ")
-    belongs = _SECTION.match(before) or _ITEM.match(before) or _ITEM.match(line)
+    belongs = _ITEM.match(before) or _ITEM.match(line)
     return indented and blank_above and flush and not belongs
 
 
