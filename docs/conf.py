@@ -18,6 +18,7 @@ project = "minigrad"
 author = "minigrad contributors"
 copyright = "minigrad contributors"
 language = "en"
+smartquotes = False  # two hyphens begin an option
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",

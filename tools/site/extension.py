@@ -2,7 +2,8 @@
 
 - The reference is written before the pages are read (`tools.site.reference`).
 - Docstrings are plain text (`tools.site.docstrings`), and signatures leave out `Any`.
-- A picture `name-light.svg` that has a twin `name-dark.svg` is shown in the colours of the page.
+- A picture `name-light.svg` or `name.svg` that has a twin `name-dark.svg` is shown in the colours
+  of the page.
 - The role `src` leads to a line of the code, on the pages that `sphinx.ext.viewcode` makes.
 """
 
@@ -46,13 +47,14 @@ def shorten_signature(
 
 
 def add_dark_pictures(app: "Sphinx", doctree: Any) -> None:
-    """Beside each `-light` picture, put its `-dark` twin; the theme shows one of them."""
+    """Beside each light picture, put its dark twin; the theme shows one of them."""
     from docutils import nodes
 
     folder = Path(app.env.doc2path(app.env.docname)).parent
     for image in list(doctree.findall(nodes.image)):
-        dark = image["uri"].replace("-light.svg", "-dark.svg")
-        if dark == image["uri"] or not (folder / dark).is_file():
+        plain = image["uri"].removesuffix(".svg").removesuffix("-light")
+        dark = f"{plain}-dark.svg"
+        if not image["uri"].endswith(".svg") or not (folder / dark).is_file():
             continue
         whole = image.parent if isinstance(image.parent, nodes.reference) else image
         whole = image.parent if image.parent.tagname == "download_reference" else whole

@@ -216,7 +216,7 @@ def _layers_sections(part: str) -> list[Section]:
 
 
 def _core_sections() -> list[Section]:
-    folder = Path(minigrad.core.__file__).parent
+    folder = Path(minigrad.__file__).parent / "core"
     found = []
     for path in sorted(folder.glob("[a-z]*.py")):
         module = module_at(f"minigrad.core.{path.stem}")
