@@ -28,10 +28,7 @@ extensions = [
     "sphinx_design",
     "tools.site.extension",
 ]
-suppress_warnings = [
-    ".empty_glob",  # a folder of pages may be empty; the warning has no type, only a subtype
-    "ref.python",  # a name in a docstring may fit several members
-]
+suppress_warnings = ["ref.python"]  # a name in a docstring may fit several members
 exclude_patterns = ["**/.ipynb_checkpoints", "_static"]
 
 # Markdown
