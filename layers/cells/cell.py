@@ -33,7 +33,7 @@ class Cell(Module):
     """The base of recurrent cells: a subclass declares its states and defines one step.
 
     ``layers.Recurrent(MyCell, 3, 8)`` then stacks it, runs it in both directions, over sequences
-    of several lengths and so on; `layers.scan` runs it as it is. See docs/cells.md.
+    of several lengths and so on; `layers.scan` runs it as it is. See docs/guides/cells.md.
 
     Args:
         input_size: features of the input.

@@ -84,14 +84,16 @@ class RulePlan:
 
 
 def write_plan(op: Any, wanted: list[str], rules: list[Any], saved: list[str]) -> str:
-    """The source of two functions, such as these for `multiply` with both inputs on tape:
+    """The source of two functions, `vjp` and `save`.
 
-    def vjp(node, g, s=None):
-        if s is None: s = node.saved
-        r0 = rule0(g, s[0])
-        r1 = rule1(g, s[1])
-        return (r0, r1,)
-    def save(x1, x2, y): return (x2, x1, )
+    These are the ones for `multiply` with both inputs on tape:
+
+        def vjp(node, g, s=None):
+            if s is None: s = node.saved
+            r0 = rule0(g, s[0])
+            r1 = rule1(g, s[1])
+            return (r0, r1,)
+        def save(x1, x2, y): return (x2, x1, )
     """
     several = len(op.outputs) > 1
     arguments = {name: f"s[{i}]" for i, name in enumerate(saved)} | {"g": "g", "used": "used"}

@@ -8,7 +8,6 @@ from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError
 from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api import inplace
-from minigrad.numpy_api.protocols import numpy_functions
 from minigrad.ops.elementwise import (
     arithmetic,
     comparisons,
@@ -19,7 +18,7 @@ from minigrad.ops.elementwise import (
 from minigrad.ops.linalg import products
 from minigrad.ops.primitives import Primitive
 
-__all__ = ["make_operator", "numpy_functions"]
+__all__ = ["make_operator"]
 
 BINARY: dict[str, tuple[Primitive[...], str]] = {
     "add": (arithmetic.add, "+="),

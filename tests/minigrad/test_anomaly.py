@@ -357,8 +357,8 @@ def test_is_finite(size, dtype, bad, scale, seed):
 
 
 def test_the_page_for_users_runs():
-    """Every example of docs/debugging.md gives what the page says."""
-    page = (ROOT / "docs" / "debugging.md").read_text(encoding="utf-8")
+    """Every example of docs/guides/debugging.md gives what the page says."""
+    page = (ROOT / "docs" / "guides" / "debugging.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     assert len(blocks) >= 5
     parser, scope = doctest.DocTestParser(), {}

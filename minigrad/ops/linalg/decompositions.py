@@ -5,15 +5,16 @@ are symmetric, as in PyTorch, although only one triangle is read: the derivative
 changes that keep the matrix symmetric.
 
 Sources, named below by their first author:
-    M. Giles, Collected matrix derivative results for forward and reverse mode algorithmic
-        differentiation (2008);
-    G. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares
-        problems whose variables separate (1973);
-    I. Murray, Differentiation of the Cholesky decomposition (2016);
-    M. Seeger et al., Auto-differentiating linear algebra (2017);
-    J. Townsend, Differentiating the singular value decomposition (2016);
-    S. Walter, L. Lehmann, Algorithmic differentiation of linear algebra functions with application
-        in optimum experimental design (2018).
+
+- M. Giles, Collected matrix derivative results for forward and reverse mode algorithmic
+  differentiation (2008);
+- G. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares
+  problems whose variables separate (1973);
+- I. Murray, Differentiation of the Cholesky decomposition (2016);
+- M. Seeger et al., Auto-differentiating linear algebra (2017);
+- J. Townsend, Differentiating the singular value decomposition (2016);
+- S. Walter, L. Lehmann, Algorithmic differentiation of linear algebra functions with application
+  in optimum experimental design (2018).
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-PAGE = Path(__file__).parents[3] / "docs" / "checking-gradients.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "checking-gradients.md"
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,46 @@
+"""Build the pages, check them, and serve them.
+
+python -m tools.site            # into site/html, and check
+python -m tools.site --serve    # and serve them on this machine
+"""
+
+import argparse
+import functools
+import http.server
+import sys
+from pathlib import Path
+
+from tools.site import build, checks
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; its exit code is 1 when there is a warning or a fault."""
+    parser = argparse.ArgumentParser(prog="python -m tools.site", description=__doc__)
+    parser.add_argument("--out", type=Path, default=build.ROOT / "site" / "html")
+    parser.add_argument("--serve", action="store_true", help="serve the pages until Ctrl-C")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--fresh", action="store_true", help="read and write every page again")
+    parser.add_argument("--no-run", action="store_true", help="do not run the lessons")
+    options = parser.parse_args(arguments)
+    code = build.build(options.out, execute=not options.no_run, fresh=options.fresh)
+    found = checks.faults(options.out) if code == 0 else []
+    for fault in found:
+        print(fault)
+    if options.serve and code == 0:
+        serve(options.out, options.port)
+    return int(bool(code or found))
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve a folder to this machine until Ctrl-C."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
