@@ -1,0 +1,55 @@
+"""Values, views and loops of a compiled graph."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad.compiled.graph import Value, View, contiguous, reachable, size_of
+
+VIEWS = {
+    "transpose": lambda a: a.transpose(2, 0, 1),
+    "swap": lambda a: np.swapaxes(a, 0, 2),
+    "reversed": lambda a: a[:, ::-1, 1:],
+    "stepped": lambda a: a[::2, None, :, -1],
+    "flat": lambda a: np.reshape(a, -1, copy=False),
+    "repeated": lambda a: np.broadcast_to(a[:1], (3, *a.shape[1:])),
+}
+
+
+def read(view, array):
+    step = array.itemsize
+    return np.ndarray(
+        view.shape, array.dtype, array, view.offset * step, [s * step for s in view.strides]
+    )
+
+
+@given(st.lists(st.sampled_from(sorted(VIEWS)), max_size=1), st.sampled_from(sorted(VIEWS)))
+def test_a_view_reads_what_numpy_reads(first, second):
+    array = np.arange(24.0).reshape(2, 3, 4)
+    expected, view = array, View(Value("input", (), array.shape, array.dtype, (0,)))
+    for name in (*first, second):
+        if expected.ndim != 3 or (name == "flat" and first):
+            continue
+        expected = VIEWS[name](expected)
+        view = view.seen_through(VIEWS[name])
+    np.testing.assert_array_equal(read(view, array), expected)
+    assert view.whole == (expected.shape == array.shape and expected.flags.c_contiguous)
+
+
+def test_broadcasting_adds_axes_of_stride_0():
+    view = View(Value("input", (), (3, 1), "f4", (0,))).broadcast((2, 3, 5))
+    assert (view.shape, view.strides, view.offset) == ((2, 3, 5), (0, 1, 0), 0)
+
+
+def test_strides_are_those_of_numpy():
+    shape = (2, 1, 5, 3)
+    assert contiguous(shape) == tuple(s // 8 for s in np.empty(shape).strides)
+    assert size_of(shape) == 30
+
+
+def test_only_what_outputs_need_is_reachable():
+    x = Value("input", (), (2,), "f4", (0,))
+    used = Value("exp", (View(x),), (2,), "f4")
+    unused = Value("log", (View(x),), (2,), "f4")
+    last = Value("add", (View(used), 1.0), (2,), "f4")
+    assert reachable([used, unused, last], [View(last)]) == [used, last]
