@@ -52,7 +52,7 @@ def loaded_by(module):
 
 
 USED_LATER = {"graphviz", "safetensors", "threadpoolctl", "tqdm"}
-OPTIONAL = {"hypothesis", "llvmlite", "matplotlib", "pygraphviz", "scipy"}
+OPTIONAL = {"hypothesis", "llvmlite", "matplotlib", "pygraphviz"}
 
 
 @pytest.mark.parametrize("module", ["minigrad", "layers", "layers.datasets", "layers.models.ngram"])

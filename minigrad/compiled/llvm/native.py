@@ -203,10 +203,8 @@ def layout() -> Layout | None:
         return None
     found = Layout(tuple.__basicsize__, object.__basicsize__)
     arrays: tuple[PlainArray, ...] = (
-        np.zeros(3),
-        np.zeros((2, 2), np.float32)[1:],
-        np.array(1.0),
-        np.zeros((0, 2)),
+        *(np.zeros(3), np.zeros((2, 2), np.float32)[1:]),
+        *(np.array(1.0), np.zeros((0, 2))),
     )
     for number, array in enumerate(arrays):
         item = ctypes.c_void_p.from_address(id(arrays) + found.items + number * _POINTER).value
