@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
 from minigrad.compiled.llvm.functions import FUNCTIONS, LIBRARY, define
-from minigrad.compiled.llvm.ir import Code, Vectors, literal, select_lanes
+from minigrad.compiled.llvm.ir import Code, Index, Vectors, literal, select_lanes
 
 __all__ = ["Elements", "memory_kind", "register_kind"]
 
@@ -133,6 +133,36 @@ class Elements:
         return self.code.value(f"shufflevector {full} {some}, {full} poison, "
                                f"<{self.width} x i32> <{order}>")  # fmt: skip
 
+    def lanes_below(self, count: Index) -> str:
+        """The mask of the first `count` lanes."""
+        bound = self._splat(str(count), "i64")
+        lanes = "<" + ", ".join(f"i64 {lane}" for lane in range(self.width)) + ">"
+        return self.code.value(f"icmp slt {self.type('i64')} {lanes}, {bound}")
+
+    def load_some(self, pointer: str, kind: str, stride: Index, mask: str) -> str:
+        """The elements at a pointer where a mask is set, zeros elsewhere; "" masks nothing.
+
+        They lie side by side if `stride` is 1, and are gathered for any other.
+        """
+        full, bits = self.type(kind), self.type("i1")
+        if stride == 1 and not mask:
+            return self.code.value(f"load {full}, ptr {pointer}, align {_align(kind)}")
+        mask = mask or "splat (i1 true)"
+        if stride == 1:
+            name, kinds, at = f"llvm.masked.load.{self._suffix(kind)}.p0", "ptr", pointer
+        else:
+            kinds = f"<{self.width} x ptr>"
+            name = f"llvm.masked.gather.{self._suffix(kind)}.v{self.width}p0"
+            lanes = "<" + ", ".join(f"i64 {lane}" for lane in range(self.width)) + ">"
+            steps = self._splat(str(stride), "i64")
+            steps = self.code.value(f"mul {self.type('i64')} {steps}, {lanes}")
+            at = self.code.value(f"getelementptr {kind}, ptr {pointer}, {self.type('i64')} {steps}")
+        self.code.module.declare(f"{full} @{name}({kinds}, i32, {bits}, {full})")
+        return self.code.value(
+            f"call {full} @{name}({kinds} {at}, i32 {_align(kind)}, {bits} {mask}, "
+            f"{full} zeroinitializer)"
+        )
+
     def store(self, x: str, pointer: str, kind: str, stride: int, lanes: int) -> None:
         """Write the first `lanes` elements of x, `stride` elements apart."""
         memory = kind
@@ -193,6 +223,13 @@ class Elements:
         if op != "row_max":
             return self.arithmetic("add", total, x, kind)
         return self._larger("maximum", total, x, kind)
+
+    def accumulate(self, op: str, total: str, x: str, kind: str, lanes: int) -> str:
+        """`combine` with the first `lanes` elements of x."""
+        if lanes < self.width and op != "row_max":  # lanes behind repeat the last: no other maximum
+            mask = select_lanes([lane < lanes for lane in range(self.width)])
+            x = self.select(mask, x, self.neutral(op, kind), kind)
+        return self.combine(op, total, x, kind)
 
     def across(self, op: str, x: str, kind: str) -> str:
         """The sum or the maximum of all lanes, in all lanes."""

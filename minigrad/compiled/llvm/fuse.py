@@ -143,7 +143,7 @@ class Region:
         last = self.level[value]
         for reader, _ in self._readers.get(value, ()):
             last = max(last, self.level[reader])
-            if reader.op in _STATIC or reader.op == "loop":
+            if reader.op in _STATIC:
                 last = max(last, self.last_read(reader))
         return last
 
@@ -210,9 +210,14 @@ class Region:
                 if value.shape and value.shape[-1] == 1:
                     for view in self.reads(value):
                         rows = space.get(view.value)
-                        if rows is not None and view.whole and view.shape == value.shape:
-                            if self.is_row(view.value) and rows != value.shape:
-                                space[value] = rows
+                        if (
+                            rows is not None
+                            and rows != value.shape
+                            and view.whole
+                            and view.shape == value.shape
+                            and self.is_row(view.value)
+                        ):
+                            space[value] = rows
         return space
 
     def _find_readers(self) -> dict[Value, list[tuple[Value, View]]]:
@@ -255,8 +260,7 @@ class Region:
             if not readers or any(r.op in _STATIC or r.op == "loop" for r, _ in readers):
                 continue
             latest = min(
-                self.level[reader]
-                - (reader.op in FUSED and not self.in_registers(reader, view))
+                self.level[reader] - (reader.op in FUSED and not self.in_registers(reader, view))
                 for reader, view in readers
             )
             self.level[value] = max(latest, self.level[value])

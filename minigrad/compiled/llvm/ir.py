@@ -45,6 +45,7 @@ class Module:
     def __init__(self) -> None:
         self._declarations: dict[str, None] = {}
         self._functions: dict[str, str] = {}
+        self._shared: dict[str, str] = {}
 
     def declare(self, signature: str) -> None:
         """Name a function that LLVM or the process has, `void @name(ptr)`."""
@@ -58,6 +59,15 @@ class Module:
         if name in self._functions:
             raise ValueError(f"the module has a function {name} already")
         self._functions[name] = text
+
+    def shared(self, stem: str, parameters: str, code: "Code") -> str:
+        """The name of a function without result of this body, which may be there already."""
+        body = parameters + "\n".join(code.lines)
+        if body not in self._shared:
+            self._shared[body] = name = f"{stem}{len(self._shared)}"
+            head = f"define internal void @{name}{parameters} noinline"
+            self.define(name, code.finish(head))
+        return self._shared[body]
 
     def text(self) -> str:
         """All of it, to be parsed. The order is that in which things were added."""
@@ -225,6 +235,16 @@ class Code:
         self.label(f"then{number}")
         body()
         self.do(f"br label %done{number}")
+        self.label(f"done{number}")
+
+    def choose(self, condition: str, then: Callable[[], None], other: Callable[[], None]) -> None:
+        """Run one of two bodies."""
+        number = self.name("")
+        self.do(f"br i1 {condition}, label %then{number}, label %else{number}")
+        for name, body in (("then", then), ("else", other)):
+            self.label(f"{name}{number}")
+            body()
+            self.do(f"br label %done{number}")
         self.label(f"done{number}")
 
 

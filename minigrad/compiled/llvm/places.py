@@ -23,13 +23,20 @@ class Buffer:
     Attributes:
         bytes: its size.
         first, last: the levels from and to which it is needed.
-        offset: in bytes, set by `allocate`.
+        inside: the buffer that this one is part of, if it is not part of the workspace itself.
+        offset: in bytes, from the beginning of that; set by `allocate`.
     """
 
     bytes: int
     first: int
     last: int
+    inside: "Buffer | None" = None
     offset: int = -1
+
+    @property
+    def start(self) -> int:
+        """The offset in the workspace, in bytes."""
+        return self.offset + (self.inside.start if self.inside else 0)
 
 
 def allocate(buffers: Iterable[Buffer], start: int = 0) -> int:

@@ -1,0 +1,120 @@
+"""How a product of the graph is computed: which functions of `tiles`, and who does which share."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from minigrad.compiled.graph import Unsupported, Value, size_of
+from minigrad.compiled.llvm.ir import Code, Index
+from minigrad.compiled.llvm.places import seen_from
+from minigrad.compiled.llvm.plan import Plan
+from minigrad.compiled.llvm.tiles import Matrix, Products, Share, panels_size
+
+__all__ = ["Product"]
+
+_SMALL: Final = 48**3
+"""Up to how many steps a product is computed without packing A."""
+
+_SMALL_OF_MANY: Final = 160**3
+"""The same in a batch, where B is a few pages."""
+
+_FEW_ROWS: Final = 4
+"""Up to how many rows B is read where it is, for every element of it is used that often."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The pointers of one product, and its strides."""
+
+    c: Matrix
+    a: Matrix
+    b: Matrix
+
+
+class Product:
+    """The plan of one `matmul`.
+
+    Args:
+        value: the product.
+        plan: where its operands are.
+        products: of its type.
+
+    Attributes:
+        m, n, k: the sizes, and `count`, how many products there are.
+        c, a, b: places, of the first elements and with all strides.
+        steps: multiplications in all.
+        room: how many elements of room a thread needs for it.
+    """
+
+    def __init__(self, value: Value, plan: Plan, products: Products) -> None:
+        self.value, self._products = value, products
+        first, second = value.views
+        *self.lead, self.m, self.n = value.shape
+        self.k = first.shape[-1]
+        self.count = size_of(tuple(self.lead))
+        self.c = plan.place_of(value)
+        self.a = seen_from(first, plan.place_of(first.value))
+        self.b = seen_from(second, plan.place_of(second.value))
+        self.steps = self.m * self.n * self.k * self.count
+        if self.n > 1 and self.c.strides[-1] != 1:
+            raise Unsupported("a product whose columns do not lie side by side")
+        self.room = self._choose()
+
+    def _choose(self) -> int:
+        m, n, k, products = self.m, self.n, self.k, self._products
+        small = m * n * k <= (_SMALL if not self.lead else _SMALL_OF_MANY)
+        beside = self.b.strides[-1] == 1 or n == 1
+        self.way = "blocked"
+        if beside and (m <= _FEW_ROWS or (small and m <= products.rows)):
+            self.way = "direct"
+            return 0
+        if small or m <= _FEW_ROWS:
+            self.way = "panels"
+            return panels_size(k, n, products.columns)
+        return products.blocked(m, n, k)[1]
+
+    def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
+        """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
+        kind = self._products.kind
+        rest, parts = index, []
+        for length in reversed(self.lead):
+            if isinstance(rest, int):
+                rest, part = divmod(rest, length)
+                parts.append(part)
+            else:
+                parts.append(code.value(f"urem i64 {rest}, {length}"))
+                rest = code.value(f"udiv i64 {rest}, {length}")
+        found = []
+        for pointer, place in zip(first, (self.c, self.a, self.b), strict=True):
+            offset: Index = 0
+            for part, stride in zip(reversed(parts), place.strides[:-2], strict=True):
+                offset = code.add(offset, code.multiply(part, stride))
+            found.append(Matrix(code.at(pointer, offset, kind), *place.strides[-2:]))
+        return Batch(*found)
+
+    def write(self, code: Code, one: Batch, room: str, start: Index, end: Index) -> None:
+        """The columns `start` to `end` of one product; `start` is a multiple of a panel's width."""
+        m, n, k, products = self.m, self.n, self.k, self._products
+        share = Share(start, end)
+        if self.way == "direct":
+            products.sweep(code, one.c, one.a, one.b, (m, n, k), share, packed=False)
+        elif self.way == "panels":
+            at = code.at(one.b.pointer, code.multiply(start, one.b.column), products.kind)
+            b = Matrix(at, one.b.row, one.b.column)
+            products.pack(code, room, b, k, code.subtract(end, start))
+            packed = Matrix(room, 0, 1)
+            products.sweep(code, one.c, one.a, packed, (m, n, k), share)
+        else:
+            name, _ = products.blocked(m, n, k)
+            a, b, c = one.a, one.b, one.c
+            code.call(
+                "void", name, f"ptr {c.pointer}, i64 {c.row}, ptr {a.pointer}, i64 {a.row}",
+                f"i64 {a.column}, ptr {b.pointer}, i64 {b.row}, i64 {b.column}, ptr {room}",
+                f"i64 {start}, i64 {end}",
+            )  # fmt: skip
+
+    def write_packed(self, code: Code, one: Batch, panels: str, start: Index, end: Index) -> None:
+        """The columns of a product whose second operand was packed whole."""
+        products = self._products
+        at = code.at(panels, code.multiply(start, self.k), products.kind)
+        sizes = (self.m, self.n, self.k)
+        products.sweep(code, one.c, one.a, Matrix(at, 0, 1), sizes, Share(start, end))

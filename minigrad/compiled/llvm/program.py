@@ -1,0 +1,133 @@
+"""The native back end: `build(graph)` gives a function from arrays to arrays."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from minigrad.compiled.graph import Graph, Value, everything
+from minigrad.compiled.llvm import native
+from minigrad.compiled.llvm.crew import Crew, crew
+from minigrad.compiled.llvm.emit import Emitter
+from minigrad.compiled.llvm.plan import Plan
+from minigrad.compiled.llvm.runtime import BAD_INDEX
+
+__all__ = ["NativeProgram", "build"]
+
+PlainArray: TypeAlias = np.ndarray[Any, Any]
+
+_WORTH_THREADS: Final = 35_000_000
+"""Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
+50 microseconds."""
+
+_WORDS: Final = {
+    native.OVERFLOW: ("over", "overflow"),
+    native.DIVISION: ("divide", "division by zero"),
+    native.INVALID: ("invalid", "invalid value"),
+}
+
+
+def build(graph: Graph, threads: int = 1, target: native.Host | None = None) -> "NativeProgram":
+    """A function from the arguments of a graph to its outputs.
+
+    Args:
+        graph: what is computed.
+        threads: at most so many; large programs alone use more than one.
+        target: the machine to build for, this one by default.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+        Unsupported: for operations and dtypes without native code.
+    """
+    return NativeProgram(graph, threads, target or native.host())
+
+
+class NativeProgram:
+    """Native code for a graph, and the workspace that it runs in.
+
+    Calling it with one contiguous array for each input returns a list of new arrays. Its room is
+    its own, so two threads must not run one program at once. Floating-point errors are reported as
+    `np.errstate` asks, once for a whole call.
+
+    Attributes:
+        threads: how many run it.
+        from_disk: whether the code was built by an earlier process.
+        text: the module, as LLVM reads it.
+    """
+
+    def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
+        plan = Plan(graph)
+        self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
+        self._layout = native.layout()
+        emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
+        self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
+        count = len(graph.outputs) + len(graph.inputs) + len(self._constants)
+        size = emitter.write(count)
+        self.text = emitter.module.text()
+        self._library = native.library(self.text, target)
+        self.from_disk = self._library.from_disk
+        self._main = self._library.main()
+        self._workspace = _aligned(size)
+        self._room = self._workspace.__array_interface__["data"][0]
+        self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
+        self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
+        self._copied = plan.copied
+        self._crew: Crew | None = crew(self.threads) if self.threads > 1 else None
+
+    def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        given = (*outputs, *arrays, *self._constants)
+        frame, alive = native.make_frame(given, self._layout)
+        if self._crew is None:
+            status = self._main(frame, self._room, 0, 1)
+        else:
+            status = self._crew.run(self._main, frame, self._room)
+        del alive
+        if self._bad_index[0]:
+            self._bad_index[0] = 0
+            raise IndexError("an index is negative, or not below the number of rows")
+        for number, source in self._copied.items():
+            np.copyto(outputs[number], given[source])
+        if status:
+            _report(status)
+        return outputs
+
+
+def _aligned(size: int) -> PlainArray:
+    """Zeros that begin at a page, of which only what is written takes memory."""
+    room = np.zeros(size + 4096, np.uint8)
+    start = -room.__array_interface__["data"][0] % 4096
+    return room[start : start + size]
+
+
+def _flushes(graph: Graph) -> bool:
+    """Whether subnormal numbers become zero: in programs whose floats are all float32."""
+    values = (*graph.inputs, *graph.constants, *everything(graph.values))
+    return not any(value.dtype == np.float64 for value in values)
+
+
+def _work(graph: Graph) -> int:
+    return sum(_work_of(value) for value in graph.values)
+
+
+def _work_of(value: Value) -> int:
+    if value.op == "loop":
+        loop = value.options[0]
+        return int(loop.count * sum(_work_of(inner) for inner in loop.body))
+    if value.op == "matmul":
+        first = next(value.views)
+        return value.size * first.shape[-1]
+    return 10 * max((math.prod(view.shape) for view in value.views), default=0)
+
+
+def _report(status: int) -> None:
+    """Warn, raise or ignore, as `np.errstate` has it."""
+    state = np.geterr()
+    for bit, (name, words) in _WORDS.items():
+        if status & bit and state[name] != "ignore":  # type: ignore[literal-required]
+            message = f"{words} encountered in a compiled program"
+            if state[name] == "raise":  # type: ignore[literal-required]
+                raise FloatingPointError(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -1,0 +1,367 @@
+"""Row kernels: the values of one kernel, computed in one pass over rows.
+
+A kernel is a function `void @rows(ptr %p0, ..., ptr %scratch, i64 %lo, i64 %hi)`: loops over the
+leading axes, of which the first runs from `lo` to `hi`, and along each row vectors with a masked
+rest. Sums and maxima over rows cut the work on a row into phases: what a phase reads of an earlier
+one is computed again if that is cheap, or else kept in a row of scratch. Sums over leading axes add
+to memory, which the caller has set to zero.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value, View
+from minigrad.compiled.llvm.elements import Elements, memory_kind, register_kind
+from minigrad.compiled.llvm.fuse import Kernel, Region
+from minigrad.compiled.llvm.ir import BYTES, Code, Module
+from minigrad.compiled.llvm.layouts import Walk
+from minigrad.compiled.llvm.places import LINE, Place, seen_from
+
+__all__ = ["RowKernel"]
+
+_CHEAP: Final = frozenset(
+    ("add", "subtract", "multiply", "negative", "copy", "where", "maximum", "minimum")
+)
+"""What is rather computed twice than stored."""
+
+_UNROLLED: Final = 4
+"""Up to how many vectors a row is written out without a loop."""
+
+PlaceOf = Callable[[Value], Place]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum of a kernel into memory: the number of its pointer, and the value."""
+
+    pointer: int
+    value: Value
+
+
+class RowKernel:
+    """A kernel as a function of a module.
+
+    Args:
+        module: where the function is added, unless it has an equal one.
+        kernel, region: what is computed.
+        place_of: where stored values are.
+        vector_bytes: of the widest vectors.
+
+    Attributes:
+        name: of the function.
+        places: of its pointers, in order, and `kinds`, of what they point to.
+        sums: those that the caller has to set to zero.
+        length: of the first axis, to which `lo` and `hi` refer.
+        elements: how many there are in all.
+        scratch_bytes: how much room there must be at `%scratch`.
+
+    Raises:
+        Unsupported: for operations and dtypes without native code.
+    """
+
+    def __init__(
+        self, module: Module, kernel: Kernel, region: Region, place_of: PlaceOf, vector_bytes: int
+    ) -> None:
+        self._module, self._region, self._place_of = module, region, place_of
+        self._values = kernel.values
+        self._members = set(kernel.values)
+        self.places: list[Place] = []
+        self.kinds: list[str] = []
+        self.sums: list[Sum] = []
+        self._strides: list[Shape] = []
+        self._reads: dict[tuple[Value, int], int] = {}
+        self._writes: dict[Value, int] = {}
+        self._phase: dict[Value, int] = {}
+        self._space = kernel.space
+        for value in kernel.values:
+            self._find_reads(value, value)
+            self._find_writes(value)
+            self._phase[value] = self._phase_of(value)
+        self._kept_in_scratch: dict[Value, int] = {}
+        self.scratch_bytes = 0
+        rowed = any(value.op in ROWS or region.is_row(value) for value in kernel.values)
+        self._walk = Walk(kernel.space, self._strides, rows_stay=rowed)
+        self.length = self._walk.lead[0]
+        self.elements = self._walk.size
+        self._width = self._choose_width(vector_bytes)
+        for value in kernel.values:
+            self._find_scratch(value, value)
+        self._code = Code(module)
+        self._elements = Elements(self._code, self._width)
+        self._hoisted: dict[int, str] = {}
+        self._row_values: dict[Value, str] = {}
+        self.name = self._define()
+
+    # -- what is read and written ---------------------------------------------------------------
+
+    def _pointer(self, place: Place, strides: Sequence[int], kind: str) -> int:
+        """The number of a pointer; equal ones are one."""
+        strides = tuple(strides)
+        for number, (other, theirs) in enumerate(zip(self.places, self._strides, strict=True)):
+            if other == place and theirs == strides and self.kinds[number] == kind:
+                return number
+        self.places.append(place)
+        self._strides.append(strides)
+        self.kinds.append(kind)
+        return len(self.places) - 1
+
+    def _in_rows(self, strides: Shape, shape: Shape) -> Shape:
+        """Strides over the space, of something that may have one element for each row."""
+        if shape == self._space:
+            return strides
+        return (*strides[:-1], 0)
+
+    def _is_here(self, host: Value, view: View) -> bool:
+        return view.value in self._members and self._region.in_registers(host, view)
+
+    def _find_reads(self, value: Value, host: Value) -> None:
+        for index, view in enumerate(value.operands):
+            if not isinstance(view, View):
+                continue
+            if self._region.is_inlined(view.value):
+                self._find_reads(view.value, host)
+            elif not self._is_here(host, view):
+                place = seen_from(view, self._place_of(view.value))
+                strides = self._in_rows(place.strides, view.shape)
+                at = Place(place.base, place.offset, (), place.step, place.slots, place.shift)
+                number = self._pointer(at, strides, memory_kind(view.dtype))
+                self._reads[value, index] = number
+
+    def _find_writes(self, value: Value) -> None:
+        if value not in self._region.stored:
+            return
+        place, kind = self._place_of(value), memory_kind(value.dtype)
+        at = Place(place.base, place.offset, (), place.step, place.slots, place.shift)
+        if value.op == "total":
+            strides: Shape = (0,) * len(self._space)
+        elif value.op == "lead_sum":
+            strides = (0,) * value.options[0] + place.strides
+        else:
+            strides = self._in_rows(place.strides, value.shape)
+        self._writes[value] = self._pointer(at, strides, kind)
+        if value.op in REDUCTIONS:
+            self.sums.append(Sum(self._writes[value], value))
+
+    def _inner(self, value: Value, host: Value) -> list[Value]:
+        """The members that a value reads, also through inlined ones."""
+        found = []
+        for view in value.views:
+            if self._region.is_inlined(view.value):
+                found += self._inner(view.value, host)
+            elif self._is_here(host, view):
+                found.append(view.value)
+        return found
+
+    def _phase_of(self, value: Value) -> int:
+        return max(
+            (self._phase[other] + (other.op in ROWS) for other in self._inner(value, value)),
+            default=0,
+        )
+
+    def _is_row(self, value: Value) -> bool:
+        return self._region.is_row(value)
+
+    def _find_scratch(self, value: Value, host: Value) -> None:
+        for other in self._inner(value, host):
+            if self._is_row(other) or self._phase[other] == self._phase[host]:
+                continue
+            if other in self._writes or other in self._kept_in_scratch:
+                continue
+            if other.op in _CHEAP and not any(
+                not self._is_row(inner) for inner in self._inner(other, other)
+            ):
+                continue
+            self._kept_in_scratch[other] = self.scratch_bytes
+            size = self._walk.row * BYTES[memory_kind(other.dtype)]
+            self.scratch_bytes += -(-size // LINE) * LINE + LINE  # rows at powers of two collide
+
+    def _choose_width(self, vector_bytes: int) -> int:
+        sizes = [BYTES[kind] for kind in self.kinds if kind != "i8"]
+        sizes += [BYTES[memory_kind(v.dtype)] for v in self._values]
+        floats = [size for size in sizes if size > 1]
+        width = max(vector_bytes // max(floats, default=4), 1)
+        while width // 2 >= max(self._walk.row, 1):
+            width //= 2
+        return width
+
+    # -- code -----------------------------------------------------------------------------------
+
+    def _define(self) -> str:
+        self._nest(0, [f"%p{number}" for number in range(len(self.places))])
+        self._code.do("ret void")
+        parameters = ", ".join(f"ptr %p{number}" for number in range(len(self.places)))
+        comma = ", " if parameters else ""
+        head = f"({parameters}{comma}ptr %scratch, i64 %lo, i64 %hi)"
+        return self._module.shared("rows", head, self._code)
+
+    def _nest(self, axis: int, pointers: list[str]) -> None:
+        if axis == len(self._walk.lead):
+            self._row(pointers)
+            return
+
+        def body(i: int | str, _values: list[str]) -> None:
+            moved = []
+            for number, pointer in enumerate(pointers):
+                stride = self._walk.strides[number][axis]
+                step = self._code.multiply(i, stride)
+                moved.append(self._code.at(pointer, step, self.kinds[number]))
+            self._nest(axis + 1, moved)
+
+        if axis == 0:
+            self._code.loop("%lo", "%hi", 1, body)
+        else:
+            self._code.loop(0, self._walk.lead[axis], 1, body)
+
+    def _row(self, pointers: list[str]) -> None:
+        self._pointers = pointers
+        self._hoisted, self._row_values = {}, {}
+        written = set(self._writes.values())
+        for number in dict.fromkeys(self._reads.values()):
+            if self._walk.strides[number][-1] == 0 and number not in written:
+                self._hoisted[number] = self._load(number, 0, self._width)
+        for phase in range(max(self._phase.values()) + 1):
+            self._now = phase
+            self._compute_row_values()
+            self._sweep()
+
+    def _compute_row_values(self) -> None:
+        memo: dict[Value, str] = {}
+        for value in self._values:
+            if self._is_row(value) and value.op in ELEMENTWISE and self._phase[value] == self._now:
+                self._row_values[value] = self._compute(value, value, memo, 0, self._width)
+                if value in self._writes:
+                    self._store(self._row_values[value], self._writes[value], 0, 1)
+
+    def _sweep(self) -> None:
+        """One pass over the row: what this phase stores, and what it sums."""
+        now = [value for value in self._values if self._phase[value] == self._now]
+        targets = [
+            value
+            for value in now
+            if value.op in ELEMENTWISE
+            and not self._is_row(value)
+            and (value in self._writes or value in self._kept_in_scratch)
+        ]
+        sums = [value for value in now if value.op in ROWS | REDUCTIONS]
+        if not targets and not sums:
+            return
+        carried = [value for value in sums if value.op in ROWS or self._is_across(value)]
+        kinds = [register_kind(value.dtype) for value in carried]
+        totals = [
+            self._elements.neutral(value.op, kind)
+            for value, kind in zip(carried, kinds, strict=True)
+        ]
+
+        def body(j: int | str, values: list[str], lanes: int) -> list[str]:
+            memo: dict[Value, str] = {}
+            for value in targets:
+                x = self._compute(value, value, memo, j, lanes)
+                if value in self._writes:
+                    self._store(x, self._writes[value], j, lanes)
+                if value in self._kept_in_scratch:
+                    self._store_scratch(x, value, j, lanes)
+            before, after = dict(zip(carried, values, strict=True)), []
+            for value in sums:
+                x = self._operand(value, value, 0, memo, j, lanes)
+                kind = register_kind(value.dtype)
+                if value in before:
+                    after.append(self._elements.accumulate(value.op, before[value], x, kind, lanes))
+                else:
+                    self._add_to_memory(x, self._writes[value], kind, j, lanes)
+            return after
+
+        width, row = self._width, self._walk.row
+        whole = row // width
+        if whole <= _UNROLLED:
+            for number in range(whole):
+                totals = body(number * width, totals, width)
+        else:
+            pairs = [(self._elements.type(k), x) for k, x in zip(kinds, totals, strict=True)]
+            totals = self._code.loop(
+                0, whole * width, width, lambda j, values: body(j, values, width), pairs
+            )
+        if row % width:
+            totals = body(whole * width, totals, row % width)
+        for value, kind, x in zip(carried, kinds, totals, strict=True):
+            result = self._elements.across(value.op, x, kind)
+            if value.op in ROWS:
+                self._row_values[value] = result
+                if value in self._writes:
+                    self._store(result, self._writes[value], 0, 1)
+            else:
+                self._add_to_memory(result, self._writes[value], kind, 0, 1)
+
+    def _is_across(self, value: Value) -> bool:
+        """Whether a sum into memory has one element for a whole row."""
+        return self._walk.strides[self._writes[value]][-1] == 0
+
+    def _add_to_memory(self, x: str, number: int, kind: str, j: int | str, lanes: int) -> None:
+        old = self._load(number, j, lanes)
+        self._store(self._elements.arithmetic("add", old, x, kind), number, j, lanes)
+
+    def _at(self, number: int, j: int | str) -> tuple[str, int]:
+        """The pointer to the element j of a row, and the stride."""
+        stride = self._walk.strides[number][-1]
+        step = self._code.multiply(j, stride)
+        return self._code.at(self._pointers[number], step, self.kinds[number]), stride
+
+    def _load(self, number: int, j: int | str, lanes: int) -> str:
+        pointer, stride = self._at(number, j)
+        kind = self.kinds[number]
+        return self._elements.load(pointer, "i1" if kind == "i8" else kind, stride, lanes)
+
+    def _store(self, x: str, number: int, j: int | str, lanes: int) -> None:
+        pointer, stride = self._at(number, j)
+        kind = self.kinds[number]
+        self._elements.store(x, pointer, "i1" if kind == "i8" else kind, stride, lanes)
+
+    def _scratch_at(self, value: Value, j: int | str) -> tuple[str, str]:
+        row = self._code.at("%scratch", self._kept_in_scratch[value], "i8")
+        kind = memory_kind(value.dtype)
+        return self._code.at(row, j, kind), register_kind(value.dtype)
+
+    def _store_scratch(self, x: str, value: Value, j: int | str, lanes: int) -> None:
+        pointer, kind = self._scratch_at(value, j)
+        self._elements.store(x, pointer, kind, 1, lanes)
+
+    def _operand(
+        self,
+        value: Value,
+        host: Value,
+        index: int,
+        memo: dict[Value, str],
+        j: int | str,
+        lanes: int,
+    ) -> str:
+        view = value.operands[index]
+        if not isinstance(view, View):
+            return ""
+        other = view.value
+        if self._region.is_inlined(other):
+            return self._compute(other, host, memo, j, lanes)
+        if (value, index) in self._reads:
+            number = self._reads[value, index]
+            if number in self._hoisted:
+                return self._hoisted[number]
+            return self._load(number, j, lanes)
+        if self._is_row(other):
+            return self._row_values[other]
+        if other not in memo and self._phase[other] < self._now:
+            if other in self._writes:
+                memo[other] = self._load(self._writes[other], j, lanes)
+            elif other in self._kept_in_scratch:
+                pointer, kind = self._scratch_at(other, j)
+                memo[other] = self._elements.load(pointer, kind, 1, lanes)
+        return self._compute(other, other, memo, j, lanes)
+
+    def _compute(
+        self, value: Value, host: Value, memo: dict[Value, str], j: int | str, lanes: int
+    ) -> str:
+        if value not in memo:
+            operands = [
+                self._operand(value, host, index, memo, j, lanes)
+                for index in range(len(value.operands))
+            ]
+            memo[value] = self._elements.compute(value, operands)
+        return memo[value]
