@@ -77,7 +77,7 @@ def check(graph, arrays=None, tolerance=None, **options):
         got = program(arrays)
     for mine, right in zip(got, evaluate(graph, arrays), strict=True):
         assert mine.shape == right.shape
-        scale = max(float(np.abs(right, dtype=F8).max(initial=0)), 1e-30)
+        scale = max(float(np.abs(right, dtype=F8).max(initial=0)), 1.0)
         eps = 2e-6 if mine.dtype == F4 else 1e-13
         np.testing.assert_allclose(mine, right, rtol=tolerance or 20 * eps, atol=scale * 4 * eps)
     return program
@@ -185,7 +185,7 @@ def test_assemble_with_gaps_and_parts_of_several_kinds():
 def test_gather_and_scatter():
     m = Maker()
     table, index = m.input((3, 20)), m.input((2, 5), np.int64)
-    rows = m.add("gather", table, index, shape=(2, 5, 20))
+    rows = m.add("gather", table, index, shape=(2, 5, 20), dtype=F4)
     back = m.add("scatter_add", index, m.add("tanh", rows), shape=(3, 20))
     program = check(m.graph(rows, back))
     with pytest.raises(IndexError, match="below the number of rows"):
@@ -222,12 +222,13 @@ def recurrence(m, steps, batch, size, down, keep):
 @pytest.mark.parametrize("sizes", [(1, 2, 3), (5, 4, 8), (7, 32, 200)])
 def test_loops(sizes, down, threads, monkeypatch):
     monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
-    m = Maker()
-    h = recurrence(m, *sizes, down, keep=False)
-    check(m.graph(m.add("multiply", h, 2.0)), threads=threads, tolerance=1e-3)
-    m = Maker()
-    h = recurrence(m, *sizes, down, keep=True)
-    check(m.graph(h, m.add("exp", h)), threads=threads, tolerance=1e-3)
+    for keep in (False, True):
+        m = Maker()
+        h = recurrence(m, *sizes, down, keep)
+        graph = m.graph(h, m.add("exp", h)) if keep else m.graph(m.add("multiply", h, 2.0))
+        arrays = numbers(graph)
+        arrays[1] /= sizes[2] ** 0.5  # so that errors do not grow with the steps
+        check(graph, arrays, threads=threads)
 
 
 OPERATIONS = ["add", "multiply", "tanh", "maximum", "matmul", "row_sum", "lead_sum", "softmax"]
