@@ -39,6 +39,7 @@ class Observer:
     """
 
     looks_at_calls = looks_at_edges = looks_at_draws = False
+    records_passes = False  # whether every backward pass is recorded, for it to see the rules
 
     def __init_subclass__(cls) -> None:
         def own(*events: str) -> bool:
