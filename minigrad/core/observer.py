@@ -60,8 +60,12 @@ class Observer:
         """
         return array
 
-    def leave(self, tensor: Any) -> None:
-        """A value goes on without its place in the graph, as after `detach`."""
+    def leave(self, tensor: Any, read_by: str = "") -> None:
+        """A value goes on without its place in the graph, as after `detach`.
+
+        `read_by` names the method that gives its numbers to Python or NumPy, such as `item`; it is
+        empty where the value goes on as a tensor.
+        """
 
     def draw(self, request: Any, ask: Callable[[], Drawn]) -> Drawn:
         """Random numbers are drawn: those of `ask()`, unless others are returned in their place."""

@@ -5,7 +5,7 @@ arrays that were met are kept until the trace is done, so that no identity is gi
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy import ndarray
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
+from minigrad.compiled.tracing.watching import user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
@@ -132,7 +133,7 @@ class Tracer(Observer):
         draws: random numbers, in the order in which they were drawn.
         written: tensors that were written in-place, with the array and node that they held before.
         plain: what operations keep for their derivatives that is no array, such as lengths.
-        refusal: why the function cannot be compiled, or None.
+        refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
 
     records_passes = True
@@ -144,9 +145,12 @@ class Tracer(Observer):
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
         self.plain: list[Any] = []
         self.refusal: str | None = None
+        self.line = ""
         self._states = states
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
+        self._nodes: list[Any] = []
+        self._copies: dict[Any, View] = {}
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -161,6 +165,20 @@ class Tracer(Observer):
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
+
+    def know_copies(self, array: PlainArray, view: View) -> None:
+        """Take arrays with the numbers of this one for copies of it.
+
+        To be used for numbers that are others in a second trace: what is equal in both is a copy.
+        """
+        self._copies.setdefault(_content(array), view)
+
+    def _copied(self, array: PlainArray) -> View | None:
+        """The view that an unknown array is a copy of."""
+        found = self._copies.get(_content(array)) if self._copies else None
+        if found is not None:
+            self.enter_array(array, found)
+        return found
 
     def view_of(self, array: PlainArray) -> View | None:
         """The view that an array is, or the part of one that it looks at."""
@@ -177,13 +195,16 @@ class Tracer(Observer):
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
+            if found is None:
+                found = self._copied(value._array)
             return self._capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
                 return found
+        if isinstance(array, ndarray) and (found := self._copied(array)) is not None:
+            return found
         if isinstance(array, (ndarray, np.generic)):
-            view = self.builder.constant(np.asarray(array))
-            return view
+            return self.builder.constant(np.asarray(array))
         return array
 
     def _capture(self, tensor: Any) -> View:
@@ -201,6 +222,8 @@ class Tracer(Observer):
         if isinstance(array, ndarray):
             if self.view_of(array) is not None or hasattr(value, "_array"):
                 return array
+            if self._copied(array) is not None:
+                return array
             copy = array.copy(order="K").view(ndarray)
             self.enter_array(copy, self.builder.constant(copy))
             return copy
@@ -212,6 +235,8 @@ class Tracer(Observer):
     def call(self, applied: Applied) -> None:
         """Make the values of an operation."""
         operation, params = applied.operation, applied.params
+        if applied.node is not None:
+            self._nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
@@ -275,6 +300,27 @@ class Tracer(Observer):
         self.draws.append(Request(request, view.value))
         return drawn
 
+    def leave(self, tensor: Any, read_by: str = "") -> None:
+        """Refuse what takes numbers out of the graph, unless they are always the same."""
+        if read_by:
+            view = self.view_of(tensor._array)
+            if view is None or view.value.op != "constant":
+                self.refuse(f"{read_by} takes numbers out of the graph")
+
+    def enter(self, module: Any, scope: Any) -> None:
+        """Refuse modules with hooks, which are the user's to run."""
+        if getattr(module, "_hooks", None) or getattr(module, "_pre_hooks", None):
+            self.refuse(f"there is a hook on {type(module).__name__}")
+
+    def check_nodes(self) -> None:
+        """Refuse hooks and retained gradients on what was computed."""
+        for node in self._nodes:
+            if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
+                self.refuse(f"it registers a hook on the result of {node.where}")
+            elif node.extras is not None and node.extras.retain:
+                self.refuse(f"it retains the gradient of {node.where}")
+        self._nodes.clear()
+
     def write(self, tensor: Any) -> None:
         """Note what a tensor held before it is written."""
         key = id(tensor)
@@ -286,11 +332,15 @@ class Tracer(Observer):
     def refuse(self, reason: str) -> None:
         """Note the first reason why the function cannot be compiled."""
         if self.refusal is None:
-            self.refusal = reason
+            self.refusal, self.line = reason, user_line()
 
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, ndarray) or hasattr(value, "_array")
+
+
+def _content(array: PlainArray) -> tuple[Any, ...]:
+    return array.shape, array.dtype, array.tobytes()
 
 
 def _fits(view: View, result: Any) -> bool:
@@ -308,7 +358,3 @@ def _part(array: PlainArray, base: PlainArray, known: View) -> View | None:
     strides = tuple(stride // step for stride in array.strides)
     return View(known.value, array.shape, strides, start // step if array.size else 0)
 
-
-def keys_of(values: Iterable[Value]) -> dict[Value, int]:
-    """The place of each value in an order."""
-    return {value: i for i, value in enumerate(values)}
