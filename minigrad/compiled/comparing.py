@@ -34,6 +34,9 @@ def differences(first: Traced, second: Traced) -> str | None:
         return "it draws other random numbers every time"
     if not _same_template(first.tracer.plain, second.tracer.plain):
         return "its derivative depends on its values"
+    pairs = zip(first.tracer.assumed, second.tracer.assumed, strict=False)
+    if not all(same_numbers(one, other) for (_, one), (_, other) in pairs):
+        return "what it does depends on its values"
     return _Comparison().graphs(first, second)
 
 
@@ -60,7 +63,8 @@ class _Comparison:
             ]
             gradients = [traced.gradients.get(value) for value in inputs]
             writes = [view for _, view in traced.writes]
-            sides.append((inputs, [*traced.outputs, *writes], gradients))
+            assumed = [view for view, _ in traced.tracer.assumed]
+            sides.append((inputs, [*traced.outputs, *writes, *assumed], gradients))
         (inputs, outputs, gradients), (inputs2, outputs2, gradients2) = sides
         if len(inputs) != len(inputs2) or len(outputs) != len(outputs2):
             return "it computes another number of values every time"

@@ -85,7 +85,7 @@ class _Operation(FusedOperation):
         ]
         given = inspect.Parameter("given", inspect.Parameter.KEYWORD_ONLY, default=None)
         forward.__signature__ = inspect.Signature([*parameters, given])  # type: ignore[attr-defined]
-        forward.__name__ = name
+        forward.__name__ = name if name.isidentifier() else "compiled"
         names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
         super().__init__(forward, program.reference, program.backward, names)
 
@@ -141,7 +141,13 @@ class Program:
         self, traced: Traced, inputs: list[Value], gradients: list[View], build: Build
     ) -> None:
         builder = traced.tracer.builder
-        outputs = [*traced.outputs, *(view for _, view in traced.writes)]
+        assumed = {view.key: (view, array) for view, array in traced.tracer.assumed}.values()
+        self._assumed = [array for _, array in assumed]
+        outputs = [
+            *traced.outputs,
+            *(view for _, view in traced.writes),
+            *(view for view, _ in assumed),
+        ]
         self._joint = not traced.seeds
         self._backward: Any = None
         if self._joint:
@@ -178,21 +184,21 @@ class Program:
         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
         nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
         nodes += [None] * len(numbers)
+        given = Given(tree, leaves)
         try:
             results, residuals = self.compute(arrays)
         except Exception as error:
-            given = Given(tree, leaves)
-            with observed_by(_Repeat(numbers)):  # for the user's own error
-                args, kwargs = given.arguments(tensors[: len(given.places)])
-                result = self.function(*args, **kwargs)
+            result = self._eager(given, tensors, numbers)  # unless it is the user's own error
             self.failure = error
             return result
+        if self._assumed and not self._holds(results):
+            return self._eager(given, tensors, numbers)
         if check:
-            self._check(arrays, Given(tree, leaves), results, residuals)
+            self._check(arrays, given, results, residuals)
         tapes: list[Any] = [None] * self._outputs
         if self.on_tape and mode.recording:
-            self._put_on_tape(tapes, nodes, arrays, results, residuals, Given(tree, leaves))
-        self._write(results[self._outputs :], mode)
+            self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
+        self._write(results, mode)
         made: list[Any] = []
         for mark in self._marks:
             if type(mark) is Output:
@@ -267,7 +273,19 @@ class Program:
         for k, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, k) if several else node
 
-    def _write(self, values: Sequence[Any], mode: Any) -> None:
+    def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
+        """Run the user's function, with the random numbers that were drawn already."""
+        with observed_by(_Repeat(numbers)):
+            args, kwargs = given.arguments(tensors[: len(given.places)])
+            return self.function(*args, **kwargs)
+
+    def _holds(self, results: Sequence[Any]) -> bool:
+        """Whether the values that our code looked at are those that were traced."""
+        found = results[self._outputs + len(self._writes) :]
+        return all(map(np.array_equal, found, self._assumed))
+
+    def _write(self, results: Sequence[Any], mode: Any) -> None:
+        values = results[self._outputs : self._outputs + len(self._writes)]
         for reference, value in zip(self._writes, values, strict=True):
             tensor = reference()
             if tensor is not None:

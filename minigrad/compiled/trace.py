@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
+from minigrad.compiled.tracing.followed import Followed, follow
 from minigrad.compiled.tracing.tracer import CalledOperation, Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.backward import pull_back
@@ -22,7 +23,7 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
-from minigrad.ops.pytree import labelled_leaves, replace_leaves
+from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
 
@@ -100,6 +101,9 @@ def trace(
         leaves[i] = leaf = _apart(tracer, leaf)
         array = leaf._array if isinstance(leaf, Tensor) else leaf
         view = tracer.input(number, array)
+        if isinstance(leaf, np.ndarray):
+            leaves[i] = leaf = follow(array, tracer)
+            tracer.enter_array(leaf, view)
         if number in moving:
             tracer.know_copies(array, view)
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
@@ -115,6 +119,7 @@ def trace(
         if any(not same_numbers(array, copy) for array, copy in given):
             tracer.refuse("it writes into an array that it was given")
         tracer.check_nodes()
+        result = map_leaves(_unfollowed, result)
         traced = Traced(result, tracer, arguments=[value for value, _ in entered])
         _read_result(traced, leaves)
         if differentiate and tracer.refusal is None and any(traced.recorded):
@@ -134,6 +139,11 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
     if not isinstance(leaf, Tensor):
         return array.copy()
     return wrap(array.copy(), None if leaf._node is None else alias_node(leaf._node))
+
+
+def _unfollowed(leaf: Any) -> Any:
+    """What the user gets: an array of NumPy's own."""
+    return leaf.view(np.ndarray) if isinstance(leaf, Followed) else leaf
 
 
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:

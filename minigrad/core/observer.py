@@ -34,7 +34,7 @@ Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator 
 class Observer:
     """Looks on at what the engine does, from within the mode: see `observed_by`.
 
-    The engine knows nothing of its observers but these seven events. It asks only those who have
+    The engine knows nothing of its observers but these eight events. It asks only those who have
     something to do with an event, which is noted when a subclass is made.
     """
 
@@ -45,7 +45,7 @@ class Observer:
         def own(*events: str) -> bool:
             return any(getattr(cls, event) is not getattr(Observer, event) for event in events)
 
-        cls.looks_at_calls = own("call", "constant")
+        cls.looks_at_calls = own("call", "constant", "numbers")
         cls.looks_at_edges = own("edge", "of_pass")
         cls.looks_at_draws = own("draw")
 
@@ -57,6 +57,14 @@ class Observer:
 
         What is kept must hold the same numbers. Of a parameter of the call, `array` is the value
         itself, perhaps a container of arrays.
+        """
+        return array
+
+    def numbers(self, value: Any, array: Any) -> Any:
+        """Code of ours computes with a constant outside of operations; return what it should take.
+
+        `array` holds the numbers of `value`, as a lengths argument or class numbers; what is
+        returned must hold the same, in an array of its own that behaves as NumPy's.
         """
         return array
 

@@ -14,7 +14,8 @@ from numpy import ndarray
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
-from minigrad.compiled.tracing.watching import user_line
+from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.watching import is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
@@ -132,6 +133,7 @@ class Tracer(Observer):
         captured: tensors from outside, in the order in which they were first read.
         draws: random numbers, in the order in which they were drawn.
         written: tensors that were written in-place, with the array and node that they held before.
+        assumed: values that our own code looked at, with what they were: a program holds for these.
         plain: what operations keep for their derivatives that is no array, such as lengths.
         refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
@@ -143,6 +145,7 @@ class Tracer(Observer):
         self.captured: list[Captured] = []
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
+        self.assumed: list[tuple[View, PlainArray]] = []
         self.plain: list[Any] = []
         self.refusal: str | None = None
         self.line = ""
@@ -220,7 +223,14 @@ class Tracer(Observer):
     def constant(self, value: Any, array: Any) -> Any:
         """A copy of an array of the user's, which may be written later; known ones stay."""
         if isinstance(array, ndarray):
-            if self.view_of(array) is not None or hasattr(value, "_array"):
+            if hasattr(value, "_array"):
+                return array
+            if array.__class__ is ndarray and self.view_of(array) is not None:
+                return array
+            if isinstance(value, ndarray) and (known := self.view_of(value)) is not None:
+                if array.__class__ is not ndarray:
+                    array = array.view(ndarray)
+                self.enter_array(array, known)
                 return array
             if self._copied(array) is not None:
                 return array
@@ -231,6 +241,13 @@ class Tracer(Observer):
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
+
+    def numbers(self, value: Any, array: Any) -> Any:
+        """Follow what our own code computes from arguments and draws."""
+        known = self.view_of(array)
+        if known is None and isinstance(value, ndarray):
+            known = self.view_of(value)
+        return array if known is None else self._follow(array, known)
 
     def call(self, applied: Applied) -> None:
         """Make the values of an operation."""
@@ -279,6 +296,60 @@ class Tracer(Observer):
                 part = self.builder.make("result", [value], result.shape, result.dtype, (i,))
                 self.enter_array(result, part)
 
+    def numpy_call(
+        self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
+    ) -> Any:
+        """Make the values of a NumPy function of followed arrays, and follow what it gives."""
+        array = np.asarray(result)
+        if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
+            return self._follow(array, known)
+        leaves = [leaf for _, leaf in labelled_leaves((args, options))]
+        if name == "positive":
+            view = self.view_of(leaves[0])
+        else:
+            operands = [self._operand(leaf) for leaf in leaves]
+            bare = not options and len(leaves) == len(args)
+            recorded = Recorded(name, operands, {}, False, array)
+            view = convert(self.builder, recorded) if bare else None
+        if view is None or not _fits(view, array):
+            run = _of_leaves(function, (args, options))
+            plain = [np.asarray(x) if isinstance(x, Followed) else x for x in leaves]
+            places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Followed)]
+            views = [self.source(leaves[i], leaves[i]) for i in places]
+            called = CalledOperation(NumpyCall(name, run), plain, {}, places, [array])
+            value = self.builder.make("call", views, (), bool, (called,))
+            view = self.builder.make("result", [value], array.shape, array.dtype, (0,))
+        return self._follow(array, view)
+
+    def _follow(self, array: PlainArray, view: View) -> Any:
+        """The array, followed; its owner is known, too, since views of it lead there."""
+        followed = follow(array, self)
+        self.enter_array(array, view)
+        self.enter_array(followed, view)
+        return followed
+
+    def overwrite(self, out: Any, result: Any) -> None:
+        """Know an array that NumPy wrote into by what it holds now; arguments are not written."""
+        view = self.view_of(out)
+        if view is None or view.value.op == "input" or is_users():
+            self.refuse("NumPy writes into an array")
+        else:
+            self._views[id(out)] = self.builder.convert(self._views[id(result)], out.dtype)
+            self._kept += [out, result]
+
+    def _operand(self, leaf: Any) -> Any:
+        if isinstance(leaf, (ndarray, np.generic)):
+            return self.source(leaf, leaf)
+        return leaf
+
+    def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
+        """Refuse that a number of a followed array leaves; in our own code, assume it."""
+        view = self.view_of(followed)
+        if view is None or is_users():
+            self.refuse(f"{name} takes numbers out of the graph")
+        else:
+            self.assumed.append((view, array.copy()))
+
     def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
         """Random numbers become an input; without moving their generators, if asked to."""
         if self._states is None:
@@ -296,16 +367,18 @@ class Tracer(Observer):
             return drawn
         view = self.builder.input(-1, numbers)
         view.value.place = f"drawn by {request.name}"
-        self.enter_array(numbers, view)
+        numbers = self._follow(numbers, view)
         self.draws.append(Request(request, view.value))
-        return drawn
+        return numbers, *drawn[1:]
 
     def leave(self, tensor: Any, read_by: str = "") -> None:
         """Refuse what takes numbers out of the graph, unless they are always the same."""
         if read_by:
             view = self.view_of(tensor._array)
-            if view is None or view.value.op != "constant":
+            if view is None or is_users():
                 self.refuse(f"{read_by} takes numbers out of the graph")
+            elif view.value.op != "constant":
+                self.assumed.append((view, tensor._array))
 
     def enter(self, module: Any, scope: Any) -> None:
         """Refuse modules with hooks, which are the user's to run."""
@@ -337,6 +410,16 @@ class Tracer(Observer):
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, ndarray) or hasattr(value, "_array")
+
+
+def _of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
+    """A function of the leaves of its arguments, positional and named."""
+
+    def run(*leaves: Any) -> Any:
+        args, options = replace_leaves(tree, leaves)
+        return np.asarray(function(*args, **options))
+
+    return run
 
 
 def _content(array: PlainArray) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["Watch", "is_ours", "user_line"]
+__all__ = ["Watch", "is_ours", "is_users", "user_line"]
 
 _STANDARD = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
 _OUTSIDE = frozenset(
@@ -19,6 +19,7 @@ _OUTSIDE = frozenset(
     "multiprocessing asyncio shelve sqlite3 csv time os io posix nt _io _socket _random".split()
 )
 _EFFECTS = frozenset("print open input exec eval breakpoint next".split())
+_ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
 _BY_NAME = frozenset("getattr setattr vars globals locals eval exec __dict__".split())
 
 
@@ -41,6 +42,20 @@ def _kind_of(frame: FrameType) -> str:
 def is_ours(module: str) -> bool:
     """Whether a module belongs to `minigrad` or `layers`."""
     return module.partition(".")[0] in ("minigrad", "layers")
+
+
+def is_users() -> bool:
+    """Whether it is the user's code, rather than ours or NumPy's, that runs just now."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        kind = _kind_of(frame)
+        if kind == "minigrad" and not module.startswith(_ENGINE):
+            return False
+        if kind in ("user", "layers"):
+            return kind == "user"
+        frame = frame.f_back
+    return False
 
 
 def user_line() -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.trace import Traced, trace
+from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.core.tensors import Tensor
 
 
@@ -36,6 +36,7 @@ def compare(function: Any, arrays: list[Any], rtol: float = 0.0) -> Traced:
     """Check a function, traced at some arguments, at those and at others."""
     tensors = [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     traced = trace(function, tensors, {})
+    settle(traced, ())
     assert traced.refusal is None, traced.refusal
     moved = [a * a.dtype.type(0.96) if a.dtype.kind == "f" else a for a in arrays]
     for given in (arrays, moved):
