@@ -259,11 +259,11 @@ class Compiled:
 
     def _program(self, traced: Traced, guards: Guards) -> Program:
         try:
-            return Program(self.function, traced, guards, self._backend.build, self._label)
+            return Program(self.function, traced, guards, self._backend, self._label)
         except Unsupported:
             if self._backend is plain:
                 raise
-        return Program(self.function, traced, guards, plain.build, self._label)
+        return Program(self.function, traced, guards, plain, self._label)
 
 
 def _array(leaf: Any) -> Any:

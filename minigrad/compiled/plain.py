@@ -22,9 +22,14 @@ from minigrad.compiled.graph import (
 )
 from minigrad.ops.elementwise.special import erf
 
-__all__ = ["PlainProgram", "build"]
+__all__ = ["LIFTS", "PlainProgram", "build"]
 
-Instruction = tuple[Callable[..., Any], tuple[Any, ...]]
+LIFTS = True  # one call for all steps instead of one for each
+
+Instruction = tuple[Callable[..., Any], list[Any]]
+Read = Callable[[Operand], Any]
+
+_WORTH = 4096  # bytes that are copied in the time in which one view is made
 
 
 def build(graph: Graph) -> "PlainProgram":
@@ -37,27 +42,46 @@ def build(graph: Graph) -> "PlainProgram":
 
 
 class PlainProgram:
-    """A graph as a list of NumPy calls.
+    """A graph as a list of NumPy calls, the steps of loops one after the other.
 
-    Calling it with one contiguous array for each input returns a list of new arrays. Its room is
-    its own, so two threads must not run one program at once.
+    Calling it with one array for each input returns a list of new arrays. Its room is its own, so
+    two threads must not run one program at once. NumPy's warnings are off.
     """
 
     def __init__(self, graph: Graph) -> None:
         self._rooms: dict[Value, PlainArray] = {}
         self._list: list[Instruction] = []
-        self._inputs: list[PlainArray] = []
-        for value in graph.inputs:
-            self._inputs.append(self._room(value))
+        self._of_input: dict[int, tuple[Value, View]] = {}
+        self._bound: dict[Value, list[tuple[list[Any], int, View]]] = {}
+        self._inputs = [(value, self._room(value)) for value in graph.inputs]
         for value in graph.values:
-            self._emit(value)
+            if value.op == "loop":
+                self._loop(value.options[0])
+            elif value.op != "stack":
+                self._emit(value, self._operand, self._room)
         self._outputs = [self._read(view) for view in graph.outputs]
+        self._handed: list[list[tuple[list[Any], int, View]] | None] = []
+        for value, room in self._inputs:
+            bound = self._bound.get(value, [])
+            returned = any(view.value is value for view in graph.outputs)
+            worth = len(bound) * _WORTH < room.nbytes and not returned
+            self._handed.append(bound if worth else None)
+        self._of_input.clear()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
-        for room, array in zip(self._inputs, arrays, strict=True):
-            room[...] = array
-        for function, arguments in self._list:
-            function(*arguments)
+        pairs = zip(self._inputs, self._handed, arrays, strict=True)
+        for (_, room), handed, array in pairs:
+            if handed is None:
+                room[...] = array
+                continue
+            array = np.ascontiguousarray(array)
+            for arguments, place, view in handed:
+                arguments[place] = (
+                    array if view.whole else strided(array, view.shape, view.strides, view.offset)
+                )
+        with np.errstate(all="ignore"):
+            for function, arguments in self._list:
+                function(*arguments)
         return [np.array(output) for output in self._outputs]
 
     def __len__(self) -> int:
@@ -76,27 +100,35 @@ class PlainProgram:
             else:
                 room = np.empty(value.shape, value.dtype)
             self._rooms[value] = room
+            if value.op == "input":
+                self._of_input[id(room)] = value, View(value)
         return room
 
     def _read(self, view: View) -> PlainArray:
         room = self._room(view.value)
-        return room if view.whole else strided(room, view.shape, view.strides, view.offset)
+        if view.whole:
+            return room
+        array = strided(room, view.shape, view.strides, view.offset)
+        if view.value.op == "input":
+            self._of_input[id(array)] = view.value, view
+        return array
 
     def _operand(self, operand: Operand) -> Any:
         return self._read(operand) if isinstance(operand, View) else operand
 
     # -- instructions ------------------------------------------------------------------------------
 
-    def _emit(self, value: Value) -> None:
+    def _emit(self, value: Value, read: Read, room: Callable[[Value], PlainArray]) -> None:
+        """Add what computes a value, given how operands are read, and where results go."""
         emit = getattr(self, f"_emit_{value.op}", None)
         if emit is not None:
-            emit(value)
+            emit(value, read, room(value))
         elif value.op in ELEMENTWISE:
             function = _FUNCTIONS.get(value.op) or getattr(np, value.op)
-            arguments = [self._operand(o) for o in value.operands]
+            arguments = [read(o) for o in value.operands]
             if value.op != "where":
                 arguments = self._typed(value, arguments)
-            self._add(function, *arguments, self._room(value))
+            self._add(function, *arguments, room(value))
         else:
             raise Unsupported(f"the NumPy back end has no {value.op}")
 
@@ -109,55 +141,109 @@ class PlainProgram:
         ]
 
     def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._list.append((function, arguments))
+        given = list(arguments)
+        for i, argument in enumerate(given):
+            found = self._of_input.get(id(argument))
+            if found is not None:
+                self._bound.setdefault(found[0], []).append((given, i, found[1]))
+        self._list.append((function, given))
 
-    def _emit_row_sum(self, value: Value) -> None:
-        (view,) = value.views
-        self._add(np.add.reduce, self._read(view), -1, None, self._room(value), True)
+    def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.add.reduce, *map(read, value.operands), -1, None, out, True)
 
-    def _emit_row_max(self, value: Value) -> None:
-        (view,) = value.views
-        self._add(np.maximum.reduce, self._read(view), -1, None, self._room(value), True)
+    def _emit_row_max(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.maximum.reduce, *map(read, value.operands), -1, None, out, True)
 
-    def _emit_lead_sum(self, value: Value) -> None:
-        (view,) = value.views
+    def _emit_lead_sum(self, value: Value, read: Read, out: PlainArray) -> None:
         axes = tuple(range(value.options[0]))
-        self._add(np.add.reduce, self._read(view), axes, None, self._room(value))
+        self._add(np.add.reduce, *map(read, value.operands), axes, None, out)
 
-    def _emit_total(self, value: Value) -> None:
-        (view,) = value.views
-        self._add(np.add.reduce, self._read(view), None, None, self._room(value))
+    def _emit_total(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.add.reduce, *map(read, value.operands), None, None, out)
 
-    def _emit_matmul(self, value: Value) -> None:
-        self._add(np.matmul, *(self._read(v) for v in value.views), self._room(value))
+    def _emit_matmul(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.matmul, *map(read, value.operands), out)
 
-    def _emit_assemble(self, value: Value) -> None:
-        room = self._room(value)
-        for view, (strides, offset) in zip(value.views, value.options, strict=True):
-            self._add(np.copyto, strided(room, view.shape, strides, offset), self._read(view))
+    def _emit_assemble(self, value: Value, read: Read, out: PlainArray) -> None:
+        for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
+            part = read(operand)
+            shape = part.shape if isinstance(part, np.ndarray) else ()
+            self._add(np.copyto, strided(out, shape, strides, offset), part)
 
-    def _emit_gather(self, value: Value) -> None:
-        table, index = (self._read(v) for v in value.views)
-        self._add(_gather, table, index, self._room(value))
+    def _emit_gather(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(_gather, *map(read, value.operands), out)
 
-    def _emit_scatter_add(self, value: Value) -> None:
-        index, rows = (self._read(v) for v in value.views)
-        self._add(_scatter_add, index, rows, self._room(value))
+    def _emit_scatter_add(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(_scatter_add, *map(read, value.operands), out)
 
-    def _emit_call(self, value: Value) -> None:
-        called = value.options[0]
+    def _emit_call(self, value: Value, read: Read, out: PlainArray) -> None:
         results: list[Any] = []
         self._rooms[value] = results  # type: ignore[assignment]
-        self._add(_call, called.run, [self._operand(o) for o in value.operands], results)
+        self._add(_call, value.options[0].run, results, *map(read, value.operands))
 
-    def _emit_result(self, value: Value) -> None:
+    def _emit_result(self, value: Value, read: Read, out: PlainArray) -> None:
         (view,) = value.views
         results: Any = self._rooms[view.value]
-        self._add(_take_result, results, value.options[0], self._room(value))
+        self._add(_take_result, results, value.options[0], out)
 
-    def _emit_loop(self, value: Value) -> None:
-        loop: Loop = value.options[0]
-        raise Unsupported(f"a loop of {loop.count} steps")
+    # -- loops -------------------------------------------------------------------------------------
+
+    def _loop(self, loop: Loop) -> None:
+        """The steps of a loop, with views for each made now."""
+        stacks: dict[Value, PlainArray] = {}
+        for value in loop.body:
+            stacked = loop.stacked.get(value)
+            if stacked is not None:
+                stacks[value] = self._room(stacked)
+            else:  # two slots in turn where the next step reads it
+                slots = 2 if value in loop.initial else 1
+                make = np.zeros if value.op == "assemble" else np.empty
+                stacks[value] = make((slots, *value.shape), value.dtype)
+        for value, initial in loop.initial.items():
+            stack = stacks[value]
+            self._add(np.copyto, stack[loop.initial_slot % len(stack)], self._read(initial))
+        steps = range(loop.count)
+        for t in reversed(steps) if loop.down else steps:
+            step = _Step(self, loop, stacks, t)
+            for value in loop.body:
+                self._emit(value, step.read, step.room)
+
+
+class _Step:
+    """One step of a loop: where its values are."""
+
+    def __init__(
+        self, program: PlainProgram, loop: Loop, stacks: dict[Value, PlainArray], t: int
+    ) -> None:
+        self._program, self._stacks, self._t = program, stacks, t
+        self._now, self._before = t + loop.current_slot, t + loop.previous_slot
+
+    def room(self, value: Value) -> PlainArray:
+        """Where a value of this step goes."""
+        stack = self._stacks[value]
+        slot: PlainArray = stack[self._now % len(stack)]
+        if slot.ndim == 0:
+            slot = stack[self._now % len(stack), ...]
+        return slot
+
+    def read(self, operand: Operand) -> Any:
+        """What an operand is at this step."""
+        if not isinstance(operand, View):
+            return operand
+        value = operand.value
+        if value.op == "moving":
+            (view,) = value.views
+            at = view.offset + self._t * value.options[0] + operand.offset
+            strides = view.strides if operand.whole else operand.strides
+            return self._program._read(View(view.value, operand.shape, strides, at))
+        slot = self._now
+        if value.op == "previous":
+            value, slot = value.options[0], self._before
+        if value not in self._stacks:
+            return self._program._read(operand)
+        stack = self._stacks[value]
+        at = (slot % len(stack)) * value.size + operand.offset
+        return strided(stack, operand.shape, operand.strides, at)
 
 
 def strided(
@@ -169,7 +255,7 @@ def strided(
 
 
 def _call(
-    run: Callable[[Sequence[Any]], list[Any]], operands: list[Any], results: list[Any]
+    run: Callable[[Sequence[Any]], list[Any]], results: list[Any], *operands: PlainArray
 ) -> None:
     results[:] = run(operands)
 

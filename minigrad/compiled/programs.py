@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, View
+from minigrad.compiled.graph import Value, View
 from minigrad.compiled.guards import Guards
+from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.trace import Argument, Output, Traced
@@ -32,7 +33,7 @@ from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["CompileError", "Program"]
 
-Build = Callable[[Graph], Callable[[Sequence[Any]], list[Any]]]
+WATCHED = 3  # calls with infinities or NaN that run the function itself, for its warnings
 
 
 class CompileError(RuntimeError):
@@ -97,7 +98,7 @@ class Program:
         function: the user's.
         traced: what was seen of the call.
         guards: what it can read from outside.
-        build: the back end.
+        backend: has a function `build`, and `LIFTS`: see `roll`.
         name: of the function, for people.
 
     Attributes:
@@ -110,7 +111,7 @@ class Program:
     failure: Exception | None = None
 
     def __init__(
-        self, function: Callable[..., Any], traced: Traced, guards: Guards, build: Build, name: str
+        self, function: Callable[..., Any], traced: Traced, guards: Guards, backend: Any, name: str
     ) -> None:
         self.function, self.guards, self.name = function, guards, name
         self._template = traced.template
@@ -125,6 +126,7 @@ class Program:
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
         self._lock = threading.Lock()
+        self._watched = WATCHED
         inputs = [
             *traced.arguments,
             *(value for _, value in traced.captured),
@@ -134,12 +136,13 @@ class Program:
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
         self._outputs = len(traced.outputs)
-        self._make(traced, inputs, [view for view in found if view is not None], build)
+        self._make(traced, inputs, [view for view in found if view is not None], backend)
         self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
 
     def _make(
-        self, traced: Traced, inputs: list[Value], gradients: list[View], build: Build
+        self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
     ) -> None:
+        lift = bool(getattr(backend, "LIFTS", False))
         builder = traced.tracer.builder
         assumed = {view.key: (view, array) for view, array in traced.tracer.assumed}.values()
         self._assumed = [array for _, array in assumed]
@@ -151,13 +154,12 @@ class Program:
         self._joint = not traced.seeds
         self._backward: Any = None
         if self._joint:
-            graph = finish(builder, inputs, [*outputs, *gradients])
-            self.graphs = [graph]
+            self.graphs = [roll(finish(builder, inputs, [*outputs, *gradients]), lift)]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
-            self.graphs = [halves.forward, halves.backward]
-            self._backward = build(halves.backward)
-        self._forward = build(self.graphs[0])
+            self.graphs = [roll(halves.forward, lift), roll(halves.backward, lift)]
+            self._backward = backend.build(self.graphs[1])
+        self._forward = backend.build(self.graphs[0])
         self._returned = len(outputs)
 
     # -- a call ------------------------------------------------------------------------------------
@@ -192,6 +194,9 @@ class Program:
             self.failure = error
             return result
         if self._assumed and not self._holds(results):
+            return self._eager(given, tensors, numbers)
+        if self._watched and not _finite(results[: self._outputs]):
+            self._watched -= 1  # the function itself warns, where and as NumPy does
             return self._eager(given, tensors, numbers)
         if check:
             self._check(arrays, given, results, residuals)
@@ -353,6 +358,11 @@ class _Draw:
             self._request = request = request._replace(generator=default_generator())
         observers = [o for o in mode.observers if o.looks_at_draws]
         return request.drawn_by(observers)[0] if observers else request.straight()
+
+
+def _finite(arrays: Sequence[Any]) -> bool:
+    """Whether no number is infinite or NaN."""
+    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)
 
 
 def _is_array(leaf: Any) -> bool:
