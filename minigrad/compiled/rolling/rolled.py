@@ -41,18 +41,34 @@ def _regular(values: Sequence[Value], regions: list[Region]) -> tuple[list[Regio
     regions = list(regions)
     while True:
         bodies: Bodies = []
-        for number, region in enumerate(regions):
-            try:
-                bodies.append(references_of(values, places, regions, number))
-            except Irregular:
-                later = Region(region.start + region.period, region.period, region.count - 1)
-                if later.count >= FEWEST and bodies is not None:
-                    regions[number] = later
-                else:
-                    del regions[number]
+        for number in range(len(regions)):
+            found = _fitting(values, places, regions, number)
+            if found is None:
+                del regions[number]
+                break
+            bodies.append(found[1])
+            if found[0] != regions[number]:
+                regions[number] = found[0]
                 break
         else:
             return regions, bodies
+
+
+def _fitting(
+    values: Sequence[Value], places: dict[Value, int], regions: list[Region], number: int
+) -> tuple[Region, list[list[Reference]]] | None:
+    """A region that has a loop, perhaps without steps at its ends that are others."""
+    start, period, count = regions[number]
+    for fewer, first in ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)):
+        if count - fewer < FEWEST:
+            break
+        region = Region(start + first * period, period, count - fewer)
+        tried = [*regions[:number], region, *regions[number + 1 :]]
+        try:
+            return region, references_of(values, places, tried, number)
+        except Irregular:
+            continue
+    return None
 
 
 class _Failed(Exception):

@@ -19,6 +19,7 @@ from minigrad.compiled.graph import (
 
 __all__ = ["Builder", "as_number", "blank", "read"]
 
+_SPELT_OUT = 1 << 16  # elements up to which a constant is stored as it is read
 _FOLDED = 4096  # elements up to which an operation on constants alone is done at once
 
 
@@ -67,6 +68,10 @@ class Builder:
             first = array[(0,) * array.ndim]
             if array.strides.count(0) == array.ndim or _all_equal(array, first):
                 return self.constant(np.asarray(first)).broadcast(array.shape)
+        return self._kept(array)
+
+    def _kept(self, array: PlainArray) -> View:
+        """A constant that holds all numbers of an array."""
         kept = array.copy(order="C")
         kept.flags.writeable = False
         content = kept.tobytes() if kept.size <= _FOLDED else id(kept)
@@ -161,7 +166,12 @@ class Builder:
 
     def copied(self, view: View) -> View:
         """The same numbers, contiguous."""
-        return view if view.whole else self.make("copy", [view], view.shape, view.dtype)
+        if view.whole:
+            return view
+        value = view.value
+        if value.op == "constant" and size_of(view.shape) <= _SPELT_OUT:
+            return self._kept(np.ascontiguousarray(read(value.array, view)).reshape(view.shape))
+        return self.make("copy", [view], view.shape, view.dtype)
 
     # -- shapes ------------------------------------------------------------------------------------
 
