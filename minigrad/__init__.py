@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from minigrad import moved as moved
 from minigrad import ops as ops
+from minigrad.compiled.operation import CompileWarning as CompileWarning
+from minigrad.compiled.operation import compile as compile
+from minigrad.compiled.programs import CompileError as CompileError
 from minigrad.core.blocks import default_dtype as default_dtype
 from minigrad.core.blocks import enable_grad as enable_grad
 from minigrad.core.blocks import is_recording as is_recording
@@ -88,6 +91,8 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "stop_gradient",
         "value_and_grad",
         "vjp",
+        # programs
+        "compile",
         # operations of your own
         "custom_vjp",
         "fused",
@@ -100,6 +105,8 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         # errors
         "AnomalyError",
         "AxisError",
+        "CompileError",
+        "CompileWarning",
         "DetachError",
         "DtypeError",
         "GradientError",

@@ -1,6 +1,6 @@
 """Normalisation by the mean and variance of a batch, or of each example, with running averages."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -120,27 +120,24 @@ class _Statistics(Module):
         """`x` with the running averages taken out."""
         mean, variance, _ = self._averages()
         column = (self.num_features, *(1,) * (x.ndim - 2))
-        scale = 1 / np.sqrt(variance.numpy() + self.eps)
-        return (x - mean.numpy().reshape(column)) * scale.reshape(column)
+        scale = 1 / np.sqrt(variance + self.eps)
+        return (x - mean.reshape(column)) * scale.reshape(column)
 
-    def _share(self, seen: Tensor) -> float:
+    def _share(self, seen: Tensor) -> Any:
         """The weight of a new batch in the running averages."""
         raise AttributeError(f"{type(self).__name__} weighs no batch")
 
     def _track(self, x: Tensor, axes: tuple[int, ...]) -> None:
         """Move the running averages towards the mean and variance of `x`."""
         mean, variance, seen = self._averages()
-        numbers = x.detach().numpy().real  # complex steps check derivatives
-        wide = np.result_type(numbers, np.float32)
-        share = self._share(seen)
-        now = {
-            mean: numbers.mean(axis=axes, dtype=wide),
-            variance: numbers.var(axis=axes, dtype=wide, ddof=1),
-        }
-        for buffer, value in now.items():
-            value = value if value.ndim == 1 else value.mean(axis=0)  # of all examples
-            average = (1 - share) * buffer.numpy() + share * value
-            buffer.write(average.astype(buffer.dtype))
+        numbers = np.real(x.detach())  # complex steps check derivatives
+        numbers = numbers.astype(np.result_type(numbers.dtype, np.float32))
+        with mg.no_grad():
+            share = self._share(seen)
+            now = {mean: numbers.mean(axis=axes), variance: numbers.var(axis=axes, ddof=1)}
+            for buffer, value in now.items():
+                value = value if value.ndim == 1 else value.mean(axis=0)  # of all examples
+                buffer[...] = ((1 - share) * buffer + share * value).astype(buffer.dtype)
 
     def _averages(self) -> tuple[Tensor, Tensor, Tensor]:
         """The buffers of a module that has them."""
@@ -169,9 +166,9 @@ class _BatchNorm(_Statistics):
     def _advice(self) -> str:
         return "use a larger batch, or eval() for the running averages"
 
-    def _share(self, seen: Tensor) -> float:
-        seen.write(np.asarray(seen.numpy() + 1))
-        return 1 / float(seen.item()) if self.momentum is None else self.momentum
+    def _share(self, seen: Tensor) -> Any:
+        seen[...] = seen + 1
+        return 1 / seen.astype(np.float32) if self.momentum is None else self.momentum
 
 
 class BatchNorm1d(_BatchNorm):
@@ -237,7 +234,7 @@ class _InstanceNorm(_Statistics):
     def _advice(self) -> str:
         return "normalise over more places, or over the channels with LayerNorm or GroupNorm"
 
-    def _share(self, seen: Tensor) -> float:
+    def _share(self, seen: Tensor) -> Any:
         return 0.0 if self.momentum is None else self.momentum
 
 

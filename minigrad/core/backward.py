@@ -175,7 +175,12 @@ def pull_back(
     roots = [(node, convert(g)) for node, g in outputs if node is not None]
     kept = frozenset(keep)
     options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
-    met = None
+    met: Any = None
+    if not recorded and any(o.records_passes for o in current_mode().observers):
+        seen = [(n, as_tensor(g)) for n, g in roots]
+        found = send_back(seen, retain=True, recorded=True, **options)
+        # Tensors, because observers know an array by its identity, and off the tape as asked.
+        return {node: wrap(as_array(g), None) for node, g in found.items()}
     if rerun_nodes and not recorded:
         met = meets_rerun([node for node, _ in roots], needed, stop)
     if not met:

@@ -34,17 +34,18 @@ Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator 
 class Observer:
     """Looks on at what the engine does, from within the mode: see `observed_by`.
 
-    The engine knows nothing of its observers but these seven events. It asks only those who have
+    The engine knows nothing of its observers but these eight events. It asks only those who have
     something to do with an event, which is noted when a subclass is made.
     """
 
     looks_at_calls = looks_at_edges = looks_at_draws = False
+    records_passes = False  # whether every backward pass is recorded, for it to see the rules
 
     def __init_subclass__(cls) -> None:
         def own(*events: str) -> bool:
             return any(getattr(cls, event) is not getattr(Observer, event) for event in events)
 
-        cls.looks_at_calls = own("call", "constant")
+        cls.looks_at_calls = own("call", "constant", "numbers")
         cls.looks_at_edges = own("edge", "of_pass")
         cls.looks_at_draws = own("draw")
 
@@ -59,8 +60,20 @@ class Observer:
         """
         return array
 
-    def leave(self, tensor: Any) -> None:
-        """A value goes on without its place in the graph, as after `detach`."""
+    def numbers(self, value: Any, array: Any) -> Any:
+        """Code of ours computes with a constant outside of operations; return what it should take.
+
+        `array` holds the numbers of `value`, as a lengths argument or class numbers; what is
+        returned must hold the same, in an array of its own that behaves as NumPy's.
+        """
+        return array
+
+    def leave(self, tensor: Any, read_by: str = "") -> None:
+        """A value goes on without its place in the graph, as after `detach`.
+
+        `read_by` names the method that gives its numbers to Python or NumPy, such as `item`; it is
+        empty where the value goes on as a tensor.
+        """
 
     def draw(self, request: Any, ask: Callable[[], Drawn]) -> Drawn:
         """Random numbers are drawn: those of `ask()`, unless others are returned in their place."""

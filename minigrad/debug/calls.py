@@ -201,7 +201,7 @@ class ReplayObserver(Observer):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
-    def leave(self, tensor: Any) -> None:
+    def leave(self, tensor: Any, read_by: str = "") -> None:
         """Enter the array of a leaf, before it goes on without its node."""
         if tensor._node.__class__ is Leaf and known(tensor._array) is None:
             enter(tensor._array, weakref.ref(tensor._node))

@@ -13,16 +13,16 @@ from minigrad.numpy_api.conversion_advice import advice
 from minigrad.ops.parts import ROW, as_part
 
 
-def tell_leaving(tensor: Tensor) -> None:
-    """Tell observers that a value goes on without its place in the graph."""
+def tell_leaving(tensor: Tensor, read_by: str) -> None:
+    """Tell observers that a value goes on as plain numbers, without its place in the graph."""
     for observer in current_mode().observers:
-        observer.leave(tensor)
+        observer.leave(tensor, read_by)
 
 
 @method
 def numpy(self: Tensor) -> "ndarray[Any, Any]":
     """A read-only view of the values; detaches, since it was asked for."""
-    tell_leaving(self)
+    tell_leaving(self, "numpy")
     view = self._array.view()
     view.flags.writeable = False
     return view
@@ -40,14 +40,14 @@ def item(self: Tensor) -> Any:
             f"item: needs a tensor of one element, got {describe(self)}. "
             "Index it first, or use t.tolist() or t.numpy()."
         )
-    tell_leaving(self)
+    tell_leaving(self, "item")
     return self._array.item()
 
 
 @method
 def tolist(self: Tensor) -> Any:
     """The values as nested lists of Python numbers; detaches, since it was asked for."""
-    tell_leaving(self)
+    tell_leaving(self, "tolist")
     return self._array.tolist()
 
 
@@ -59,7 +59,7 @@ def _refuse_detach(self: Tensor, what: str) -> None:
             write instead.
     """
     if self._node is None:
-        tell_leaving(self)
+        tell_leaving(self, what)
         return
     instead = "Use minigrad or NumPy functions on the tensor itself"
     what, instead = advice(2) or (what, instead)
@@ -113,7 +113,7 @@ def __bool__(self: Tensor) -> bool:
             f"the truth value of {describe(self)} is ambiguous: use (t > 0).all() or .any(). "
             "To find a tensor in a list, compare with `is`: any(t is u for u in tensors)."
         )
-    tell_leaving(self)
+    tell_leaving(self, "bool()")
     return bool(self._array.item())
 
 

@@ -7,11 +7,13 @@ import numpy as np
 
 from minigrad.core.applying import operand
 from minigrad.core.errors import DetachError, DtypeError, describe
+from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, wrap
 
 __all__ = [
     "as_constant",
+    "as_numbers",
     "as_operand",
     "as_tensor",
     "as_tensors",
@@ -145,8 +147,16 @@ def as_constant(value: Any, name: str, argument: str) -> "np.ndarray[Any, Any]":
         DetachError: when it requires grad.
     """
     if isinstance(value, Tensor):
-        return _without_gradient(value, f"{name}: {argument}")
-    array: np.ndarray[Any, Any] = operand(value, name, argument)
+        array = _without_gradient(value, f"{name}: {argument}")
+    else:
+        array = operand(value, name, argument)
+    return as_numbers(value, array)
+
+
+def as_numbers(value: Any, array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """The array of a constant to compute with outside of operations, as observers want it."""
+    for observer in current_mode().watchers:
+        array = observer.numbers(value, array)
     return array
 
 

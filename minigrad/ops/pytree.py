@@ -7,10 +7,10 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["labelled_leaves", "map_leaves", "replace_leaves"]
+__all__ = ["entries", "labelled_leaves", "map_leaves", "replace_leaves"]
 
 
-def _entries(tree: Any) -> list[tuple[str, Any]] | None:
+def entries(tree: Any) -> list[tuple[str, Any]] | None:
     """The labelled parts of a container, or None for a leaf."""
     if isinstance(tree, dict):
         return [(f"[{key!r}]", value) for key, value in tree.items()]
@@ -36,10 +36,10 @@ def labelled_leaves(tree: Any, label: str = "") -> list[tuple[str, Any]]:
     >>> labelled_leaves({"w": [1.0, 2.0], "b": 3.0}, "params")
     [("params['w'][0]", 1.0), ("params['w'][1]", 2.0), ("params['b']", 3.0)]
     """
-    entries = _entries(tree)
-    if entries is None:
+    parts = entries(tree)
+    if parts is None:
         return [(label, tree)]
-    return [leaf for place, part in entries for leaf in labelled_leaves(part, label + place)]
+    return [leaf for place, part in parts for leaf in labelled_leaves(part, label + place)]
 
 
 def replace_leaves(tree: Any, leaves: Iterable[Any]) -> Any:
@@ -69,7 +69,7 @@ def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
         if hasattr(tree, "_make"):
             return tree._make(parts)
         return parts if type(tree) is list else type(tree)(parts)
-    if _entries(tree) is None:
+    if entries(tree) is None:
         return next(leaves)
     other = copy.copy(tree)
     for name in _field_names(tree):

@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_constant, widen
+from minigrad.ops.arguments import as_constant, as_numbers, widen
 from minigrad.ops.axis_utils import normalize_axis
 
 __all__ = ["check_reduction", "class_axis", "class_numbers", "class_weights"]
@@ -49,7 +49,7 @@ def class_numbers(
     name: str, scores: Tensor, target: Any, ignore_index: int | None, axis: int
 ) -> PlainArray:
     """The class numbers, checked against the scores."""
-    codes = target._array if isinstance(target, Tensor) else np.asarray(target)
+    codes = as_numbers(target, target._array if isinstance(target, Tensor) else np.asarray(target))
     shape = list(scores.shape)
     classes = shape.pop(axis)
     if not codes.size and codes.shape == tuple(shape):

@@ -142,13 +142,13 @@ def _spread(
 ) -> tuple[PlainArray, PlainArray]:
     """The coefficients of -log p in the loss of each place, and the weight of each place."""
     kept, places, count = _kept(codes, weight, ignore_index, dtype)
-    q = np.zeros(shape, dtype)
-    chosen = count * (1 - label_smoothing)
-    np.put_along_axis(q, np.expand_dims(places, axis), np.expand_dims(chosen, axis), axis)
+    chosen = np.expand_dims(count * (1 - label_smoothing), axis)
+    classes = _along(np.arange(shape[axis]), len(shape), axis)
+    q = np.where(np.expand_dims(places, axis) == classes, chosen, dtype.type(0))
     if label_smoothing:
         every = np.ones(shape[axis], dtype) if weight is None else weight
         rest = _along(every, len(shape), axis) * (label_smoothing / shape[axis])
-        q += rest * np.expand_dims(kept, axis)
+        q = q + rest * np.expand_dims(kept, axis)
     return q, count
 
 
@@ -196,7 +196,12 @@ def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, Pl
 
 def _reference(logits: Any, q: Any, reduction: str, count: PlainArray, axis: int) -> Any:
     log_p = log_softmax(logits, axis=axis)
-    return _reduced((_surprise(log_p, q) * q).sum(axis=axis), reduction, count)
+    rows = (_surprise(log_p, q) * q).sum(axis=axis)
+    if reduction != "mean":
+        return _reduced(rows, reduction, count)
+    total = count.sum(dtype=np.float64).astype(count.dtype)  # an array: it may be traced
+    divisor = np.where(total == 0, count.dtype.type(np.inf), total)
+    return rows.sum() / divisor + np.where(total == 0, count.dtype.type(np.nan), 0 * total)
 
 
 # -- class numbers ---------------------------------------------------------------------------------

@@ -1,0 +1,153 @@
+"""Two traces of one function compared: what differs was not followed, and would be frozen.
+
+The function runs a second time with other values of the same kind. Numbers that left the graph,
+branches on values, random numbers of NumPy's and whatever else is computed outside of the
+operations give another graph or other constants then.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled.graph import PlainArray, Value, View
+from minigrad.compiled.trace import Traced, same_numbers
+from minigrad.compiled.tracing.tracer import CalledOperation, Request
+from minigrad.ops.pytree import labelled_leaves
+
+__all__ = ["differences"]
+
+
+
+def differences(first: Traced, second: Traced) -> str | None:
+    """What two traces of one function, with other values of the same kind, do not share.
+
+    Whatever differs was not followed: it was computed outside of the operations, and would be
+    frozen in a program. None when all is the same.
+    """
+    if second.refusal is not None:
+        return second.refusal
+    held = [id(reference()) for reference, _ in first.captured]
+    if held != [id(reference()) for reference, _ in second.captured]:
+        return "it reads other tensors every time"
+    drawn = [_asked(request) for request in first.draws]
+    if drawn != [_asked(request) for request in second.draws]:
+        return "it draws other random numbers every time"
+    if not _same_template(first.tracer.plain, second.tracer.plain):
+        return "its derivative depends on its values"
+    pairs = zip(first.tracer.assumed, second.tracer.assumed, strict=False)
+    if not all(same_numbers(one, other) for (_, one), (_, other) in pairs):
+        return "what it does depends on its values"
+    return _Comparison().graphs(first, second)
+
+
+def _asked(draw: Request) -> tuple[Any, ...]:
+    request = draw.request
+    return id(request.generator), request.method, repr(request.args), repr(request.options)
+
+
+class _Comparison:
+    """Compares what outputs are computed from, value by value."""
+
+    def __init__(self) -> None:
+        self.partner: dict[Value, Value] = {}
+
+    def graphs(self, first: Traced, second: Traced) -> str | None:
+        """The first difference."""
+        sides = []
+        for traced in (first, second):
+            inputs = [
+                *traced.arguments,
+                *(value for _, value in traced.captured),
+                *(draw.value for draw in traced.draws),
+                *traced.seeds,
+            ]
+            gradients = [traced.gradients.get(value) for value in inputs]
+            writes = [view for _, view in traced.writes]
+            assumed = [view for view, _ in traced.tracer.assumed]
+            sides.append((inputs, [*traced.outputs, *writes, *assumed], gradients))
+        (inputs, outputs, gradients), (inputs2, outputs2, gradients2) = sides
+        if len(inputs) != len(inputs2) or len(outputs) != len(outputs2):
+            return "it computes another number of values every time"
+        if not _same_template(first.template, second.template):
+            return "it returns a Python value that is computed from the arguments"
+        self.partner = dict(zip(inputs, inputs2, strict=True))
+        pairs = zip((*outputs, *gradients), (*outputs2, *gradients2), strict=True)
+        for one, other in pairs:
+            if (one is None) != (other is None):
+                return "its derivative differs every time"
+            if one is not None and other is not None:
+                reason = self.views(one, other)
+                if reason is not None:
+                    return reason
+        return None
+
+    def views(self, one: View, other: View) -> str | None:
+        """The first difference between two reads and all that they depend on."""
+        waiting = [(one, other)]
+        while waiting:
+            one, other = waiting.pop()
+            if (one.shape, one.strides, one.offset) != (other.shape, other.strides, other.offset):
+                return f"{_place(one.value)} is read at other places every time"
+            a, b = one.value, other.value
+            known = self.partner.get(a)
+            if known is not None:
+                if known is not b:
+                    return f"{_place(a)} is computed from other values every time"
+                continue
+            self.partner[a] = b
+            if a.op != b.op or a.shape != b.shape or a.dtype != b.dtype:
+                return f"{_place(a)} is another operation every time"
+            if a.op == "input":
+                return "it reads another argument every time"
+            if a.op == "constant":
+                if not same_numbers(a.array, b.array):
+                    return (
+                        f"an array of the shape {a.shape} is computed outside of minigrad's "
+                        "operations, and differs with the arguments or from call to call"
+                    )
+                continue
+            if not _same_options(a.options, b.options) or len(a.operands) != len(b.operands):
+                return f"{_place(a)} is called with other parameters every time"
+            for x, y in zip(a.operands, b.operands, strict=True):
+                if isinstance(x, View) and isinstance(y, View):
+                    waiting.append((x, y))
+                elif isinstance(x, View) or isinstance(y, View) or not _same_plain(x, y):
+                    return f"a number in {_place(a)} differs with the arguments"
+        return None
+
+
+def _place(value: Value) -> str:
+    return value.place or value.op
+
+
+def _same_plain(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same; NaN is the same as NaN."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return (
+            isinstance(one, np.ndarray)
+            and isinstance(other, np.ndarray)
+            and same_numbers(one, other)
+        )
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (float, complex)):
+        return repr(one) == repr(other)
+    return one is other or bool(one == other)
+
+
+def _same_options(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    if one and isinstance(one[0], CalledOperation):
+        called, again = one[0], other[0]
+        if called.name != again.name or called.shapes != again.shapes:
+            return False
+        pairs = list(zip(called.fixed, again.fixed, strict=False))
+        return len(called.fixed) == len(again.fixed) and all(_same_plain(x, y) for x, y in pairs)
+    return one == other
+
+
+def _same_template(one: Any, other: Any) -> bool:
+    leaves, leaves2 = labelled_leaves(one), labelled_leaves(other)
+    return len(leaves) == len(leaves2) and all(
+        label == label2 and _same_plain(x, y)
+        for (label, x), (label2, y) in zip(leaves, leaves2, strict=True)
+    )

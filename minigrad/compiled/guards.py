@@ -1,0 +1,331 @@
+"""Guards: what a function read besides its arguments, and whether all of it is still the same.
+
+A program holds what the function did when it was traced. So all plain values that it can read must
+be what they were: the globals, closure cells and defaults of the functions that were entered, and
+the attributes, by the names in their code, of the objects found there. Objects count by identity,
+plain values and the contents of containers and arrays by value. Tensors are found on the way; they
+count by identity, and what they hold is read anew at each call.
+
+Not seen, and listed in the docs: what only C code holds (iterators, caches of functions), and
+attributes that a property computes from what none of this reaches.
+"""
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import (
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.compiled.tracing.tracer import Refused
+from minigrad.compiled.tracing.watching import Watch, is_ours
+from minigrad.core.tensors import Tensor
+
+__all__ = ["Guards", "same_plain"]
+
+_PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis))
+_MOST = 50_000  # guards of one program
+_LARGEST = 1 << 20  # elements of an array that is compared at every call
+_CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+class _Entry(NamedTuple):
+    """One place that was read.
+
+    Attributes:
+        get: a function from the key to what is there now.
+        key: a name, an index or a cell.
+        value: what was there.
+        label: the place, for people.
+        put: puts a value there again, or None.
+    """
+
+    get: Callable[..., Any]
+    key: Any
+    value: Any
+    label: str
+    put: Callable[[Any], None] | None
+
+
+class Guards:
+    """What a function can read.
+
+    Attributes:
+        tensors: the tensors that it can get at, by their identity.
+    """
+
+    def __init__(self, roots: Iterable[Any], watch: Watch) -> None:
+        self.tensors: dict[int, Tensor] = {}
+        self._entries: list[_Entry] = []
+        self._contents: list[tuple[Any, Any, str]] = []
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []
+        self._watch = watch
+        self._names = frozenset(itertools.chain.from_iterable(map(_names, watch.entered)))
+        self._waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
+        while self._waiting:
+            value, label = self._waiting.pop()
+            if isinstance(value, _PLAIN) or id(value) in self._seen:
+                continue
+            self._seen.add(id(value))
+            self._keep.append(value)
+            self._look_at(value, label)
+        self._keep.clear()
+
+    def hold(self) -> bool:
+        """Whether everything is what it was."""
+        for get, key, value, _, _ in self._entries:
+            now = get(key, MISSING)
+            if now is not value and not same_plain(now, value):
+                return False
+        return all(_same_content(holder, kept) for holder, kept, _ in self._contents)
+
+    def changed(self) -> str | None:
+        """A place that holds something else now; None when there is none."""
+        for get, key, value, label, _ in self._entries:
+            now = get(key, MISSING)
+            if now is not value and not same_plain(now, value):
+                return label
+        for holder, kept, label in self._contents:
+            if not _same_content(holder, kept):
+                return label
+        return None
+
+    def restore(self) -> None:
+        """Put everything back, as far as that can be done."""
+        for get, key, value, _, put in self._entries:
+            now = get(key, MISSING)
+            if put is not None and now is not value and not same_plain(now, value):
+                put(value)
+        for holder, kept, _ in self._contents:
+            if not _same_content(holder, kept):
+                _put_content(holder, kept)
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._contents)
+
+    # -- the search --------------------------------------------------------------------------------
+
+    def _look_at(self, value: Any, label: str) -> None:
+        if isinstance(value, Tensor):
+            self.tensors[id(value)] = value
+        elif isinstance(value, np.ndarray):
+            self._content(value, label)
+        elif isinstance(value, FunctionType):
+            transform = (value.__module__ or "").startswith("minigrad.transforms")
+            if transform or value.__code__ in self._watch.entered:
+                self._function(value)
+        elif isinstance(value, MethodType):
+            self._follow(value.__self__, label)
+            self._follow(value.__func__, label)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self._follow(part, label)
+        elif isinstance(value, (classmethod, staticmethod)):
+            self._follow(value.__func__, label)
+        elif isinstance(value, property):
+            self._follow(value.fget, label)
+        elif isinstance(value, ModuleType):
+            if not is_ours(value.__name__) and not _is_closed(value.__name__):
+                self._mapping(vars(value), self._named(vars(value)), f"{value.__name__}.")
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, (list, dict, set, deque)):
+            self._content(value, label)
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, part in parts:
+                self._follow(part, f"{label}[{key!r}]")
+        elif isinstance(value, (tuple, frozenset)):
+            for i, part in enumerate(value):
+                self._follow(part, f"{label}[{i}]")
+        elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
+            self._object(value, label)
+
+    def _follow(self, value: Any, label: str) -> None:
+        if not isinstance(value, _PLAIN):
+            self._waiting.append((value, label))
+
+    def _entry(self, get: Any, key: Any, label: str, put: Any = None) -> None:
+        value = get(key, MISSING)
+        self._entries.append(_Entry(get, key, value, label, put))
+        if len(self._entries) + len(self._contents) > _MOST:
+            raise Refused("it can read too much from outside to watch it all")
+        if value is not MISSING:
+            self._follow(value, label)
+
+    def _mapping(self, table: Any, names: Iterable[str], prefix: str) -> None:
+        """Guards of some names in a namespace."""
+        for name in names:
+            fixed = isinstance(table, MappingProxyType)
+            put = None if fixed else functools.partial(_set, table, name)
+            self._entry(table.get, name, f"{prefix}{name}", put)
+
+    def _named(self, table: Any) -> Iterator[str]:
+        """The names in a namespace that entered code may ask for."""
+        return (n for n in list(table) if self._watch.by_name or n in self._names)
+
+    def _function(self, function: FunctionType) -> None:
+        name = function.__qualname__
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for variable, cell in cells:
+            self._entry(_cell, cell, f"{variable} around {name}", functools.partial(_fill, cell))
+        for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
+            self._entry(functools.partial(_attribute, function), attribute, f"{name}.{attribute}")
+        if vars(function):
+            self._mapping(vars(function), list(vars(function)), f"{name}.")
+        if not is_ours(function.__module__ or ""):
+            names = [n for n in function.__code__.co_names if n in function.__globals__]
+            self._mapping(function.__globals__, names, "global ")
+
+    def _class(self, kind: type) -> None:
+        """Guards of what a class and its bases hold, methods without a name in code too."""
+        for base in kind.__mro__:
+            if not _is_closed(base.__module__) and not base.__module__.startswith("minigrad."):
+                table = vars(base)
+                names = dict.fromkeys(self._named(table))
+                names.update((n, None) for n, v in table.items() if self._is_entered(v))
+                self._mapping(table, names, f"{base.__qualname__}.")
+
+    def _is_entered(self, value: Any) -> bool:
+        value = getattr(value, "fget", getattr(value, "__func__", value))
+        return getattr(value, "__code__", None) in self._watch.entered
+
+    def _object(self, value: Any, label: str) -> None:
+        """Guards of the attributes of an instance; also of those that code would only set."""
+        kind = type(value)
+        name = label or kind.__qualname__
+        if _is_closed(kind.__module__):
+            return
+        if kind.__module__.startswith("minigrad."):  # ours that hold functions of the user's
+            self._follow(getattr(value, "function", None), label)
+            self._follow(getattr(value, "rule", None), label)
+            return
+        table = getattr(value, "__dict__", None)
+        if table is not None:
+            names = dict.fromkeys(self._named(table))
+            names.update(dict.fromkeys(itertools.chain(*map(_written, self._watch.entered))))
+            self._mapping(table, names, f"{name}.")
+        for base in kind.__mro__:
+            for slot, descriptor in vars(base).items():
+                if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
+                    self._entry(functools.partial(_attribute, value), slot, f"{name}.{slot}")
+        self._class(kind)
+
+    def _content(self, holder: Any, label: str) -> None:
+        """A guard of what a container or an array holds."""
+        if isinstance(holder, np.ndarray):
+            if holder.size > _LARGEST:
+                raise Refused(f"it reads the large array {label}; pass it as an argument")
+            kept: Any = holder.copy()
+        elif isinstance(holder, dict):
+            kept = dict(holder)
+        else:
+            kept = list(holder)
+        self._contents.append((holder, kept, label))
+
+
+def _set(table: dict[str, Any], name: str, value: Any) -> None:
+    if value is MISSING:
+        table.pop(name, None)
+    else:
+        table[name] = value
+
+
+def _cell(cell: Any, default: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return default
+
+
+def _fill(cell: Any, value: Any) -> None:
+    if value is not MISSING:
+        cell.cell_contents = value
+
+
+def _attribute(value: Any, name: str, default: Any) -> Any:
+    return getattr(value, name, default)
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The names of attributes and globals in code, also those in its strings."""
+    texts = [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
+    for constant in code.co_consts:
+        if isinstance(constant, tuple):
+            texts += [c for c in constant if isinstance(c, str) and c.isidentifier()]
+    return (*code.co_names, *texts)
+
+
+@functools.lru_cache(maxsize=4096)
+def _written(code: CodeType) -> tuple[str, ...]:
+    """The attributes that code sets."""
+    import dis
+
+    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "STORE_ATTR")
+
+
+def _is_closed(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package in _CLOSED or package in _standard()
+
+
+@functools.cache
+def _standard() -> frozenset[str]:
+    import sys
+
+    return frozenset(sys.stdlib_module_names) - {"__main__"}
+
+
+def _same_content(holder: Any, kept: Any) -> bool:
+    if isinstance(holder, np.ndarray):
+        return holder.shape == kept.shape and holder.tobytes() == kept.tobytes()
+    if len(holder) != len(kept):
+        return False
+    if isinstance(holder, dict):
+        pairs: Any = itertools.chain(
+            zip(holder, kept, strict=True), zip(holder.values(), kept.values(), strict=True)
+        )
+    else:
+        pairs = zip(holder, kept, strict=True)
+    return all(x is y or same_plain(x, y) for x, y in pairs)
+
+
+def _put_content(holder: Any, kept: Any) -> None:
+    if isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            np.copyto(holder, kept)
+    elif isinstance(holder, list):
+        holder[:] = kept
+    else:
+        holder.clear()
+        getattr(holder, "extend" if isinstance(holder, deque) else "update")(kept)
+
+
+def same_plain(now: Any, value: Any) -> bool:
+    """Whether two plain values, or tuples of them, are the same; NaN is the same as NaN."""
+    if type(now) is not type(value):
+        return False
+    if isinstance(value, (float, complex, np.generic)):
+        return now is value or repr(now) == repr(value)
+    if isinstance(value, tuple):
+        pairs = zip(now, value, strict=False)
+        return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)
+    return isinstance(value, (*_PLAIN, np.dtype)) and bool(now == value)

@@ -1,0 +1,47 @@
+"""Other values of the same kind, for the second trace of a function.
+
+They should be ones that the function takes, too: floats are moved a little and change places,
+integers change places, so that ranges stay. What is equal everywhere is changed as little as it
+takes to be another value.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled.graph import PlainArray
+from minigrad.core.tensors import Tensor, wrap
+
+__all__ = ["other_argument", "other_values"]
+
+
+def other_values(array: PlainArray) -> PlainArray:
+    """An array of the same shape and dtype with other numbers, in the range of the old ones.
+
+    >>> other_values(np.array([1, 2, 3])).tolist(), other_values(np.array([4, 4])).tolist()
+    ([3, 2, 1], [3, 4])
+    """
+    other = np.roll(array.reshape(-1)[::-1], 1 if array.size > 3 else 0).reshape(array.shape)
+    other = np.array(other, array.dtype, order="C")
+    flat = other.reshape(-1)
+    if not flat.size:
+        return other
+    if array.dtype.kind in "fc":
+        generator = np.random.default_rng(flat.size)
+        flat *= generator.uniform(0.9, 0.99, flat.size).astype(flat.real.dtype)
+        if not flat.any():
+            flat += generator.uniform(0.01, 0.02, flat.size).astype(flat.real.dtype)
+    elif other.tobytes() == array.tobytes():
+        if array.dtype.kind == "b":
+            flat[0] = not flat[0]
+        elif array.dtype.kind in "iu":
+            flat[0] += -1 if flat[0] > 0 else 1
+    return other
+
+
+def other_argument(leaf: Any) -> Any:
+    """Another tensor or array in the place of an argument; anything else as it is."""
+    if isinstance(leaf, Tensor):
+        other = wrap(other_values(leaf._array), None)
+        return other.requires_grad_() if leaf.requires_grad else other
+    return other_values(leaf) if isinstance(leaf, np.ndarray) else leaf

@@ -1,0 +1,315 @@
+"""The NumPy back end: every value is one call, into an array that was made beforehand.
+
+It computes what the eager engine computes, by the same NumPy functions, without tensors, nodes and
+new arrays on the way. So it is what runs where llvmlite is not installed, and what tests compare
+other back ends with.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled.graph import (
+    ELEMENTWISE,
+    Graph,
+    Loop,
+    Operand,
+    PlainArray,
+    Unsupported,
+    Value,
+    View,
+)
+from minigrad.ops.elementwise.special import erf
+
+__all__ = ["LIFTS", "PlainProgram", "build"]
+
+LIFTS = True  # one call for all steps instead of one for each
+
+Instruction = tuple[Callable[..., Any], list[Any]]
+Read = Callable[[Operand], Any]
+
+_WORTH = 4096  # bytes that are copied in the time in which one view is made
+
+
+def build(graph: Graph) -> "PlainProgram":
+    """A function from the arguments of a graph to its outputs.
+
+    Raises:
+        Unsupported: for an operation that it does not know.
+    """
+    return PlainProgram(graph)
+
+
+class PlainProgram:
+    """A graph as a list of NumPy calls, the steps of loops one after the other.
+
+    Calling it with one array for each input returns a list of new arrays. Its room is its own, so
+    two threads must not run one program at once. NumPy's warnings are off.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._rooms: dict[Value, PlainArray] = {}
+        self._list: list[Instruction] = []
+        self._of_input: dict[int, tuple[Value, View]] = {}
+        self._bound: dict[Value, list[tuple[list[Any], int, View]]] = {}
+        self._inputs = [(value, self._room(value)) for value in graph.inputs]
+        for value in graph.values:
+            if value.op == "loop":
+                self._loop(value.options[0])
+            elif value.op != "stack":
+                self._emit(value, self._operand, self._room)
+        self._outputs = [self._read(view) for view in graph.outputs]
+        self._handed: list[list[tuple[list[Any], int, View]] | None] = []
+        for value, room in self._inputs:
+            bound = self._bound.get(value, [])
+            returned = any(view.value is value for view in graph.outputs)
+            worth = len(bound) * _WORTH < room.nbytes and not returned
+            self._handed.append(bound if worth else None)
+        self._of_input.clear()
+
+    def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        pairs = zip(self._inputs, self._handed, arrays, strict=True)
+        for (_, room), handed, array in pairs:
+            if handed is None:
+                room[...] = array
+                continue
+            array = np.ascontiguousarray(array)
+            for arguments, place, view in handed:
+                arguments[place] = (
+                    array if view.whole else strided(array, view.shape, view.strides, view.offset)
+                )
+        with np.errstate(all="ignore"):
+            for function, arguments in self._list:
+                function(*arguments)
+        return [np.array(output) for output in self._outputs]
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    # -- arrays ------------------------------------------------------------------------------------
+
+    def _room(self, value: Value) -> PlainArray:
+        room = self._rooms.get(value)
+        if room is None:
+            if value.op == "constant":
+                assert value.array is not None
+                room = value.array
+            elif value.op == "assemble":
+                room = np.zeros(value.shape, value.dtype)  # what no part covers stays zero
+            else:
+                room = np.empty(value.shape, value.dtype)
+            self._rooms[value] = room
+            if value.op == "input":
+                self._of_input[id(room)] = value, View(value)
+        return room
+
+    def _read(self, view: View) -> PlainArray:
+        room = self._room(view.value)
+        if view.whole:
+            return room
+        array = strided(room, view.shape, view.strides, view.offset)
+        if view.value.op == "input":
+            self._of_input[id(array)] = view.value, view
+        return array
+
+    def _operand(self, operand: Operand) -> Any:
+        return self._read(operand) if isinstance(operand, View) else operand
+
+    # -- instructions ------------------------------------------------------------------------------
+
+    def _emit(self, value: Value, read: Read, room: Callable[[Value], PlainArray]) -> None:
+        """Add what computes a value, given how operands are read, and where results go."""
+        emit = getattr(self, f"_emit_{value.op}", None)
+        if emit is not None:
+            emit(value, read, room(value))
+        elif value.op in ELEMENTWISE:
+            function = _FUNCTIONS.get(value.op) or getattr(np, value.op)
+            arguments = [read(o) for o in value.operands]
+            if value.op != "where":
+                arguments = self._typed(value, arguments)
+            self._add(function, *arguments, room(value))
+        else:
+            raise Unsupported(f"the NumPy back end has no {value.op}")
+
+    def _typed(self, value: Value, arguments: list[Any]) -> list[Any]:
+        """Numbers as scalars of the operands' dtype: NumPy would look at them at every call."""
+        dtypes = [a.dtype for a in arguments if isinstance(a, np.ndarray)]
+        return [
+            a if isinstance(a, np.ndarray) else np.asarray(a, dtypes[0]) if dtypes else a
+            for a in arguments
+        ]
+
+    def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
+        given = list(arguments)
+        for i, argument in enumerate(given):
+            found = self._of_input.get(id(argument))
+            if found is not None:
+                self._bound.setdefault(found[0], []).append((given, i, found[1]))
+        self._list.append((function, given))
+
+    def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.add.reduce, *map(read, value.operands), -1, None, out, True)
+
+    def _emit_row_max(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.maximum.reduce, *map(read, value.operands), -1, None, out, True)
+
+    def _emit_lead_sum(self, value: Value, read: Read, out: PlainArray) -> None:
+        axes = tuple(range(value.options[0]))
+        self._add(np.add.reduce, *map(read, value.operands), axes, None, out)
+
+    def _emit_total(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.add.reduce, *map(read, value.operands), None, None, out)
+
+    def _emit_matmul(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(np.matmul, *map(read, value.operands), out)
+
+    def _emit_assemble(self, value: Value, read: Read, out: PlainArray) -> None:
+        for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
+            part = read(operand)
+            shape = part.shape if isinstance(part, np.ndarray) else ()
+            self._add(np.copyto, strided(out, shape, strides, offset), part)
+
+    def _emit_gather(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(_gather, *map(read, value.operands), out)
+
+    def _emit_scatter_add(self, value: Value, read: Read, out: PlainArray) -> None:
+        self._add(_scatter_add, *map(read, value.operands), out)
+
+    def _emit_call(self, value: Value, read: Read, out: PlainArray) -> None:
+        results: list[Any] = []
+        self._rooms[value] = results  # type: ignore[assignment]
+        self._add(_call, value.options[0].run, results, *map(read, value.operands))
+
+    def _emit_result(self, value: Value, read: Read, out: PlainArray) -> None:
+        (view,) = value.views
+        results: Any = self._rooms[view.value]
+        self._add(_take_result, results, value.options[0], out)
+
+    # -- loops -------------------------------------------------------------------------------------
+
+    def _loop(self, loop: Loop) -> None:
+        """The steps of a loop, with views for each made now."""
+        stacks: dict[Value, PlainArray] = {}
+        for value in loop.body:
+            stacked = loop.stacked.get(value)
+            if stacked is not None:
+                stacks[value] = self._room(stacked)
+            else:  # two slots in turn where the next step reads it
+                slots = 2 if value in loop.initial else 1
+                make = np.zeros if value.op == "assemble" else np.empty
+                stacks[value] = make((slots, *value.shape), value.dtype)
+        for value, initial in loop.initial.items():
+            stack = stacks[value]
+            self._add(np.copyto, stack[loop.initial_slot % len(stack)], self._read(initial))
+        steps = range(loop.count)
+        for t in reversed(steps) if loop.down else steps:
+            step = _Step(self, loop, stacks, t)
+            for value in loop.body:
+                self._emit(value, step.read, step.room)
+
+
+class _Step:
+    """One step of a loop: where its values are."""
+
+    def __init__(
+        self, program: PlainProgram, loop: Loop, stacks: dict[Value, PlainArray], t: int
+    ) -> None:
+        self._program, self._stacks, self._t = program, stacks, t
+        self._now, self._before = t + loop.current_slot, t + loop.previous_slot
+
+    def room(self, value: Value) -> PlainArray:
+        """Where a value of this step goes."""
+        stack = self._stacks[value]
+        slot: PlainArray = stack[self._now % len(stack)]
+        if slot.ndim == 0:
+            slot = stack[self._now % len(stack), ...]
+        return slot
+
+    def read(self, operand: Operand) -> Any:
+        """What an operand is at this step."""
+        if not isinstance(operand, View):
+            return operand
+        value = operand.value
+        if value.op == "moving":
+            (view,) = value.views
+            at = view.offset + self._t * value.options[0] + operand.offset
+            strides = view.strides if operand.whole else operand.strides
+            return self._program._read(View(view.value, operand.shape, strides, at))
+        slot = self._now
+        if value.op == "previous":
+            value, slot = value.options[0], self._before
+        if value not in self._stacks:
+            return self._program._read(operand)
+        stack = self._stacks[value]
+        at = (slot % len(stack)) * value.size + operand.offset
+        return strided(stack, operand.shape, operand.strides, at)
+
+
+def strided(
+    room: PlainArray, shape: tuple[int, ...], strides: Sequence[int], offset: int
+) -> PlainArray:
+    """A view of contiguous room, with strides and offset in elements."""
+    step = room.itemsize
+    return np.ndarray(shape, room.dtype, room, offset * step, [s * step for s in strides])
+
+
+def _call(
+    run: Callable[[Sequence[Any]], list[Any]], results: list[Any], *operands: PlainArray
+) -> None:
+    results[:] = run(operands)
+
+
+def _take_result(results: list[Any], index: int, out: PlainArray) -> None:
+    np.copyto(out, results[index])
+
+
+def _gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:
+    if index.size and index.min() < 0:
+        raise IndexError("an index is negative")
+    np.take(table, index, 0, out, "raise")
+
+
+def _scatter_add(index: PlainArray, rows: PlainArray, out: PlainArray) -> None:
+    out[...] = 0
+    np.add.at(out, index, rows)
+
+
+def _sigmoid(x: PlainArray, out: PlainArray) -> None:
+    np.negative(x, out)
+    np.exp(out, out)
+    np.add(out, 1, out)
+    np.divide(1, out, out)
+
+
+def _where(condition: PlainArray, x: Any, y: Any, out: PlainArray) -> None:
+    np.copyto(out, y)
+    np.copyto(out, x, where=condition)
+
+
+def _copy(x: Any, out: PlainArray) -> None:
+    np.copyto(out, x, casting="unsafe")
+
+
+def _maximum(x: Any, y: Any, out: PlainArray) -> None:
+    np.maximum(x, y, out=out)
+
+
+def _minimum(x: Any, y: Any, out: PlainArray) -> None:
+    np.minimum(x, y, out=out)
+
+
+def _erf(x: PlainArray, out: PlainArray) -> None:
+    np.copyto(out, erf.operation.forward(x))
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "convert": _copy,
+    "copy": _copy,
+    "erf": _erf,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "sigmoid": _sigmoid,
+    "where": _where,
+}
+"""What NumPy has no function for that writes into an array."""

@@ -1,0 +1,152 @@
+"""Rewrite what a straight recording leaves behind.
+
+Sums of arrays that are zero outside of one place become one `assemble`, as the gradient of what is
+read piece by piece; and a product that is only read transposed becomes the product of the
+transposed operands.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled.graph import Graph, Value, View, reachable, size_of
+from minigrad.compiled.tracing.builder import Builder, read
+
+__all__ = ["finish"]
+
+
+def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -> Graph:
+    """The graph of some outputs, rewritten.
+
+    Args:
+        builder: which made the values.
+        inputs: those that are arguments, in order.
+        outputs: what to return; copied where they are parts of values.
+    """
+    whole = [builder.copied(view) for view in outputs]
+    order = reachable(builder.values, whole)
+    rewriting = _Rewriting(order, whole)
+    for value in order:
+        rewriting.add(value)
+    moved = [rewriting.read(view) for view in whole]
+    numbers = {value: i for i, value in enumerate(inputs)}
+    for value in numbers:
+        value.options = (numbers[value],)
+    return Graph(inputs, reachable(rewriting.builder.values, moved), moved)
+
+
+class _Rewriting:
+    """Makes the values of a graph again, some of them in another form."""
+
+    def __init__(self, order: Sequence[Value], outputs: Sequence[View]) -> None:
+        self.builder = Builder()
+        self._new: dict[Value, View] = {}
+        self._uses: dict[Value, list[View]] = {}
+        for view in (*(v for value in order for v in value.views), *outputs):
+            self._uses.setdefault(view.value, []).append(view)
+        self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
+        self._absorbed = self._sums_of_parts(order)
+
+    def read(self, view: View) -> View:
+        """A view of the old graph in the new one."""
+        new = self._new.get(view.value)
+        if new is None:
+            return view
+        return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
+
+    def add(self, value: Value) -> None:
+        """Make a value again."""
+        if value in self._absorbed:
+            return
+        self.builder.place = value.place
+        made = self._sum(value) or self._turned(value)
+        if made is None:
+            operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
+            made = self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
+        self._new[value] = made
+
+    # -- sums of arrays that are zero but for a part ------------------------------------------
+
+    def _sums_of_parts(self, order: Sequence[Value]) -> set[Value]:
+        """The values that vanish in the sum that reads them."""
+        absorbed: set[Value] = set()
+        for value in order:
+            if self._adds_parts(value):
+                absorbed.update(view.value for view in value.views)
+        for value in reversed(order):
+            if value not in absorbed and self._summing[value] and not self._disjoint(value):
+                for part in self._sum_tree(value):
+                    absorbed.discard(part)
+        return absorbed
+
+    def _adds_parts(self, value: Value) -> bool:
+        """Whether a value adds arrays of parts that nothing else reads; those before are known."""
+        self._summing[value] = value.op == "add" and all(
+            isinstance(o, View)
+            and o.whole
+            and len(self._uses[o.value]) == 1
+            and (o.value.op == "assemble" or self._summing.get(o.value, False))
+            for o in value.operands
+        )
+        return self._summing[value]
+
+    def _sum_tree(self, value: Value) -> list[Value]:
+        """All values below a sum that may vanish in it."""
+        found, waiting = [], [value]
+        while waiting:
+            for view in waiting.pop().views:
+                found.append(view.value)
+                if view.value.op == "add":
+                    waiting.append(view.value)
+        return found
+
+    def _leaves(self, value: Value) -> list[tuple[View, Any]]:
+        """The parts of all arrays that a sum adds up, in order."""
+        found: list[tuple[View, Any]] = []
+        waiting = [value]
+        while waiting:
+            top = waiting.pop()
+            if top.op == "assemble":
+                found.extend(zip(top.views, top.options, strict=True))
+            else:
+                waiting.extend(reversed([view.value for view in top.views]))
+        return found
+
+    def _disjoint(self, value: Value) -> bool:
+        """Whether no two parts of a sum meet, so that nothing is left to add."""
+        parts = self._leaves(value)
+        if sum(size_of(view.shape) for view, _ in parts) > value.size:
+            return False
+        taken = np.zeros(value.size, bool)
+        for view, (strides, offset) in parts:
+            place = read(taken, View(value, view.shape, strides, offset))
+            if place.any():
+                return False
+            place[...] = True
+        return True
+
+    def _sum(self, value: Value) -> View | None:
+        """The one array that a sum of parts is."""
+        first = next(value.views, None)
+        if value.op != "add" or first is None or first.value not in self._absorbed:
+            return None
+        parts = self._leaves(value)
+        operands = [self.read(view) for view, _ in parts]
+        places = tuple(place for _, place in parts)
+        return self.builder.make("assemble", operands, value.shape, value.dtype, places)
+
+    # -- products that are read transposed ----------------------------------------------------
+
+    def _turned(self, value: Value) -> View | None:
+        """A copy of a transposed product as the product of its operands, transposed."""
+        if value.op != "copy":
+            return None
+        (view,) = value.views
+        product = view.value
+        if product.op != "matmul" or len(product.shape) != 2 or len(self._uses[product]) > 1:
+            return None
+        if view.shape != product.shape[::-1] or view.strides != (1, product.shape[1]):
+            return None
+        a, b = (self.read(v).seen_through(np.transpose) for v in product.views)
+        return self.builder.make("matmul", [b, a], value.shape, value.dtype)

@@ -1,0 +1,119 @@
+"""A traced call as two graphs: the forward pass, and the backward pass that continues from it.
+
+What depends on the gradients that arrive is backward. Of what it reads, the values that the
+forward pass computes anyway are its residuals; the rest it computes from those again. Residuals of
+one shape and dtype are packed into one array, so that a thousand steps hand over a few arrays.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from minigrad.compiled.graph import Graph, Operand, Value, View, contiguous, reachable
+from minigrad.compiled.simplify import finish
+from minigrad.compiled.tracing.builder import Builder, blank
+
+__all__ = ["Halves", "split"]
+
+
+class Halves(NamedTuple):
+    """Both graphs.
+
+    Attributes:
+        forward: its outputs are those asked for, then the packed residuals.
+        backward: its inputs are those of the forward graph, the seeds, and the residuals.
+        count: of the residuals.
+    """
+
+    forward: Graph
+    backward: Graph
+    count: int
+
+
+def split(
+    builder: Builder,
+    inputs: Sequence[Value],
+    outputs: Sequence[View],
+    seeds: Sequence[Value],
+    gradients: Sequence[View],
+) -> Halves:
+    """Split a traced call.
+
+    Args:
+        builder: which made its values.
+        inputs: what the call was given.
+        outputs: what the forward pass returns.
+        seeds: the gradients of outputs that arrive.
+        gradients: what the backward pass returns.
+    """
+    before = set(reachable(builder.values, outputs))
+    after = reachable(builder.values, gradients)
+    seeded = set(seeds)
+    for value in after:
+        if any(view.value in seeded for view in value.views):
+            seeded.add(value)
+    residuals = _residuals(after, gradients, before, seeded)
+    groups: dict[Any, list[Value]] = {}
+    for value in residuals:
+        groups.setdefault((value.shape, value.dtype.str), []).append(value)
+    packed = [_pack(builder, group) for group in groups.values()]
+    # Inputs of its own, since a value is one argument of one program.
+    taken = [Value("input", (), value.shape, value.dtype, (-1,)) for value in inputs]
+    moved = {value: View(new) for value, new in zip(inputs, taken, strict=True)}
+    held: list[Value] = []
+    for view, group in zip(packed, groups.values(), strict=True):
+        entry = Value("input", (), view.shape, view.dtype, (-1,))
+        held.append(entry)
+        for i, value in enumerate(group):
+            moved[value] = View(entry, value.shape, contiguous(value.shape), i * value.size)
+    second = Builder()
+    for value in after:
+        if value not in moved and (value in seeded or value not in before or value.op == "call"):
+            second.place = value.place
+            operands = [_read(operand, moved) for operand in value.operands]
+            made = second.make(value.op, operands, value.shape, value.dtype, value.options)
+            moved[value] = made
+    return Halves(
+        finish(builder, inputs, [*outputs, *packed]),
+        finish(second, [*taken, *seeds, *held], [_read(view, moved) for view in gradients]),
+        len(packed),
+    )
+
+
+def _residuals(
+    after: Sequence[Value], gradients: Sequence[View], before: set[Value], seeded: set[Value]
+) -> list[Value]:
+    """The values of the forward pass that the backward pass reads, in order."""
+    found: dict[Value, None] = {}
+    needed = {view.value for view in gradients}
+    for value in reversed(after):
+        if value not in needed:
+            continue
+        if value in before and value not in seeded and value.op != "call":
+            found[value] = None
+        else:
+            needed.update(view.value for view in value.views)
+    return sorted(found, key=lambda value: value.number)
+
+
+def _pack(builder: Builder, group: Sequence[Value]) -> View:
+    """All values of a group in one array."""
+    first = group[0]
+    if len(group) == 1:
+        return View(first)
+    shape = (len(group), *first.shape)
+    whole, parts = blank(shape, first.dtype), []
+    for i, value in enumerate(group):
+        place = View(whole.value, first.shape, contiguous(first.shape), i * first.size)
+        parts.append((View(value), place))
+    return builder.joined(parts, shape)
+
+
+def _read(operand: Operand, moved: dict[Value, View]) -> Any:
+    """A read of a value that is kept elsewhere now; a kept value is contiguous."""
+    if not isinstance(operand, View):
+        return operand
+    new = moved.get(operand.value)
+    if new is None:
+        return operand
+    return View(new.value, operand.shape, operand.strides, new.offset + operand.offset)
+

@@ -1,0 +1,257 @@
+"""One call of a function as a graph: its outputs, its derivative and what it writes.
+
+The function runs once as it always would, and an observer makes values of the operations that it
+sees. Then a backward pass is run and recorded in the same way, so that the derivative is a part of
+the same graph, without rules of its own.
+"""
+
+import weakref
+from collections.abc import Callable, Container, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.simplify import finish
+from minigrad.compiled.tracing.followed import Followed, follow
+from minigrad.compiled.tracing.tracer import CalledOperation, Request, Tracer
+from minigrad.compiled.tracing.watching import Watch
+from minigrad.core.backward import pull_back
+from minigrad.core.blocks import observed_by
+from minigrad.core.modes import ModeChange
+from minigrad.core.nodes import alias_node, last_write
+from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
+
+__all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
+
+
+@dataclass
+class Traced:
+    """What was seen of one call.
+
+    Attributes:
+        result: what the function returned.
+        refusal: why the call cannot be compiled, or None.
+        arguments: the values that stand for the arrays among the arguments.
+        captured: tensors from outside with the values that stand for them.
+        draws: the random numbers that were drawn.
+        template: the result with numbers of outputs in the place of tensors and arrays.
+        outputs: a view for each of them.
+        recorded: whether each requires grad.
+        arrays: whether each is a plain array.
+        writes: tensors that the function wrote, with their new values.
+        seeds: for each output that requires grad, the value that stands for its gradient.
+        gradients: by the value of an argument or captured tensor, its gradient.
+    """
+
+    result: Any
+    tracer: Tracer
+    refusal: str | None = None
+    arguments: list[Value] = field(default_factory=list)
+    captured: list[tuple["weakref.ref[Any]", Value]] = field(default_factory=list)
+    draws: list[Request] = field(default_factory=list)
+    template: Any = None
+    outputs: list[View] = field(default_factory=list)
+    recorded: list[bool] = field(default_factory=list)
+    arrays: list[bool] = field(default_factory=list)
+    writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
+    seeds: list[Value] = field(default_factory=list)
+    gradients: dict[Value, View] = field(default_factory=dict)
+
+    def graph(self, inputs: Sequence[Value], outputs: Sequence[View]) -> Graph:
+        """The graph of some outputs, with inputs in a given order."""
+        return finish(self.tracer.builder, inputs, outputs)
+
+
+def trace(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    states: dict[int, Any] | None = None,
+    differentiate: bool = True,
+    moving: Container[int] = (),
+    watch: Watch | None = None,
+) -> Traced:
+    """Run a function and see what it computes.
+
+    Args:
+        function: takes containers of tensors, arrays and Python values, and returns the like.
+        args, kwargs: the arguments.
+        states: see `Tracer`.
+        differentiate: whether to record the derivative, too, if there is any.
+        moving: the numbers of those arrays among the arguments that hold other numbers in the
+            second trace: what equals them is taken for a copy.
+        watch: a block for the call alone.
+
+    Raises:
+        whatever the function raises.
+    """
+    tracer = Tracer(states)
+    if watch is not None:
+        watch.refuse = tracer.refuse
+    leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
+    entered: list[tuple[Value, Any]] = []
+    number = 0
+    for i, leaf in enumerate(leaves):
+        if not isinstance(leaf, (Tensor, np.ndarray)):
+            continue
+        leaves[i] = leaf = _apart(tracer, leaf)
+        array = leaf._array if isinstance(leaf, Tensor) else leaf
+        view = tracer.input(number, array)
+        if isinstance(leaf, np.ndarray):
+            leaves[i] = leaf = follow(array, tracer)
+            tracer.enter_array(leaf, view)
+        if number in moving:
+            tracer.know_copies(array, view)
+        entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
+        number += 1
+    args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
+    given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
+    before = last_write()
+    with observed_by(tracer), ModeChange(fused=False):
+        with watch if watch is not None else nullcontext():
+            result = function(*args, **kwargs)
+        if last_write() != before:
+            tracer.refuse("it writes a leaf that requires grad")
+        if any(not same_numbers(array, copy) for array, copy in given):
+            tracer.refuse("it writes into an array that it was given")
+        tracer.check_nodes()
+        result = map_leaves(_unfollowed, result)
+        traced = Traced(result, tracer, arguments=[value for value, _ in entered])
+        _read_result(traced, leaves)
+        if differentiate and tracer.refusal is None and any(traced.recorded):
+            _differentiate(traced, entered)
+    for leaf in leaves:
+        if id(leaf) in tracer.written:
+            tracer.refuse("it writes a tensor that it was given")
+    traced.refusal = tracer.refusal
+    return traced
+
+
+def _apart(tracer: Tracer, leaf: Any) -> Any:
+    """An argument as it is; one whose array came before as a copy, to tell one from the other."""
+    array = leaf._array if isinstance(leaf, Tensor) else leaf
+    if tracer.view_of(array) is None:
+        return leaf
+    if not isinstance(leaf, Tensor):
+        return array.copy()
+    return wrap(array.copy(), None if leaf._node is None else alias_node(leaf._node))
+
+
+def _unfollowed(leaf: Any) -> Any:
+    """What the user gets: an array of NumPy's own."""
+    return leaf.view(np.ndarray) if isinstance(leaf, Followed) else leaf
+
+
+def array_leaves(leaves: Sequence[Any]) -> list[Any]:
+    """The tensors and arrays among the leaves of arguments."""
+    return [leaf for leaf in leaves if isinstance(leaf, (Tensor, np.ndarray))]
+
+
+def same_numbers(one: PlainArray | None, other: PlainArray | None) -> bool:
+    """Whether two arrays agree in shape, dtype and every bit."""
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return one.tobytes() == other.tobytes()
+
+
+def _read_result(traced: Traced, given: Sequence[Any]) -> None:
+    """Find the outputs in what the function returned."""
+    tracer = traced.tracer
+    marks: list[Any] = []
+    places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, Tensor)}
+    for label, leaf in labelled_leaves(traced.result):
+        if not isinstance(leaf, (Tensor, np.ndarray)):
+            marks.append(leaf)
+            continue
+        if id(leaf) in places and id(leaf) not in tracer.written:
+            marks.append(Argument(places[id(leaf)]))
+            continue
+        tensor = isinstance(leaf, Tensor)
+        array = leaf._array if isinstance(leaf, Tensor) else leaf
+        view = tracer.view_of(array)
+        if view is None and not tensor:
+            tracer.refuse(f"its result{label} is an array that no operation of minigrad made")
+        if view is None:
+            view = tracer.source(leaf, array)
+        marks.append(Output(len(traced.outputs)))
+        traced.outputs.append(view)
+        traced.recorded.append(getattr(leaf, "_node", None) is not None)
+        traced.arrays.append(not tensor)
+    traced.template = replace_leaves(traced.result, marks)
+
+
+class Output(int):
+    """Stands in a template for an output of this number."""
+
+
+class Argument(int):
+    """Stands in a template for a tensor that came among the leaves of the arguments."""
+
+
+def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None:
+    """Send gradients back from all outputs that require grad, and see what that computes."""
+    tracer = traced.tracer
+    marks = [leaf for _, leaf in labelled_leaves(traced.template)]
+    leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
+    results = [leaf for leaf, m in zip(leaves, marks, strict=True) if isinstance(m, Output)]
+    roots = []
+    alone = sum(traced.recorded) == 1
+    for leaf, recorded in zip(results, traced.recorded, strict=True):
+        if recorded:
+            seed = np.ones(leaf.shape, leaf.dtype)
+            if alone and leaf.size == 1:  # then the gradient is known but for a factor
+                tracer.enter_array(seed, tracer.builder.constant(seed))
+            else:
+                traced.seeds.append(tracer.input(-1, seed).value)
+            roots.append((leaf._node, wrap(seed, None)))
+    captured = [(c.value, c.node) for c in tracer.captured]
+    targets: dict[Any, Value] = {}
+    for value, node in (*entered, *captured):
+        if node is not None:
+            if node in targets:
+                tracer.refuse("two of its inputs share one place in the graph")
+            targets[node] = value
+    found = pull_back(roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False)
+    for node, gradient in found.items():
+        if node in targets:
+            traced.gradients[targets[node]] = tracer.source(gradient, gradient)
+        else:
+            tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
+
+
+def settle(traced: Traced, known: Container[int]) -> None:
+    """Tell tensors from outside from those that the function made itself.
+
+    Args:
+        traced: what was seen.
+        known: the identities of the tensors that the function can get at from outside.
+    """
+    tracer = traced.tracer
+    for reference, before, _ in tracer.written.values():
+        tensor = reference()
+        if tensor is None or id(tensor) not in known:
+            continue  # it was made by the function, and is its own affair
+        view = tracer.view_of(tensor._array)
+        if tensor._array is before:
+            continue
+        if view is None:
+            tracer.refuse("it writes values that no operation of minigrad computed")
+        elif tensor._node is not None:
+            tracer.refuse("it keeps a tensor that requires grad")
+        else:
+            traced.writes.append((reference, view))
+    for captured in tracer.captured:
+        tensor = captured.tensor()
+        if tensor is not None and id(tensor) in known:
+            traced.captured.append((captured.tensor, captured.value))
+        elif captured.node is not None:
+            tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
+        else:
+            captured.value.op, captured.value.array = "constant", captured.array
+            captured.value.options = ()
+    traced.draws = tracer.draws
+    traced.refusal = tracer.refusal

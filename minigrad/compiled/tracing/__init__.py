@@ -1,0 +1,4 @@
+"""What happens while a function is traced: calls become values, and what leaves is seen.
+
+May import `minigrad.compiled.graph`.
+"""

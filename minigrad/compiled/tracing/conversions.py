@@ -1,0 +1,371 @@
+"""From calls of minigrad's operations to values of a graph.
+
+What has no conversion here becomes a `call`: the operation itself, as it is, which the NumPy back
+end runs. A conversion gives up by returning None. It is taken only if shape and dtype of what it
+gives are those of the real result.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.compiled.graph import (
+    BINARY,
+    COMPARISONS,
+    LOGICAL,
+    UNARY,
+    Operand,
+    View,
+    contiguous,
+    size_of,
+)
+from minigrad.compiled.tracing.builder import Builder, as_number, blank
+from minigrad.ops.axis_utils import normalize_axes
+
+__all__ = ["Recorded", "convert"]
+
+
+class Recorded(NamedTuple):
+    """A call of an operation.
+
+    Attributes:
+        name: of the operation.
+        operands: its inputs: views, and numbers.
+        params: the parameters of the call.
+        traced: whether arrays that the graph knows are among the parameters.
+        result: the array that came out.
+    """
+
+    name: str
+    operands: Sequence[Operand]
+    params: dict[str, Any]
+    traced: bool
+    result: Any
+
+
+Conversion = Callable[[Builder, Recorded], View | None]
+_table: dict[str, Conversion] = {}
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def convert(builder: Builder, call: Recorded) -> View | None:
+    """The result of a call as values of the graph; None where it must stay a call."""
+    conversion = _table.get(call.name)
+    if conversion is None or call.traced or not any(isinstance(o, View) for o in call.operands):
+        return None
+    view = conversion(builder, call)
+    if view is None or view.shape != call.result.shape:
+        return None
+    return view if view.dtype == call.result.dtype else None
+
+
+def conversion(*names: str) -> Callable[[Conversion], Conversion]:
+    """Register the conversion of operations of these names."""
+
+    def register(function: Conversion) -> Conversion:
+        _table.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+# -- elementwise -----------------------------------------------------------------------------------
+
+
+@conversion(*(UNARY | BINARY | COMPARISONS | LOGICAL) - {"copy", "sigmoid"})
+def _elementwise(builder: Builder, call: Recorded) -> View | None:
+    if call.params:
+        return None
+    dtype = call.result.dtype
+    if call.name not in COMPARISONS | LOGICAL and dtype.kind not in "fi":
+        return None
+    if call.name == "power" and dtype in _FLOATS:
+        return _power(builder, call, as_number(call.operands[1]))
+    return builder.elementwise(call.name, *call.operands, dtype=dtype)
+
+
+def _power(builder: Builder, call: Recorded, exponent: Any) -> View:
+    """Powers that are simpler than they look, as NumPy computes them."""
+    base = call.operands[0]
+    if isinstance(base, View) and base.dtype == call.result.dtype:
+        if exponent == 1:
+            return base.broadcast(call.result.shape)
+        if exponent == 2:
+            return builder.elementwise("square", base).broadcast(call.result.shape)
+        if exponent == 0.5:
+            return builder.elementwise("sqrt", base).broadcast(call.result.shape)
+    return builder.elementwise("power", *call.operands, dtype=call.result.dtype)
+
+
+@conversion("sigmoid")
+def _floating(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    return builder.elementwise(call.name, x) if call.result.dtype in _FLOATS else None
+
+
+@conversion("positive", "dropout_off", "real", "conj")
+def _same(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    return x if isinstance(x, View) else None
+
+
+@conversion("fabs")
+def _absolute(builder: Builder, call: Recorded) -> View | None:
+    return builder.elementwise("absolute", *call.operands)
+
+
+@conversion("reciprocal")
+def _reciprocal(builder: Builder, call: Recorded) -> View | None:
+    return builder.elementwise("divide", 1.0, *call.operands)
+
+
+@conversion("relu")
+def _relu(builder: Builder, call: Recorded) -> View | None:
+    return builder.elementwise("maximum", call.operands[0], 0.0)
+
+
+@conversion("where")
+def _where(builder: Builder, call: Recorded) -> View | None:
+    condition, x, y = call.operands
+    if not isinstance(condition, View) or call.result.dtype.kind not in "fib":
+        return None
+    if condition.dtype != bool:
+        condition = builder.elementwise("not_equal", condition, 0)
+    return builder.elementwise("where", condition, x, y, dtype=call.result.dtype)
+
+
+@conversion("astype")
+def _astype(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    wanted = call.result.dtype
+    return builder.convert(x, wanted) if isinstance(x, View) and wanted.kind in "fib" else None
+
+
+@conversion("dropout")
+def _dropout(builder: Builder, call: Recorded) -> View | None:
+    x, keep = call.operands
+    kept = builder.elementwise("multiply", x, keep)
+    return builder.elementwise("multiply", kept, call.params["scale"])
+
+
+@conversion("silu")
+def _silu(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    return builder.elementwise("multiply", x, builder.elementwise("sigmoid", x))
+
+
+@conversion("gelu")
+def _gelu(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if call.params["approximate"] != "none" or call.result.dtype != np.float32:
+        return None  # of float64, the exact form needs erfc
+    below = builder.elementwise("erf", builder.elementwise("multiply", x, 0.5**0.5))
+    half = builder.elementwise("multiply", below, 0.5)
+    return builder.elementwise("multiply", x, builder.elementwise("add", half, 0.5))
+
+
+# -- views -----------------------------------------------------------------------------------------
+
+_VIEWS: dict[str, Callable[..., Any]] = {
+    "squeeze": lambda d, axis: np.squeeze(d, axis),
+    "expand_dims": lambda d, axis: np.expand_dims(d, axis),
+    "transpose": lambda d, axes: np.transpose(d, axes),
+    "swapaxes": lambda d, axis1, axis2: np.swapaxes(d, axis1, axis2),
+    "moveaxis": lambda d, source, destination: np.moveaxis(d, source, destination),
+    "flip": lambda d, axis: np.flip(d, axis),
+    "rot90": lambda d, k, axes: np.rot90(d, int(k), axes),
+    "broadcast_to": lambda d, shape: np.broadcast_to(d, shape),
+}
+
+
+@conversion(*_VIEWS)
+def _view(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if not isinstance(x, View):
+        return None
+    return x.seen_through(lambda dummy: _VIEWS[call.name](dummy, **call.params))
+
+
+@conversion("reshape")
+def _reshape(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if call.params["order"] != "C" or not isinstance(x, View):
+        return None
+    return builder.reshape(x, call.result.shape)
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index gives a view: integers, slices, None and Ellipsis."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None or part is Ellipsis or type(part) is int or isinstance(part, slice)
+        for part in parts
+    )
+
+
+@conversion("getitem")
+def _getitem(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    index = call.params["index"]
+    if not isinstance(x, View) or not is_basic(index):
+        return None
+    return x.seen_through(_reader(index))
+
+
+def _as_view(index: Any) -> Any:
+    """An index that gives an array of no axes where the bare one would give a number."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return parts if any(part is Ellipsis for part in parts) else (*parts, ...)
+
+
+def _reader(index: Any) -> Callable[[Any], Any]:
+    return lambda dummy: dummy[_as_view(index)]
+
+
+@conversion("scatter")
+def _scatter(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    index, shape = call.params["index"], tuple(call.params["shape"])
+    if not isinstance(x, View) or not is_basic(index):
+        return None
+    return builder.placed(x, shape, _reader(index))
+
+
+@conversion("concatenate")
+def _concatenate(builder: Builder, call: Recorded) -> View | None:
+    axis = call.params.get("axis", 0)
+    if axis is None or call.params.get("dtype") is not None:
+        return None
+    shape = call.result.shape
+    axis %= len(shape)
+    whole, parts, start = blank(shape, call.result.dtype), [], 0
+    for operand in call.operands:
+        if not isinstance(operand, View):
+            return None
+        stop = start + operand.shape[axis]
+        index = (*(slice(None),) * axis, slice(start, stop))
+        if stop > start:
+            parts.append(
+                (builder.convert(operand, call.result.dtype), whole.seen_through(_reader(index)))
+            )
+        start = stop
+    return builder.joined(parts, shape) if parts else None
+
+
+@conversion("stack")
+def _stack(builder: Builder, call: Recorded) -> View | None:
+    axis = call.params.get("axis", 0)
+    shape = call.result.shape
+    axis %= len(shape)
+    whole, parts = blank(shape, call.result.dtype), []
+    for i, operand in enumerate(call.operands):
+        if not isinstance(operand, View):
+            return None
+        index = (*(slice(None),) * axis, i)
+        parts.append(
+            (builder.convert(operand, call.result.dtype), whole.seen_through(_reader(index)))
+        )
+    return builder.joined(parts, shape)
+
+
+# -- reductions and products -----------------------------------------------------------------------
+
+
+def _plain_reduction(call: Recorded) -> bool:
+    """Whether it reduces floating numbers that are there, and nothing else is asked for."""
+    (x,) = call.operands
+    params = call.params
+    unusual = ("dtype", "initial", "where")
+    return (
+        isinstance(x, View)
+        and x.dtype in _FLOATS
+        and size_of(x.shape) > 0
+        and all(params.get(name) is None for name in unusual)
+    )
+
+
+def _reduced(builder: Builder, call: Recorded, op: str) -> View:
+    (x,) = call.operands
+    assert isinstance(x, View)
+    axes = normalize_axes(call.params["axis"], len(x.shape))
+    return builder.reduce(op, x, axes, call.params["keepdims"])
+
+
+@conversion("sum")
+def _sum(builder: Builder, call: Recorded) -> View | None:
+    return _reduced(builder, call, "sum") if _plain_reduction(call) else None
+
+
+@conversion("max")
+def _max(builder: Builder, call: Recorded) -> View | None:
+    return _reduced(builder, call, "max") if _plain_reduction(call) else None
+
+
+@conversion("mean")
+def _mean(builder: Builder, call: Recorded) -> View | None:
+    if not _plain_reduction(call):
+        return None
+    (x,) = call.operands
+    assert isinstance(x, View)
+    total = _reduced(builder, call, "sum")
+    return builder.elementwise("divide", total, size_of(x.shape) / size_of(total.shape))
+
+
+@conversion("softmax", "log_softmax")
+def _softmax(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if not isinstance(x, View) or x.dtype not in _FLOATS or not size_of(x.shape):
+        return None
+    axes = normalize_axes(call.params["axis"], len(x.shape))
+    shifted = _shifted(builder, x, axes)
+    exponentials = builder.elementwise("exp", shifted)
+    total = builder.reduce("sum", exponentials, axes, keepdims=True)
+    empty = builder.elementwise("equal", total, 0.0)
+    total = builder.elementwise("where", empty, 1.0, total)
+    if call.name == "softmax":
+        return builder.elementwise("divide", exponentials, total)
+    return builder.elementwise("subtract", shifted, builder.elementwise("log", total))
+
+
+def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:
+    """`x` minus its largest; infinite scores as `minigrad.ops.reduction.softmaxes` takes them."""
+    top = builder.reduce("max", x, axes, keepdims=True)
+    zero, least = (builder.constant(np.array(n, x.dtype)) for n in (0, -np.inf))
+    chosen = builder.elementwise("where", builder.elementwise("equal", x, np.inf), zero, least)
+    certain = builder.elementwise("equal", top, np.inf)
+    finite = builder.elementwise("isfinite", top)
+    scores = builder.elementwise("where", certain, chosen, x)
+    return builder.elementwise("subtract", scores, builder.elementwise("where", finite, top, 0.0))
+
+
+@conversion("matmul")
+def _matmul(builder: Builder, call: Recorded) -> View | None:
+    a, b = call.operands
+    if not isinstance(a, View) or not isinstance(b, View) or call.result.dtype not in _FLOATS:
+        return None
+    if not size_of(call.result.shape) or not a.shape[-1]:
+        return None
+    a, b = (builder.convert(v, call.result.dtype) for v in (a, b))
+    if len(a.shape) == 1:
+        a = builder.reshape(a, (1, *a.shape))
+    if len(b.shape) == 1:
+        b = builder.reshape(b, (*b.shape, 1))
+    return builder.reshape(builder.matmul(a, b), call.result.shape)
+
+
+# -- tables of rows --------------------------------------------------------------------------------
+
+
+def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
+    """Operations that read or add up rows of a table by integers that the graph knows."""
+    (x,) = call.operands
+    if not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
+        return None
+    if call.name == "embedding" and x.strides == contiguous(x.shape):
+        return builder.make("gather", [x, index], (*index.shape, *x.shape[1:]), x.dtype)
+    if call.name == "embedding_gradient" and call.params["padding_idx"] is None:
+        shape = (call.params["rows"], x.shape[-1])
+        return builder.make("scatter_add", [index, x], shape, x.dtype)
+    return None

@@ -1,0 +1,121 @@
+"""Arrays whose way through NumPy is followed: arguments that are arrays, and drawn numbers.
+
+Layers compute masks from lengths and from random numbers in NumPy, outside of minigrad's
+operations. A `Followed` array tells the tracer of every NumPy function that it goes through. Where
+one of its numbers is looked at by our own code, as in a check, the program assumes that number.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
+
+__all__ = ["Followed", "NumpyCall", "follow"]
+
+
+class NumpyCall:
+    """A NumPy function as an operation, as it is called by `CalledOperation`."""
+
+    list_input = False
+    rerun = None
+
+    def __init__(self, name: str, forward: Callable[..., Any]) -> None:
+        self.name, self.forward = name, forward
+
+
+class Followed(np.ndarray[Any, Any]):
+    """An array that tells a tracer what is done with it."""
+
+    tracer: Any = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.tracer = getattr(source, "tracer", None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(hasattr(value, "_array") for value in inputs):
+            return NotImplemented  # the tensor among them knows what to do
+        into = options.pop("out", None)
+        function = getattr(ufunc, method)
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        result = self._told(name, function, inputs, options, function(*map(_plain, inputs), **options))
+        if into is None or into[0] is None:
+            return result
+        (out,) = into
+        np.copyto(_plain(out), _plain(result), casting="same_kind")
+        if self.tracer is not None:
+            self.tracer.overwrite(out, result)
+        return out
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        leaves = [leaf for _, leaf in labelled_leaves((args, kwargs))]
+        if any(hasattr(leaf, "_array") for leaf in leaves):
+            return NotImplemented
+        args_, kwargs_ = replace_leaves((args, kwargs), map(_plain, leaves))
+        result = func(*args_, **kwargs_)
+        return self._told(func.__name__, func, args, kwargs, result)
+
+    def _told(self, name: str, function: Any, args: Any, options: Any, result: Any) -> Any:
+        tracer = self.tracer
+        if tracer is None or not isinstance(result, (np.ndarray, np.generic)):
+            return result
+        return tracer.numpy_call(name, function, args, options, result)
+
+    def astype(self, *args: Any, **kwargs: Any) -> Any:
+        """The same numbers in another dtype, followed."""
+        result = _plain(self).astype(*args, **kwargs)
+        return self._told("astype", _astype(args, kwargs), (self,), {}, result)
+
+    def copy(self, order: Any = "C") -> Any:
+        """The same numbers, followed."""
+        return self._told("positive", np.copy, (self,), {}, _plain(self).copy(order))
+
+    def _looked_at(self, name: str) -> Any:
+        plain = _plain(self)
+        if self.tracer is not None:
+            self.tracer.looked_at(self, plain, name)
+        return plain
+
+    def item(self, *args: Any) -> Any:
+        """A number that leaves."""
+        return self._looked_at("item").item(*args)
+
+    def tolist(self) -> Any:
+        """Numbers that leave."""
+        return self._looked_at("tolist").tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self._looked_at("bool()"))
+
+    def __int__(self) -> int:
+        return int(self._looked_at("int()"))
+
+    def __float__(self) -> float:
+        return float(self._looked_at("float()"))
+
+    def __index__(self) -> int:
+        return int(self._looked_at("use as an index").__index__())
+
+    def __reduce__(self) -> Any:
+        return _plain(self).__reduce__()
+
+
+def follow(array: Any, tracer: Any) -> Followed:
+    """The same array, followed."""
+    followed = array.view(Followed)
+    followed.tracer = tracer
+    return followed
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, Followed) else value
+
+
+def _astype(args: Any, kwargs: Any) -> Any:
+    return functools.partial(_converted, args=args, kwargs=kwargs)
+
+
+def _converted(array: Any, args: Any, kwargs: Any) -> Any:
+    return array.astype(*args, **kwargs)

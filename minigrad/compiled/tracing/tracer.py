@@ -1,0 +1,443 @@
+"""The observer that turns what runs into a graph.
+
+It knows a value by the identity of its array, as replay does: arrays of tensors never change. All
+arrays that were met are kept until the trace is done, so that no identity is given anew.
+"""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad.compiled.graph import PlainArray, Value, View
+from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
+from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.watching import is_users, user_line
+from minigrad.core.modes import current_mode
+from minigrad.core.observer import Applied, Drawn, Observer
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
+from minigrad.ops.randomness import DrawRequest
+
+__all__ = ["CalledOperation", "Captured", "Refused", "Request", "Tracer"]
+
+
+class Refused(Exception):
+    """A function cannot be compiled; the message says why."""
+
+
+class CalledOperation:
+    """An operation that runs as it is, on arrays.
+
+    Attributes:
+        name: of the operation.
+        shapes, dtypes: of the arrays that it returned; None for what was no array.
+    """
+
+    def __init__(
+        self,
+        operation: Any,
+        inputs: Sequence[Any],
+        params: dict[str, Any],
+        places: Sequence[int | None],
+        results: Sequence[Any],
+    ) -> None:
+        self.name: str = operation.name
+        self._operation, self._inputs, self._params = operation, list(inputs), params
+        self._places = places
+        arrays = [result.__class__ is ndarray for result in results]
+        pairs = list(zip(results, arrays, strict=True))
+        self.shapes = [r.shape if known else None for r, known in pairs]
+        self.dtypes = [r.dtype if known else None for r, known in pairs]
+
+    def run(self, arrays: Sequence[PlainArray]) -> list[Any]:
+        """The results for other arrays.
+
+        Raises:
+            Refused: when they have other shapes or dtypes than those that were traced.
+        """
+        given = list(self._inputs)
+        leaves = None
+        for array, place in zip(arrays, self._places, strict=True):
+            if place is None:
+                continue
+            if place < len(given):
+                given[place] = array
+            else:
+                if leaves is None:
+                    leaves = [leaf for _, leaf in labelled_leaves(self._params)]
+                leaves[place - len(given)] = array
+        params = self._params if leaves is None else replace_leaves(self._params, leaves)
+        operation = self._operation
+        found = operation.forward(*((given,) if operation.list_input else given), **params)
+        results = list(found) if isinstance(found, tuple) else [found]
+        for i, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
+            if shape is None:
+                continue
+            results[i] = array = np.asarray(results[i])
+            if array.shape != shape:
+                raise Refused(f"{self.name} gave the shape {array.shape}, where it had {shape}")
+            results[i] = array.astype(dtype, copy=False)
+        return results
+
+    @property
+    def fixed(self) -> list[Any]:
+        """What does not enter as an array, to compare two traces."""
+        leaves = [leaf for _, leaf in labelled_leaves(self._params)]
+        values = [*self._inputs, *leaves]
+        entered = set(self._places)
+        return [None if i in entered else value for i, value in enumerate(values)]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Captured(NamedTuple):
+    """A tensor that the function read without being given it.
+
+    Attributes:
+        tensor: a weak reference to it.
+        array, node: what it held when it was first read.
+        value: the input of the graph that stands for it.
+    """
+
+    tensor: "weakref.ref[Any]"
+    array: PlainArray
+    node: Any
+    value: Value
+
+
+class Request(NamedTuple):
+    """Random numbers that the function drew.
+
+    Attributes:
+        request: what was asked for.
+        value: the input of the graph that stands for the numbers.
+    """
+
+    request: DrawRequest
+    value: Value
+
+
+class Tracer(Observer):
+    """Makes values of a graph from the operations that it sees.
+
+    Args:
+        states: where given, draws come from these states of generators by their identity, so that
+            the generators themselves stay where they are; else they are drawn as always.
+
+    Attributes:
+        builder: what the values are made by.
+        captured: tensors from outside, in the order in which they were first read.
+        draws: random numbers, in the order in which they were drawn.
+        written: tensors that were written in-place, with the array and node that they held before.
+        assumed: values that our own code looked at, with what they were: a program holds for these.
+        plain: what operations keep for their derivatives that is no array, such as lengths.
+        refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
+    """
+
+    records_passes = True
+
+    def __init__(self, states: dict[int, Any] | None = None) -> None:
+        self.builder = Builder()
+        self.captured: list[Captured] = []
+        self.draws: list[Request] = []
+        self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
+        self.assumed: list[tuple[View, PlainArray]] = []
+        self.plain: list[Any] = []
+        self.refusal: str | None = None
+        self.line = ""
+        self._states = states
+        self._views: dict[int, View] = {}
+        self._kept: list[Any] = []
+        self._nodes: list[Any] = []
+        self._copies: dict[Any, View] = {}
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def enter_array(self, array: PlainArray, view: View) -> None:
+        """Know an array as a view from now on, unless it is known."""
+        if id(array) not in self._views:
+            self._views[id(array)] = view
+            self._kept.append(array)
+
+    def input(self, index: int, array: PlainArray) -> View:
+        """Know an array as an input of the graph."""
+        view = self.builder.input(index, array)
+        self.enter_array(array, view)
+        return view
+
+    def know_copies(self, array: PlainArray, view: View) -> None:
+        """Take arrays with the numbers of this one for copies of it.
+
+        To be used for numbers that are others in a second trace: what is equal in both is a copy.
+        """
+        self._copies.setdefault(_content(array), view)
+
+    def _copied(self, array: PlainArray) -> View | None:
+        """The view that an unknown array is a copy of."""
+        found = self._copies.get(_content(array)) if self._copies else None
+        if found is not None:
+            self.enter_array(array, found)
+        return found
+
+    def view_of(self, array: PlainArray) -> View | None:
+        """The view that an array is, or the part of one that it looks at."""
+        found = self._views.get(id(array))
+        base = array
+        while found is None and isinstance(base.base, ndarray):
+            base = base.base
+            known = self._views.get(id(base))
+            if known is not None:
+                found = _part(array, base, known)
+        return found
+
+    def source(self, value: Any, array: Any) -> Any:
+        """A view of an operand, or the number that it is."""
+        if hasattr(value, "_array"):
+            found = self.view_of(value._array)
+            if found is None:
+                found = self._copied(value._array)
+            return self._capture(value) if found is None else found
+        for candidate in (value, array):
+            if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
+                return found
+        if isinstance(array, ndarray) and (found := self._copied(array)) is not None:
+            return found
+        if isinstance(array, (ndarray, np.generic)):
+            return self.builder.constant(np.asarray(array))
+        return array
+
+    def _capture(self, tensor: Any) -> View:
+        array = tensor._array
+        view = self.builder.input(-1, array)
+        view.value.place = "captured"
+        self.enter_array(array, view)
+        self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
+        return view
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def constant(self, value: Any, array: Any) -> Any:
+        """A copy of an array of the user's, which may be written later; known ones stay."""
+        if isinstance(array, ndarray):
+            if hasattr(value, "_array"):
+                return array
+            if array.__class__ is ndarray and self.view_of(array) is not None:
+                return array
+            if isinstance(value, ndarray) and (known := self.view_of(value)) is not None:
+                if array.__class__ is not ndarray:
+                    array = array.view(ndarray)
+                self.enter_array(array, known)
+                return array
+            if self._copied(array) is not None:
+                return array
+            copy = array.copy(order="K").view(ndarray)
+            self.enter_array(copy, self.builder.constant(copy))
+            return copy
+        leaves = [leaf for _, leaf in labelled_leaves(array)]
+        if not any(isinstance(leaf, ndarray) for leaf in leaves):
+            return array
+        return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
+
+    def numbers(self, value: Any, array: Any) -> Any:
+        """Follow what our own code computes from arguments and draws."""
+        known = self.view_of(array)
+        if known is None and isinstance(value, ndarray):
+            known = self.view_of(value)
+        return array if known is None else self._follow(array, known)
+
+    def call(self, applied: Applied) -> None:
+        """Make the values of an operation."""
+        operation, params = applied.operation, applied.params
+        if applied.node is not None:
+            self._nodes.append(applied.node)
+        self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
+        pairs = zip(applied.inputs, applied.arrays, strict=True)
+        operands = [self.source(value, array) for value, array in pairs]
+        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
+        recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
+        view = convert(self.builder, recorded)
+        if view is None and list(params)[:1] == ["index"] and len(traced) == 1 and not traced[0]:
+            view = with_index(self.builder, recorded, self.source(leaves[0], leaves[0]))
+        if view is not None and not _fits(view, applied.results[0]):
+            view = None
+        plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
+        self.plain.extend(plain)
+        if view is None or len(plain) + 1 < len(applied.results):
+            self._call(applied, operands, leaves, traced)
+        else:
+            self.enter_array(applied.results[0], view)
+
+    def _is_followed(self, leaf: Any) -> bool:
+        if hasattr(leaf, "_array"):
+            return True
+        return isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+
+    def _call(
+        self, applied: Applied, operands: list[Any], leaves: list[Any], traced: list[int]
+    ) -> None:
+        operation = applied.operation
+        if operation.rerun is not None:
+            self.refuse(f"{operation.name}: its derivative depends on its values")
+        count = len(operands)
+        places: list[int | None] = [i for i, o in enumerate(operands) if isinstance(o, View)]
+        views = [o for o in operands if isinstance(o, View)]
+        for i in traced:
+            places.append(count + i)
+            views.append(self.source(leaves[i], leaves[i]))
+        called = CalledOperation(operation, applied.arrays, applied.params, places, applied.results)
+        value = self.builder.make("call", views, (), bool, (called,))
+        for i, result in enumerate(applied.results):
+            if result.__class__ is ndarray:
+                part = self.builder.make("result", [value], result.shape, result.dtype, (i,))
+                self.enter_array(result, part)
+
+    def numpy_call(
+        self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
+    ) -> Any:
+        """Make the values of a NumPy function of followed arrays, and follow what it gives."""
+        array = np.asarray(result)
+        if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
+            return self._follow(array, known)
+        leaves = [leaf for _, leaf in labelled_leaves((args, options))]
+        if name == "positive":
+            view = self.view_of(leaves[0])
+        else:
+            operands = [self._operand(leaf) for leaf in leaves]
+            bare = not options and len(leaves) == len(args)
+            recorded = Recorded(name, operands, {}, False, array)
+            view = convert(self.builder, recorded) if bare else None
+        if view is None or not _fits(view, array):
+            run = _of_leaves(function, (args, options))
+            plain = [np.asarray(x) if isinstance(x, Followed) else x for x in leaves]
+            places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Followed)]
+            views = [self.source(leaves[i], leaves[i]) for i in places]
+            called = CalledOperation(NumpyCall(name, run), plain, {}, places, [array])
+            value = self.builder.make("call", views, (), bool, (called,))
+            view = self.builder.make("result", [value], array.shape, array.dtype, (0,))
+        return self._follow(array, view)
+
+    def _follow(self, array: PlainArray, view: View) -> Any:
+        """The array, followed; its owner is known, too, since views of it lead there."""
+        followed = follow(array, self)
+        self.enter_array(array, view)
+        self.enter_array(followed, view)
+        return followed
+
+    def overwrite(self, out: Any, result: Any) -> None:
+        """Know an array that NumPy wrote into by what it holds now; arguments are not written."""
+        view = self.view_of(out)
+        if view is None or view.value.op == "input" or is_users():
+            self.refuse("NumPy writes into an array")
+        else:
+            self._views[id(out)] = self.builder.convert(self._views[id(result)], out.dtype)
+            self._kept += [out, result]
+
+    def _operand(self, leaf: Any) -> Any:
+        if isinstance(leaf, (ndarray, np.generic)):
+            return self.source(leaf, leaf)
+        return leaf
+
+    def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
+        """Refuse that a number of a followed array leaves; in our own code, assume it."""
+        view = self.view_of(followed)
+        if view is None or is_users():
+            self.refuse(f"{name} takes numbers out of the graph")
+        else:
+            self.assumed.append((view, array.copy()))
+
+    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
+        """Random numbers become an input; without moving their generators, if asked to."""
+        if self._states is None:
+            drawn = ask()
+        else:
+            bits = request.generator.bit_generator
+            before = self._states.get(id(bits), bits.state)
+            numbers, after = request.numbers_from(type(bits), before)
+            self._states[id(bits)] = after
+            drawn = numbers, before, after
+        numbers = drawn[0]
+        given = (*request.args, *request.options.values())
+        if not isinstance(numbers, ndarray) or any(map(_is_array, given)):
+            self.refuse(f"{request.name} draws one number, or by other numbers of arrays")
+            return drawn
+        view = self.builder.input(-1, numbers)
+        view.value.place = f"drawn by {request.name}"
+        numbers = self._follow(numbers, view)
+        self.draws.append(Request(request, view.value))
+        return numbers, *drawn[1:]
+
+    def leave(self, tensor: Any, read_by: str = "") -> None:
+        """Refuse what takes numbers out of the graph, unless they are always the same."""
+        if read_by:
+            view = self.view_of(tensor._array)
+            if view is None or is_users():
+                self.refuse(f"{read_by} takes numbers out of the graph")
+            elif view.value.op != "constant":
+                self.assumed.append((view, tensor._array))
+
+    def enter(self, module: Any, scope: Any) -> None:
+        """Refuse modules with hooks, which are the user's to run."""
+        if getattr(module, "_hooks", None) or getattr(module, "_pre_hooks", None):
+            self.refuse(f"there is a hook on {type(module).__name__}")
+
+    def check_nodes(self) -> None:
+        """Refuse hooks and retained gradients on what was computed."""
+        for node in self._nodes:
+            if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
+                self.refuse(f"it registers a hook on the result of {node.where}")
+            elif node.extras is not None and node.extras.retain:
+                self.refuse(f"it retains the gradient of {node.where}")
+        self._nodes.clear()
+
+    def write(self, tensor: Any) -> None:
+        """Note what a tensor held before it is written."""
+        key = id(tensor)
+        if key not in self.written:
+            if self.view_of(tensor._array) is None:
+                self._capture(tensor)
+            self.written[key] = weakref.ref(tensor), tensor._array, tensor._node
+
+    def refuse(self, reason: str) -> None:
+        """Note the first reason why the function cannot be compiled."""
+        if self.refusal is None:
+            self.refusal, self.line = reason, user_line()
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, ndarray) or hasattr(value, "_array")
+
+
+def _of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
+    """A function of the leaves of its arguments, positional and named."""
+
+    def run(*leaves: Any) -> Any:
+        args, options = replace_leaves(tree, leaves)
+        return np.asarray(function(*args, **options))
+
+    return run
+
+
+def _content(array: PlainArray) -> tuple[Any, ...]:
+    return array.shape, array.dtype, array.tobytes()
+
+
+def _fits(view: View, result: Any) -> bool:
+    return bool(view.shape == result.shape and view.dtype == result.dtype)
+
+
+def _part(array: PlainArray, base: PlainArray, known: View) -> View | None:
+    """The view of an array that looks at the memory of a known contiguous one."""
+    if not known.whole or not base.flags.c_contiguous or array.dtype != base.dtype:
+        return None
+    step = base.itemsize
+    start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    if start % step or any(stride % step for stride in array.strides):
+        return None
+    strides = tuple(stride // step for stride in array.strides)
+    return View(known.value, array.shape, strides, start // step if array.size else 0)
+

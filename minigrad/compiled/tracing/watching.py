@@ -1,0 +1,132 @@
+"""Which functions of the user's a call enters, and what they ask of the world outside.
+
+Python's profiler hook tells of every call. What is ours, NumPy's or Python's own is passed over.
+"""
+
+import functools
+import random
+import sys
+import sysconfig
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any
+
+__all__ = ["Watch", "is_ours", "is_users", "user_line"]
+
+_STANDARD = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
+_OUTSIDE = frozenset(
+    "logging random subprocess socket ssl http urllib shutil tempfile pathlib threading queue "
+    "multiprocessing asyncio shelve sqlite3 csv time os io posix nt _io _socket _random".split()
+)
+_EFFECTS = frozenset("print open input exec eval breakpoint next".split())
+_ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
+_BY_NAME = frozenset("getattr setattr vars globals locals eval exec __dict__".split())
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind(file: str, module: str) -> str:
+    package = module.partition(".")[0]
+    if package in ("minigrad", "layers"):
+        return package
+    if package == "numpy" or file.startswith("<frozen"):
+        return "closed"
+    if file.startswith(_STANDARD) and "site-packages" not in file:
+        return "standard"
+    return "user"
+
+
+def _kind_of(frame: FrameType) -> str:
+    return _kind(frame.f_code.co_filename, str(frame.f_globals.get("__name__", "")))
+
+
+def is_ours(module: str) -> bool:
+    """Whether a module belongs to `minigrad` or `layers`."""
+    return module.partition(".")[0] in ("minigrad", "layers")
+
+
+def is_users() -> bool:
+    """Whether it is the user's code, rather than ours or NumPy's, that runs just now."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        kind = _kind_of(frame)
+        if kind == "minigrad" and not module.startswith(_ENGINE):
+            return False
+        if kind in ("user", "layers"):
+            return kind == "user"
+        frame = frame.f_back
+    return False
+
+
+def user_line() -> str:
+    """The line of the user's program that runs just now, as "file:line"; empty if there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    inner = ""
+    while frame is not None:
+        kind = _kind_of(frame)
+        if kind == "user":
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if kind == "layers" and not inner:
+            inner = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return inner
+
+
+class Watch:
+    """A block that notes the code that is entered, and tells of calls with effects outside.
+
+    Attributes:
+        entered: the code of functions of the user's and of `layers` that were entered.
+        by_name: whether code of the user's may read attributes by names that are computed.
+        refuse: is told why a call cannot be compiled.
+    """
+
+    def __init__(self) -> None:
+        self.entered: set[CodeType] = set()
+        self.by_name = False
+        self.refuse: Callable[[str], None] = lambda reason: None
+        self._passed: set[CodeType] = set()
+        self._before: Any = None
+
+    def __enter__(self) -> "Watch":
+        self._before = sys.getprofile()
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        sys.setprofile(self._before)
+
+    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if event == "call":
+            if code not in self.entered and code not in self._passed:
+                self._enter(frame, code)
+        elif event == "c_call" and code in self.entered and _kind_of(frame) == "user":
+            self._call(argument)
+
+    def _enter(self, frame: FrameType, code: CodeType) -> None:
+        kind = _kind_of(frame)
+        if kind in ("user", "layers"):
+            self.entered.add(code)
+            self.by_name = self.by_name or (
+                kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
+            )
+            return
+        self._passed.add(code)
+        caller = frame.f_back
+        if kind == "standard" and caller is not None and caller.f_code in self.entered:
+            module = str(frame.f_globals.get("__name__", ""))
+            if module.partition(".")[0] in _OUTSIDE:
+                self._passed.discard(code)
+                self.refuse(f"it calls {module}.{code.co_name}")
+
+    def _call(self, function: Any) -> None:
+        name = getattr(function, "__name__", "")
+        owner = getattr(function, "__self__", None)
+        module = getattr(function, "__module__", None) or type(owner).__module__
+        if isinstance(owner, random.Random):
+            module = "random"
+        if (name in _EFFECTS and module in ("builtins", "io", "_io")) or module in _OUTSIDE:
+            self.refuse(f"it calls {name}")
+        elif module == "_warnings":
+            self.refuse("it warns")
