@@ -17,7 +17,6 @@ from minigrad.ops.pytree import labelled_leaves
 __all__ = ["differences"]
 
 
-
 def differences(first: Traced, second: Traced) -> str | None:
     """What two traces of one function, with other values of the same kind, do not share.
 

@@ -138,7 +138,9 @@ class Compiled:
                     return self.function(*args, **kwargs)
             elif held.alive and program.fits():
                 self._calls += 1
-                result = program.run(tree, leaves, bool(self._check) and not self._calls % self._check)
+                result = program.run(
+                    tree, leaves, bool(self._check) and not self._calls % self._check
+                )
                 if program.failure is not None:
                     self._give_up(key, program)
                 return result
@@ -169,12 +171,16 @@ class Compiled:
     @property
     def programs(self) -> list[Program]:
         """The programs so far."""
-        return [e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)]
+        return [
+            e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)
+        ]
 
     @property
     def refusals(self) -> list[Refusal]:
         """Why calls run as before, for each kind of call that does."""
-        return [e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)]
+        return [
+            e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)
+        ]
 
     # -- first calls -------------------------------------------------------------------------------
 
@@ -216,9 +222,7 @@ class Compiled:
         moving = {i for i, (a, b) in enumerate(pairs) if not same_numbers(_array(a), _array(b))}
         watch = Watch()
         recording = current_mode().recording
-        first = trace(
-            self.function, args, kwargs, None, recording, moving=moving, watch=watch
-        )
+        first = trace(self.function, args, kwargs, None, recording, moving=moving, watch=watch)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)

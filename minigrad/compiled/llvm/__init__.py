@@ -1,6 +1,8 @@
 """Native code for graphs: LLVM IR as text, built by llvmlite.
 
-From the ground up: `ir` writes text, `functions` are vector mathematics, `native` builds and loads
-code, `cache` keeps it on disk, `rows` and `tiles` are kernels, `fuse` decides what runs together.
-Only `native` imports llvmlite, when code is built.
+From the ground up: `vectors` writes text and vector mathematics; `planning` decides what runs
+together and where values are; `kernels` are rows, products, and what else programs call; `emit`
+puts a program together, `native` builds and calls it, `cache` keeps code on disk, `crew` are the
+threads, and `program` is the back end, `build(graph)`. Only `native` imports llvmlite, when code is
+built.
 """

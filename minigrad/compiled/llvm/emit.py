@@ -9,21 +9,21 @@ from collections.abc import Callable
 from typing import Final
 
 from minigrad.compiled.graph import Loop, Unsupported, Value, contiguous, size_of
-from minigrad.compiled.llvm.elements import memory_kind, register_kind
-from minigrad.compiled.llvm.fuse import Kernel
-from minigrad.compiled.llvm.ir import BYTES, Code, Index, Module
-from minigrad.compiled.llvm.multiply import Product
-from minigrad.compiled.llvm.native import Host, Layout, arguments, enter, leave
-from minigrad.compiled.llvm.places import LINE, Buffer, Place, seen_from
-from minigrad.compiled.llvm.plan import Plan, Scope, bytes_of, uncovered
-from minigrad.compiled.llvm.rows import RowKernel
-from minigrad.compiled.llvm.runtime import (
+from minigrad.compiled.llvm.kernels.multiply import Product
+from minigrad.compiled.llvm.kernels.rows import RowKernel
+from minigrad.compiled.llvm.kernels.runtime import (
     define_barrier,
     define_combine,
     define_gather,
     define_scatter,
 )
-from minigrad.compiled.llvm.tiles import Products, panels_size
+from minigrad.compiled.llvm.kernels.tiles import Products, panels_size
+from minigrad.compiled.llvm.native import Host, Layout, arguments, enter, leave
+from minigrad.compiled.llvm.planning.fuse import Kernel
+from minigrad.compiled.llvm.planning.places import LINE, Buffer, Place, seen_from
+from minigrad.compiled.llvm.planning.plan import Plan, Scope, bytes_of, uncovered
+from minigrad.compiled.llvm.vectors.elements import memory_kind, register_kind
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 
 __all__ = ["Emitter"]
 

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from minigrad.compiled.llvm import cache
-from minigrad.compiled.llvm.ir import Code
+from minigrad.compiled.llvm.vectors.ir import Code
 from minigrad.io.packages import require
 
 __all__ = [

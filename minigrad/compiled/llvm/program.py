@@ -11,8 +11,8 @@ from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import Crew, crew
 from minigrad.compiled.llvm.emit import Emitter
-from minigrad.compiled.llvm.plan import Plan
-from minigrad.compiled.llvm.runtime import BAD_INDEX
+from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
+from minigrad.compiled.llvm.planning.plan import Plan
 
 __all__ = ["NativeProgram", "build"]
 

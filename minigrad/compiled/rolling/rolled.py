@@ -82,9 +82,7 @@ class _Failed(Exception):
 class _Rolling:
     """Makes the values of a graph again, with loops."""
 
-    def __init__(
-        self, graph: Graph, regions: Sequence[Region], bodies: Bodies, lift: bool
-    ) -> None:
+    def __init__(self, graph: Graph, regions: Sequence[Region], bodies: Bodies, lift: bool) -> None:
         self._graph, self._regions, self._bodies, self._lift = graph, regions, bodies, lift
         self.builder = Builder()
         self._places = {value: i for i, value in enumerate(graph.values)}

@@ -440,4 +440,3 @@ def _part(array: PlainArray, base: PlainArray, known: View) -> View | None:
         return None
     strides = tuple(stride // step for stride in array.strides)
     return View(known.value, array.shape, strides, start // step if array.size else 0)
-

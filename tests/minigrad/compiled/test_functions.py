@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.compiled.llvm.functions import ERRORS, FUNCTIONS, define
-from minigrad.compiled.llvm.ir import Code, Module
 from minigrad.compiled.llvm.native import arguments, enter, host, layout, leave, library, make_frame
+from minigrad.compiled.llvm.vectors.functions import ERRORS, FUNCTIONS, define
+from minigrad.compiled.llvm.vectors.ir import Code, Module
 
 KINDS = {"float": np.float32, "double": np.float64}
 WIDTHS = {"float": (1, 4, 16), "double": (1, 2, 8)}

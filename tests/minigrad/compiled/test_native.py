@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from minigrad.compiled.llvm import cache, native
-from minigrad.compiled.llvm.functions import FUNCTIONS, define
-from minigrad.compiled.llvm.ir import Code, Module, literal
+from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, define
+from minigrad.compiled.llvm.vectors.ir import Code, Module, literal
 
 HEAD = "define i32 @main(ptr %frame, ptr %workspace, i64 %thread, i64 %threads)"
 

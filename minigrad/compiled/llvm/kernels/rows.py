@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value, View
-from minigrad.compiled.llvm.elements import Elements, memory_kind, register_kind
-from minigrad.compiled.llvm.fuse import Kernel, Region
-from minigrad.compiled.llvm.ir import BYTES, Code, Module
-from minigrad.compiled.llvm.layouts import Walk
-from minigrad.compiled.llvm.places import LINE, Place, seen_from
+from minigrad.compiled.llvm.kernels.layouts import Walk
+from minigrad.compiled.llvm.planning.fuse import Kernel, Region
+from minigrad.compiled.llvm.planning.places import LINE, Place, seen_from
+from minigrad.compiled.llvm.vectors.elements import Elements, memory_kind, register_kind
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Module
 
 __all__ = ["RowKernel"]
 

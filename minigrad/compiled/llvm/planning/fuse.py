@@ -29,7 +29,7 @@ from minigrad.compiled.graph import (
     contiguous,
     size_of,
 )
-from minigrad.compiled.llvm.places import Place, seen_from
+from minigrad.compiled.llvm.planning.places import Place, seen_from
 
 __all__ = ["FUSED", "Kernel", "Region"]
 

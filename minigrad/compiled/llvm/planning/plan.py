@@ -13,10 +13,10 @@ from minigrad.compiled.graph import (
     contiguous,
     size_of,
 )
-from minigrad.compiled.llvm.elements import memory_kind
-from minigrad.compiled.llvm.fuse import Region
-from minigrad.compiled.llvm.ir import BYTES
-from minigrad.compiled.llvm.places import Buffer, Place, allocate, seen_from
+from minigrad.compiled.llvm.planning.fuse import Region
+from minigrad.compiled.llvm.planning.places import Buffer, Place, allocate, seen_from
+from minigrad.compiled.llvm.vectors.elements import memory_kind
+from minigrad.compiled.llvm.vectors.ir import BYTES
 
 __all__ = ["HEADER", "Plan", "Scope", "bytes_of", "uncovered"]
 

@@ -1,8 +1,8 @@
 """Functions that programs call: waiting for other threads, adding parts of sums, rows by index."""
 
-from minigrad.compiled.llvm.elements import Elements
-from minigrad.compiled.llvm.ir import BYTES, Code, Index, Module
 from minigrad.compiled.llvm.native import Host
+from minigrad.compiled.llvm.vectors.elements import Elements
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 
 __all__ = ["BAD_INDEX", "define_barrier", "define_combine", "define_gather", "define_scatter"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from minigrad.compiled.graph import Unsupported, Value, size_of
-from minigrad.compiled.llvm.ir import Code, Index
-from minigrad.compiled.llvm.places import seen_from
-from minigrad.compiled.llvm.plan import Plan
-from minigrad.compiled.llvm.tiles import Matrix, Products, Share, panels_size
+from minigrad.compiled.llvm.kernels.tiles import Matrix, Products, Share, panels_size
+from minigrad.compiled.llvm.planning.places import seen_from
+from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.vectors.ir import Code, Index
 
 __all__ = ["Product"]
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
-from minigrad.compiled.llvm.functions import FUNCTIONS, LIBRARY, define
-from minigrad.compiled.llvm.ir import Code, Index, Vectors, literal, select_lanes
+from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define
+from minigrad.compiled.llvm.vectors.ir import Code, Index, Vectors, literal, select_lanes
 
 __all__ = ["Elements", "memory_kind", "register_kind"]
 

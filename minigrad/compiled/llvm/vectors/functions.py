@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from minigrad.compiled.llvm import coefficients as fitted
-from minigrad.compiled.llvm.ir import Code, Module, Vectors
+from minigrad.compiled.llvm.vectors import coefficients as fitted
+from minigrad.compiled.llvm.vectors.ir import Code, Module, Vectors
 
 __all__ = ["ERRORS", "FUNCTIONS", "LIBRARY", "define"]
 

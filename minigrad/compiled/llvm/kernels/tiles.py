@@ -9,8 +9,9 @@ and columns may be computed by any number of threads.
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.compiled.llvm.elements import Elements
-from minigrad.compiled.llvm.ir import BYTES, Code, Index, Module
+from minigrad.compiled.llvm.kernels.packing import define_pack, define_pack_rows
+from minigrad.compiled.llvm.vectors.elements import Elements
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 
 __all__ = ["Matrix", "Products", "Share", "panels_size"]
 
@@ -91,7 +92,7 @@ class Products:
             for i in range(rows):
                 x = code.value(f"load {self.kind}, ptr {code.at(a_at, a_rows[i], self.kind)}")
                 splat = v.splat(x)
-                result += [v.fma(splat, b[j], sums[i * vectors + j]) for j in range(vectors)]
+                result += [v.add(v.mul(splat, b[j]), sums[i * vectors + j]) for j in range(vectors)]
             return [code.at(a_at, ak, self.kind), code.at(b_at, ldb, self.kind), *result]
 
         zero = (v.type, "zeroinitializer")
@@ -110,109 +111,11 @@ class Products:
         self._module.define(name, code.finish(f"define internal void @{name}({head}) noinline"))
         return name
 
-    # -- packing ----------------------------------------------------------------------------------
-
-    def packer(self) -> str:
-        """A function that makes panels: to, b, row, column, k, n."""
-        name = f"pack_{self.kind}"
-        if name in self._module:
-            return name
-        code = Code(self._module)
-        elements = Elements(code, self.width)
-        kind = self.kind
-
-        def panel(j: Index, _values: list[str]) -> None:
-            to = code.at("%to", code.multiply(j, "%k"), kind)
-            start = code.at("%b", code.multiply(j, "%column"), kind)
-            left = code.subtract("%n", j)
-            full = code.value(f"icmp sge i64 {left}, {self.columns}")
-            beside = code.value("icmp eq i64 %column, 1")
-
-            def by_rows(masked: bool) -> None:
-                masks = self._masks(code, elements, left) if masked else ["", ""]
-                self._pack_panel(code, elements, (start, to), 1, masks)
-
-            def by_columns() -> None:
-                masks = self._masks(code, elements, left)
-                self._pack_panel(code, elements, (start, to), "%column", masks)
-
-            code.choose(
-                beside,
-                lambda: code.choose(full, lambda: by_rows(False), lambda: by_rows(True)),
-                by_columns,
-            )
-
-        code.loop(0, "%n", self.columns, panel)
-        code.do("ret void")
-        head = "ptr noalias %to, ptr noalias %b, i64 %row, i64 %column, i64 %k, i64 %n"
-        self._module.define(name, code.finish(f"define internal void @{name}({head}) noinline"))
-        return name
-
-    def _masks(self, code: Code, elements: Elements, left: Index) -> list[str]:
-        """Which of the columns of a panel there are."""
-        return [elements.lanes_below(code.subtract(left, p * self.width)) for p in range(2)]
-
-    def _pack_panel(
-        self,
-        code: Code,
-        elements: Elements,
-        pointers: tuple[str, str],
-        column: Index,
-        masks: list[str],
-    ) -> None:
-        """Row by row; what does not lie side by side is gathered."""
-
-        def one(i: Index, _values: list[str]) -> None:
-            source = code.at(pointers[0], code.multiply(i, "%row"), self.kind)
-            target = code.at(pointers[1], code.multiply(i, self.columns), self.kind)
-            for p, mask in enumerate(masks):
-                at = code.at(source, code.multiply(p * self.width, column), self.kind)
-                x = elements.load_some(at, self.kind, column, mask)
-                elements.store(
-                    x, code.at(target, p * self.width, self.kind), self.kind, 1, self.width
-                )
-
-        code.loop(0, "%k", 1, one)
-
-    def row_packer(self) -> str:
-        """A function that packs rows of A as tiles read them: to, a, am, ak, m, k.
-
-        `self.rows` rows at a time: for each k, those rows side by side; the rest likewise.
-        """
-        name = f"pack_rows_{self.kind}"
-        if name in self._module:
-            return name
-        code = Code(self._module)
-
-        def block(i: Index, _values: list[str]) -> None:
-            to = code.at("%to", code.multiply(i, "%k"), self.kind)
-            start = code.at("%a", code.multiply(i, "%am"), self.kind)
-            count = code.minimum(code.subtract("%m", i), self.rows)
-
-            def row(r: Index, _values: list[str]) -> None:
-                source = code.at(start, code.multiply(r, "%am"), self.kind)
-                target = code.at(to, r, self.kind)
-
-                def one(j: Index, _values: list[str]) -> None:
-                    at = code.at(source, code.multiply(j, "%ak"), self.kind)
-                    x = code.value(f"load {self.kind}, ptr {at}")
-                    at = code.at(target, code.multiply(j, count), self.kind)
-                    code.do(f"store {self.kind} {x}, ptr {at}")
-
-                code.loop(0, "%k", 1, one)
-
-            code.loop(0, count, 1, row)
-
-        code.loop(0, "%m", self.rows, block)
-        code.do("ret void")
-        head = "ptr noalias %to, ptr noalias %a, i64 %am, i64 %ak, i64 %m, i64 %k"
-        self._module.define(name, code.finish(f"define internal void @{name}({head}) noinline"))
-        return name
-
     def pack(self, code: Code, to: str, b: Matrix, k: Index, n: Index) -> None:
         """Make panels of B at `to`."""
         arguments = f"ptr {to}, ptr {b.pointer}, i64 {b.row}, i64 {b.column}, i64 {k}, i64 {n}"
-        code.call("void", self.packer(), arguments)
+        name = define_pack(self._module, self.kind, self.width, self.columns)
+        code.call("void", name, arguments)
 
     # -- products ---------------------------------------------------------------------------------
 
@@ -262,7 +165,7 @@ class Products:
             sizes: m, n, k; n is where the last panel ends.
             share: of the columns.
             adds: whether C is added to.
-            packed, packed_rows: whether b is panels, and whether a was packed by `row_packer`.
+            packed, packed_rows: whether b is panels, and whether a was packed, too.
         """
         m, n, k = sizes
 
@@ -321,7 +224,8 @@ class Products:
                 at = code.add(code.multiply(i, "%am"), code.multiply(k0, "%ak"))
                 a = code.at("%a", at, self.kind)
                 arguments = f"ptr {a_room}, ptr {a}, i64 %am, i64 %ak, i64 {count}, i64 {size}"
-                code.call("void", self.row_packer(), arguments)
+                pack_rows = define_pack_rows(self._module, self.kind, self.width, self.rows)
+                code.call("void", pack_rows, arguments)
                 c = Matrix(code.at("%c", code.multiply(i, "%ldc"), self.kind), "%ldc", 1)
                 packed_a, packed_b = Matrix(a_room, 0, 0), Matrix("%room", 0, 1)
                 sizes = (count, n, size)
