@@ -1,6 +1,6 @@
 """Fit the polynomials of the vector functions, and write them down.
 
-    python -m tools.fit_functions minigrad/compiled/llvm/coefficients.py
+    python -m tools.fit_functions minigrad/compiled/llvm/vectors/coefficients.py
 
 Polynomials are Chebyshev fits, computed by mpmath with 40 digits: within a small factor of the
 best ones of their degree. The rational ones of float32 are minimax fits by Lawson's method:

@@ -12,7 +12,6 @@ from minigrad.compiled.graph import Loop, Unsupported, Value, contiguous, size_o
 from minigrad.compiled.llvm.kernels.multiply import Product
 from minigrad.compiled.llvm.kernels.rows import RowKernel
 from minigrad.compiled.llvm.kernels.runtime import (
-    define_barrier,
     define_combine,
     define_gather,
     define_scatter,
@@ -20,10 +19,11 @@ from minigrad.compiled.llvm.kernels.runtime import (
 from minigrad.compiled.llvm.kernels.tiles import Products, panels_size
 from minigrad.compiled.llvm.native import Host, Layout, arguments, enter, leave
 from minigrad.compiled.llvm.planning.fuse import Kernel
-from minigrad.compiled.llvm.planning.places import LINE, Buffer, Place, seen_from
+from minigrad.compiled.llvm.planning.places import Buffer, seen_from
 from minigrad.compiled.llvm.planning.plan import Plan, Scope, bytes_of, uncovered
 from minigrad.compiled.llvm.vectors.elements import memory_kind, register_kind
-from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
+from minigrad.compiled.llvm.vectors.ir import BYTES, Index
+from minigrad.compiled.llvm.writer import Writer, padded
 
 __all__ = ["Emitter"]
 
@@ -38,7 +38,7 @@ _SHARED_LOOP: Final = 1_000_000
 """From how many steps of products in a step of a loop on."""
 
 
-class Emitter:
+class Emitter(Writer):
     """Writes the main function of a program.
 
     Args:
@@ -52,15 +52,11 @@ class Emitter:
     def __init__(
         self, plan: Plan, target: Host, layout: Layout | None, flush: bool, threads: int
     ) -> None:
-        self.plan, self._target, self._layout = plan, target, layout
-        self._flush, self._threads = flush, threads
-        self.module = Module()
-        self._code = Code(self.module)
+        super().__init__(target, threads)
+        self.plan, self._layout, self._flush = plan, layout, flush
         self._products = {
             kind: Products(self.module, kind, target.vector_bytes) for kind in ("float", "double")
         }
-        self._alone = threads == 1  # whether the code being written is run by one thread
-        self._counter: Index = 0
         self._packed: dict[Value, Buffer] = {}
         self._planned: dict[Value, Product] = {}
         self._kernels: dict[int, RowKernel] = {}
@@ -70,8 +66,8 @@ class Emitter:
         """Write the program of `count` arguments; returns the bytes of its workspace."""
         scopes = [self.plan.scope, *self.plan.scope.bodies.values()]
         # kernels first: they say how much scratch they need
-        rooms = [self._prepare(scope) for scope in scopes]
-        self._rooms: dict[object, Buffer] = {k: b for room in rooms for k, b in room.items()}
+        for scope in scopes:
+            self._rooms.update(self._prepare(scope))
         size = self.plan.finish()
         code = self._code
         saved = enter(code, self._target, self._flush)
@@ -100,7 +96,7 @@ class Emitter:
                 rooms[rows] = scope.buffer(size, kernel.level, kernel.level)
             if self._parts(rows) > 1:
                 for one in rows.sums:
-                    size = _PARTS * _padded(bytes_of(one.value))
+                    size = _PARTS * padded(bytes_of(one.value))
                     rooms[one] = scope.buffer(size, kernel.level, kernel.level)
         for value in region.values:
             level = region.level.get(value, 0)
@@ -108,7 +104,7 @@ class Emitter:
                 if value not in self._packed:
                     product = self._plan_product(value)
                     if product.room:
-                        size = _padded(product.room * BYTES[register_kind(value.dtype)])
+                        size = padded(product.room * BYTES[register_kind(value.dtype)])
                         rooms[value] = scope.buffer(size * self._threads, level, level)
             elif value.op == "loop":
                 for inner in self._packed_before(value):
@@ -143,71 +139,6 @@ class Emitter:
         if not rows.sums or rows.elements < _SHARED_ELEMENTS or rows.length < _PARTS:
             return 1
         return _PARTS
-
-    # -- pointers ---------------------------------------------------------------------------------
-
-    def _base(self, base: int | Buffer) -> str:
-        if isinstance(base, Buffer):
-            return self._code.at("%workspace", base.start, "i8")
-        return self._arguments[base]
-
-    def _pointer(self, place: Place, kind: str) -> str:
-        """The first element of a place at the present step of the loop."""
-        pointer = self._code.at(self._base(place.base), place.offset, kind)
-        if place.step:
-            step = self._code.add(self._counter, place.shift)
-            if place.slots:
-                step = step & 1 if isinstance(step, int) else self._code.value(f"and i64 {step}, 1")
-            pointer = self._code.at(pointer, self._code.multiply(step, place.step), kind)
-        return pointer
-
-    def _room(self, key: object, each: int) -> str:
-        """Room of this thread, of `each` bytes."""
-        if key not in self._rooms:
-            return "null"
-        start = self._base(self._rooms[key])
-        if self._threads == 1:
-            return start
-        return self._code.at(start, self._code.multiply("%thread", each), "i8")
-
-    def _zero(self, pointer: str, size: int) -> None:
-        self._code.intrinsic(
-            "void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false"
-        )
-
-    # -- threads ----------------------------------------------------------------------------------
-
-    def _by_one(self, body: Callable[[], None]) -> None:
-        """Code that one thread runs."""
-        if self._alone:
-            body()
-            return
-
-        def alone() -> None:
-            self._alone = True
-            body()
-            self._alone = False
-
-        self._code.when(self._first, alone)
-
-    def _barrier(self) -> None:
-        if not self._alone:
-            define_barrier(self.module, self._target)
-            self._code.call("void", "barrier", "ptr %workspace", "i64 %threads")
-
-    def _share_of(self, count: int) -> tuple[Index, Index]:
-        """The part of a count that this thread does."""
-        code = self._code
-        low = code.value(f"udiv i64 {code.multiply('%thread', count)}, %threads")
-        after = code.multiply(code.add("%thread", 1), count)
-        return low, code.value(f"udiv i64 {after}, %threads")
-
-    def _shared(self, count: int, large: bool, body: Callable[[Index, Index], None]) -> None:
-        """`body(start, end)` over a count, by one thread or by all."""
-        if self._alone or not large or count == 1:
-            self._by_one(lambda: body(0, count))
-        else:
-            body(*self._share_of(count))
 
     # -- regions ----------------------------------------------------------------------------------
 
@@ -253,7 +184,7 @@ class Emitter:
                 rows = self._kernels[id(kernel)]
                 for one in rows.sums:
                     if self._parts(rows) > 1:
-                        size = _PARTS * _padded(bytes_of(one.value))
+                        size = _PARTS * padded(bytes_of(one.value))
                         self._zero(self._base(self._rooms[one]), size)
                     else:
                         kind = memory_kind(one.value.dtype)
@@ -291,7 +222,7 @@ class Emitter:
                 code = self._code
                 instead = {}
                 for total in rows.sums:
-                    offset = code.multiply(part, _padded(bytes_of(total.value)))
+                    offset = code.multiply(part, padded(bytes_of(total.value)))
                     instead[total.pointer] = code.at(self._base(self._rooms[total]), offset, "i8")
                 start = code.value(f"udiv i64 {code.multiply(part, rows.length)}, {_PARTS}")
                 after = code.multiply(code.add(part, 1), rows.length)
@@ -307,7 +238,12 @@ class Emitter:
         self._barrier()
         if self._pending:
             pending, self._pending = self._pending, []
-            self._by_one(lambda: [add() for add in pending] and None)
+
+            def add_all() -> None:
+                for add in pending:
+                    add()
+
+            self._by_one(add_all)
             self._barrier()
 
     def _add_parts(self, rows: RowKernel) -> None:
@@ -316,7 +252,7 @@ class Emitter:
             name = define_combine(self.module, kind, self._target.vector_bytes)
             target = self._pointer(rows.places[one.pointer], kind)
             source = self._base(self._rooms[one])
-            stride = _padded(bytes_of(one.value)) // BYTES[kind]
+            stride = padded(bytes_of(one.value)) // BYTES[kind]
             self._code.call(
                 "void", name, f"ptr {target}", f"ptr {source}", f"i64 {one.value.size}",
                 f"i64 {stride}", f"i64 {_PARTS}",
@@ -334,7 +270,7 @@ class Emitter:
             self._by_one(lambda: self._zero(self._pointer(plan.c, kind), bytes_of(value)))
             return
         c, a, b = (self._pointer(place, kind) for place in (plan.c, plan.a, plan.b))
-        room = self._room(value, _padded(plan.room * BYTES[kind]))
+        room = self._room(value, padded(plan.room * BYTES[kind]))
         large = plan.steps >= _SHARED_STEPS
         if plan.lead:
 
@@ -422,8 +358,3 @@ class Emitter:
             "void", name, f"ptr {to}, ptr {source}, i64 {value.shape[0]}, ptr {where}",
             f"i64 {size_of(indices.shape)}, ptr %workspace",
         )  # fmt: skip
-
-
-def _padded(size: int) -> int:
-    """Bytes up to the end of a cache line, and one line more: threads share none."""
-    return -(-size // LINE) * LINE + LINE

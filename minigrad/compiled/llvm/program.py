@@ -13,8 +13,9 @@ from minigrad.compiled.llvm.crew import Crew, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.stages import StagedProgram, is_native
 
-__all__ = ["NativeProgram", "build"]
+__all__ = ["LIFTS", "NativeProgram", "build"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -29,8 +30,16 @@ _WORDS: Final = {
 }
 
 
-def build(graph: Graph, threads: int = 1, target: native.Host | None = None) -> "NativeProgram":
+LIFTS: Final = True
+"""One kernel over all steps rather than one in each."""
+
+
+def build(
+    graph: Graph, threads: int = 1, target: native.Host | None = None
+) -> "NativeProgram | StagedProgram":
     """A function from the arguments of a graph to its outputs.
+
+    What native code does not know is done by NumPy, in between.
 
     Args:
         graph: what is computed.
@@ -39,9 +48,12 @@ def build(graph: Graph, threads: int = 1, target: native.Host | None = None) -> 
 
     Raises:
         MissingPackageError: without llvmlite.
-        Unsupported: for operations and dtypes without native code.
+        Unsupported: for operations and dtypes that neither knows.
     """
-    return NativeProgram(graph, threads, target or native.host())
+    host = target or native.host()
+    if all(is_native(value) for value in graph.values):
+        return NativeProgram(graph, threads, host)
+    return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
 
 
 class NativeProgram:

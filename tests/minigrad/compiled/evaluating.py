@@ -38,8 +38,9 @@ def read(operand, found, wide, moved=0):
     if not array.size or not all(operand.shape):
         return np.zeros(operand.shape, array.dtype)
     start = operand.offset + moved
-    lowest = start + sum(min(0, s * (n - 1)) for s, n in zip(operand.strides, operand.shape))
-    highest = start + sum(max(0, s * (n - 1)) for s, n in zip(operand.strides, operand.shape))
+    reaches = [s * (n - 1) for s, n in zip(operand.strides, operand.shape, strict=True)]
+    lowest = start + sum(min(0, reach) for reach in reaches)
+    highest = start + sum(max(0, reach) for reach in reaches)
     assert lowest >= 0, operand
     assert highest < array.size, operand
     strides = [stride * step for stride in operand.strides]

@@ -75,7 +75,8 @@ class Product:
     def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
         """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
         kind = self._products.kind
-        rest, parts = index, []
+        rest: Index = index
+        parts: list[Index] = []
         for length in reversed(self.lead):
             if isinstance(rest, int):
                 rest, part = divmod(rest, length)

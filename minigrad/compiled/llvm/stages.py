@@ -1,0 +1,148 @@
+"""Graphs that native code knows in part: native programs and NumPy calls in turn."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minigrad.compiled import plain
+from minigrad.compiled.graph import (
+    ELEMENTWISE,
+    Graph,
+    Loop,
+    PlainArray,
+    Unsupported,
+    Value,
+    View,
+)
+from minigrad.compiled.llvm.planning.fuse import FUSED
+from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
+from minigrad.compiled.llvm.vectors.ir import Code, Module
+
+__all__ = ["StagedProgram", "is_native"]
+
+Program: TypeAlias = Callable[[Sequence[PlainArray]], list[PlainArray]]
+
+_KNOWN = FUSED | {"matmul", "gather", "scatter_add", "assemble", "stack", "loop"}
+
+
+def is_native(value: Value) -> bool:
+    """Whether there is native code for what computes a value."""
+    if value.op not in _KNOWN:
+        return False
+    if value.op == "stack":
+        return is_native(next(value.views).value)
+    if value.op == "loop":
+        loop: Loop = value.options[0]
+        return all(is_native(inner) and inner.op != "loop" for inner in loop.body)
+    try:
+        kinds = [register_kind(value.dtype), *(register_kind(view.dtype) for view in value.views)]
+        if value.op in ELEMENTWISE:
+            Elements(Code(Module()), 4).compute(value, ["%x"] * len(value.operands))
+    except Unsupported:
+        return False
+    if value.op in ELEMENTWISE:
+        return True
+    if value.op == "matmul":
+        return kinds[0] in ("float", "double")
+    if value.op == "gather":
+        table, _ = value.views
+        return View(table.value, table.shape[1:], table.strides[1:]).strides == _beside(table)
+    return "i1" not in kinds or value.op == "assemble"
+
+
+def _beside(table: View) -> tuple[int, ...]:
+    """The strides that rows of a table have when each is contiguous."""
+    return View(Value("input", (), table.shape[1:], table.dtype)).strides
+
+
+class StagedProgram:
+    """A graph run stage by stage, each by a program of its own.
+
+    Args:
+        graph: what is computed.
+        build: makes the program of a native stage.
+
+    Attributes:
+        stages: how many there are.
+    """
+
+    def __init__(self, graph: Graph, build: Callable[[Graph], Program]) -> None:
+        stage = _stages(graph)
+        last: dict[Value, int] = {}
+        for value in graph.values:
+            for view in _reads(value):
+                last[view.value] = max(last.get(view.value, 0), stage[value])
+        end = max(stage.values(), default=0) + 1
+        last.update((view.value, end) for view in graph.outputs)
+        self._programs: list[tuple[Program, list[int], list[int]]] = []
+        self._slots = {value: number for number, value in enumerate(graph.inputs)}
+        for number in sorted(set(stage.values())):
+            values = [value for value in graph.values if stage[value] == number]
+            inside = set(values)
+            read = {
+                view.value: None
+                for value in values
+                for view in _reads(value)
+                if view.value not in inside and view.value.op != "constant"
+            }
+            given = [self._slots[value] for value in read]
+            made = [value for value in values if last.get(value, -1) > number]
+            made = [value for value in made if value.op not in ("loop", "call")]
+            part = Graph(list(read), values, [View(value) for value in made])
+            program = plain.build(part) if number % 2 else build(part)
+            for value in made:
+                self._slots[value] = len(self._slots)
+            self._programs.append((program, given, [self._slots[value] for value in made]))
+        self._outputs = [view.value for view in graph.outputs]
+        self._given = len(graph.inputs)
+        self.stages = len(self._programs)
+
+    def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        found: list[Any] = [*arrays, *[None] * (len(self._slots) - self._given)]
+        for program, given, made in self._programs:
+            results = program([found[slot] for slot in given])
+            for slot, result in zip(made, results, strict=True):
+                found[slot] = result
+        return self._returned(found)
+
+    def _returned(self, found: list[Any]) -> list[PlainArray]:
+        """The outputs, each an array of its own."""
+        results, seen = [], set(range(self._given))
+        for value in self._outputs:
+            slot = self._slots.get(value)
+            if slot is None:
+                results.append(np.array(value.array))
+            elif slot in seen:
+                results.append(np.array(found[slot]))
+            else:
+                seen.add(slot)
+                results.append(found[slot])
+        return results
+
+
+def _reads(value: Value) -> list[View]:
+    """What a value reads; of a loop, also what its steps read from outside."""
+    views = list(value.views)
+    if value.op == "loop":
+        loop: Loop = value.options[0]
+        body = set(loop.body)
+        views += loop.initial.values()
+        for inner in loop.body:
+            for view in inner.views:
+                if view.value.op == "moving":
+                    views += view.value.views
+                elif view.value not in body and view.value.op != "previous":
+                    views.append(view)
+    return views
+
+
+def _stages(graph: Graph) -> dict[Value, int]:
+    """When each value is computed: native code in even stages, NumPy in odd ones."""
+    stage: dict[Value, int] = {}
+    for value in graph.values:
+        odd = not is_native(value)
+        before = [stage[view.value] for view in _reads(value) if view.value in stage]
+        stage[value] = max((at + ((at % 2 == 1) != odd) for at in before), default=0)
+        stage[value] = max(stage[value], int(odd))
+    return stage

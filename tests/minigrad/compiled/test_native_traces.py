@@ -1,0 +1,76 @@
+"""Traced calls by native code: what the eager engine computes, gradients included."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import minigrad as mg
+from minigrad.compiled.graph import Unsupported
+from minigrad.compiled.llvm.program import build
+from minigrad.compiled.rolling.rolled import roll
+from minigrad.compiled.trace import settle, trace
+from minigrad.testing.random_programs import programs
+from tests.minigrad.compiled.programs import eager, run_traced
+from tests.minigrad.compiled.test_trace import CASES, numbers
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIGRAD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def compare(function, arrays, rtol):
+    tensors = [mg.Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    traced = trace(function, tensors, {})
+    settle(traced, ())
+    assert traced.refusal is None, traced.refusal
+    found = run_traced(traced, arrays, lambda graph: build(roll(graph, lift=True)))
+    for one, other in zip(found, eager(function, arrays), strict=True):
+        assert one.dtype == other.dtype
+        scale = np.abs(other[np.isfinite(other)]).max(initial=1.0)
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * scale, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_traced_calls(name, dtype):
+    function, shapes = CASES[name]
+    arrays = [numbers(*shape, dtype=dtype, seed=i) for i, shape in enumerate(shapes)]
+    compare(function, arrays, rtol=1e-5 if dtype is np.float32 else 1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(programs(max_operations=12))
+def test_random_programs(program):
+    def loss(*leaves):
+        return program.loss(program.run(leaves))
+
+    tensors = [mg.Tensor(a, requires_grad=True) for a in program.leaves]
+    if trace(loss, tensors, {}).refusal is None:
+        try:
+            compare(loss, list(program.leaves), rtol=1e-9)
+        except Unsupported as missing:
+            SEEN.append(str(missing))
+
+
+SEEN = []
+
+
+def cell(steps):
+    def run(x, w, u):
+        h = np.zeros((3, 8), x.dtype)
+        total = 0.0
+        for t in range(steps):
+            h = mg.tanh(x[t] @ w + h @ u)
+            total = total + (h**2).mean()
+        return total
+
+    return run
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 30])
+def test_recurrences_with_their_gradients(steps):
+    arrays = [numbers(steps, 3, 4), numbers(4, 8, seed=1) / 2, numbers(8, 8, seed=2) / 3]
+    compare(cell(steps), [a.astype(np.float32) for a in arrays], rtol=3e-5)
