@@ -79,7 +79,8 @@ def test_many_steps_become_a_loop():
 def test_containers_arrays_and_python_values():
     @mg.compile
     def function(tree, mask, scale=2.0, *, name):
-        assert name == "n"
+        if name != "n":
+            raise ValueError(name)
         return {"sum": (tree["x"] * mask).sum() * scale, "rest": (tree["y"][0], 7, mask)}
 
     x, y = tensor(3, 2), tensor(4, seed=1)
@@ -150,7 +151,7 @@ def test_higher_derivatives_are_those_of_the_function():
     for f in (function, compiled):
         slope = mg.gradients((f(x, w) ** 2).sum(), w, create_graph=True)
         found.append(mg.gradients((slope**2).sum(), x).numpy())
-    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-7)
 
 
 def test_value_and_grad_is_one_program():
@@ -194,9 +195,9 @@ def test_errors_are_those_of_the_function():
     x = tensor(4, 2)
     function(x, np.array([1, 2, 3]))
     function(x, np.array([0, 3, 1]))
-    with pytest.raises(Exception, match="") as compiled:
+    with pytest.raises(IndexError, match="index") as compiled:
         function(x, np.array([0, 9, 1]))
-    with pytest.raises(Exception, match="") as eager:
+    with pytest.raises(IndexError, match="index") as eager:
         mg.embedding(x, np.array([0, 9, 1]))
     assert str(compiled.value) == str(eager.value)
     with pytest.raises(mg.ShapeError):
@@ -216,13 +217,13 @@ def test_warnings_are_those_of_the_function():
 def test_programs_for_shapes_dtypes_and_flags_eight_at_most():
     function = mg.compile(lambda x: (x * 2).sum())
     for n in range(1, 9):
-        function(numbers(n))
-        function(numbers(n))
+        function(tensor(n))
+        function(tensor(n))
     assert len(function.programs) == 8
     with pytest.warns(mg.CompileWarning, match="8 programs"):
-        function(numbers(9))
-    np.testing.assert_allclose(function(numbers(10)).numpy(), numbers(10).sum() * 2, rtol=1e-5)
-    np.testing.assert_allclose(function(numbers(3)).numpy(), numbers(3).sum() * 2, rtol=1e-5)
+        function(tensor(9))
+    np.testing.assert_allclose(function(tensor(10)).numpy(), numbers(10).sum() * 2, rtol=1e-5)
+    np.testing.assert_allclose(function(tensor(3)).numpy(), numbers(3).sum() * 2, rtol=1e-5)
 
 
 def test_it_can_be_turned_off(monkeypatch):
@@ -305,7 +306,8 @@ def test_anomaly_mode_and_recordings_run_the_function():
     function = mg.compile(lambda x: np.log(x).sum())
     x = mg.Tensor(np.zeros(3, F) + 1, requires_grad=True)
     function(x)
-    with mg.anomaly_mode(), pytest.raises(mg.AnomalyError, match="log"):
+    quiet = np.errstate(all="ignore")
+    with quiet, mg.anomaly_mode(), pytest.raises(mg.AnomalyError, match="log"):
         function(mg.Tensor(np.zeros(3, F) - 1, requires_grad=True))
     with mg.recording(replay=True):
         y = function(x)
