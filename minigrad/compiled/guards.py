@@ -144,7 +144,8 @@ class Guards:
             self._follow(value.fget, label)
         elif isinstance(value, ModuleType):
             if not is_ours(value.__name__) and not _is_closed(value.__name__):
-                self._mapping(vars(value), self._named(vars(value)), f"{value.__name__}.")
+                names = [n for n in vars(value) if n in self._names]
+                self._mapping(vars(value), names, f"{value.__name__}.")
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, (list, dict, set, deque)):
@@ -211,8 +212,6 @@ class Guards:
         """Guards of the attributes of an instance; also of those that code would only set."""
         kind = type(value)
         name = label or kind.__qualname__
-        if _is_closed(kind.__module__):
-            return
         if kind.__module__.startswith("minigrad."):  # ours that hold functions of the user's
             self._follow(getattr(value, "function", None), label)
             self._follow(getattr(value, "rule", None), label)
@@ -222,6 +221,8 @@ class Guards:
             names = dict.fromkeys(self._named(table))
             names.update(dict.fromkeys(itertools.chain(*map(_written, self._watch.entered))))
             self._mapping(table, names, f"{name}.")
+        if _is_closed(kind.__module__):
+            return
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
@@ -320,12 +321,14 @@ def _put_content(holder: Any, kept: Any) -> None:
 
 
 def same_plain(now: Any, value: Any) -> bool:
-    """Whether two plain values, or tuples of them, are the same; NaN is the same as NaN."""
+    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN."""
     if type(now) is not type(value):
         return False
     if isinstance(value, (float, complex, np.generic)):
         return now is value or repr(now) == repr(value)
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        return now.keys() == value.keys() and same_plain([*now.values()], [*value.values()])
+    if isinstance(value, (tuple, list)):
         pairs = zip(now, value, strict=False)
         return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)
     return isinstance(value, (*_PLAIN, np.dtype)) and bool(now == value)

@@ -161,6 +161,10 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self.function, name)
 
+    def reachable_by_search(self) -> tuple[Any, ...]:
+        """What a search for random generators must look at."""
+        return (self.function,)
+
     def __repr__(self) -> str:
         return f"compiled {self._label}"
 

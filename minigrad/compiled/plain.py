@@ -27,6 +27,7 @@ __all__ = ["LIFTS", "PlainProgram", "build"]
 LIFTS = True  # one call for all steps instead of one for each
 
 Instruction = tuple[Callable[..., Any], list[Any]]
+Use = tuple[list[Any], int, View]  # arguments, the place among them, and what is read there
 Read = Callable[[Operand], Any]
 
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
@@ -51,38 +52,54 @@ class PlainProgram:
     def __init__(self, graph: Graph) -> None:
         self._rooms: dict[Value, PlainArray] = {}
         self._list: list[Instruction] = []
-        self._of_input: dict[int, tuple[Value, View]] = {}
-        self._bound: dict[Value, list[tuple[list[Any], int, View]]] = {}
-        self._inputs = [(value, self._room(value)) for value in graph.inputs]
+        self._outside = {*graph.inputs, *(view.value for view in graph.outputs)}
+        # Arrays that are views of values that go in or out, by their identity.
+        self._seen: dict[int, tuple[PlainArray, View]] = {}
+        self._uses: dict[Value, list[Use]] = {}
+        self._inputs = [self._room(value) for value in graph.inputs]
         for value in graph.values:
             if value.op == "loop":
                 self._loop(value.options[0])
             elif value.op != "stack":
                 self._emit(value, self._operand, self._room)
         self._outputs = [self._read(view) for view in graph.outputs]
-        self._handed: list[list[tuple[list[Any], int, View]] | None] = []
-        for value, room in self._inputs:
-            bound = self._bound.get(value, [])
-            returned = any(view.value is value for view in graph.outputs)
-            worth = len(bound) * _WORTH < room.nbytes and not returned
-            self._handed.append(bound if worth else None)
-        self._of_input.clear()
+        returned = {view.value for view in graph.outputs}
+        self._handed = [
+            None if value in returned else self._worth(value) for value in graph.inputs
+        ]
+        made = {"input", "constant", "stack"}
+        first = {view.value: i for i, view in reversed(list(enumerate(graph.outputs)))}
+        self._fresh = [
+            self._worth(view.value)
+            if view.value.op not in made and first[view.value] == i
+            else None
+            for i, view in enumerate(graph.outputs)
+        ]
+        self._zeroed = [view.value.op == "assemble" for view in graph.outputs]
+        self._seen.clear()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
-        pairs = zip(self._inputs, self._handed, arrays, strict=True)
-        for (_, room), handed, array in pairs:
-            if handed is None:
+        for room, uses, array in zip(self._inputs, self._handed, arrays, strict=True):
+            if uses is None:
                 room[...] = array
-                continue
-            array = np.ascontiguousarray(array)
-            for arguments, place, view in handed:
-                arguments[place] = (
-                    array if view.whole else strided(array, view.shape, view.strides, view.offset)
-                )
+            else:
+                _hand(uses, np.ascontiguousarray(array))
+        results = list(self._outputs)
+        for i, uses in enumerate(self._fresh):
+            if uses is not None:
+                make = np.zeros if self._zeroed[i] else np.empty
+                results[i] = array = make(results[i].shape, results[i].dtype)
+                _hand(uses, array)
         with np.errstate(all="ignore"):
             for function, arguments in self._list:
                 function(*arguments)
-        return [np.array(output) for output in self._outputs]
+        pairs = zip(results, self._fresh, strict=True)
+        return [np.array(result) if uses is None else result for result, uses in pairs]
+
+    def _worth(self, value: Value) -> "list[Use] | None":
+        """The uses of a value, if making views for them is cheaper than to copy it."""
+        uses = self._uses.get(value, [])
+        return uses if len(uses) * _WORTH < self._rooms[value].nbytes else None
 
     def __len__(self) -> int:
         return len(self._list)
@@ -100,8 +117,8 @@ class PlainProgram:
             else:
                 room = np.empty(value.shape, value.dtype)
             self._rooms[value] = room
-            if value.op == "input":
-                self._of_input[id(room)] = value, View(value)
+            if value in self._outside:
+                self._seen[id(room)] = room, View(value)
         return room
 
     def _read(self, view: View) -> PlainArray:
@@ -109,8 +126,12 @@ class PlainProgram:
         if view.whole:
             return room
         array = strided(room, view.shape, view.strides, view.offset)
-        if view.value.op == "input":
-            self._of_input[id(array)] = view.value, view
+        return self._noted(array, view)
+
+    def _noted(self, array: PlainArray, view: View) -> PlainArray:
+        """An array that is such a view of a value, perhaps of one that goes in or out."""
+        if view.value in self._outside:
+            self._seen[id(array)] = array, view
         return array
 
     def _operand(self, operand: Operand) -> Any:
@@ -143,9 +164,10 @@ class PlainProgram:
     def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
         given = list(arguments)
         for i, argument in enumerate(given):
-            found = self._of_input.get(id(argument))
+            found = self._seen.get(id(argument))
             if found is not None:
-                self._bound.setdefault(found[0], []).append((given, i, found[1]))
+                view = found[1]
+                self._uses.setdefault(view.value, []).append((given, i, view))
         self._list.append((function, given))
 
     def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
@@ -168,7 +190,10 @@ class PlainProgram:
         for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
             part = read(operand)
             shape = part.shape if isinstance(part, np.ndarray) else ()
-            self._add(np.copyto, strided(out, shape, strides, offset), part)
+            place = strided(out, shape, strides, offset)
+            if id(out) in self._seen:
+                self._noted(place, View(value, shape, strides, offset))
+            self._add(np.copyto, place, part)
 
     def _emit_gather(self, value: Value, read: Read, out: PlainArray) -> None:
         self._add(_gather, *map(read, value.operands), out)
@@ -244,6 +269,14 @@ class _Step:
         stack = self._stacks[value]
         at = (slot % len(stack)) * value.size + operand.offset
         return strided(stack, operand.shape, operand.strides, at)
+
+
+def _hand(uses: Sequence[Use], array: PlainArray) -> None:
+    """Put an array where its value is used."""
+    for arguments, place, view in uses:
+        arguments[place] = (
+            array if view.whole else strided(array, view.shape, view.strides, view.offset)
+        )
 
 
 def strided(

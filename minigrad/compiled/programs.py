@@ -305,7 +305,8 @@ class Program:
     ) -> list[Any]:
         """The gradients by the inputs."""
         if self._joint:
-            found = [grads[0].reshape(()) * gradient for gradient in residuals]
+            factor = grads[0].reshape(())
+            found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
         else:
             with self._lock, np.errstate(all="ignore"):
                 found = self._backward([*inputs, *grads, *residuals])

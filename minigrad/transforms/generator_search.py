@@ -21,7 +21,7 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -86,6 +86,9 @@ class _Search:
         if isinstance(value, _KINDS):
             self.found[id(value)] = value
             return ()
+        reachable = getattr(type(value), "reachable_by_search", None)
+        if reachable is not None:  # an object of ours that says what it calls
+            return cast("Iterable[Any]", reachable(value))
         if isinstance(value, ModuleType):
             if not _is_closed(value.__name__):
                 self.modules.append(value)
