@@ -205,6 +205,10 @@ class View:
         """
         dummy = as_strided(_one_byte, self.shape, self.strides, writeable=False)
         seen = function(dummy)
+        if not isinstance(seen, np.ndarray):  # NumPy makes scalars of some views of one element
+            if dummy.size != 1:
+                raise Unsupported("a view that NumPy makes a scalar of")
+            return View(self.value, (), (), self.offset)
         moved = _address(seen) - _address(dummy) if seen.size else 0
         return View(self.value, seen.shape, seen.strides, self.offset + moved)
 

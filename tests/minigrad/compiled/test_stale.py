@@ -258,7 +258,9 @@ def test_a_branch_on_an_array_argument_is_refused():
     compiled = mg.compile(lambda x, n: x * 2 if (n > 100).any() else x)
     with pytest.warns(mg.CompileWarning, match=r"bool\(\) takes numbers out"):
         compiled(tensor(3), np.array([1, 2]))
-    np.testing.assert_array_equal(compiled(tensor(3), np.array([101])).numpy(), 2 * tensor(3).numpy())
+    np.testing.assert_array_equal(
+        compiled(tensor(3), np.array([101])).numpy(), 2 * tensor(3).numpy()
+    )
 
 
 def test_equal_class_numbers_are_not_taken_for_constants():

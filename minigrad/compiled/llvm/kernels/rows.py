@@ -1,10 +1,13 @@
 """Row kernels: the values of one kernel, computed in one pass over rows.
 
 A kernel is a function `void @rows(ptr %p0, ..., ptr %scratch, i64 %lo, i64 %hi)`: loops over the
-leading axes, of which the first runs from `lo` to `hi`, and along each row vectors with a masked
-rest. Sums and maxima over rows cut the work on a row into phases: what a phase reads of an earlier
-one is computed again if that is cheap, or else kept in a row of scratch. Sums over leading axes add
-to memory, which the caller has set to zero.
+leading axes, of which the first runs from `lo` to `hi`, and vectors along each row. The last vector
+ends where the row does, so it may begin within the one before: then some elements are computed
+twice. Lanes without an element would raise status flags of their own.
+
+Sums and maxima over rows cut the work on a row into phases: what a phase reads of an earlier one is
+computed again if that is cheap, or else kept in a row of scratch. Sums over leading axes add to
+memory, which the caller has set to zero.
 """
 
 from collections.abc import Callable, Sequence
@@ -181,7 +184,7 @@ class RowKernel:
         sizes += [BYTES[memory_kind(v.dtype)] for v in self._values]
         floats = [size for size in sizes if size > 1]
         width = max(vector_bytes // max(floats, default=4), 1)
-        while width // 2 >= max(self._walk.row, 1):
+        while width > max(self._walk.row, 1):
             width //= 2
         return width
 
@@ -219,7 +222,7 @@ class RowKernel:
         written = set(self._writes.values())
         for number in dict.fromkeys(self._reads.values()):
             if self._walk.strides[number][-1] == 0 and number not in written:
-                self._hoisted[number] = self._load(number, 0, self._width)
+                self._hoisted[number] = self._load(number, 0)
         for phase in range(max(self._phase.values()) + 1):
             self._now = phase
             self._compute_row_values()
@@ -229,7 +232,7 @@ class RowKernel:
         memo: dict[Value, str] = {}
         for value in self._values:
             if self._is_row(value) and value.op in ELEMENTWISE and self._phase[value] == self._now:
-                self._row_values[value] = self._compute(value, value, memo, 0, self._width)
+                self._row_values[value] = self._compute(value, value, memo, 0)
                 if value in self._writes:
                     self._store(self._row_values[value], self._writes[value], 0, 1)
 
@@ -253,22 +256,22 @@ class RowKernel:
             for value, kind in zip(carried, kinds, strict=True)
         ]
 
-        def body(j: int | str, values: list[str], lanes: int) -> list[str]:
+        def body(j: int | str, values: list[str], fresh: int) -> list[str]:
             memo: dict[Value, str] = {}
             for value in targets:
-                x = self._compute(value, value, memo, j, lanes)
+                x = self._compute(value, value, memo, j)
                 if value in self._writes:
-                    self._store(x, self._writes[value], j, lanes)
+                    self._store(x, self._writes[value], j, self._width)
                 if value in self._kept_in_scratch:
-                    self._store_scratch(x, value, j, lanes)
+                    self._store_scratch(x, value, j)
             before, after = dict(zip(carried, values, strict=True)), []
             for value in sums:
-                x = self._operand(value, value, 0, memo, j, lanes)
+                x = self._operand(value, value, 0, memo, j)
                 kind = register_kind(value.dtype)
                 if value in before:
-                    after.append(self._elements.accumulate(value.op, before[value], x, kind, lanes))
+                    after.append(self._elements.accumulate(value.op, before[value], x, kind, fresh))
                 else:
-                    self._add_to_memory(x, self._writes[value], kind, j, lanes)
+                    self._add_to_memory(x, self._writes[value], kind, j, fresh)
             return after
 
         width, row = self._width, self._walk.row
@@ -282,7 +285,7 @@ class RowKernel:
                 0, whole * width, width, lambda j, values: body(j, values, width), pairs
             )
         if row % width:
-            totals = body(whole * width, totals, row % width)
+            totals = body(row - width, totals, row % width)
         for value, kind, x in zip(carried, kinds, totals, strict=True):
             result = self._elements.across(value.op, x, kind)
             if value.op in ROWS:
@@ -290,15 +293,19 @@ class RowKernel:
                 if value in self._writes:
                     self._store(result, self._writes[value], 0, 1)
             else:
-                self._add_to_memory(result, self._writes[value], kind, 0, 1)
+                old = self._load_scalar(self._writes[value])
+                total = self._elements.arithmetic("add", old, result, kind)
+                self._store(total, self._writes[value], 0, 1)
 
     def _is_across(self, value: Value) -> bool:
         """Whether a sum into memory has one element for a whole row."""
         return self._walk.strides[self._writes[value]][-1] == 0
 
-    def _add_to_memory(self, x: str, number: int, kind: str, j: int | str, lanes: int) -> None:
-        old = self._load(number, j, lanes)
-        self._store(self._elements.arithmetic("add", old, x, kind), number, j, lanes)
+    def _add_to_memory(self, x: str, number: int, kind: str, j: int | str, fresh: int) -> None:
+        old = self._load(number, j)
+        total = self._elements.arithmetic("add", old, x, kind)
+        total = self._elements.fresh(total, old, kind, fresh)
+        self._store(total, number, j, self._width)
 
     def _at(self, number: int, j: int | str) -> tuple[str, int]:
         """The pointer to the element j of a row, and the stride."""
@@ -306,10 +313,14 @@ class RowKernel:
         step = self._code.multiply(j, stride)
         return self._code.at(self._pointers[number], step, self.kinds[number]), stride
 
-    def _load(self, number: int, j: int | str, lanes: int) -> str:
+    def _load(self, number: int, j: int | str) -> str:
         pointer, stride = self._at(number, j)
         kind = self.kinds[number]
-        return self._elements.load(pointer, "i1" if kind == "i8" else kind, stride, lanes)
+        return self._elements.load(pointer, "i1" if kind == "i8" else kind, stride, self._width)
+
+    def _load_scalar(self, number: int) -> str:
+        """The element at a pointer, in all lanes."""
+        return self._elements.load(self._pointers[number], self.kinds[number], 0, self._width)
 
     def _store(self, x: str, number: int, j: int | str, lanes: int) -> None:
         pointer, stride = self._at(number, j)
@@ -321,47 +332,38 @@ class RowKernel:
         kind = memory_kind(value.dtype)
         return self._code.at(row, j, kind), register_kind(value.dtype)
 
-    def _store_scratch(self, x: str, value: Value, j: int | str, lanes: int) -> None:
+    def _store_scratch(self, x: str, value: Value, j: int | str) -> None:
         pointer, kind = self._scratch_at(value, j)
-        self._elements.store(x, pointer, kind, 1, lanes)
+        self._elements.store(x, pointer, kind, 1, self._width)
 
     def _operand(
-        self,
-        value: Value,
-        host: Value,
-        index: int,
-        memo: dict[Value, str],
-        j: int | str,
-        lanes: int,
+        self, value: Value, host: Value, index: int, memo: dict[Value, str], j: int | str
     ) -> str:
         view = value.operands[index]
         if not isinstance(view, View):
             return ""
         other = view.value
         if self._region.is_inlined(other):
-            return self._compute(other, host, memo, j, lanes)
+            return self._compute(other, host, memo, j)
         if (value, index) in self._reads:
             number = self._reads[value, index]
             if number in self._hoisted:
                 return self._hoisted[number]
-            return self._load(number, j, lanes)
+            return self._load(number, j)
         if self._is_row(other):
             return self._row_values[other]
         if other not in memo and self._phase[other] < self._now:
             if other in self._writes:
-                memo[other] = self._load(self._writes[other], j, lanes)
+                memo[other] = self._load(self._writes[other], j)
             elif other in self._kept_in_scratch:
                 pointer, kind = self._scratch_at(other, j)
-                memo[other] = self._elements.load(pointer, kind, 1, lanes)
-        return self._compute(other, other, memo, j, lanes)
+                memo[other] = self._elements.load(pointer, kind, 1, self._width)
+        return self._compute(other, other, memo, j)
 
-    def _compute(
-        self, value: Value, host: Value, memo: dict[Value, str], j: int | str, lanes: int
-    ) -> str:
+    def _compute(self, value: Value, host: Value, memo: dict[Value, str], j: int | str) -> str:
         if value not in memo:
             operands = [
-                self._operand(value, host, index, memo, j, lanes)
-                for index in range(len(value.operands))
+                self._operand(value, host, index, memo, j) for index in range(len(value.operands))
             ]
             memo[value] = self._elements.compute(value, operands)
         return memo[value]

@@ -94,8 +94,7 @@ class Elements:
     def load(self, pointer: str, kind: str, stride: int, lanes: int) -> str:
         """The elements at a pointer, `stride` elements apart.
 
-        Of `lanes` fewer than the width, the others repeat the last: so they compute what some
-        other lane computes, too, and raise no status flag of their own.
+        Of `lanes` fewer than the width, the others hold anything.
         """
         memory = "i8" if kind == "i1" else kind
         if stride == 0 or lanes == 1:
@@ -125,13 +124,10 @@ class Elements:
         mask = select_lanes([lane < lanes for lane in range(self.width)])
         name = f"llvm.masked.load.{self._suffix(kind)}.p0"
         self.code.module.declare(f"{full} @{name}(ptr, i32, {self.type('i1')}, {full})")
-        some = self.code.value(
+        return self.code.value(
             f"call {full} @{name}(ptr {pointer}, i32 {_align(kind)}, "
             f"{self.type('i1')} {mask}, {full} zeroinitializer)"
         )
-        order = ", ".join(f"i32 {min(lane, lanes - 1)}" for lane in range(self.width))
-        return self.code.value(f"shufflevector {full} {some}, {full} poison, "
-                               f"<{self.width} x i32> <{order}>")  # fmt: skip
 
     def lanes_below(self, count: Index) -> str:
         """The mask of the first `count` lanes."""
@@ -224,12 +220,18 @@ class Elements:
             return self.arithmetic("add", total, x, kind)
         return self._larger("maximum", total, x, kind)
 
-    def accumulate(self, op: str, total: str, x: str, kind: str, lanes: int) -> str:
-        """`combine` with the first `lanes` elements of x."""
-        if lanes < self.width and op != "row_max":  # lanes behind repeat the last: no other maximum
-            mask = select_lanes([lane < lanes for lane in range(self.width)])
-            x = self.select(mask, x, self.neutral(op, kind), kind)
+    def accumulate(self, op: str, total: str, x: str, kind: str, fresh: int) -> str:
+        """`combine` with the last `fresh` elements of x."""
+        if op != "row_max":  # elements seen before make no other maximum
+            x = self.fresh(x, self.neutral(op, kind), kind, fresh)
         return self.combine(op, total, x, kind)
+
+    def fresh(self, x: str, other: str, kind: str, count: int) -> str:
+        """The last `count` lanes of x, and those of another vector before."""
+        if count == self.width:
+            return x
+        mask = select_lanes([lane >= self.width - count for lane in range(self.width)])
+        return self.select(mask, x, other, kind)
 
     def across(self, op: str, x: str, kind: str) -> str:
         """The sum or the maximum of all lanes, in all lanes."""
