@@ -180,13 +180,17 @@ class RowKernel:
             self.scratch_bytes += -(-size // LINE) * LINE + LINE  # rows at powers of two collide
 
     def _choose_width(self, vector_bytes: int) -> int:
-        sizes = [BYTES[kind] for kind in self.kinds if kind != "i8"]
-        sizes += [BYTES[memory_kind(v.dtype)] for v in self._values]
-        floats = [size for size in sizes if size > 1]
-        width = max(vector_bytes // max(floats, default=4), 1)
+        """How many elements a vector has: as many as fit, as a row has, or one.
+
+        Vectors shorter than a register of 16 bytes would be computed with lanes of anything.
+        """
+        kinds = [*self.kinds, *(memory_kind(value.dtype) for value in self._values)]
+        sizes = [BYTES[kind] for kind in kinds if kind != "i8"] or [4]
+        least = 16 // min(sizes)
+        width = max(vector_bytes // max(sizes), least)
         while width > max(self._walk.row, 1):
             width //= 2
-        return width
+        return width if width >= least else 1
 
     # -- code -----------------------------------------------------------------------------------
 
