@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import PlainArray, Value, View
+from minigrad.compiled.graph import Value, View
 from minigrad.compiled.trace import Traced, same_numbers
 from minigrad.compiled.tracing.tracer import CalledOperation, Request
 from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["differences"]
-
 
 
 def differences(first: Traced, second: Traced) -> str | None:
@@ -50,6 +49,7 @@ class _Comparison:
 
     def __init__(self) -> None:
         self.partner: dict[Value, Value] = {}
+        self._copies: list[tuple[Value, Value]] = []
 
     def graphs(self, first: Traced, second: Traced) -> str | None:
         """The first difference."""
@@ -71,6 +71,7 @@ class _Comparison:
         if not _same_template(first.template, second.template):
             return "it returns a Python value that is computed from the arguments"
         self.partner = dict(zip(inputs, inputs2, strict=True))
+        self._traced = first, second
         pairs = zip((*outputs, *gradients), (*outputs2, *gradients2), strict=True)
         for one, other in pairs:
             if (one is None) != (other is None):
@@ -79,7 +80,19 @@ class _Comparison:
                 reason = self.views(one, other)
                 if reason is not None:
                     return reason
+        for value, argument in self._copies:
+            value.op, value.operands, value.array = "copy", (View(argument),), None
+            first.tracer.builder.values.insert(0, value)
         return None
+
+    def _is_copy(self, a: Value, b: Value) -> bool:
+        """Whether two constants that differ are copies of an argument, as `Tensor(x)` makes."""
+        first, second = self._traced
+        for value, one, other in zip(first.arguments, first.given, second.given, strict=True):
+            if same_numbers(a.array, one) and same_numbers(b.array, other):
+                self._copies.append((a, value))
+                return True
+        return False
 
     def views(self, one: View, other: View) -> str | None:
         """The first difference between two reads and all that they depend on."""
@@ -100,7 +113,7 @@ class _Comparison:
             if a.op == "input":
                 return "it reads another argument every time"
             if a.op == "constant":
-                if not same_numbers(a.array, b.array):
+                if not same_numbers(a.array, b.array) and not self._is_copy(a, b):
                     return (
                         f"an array of the shape {a.shape} is computed outside of minigrad's "
                         "operations, and differs with the arguments or from call to call"

@@ -14,9 +14,7 @@ __all__ = ["Held", "Key", "flatten", "key_of"]
 
 Key = tuple[Any, ...]
 
-_BY_VALUE = frozenset(
-    (int, bool, str, bytes, complex, type(None), type(Ellipsis), type, np.dtype)
-)
+_BY_VALUE = frozenset((int, bool, str, bytes, complex, type(None), type(Ellipsis), type, np.dtype))
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Any:

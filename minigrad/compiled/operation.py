@@ -19,7 +19,7 @@ from minigrad.compiled.guards import Guards
 from minigrad.compiled.keys import Held, Key, flatten, key_of
 from minigrad.compiled.other_values import other_argument
 from minigrad.compiled.programs import Program
-from minigrad.compiled.trace import Traced, array_leaves, same_numbers, settle, trace
+from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.tracer import Refused
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
@@ -138,7 +138,9 @@ class Compiled:
                     return self.function(*args, **kwargs)
             elif held.alive and program.fits():
                 self._calls += 1
-                result = program.run(tree, leaves, bool(self._check) and not self._calls % self._check)
+                result = program.run(
+                    tree, leaves, bool(self._check) and not self._calls % self._check
+                )
                 if program.failure is not None:
                     self._give_up(key, program)
                 return result
@@ -173,12 +175,16 @@ class Compiled:
     @property
     def programs(self) -> list[Program]:
         """The programs so far."""
-        return [e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)]
+        return [
+            e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)
+        ]
 
     @property
     def refusals(self) -> list[Refusal]:
         """Why calls run as before, for each kind of call that does."""
-        return [e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)]
+        return [
+            e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)
+        ]
 
     # -- first calls -------------------------------------------------------------------------------
 
@@ -216,13 +222,9 @@ class Compiled:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
         others = [other_argument(leaf) for leaf in leaves]
-        pairs = zip(array_leaves(leaves), array_leaves(others), strict=True)
-        moving = {i for i, (a, b) in enumerate(pairs) if not same_numbers(_array(a), _array(b))}
         watch = Watch()
         recording = current_mode().recording
-        first = trace(
-            self.function, args, kwargs, None, recording, moving=moving, watch=watch
-        )
+        first = trace(self.function, args, kwargs, None, recording, watch=watch)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
@@ -233,21 +235,19 @@ class Compiled:
             settle(first, guards.tensors)
             if first.refusal is None:
                 other = replace_leaves(tree, others)
-                first.refusal = self._second(first, guards, other, moving, recording)
+                first.refusal = self._second(first, guards, other, recording)
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
             return result, self._program(first, guards)
         except (Refused, Unsupported) as error:
             return result, Refusal(str(error), "", guards)
 
-    def _second(
-        self, first: Traced, guards: Guards, tree: Any, moving: set[int], recording: bool
-    ) -> str | None:
+    def _second(self, first: Traced, guards: Guards, tree: Any, recording: bool) -> str | None:
         """Trace again with other values; what differs, or None."""
         args, kwargs = tree
         with _left_alone(guards, random_sources(self.function, args, kwargs)):
             try:
-                second = trace(self.function, args, kwargs, {}, recording, moving=moving)
+                second = trace(self.function, args, kwargs, {}, recording)
             except Exception as error:
                 return f"with other values it fails with {type(error).__name__}: {error}"
             settle(second, guards.tensors)
@@ -268,10 +268,6 @@ class Compiled:
             if self._backend is plain:
                 raise
         return Program(self.function, traced, guards, plain, self._label)
-
-
-def _array(leaf: Any) -> Any:
-    return leaf._array if isinstance(leaf, Tensor) else leaf
 
 
 @contextlib.contextmanager

@@ -341,7 +341,9 @@ class Program:
         ):
             result = self.function(*args, **kwargs)
         leaves = [leaf for _, leaf in labelled_leaves(result)]
-        outputs = {int(m): leaf for m, leaf in zip(self._marks, leaves, strict=True) if type(m) is Output}
+        outputs = {
+            int(m): leaf for m, leaf in zip(self._marks, leaves, strict=True) if type(m) is Output
+        }
         return tuple(outputs[i] for i in self.on_tape)
 
 

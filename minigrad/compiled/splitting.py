@@ -116,4 +116,3 @@ def _read(operand: Operand, moved: dict[Value, View]) -> Any:
     if new is None:
         return operand
     return View(new.value, operand.shape, operand.strides, new.offset + operand.offset)
-

@@ -278,7 +278,11 @@ class Lifted:
             initial = self.builder.constant(np.asarray(initial, value.dtype))
             return initial.broadcast(value.shape)
         seen = reference.view
-        if seen.offset or seen.strides != contiguous(seen.shape) or size_of(seen.shape) != value.size:
+        if (
+            seen.offset
+            or seen.strides != contiguous(seen.shape)
+            or size_of(seen.shape) != value.size
+        ):
             raise Irregular("a part of the value before is carried")
         return self.builder.reshape(initial, value.shape)
 

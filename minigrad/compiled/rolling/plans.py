@@ -68,7 +68,9 @@ def make_plan(
     free: set[int] = set()  # what needs no carried value
     for index, row in enumerate(references):
         inner = [r for r in row if isinstance(r, (Here, Before))]
-        if index not in stuck | carried and all(isinstance(r, Here) and r.index in free for r in inner):
+        if index not in stuck | carried and all(
+            isinstance(r, Here) and r.index in free for r in inner
+        ):
             free.add(index)
     roots = free if lift else {i for i in free if body[i].op == "matmul"}
     early = _needed(roots, references)
@@ -140,7 +142,9 @@ def _leads(
         for reference in references[index]:
             if isinstance(reference, Before) and reference.index == last:
                 return True
-        inner = [r.index for r in references[index] if isinstance(r, Here) and body[r.index].op == "add"]
+        inner = [
+            r.index for r in references[index] if isinstance(r, Here) and body[r.index].op == "add"
+        ]
         if len(inner) != 1:
             return any(_leads(i, last, body, references) for i in inner)
         (index,) = inner

@@ -1,5 +1,6 @@
 """A graph with loops in the place of repeated steps."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,9 +83,7 @@ class _Failed(Exception):
 class _Rolling:
     """Makes the values of a graph again, with loops."""
 
-    def __init__(
-        self, graph: Graph, regions: Sequence[Region], bodies: Bodies, lift: bool
-    ) -> None:
+    def __init__(self, graph: Graph, regions: Sequence[Region], bodies: Bodies, lift: bool) -> None:
         self._graph, self._regions, self._bodies, self._lift = graph, regions, bodies, lift
         self.builder = Builder()
         self._places = {value: i for i, value in enumerate(graph.values)}
@@ -196,7 +195,7 @@ class _Rolling:
         members.sort(key=lambda member: lifted.slot(member[0]))
         slots = [lifted.slot(step) for step, _, _ in members]
         offsets = [place[1] for _, _, place in members]
-        moves = {b - a for a, b in zip(offsets, offsets[1:], strict=False)}
+        moves = {b - a for a, b in itertools.pairwise(offsets)}
         steady = slots == list(range(slots[0], slots[0] + len(slots))) and len(moves) <= 1
         if not steady:
             return [(self._view(view), place) for _, view, place in members]

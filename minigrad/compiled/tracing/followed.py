@@ -40,7 +40,9 @@ class Followed(np.ndarray[Any, Any]):
         into = options.pop("out", None)
         function = getattr(ufunc, method)
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        result = self._told(name, function, inputs, options, function(*map(_plain, inputs), **options))
+        result = self._told(
+            name, function, inputs, options, function(*map(_plain, inputs), **options)
+        )
         if into is None or into[0] is None:
             return result
         (out,) = into

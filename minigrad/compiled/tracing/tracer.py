@@ -153,7 +153,6 @@ class Tracer(Observer):
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
-        self._copies: dict[Any, View] = {}
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -168,20 +167,6 @@ class Tracer(Observer):
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
-
-    def know_copies(self, array: PlainArray, view: View) -> None:
-        """Take arrays with the numbers of this one for copies of it.
-
-        To be used for numbers that are others in a second trace: what is equal in both is a copy.
-        """
-        self._copies.setdefault(_content(array), view)
-
-    def _copied(self, array: PlainArray) -> View | None:
-        """The view that an unknown array is a copy of."""
-        found = self._copies.get(_content(array)) if self._copies else None
-        if found is not None:
-            self.enter_array(array, found)
-        return found
 
     def view_of(self, array: PlainArray) -> View | None:
         """The view that an array is, or the part of one that it looks at."""
@@ -198,14 +183,10 @@ class Tracer(Observer):
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
-            if found is None:
-                found = self._copied(value._array)
             return self._capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
                 return found
-        if isinstance(array, ndarray) and (found := self._copied(array)) is not None:
-            return found
         if isinstance(array, (ndarray, np.generic)):
             return self.builder.constant(np.asarray(array))
         return array
@@ -231,8 +212,6 @@ class Tracer(Observer):
                 if array.__class__ is not ndarray:
                     array = array.view(ndarray)
                 self.enter_array(array, known)
-                return array
-            if self._copied(array) is not None:
                 return array
             copy = array.copy(order="K").view(ndarray)
             self.enter_array(copy, self.builder.constant(copy))
@@ -422,10 +401,6 @@ def _of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
     return run
 
 
-def _content(array: PlainArray) -> tuple[Any, ...]:
-    return array.shape, array.dtype, array.tobytes()
-
-
 def _fits(view: View, result: Any) -> bool:
     return bool(view.shape == result.shape and view.dtype == result.dtype)
 
@@ -440,4 +415,3 @@ def _part(array: PlainArray, base: PlainArray, known: View) -> View | None:
         return None
     strides = tuple(stride // step for stride in array.strides)
     return View(known.value, array.shape, strides, start // step if array.size else 0)
-
