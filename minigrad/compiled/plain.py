@@ -110,7 +110,7 @@ class PlainProgram:
             if value.op == "constant":
                 assert value.array is not None
                 room = value.array
-            elif value.op == "assemble":
+            elif (value.options[0] if value.op == "stack" else value).op == "assemble":
                 room = np.zeros(value.shape, value.dtype)  # what no part covers stays zero
             else:
                 room = np.empty(value.shape, value.dtype)
