@@ -11,7 +11,8 @@ import numpy as np
 
 from minigrad.compiled.graph import Value, View
 from minigrad.compiled.trace import Traced, same_numbers
-from minigrad.compiled.tracing.tracer import CalledOperation, Request
+from minigrad.compiled.tracing.called import CalledOperation
+from minigrad.compiled.tracing.tracer import Request
 from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["differences"]

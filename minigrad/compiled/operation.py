@@ -20,7 +20,7 @@ from minigrad.compiled.keys import Held, Key, flatten, key_of
 from minigrad.compiled.other_values import other_argument
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
-from minigrad.compiled.tracing.tracer import Refused
+from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
@@ -200,9 +200,12 @@ class Compiled:
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
-            held = Held(leaves, lambda _: self._entries.pop(key, None))
+            held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
             return result
+
+    def _forget(self, key: Key) -> None:
+        self._entries.pop(key, None)
 
     def _give_up(self, key: Key, program: Program) -> None:
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"

@@ -111,7 +111,7 @@ class _Rolling:
             plan = make_plan(body, references, early[number], late[number], self._lift)
             try:
                 lifted = Lifted(
-                    self.builder, body, references, region.count, plan, self.read, self._lifted
+                    self.builder, body, references, region.steps, plan, self.read, self._lifted
                 )
             except Irregular:
                 raise _Failed(number) from None
@@ -129,7 +129,7 @@ class _Rolling:
         def note(view: View, reader: int) -> None:
             at = self._where.get(self._places.get(view.value, -1))
             if at is not None and at[0] != reader:
-                last = at[2] == self._regions[at[0]].count - 1
+                last = at[2] == self._regions[at[0]].steps - 1
                 (late if last else early)[at[0]].add(at[1])
 
         for i, value in enumerate(self._graph.values):

@@ -106,7 +106,7 @@ class Followed(np.ndarray[Any, Any]):
 
 def follow(array: Any, tracer: Any) -> Followed:
     """The same array, followed."""
-    followed = array.view(Followed)
+    followed: Followed = array.view(Followed)
     followed.tracer = tracer
     return followed
 
