@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Value, View
+from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.trace import Traced, same_numbers
+from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
 from minigrad.ops.pytree import labelled_leaves
@@ -50,7 +51,7 @@ class _Comparison:
 
     def __init__(self) -> None:
         self.partner: dict[Value, Value] = {}
-        self._copies: list[tuple[Value, Value]] = []
+        self._copies: list[tuple[Value, View]] = []
 
     def graphs(self, first: Traced, second: Traced) -> str | None:
         """The first difference."""
@@ -81,19 +82,35 @@ class _Comparison:
                 reason = self.views(one, other)
                 if reason is not None:
                     return reason
-        for value, argument in self._copies:
-            value.op, value.operands, value.array = "copy", (View(argument),), None
-            first.tracer.builder.values.insert(0, value)
+        self._replace(first.tracer.builder)
         return None
 
     def _is_copy(self, a: Value, b: Value) -> bool:
-        """Whether two constants that differ are copies of an argument, as `Tensor(x)` makes."""
+        """Whether two constants that differ are copies of what was followed, as `Tensor(x)` is."""
         first, second = self._traced
-        for value, one, other in zip(first.arguments, first.given, second.given, strict=True):
-            if same_numbers(a.array, one) and same_numbers(b.array, other):
-                self._copies.append((a, value))
+        sides = [
+            [
+                *((given, View(v)) for v, given in zip(t.arguments, t.given, strict=True)),
+                *t.tracer.followed,
+            ]
+            for t in (first, second)
+        ]
+        for (one, view), (other, _) in zip(*sides, strict=False):
+            if _same_in_order(a.array, one) and _same_in_order(b.array, other):
+                self._copies.append((a, view))
                 return True
         return False
+
+    def _replace(self, builder: Builder) -> None:
+        """Compute the constants that are copies after what they are copies of."""
+        for value, view in self._copies:
+            start = len(builder.values)
+            source = builder.reshape(view, value.shape)
+            made = builder.values[start:]
+            del builder.values[start:]
+            value.op, value.operands, value.array = "copy", (source,), None
+            at = builder.values.index(view.value) + 1 if view.value in builder.values else 0
+            builder.values[at:at] = [*made, value]
 
     def views(self, one: View, other: View) -> str | None:
         """The first difference between two reads and all that they depend on."""
@@ -128,6 +145,19 @@ class _Comparison:
                 elif isinstance(x, View) or isinstance(y, View) or not _same_plain(x, y):
                     return f"a number in {_place(a)} differs with the arguments"
         return None
+
+
+def _followed(traced: Traced) -> list[tuple[PlainArray, View]]:
+    """The arrays that were given, and those that NumPy computed of them."""
+    pairs = zip(traced.given, traced.arguments, strict=True)
+    return [*((array, View(value)) for array, value in pairs), *traced.tracer.followed]
+
+
+def _same_in_order(one: PlainArray | None, other: PlainArray) -> bool:
+    """Whether two arrays hold the same numbers, perhaps in another shape."""
+    if one is None or one.size != other.size or one.dtype != other.dtype:
+        return False
+    return one.tobytes() == other.tobytes()
 
 
 def _place(value: Value) -> str:

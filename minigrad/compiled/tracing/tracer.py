@@ -65,6 +65,7 @@ class Tracer(Observer):
         draws: random numbers, in the order in which they were drawn.
         written: tensors that were written in-place, with the array and node that they held before.
         assumed: values that our own code looked at, with what they were: a program holds for these.
+        followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
         refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
@@ -77,6 +78,7 @@ class Tracer(Observer):
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
         self.assumed: list[tuple[View, PlainArray]] = []
+        self.followed: list[tuple[PlainArray, View]] = []
         self.plain: list[Any] = []
         self.refusal: str | None = None
         self.line = ""
@@ -236,6 +238,7 @@ class Tracer(Observer):
         followed = follow(array, self)
         self.enter_array(array, view)
         self.enter_array(followed, view)
+        self.followed.append((array, view))
         return followed
 
     def overwrite(self, out: Any, result: Any) -> None:
