@@ -70,7 +70,8 @@ class Autoregressive(SeriesModel):
 
     def predict_all(self, standardized: Any) -> Tensor:
         """The weighted sum of every window of `order` values."""
-        windows = lagged(np.asarray(standardized), self.config.order)  # (time - order + 1, order)
+        series = np.asanyarray(standardized)
+        windows = lagged(series, self.config.order)  # (time - order + 1, order)
         return mg.Tensor(windows) @ self.weight + self.bias
 
     def begin(self, standardized: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

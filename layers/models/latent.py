@@ -69,7 +69,7 @@ class LatentAutoregressive(SeriesModel):
 
     def predict_all(self, standardized: Any) -> Tensor:
         """Read the series from its beginning."""
-        forecasts, _ = self._read(np.asarray(standardized), None)
+        forecasts, _ = self._read(np.asanyarray(standardized), None)
         return forecasts[self.context - 1 :]
 
     def begin(self, standardized: NDArray[np.float64]) -> tuple[float, Any]:

@@ -11,7 +11,9 @@ import numpy as np
 
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.trace import Traced, same_numbers
-from minigrad.compiled.tracing.tracer import CalledOperation, Request
+from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.tracing.called import CalledOperation
+from minigrad.compiled.tracing.tracer import Request
 from minigrad.ops.pytree import labelled_leaves
 
 __all__ = ["differences"]
@@ -49,6 +51,7 @@ class _Comparison:
 
     def __init__(self) -> None:
         self.partner: dict[Value, Value] = {}
+        self._copies: list[tuple[Value, View]] = []
 
     def graphs(self, first: Traced, second: Traced) -> str | None:
         """The first difference."""
@@ -70,6 +73,7 @@ class _Comparison:
         if not _same_template(first.template, second.template):
             return "it returns a Python value that is computed from the arguments"
         self.partner = dict(zip(inputs, inputs2, strict=True))
+        self._traced = first, second
         pairs = zip((*outputs, *gradients), (*outputs2, *gradients2), strict=True)
         for one, other in pairs:
             if (one is None) != (other is None):
@@ -78,7 +82,35 @@ class _Comparison:
                 reason = self.views(one, other)
                 if reason is not None:
                     return reason
+        self._replace(first.tracer.builder)
         return None
+
+    def _is_copy(self, a: Value, b: Value) -> bool:
+        """Whether two constants that differ are copies of what was followed, as `Tensor(x)` is."""
+        first, second = self._traced
+        sides = [
+            [
+                *((given, View(v)) for v, given in zip(t.arguments, t.given, strict=True)),
+                *t.tracer.followed,
+            ]
+            for t in (first, second)
+        ]
+        for (one, view), (other, _) in zip(*sides, strict=False):
+            if _same_in_order(a.array, one) and _same_in_order(b.array, other):
+                self._copies.append((a, view))
+                return True
+        return False
+
+    def _replace(self, builder: Builder) -> None:
+        """Compute the constants that are copies after what they are copies of."""
+        for value, view in self._copies:
+            start = len(builder.values)
+            source = builder.reshape(view, value.shape)
+            made = builder.values[start:]
+            del builder.values[start:]
+            value.op, value.operands, value.array = "copy", (source,), None
+            at = builder.values.index(view.value) + 1 if view.value in builder.values else 0
+            builder.values[at:at] = [*made, value]
 
     def views(self, one: View, other: View) -> str | None:
         """The first difference between two reads and all that they depend on."""
@@ -99,7 +131,7 @@ class _Comparison:
             if a.op == "input":
                 return "it reads another argument every time"
             if a.op == "constant":
-                if not same_numbers(a.array, b.array):
+                if not same_numbers(a.array, b.array) and not self._is_copy(a, b):
                     return (
                         f"an array of the shape {a.shape} is computed outside of minigrad's "
                         "operations, and differs with the arguments or from call to call"
@@ -113,6 +145,19 @@ class _Comparison:
                 elif isinstance(x, View) or isinstance(y, View) or not _same_plain(x, y):
                     return f"a number in {_place(a)} differs with the arguments"
         return None
+
+
+def _followed(traced: Traced) -> list[tuple[PlainArray, View]]:
+    """The arrays that were given, and those that NumPy computed of them."""
+    pairs = zip(traced.given, traced.arguments, strict=True)
+    return [*((array, View(value)) for array, value in pairs), *traced.tracer.followed]
+
+
+def _same_in_order(one: PlainArray | None, other: PlainArray) -> bool:
+    """Whether two arrays hold the same numbers, perhaps in another shape."""
+    if one is None or one.size != other.size or one.dtype != other.dtype:
+        return False
+    return one.tobytes() == other.tobytes()
 
 
 def _place(value: Value) -> str:

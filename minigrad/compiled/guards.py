@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled.tracing.tracer import Refused
+from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
 
@@ -297,7 +297,7 @@ def _standard() -> frozenset[str]:
 
 def _same_content(holder: Any, kept: Any) -> bool:
     if isinstance(holder, np.ndarray):
-        return holder.shape == kept.shape and holder.tobytes() == kept.tobytes()
+        return bool(holder.shape == kept.shape and holder.tobytes() == kept.tobytes())
     if len(holder) != len(kept):
         return False
     if isinstance(holder, dict):
@@ -327,7 +327,8 @@ def same_plain(now: Any, value: Any) -> bool:
     if isinstance(value, (float, complex, np.generic)):
         return now is value or repr(now) == repr(value)
     if isinstance(value, dict):
-        return now.keys() == value.keys() and same_plain([*now.values()], [*value.values()])
+        same = list(now) == list(value)
+        return same and same_plain([*now.values()], [*value.values()])
     if isinstance(value, (tuple, list)):
         pairs = zip(now, value, strict=False)
         return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)

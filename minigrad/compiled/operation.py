@@ -17,16 +17,19 @@ from minigrad.compiled.comparing import differences
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guards import Guards
 from minigrad.compiled.keys import Held, Key, flatten, key_of
+from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.other_values import other_argument
 from minigrad.compiled.programs import Program
-from minigrad.compiled.trace import Traced, array_leaves, same_numbers, settle, trace
-from minigrad.compiled.tracing.tracer import Refused
+from minigrad.compiled.trace import Traced, settle, trace
+from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch
+from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
 from minigrad.ops.pytree import replace_leaves
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
+from minigrad.transforms.recorded_writes import Writes, put_back
 
 __all__ = ["Compiled", "CompileWarning", "compile"]
 
@@ -186,6 +189,28 @@ class Compiled:
             e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)
         ]
 
+    def lowered(self, *args: Any, **kwargs: Any) -> Lowered:
+        """What becomes of a call: its graph after every pass, as text or to `minigrad.draw.draw`.
+
+        The function runs for it, unless it has to be refused at once, twice, and leaves random
+        generators and what it writes as they were.
+        """
+        tree = args, kwargs
+        leaves: list[Any] = []
+        flatten(tree, leaves)
+        with self._tracing:
+            before = Writes()
+            sources = random_sources(self.function, args, kwargs)
+            states = [(source, state_of(source)) for source in sources]
+            with observed_by(before):
+                _, program = self._traced(tree, leaves, keep=True)
+            put_back(before.before())
+            for source, state in states:
+                restore_state(source, state)
+        if isinstance(program, Refusal):
+            return Lowered(self._label, {}, [program.reason])
+        return Lowered(self._label, program.stages, [r.reason for r in self.refusals])
+
     # -- first calls -------------------------------------------------------------------------------
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
@@ -200,9 +225,12 @@ class Compiled:
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
-            held = Held(leaves, lambda _: self._entries.pop(key, None))
+            held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
             return result
+
+    def _forget(self, key: Key) -> None:
+        self._entries.pop(key, None)
 
     def _give_up(self, key: Key, program: Program) -> None:
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
@@ -218,15 +246,15 @@ class Compiled:
             message = f"compile: {self._label} runs as before: {reason}{where}"
             warnings.warn(message, CompileWarning, stacklevel=4)
 
-    def _traced(self, tree: Any, leaves: list[Any]) -> tuple[Any, Program | Refusal]:
+    def _traced(
+        self, tree: Any, leaves: list[Any], keep: bool = False
+    ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
         others = [other_argument(leaf) for leaf in leaves]
-        pairs = zip(array_leaves(leaves), array_leaves(others), strict=True)
-        moving = {i for i, (a, b) in enumerate(pairs) if not same_numbers(_array(a), _array(b))}
         watch = Watch()
         recording = current_mode().recording
-        first = trace(self.function, args, kwargs, None, recording, moving=moving, watch=watch)
+        first = trace(self.function, args, kwargs, None, recording, watch=watch)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
@@ -237,21 +265,19 @@ class Compiled:
             settle(first, guards.tensors)
             if first.refusal is None:
                 other = replace_leaves(tree, others)
-                first.refusal = self._second(first, guards, other, moving, recording)
+                first.refusal = self._second(first, guards, other, recording)
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
-            return result, self._program(first, guards)
+            return result, self._program(first, guards, keep)
         except (Refused, Unsupported) as error:
             return result, Refusal(str(error), "", guards)
 
-    def _second(
-        self, first: Traced, guards: Guards, tree: Any, moving: set[int], recording: bool
-    ) -> str | None:
+    def _second(self, first: Traced, guards: Guards, tree: Any, recording: bool) -> str | None:
         """Trace again with other values; what differs, or None."""
         args, kwargs = tree
         with _left_alone(guards, random_sources(self.function, args, kwargs)):
             try:
-                second = trace(self.function, args, kwargs, {}, recording, moving=moving)
+                second = trace(self.function, args, kwargs, {}, recording)
             except Exception as error:
                 return f"with other values it fails with {type(error).__name__}: {error}"
             settle(second, guards.tensors)
@@ -265,17 +291,13 @@ class Compiled:
         first.tracer.line = second.tracer.line
         return differences(first, second)
 
-    def _program(self, traced: Traced, guards: Guards) -> Program:
+    def _program(self, traced: Traced, guards: Guards, keep: bool) -> Program:
         try:
-            return Program(self.function, traced, guards, self._backend, self._label)
+            return Program(self.function, traced, guards, self._backend, self._label, keep)
         except Unsupported:
             if self._backend is plain:
                 raise
-        return Program(self.function, traced, guards, plain, self._label)
-
-
-def _array(leaf: Any) -> Any:
-    return leaf._array if isinstance(leaf, Tensor) else leaf
+        return Program(self.function, traced, guards, plain, self._label, keep)
 
 
 @contextlib.contextmanager

@@ -64,9 +64,7 @@ class PlainProgram:
                 self._emit(value, self._operand, self._room)
         self._outputs = [self._read(view) for view in graph.outputs]
         returned = {view.value for view in graph.outputs}
-        self._handed = [
-            None if value in returned else self._worth(value) for value in graph.inputs
-        ]
+        self._handed = [None if value in returned else self._worth(value) for value in graph.inputs]
         made = {"input", "constant", "stack"}
         first = {view.value: i for i, view in reversed(list(enumerate(graph.outputs)))}
         self._fresh = [
@@ -112,7 +110,7 @@ class PlainProgram:
             if value.op == "constant":
                 assert value.array is not None
                 room = value.array
-            elif value.op == "assemble":
+            elif (value.options[0] if value.op == "stack" else value).op == "assemble":
                 room = np.zeros(value.shape, value.dtype)  # what no part covers stays zero
             else:
                 room = np.empty(value.shape, value.dtype)

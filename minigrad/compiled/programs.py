@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Value, View
+from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guards import Guards
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
@@ -102,6 +102,7 @@ class Program:
         name: of the function, for people.
 
     Attributes:
+        stages: after each pass, the graphs; only the last ones unless all are kept.
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
@@ -111,14 +112,20 @@ class Program:
     failure: Exception | None = None
 
     def __init__(
-        self, function: Callable[..., Any], traced: Traced, guards: Guards, backend: Any, name: str
+        self,
+        function: Callable[..., Any],
+        traced: Traced,
+        guards: Guards,
+        backend: Any,
+        name: str,
+        keep: bool = False,
     ) -> None:
         self.function, self.guards, self.name = function, guards, name
         self._template = traced.template
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         self._arrays = traced.arrays
         self._captured = [
-            (reference, value.shape, value.dtype, reference()._node is not None)
+            (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
             for reference, value in traced.captured
         ]
         self._draws = [_Draw(draw.request) for draw in traced.draws]
@@ -136,6 +143,7 @@ class Program:
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
         self._outputs = len(traced.outputs)
+        self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
         self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
 
@@ -152,14 +160,20 @@ class Program:
             *(view for view, _ in assumed),
         ]
         self._joint = not traced.seeds
-        self._backward: Any = None
+        self.stages: dict[str, list[Graph]] = {}
+        if self._keep:
+            every = [*outputs, *gradients]
+            self.stages["traced"] = [Graph(inputs, reachable(builder.values, every), every)]
         if self._joint:
-            self.graphs = [roll(finish(builder, inputs, [*outputs, *gradients]), lift)]
+            straight = [finish(builder, inputs, [*outputs, *gradients])]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
-            self.graphs = [roll(halves.forward, lift), roll(halves.backward, lift)]
-            self._backward = backend.build(self.graphs[1])
-        self._forward = backend.build(self.graphs[0])
+            straight = [halves.forward, halves.backward]
+        if self._keep:
+            self.stages["simplified"] = straight
+        self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
+        built = [backend.build(graph) for graph in self.graphs]
+        self._forward, self._backward = built[0], built[-1]
         self._returned = len(outputs)
 
     # -- a call ------------------------------------------------------------------------------------
@@ -238,8 +252,9 @@ class Program:
         nodes = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True)]
         expected = pull_back(nodes, hooks=False)
         for i in self._with_gradient:
-            if handles[i]._node in expected:
-                wanted = as_array(expected[handles[i]._node])
+            arrived = expected.get(handles[i]._node)  # type: ignore[arg-type]
+            if arrived is not None:
+                wanted = as_array(arrived)
                 self._compare(f"the gradient by input {i}", found[i], wanted)
 
     def _compare(self, what: str, found: Any, wanted: Any) -> None:

@@ -21,12 +21,12 @@ class Halves(NamedTuple):
     Attributes:
         forward: its outputs are those asked for, then the packed residuals.
         backward: its inputs are those of the forward graph, the seeds, and the residuals.
-        count: of the residuals.
+        residuals: how many arrays of residuals there are.
     """
 
     forward: Graph
     backward: Graph
-    count: int
+    residuals: int
 
 
 def split(

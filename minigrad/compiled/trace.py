@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.followed import Followed, follow
-from minigrad.compiled.tracing.tracer import CalledOperation, Request, Tracer
+from minigrad.compiled.tracing.tracer import Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
@@ -35,7 +35,7 @@ class Traced:
     Attributes:
         result: what the function returned.
         refusal: why the call cannot be compiled, or None.
-        arguments: the values that stand for the arrays among the arguments.
+        arguments: the values that stand for the arrays among the arguments; `given`, those.
         captured: tensors from outside with the values that stand for them.
         draws: the random numbers that were drawn.
         template: the result with numbers of outputs in the place of tensors and arrays.
@@ -49,8 +49,9 @@ class Traced:
 
     result: Any
     tracer: Tracer
+    arguments: list[Value]
+    given: list[PlainArray]
     refusal: str | None = None
-    arguments: list[Value] = field(default_factory=list)
     captured: list[tuple["weakref.ref[Any]", Value]] = field(default_factory=list)
     draws: list[Request] = field(default_factory=list)
     template: Any = None
@@ -72,7 +73,6 @@ def trace(
     kwargs: dict[str, Any],
     states: dict[int, Any] | None = None,
     differentiate: bool = True,
-    moving: Container[int] = (),
     watch: Watch | None = None,
 ) -> Traced:
     """Run a function and see what it computes.
@@ -82,8 +82,6 @@ def trace(
         args, kwargs: the arguments.
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
-        moving: the numbers of those arrays among the arguments that hold other numbers in the
-            second trace: what equals them is taken for a copy.
         watch: a block for the call alone.
 
     Raises:
@@ -104,11 +102,10 @@ def trace(
         if isinstance(leaf, np.ndarray):
             leaves[i] = leaf = follow(array, tracer)
             tracer.enter_array(leaf, view)
-        if number in moving:
-            tracer.know_copies(array, view)
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
         number += 1
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
+    arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     before = last_write()
     with observed_by(tracer), ModeChange(fused=False):
@@ -120,7 +117,7 @@ def trace(
             tracer.refuse("it writes into an array that it was given")
         tracer.check_nodes()
         result = map_leaves(_unfollowed, result)
-        traced = Traced(result, tracer, arguments=[value for value, _ in entered])
+        traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         _read_result(traced, leaves)
         if differentiate and tracer.refusal is None and any(traced.recorded):
             _differentiate(traced, entered)
@@ -248,7 +245,7 @@ def settle(traced: Traced, known: Container[int]) -> None:
         tensor = captured.tensor()
         if tensor is not None and id(tensor) in known:
             traced.captured.append((captured.tensor, captured.value))
-        elif captured.node is not None:
+        elif captured.value in traced.gradients:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:
             captured.value.op, captured.value.array = "constant", captured.array

@@ -35,19 +35,17 @@ class Observer:
     """Looks on at what the engine does, from within the mode: see `observed_by`.
 
     The engine knows nothing of its observers but these eight events. It asks only those who have
-    something to do with an event, which is noted when a subclass is made.
+    something to do with an event, which is noted when a subclass is made. A subclass that sets
+    `records_passes` has every backward pass recorded, to see the rules.
     """
 
-    looks_at_calls = looks_at_edges = looks_at_draws = False
-    records_passes = False  # whether every backward pass is recorded, for it to see the rules
+    looks_at_calls = looks_at_edges = looks_at_draws = records_passes = False
 
     def __init_subclass__(cls) -> None:
-        def own(*events: str) -> bool:
-            return any(getattr(cls, event) is not getattr(Observer, event) for event in events)
-
-        cls.looks_at_calls = own("call", "constant", "numbers")
-        cls.looks_at_edges = own("edge", "of_pass")
-        cls.looks_at_draws = own("draw")
+        own = {name for name in dir(Observer) if getattr(cls, name) is not getattr(Observer, name)}
+        cls.looks_at_calls = not own.isdisjoint(("call", "constant", "numbers"))
+        cls.looks_at_edges = not own.isdisjoint(("edge", "of_pass"))
+        cls.looks_at_draws = "draw" in own
 
     def call(self, applied: Applied) -> None:
         """An operation was applied."""

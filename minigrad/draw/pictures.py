@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from minigrad.compiled.lowered import Lowered
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
 from minigrad.draw.drawing import Drawing, draw_graph
@@ -18,6 +19,7 @@ from minigrad.draw.graph.passes import prune, tag_leaves, without
 from minigrad.draw.graph.records import Picture
 from minigrad.draw.graph.rolling import fold_repeats
 from minigrad.draw.graph.rolling import roll as roll_up
+from minigrad.draw.reading.lowered_graphs import picture_of
 from minigrad.draw.reading.measure import read_tape
 from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states, tensors_of
 from minigrad.draw.reading.opening import has_kernels
@@ -65,7 +67,8 @@ def draw(
     """Draw what was computed on the way to some tensors, and how their gradient flows back.
 
     Args:
-        target: a tensor, several in a list or dict, a `Picture`, a `GradientFlow`, or a module (or
+        target: a tensor, several in a list or dict, a `Picture`, a `GradientFlow`, what
+            `lowered` of a compiled function gives, or a module (or
             function) with its inputs, ``(module, x)``, which runs for the picture: its floating
             inputs are boxes, and so are frozen parameters; integers and booleans are constants
             where an operation reads them. Of tensors, data that require no grad are boxes where
@@ -150,6 +153,8 @@ def view(
     for name, value in (("depth", depth), ("max_nodes", max_nodes)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if isinstance(target, Lowered):
+        target = picture_of(target)
     if isinstance(target, Picture):
         graph = target
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from minigrad.core.observer import Observer
 
-__all__ = ["Writes", "rewritten"]
+__all__ = ["Writes", "put_back", "rewritten"]
 
 Written = tuple["weakref.ref[Any]", Any, Any]  # a tensor, its array and its node
 
@@ -44,13 +44,15 @@ def rewritten(before: list[Written]) -> Iterator[None]:
     alive = [(ref(), array, node) for ref, array, node in before]
     kept = [(tensor, tensor._array, tensor._node) for tensor, _, _ in alive if tensor is not None]
     try:
-        _put_back(alive)
+        put_back(alive)
         yield
     finally:
-        _put_back(kept)
+        put_back(kept)
 
 
-def _put_back(values: list[tuple[Any, Any, Any]]) -> None:
+def put_back(values: list[tuple[Any, Any, Any]]) -> None:
+    """Give tensors, or those that references lead to, the arrays and nodes beside them."""
     for tensor, array, node in values:
+        tensor = tensor() if isinstance(tensor, weakref.ref) else tensor
         if tensor is not None:
             tensor._array, tensor._node = array, node

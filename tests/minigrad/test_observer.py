@@ -77,7 +77,7 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def leave(self, tensor: Any) -> None:
+    def leave(self, tensor: Any, read_by: str = "") -> None:
         self.seen.append("leave")
 
     def write(self, tensor: Any) -> None:

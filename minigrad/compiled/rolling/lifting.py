@@ -131,7 +131,7 @@ class Lifted:
                 step = -step
             return view, step
         other, seen = self._others[reference.region], reference.view
-        whole = other.every(reference.index)
+        whole = other.every(reference.item)
         first = reference.first + (self.count - 1) * reference.direction * self.down
         size = size_of(whole.shape[1:])
         step = reference.direction * (-1 if other.down else 1) * (-1 if self.down else 1)
@@ -149,7 +149,7 @@ class Lifted:
         if isinstance(reference, (Moving, Other)):
             view, step = self._moving(reference)
             return View(view.value, (self.count, *view.shape), (step, *view.strides), view.offset)
-        seen, index = reference.view, reference.index
+        seen, index = reference.view, reference.item
         before = isinstance(reference, Before)
         whole = self._stacked(index, "previous") if before else self.every(index)
         step = size_of(whole.shape[1:])
@@ -209,11 +209,11 @@ class Lifted:
     def _added_up(self, term: Reference, shape: tuple[int, ...]) -> View:
         """The sum over all steps."""
         builder = self.builder
-        if isinstance(term, Here) and term.view.whole and term.index not in self.plan.looped:
-            value, row = self.body[term.index], self.references[term.index]
+        if isinstance(term, Here) and term.view.whole and term.item not in self.plan.looped:
+            value, row = self.body[term.item], self.references[term.item]
             operands = [self._over_steps(reference) for reference in row]
             builder.place = value.place
-            if term.index not in self._whole and value.op == "matmul" and len(value.shape) == 2:
+            if term.item not in self._whole and value.op == "matmul" and len(value.shape) == 2:
                 joined = self._joined_product(operands)
                 if joined is not None:
                     return joined
@@ -252,8 +252,8 @@ class Lifted:
         carried: dict[int, Before] = {}
         for row in self.references:
             for reference in row:
-                if isinstance(reference, Before) and reference.index in self.plan.looped:
-                    carried.setdefault(reference.index, reference)
+                if isinstance(reference, Before) and reference.item in self.plan.looped:
+                    carried.setdefault(reference.item, reference)
         for index in order:  # operands refer to them before they are whole
             value = self.body[index]
             made = Value(value.op, (), value.shape, value.dtype, value.options, place=value.place)
@@ -296,11 +296,11 @@ class Lifted:
             entering[view.key] = view
             return view
         if isinstance(reference, Before):
-            return reference.view.of(self._previous[reference.index])
-        if isinstance(reference, Here) and reference.index in self.plan.looped:
-            return reference.view.of(self._inner[reference.index])
+            return reference.view.of(self._previous[reference.item])
+        if isinstance(reference, Here) and reference.item in self.plan.looped:
+            return reference.view.of(self._inner[reference.item])
         if isinstance(reference, Here):
-            whole = self.every(reference.index)
+            whole = self.every(reference.item)
             seen, step = reference.view, size_of(whole.shape[1:])
             view = View(whole.value, seen.shape, seen.strides, whole.offset + seen.offset)
         else:

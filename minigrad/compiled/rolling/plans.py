@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Value
 from minigrad.compiled.rolling.references import Before, Fixed, Here, Reference
 
 __all__ = ["Plan", "Sum", "make_plan"]
@@ -56,8 +56,8 @@ def make_plan(
     for index, row in enumerate(references):
         for reference in row:
             if isinstance(reference, (Here, Before)):
-                users.setdefault(reference.index, []).append(index)
-    carried = {r.index for row in references for r in row if isinstance(r, Before)}
+                users.setdefault(reference.item, []).append(index)
+    carried = {r.item for row in references for r in row if isinstance(r, Before)}
     sums: dict[int, Sum] = {}
     for index in carried:
         found = _sum_of(index, body, references, users, read_early, read_late)
@@ -69,7 +69,7 @@ def make_plan(
     for index, row in enumerate(references):
         inner = [r for r in row if isinstance(r, (Here, Before))]
         if index not in stuck | carried and all(
-            isinstance(r, Here) and r.index in free for r in inner
+            isinstance(r, Here) and r.item in free for r in inner
         ):
             free.add(index)
     roots = free if lift else {i for i in free if body[i].op == "matmul"}
@@ -86,7 +86,7 @@ def _needed(roots: Iterable[int], references: Sequence[Sequence[Reference]]) -> 
         index = waiting.pop()
         if index not in found:
             found.add(index)
-            waiting += [r.index for r in references[index] if isinstance(r, (Here, Before))]
+            waiting += [r.item for r in references[index] if isinstance(r, (Here, Before))]
     return found
 
 
@@ -116,12 +116,12 @@ def _sum_of(
             return None
         chain.append(index)
         row = references[index]
-        ends = [r for r in row if isinstance(r, Before) and r.index == last]
-        ways = [r for r in row if isinstance(r, Here) and _leads(r.index, last, body, references)]
+        ends = [r for r in row if isinstance(r, Before) and r.item == last]
+        ways = [r for r in row if isinstance(r, Here) and _leads(r.item, last, body, references)]
         if len(ends) + len(ways) != 1:
             return None
-        (way,) = (*ends, *ways)
-        if not isinstance(way.view, View) or not way.view.whole:
+        way: Here | Before = ends[0] if ends else ways[0]
+        if not way.view.whole:
             return None
         terms += [r for r in row if r is not way]
         if len(row) != 2:
@@ -129,9 +129,9 @@ def _sum_of(
         if isinstance(way, Before):
             allowed = users[last] == [index]
             return Sum(terms, way, chain) if allowed else None
-        if users[way.index] != [index] or way.index in read_early | read_late:
+        if users[way.item] != [index] or way.item in read_early | read_late:
             return None
-        index = way.index
+        index = way.item
 
 
 def _leads(
@@ -140,10 +140,10 @@ def _leads(
     """Whether additions alone lead from a value to what the step before left of the sum."""
     while body[index].op == "add":
         for reference in references[index]:
-            if isinstance(reference, Before) and reference.index == last:
+            if isinstance(reference, Before) and reference.item == last:
                 return True
         inner = [
-            r.index for r in references[index] if isinstance(r, Here) and body[r.index].op == "add"
+            r.item for r in references[index] if isinstance(r, Here) and body[r.item].op == "add"
         ]
         if len(inner) != 1:
             return any(_leads(i, last, body, references) for i in inner)

@@ -37,7 +37,7 @@ class Other(NamedTuple):
     """What another region computes at step `first`, and `direction` steps on each time."""
 
     region: int
-    index: int
+    item: int
     first: int
     direction: int
     view: View
@@ -46,14 +46,14 @@ class Other(NamedTuple):
 class Here(NamedTuple):
     """A value of the same step, by its number in the body."""
 
-    index: int
+    item: int
     view: View
 
 
 class Before(NamedTuple):
     """A value of the step before, and what the first step reads in its place."""
 
-    index: int
+    item: int
     view: View
     initial: Operand
 
@@ -74,7 +74,7 @@ def references_of(
     for index in range(region.period):
         steps = [
             values[region.start + step * region.period + index].operands
-            for step in range(region.count)
+            for step in range(region.steps)
         ]
         body.append([_reference(row, places, regions, region) for row in zip(*steps, strict=True)])
     return body

@@ -20,16 +20,16 @@ _SPACING = 1 << 20  # keeps what is outside of the list apart from what is in it
 
 
 class Region(NamedTuple):
-    """A stretch of `count` steps of `period` values each, from place `start` on."""
+    """A stretch of `steps` steps of `period` values each, from place `start` on."""
 
     start: int
     period: int
-    count: int
+    steps: int
 
     @property
     def stop(self) -> int:
         """The place after its last value."""
-        return self.start + self.period * self.count
+        return self.start + self.period * self.steps
 
 
 def find_regions(values: Sequence[Value]) -> list[Region]:

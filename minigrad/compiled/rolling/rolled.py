@@ -1,5 +1,6 @@
 """A graph with loops in the place of repeated steps."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +111,7 @@ class _Rolling:
             plan = make_plan(body, references, early[number], late[number], self._lift)
             try:
                 lifted = Lifted(
-                    self.builder, body, references, region.count, plan, self.read, self._lifted
+                    self.builder, body, references, region.steps, plan, self.read, self._lifted
                 )
             except Irregular:
                 raise _Failed(number) from None
@@ -128,7 +129,7 @@ class _Rolling:
         def note(view: View, reader: int) -> None:
             at = self._where.get(self._places.get(view.value, -1))
             if at is not None and at[0] != reader:
-                last = at[2] == self._regions[at[0]].count - 1
+                last = at[2] == self._regions[at[0]].steps - 1
                 (late if last else early)[at[0]].add(at[1])
 
         for i, value in enumerate(self._graph.values):
@@ -194,7 +195,7 @@ class _Rolling:
         members.sort(key=lambda member: lifted.slot(member[0]))
         slots = [lifted.slot(step) for step, _, _ in members]
         offsets = [place[1] for _, _, place in members]
-        moves = {b - a for a, b in zip(offsets, offsets[1:], strict=False)}
+        moves = {b - a for a, b in itertools.pairwise(offsets)}
         steady = slots == list(range(slots[0], slots[0] + len(slots))) and len(moves) <= 1
         if not steady:
             return [(self._view(view), place) for _, view, place in members]

@@ -6,6 +6,7 @@ one of its numbers is looked at by our own code, as in a check, the program assu
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,11 @@ class Followed(np.ndarray[Any, Any]):
             return result
         return tracer.numpy_call(name, function, args, options, result)
 
+    def __getitem__(self, index: Any) -> Any:
+        places = replace_leaves(index, [_plain(leaf) for _, leaf in labelled_leaves(index)])
+        result = _plain(self)[places]
+        return self._told("indexing", operator.getitem, (self, index), {}, result)
+
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         """The same numbers in another dtype, followed."""
         result = _plain(self).astype(*args, **kwargs)
@@ -106,7 +112,7 @@ class Followed(np.ndarray[Any, Any]):
 
 def follow(array: Any, tracer: Any) -> Followed:
     """The same array, followed."""
-    followed = array.view(Followed)
+    followed: Followed = array.view(Followed)
     followed.tracer = tracer
     return followed
 

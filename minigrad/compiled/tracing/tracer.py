@@ -5,7 +5,7 @@ arrays that were met are kept until the trace is done, so that no identity is gi
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.watching import is_users, user_line
@@ -21,77 +22,7 @@ from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
-__all__ = ["CalledOperation", "Captured", "Refused", "Request", "Tracer"]
-
-
-class Refused(Exception):
-    """A function cannot be compiled; the message says why."""
-
-
-class CalledOperation:
-    """An operation that runs as it is, on arrays.
-
-    Attributes:
-        name: of the operation.
-        shapes, dtypes: of the arrays that it returned; None for what was no array.
-    """
-
-    def __init__(
-        self,
-        operation: Any,
-        inputs: Sequence[Any],
-        params: dict[str, Any],
-        places: Sequence[int | None],
-        results: Sequence[Any],
-    ) -> None:
-        self.name: str = operation.name
-        self._operation, self._inputs, self._params = operation, list(inputs), params
-        self._places = places
-        arrays = [result.__class__ is ndarray for result in results]
-        pairs = list(zip(results, arrays, strict=True))
-        self.shapes = [r.shape if known else None for r, known in pairs]
-        self.dtypes = [r.dtype if known else None for r, known in pairs]
-
-    def run(self, arrays: Sequence[PlainArray]) -> list[Any]:
-        """The results for other arrays.
-
-        Raises:
-            Refused: when they have other shapes or dtypes than those that were traced.
-        """
-        given = list(self._inputs)
-        leaves = None
-        for array, place in zip(arrays, self._places, strict=True):
-            if place is None:
-                continue
-            if place < len(given):
-                given[place] = array
-            else:
-                if leaves is None:
-                    leaves = [leaf for _, leaf in labelled_leaves(self._params)]
-                leaves[place - len(given)] = array
-        params = self._params if leaves is None else replace_leaves(self._params, leaves)
-        operation = self._operation
-        found = operation.forward(*((given,) if operation.list_input else given), **params)
-        results = list(found) if isinstance(found, tuple) else [found]
-        for i, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
-            if shape is None:
-                continue
-            results[i] = array = np.asarray(results[i])
-            if array.shape != shape:
-                raise Refused(f"{self.name} gave the shape {array.shape}, where it had {shape}")
-            results[i] = array.astype(dtype, copy=False)
-        return results
-
-    @property
-    def fixed(self) -> list[Any]:
-        """What does not enter as an array, to compare two traces."""
-        leaves = [leaf for _, leaf in labelled_leaves(self._params)]
-        values = [*self._inputs, *leaves]
-        entered = set(self._places)
-        return [None if i in entered else value for i, value in enumerate(values)]
-
-    def __repr__(self) -> str:
-        return self.name
+__all__ = ["Captured", "Request", "Tracer"]
 
 
 class Captured(NamedTuple):
@@ -134,6 +65,7 @@ class Tracer(Observer):
         draws: random numbers, in the order in which they were drawn.
         written: tensors that were written in-place, with the array and node that they held before.
         assumed: values that our own code looked at, with what they were: a program holds for these.
+        followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
         refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
@@ -146,6 +78,7 @@ class Tracer(Observer):
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
         self.assumed: list[tuple[View, PlainArray]] = []
+        self.followed: list[tuple[PlainArray, View]] = []
         self.plain: list[Any] = []
         self.refusal: str | None = None
         self.line = ""
@@ -153,7 +86,6 @@ class Tracer(Observer):
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
-        self._copies: dict[Any, View] = {}
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -168,20 +100,6 @@ class Tracer(Observer):
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
-
-    def know_copies(self, array: PlainArray, view: View) -> None:
-        """Take arrays with the numbers of this one for copies of it.
-
-        To be used for numbers that are others in a second trace: what is equal in both is a copy.
-        """
-        self._copies.setdefault(_content(array), view)
-
-    def _copied(self, array: PlainArray) -> View | None:
-        """The view that an unknown array is a copy of."""
-        found = self._copies.get(_content(array)) if self._copies else None
-        if found is not None:
-            self.enter_array(array, found)
-        return found
 
     def view_of(self, array: PlainArray) -> View | None:
         """The view that an array is, or the part of one that it looks at."""
@@ -198,14 +116,10 @@ class Tracer(Observer):
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
-            if found is None:
-                found = self._copied(value._array)
             return self._capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
                 return found
-        if isinstance(array, ndarray) and (found := self._copied(array)) is not None:
-            return found
         if isinstance(array, (ndarray, np.generic)):
             return self.builder.constant(np.asarray(array))
         return array
@@ -231,8 +145,6 @@ class Tracer(Observer):
                 if array.__class__ is not ndarray:
                     array = array.view(ndarray)
                 self.enter_array(array, known)
-                return array
-            if self._copied(array) is not None:
                 return array
             copy = array.copy(order="K").view(ndarray)
             self.enter_array(copy, self.builder.constant(copy))
@@ -326,6 +238,7 @@ class Tracer(Observer):
         followed = follow(array, self)
         self.enter_array(array, view)
         self.enter_array(followed, view)
+        self.followed.append((array, view))
         return followed
 
     def overwrite(self, out: Any, result: Any) -> None:
@@ -420,10 +333,6 @@ def _of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
         return np.asarray(function(*args, **options))
 
     return run
-
-
-def _content(array: PlainArray) -> tuple[Any, ...]:
-    return array.shape, array.dtype, array.tobytes()
 
 
 def _fits(view: View, result: Any) -> bool:

@@ -4,6 +4,7 @@ Python's profiler hook tells of every call. What is ours, NumPy's or Python's ow
 """
 
 import functools
+import gc
 import random
 import sys
 import sysconfig
@@ -15,12 +16,37 @@ __all__ = ["Watch", "is_ours", "is_users", "user_line"]
 
 _STANDARD = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
 _OUTSIDE = frozenset(
-    "logging random subprocess socket ssl http urllib shutil tempfile pathlib threading queue "
-    "multiprocessing asyncio shelve sqlite3 csv time os io posix nt _io _socket _random".split()
+    [
+        "logging",
+        "random",
+        "subprocess",
+        "socket",
+        "ssl",
+        "http",
+        "urllib",
+        "shutil",
+        "tempfile",
+        "pathlib",
+        "threading",
+        "queue",
+        "multiprocessing",
+        "asyncio",
+        "shelve",
+        "sqlite3",
+        "csv",
+        "time",
+        "os",
+        "io",
+        "posix",
+        "nt",
+        "_io",
+        "_socket",
+        "_random",
+    ]
 )
-_EFFECTS = frozenset("print open input exec eval breakpoint next".split())
+_EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
-_BY_NAME = frozenset("getattr setattr vars globals locals eval exec __dict__".split())
+_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "__dict__"))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -87,14 +113,19 @@ class Watch:
         self.refuse: Callable[[str], None] = lambda reason: None
         self._passed: set[CodeType] = set()
         self._before: Any = None
+        self._collecting = False
 
     def __enter__(self) -> "Watch":
         self._before = sys.getprofile()
+        self._collecting = gc.isenabled()
+        gc.disable()  # its callbacks and finalizers are not the function's
         sys.setprofile(self._event)
         return self
 
     def __exit__(self, *exc: object) -> None:
         sys.setprofile(self._before)
+        if self._collecting:
+            gc.enable()
 
     def _event(self, frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code

@@ -32,7 +32,9 @@ def eager(function: Any, arrays: list[Any]) -> list[Any]:
     return [o.numpy() for o in outputs] + [np.asarray(found[t]) for t in targets if t in found]
 
 
-def compare(function: Any, arrays: list[Any], rtol: float = 0.0) -> Traced:
+def compare(
+    function: Any, arrays: list[Any], rtol: float = 0.0, build: Any = plain.build
+) -> Traced:
     """Check a function, traced at some arguments, at those and at others."""
     tensors = [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     traced = trace(function, tensors, {})
@@ -40,7 +42,7 @@ def compare(function: Any, arrays: list[Any], rtol: float = 0.0) -> Traced:
     assert traced.refusal is None, traced.refusal
     moved = [a * a.dtype.type(0.96) if a.dtype.kind == "f" else a for a in arrays]
     for given in (arrays, moved):
-        found = run_traced(traced, given)
+        found = run_traced(traced, given, build)
         expected = eager(function, given)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):

@@ -14,6 +14,7 @@ scale = 2.0
 switches = {"on": True}
 table = np.array([1.0, 2.0], F)
 log = []
+endless = iter([1.0] * 99)
 holder = types.SimpleNamespace(factor=3.0, parts=[1.0, 2.0], inner=types.SimpleNamespace(shift=0.0))
 
 
@@ -100,7 +101,7 @@ REFUSED = {
     "random": (lambda x: x * random.random(), "random"),
     "numpy's generator": (reseeded, "differs"),
     "numpy's random": (lambda x: x * np.random.default_rng().random(), "differs|threading"),
-    "an iterator": (lambda x, i=iter([1.0] * 99): x * next(i), "calls next"),
+    "an iterator": (lambda x: x * next(endless), "calls next"),
     "a counter": (nonlocal_counter(), "it changes count around"),
     "an outer list": (lambda x: log.append(1) or x.sum(), "it changes global log"),
     "an attribute read": (Model().counting, r"it changes .*calls"),

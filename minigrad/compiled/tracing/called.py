@@ -1,0 +1,82 @@
+"""Operations that run as they are: what has no conversion into values of the graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minigrad.compiled.graph import PlainArray
+from minigrad.ops.pytree import labelled_leaves, replace_leaves
+
+__all__ = ["CalledOperation", "Refused"]
+
+
+class Refused(Exception):
+    """A function cannot be compiled; the message says why."""
+
+
+class CalledOperation:
+    """An operation that runs as it is, on arrays.
+
+    Attributes:
+        name: of the operation.
+        shapes, dtypes: of the arrays that it returned; None for what was no array.
+    """
+
+    def __init__(
+        self,
+        operation: Any,
+        inputs: Sequence[Any],
+        params: dict[str, Any],
+        places: Sequence[int | None],
+        results: Sequence[Any],
+    ) -> None:
+        self.name: str = operation.name
+        self._operation, self._inputs, self._params = operation, list(inputs), params
+        self._places = places
+        arrays = [result.__class__ is ndarray for result in results]
+        pairs = list(zip(results, arrays, strict=True))
+        self.shapes = [r.shape if known else None for r, known in pairs]
+        self.dtypes = [r.dtype if known else None for r, known in pairs]
+
+    def run(self, arrays: Sequence[PlainArray]) -> list[Any]:
+        """The results for other arrays.
+
+        Raises:
+            Refused: when they have other shapes or dtypes than those that were traced.
+        """
+        given = list(self._inputs)
+        leaves = None
+        for array, place in zip(arrays, self._places, strict=True):
+            if place is None:
+                continue
+            if place < len(given):
+                given[place] = array
+            else:
+                if leaves is None:
+                    leaves = [leaf for _, leaf in labelled_leaves(self._params)]
+                leaves[place - len(given)] = array
+        params = self._params if leaves is None else replace_leaves(self._params, leaves)
+        operation = self._operation
+        found = operation.forward(*((given,) if operation.list_input else given), **params)
+        results = list(found) if isinstance(found, tuple) else [found]
+        for i, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
+            if shape is None:
+                continue
+            results[i] = array = np.asarray(results[i])
+            if array.shape != shape:
+                raise Refused(f"{self.name} gave the shape {array.shape}, where it had {shape}")
+            results[i] = array.astype(dtype, copy=False)
+        return results
+
+    @property
+    def fixed(self) -> list[Any]:
+        """What does not enter as an array, to compare two traces."""
+        leaves = [leaf for _, leaf in labelled_leaves(self._params)]
+        values = [*self._inputs, *leaves]
+        entered = set(self._places)
+        return [None if i in entered else value for i, value in enumerate(values)]
+
+    def __repr__(self) -> str:
+        return self.name

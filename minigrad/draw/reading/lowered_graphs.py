@@ -1,0 +1,87 @@
+"""The graph of a compiled call as a picture: values are boxes, and a loop is a frame around its."""
+
+from minigrad.compiled.graph import Graph, Loop, Value, View, everything
+from minigrad.compiled.lowered import Lowered
+from minigrad.draw.graph.records import Edge, NodeKind, Picture, PictureNode, PictureScope
+
+__all__ = ["picture_of"]
+
+
+def picture_of(lowered: Lowered) -> Picture:
+    """The graphs after the last pass, beside each other if there are two."""
+    drawing = _Drawing()
+    for number, graph in enumerate(lowered.graphs):
+        drawing.add(graph, number)
+    return Picture(
+        tuple(drawing.nodes),
+        tuple(drawing.edges),
+        tuple(drawing.scopes),
+        title=lowered.name,
+        diagnosis=tuple(f"runs as before: {reason}" for reason in lowered.refusals),
+    )
+
+
+class _Drawing:
+    """The records so far."""
+
+    def __init__(self) -> None:
+        self.nodes: list[PictureNode] = []
+        self.edges: list[Edge] = []
+        self.scopes: list[PictureScope] = []
+        self._boxes: dict[Value, int] = {}
+
+    def add(self, graph: Graph, number: int) -> None:
+        """One graph."""
+        for i, value in enumerate(graph.inputs):
+            if any(view.value is value for view in graph.outputs) or _is_read(value, graph):
+                self._box(value, "input", name=f"a{i}")
+        for value in graph.values:
+            if value.op == "loop":
+                self._loop(value.options[0], f"{number}.{len(self.scopes)}")
+            elif value.op == "stack":
+                self._boxes[value] = self._boxes[value.options[0]]
+            else:
+                self._box(value, "op")
+                self._arrows(value)
+
+    def _box(self, value: Value, kind: NodeKind, name: str = "", scope: str = "") -> None:
+        box = len(self.nodes)
+        self._boxes[value] = box
+        self.nodes.append(
+            PictureNode(
+                box,
+                kind,
+                op="" if kind == "input" else value.op,
+                name=name,
+                scope=scope,
+                shape=value.shape,
+                dtype=str(value.dtype),
+            )
+        )
+
+    def _loop(self, loop: Loop, path: str) -> None:
+        scope = f"{loop.count} steps ({path})"
+        self.scopes.append(PictureScope(scope, f"{loop.count} steps"))
+        for value in loop.body:
+            self._box(value, "op", scope=scope)
+        for value in loop.body:
+            self._arrows(value)
+
+    def _arrows(self, value: Value) -> None:
+        target = self._boxes[value]
+        for slot, view in enumerate(value.views):
+            read = _source(view)
+            if read.op == "previous":
+                source = self._boxes[read.options[0]]
+                self.edges.append(Edge(source, target, slot, "rolled", view.shape))
+            elif read in self._boxes:
+                self.edges.append(Edge(self._boxes[read], target, slot, "data", view.shape))
+
+
+def _source(view: View) -> Value:
+    value = view.value
+    return next(value.views).value if value.op == "moving" else value
+
+
+def _is_read(value: Value, graph: Graph) -> bool:
+    return any(v.value is value for inner in everything(graph.values) for v in inner.views)

@@ -1,0 +1,72 @@
+"""What became of a call, as text and as a picture."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.draw import draw
+
+F = np.float32
+
+
+@mg.compile
+def steps(x, w):
+    h = np.zeros((2, 3), F)
+    for t in range(9):
+        h = mg.tanh(x[t] + h @ w)
+    return (h**2).sum()
+
+
+def tensors():
+    generator = np.random.default_rng(0)
+    shapes = ((9, 2, 3), (3, 3))
+    return [mg.Tensor(generator.standard_normal(s).astype(F), None, True) for s in shapes]
+
+
+def test_the_graph_after_every_pass_as_text():
+    lowered = steps.lowered(*tensors())
+    assert list(lowered.stages) == ["traced", "simplified", "rolled"]
+    assert "steps, t rising:" in lowered.stage("rolled")
+    assert "steps, t falling:" in lowered.stage("rolled")
+    assert "before v" in lowered.stage("rolled")
+    assert lowered.stage("traced") in str(lowered)
+    assert len(lowered.stage("rolled").splitlines()) < len(lowered.stage("traced").splitlines())
+    with pytest.raises(KeyError, match="there is no stage 'fused'"):
+        lowered.stage("fused")
+
+
+def test_two_graphs_where_the_result_is_an_array():
+    lowered = mg.compile(lambda x: mg.tanh(x) * 2).lowered(tensors()[0])
+    assert ", rolled, forward: " in str(lowered)
+    assert ", rolled, backward: " in str(lowered)
+
+
+def test_the_reason_where_it_runs_as_before():
+    lowered = mg.compile(lambda x: x * x.detach().sum().item()).lowered(tensors()[1])
+    assert lowered.stages == {}
+    assert "<lambda> runs as before: item takes numbers out of the graph" in str(lowered)
+
+
+def test_it_leaves_generators_and_buffers_as_they_were():
+    buffer = mg.Tensor(np.zeros(3, F))
+
+    @mg.compile
+    def function(x):
+        buffer[...] = buffer + 1
+        return mg.dropout(x, 0.5)
+
+    mg.seed(0)
+    function.lowered(tensors()[1])
+    assert buffer.tolist() == [0, 0, 0]
+    mg.seed(0)
+    expected = mg.dropout(np.ones(20, F), 0.5).tolist()
+    mg.seed(0)
+    function.lowered(tensors()[1])
+    assert mg.dropout(np.ones(20, F), 0.5).tolist() == expected
+
+
+def test_it_can_be_drawn():
+    picture = draw(steps.lowered(*tensors()), level="ops").graph
+    assert any(scope.name.endswith("steps") for scope in picture.scopes)
+    assert any(edge.kind == "rolled" for edge in picture.edges)
+    assert {"tanh", "matmul"} <= {node.op for node in picture.nodes}
