@@ -1,5 +1,7 @@
 """The back ends: each makes a program from a graph, with a function `build`."""
 
+import functools
+import importlib.util
 from typing import Any
 
 from minigrad.compiled import plain
@@ -7,6 +9,11 @@ from minigrad.compiled import plain
 __all__ = ["default_backend"]
 
 
+@functools.cache
 def default_backend() -> Any:
-    """The best one that is there."""
-    return plain
+    """The best one that is there: native code with llvmlite, or else NumPy."""
+    if importlib.util.find_spec("llvmlite") is None:
+        return plain
+    from minigrad.compiled.llvm import program
+
+    return program

@@ -90,6 +90,8 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        if not all(map(_is_array, arrays)):  # a scalar has no pointer where the program looks
+            arrays = [np.asarray(array) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self._crew is None:
@@ -105,6 +107,10 @@ class NativeProgram:
         if status:
             _report(status)
         return outputs
+
+
+def _is_array(array: Any) -> bool:
+    return isinstance(array, np.ndarray)
 
 
 def _aligned(size: int) -> PlainArray:

@@ -11,6 +11,7 @@ from minigrad.compiled.graph import (
     Value,
     View,
     contiguous,
+    everything,
     size_of,
 )
 from minigrad.compiled.llvm.planning.fuse import Region
@@ -65,6 +66,9 @@ class Plan:
     def __init__(self, graph: Graph) -> None:
         self.places: dict[Value, Place] = {}
         self._counts: dict[Value, int] = {}
+        for value in everything(graph.values):
+            for view in value.views:
+                _check(view)
         self.constants = graph.constants
         self.copied: dict[int, int] = {}
         count = len(graph.outputs)
@@ -181,6 +185,21 @@ class Plan:
         seen = seen_from(all_steps, outer)
         moves = seen.strides[0] if count > 1 else 0
         return Place(seen.base, seen.offset, seen.strides[1:], moves)
+
+
+def _check(view: View) -> None:
+    """A program reads what a view says, so a view must be within its value.
+
+    Raises:
+        Unsupported: it is not.
+    """
+    if view.value.op == "loop" or not size_of(view.shape):
+        return
+    reaches = [s * (n - 1) for s, n in zip(view.strides, view.shape, strict=True)]
+    lowest = view.offset + sum(min(0, reach) for reach in reaches)
+    highest = view.offset + sum(max(0, reach) for reach in reaches)
+    if lowest < 0 or highest >= view.value.size:
+        raise Unsupported(f"a view beyond its value, {view}")
 
 
 def uncovered(value: Value) -> bool:
