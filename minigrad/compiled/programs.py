@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.backends import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guards import Guards
 from minigrad.compiled.rolling.rolled import roll
@@ -209,9 +210,12 @@ class Program:
             return result
         if self._assumed and not self._holds(results):
             return self._eager(given, tensors, numbers)
-        if self._watched and not _finite(results[: self._outputs]):
-            self._watched -= 1  # the function itself warns, where and as NumPy does
-            return self._eager(given, tensors, numbers)
+        status = getattr(self._forward, "status", None)  # the flags of native code, where they are
+        if (self._watched or status) and status != 0 and not _finite(results[: self._outputs]):
+            if self._watched:
+                self._watched -= 1  # the function itself warns, where and as NumPy does
+                return self._eager(given, tensors, numbers)
+            report(status or 0)
         if check:
             self._check(arrays, given, results, residuals)
         tapes: list[Any] = [None] * self._outputs

@@ -21,14 +21,12 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from minigrad.compiled.backends import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.llvm import cache
 from minigrad.compiled.llvm.vectors.ir import Code
 from minigrad.io.packages import require
 
 __all__ = [
-    "DIVISION",
-    "INVALID",
-    "OVERFLOW",
     "Host",
     "Layout",
     "Library",
@@ -42,10 +40,6 @@ __all__ = [
 ]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
-
-INVALID: Final = 1
-DIVISION: Final = 2
-OVERFLOW: Final = 4
 
 FORMAT: Final = "1"
 """Part of the key of code on disk; to be counted up when the calls of a program change."""

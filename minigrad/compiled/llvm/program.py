@@ -1,7 +1,6 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -22,13 +21,6 @@ PlainArray: TypeAlias = np.ndarray[Any, Any]
 _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
-
-_WORDS: Final = {
-    native.OVERFLOW: ("over", "overflow"),
-    native.DIVISION: ("divide", "division by zero"),
-    native.INVALID: ("invalid", "invalid value"),
-}
-
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -60,10 +52,10 @@ class NativeProgram:
     """Native code for a graph, and the workspace that it runs in.
 
     Calling it with one contiguous array for each input returns a list of new arrays. Its room is
-    its own, so two threads must not run one program at once. Floating-point errors are reported as
-    `np.errstate` asks, once for a whole call.
+    its own, so two threads must not run one program at once.
 
     Attributes:
+        status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
         text: the module, as LLVM reads it.
@@ -86,6 +78,7 @@ class NativeProgram:
         self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
         self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
         self._copied = plan.copied
+        self.status = 0
         self._crew: Crew | None = crew(self.threads) if self.threads > 1 else None
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
@@ -104,8 +97,7 @@ class NativeProgram:
             raise IndexError("an index is negative, or not below the number of rows")
         for number, source in self._copied.items():
             np.copyto(outputs[number], given[source])
-        if status:
-            _report(status)
+        self.status = status
         return outputs
 
 
@@ -138,14 +130,3 @@ def _work_of(value: Value) -> int:
         first = next(value.views)
         return value.size * first.shape[-1]
     return 10 * max((math.prod(view.shape) for view in value.views), default=0)
-
-
-def _report(status: int) -> None:
-    """Warn, raise or ignore, as `np.errstate` has it."""
-    state = np.geterr()
-    for bit, (name, words) in _WORDS.items():
-        if status & bit and state[name] != "ignore":  # type: ignore[literal-required]
-            message = f"{words} encountered in a compiled program"
-            if state[name] == "raise":  # type: ignore[literal-required]
-                raise FloatingPointError(message)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)

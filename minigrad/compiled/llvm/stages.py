@@ -65,6 +65,7 @@ class StagedProgram:
 
     Attributes:
         stages: how many there are.
+        status: the status flags of the native stages of the last call.
     """
 
     def __init__(self, graph: Graph, build: Callable[[Graph], Program]) -> None:
@@ -97,11 +98,14 @@ class StagedProgram:
         self._outputs = [view.value for view in graph.outputs]
         self._given = len(graph.inputs)
         self.stages = len(self._programs)
+        self.status = 0
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         found: list[Any] = [*arrays, *[None] * (len(self._slots) - self._given)]
+        self.status = 0
         for program, given, made in self._programs:
             results = program([found[slot] for slot in given])
+            self.status |= getattr(program, "status", 0)
             for slot, result in zip(made, results, strict=True):
                 found[slot] = result
         return self._returned(found)

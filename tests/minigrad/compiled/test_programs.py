@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.compiled.graph import Graph, Loop, Value, View
+from minigrad.compiled.backends import report
+from minigrad.compiled.graph import Graph, Loop, Unsupported, Value, View
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.program import build
 from tests.minigrad.compiled.evaluating import evaluate
@@ -274,10 +275,36 @@ def test_narrower_vectors(cpu):
 def test_floating_point_errors_are_reported_as_numpy_has_it():
     m = Maker()
     program = build(m.graph(m.add("divide", 1.0, m.input((3,)))))
-    x = np.array([1, 0, 2], F4)
-    with pytest.warns(RuntimeWarning, match="division by zero"):
-        program([x])
-    with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="division by zero"):
-        program([x])
+    assert program([np.ones(3, F4)])[0][1] == 1.0
+    assert program.status == 0
+    assert program([np.array([1, 0, 2], F4)])[0][1] == np.inf
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        report(program.status)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+        report(program.status)
     with np.errstate(divide="ignore"):
-        assert program([x])[0][1] == np.inf
+        report(program.status)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (3,), (5,), (7, 3), (17,), (33, 2)])
+@pytest.mark.parametrize("dtype", [F4, F8])
+def test_lanes_without_elements_raise_no_flags(shape, dtype):
+    m = Maker()
+    x, y = m.input(shape, dtype), m.input(shape, dtype)
+    z = m.add("log", m.add("divide", 1.0, m.add("subtract", x, y)))
+    program = build(m.graph(z, m.add("sqrt", m.row("row_sum", z))))
+    program([np.full(shape, 0.5, dtype), np.zeros(shape, dtype)])
+    assert program.status == 0
+
+
+def test_a_view_beyond_its_value_is_refused():
+    m = Maker()
+    x = m.input((3,))
+    with pytest.raises(Unsupported, match="beyond its value"):
+        build(m.graph(m.add("exp", View(x.value, (2,), (1,), 2))))
+
+
+def test_scalars_are_taken_for_arrays():
+    m = Maker()
+    program = build(m.graph(m.add("exp", m.input((), F8))))
+    assert program([np.float64(0.0)])[0] == 1.0

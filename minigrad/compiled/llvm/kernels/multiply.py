@@ -75,15 +75,14 @@ class Product:
     def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
         """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
         kind = self._products.kind
-        rest: Index = index
         parts: list[Index] = []
         for length in reversed(self.lead):
-            if isinstance(rest, int):
-                rest, part = divmod(rest, length)
+            if isinstance(index, int):
+                index, part = divmod(index, length)
                 parts.append(part)
             else:
-                parts.append(code.value(f"urem i64 {rest}, {length}"))
-                rest = code.value(f"udiv i64 {rest}, {length}")
+                parts.append(code.value(f"urem i64 {index}, {length}"))
+                index = code.value(f"udiv i64 {index}, {length}")
         found = []
         for pointer, place in zip(first, (self.c, self.a, self.b), strict=True):
             offset: Index = 0
