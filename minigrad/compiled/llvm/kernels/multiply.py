@@ -78,8 +78,8 @@ class Product:
         parts: list[Index] = []
         for length in reversed(self.lead):
             if isinstance(index, int):
-                index, part = divmod(index, length)
-                parts.append(part)
+                index, at = divmod(index, length)
+                parts.append(at)
             else:
                 parts.append(code.value(f"urem i64 {index}, {length}"))
                 index = code.value(f"udiv i64 {index}, {length}")
