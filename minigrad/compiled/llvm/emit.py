@@ -23,7 +23,7 @@ from minigrad.compiled.llvm.planning.places import Buffer, seen_from
 from minigrad.compiled.llvm.planning.plan import Plan, Scope, bytes_of, uncovered
 from minigrad.compiled.llvm.vectors.elements import memory_kind, register_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES, Index
-from minigrad.compiled.llvm.writer import Writer, padded
+from minigrad.compiled.llvm.writer import COUNTERS, Writer, padded
 
 __all__ = ["Emitter"]
 
@@ -33,6 +33,10 @@ _PARTS: Final = 8
 _SHARED_ELEMENTS: Final = 16384
 _SHARED_STEPS: Final = 200_000
 """From how many elements, or steps of a product, on threads share the work."""
+
+_CHUNK: Final = 4096
+_CHUNKS: Final = 8
+"""At least so many elements are a chunk of a kernel, and at most so many chunks are one."""
 
 _SHARED_LOOP: Final = 1_000_000
 """From how many steps of products in a step of a loop on."""
@@ -62,23 +66,25 @@ class Emitter(Writer):
         self._kernels: dict[int, RowKernel] = {}
         self._pending: list[Callable[[], None]] = []
 
-    def write(self, count: int) -> int:
-        """Write the program of `count` arguments; returns the bytes of its workspace."""
+    def write(self, count: int) -> tuple[int, int]:
+        """Write the program of `count` arguments.
+
+        Returns:
+            The bytes of its workspace without counters, which must be 0 before each call, and with.
+        """
         scopes = [self.plan.scope, *self.plan.scope.bodies.values()]
         # kernels first: they say how much scratch they need
         for scope in scopes:
             self._rooms.update(self._prepare(scope))
-        size = self.plan.finish()
+        self._counters = size = self.plan.finish()
         code = self._code
         saved = enter(code, self._target, self._flush)
         self._arguments = arguments(code, count, self._layout)
-        if self._threads > 1:
-            self._first = code.value("icmp eq i64 %thread, 0")
         self._region(self.plan.scope)
         code.do(f"ret i32 {leave(code, self._target, saved)}")
         head = "define i32 @main(ptr %frame, ptr %workspace, i64 %thread, i64 %threads)"
         self.module.define("main", code.finish(head))
-        return size
+        return size, size + COUNTERS * self._jobs
 
     # -- room -------------------------------------------------------------------------------------
 
@@ -214,7 +220,8 @@ class Emitter(Writer):
         large = rows.elements >= _SHARED_ELEMENTS
         if parts == 1:
             large = large and not rows.sums
-            self._shared(rows.length, large, lambda start, end: call(start, end, {}))
+            chunks = min(_CHUNKS, rows.elements // _CHUNK)
+            self._shared(rows.length, large, chunks, lambda start, end: call(start, end, {}))
             return
 
         def some(first: Index, last: Index) -> None:
@@ -230,7 +237,7 @@ class Emitter(Writer):
 
             self._code.loop(first, last, 1, one)
 
-        self._shared(parts, True, some)
+        self._shared(parts, True, _PARTS, some)
         self._pending.append(lambda: self._add_parts(rows))
 
     def _combine(self) -> None:
@@ -280,7 +287,7 @@ class Emitter(Writer):
 
                 code.loop(start, end, 1, one)
 
-            self._shared(plan.count, large, some)
+            self._shared(plan.count, large, 2 * _CHUNKS, some)
             return
         whole = plan.pointers(code, (c, a, b), 0)
         panels = -(-plan.n // products.columns)
@@ -293,7 +300,7 @@ class Emitter(Writer):
             else:
                 plan.write(code, whole, room, first, last)
 
-        self._shared(panels, large, columns)
+        self._shared(panels, large, 2 * self._threads, columns)
 
     def _loop(self, value: Value, scope: Scope) -> None:
         loop: Loop = value.options[0]
@@ -315,8 +322,10 @@ class Emitter(Writer):
             def step(i: Index, _values: list[str]) -> None:
                 down = self._code.subtract(loop.count - 1, i)
                 self._counter = down if loop.down else i
+                self._epoch = i
                 self._region(body)
-                self._counter = 0
+                self._barrier()
+                self._counter = self._epoch = 0
 
             self._code.loop(0, loop.count, 1, step)
 

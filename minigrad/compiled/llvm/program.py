@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import Crew, crew
+from minigrad.compiled.llvm.crew import crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
@@ -68,7 +68,7 @@ class NativeProgram:
         emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
         self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
         count = len(graph.outputs) + len(graph.inputs) + len(self._constants)
-        size = emitter.write(count)
+        counters, size = emitter.write(count)
         self.text = emitter.module.text()
         self._library = native.library(self.text, target)
         self.from_disk = self._library.from_disk
@@ -76,10 +76,10 @@ class NativeProgram:
         self._workspace = _aligned(size)
         self._room = self._workspace.__array_interface__["data"][0]
         self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
+        self._counters = self._workspace[counters:]
         self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
         self._copied = plan.copied
         self.status = 0
-        self._crew: Crew | None = crew(self.threads) if self.threads > 1 else None
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
@@ -87,10 +87,11 @@ class NativeProgram:
             arrays = [np.asarray(array) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
-        if self._crew is None:
+        if self.threads == 1:
             status = self._main(frame, self._room, 0, 1)
         else:
-            status = self._crew.run(self._main, frame, self._room)
+            self._counters.fill(0)
+            status = crew(self.threads).run(self._main, frame, self._room)
         del alive
         if self._bad_index[0]:
             self._bad_index[0] = 0

@@ -4,31 +4,48 @@ from minigrad.compiled.llvm.native import Host
 from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 
-__all__ = ["BAD_INDEX", "define_barrier", "define_combine", "define_gather", "define_scatter"]
+__all__ = [
+    "BAD_INDEX",
+    "define_combine",
+    "define_gather",
+    "define_scatter",
+    "define_take",
+    "define_wait",
+]
 
-BAD_INDEX = 128
+BAD_INDEX = 0
 """Where in the workspace a program notes that an index was out of range."""
 
-_BARRIER = """define internal void @barrier(ptr %room, i64 %threads) #0 noinline {
+_TAKE = """define internal i64 @take(ptr %taken, i64 %limit) #0 noinline {
 entry:
-  %place = getelementptr i8, ptr %room, i64 64
-  %round = load atomic i64, ptr %place acquire, align 8
-  %before = atomicrmw add ptr %room, i64 1 acq_rel
-  %here = add i64 %before, 1
-  %last = icmp eq i64 %here, %threads
-  br i1 %last, label %open, label %wait
-open:
-  store atomic i64 0, ptr %room monotonic, align 8
-  %next = add i64 %round, 1
-  store atomic i64 %next, ptr %place release, align 8
-  ret void
-wait:
+  %first = load atomic i64, ptr %taken monotonic, align 8
+  br label %try
+try:
+  %chunk = phi i64 [ %first, %entry ], [ %seen, %swap ]
+  %left = icmp slt i64 %chunk, %limit
+  br i1 %left, label %swap, label %none
+swap:
+  %next = add i64 %chunk, 1
+  %pair = cmpxchg ptr %taken, i64 %chunk, i64 %next acq_rel acquire
+  %seen = extractvalue { i64, i1 } %pair, 0
+  %mine = extractvalue { i64, i1 } %pair, 1
+  br i1 %mine, label %got, label %try
+got:
+  ret i64 %chunk
+none:
+  ret i64 -1
+}"""
+
+_WAIT = """define internal void @wait(ptr %done, i64 %limit) #0 noinline {
+entry:
+  br label %look
+look:
   %turns = phi i64 [ 0, %entry ], [ %more, %again ]
+  %now = load atomic i64, ptr %done acquire, align 8
+  %all = icmp sge i64 %now, %limit
+  br i1 %all, label %ready, label %not
+not:
   PAUSE
-  %now = load atomic i64, ptr %place acquire, align 8
-  %same = icmp eq i64 %now, %round
-  br i1 %same, label %shut, label %done
-shut:
   %long = icmp sgt i64 %turns, SPINS
   br i1 %long, label %yield, label %again
 yield:
@@ -36,8 +53,8 @@ yield:
   br label %again
 again:
   %more = add i64 %turns, 1
-  br label %wait
-done:
+  br label %look
+ready:
   ret void
 }"""
 
@@ -45,12 +62,15 @@ _SPINS = 4000
 """Some 50 microseconds; then a thread lets others run, which matters when a core is taken away."""
 
 
-def define_barrier(module: Module, target: Host) -> None:
-    """`barrier(room, threads)`: each thread waits until all have come.
+def define_take(module: Module) -> None:
+    """`take(taken, limit)`: the number of a chunk that nobody has taken, or -1."""
+    if "take" not in module:
+        module.define("take", _TAKE)
 
-    The count is in the first line of the room, the number of the round in the second.
-    """
-    if "barrier" in module:
+
+def define_wait(module: Module, target: Host) -> None:
+    """`wait(done, limit)`: until so many chunks are done."""
+    if "wait" in module:
         return
     pause = "fence acquire"
     if target.architecture == "x86":
@@ -59,14 +79,10 @@ def define_barrier(module: Module, target: Host) -> None:
     elif target.architecture == "arm":
         module.declare("void @llvm.aarch64.hint(i32)")
         pause = "call void @llvm.aarch64.hint(i32 1)"
-    if "windows" in target.triple:
-        module.declare("i32 @SwitchToThread()")
-        give_way = "%ignored = call i32 @SwitchToThread()"
-    else:
-        module.declare("i32 @sched_yield()")
-        give_way = "%ignored = call i32 @sched_yield()"
-    text = _BARRIER.replace("PAUSE", pause).replace("YIELD", give_way)
-    module.define("barrier", text.replace("SPINS", str(_SPINS)))
+    give_way = "SwitchToThread" if "windows" in target.triple else "sched_yield"
+    module.declare(f"i32 @{give_way}()")
+    text = _WAIT.replace("PAUSE", pause).replace("YIELD", f"%ignored = call i32 @{give_way}()")
+    module.define("wait", text.replace("SPINS", str(_SPINS)))
 
 
 def define_combine(module: Module, kind: str, vector_bytes: int) -> str:

@@ -21,8 +21,8 @@ from minigrad.compiled.llvm.vectors.ir import BYTES
 
 __all__ = ["HEADER", "Plan", "Scope", "bytes_of", "uncovered"]
 
-HEADER: Final = 192
-"""Bytes at the beginning of the workspace: two lines of the barrier, and one for errors."""
+HEADER: Final = 64
+"""Bytes at the beginning of the workspace, where programs note errors."""
 
 
 def bytes_of(value: Value) -> int:

@@ -237,6 +237,17 @@ class Code:
         self.do(f"br label %done{number}")
         self.label(f"done{number}")
 
+    def repeat(self, condition: Callable[[], str], body: Callable[[], None]) -> None:
+        """Run the body as long as the condition, computed anew each time, holds."""
+        number = self.name("")
+        self.do(f"br label %head{number}")
+        self.label(f"head{number}")
+        self.do(f"br i1 {condition()}, label %body{number}, label %after{number}")
+        self.label(f"body{number}")
+        body()
+        self.do(f"br label %head{number}")
+        self.label(f"after{number}")
+
     def choose(self, condition: str, then: Callable[[], None], other: Callable[[], None]) -> None:
         """Run one of two bodies."""
         number = self.name("")
