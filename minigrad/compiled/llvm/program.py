@@ -1,6 +1,7 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +28,7 @@ LIFTS: Final = True
 
 
 def build(
-    graph: Graph, threads: int = 1, target: native.Host | None = None
+    graph: Graph, threads: int | None = None, target: native.Host | None = None
 ) -> "NativeProgram | StagedProgram":
     """A function from the arguments of a graph to its outputs.
 
@@ -35,7 +36,8 @@ def build(
 
     Args:
         graph: what is computed.
-        threads: at most so many; large programs alone use more than one.
+        threads: at most so many, the environment variable `MINIGRAD_THREADS` or 1 if None; large
+            programs alone use more than one, and results have the same bits with any number.
         target: the machine to build for, this one by default.
 
     Raises:
@@ -43,6 +45,8 @@ def build(
         Unsupported: for operations and dtypes that neither knows.
     """
     host = target or native.host()
+    if threads is None:
+        threads = int(os.environ.get("MINIGRAD_THREADS") or 1)
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))

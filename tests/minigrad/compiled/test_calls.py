@@ -1,0 +1,175 @@
+"""Calls of native programs: threads, the slow way in, subnormal numbers, stages, errors."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.compiled.graph import Unsupported, View
+from minigrad.compiled.llvm import native, program
+from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.program import NativeProgram, build
+from minigrad.compiled.llvm.stages import StagedProgram
+from tests.minigrad.compiled.evaluating import evaluate
+from tests.minigrad.compiled.test_native_traces import compare, numbers
+from tests.minigrad.compiled.test_programs import F4, F8, Maker
+from tests.minigrad.compiled.test_programs import numbers as inputs_of
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
+
+
+def product(size=200):
+    m = Maker()
+    a, b = m.input((size, size)), m.input((size, size))
+    c = m.add("tanh", m.matmul(a, b))
+    return m.graph(c, m.lead_sum(c, 1))
+
+
+def test_small_programs_use_one_thread():
+    assert build(product(20), threads=2).threads == 1
+    assert build(product(400), threads=2).threads == 2
+
+
+def test_the_number_of_threads_is_a_setting(monkeypatch):
+    monkeypatch.setenv("MINIGRAD_THREADS", "2")
+    assert build(product(400)).threads == 2
+    monkeypatch.delenv("MINIGRAD_THREADS")
+    assert build(product(400)).threads == 1
+
+
+def test_programs_run_at_once_by_several_callers(monkeypatch):
+    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    graph = product()
+    arrays = inputs_of(graph)
+    expected = build(graph, threads=1)(arrays)
+    wrong = []
+
+    def call(mine):
+        for _ in range(20):
+            for x, y in zip(mine(arrays), expected, strict=True):
+                if not np.array_equal(x, y):
+                    wrong.append(x)
+
+    callers = [threading.Thread(target=call, args=(build(graph, threads=2),)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_a_thread_that_never_comes_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    graph = product()
+    arrays = inputs_of(graph)
+    mine = build(graph, threads=2)
+    expected = mine(arrays)
+    held = threading.Event()
+    seized = threading.Event()
+
+    class Busy:
+        def run(self, number, size):
+            seized.set()
+            held.wait()
+
+    crew(2)._queues[0].put(Busy())
+    seized.wait()
+    try:
+        for x, y in zip(mine(arrays), expected, strict=True):
+            np.testing.assert_array_equal(x, y)
+    finally:
+        held.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    graph = product()
+    arrays = inputs_of(graph)
+    mine = build(graph, threads=2)
+    expected = mine(arrays)
+    child = os.fork()
+    if not child:
+        same = all(np.array_equal(x, y) for x, y in zip(mine(arrays), expected, strict=True))
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_the_slow_way_in(monkeypatch):
+    monkeypatch.setattr(native, "layout", lambda: None)
+    graph = product(8)
+    arrays = inputs_of(graph)
+    for x, y in zip(build(graph)(arrays), evaluate(graph, arrays), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+def test_subnormal_numbers_are_zero_in_programs_of_float32_alone():
+    for dtype in (F4, F8):
+        m = Maker()
+        built = build(m.graph(m.add("multiply", m.input((5,), dtype), 0.5)))
+        smallest = np.full(5, np.finfo(dtype).smallest_normal)
+        expected = 0 if dtype is F4 else smallest / 2
+        np.testing.assert_array_equal(built([smallest])[0], expected)
+        assert np.all(smallest / dtype(2) > 0)  # outside, all is as it was
+
+
+def test_outputs_are_new_arrays_also_where_they_repeat():
+    m = Maker()
+    x = m.input((3,))
+    y = m.add("exp", x)
+    constant = m.constant(np.ones(2, F4))
+    arrays = [np.zeros(3, F4)]
+    first = build(m.graph(y, y, x, constant))(arrays)
+    second = build(m.graph(y, y, x, constant))(arrays)
+    everything = [*first, *second, *arrays, constant.value.array]
+    for i, one in enumerate(everything):
+        assert not any(np.shares_memory(one, other) for other in everything[:i])
+    np.testing.assert_array_equal(first[1], first[0])
+    np.testing.assert_array_equal(first[3], 1)
+
+
+def test_memory_is_used_again():
+    m = Maker()
+    x = m.input((64, 64))
+    for _ in range(20):
+        x = m.matmul(x, x)
+    built = build(m.graph(x))
+    assert built._workspace.nbytes < 8 * 64 * 64 * 4
+
+
+def test_what_native_code_does_not_know_is_done_by_numpy():
+    m = Maker()
+    x = m.input((4, 5), F8)
+    y = m.add("tanh", m.add("remainder", m.add("exp", x), 0.7))
+    z = m.add("cbrt", m.add("add", y, x))
+    graph = m.graph(z, m.add("multiply", z, 2.0), x)
+    built = build(graph)
+    assert isinstance(built, StagedProgram)
+    assert built.stages == 5
+    arrays = inputs_of(graph)
+    for mine, right in zip(built(arrays), evaluate(graph, arrays), strict=True):
+        np.testing.assert_allclose(mine, right, rtol=1e-12)
+    assert isinstance(build(product(4)), NativeProgram)
+
+
+def test_recurrences_with_a_step_that_native_code_does_not_know():
+    def run(x, w):
+        h = np.zeros((3, 8), x.dtype)
+        for t in range(12):
+            h = mg.softplus(x[t] @ w + h) - 1.0
+        return (h**2).mean()
+
+    compare(run, [numbers(12, 3, 4), numbers(4, 8, seed=1)], rtol=3e-5)
+
+
+def test_dtypes_that_nobody_knows_are_refused():
+    m = Maker()
+    x = m.input((2,))
+    with pytest.raises(Unsupported, match="no nonsense"):
+        build(m.graph(m.add("nonsense", View(x.value))))
