@@ -106,10 +106,12 @@ class Program:
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
+        misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
 
     failure: Exception | None = None
+    misses = 0
 
     def __init__(
         self,
@@ -208,6 +210,7 @@ class Program:
             self.failure = error
             return result
         if self._assumed and not self._holds(results):
+            self.misses += 1
             return self._eager(given, tensors, numbers)
         if self._watched and not _finite(results[: self._outputs]):
             self._watched -= 1  # the function itself warns, where and as NumPy does
