@@ -89,6 +89,7 @@ class Tracer(Observer):
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
+        self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -196,6 +197,7 @@ class Tracer(Observer):
         if len(applied.results) != 1 or applied.operation.list_input:
             return None
         mark, assumed, refusal = self.builder.mark(), len(self.assumed), self.refusal
+        unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
             if not isinstance(operand, View) or not isinstance(array, ndarray):
@@ -214,6 +216,7 @@ class Tracer(Observer):
         del self.followed[followed_before:]
         view = self._views.get(id(result)) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
+        clean = clean and self._unknown == unknown  # else it wrote into an array of its own
         clean = clean and all(value.op != "call" for value in self.builder.since(mark))
         if view is not None and clean and _fits(view, applied.results[0]):
             return view
@@ -293,9 +296,9 @@ class Tracer(Observer):
             self._kept += [out, result]
 
     def _operand(self, leaf: Any) -> Any:
-        if isinstance(leaf, (ndarray, np.generic)):
-            return self.source(leaf, leaf)
-        return leaf
+        if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
+            self._unknown += 1
+        return self.source(leaf, leaf) if isinstance(leaf, (ndarray, np.generic)) else leaf
 
     def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
         """Refuse that a number of a followed array leaves; in our own code, assume it."""
