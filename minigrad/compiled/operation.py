@@ -34,6 +34,7 @@ from minigrad.transforms.recorded_writes import Writes, put_back
 __all__ = ["Compiled", "CompileWarning", "compile"]
 
 MOST_PROGRAMS = 8
+MOST_MISSES = 3  # calls for which a program does not hold, until a warning
 
 
 class CompileWarning(UserWarning):
@@ -146,6 +147,8 @@ class Compiled:
                 )
                 if program.failure is not None:
                     self._give_up(key, program)
+                elif program.misses == MOST_MISSES:
+                    self._warn("what it looks at in its arguments differs from call to call")
                 return result
         return self._first_call(key, tree, leaves)
 
@@ -271,6 +274,9 @@ class Compiled:
             return result, self._program(first, guards, keep)
         except (Refused, Unsupported) as error:
             return result, Refusal(str(error), "", guards)
+        except Exception as error:  # ours: the user has the result, and the reason
+            reason = f"compiling it fails with {type(error).__name__}: {error}"
+            return result, Refusal(reason, "", guards)
 
     def _second(self, first: Traced, guards: Guards, tree: Any, recording: bool) -> str | None:
         """Trace again with other values; what differs, or None."""

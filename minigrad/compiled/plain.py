@@ -27,7 +27,8 @@ __all__ = ["LIFTS", "PlainProgram", "build"]
 LIFTS = True  # one call for all steps instead of one for each
 
 Instruction = tuple[Callable[..., Any], list[Any]]
-Use = tuple[list[Any], int, View]  # arguments, the place among them, and what is read there
+# Arguments, the place among them, and what is read there; None for a value as it is.
+Use = tuple[list[Any], int, View | None]
 Read = Callable[[Operand], Any]
 
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
@@ -165,7 +166,8 @@ class PlainProgram:
             found = self._seen.get(id(argument))
             if found is not None:
                 view = found[1]
-                self._uses.setdefault(view.value, []).append((given, i, view))
+                part = None if view.whole else view
+                self._uses.setdefault(view.value, []).append((given, i, part))
         self._list.append((function, given))
 
     def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
@@ -272,9 +274,10 @@ class _Step:
 def _hand(uses: Sequence[Use], array: PlainArray) -> None:
     """Put an array where its value is used."""
     for arguments, place, view in uses:
-        arguments[place] = (
-            array if view.whole else strided(array, view.shape, view.strides, view.offset)
-        )
+        if view is not None:
+            arguments[place] = strided(array, view.shape, view.strides, view.offset)
+        else:
+            arguments[place] = array
 
 
 def strided(

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.compiled.backends import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
-from minigrad.compiled.guards import Guards
+from minigrad.compiled.guards import Guards, same_plain
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
@@ -42,13 +42,17 @@ class CompileError(RuntimeError):
 
 
 class Given:
-    """The arguments of one call, for the reference: their containers, and what is no array."""
+    """The arguments of one call, for the reference: their containers, and what is no array.
+
+    The containers hold no tensor: `tree` has numbers in the place of leaves.
+    """
 
     def __init__(self, tree: Any, leaves: Sequence[Any]) -> None:
-        self.tree = tree
+        self.tree = replace_leaves(tree, range(len(leaves)))
         self.leaves = [None if _is_array(leaf) else leaf for leaf in leaves]
         self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
         self.places = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
+        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
 
     def arguments(self, values: Sequence[Any]) -> Any:
         """The arguments with other tensors and arrays."""
@@ -107,10 +111,12 @@ class Program:
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
+        misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
 
     failure: Exception | None = None
+    misses = 0
 
     def __init__(
         self,
@@ -135,6 +141,7 @@ class Program:
         self._dtype = current_mode().dtype
         self._lock = threading.Lock()
         self._watched = WATCHED
+        self._given: Given | None = None
         inputs = [
             *traced.arguments,
             *(value for _, value in traced.captured),
@@ -201,7 +208,11 @@ class Program:
         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
         nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
         nodes += [None] * len(numbers)
-        given = Given(tree, leaves)
+        given = self._given
+        if given is None:
+            given = Given(tree, leaves)
+            if given.plain:  # then it is the same at every call
+                self._given = given
         try:
             results, residuals = self.compute(arrays)
         except Exception as error:
@@ -209,6 +220,7 @@ class Program:
             self.failure = error
             return result
         if self._assumed and not self._holds(results):
+            self.misses += 1
             return self._eager(given, tensors, numbers)
         status = getattr(self._forward, "status", None)  # the flags of native code, where they are
         if (self._watched or status) and status != 0 and not _finite(results[: self._outputs]):

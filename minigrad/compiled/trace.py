@@ -241,11 +241,13 @@ def settle(traced: Traced, known: Container[int]) -> None:
             tracer.refuse("it keeps a tensor that requires grad")
         else:
             traced.writes.append((reference, view))
+    returned = {id(leaf) for _, leaf in labelled_leaves(traced.result)}
     for captured in tracer.captured:
         tensor = captured.tensor()
+        made_here = tensor is None or id(tensor) in returned
         if tensor is not None and id(tensor) in known:
             traced.captured.append((captured.tensor, captured.value))
-        elif captured.value in traced.gradients:
+        elif captured.value in traced.gradients or not made_here:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:
             captured.value.op, captured.value.array = "constant", captured.array

@@ -61,11 +61,12 @@ MINIGRAD: Final = {
         *("gradients", "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp"),
         *("stop_gradient", "checkpoint", "checkpoint_sequence"),
     ),
+    "Programs": ("compile",),
     "Operations of your own": ("primitive", "custom_vjp", "fused"),
     "Files": ("save", "load", "save_checkpoint", "load_checkpoint"),
     "Errors": (
         *("ShapeError", "DtypeError", "AxisError", "DetachError", "GradientError"),
-        *("ReadOnlyError", "AnomalyError", "MissingPackageError"),
+        *("ReadOnlyError", "AnomalyError", "MissingPackageError", "CompileError", "CompileWarning"),
     ),
 }
 

@@ -35,6 +35,7 @@ class Builder:
         self.values: list[Value] = []
         self.place = ""
         self._made: dict[Any, Value] = {}
+        self._keys: list[Any] = []  # of the values
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -55,6 +56,7 @@ class Builder:
             value = Value(op, given, shape, dtype, options, place=self.place)
             self._made[key] = value
             self.values.append(value)
+            self._keys.append(key)
         return View(value)
 
     def input(self, index: int, array: PlainArray) -> View:
@@ -80,6 +82,20 @@ class Builder:
         if value is None:
             value = self._made[key] = Value("constant", (), kept.shape, kept.dtype, array=kept)
         return View(value)
+
+    def mark(self) -> int:
+        """Where the list of values ends just now."""
+        return len(self.values)
+
+    def since(self, mark: int) -> Sequence[Value]:
+        """The values that were made since then."""
+        return self.values[mark:]
+
+    def back_to(self, mark: int) -> None:
+        """Forget what was made since then."""
+        for key in self._keys[mark:]:
+            del self._made[key]
+        del self.values[mark:], self._keys[mark:]
 
     # -- elementwise -------------------------------------------------------------------------------
 

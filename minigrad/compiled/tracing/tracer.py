@@ -5,13 +5,13 @@ arrays that were met are kept until the trace is done, so that no identity is gi
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.compiled.graph import PlainArray, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
@@ -23,6 +23,9 @@ from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
 __all__ = ["Captured", "Request", "Tracer"]
+
+
+_FORMULAS = ELEMENTWISE | {"matmul"}
 
 
 class Captured(NamedTuple):
@@ -86,6 +89,7 @@ class Tracer(Observer):
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
+        self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -184,6 +188,43 @@ class Tracer(Observer):
         else:
             self.enter_array(applied.results[0], view)
 
+    def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
+        """The result of an operation that is a formula of NumPy's elementwise functions.
+
+        Its function runs again, on arrays that are followed; nothing stays of that unless all of
+        it was converted.
+        """
+        if len(applied.results) != 1 or applied.operation.list_input:
+            return None
+        mark, assumed, refusal = self.builder.mark(), len(self.assumed), self.refusal
+        unknown = self._unknown
+        given = []
+        for operand, array in zip(operands, applied.arrays, strict=True):
+            if not isinstance(operand, View) or not isinstance(array, ndarray):
+                given.append(array)
+                continue
+            followed = follow(array, self)
+            self._views[id(followed)] = operand
+            self._kept.append(followed)
+            given.append(followed)
+        followed_before = len(self.followed)
+        try:
+            with np.errstate(all="ignore"):
+                result = applied.operation.forward(*given, **applied.params)
+        except Exception:  # some functions want arrays of NumPy's own
+            result = None
+        del self.followed[followed_before:]
+        view = self._views.get(id(result)) if isinstance(result, Followed) else None
+        clean = len(self.assumed) == assumed and self.refusal is refusal
+        clean = clean and self._unknown == unknown  # else it wrote into an array of its own
+        clean = clean and all(value.op != "call" for value in self.builder.since(mark))
+        if view is not None and clean and _fits(view, applied.results[0]):
+            return view
+        self.builder.back_to(mark)
+        del self.assumed[assumed:]
+        self.refusal = refusal
+        return None
+
     def _is_followed(self, leaf: Any) -> bool:
         if hasattr(leaf, "_array"):
             return True
@@ -193,6 +234,10 @@ class Tracer(Observer):
         self, applied: Applied, operands: list[Any], leaves: list[Any], traced: list[int]
     ) -> None:
         operation = applied.operation
+        formula = self._by_formula(applied, operands) if not traced else None
+        if formula is not None:
+            self.enter_array(applied.results[0], formula)
+            return
         if operation.rerun is not None:
             self.refuse(f"{operation.name}: its derivative depends on its values")
         count = len(operands)
@@ -219,10 +264,10 @@ class Tracer(Observer):
         if name == "positive":
             view = self.view_of(leaves[0])
         else:
-            operands = [self._operand(leaf) for leaf in leaves]
-            bare = not options and len(leaves) == len(args)
-            recorded = Recorded(name, operands, {}, False, array)
-            view = convert(self.builder, recorded) if bare else None
+            view = None
+            if name in _FORMULAS and not options and len(leaves) == len(args):
+                operands = [self._operand(leaf) for leaf in leaves]
+                view = convert(self.builder, Recorded(name, operands, {}, False, array))
         if view is None or not _fits(view, array):
             run = _of_leaves(function, (args, options))
             plain = [np.asarray(x) if isinstance(x, Followed) else x for x in leaves]
@@ -251,9 +296,9 @@ class Tracer(Observer):
             self._kept += [out, result]
 
     def _operand(self, leaf: Any) -> Any:
-        if isinstance(leaf, (ndarray, np.generic)):
-            return self.source(leaf, leaf)
-        return leaf
+        if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
+            self._unknown += 1
+        return self.source(leaf, leaf) if isinstance(leaf, (ndarray, np.generic)) else leaf
 
     def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
         """Refuse that a number of a followed array leaves; in our own code, assume it."""

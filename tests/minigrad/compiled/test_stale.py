@@ -312,3 +312,24 @@ def test_an_argument_that_numpy_writes_into_is_refused():
     compiled = mg.compile(function)
     with pytest.warns(mg.CompileWarning, match="writes into an array"):
         compiled(tensor(3), np.ones(3, F))
+
+
+def test_a_gradient_that_is_read_is_not_frozen():
+    w = tensor(3)
+    compiled = mg.compile(lambda x: (x * w.grad).sum())
+    x = tensor(3)
+    w.grad = mg.Tensor(np.ones(3, F))
+    with pytest.warns(mg.CompileWarning, match="reads one in a way not followed"):
+        compiled(x)
+    w.grad = mg.Tensor(np.full(3, 7, F))
+    np.testing.assert_allclose(compiled(x).numpy(), 7 * x.numpy().sum(), rtol=1e-6)
+
+
+def test_what_our_own_code_looks_at_is_checked_at_every_call():
+    compiled = mg.compile(lambda x, n: mg.scaled_dot_product_attention(x, x, x, lengths=n).sum())
+    x = tensor(2, 3, 4)
+    compiled(x, np.array([2, 3]))
+    compiled(x, np.array([3, 1]))
+    with pytest.raises(ValueError, match="lengths must be 0 to 3"):
+        compiled(x, np.array([3, 4]))
+    assert compiled.refusals == []
