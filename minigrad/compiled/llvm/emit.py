@@ -220,7 +220,7 @@ class Emitter(Writer):
         large = rows.elements >= _SHARED_ELEMENTS
         if parts == 1:
             large = large and not rows.sums
-            chunks = min(_CHUNKS, rows.elements // _CHUNK)
+            chunks = min(_CHUNKS, max(rows.elements // _CHUNK, 1))
             self._shared(rows.length, large, chunks, lambda start, end: call(start, end, {}))
             return
 
