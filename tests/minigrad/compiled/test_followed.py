@@ -1,4 +1,4 @@
-"""NumPy, followed: what it computes from arguments becomes values, and what it writes is refused."""
+"""NumPy, followed: what it computes becomes values, and what it writes in-place is refused."""
 
 import numpy as np
 import pytest
