@@ -30,6 +30,7 @@ them stands for an array of that value and dtype. Comparisons and logical operat
 everything else the dtype of its operands.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,6 +97,7 @@ def size_of(shape: Shape) -> int:
     return math.prod(shape)
 
 
+@functools.lru_cache(maxsize=4096)
 def contiguous(shape: Shape) -> Shape:
     """The strides, in elements, of an array in C order.
 
@@ -186,15 +188,12 @@ class View:
     @property
     def whole(self) -> bool:
         """Whether this is the value as it is stored, each element once and in order."""
-        return (
-            self.offset == 0
-            and self.shape == self.value.shape
-            and all(
-                stride == natural or length == 1
-                for stride, natural, length in zip(
-                    self.strides, contiguous(self.shape), self.shape, strict=True
-                )
-            )
+        if self.offset or self.shape != self.value.shape:
+            return False
+        natural = contiguous(self.shape)
+        return self.strides == natural or all(
+            stride == expected or length == 1
+            for stride, expected, length in zip(self.strides, natural, self.shape, strict=True)
         )
 
     def seen_through(self, function: Callable[[PlainArray], PlainArray]) -> "View":

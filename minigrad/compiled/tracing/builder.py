@@ -110,7 +110,9 @@ class Builder:
         """
         given = list(operands)
         views = [o for o in given if isinstance(o, View)]
-        shape = np.broadcast_shapes(*(v.shape for v in views))
+        shape = views[0].shape
+        if any(v.shape != shape for v in views):
+            shape = np.broadcast_shapes(*(v.shape for v in views))
         data = given[1:] if op == "where" else given
         kinds = [o.dtype if isinstance(o, View) else o for o in data]
         common = np.result_type(*kinds) if kinds else np.dtype(bool)

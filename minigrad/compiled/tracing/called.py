@@ -1,6 +1,6 @@
 """Operations that run as they are: what has no conversion into values of the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy import ndarray
 from minigrad.compiled.graph import PlainArray
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
-__all__ = ["CalledOperation", "Refused"]
+__all__ = ["CalledOperation", "Refused", "of_leaves"]
 
 
 class Refused(Exception):
@@ -80,3 +80,13 @@ class CalledOperation:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
+    """A function of the leaves of its arguments, positional and named."""
+
+    def run(*leaves: Any) -> Any:
+        args, options = replace_leaves(tree, leaves)
+        return np.asarray(function(*args, **options))
+
+    return run

@@ -58,6 +58,8 @@ class Followed(np.ndarray[Any, Any]):
             return NotImplemented
         args_, kwargs_ = replace_leaves((args, kwargs), map(_plain, leaves))
         result = func(*args_, **kwargs_)
+        if (result is None or kwargs.get("out") is not None) and self.tracer is not None:
+            self.tracer.refuse(f"np.{func.__name__} writes into an array")
         return self._told(func.__name__, func, args, kwargs, result)
 
     def _told(self, name: str, function: Any, args: Any, options: Any, result: Any) -> Any:
@@ -105,6 +107,34 @@ class Followed(np.ndarray[Any, Any]):
 
     def __index__(self) -> int:
         return int(self._looked_at("use as an index").__index__())
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._written("assignment")
+        _plain(self)[index] = value
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        """In place, which is not followed."""
+        self._written("sort")
+        _plain(self).sort(*args, **kwargs)
+
+    def fill(self, value: Any) -> None:
+        """In place, which is not followed."""
+        self._written("fill")
+        _plain(self).fill(value)
+
+    def partition(self, *args: Any, **kwargs: Any) -> None:
+        """In place, which is not followed."""
+        self._written("partition")
+        _plain(self).partition(*args, **kwargs)
+
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        """In place, which is not followed."""
+        self._written("put")
+        _plain(self).put(*args, **kwargs)
+
+    def _written(self, name: str) -> None:
+        if self.tracer is not None:
+            self.tracer.refuse(f"{name} writes into an array")
 
     def __reduce__(self) -> Any:
         return _plain(self).__reduce__()

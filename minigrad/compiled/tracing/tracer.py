@@ -13,9 +13,10 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation
-from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
+from minigrad.compiled.tracing.called import CalledOperation, of_leaves
+from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.memory import owner_of, part_of
 from minigrad.compiled.tracing.watching import is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
@@ -113,7 +114,7 @@ class Tracer(Observer):
             base = base.base
             known = self._views.get(id(base))
             if known is not None:
-                found = _part(array, base, known)
+                found = part_of(array, base, known)
         return found
 
     def source(self, value: Any, array: Any) -> Any:
@@ -183,7 +184,7 @@ class Tracer(Observer):
             view = None
         plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
         self.plain.extend(plain)
-        if view is None or len(plain) + 1 < len(applied.results):
+        if view is None or any(r.__class__ is ndarray for r in applied.results[1:]):
             self._call(applied, operands, leaves, traced)
         else:
             self.enter_array(applied.results[0], view)
@@ -214,7 +215,7 @@ class Tracer(Observer):
         except Exception:  # some functions want arrays of NumPy's own
             result = None
         del self.followed[followed_before:]
-        view = self._views.get(id(result)) if isinstance(result, Followed) else None
+        view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
         clean = clean and self._unknown == unknown  # else it wrote into an array of its own
         clean = clean and all(value.op != "call" for value in self.builder.since(mark))
@@ -261,15 +262,20 @@ class Tracer(Observer):
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]
-        if name == "positive":
+        view = None
+        if name in ("positive", "astype"):
             view = self.view_of(leaves[0])
+            if view is not None and array.dtype.kind in "fib":
+                view = self.builder.convert(view, array.dtype)
         else:
-            view = None
             if name in _FORMULAS and not options and len(leaves) == len(args):
                 operands = [self._operand(leaf) for leaf in leaves]
                 view = convert(self.builder, Recorded(name, operands, {}, False, array))
+            elif len(args) == 1:
+                x = self._operand(args[0])
+                view = ufunc_reduction(self.builder, name, x, options, array.dtype)
         if view is None or not _fits(view, array):
-            run = _of_leaves(function, (args, options))
+            run = of_leaves(function, (args, options))
             plain = [np.asarray(x) if isinstance(x, Followed) else x for x in leaves]
             places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Followed)]
             views = [self.source(leaves[i], leaves[i]) for i in places]
@@ -287,13 +293,17 @@ class Tracer(Observer):
         return followed
 
     def overwrite(self, out: Any, result: Any) -> None:
-        """Know an array that NumPy wrote into by what it holds now; arguments are not written."""
-        view = self.view_of(out)
-        if view is None or view.value.op == "input" or is_users():
+        """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
+        view, owner = self.view_of(out), owner_of(out)
+        shared = owner.shape != out.shape or any(
+            owner_of(kept) is owner and kept is not out and kept is not owner for kept in self._kept
+        )
+        if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
-        else:
-            self._views[id(out)] = self.builder.convert(self._views[id(result)], out.dtype)
-            self._kept += [out, result]
+            return
+        view = self.builder.convert(self._views[id(result)], out.dtype)
+        self._views[id(out)] = self._views[id(owner)] = view
+        self._kept += [owner, result]
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
@@ -370,27 +380,5 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, ndarray) or hasattr(value, "_array")
 
 
-def _of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
-    """A function of the leaves of its arguments, positional and named."""
-
-    def run(*leaves: Any) -> Any:
-        args, options = replace_leaves(tree, leaves)
-        return np.asarray(function(*args, **options))
-
-    return run
-
-
 def _fits(view: View, result: Any) -> bool:
     return bool(view.shape == result.shape and view.dtype == result.dtype)
-
-
-def _part(array: PlainArray, base: PlainArray, known: View) -> View | None:
-    """The view of an array that looks at the memory of a known contiguous one."""
-    if not known.whole or not base.flags.c_contiguous or array.dtype != base.dtype:
-        return None
-    step = base.itemsize
-    start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    if start % step or any(stride % step for stride in array.strides):
-        return None
-    strides = tuple(stride // step for stride in array.strides)
-    return View(known.value, array.shape, strides, start // step if array.size else 0)

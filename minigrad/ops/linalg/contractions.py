@@ -161,7 +161,7 @@ def _recipe(subscripts: str, x1_shape: tuple[int, ...], x2_shape: tuple[int, ...
 @primitive
 def einsum_pair(x1: Array, x2: Array, /, subscripts: str) -> Array:
     """A contraction of two operands, such as "ij,jk->ik": one matrix product where it is one."""
-    x1, x2 = np.asarray(x1), np.asarray(x2)
+    x1, x2 = np.asanyarray(x1), np.asanyarray(x2)
     recipe = _recipe(subscripts, x1.shape, x2.shape)
     left = recipe.left.apply(x1).reshape(recipe.left_shape)
     right = recipe.right.apply(x2).reshape(recipe.right_shape)

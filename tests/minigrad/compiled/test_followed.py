@@ -1,0 +1,73 @@
+"""NumPy, followed: what it computes becomes values, and what it writes in-place is refused."""
+
+import numpy as np
+import pytest
+
+from minigrad.compiled.tracing.followed import follow
+from minigrad.compiled.tracing.tracer import Tracer
+
+FOLLOWED = {
+    "ufunc": lambda a: np.tanh(a) * 2,
+    "compared": lambda a: a > 1,
+    "converted": lambda a: a.astype(np.float32),
+    "sum": lambda a: a.sum(axis=0),
+    "largest": lambda a: a.max(axis=1, keepdims=True),
+    "where": lambda a: np.where(a > 0, a, 0),
+    "part": lambda a: a[:, 1:] + 1,
+    "picked": lambda a: a[[1, 0]] * 1,
+    "turned": lambda a: np.swapaxes(a, 0, 1) @ a,
+    "cumulative": lambda a: np.cumsum(a, axis=1),
+    "joined": lambda a: np.concatenate([a, a + 1]),
+    "copied": lambda a: a.copy() + 1,
+}
+
+
+def entered():
+    tracer = Tracer()
+    array = np.arange(6.0).reshape(2, 3)
+    view = tracer.input(0, array)
+    followed = follow(array, tracer)
+    tracer.enter_array(followed, view)
+    return tracer, followed
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_numpy_computes_the_same_and_is_followed(name):
+    tracer, followed = entered()
+    result = FOLLOWED[name](followed)
+    np.testing.assert_array_equal(np.asarray(result), FOLLOWED[name](np.arange(6.0).reshape(2, 3)))
+    view = tracer.view_of(result)
+    assert view is not None
+    assert (view.shape, view.dtype) == (result.shape, result.dtype)
+    assert tracer.refusal is None
+
+
+def assigned(a):
+    b = a * 1
+    b[0] = 5.0
+
+
+def seen_by_another(a):
+    b = a * 1
+    part = b[0]
+    b += 1
+    return part
+
+
+WRITTEN = {
+    "assignment": assigned,
+    "sort": lambda a: (a * 1).sort(),
+    "fill": lambda a: (a * 1).fill(0),
+    "an argument": lambda a: a.__iadd__(1),
+    "copyto": lambda a: np.copyto(a * 1, 0.0),
+    "out": lambda a: np.clip(a * 1, 0, 1, out=np.empty((2, 3))),
+    "seen by another": seen_by_another,
+    "a place": lambda a: np.put_along_axis(a * 1, np.zeros((2, 1), int), 0.0, 1),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_is_refused(name):
+    tracer, followed = entered()
+    WRITTEN[name](followed)
+    assert "writes into an array" in tracer.refusal
