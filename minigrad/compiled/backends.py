@@ -6,24 +6,15 @@ call whether a number overflowed, was divided by zero, or was invalid; then it i
 
 import functools
 import importlib.util
-import warnings
 from typing import Any, Final
-
-import numpy as np
 
 from minigrad.compiled import plain
 
-__all__ = ["DIVISION", "INVALID", "OVERFLOW", "default_backend", "report"]
+__all__ = ["DIVISION", "INVALID", "OVERFLOW", "default_backend"]
 
 INVALID: Final = 1
 DIVISION: Final = 2
 OVERFLOW: Final = 4
-
-_WORDS: Final = {
-    OVERFLOW: ("over", "overflow"),
-    DIVISION: ("divide", "divide by zero"),
-    INVALID: ("invalid", "invalid value"),
-}
 
 
 @functools.cache
@@ -34,18 +25,3 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
-
-
-def report(status: int) -> None:
-    """Warn of what a status says, raise it or ignore it, as `np.errstate` has it.
-
-    >>> with np.errstate(all="ignore"):
-    ...     report(DIVISION)
-    """
-    state: dict[str, Any] = dict(np.geterr())
-    for bit, (name, words) in _WORDS.items():
-        if status & bit and state[name] != "ignore":
-            message = f"{words} encountered in a compiled function"
-            if state[name] == "raise":
-                raise FloatingPointError(message)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.backends import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guards import Guards, same_plain
 from minigrad.compiled.rolling.rolled import roll
@@ -222,12 +221,10 @@ class Program:
         if self._assumed and not self._holds(results):
             self.misses += 1
             return self._eager(given, tensors, numbers)
-        status = getattr(self._forward, "status", None)  # the flags of native code, where they are
-        if (self._watched or status) and status != 0 and not _finite(results[: self._outputs]):
-            if self._watched:
-                self._watched -= 1  # the function itself warns, where and as NumPy does
-                return self._eager(given, tensors, numbers)
-            report(status or 0)
+        flagged = getattr(self._forward, "status", 1)
+        if self._watched and flagged and not _finite(results[: self._outputs]):
+            self._watched -= 1  # the function itself warns, where and as NumPy does
+            return self._eager(given, tensors, numbers)
         if check:
             self._check(arrays, given, results, residuals)
         tapes: list[Any] = [None] * self._outputs
