@@ -1,6 +1,7 @@
 """Calls of native programs: threads, the slow way in, subnormal numbers, stages, errors."""
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -96,6 +97,7 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     expected = mine(arrays)
     child = os.fork()
     if not child:
+        signal.alarm(30)  # rather killed than waited for
         same = all(np.array_equal(x, y) for x, y in zip(mine(arrays), expected, strict=True))
         os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
