@@ -20,6 +20,7 @@ from minigrad.ops.nn.class_targets import (
     class_axis,
     class_numbers,
     class_weights,
+    per_class,
 )
 from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.softmaxes import log_softmax, shifted
@@ -129,11 +130,9 @@ def _kept(
     codes = as_numbers(codes, codes)
     kept = codes != ignore_index
     places = np.where(kept, codes, 0)
-    return (
-        kept,
-        places,
-        kept.astype(dtype) if weight is None else np.where(kept, np.take(weight, places), 0),
-    )
+    if weight is None:
+        return kept, places, kept.astype(dtype)
+    return kept, places, np.where(kept, per_class(weight, places), 0)
 
 
 def _spread(
