@@ -254,7 +254,6 @@ class Compiled:
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
-        others = [other_argument(leaf) for leaf in leaves]
         watch = Watch()
         recording = current_mode().recording
         first = trace(self.function, args, kwargs, None, recording, watch=watch)
@@ -267,8 +266,7 @@ class Compiled:
             guards = Guards([self.function, *objects], watch)
             settle(first, guards.tensors)
             if first.refusal is None:
-                other = replace_leaves(tree, others)
-                first.refusal = self._second(first, guards, other, recording)
+                first.refusal = self._second(first, guards, tree, leaves, recording)
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
             return result, self._program(first, guards, keep)
@@ -278,14 +276,26 @@ class Compiled:
             reason = f"compiling it fails with {type(error).__name__}: {error}"
             return result, Refusal(reason, "", guards)
 
-    def _second(self, first: Traced, guards: Guards, tree: Any, recording: bool) -> str | None:
+    def _second(
+        self, first: Traced, guards: Guards, tree: Any, leaves: list[Any], recording: bool
+    ) -> str | None:
         """Trace again with other values; what differs, or None."""
-        args, kwargs = tree
-        with _left_alone(guards, random_sources(self.function, args, kwargs)):
+        failure = ""
+        for signs in (False, True):
+            others = [other_argument(leaf, signs) for leaf in leaves]
+            args, kwargs = replace_leaves(tree, others)
             try:
-                second = trace(self.function, args, kwargs, {}, recording)
-            except Exception as error:
-                return f"with other values it fails with {type(error).__name__}: {error}"
+                return self._compared(first, guards, args, kwargs, recording)
+            except Exception as error:  # perhaps of the values alone
+                failure = failure or f"{type(error).__name__}: {error}"
+        return f"with other values it fails with {failure}"
+
+    def _compared(
+        self, first: Traced, guards: Guards, args: Any, kwargs: Any, recording: bool
+    ) -> str | None:
+        """What a second trace and the first do not share."""
+        with _left_alone(guards, random_sources(self.function, args, kwargs)):
+            second = trace(self.function, args, kwargs, {}, recording)
             settle(second, guards.tensors)
             for reference, array, node in second.tracer.written.values():
                 tensor = reference()

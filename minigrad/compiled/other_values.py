@@ -15,8 +15,10 @@ from minigrad.core.tensors import Tensor, wrap
 __all__ = ["other_argument", "other_values"]
 
 
-def other_values(array: PlainArray) -> PlainArray:
+def other_values(array: PlainArray, signs: bool = False) -> PlainArray:
     """An array of the same shape and dtype with other numbers, in the range of the old ones.
+
+    With `signs`, integers that are all equal change their sign instead.
 
     >>> other_values(np.array([1, 2, 3])).tolist(), other_values(np.array([4, 4])).tolist()
     ([3, 2, 1], [3, 4])
@@ -35,13 +37,13 @@ def other_values(array: PlainArray) -> PlainArray:
         if array.dtype.kind == "b":
             flat[0] = not flat[0]
         elif array.dtype.kind in "iu":
-            flat[0] += -1 if flat[0] > 0 else 1
+            flat[0] = -flat[0] if signs else flat[0] - 1 if flat[0] > 0 else flat[0] + 1
     return other
 
 
-def other_argument(leaf: Any) -> Any:
+def other_argument(leaf: Any, signs: bool = False) -> Any:
     """Another tensor or array in the place of an argument; anything else as it is."""
     if isinstance(leaf, Tensor):
-        other = wrap(other_values(leaf._array), None)
+        other = wrap(other_values(leaf._array, signs), None)
         return other.requires_grad_() if leaf.requires_grad else other
-    return other_values(leaf) if isinstance(leaf, np.ndarray) else leaf
+    return other_values(leaf, signs) if isinstance(leaf, np.ndarray) else leaf

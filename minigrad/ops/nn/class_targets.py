@@ -10,7 +10,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_constant, as_numbers, widen
 from minigrad.ops.axis_utils import normalize_axis
 
-__all__ = ["check_reduction", "class_axis", "class_numbers", "class_weights"]
+__all__ = ["check_reduction", "class_axis", "class_numbers", "class_weights", "per_class"]
 
 
 def check_reduction(name: str, reduction: str, *more: str) -> None:
@@ -43,6 +43,14 @@ def class_weights(name: str, weight: Any, scores: Tensor, axis: int) -> PlainArr
             f"{describe(array)}"
         )
     return cast(PlainArray, array.astype(widen(scores._array).real.dtype))
+
+
+def per_class(weight: PlainArray, codes: PlainArray) -> PlainArray:
+    """The weight of the class at each place."""
+    if codes.__class__ is np.ndarray:
+        return cast(PlainArray, weight[codes])
+    at = codes[..., None] == np.arange(len(weight))  # followed by a trace, it can be no index
+    return cast(PlainArray, np.where(at, weight, weight.dtype.type(0)).sum(axis=-1))
 
 
 def class_numbers(

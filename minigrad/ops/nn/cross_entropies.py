@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array, PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_tensor, as_tensors, named, quiet, widen
+from minigrad.ops.arguments import as_numbers, as_tensor, as_tensors, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.fusing import fused
 from minigrad.ops.nn.class_targets import (
@@ -20,6 +20,7 @@ from minigrad.ops.nn.class_targets import (
     class_axis,
     class_numbers,
     class_weights,
+    per_class,
 )
 from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.softmaxes import log_softmax, shifted
@@ -126,9 +127,12 @@ def _kept(
     codes: PlainArray, weight: PlainArray | None, ignore_index: int, dtype: Any
 ) -> tuple[PlainArray, PlainArray, PlainArray]:
     """Which places are not ignored, their classes (0 at the others), and the weight of each."""
+    codes = as_numbers(codes, codes)
     kept = codes != ignore_index
     places = np.where(kept, codes, 0)
-    return kept, places, kept.astype(dtype) if weight is None else np.where(kept, weight[places], 0)
+    if weight is None:
+        return kept, places, kept.astype(dtype)
+    return kept, places, np.where(kept, per_class(weight, places), 0)
 
 
 def _spread(

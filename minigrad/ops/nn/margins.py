@@ -15,7 +15,12 @@ from minigrad.ops.elementwise.powers import sqrt
 from minigrad.ops.linalg.norms import vector_norm
 from minigrad.ops.manipulation.reshaping import broadcast_arrays
 from minigrad.ops.nn.activations import softplus
-from minigrad.ops.nn.class_targets import check_reduction, class_numbers, class_weights
+from minigrad.ops.nn.class_targets import (
+    check_reduction,
+    class_numbers,
+    class_weights,
+    per_class,
+)
 from minigrad.ops.nn.loss_parts import reduced, signs
 
 __all__ = [
@@ -246,7 +251,7 @@ def multi_margin_loss(
     factors = class_weights(name, weight, scores, -1)
     rows = costs.sum(axis=-1) * (1 / classes)
     if factors is not None:
-        rows = rows * factors[codes]
+        rows = rows * per_class(factors, codes)
     return reduced(name, rows, dtype, None, reduction)
 
 

@@ -8,7 +8,7 @@ from minigrad.core.errors import OutOfBoundsError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_tensor, constant_array, named, quiet, widen
+from minigrad.ops.arguments import as_numbers, as_tensor, constant_array, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.manipulation.index_places import add_rows
 from minigrad.ops.primitives import primitive
@@ -158,7 +158,7 @@ def _embedding_gradient_rule(g: Array, index: Any, rows: int, padding_idx: int |
     taken = embedding.generic(g, index)
     if padding_idx is None:
         return taken
-    used = np.asarray(index) != padding_idx % rows
+    used = as_numbers(index, np.asarray(index)) != padding_idx % rows
     return taken * used[..., None]
 
 
