@@ -107,7 +107,8 @@ def main() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            program, found = begin(*sys.argv[1:4], int(sys.argv[4]))
+            contestant, case, size, threads = sys.argv[1:]
+            program, found = begin(contestant, case, size, int(threads))
         except Absent as reason:
             say({"absent": str(reason)}, answers)
             return
@@ -119,7 +120,8 @@ def main() -> None:
             order = json.loads(line)
             try:
                 if "results" in order:
-                    np.savez(order["results"], **program.results())
+                    arrays: dict[str, Any] = program.results()
+                    np.savez(order["results"], **arrays)
                     answer: dict[str, Any] = {}
                 else:
                     answer = running(program, order["measure"], found.get("base", 0.0))

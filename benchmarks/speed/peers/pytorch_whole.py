@@ -109,8 +109,11 @@ def generate(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
 
     function = torch.compile(read) if form == "compiled" else read
 
-    @torch.no_grad()
     def step() -> list[int]:
+        with torch.no_grad():
+            return generated()
+
+    def generated() -> list[int]:
         kept: list[list[Any]] = [[] for _ in range(count)]
         found: list[int] = []
         now, before = prompt, 0

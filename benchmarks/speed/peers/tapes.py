@@ -85,7 +85,7 @@ def by_autograd(loss: Callable[[Any, Any, Any], Any], inputs: Inputs) -> Program
 
     def results() -> dict[str, Any]:
         value, found = step()
-        return {"": np.asarray(value)} | found
+        return {"": np.asarray(value), **found}
 
     return Program(step, results)
 

@@ -95,7 +95,6 @@ def generate(inputs: Inputs, sizes: tuple[int, ...]) -> Program:
     p, prompt = jax.device_put((inputs.leaves, inputs.constants["prompt"]))
     empty = jnp.zeros((count, 2, 1, heads, block, width // heads))
 
-    @jax.jit
     def read(p: Any, tokens: Any, kept: Any, before: Any) -> Any:
         new = tokens.shape[1]
         x = p["embedding.weight"][tokens]
@@ -118,11 +117,13 @@ def generate(inputs: Inputs, sizes: tuple[int, ...]) -> Program:
         logits = layer_norm(p, "stack.norm.", x) @ p["embedding.weight"].T
         return logits[:, -1:].argmax(2), kept
 
+    run = jax.jit(read)
+
     def step() -> list[int]:
         now, kept, before, found = prompt, empty, 0, []
         for _ in range(GENERATED):
             length = now.shape[1]
-            now, kept = read(p, now, kept, before)
+            now, kept = run(p, now, kept, before)
             before += length
             found.append(int(now[0, 0]))
         return found
