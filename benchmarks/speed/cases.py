@@ -91,6 +91,13 @@ CASES: Final[dict[str, Case]] = {
             )
             for kind, gates in KINDS.items()
         ),
+        Case(
+            "lstm-lengths",
+            "LSTM layer, sequences of different lengths",
+            {**RECURRENT, "s": (50, 8, 32, 32)},
+            inputs.padded,
+            tolerance=1e-3,
+        ),
         *(
             Case(
                 f"{kind}-{way}",

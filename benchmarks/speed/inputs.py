@@ -100,6 +100,14 @@ def recurrent(gates: int) -> Maker:
     return make
 
 
+def padded(draws: Draws, sizes: Sizes) -> Inputs:
+    """An LSTM's, with sequences of different lengths in one batch."""
+    found = recurrent(4)(draws, sizes)
+    lengths = draws.generator.integers(1, sizes[0] + 1, sizes[1])
+    lengths[0] = sizes[0]
+    return Inputs(found.leaves, {"lengths": lengths})
+
+
 def own_cell(gates: int) -> Maker:
     def make(draws: Draws, sizes: Sizes) -> Inputs:
         steps, batch, inputs, hidden = sizes

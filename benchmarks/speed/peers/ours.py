@@ -75,6 +75,15 @@ def recurrent(kind: str, inputs: Inputs, sizes: tuple[int, ...]) -> Model:
     return from_modules({"": layer}, inputs, lambda p, c: (layer(p["x"])[0] ** 2).mean())
 
 
+def padded(inputs: Inputs, sizes: tuple[int, ...]) -> Model:
+    layer = layers.LSTM(*sizes[2:], batch_first=False)
+
+    def loss(p: Tensors, c: Any) -> Any:
+        return (layer(p["x"], lengths=c["lengths"])[0] ** 2).mean()
+
+    return from_modules({"": layer}, inputs, loss)
+
+
 def transformer(inputs: Inputs, sizes: tuple[int, ...]) -> Model:
     module = encoder(sizes)
     return from_modules({"": module}, inputs, lambda p, c: (module(p["x"]) ** 2).mean())
@@ -121,6 +130,7 @@ FUNCTIONS: Final[dict[str, Loss]] = {
 MODULES: Final[dict[str, Callable[[Inputs, tuple[int, ...]], Model]]] = {
     "mlp": mlp,
     "transformer": transformer,
+    "lstm-lengths": padded,
     **{kind: partial(recurrent, kind) for kind in KINDS},
 }
 

@@ -37,15 +37,16 @@ def adam(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
 
 def training(model: Model, inputs: Inputs, form: str) -> Program:
     """Forward, backward, clipping and AdamW; the losses of the first steps are compared."""
-    only(form, "eager", "backward")
-    loss = mg.compile(model.loss) if form == "backward" else model.loss
+    one = gradients(model, inputs.constants, form)
     optimizer = AdamW(list(model.held.values()), RATE)
     losses: list[float] = []
 
     def step() -> None:
-        value = loss(model.given, inputs.constants)
-        optimizer.zero_grad()
-        value.backward()
+        value = one.step()  # and gradients
+        if form == "value_and_grad":
+            value, found = value
+            for parameter, gradient in zip(model.held.values(), found, strict=True):
+                parameter.grad = gradient
         clip_grad_norm(optimizer.parameters, 1.0)
         optimizer.step()
         losses.append(value.item())
@@ -88,12 +89,12 @@ def trained(
 
 def generate(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
     """The likeliest tokens, one by one, with keys and values kept."""
-    only(form, "eager", "backward")
+    only(form, "eager", "value_and_grad")  # there are no gradients: compiled, or not
     width, heads, count, block = sizes
     model = GPT(GPTConfig(VOCABULARY, block, count, heads, width))
     model.load_state_dict(inputs.leaves)
     model.eval()
-    read = mg.compile(model) if form == "backward" else model
+    read = mg.compile(model) if form == "value_and_grad" else model
     prompt = inputs.constants["prompt"]
 
     def step() -> list[int]:

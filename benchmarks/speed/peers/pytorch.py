@@ -58,6 +58,17 @@ def recurrent(kind: str, inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, 
     return lambda p, c: layer(p["x"])[0].square().mean(), loaded({"": layer}, inputs)
 
 
+def padded(inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
+    layer = nn.LSTM(*sizes[2:])
+
+    def loss(p: Any, c: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(p["x"], c["lengths"], enforce_sorted=False)
+        y, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], total_length=len(p["x"]))
+        return y.square().mean()
+
+    return loss, loaded({"": layer}, inputs)
+
+
 def transformer(inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
     module = encoder(sizes)
     return lambda p, c: module(p["x"]).square().mean(), loaded({"": module}, inputs)
@@ -84,6 +95,7 @@ FUNCTIONS: Final[dict[str, Loss]] = {
 MODULES: Final[dict[str, Callable[[Inputs, tuple[int, ...]], tuple[Loss, Any]]]] = {
     "mlp": mlp,
     "transformer": transformer,
+    "lstm-lengths": padded,
     **{kind: partial(recurrent, kind) for kind in KINDS},
 }
 

@@ -56,6 +56,12 @@ def layer_rows(kind: str, p: Any, at: str, x: Any) -> Any:
     return rows(kind, x, wx, wh, p[at + "bias_ih_l0"], p[at + "bias_hh_l0"])
 
 
+def padded(p: Any, c: Any) -> Any:
+    y = layer_rows("lstm", p, "", p["x"])  # (T, B, H)
+    counts = jnp.arange(len(y))[:, None] < c["lengths"]  # (T, B)
+    return jnp.mean(jnp.where(counts[..., None], y, 0.0) ** 2)
+
+
 def own_scan(kind: str, p: Any, c: Any) -> Any:
     return jnp.mean(rows(kind, p["x"], p["wx"], p["wh"], p["b"], p.get("bh", 0.0)) ** 2)
 
@@ -109,6 +115,7 @@ def losses(sizes: tuple[int, ...]) -> dict[str, Loss]:
         **{kind: partial(recurrent, kind) for kind in KINDS},
         "lstm-scan": partial(own_scan, "lstm"),
         "gru-scan": partial(own_scan, "gru"),
+        "lstm-lengths": padded,
         "mlp": mlp,
         "transformer": lambda p, c: jnp.mean(encode(p, "", p["x"], sizes) ** 2),
         "attention": attention,
