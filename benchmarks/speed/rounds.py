@@ -83,8 +83,11 @@ class Worker:
         return self.answer()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
+        """Let the process end, and end it if it does not."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self.process.communicate(timeout=10)
+        self.process.kill()
+        self.process.wait()
         self.errors.close()
 
 
