@@ -1,7 +1,9 @@
-"""Times of all contestants relative to the fastest other library, as a picture."""
+"""Times of all contestants as a picture: dots for minigrad, crosses for other libraries."""
 
 from pathlib import Path
 from typing import Any
+
+from benchmarks.speed.contestants import CONTESTANTS
 
 __all__ = ["plot"]
 
@@ -19,15 +21,16 @@ def plot(record: dict[str, Any], path: Path) -> None:
         labels.setdefault(f"{row['case']}-{row['size']}", len(labels))
     figure = Figure(figsize=(9, 1.5 + 0.3 * len(labels)), layout="constrained")
     axes = figure.add_subplot()
-    for index, name in enumerate(record["contestants"]):
+    for name in record["contestants"]:
         rows = [r for r in record["rows"] if r["contestant"] == name and "median" in r]
         heights = [labels[f"{row['case']}-{row['size']}"] for row in rows]
-        marker = "o" if index < 5 else "x"
+        marker = "o" if CONTESTANTS[name].peer == "ours" else "x"
+        color = f"C{list(CONTESTANTS).index(name)}"
         axes.scatter(
             [1e3 * row["median"] for row in rows],
             heights,
             marker=marker,
-            color=f"C{index}",
+            color=color,
             label=name,
         )
     axes.set_xscale("log")
