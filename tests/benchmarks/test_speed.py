@@ -50,7 +50,7 @@ def test_tables_of_fixed_numbers():
         "| generation with cache, m | 400 (200) |  | 100 (50.0) |  |  |",
         "| GRU layer, m | torch | 0.67 | 4.00 |",
         "| generation with cache, m | torch | 0.25 | - |",
-        "| geometric mean of these rows |  | 0.41 | 4.00 |",
+        "| geometric mean (of how many rows) |  | 0.41 (2 of 2) | 4.00 (1 of 2) |",
         "| generation with cache, m: torch | 500 | 250 | 12 |  | 2,000 tokens |",
         "| minigrad | 125 | 80 |",
         "1. gru-m, compiled: runs as before.",
