@@ -40,7 +40,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """What one operation, a training step and a picture cost."""
-    session.install("-e", ".[all]")
-    for name in ("per_op", "training_steps", "drawing"):
-        session.run("python", f"benchmarks/{name}.py", env=THREADS)
+    """Speed beside other libraries, and what a picture costs; `-- --sizes s` and others choose."""
+    session.install("-e", ".[all,bench]")
+    session.run("python", "-m", "benchmarks.speed", *session.posargs)
+    session.run("python", "benchmarks/drawing.py", env=THREADS)
