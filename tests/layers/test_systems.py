@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,8 @@ def test_the_page_has_a_row_for_each_figure():
     assert "Missed: a share: too few steps." in page
     assert "a \\| b" in page
     assert "One series" not in page
+    assert "measured and written by one command" in page
+    assert "written on 2026-02-03 by one command" in as_page([result()], date(2026, 2, 3))
 
 
 # -- commands --------------------------------------------------------------------------------------
