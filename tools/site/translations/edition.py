@@ -1,0 +1,152 @@
+"""What Sphinx needs to build an edition in another language, and to lead from one to the other.
+
+- Each page links to the same page in the other language, or else to its start page.
+- Pages that are not translated are not part of the edition; links to them lead to the English ones.
+- The words in figures are replaced when a page is written, and in the files that it shows.
+- The search takes Korean words in pairs of syllables, so that it finds them with any ending.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tools.site.translations import catalogue, figures
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["setup", "syllables", "without_edition"]
+
+NAMES: Final = {"en": "English", "ko": "한국어"}
+IN_ENGLISH: Final = "영어 페이지"
+
+_SPLITTER: Final = r"""
+function splitQuery(query) {
+  const words = query.match(/[\p{Letter}\p{Number}_]+/gu) || [];
+  return words.flatMap((word) =>
+    (word.match(/[\uac00-\ud7a3]+|[^\uac00-\ud7a3]+/g) || []).flatMap((part) =>
+      /[\uac00-\ud7a3]{3}/.test(part)
+        ? Array.from({ length: part.length - 1 }, (_, place) => part.slice(place, place + 2))
+        : [part]));
+}
+"""
+
+
+def syllables(text: str) -> list[str]:
+    """The words of a text for the search; Korean ones as all their pairs of syllables.
+
+    >>> syllables("LSTM의 기울기")
+    ['LSTM', '의', '기울', '울기']
+    """
+    parts = re.findall(r"[\uac00-\ud7a3]+|[^\W\uac00-\ud7a3]+", text)
+    found = []
+    for part in parts:
+        korean = "\uac00" <= part[0] <= "\ud7a3"
+        pairs = [part[place : place + 2] for place in range(len(part) - 1)]
+        found += pairs if korean and pairs else [part]
+    return found
+
+
+def without_edition(docs: Path) -> list[str]:
+    """The patterns of what in the folder of the pages is not part of an edition."""
+    names = [path.name for path in docs.iterdir() if path.name not in ("index.md", "lessons")]
+    return [pattern for name in sorted(names) for pattern in (name, f"{name}/**")]
+
+
+def link_to_english(app: "Sphinx", doctree: Any) -> None:
+    """Let links to pages that are not translated lead to the English ones, and say so."""
+    from docutils import nodes
+    from sphinx.addnodes import pending_xref
+
+    for node in list(doctree.findall(pending_xref)):
+        page = _page_meant(node, app.env.docname)
+        if page is None or page in app.env.found_docs:
+            continue
+        up = "../" * (app.env.docname.count("/") + 1)
+        place = f"#{node['reftargetid']}" if node.get("reftargetid") else ""
+        link = nodes.reference("", "", internal=False, refuri=f"{up}{page}.html{place}")
+        link["reftitle"] = IN_ENGLISH
+        link["classes"] = [*node["classes"], "english"]
+        link += node.children
+        node.replace_self(link)
+
+
+def _page_meant(node: Any, here: str) -> str | None:
+    """The page that a reference to a page leads to; None for other references."""
+    from sphinx.util import docname_join
+
+    if node.get("refdomain") == "doc":  # of MyST, from the start
+        return str(node["reftarget"])
+    if node.get("reftype") == "doc":
+        return docname_join(here, node["reftarget"]).removesuffix(".md")
+    return None
+
+
+def language_switch(
+    app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Tell the template where the page in the other language is, see `docs/_templates/page.html`."""
+    both = page in catalogue.pages() or page == "search"
+    other = "en" if app.config.language == "ko" else "ko"
+    up = "../" * (page.count("/") + (other == "en"))
+    folder = "ko/" if other == "ko" else ""
+    target = page if both else "index"
+    context["other_language"] = {
+        "href": f"{up}{folder}{target}.html",
+        "code": other,
+        "name": NAMES[other],
+    }
+
+
+def translate_figures(
+    app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Replace the words in the figures that stand on the page itself."""
+    if context.get("body"):
+        context["body"] = figures.replaced(context["body"], _words(app))
+
+
+def translate_files(app: "Sphinx", exception: Exception | None) -> None:
+    """Replace the words in the files of figures, which Sphinx has just copied."""
+    for folder in ("_images", "_downloads"):
+        for path in (Path(app.outdir) / folder).rglob("*.svg"):
+            text = path.read_text("utf-8")
+            path.write_text(figures.replaced(text, _words(app)), encoding="utf-8")
+
+
+def _words(app: "Sphinx") -> Any:
+    path = catalogue.path_of("figures", app.config.language)
+    return figures.translator(catalogue.messages(path))
+
+
+def setup_search(app: "Sphinx") -> None:
+    """Add the search in Korean, which Sphinx lacks."""
+    from sphinx.search import SearchLanguage
+
+    class Korean(SearchLanguage):  # type: ignore[misc]
+        lang = "ko"
+        language_name = "Korean"
+        js_splitter_code = _SPLITTER
+
+        def split(self, input: str) -> list[str]:
+            return syllables(input)
+
+        def stem(self, word: str) -> str:
+            return word.lower()
+
+    app.add_search_language(Korean)
+
+
+def setup_edition(app: "Sphinx", config: Any) -> None:
+    """Connect what only an edition in another language needs."""
+    if config.language != "en":
+        app.connect("doctree-read", link_to_english, priority=300)
+        app.connect("html-page-context", translate_figures)
+        app.connect("build-finished", translate_files)
+
+
+def setup(app: "Sphinx") -> None:
+    """Called by `tools.site.extension`."""
+    setup_search(app)
+    app.connect("config-inited", setup_edition)
+    app.connect("html-page-context", language_switch)
