@@ -88,7 +88,7 @@ def _message(block: str) -> Message | None:
 
 
 def write(path: Path, given: Iterable[Message], language: str = "ko") -> None:
-    """Write a catalogue, always in the same form, so that a change of a message changes no other."""
+    """Write a catalogue, always in the same form: a change of a message changes no other."""
     text = text_of(given, language)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text("utf-8") != text:
@@ -126,7 +126,7 @@ def _wrapped(line: str) -> Iterator[str]:
     """A line in pieces that are not too long, cut behind spaces; a Hangul letter is two wide."""
     piece, width = "", 0
     for word in re.findall(r"\S*\s*", line):
-        own = sum(2 if "\u1100" <= sign else 1 for sign in word)
+        own = sum(2 if sign >= "\u1100" else 1 for sign in word)
         if piece and width + own > WIDTH - 2:
             yield piece
             piece, width = "", 0

@@ -78,14 +78,14 @@ def _page_meant(node: Any, here: str) -> str | None:
     if node.get("refdomain") == "doc":  # of MyST, from the start
         return str(node["reftarget"])
     if node.get("reftype") == "doc":
-        return docname_join(here, node["reftarget"]).removesuffix(".md")
+        return str(docname_join(here, node["reftarget"])).removesuffix(".md")
     return None
 
 
 def language_switch(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Tell the template where the page in the other language is, see `docs/_templates/page.html`."""
+    """Tell the template, `docs/_templates/page.html`, where the page in the other language is."""
     both = page in catalogue.pages() or page == "search"
     other = "en" if app.config.language == "ko" else "ko"
     up = "../" * (page.count("/") + (other == "en"))

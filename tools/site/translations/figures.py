@@ -77,9 +77,9 @@ def _replaced_piece(piece: str, words: Callable[[str], str]) -> str:
     other = words(text) or text
     if other == text:
         return piece
-    start, end = re.match(r"\s*", piece), re.search(r"\s*$", piece)
-    assert start and end
-    return start[0] + html.escape(other, quote=False) + end[0]
+    before = piece[: len(piece) - len(piece.lstrip())]
+    after = piece[len(piece.rstrip()) :]
+    return before + html.escape(other, quote=False) + after
 
 
 def translator(messages: Iterable[catalogue.Message]) -> Callable[[str], str]:
