@@ -2,6 +2,7 @@
 
 - Each page links to the same page in the other language, or else to its start page.
 - Pages that are not translated are not part of the edition; links to them lead to the English ones.
+- Formulas on lines of their own are translated where they hold words.
 - The words in figures are replaced when a page is written, and in the files that it shows.
 - The search takes Korean words in pairs of syllables, so that it finds them with any ending.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["setup", "syllables", "without_edition"]
 
 NAMES: Final = {"en": "English", "ko": "한국어"}
+HAS_WORDS: Final = re.compile(r"\\text\{[^}]*[A-Za-z]{2}")
 IN_ENGLISH: Final = "영어 페이지"
 
 _SPLITTER: Final = r"""
@@ -51,6 +53,36 @@ def without_edition(docs: Path) -> list[str]:
     """The patterns of what in the folder of the pages is not part of an edition."""
     names = [path.name for path in docs.iterdir() if path.name not in ("index.md", "lessons")]
     return [pattern for name in sorted(names) for pattern in (name, f"{name}/**")]
+
+
+def formulas(app: "Sphinx") -> None:
+    """Leave formulas on lines of their own to us: Sphinx would read a translation as a paragraph.
+
+    Only those that hold words are messages at all.
+    """
+    from docutils import nodes
+    from sphinx.transforms import SphinxTransform
+
+    known: dict[str, dict[str, str]] = {}
+
+    class Formulas(SphinxTransform):  # type: ignore[misc]
+        default_priority = 10  # before Sphinx looks for messages
+
+        def apply(self, **_: Any) -> None:
+            page, language = self.env.docname, self.config.language
+            if page not in known and language != "en":
+                held = catalogue.messages(catalogue.path_of(page, language))
+                known[page] = {one.id: one.text for one in held if one.text and not one.fuzzy}
+            for block in list(self.document.findall(nodes.math_block)):
+                text = block.astext()
+                if self.app.builder.name == "gettext":
+                    if not HAS_WORDS.search(text):
+                        block.parent.remove(block)
+                elif text in known.get(page, {}):
+                    block.rawsource = known[page][text]
+                    block.children = [nodes.Text(block.rawsource)]
+
+    app.add_transform(Formulas)
 
 
 def link_to_english(app: "Sphinx", doctree: Any) -> None:
@@ -148,5 +180,6 @@ def setup_edition(app: "Sphinx", config: Any) -> None:
 def setup(app: "Sphinx") -> None:
     """Called by `tools.site.extension`."""
     setup_search(app)
+    formulas(app)
     app.connect("config-inited", setup_edition)
     app.connect("html-page-context", language_switch)

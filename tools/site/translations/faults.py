@@ -19,6 +19,7 @@ _MARKS: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_WORDS: Final = re.compile(r"\\text\{[^}]*\}")
 
 
 def kept_words(language: str = "ko") -> set[str]:
@@ -30,13 +31,19 @@ def kept_words(language: str = "ko") -> set[str]:
 def marks(text: str) -> Counter[str]:
     r"""Inline code, formulas and targets of links: what a translation keeps, and how often.
 
+    Words within formulas are left out.
+
     >>> sorted(marks("`x` is $x_t$, see [it](#there)"))
     ['#there', '$x_t$', '`x`']
     """
     return Counter(
-        " ".join((found["code"] or found["math"] or found["link"]).split())
+        _without_words(found["code"] or found["math"] or found["link"])
         for found in _MARKS.finditer(text)
     )
+
+
+def _without_words(formula: str) -> str:
+    return _WORDS.sub(r"\\text{}", " ".join(formula.split()))
 
 
 def faults_of(message: Message, kept: set[str]) -> list[str]:
@@ -59,6 +66,9 @@ def faults_of(message: Message, kept: set[str]) -> list[str]:
             found.append("the same as in English")
         elif not HANGUL.search(message.text):
             found.append("without Hangul")
+    if _WORDS.search(message.id) and "$" not in message.id:
+        same = _without_words(message.id) == _without_words(message.text)
+        return found if same else [*found, "the formula is another"]
     before, after = marks(message.id), marks(message.text)
     found += [f"{mark} is missing" for mark in before if mark not in after]
     found += [f"{mark} is not in the English text" for mark in after if mark not in before]

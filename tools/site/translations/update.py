@@ -21,7 +21,7 @@ def extract() -> None:
 
     Raises RuntimeError, with what Sphinx said, if it cannot read the pages.
     """
-    command = [sys.executable, "-m", "sphinx", "-q", "-b", "gettext", "-D", "language=en"]
+    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-b", "gettext", "-D", "language=en"]
     command += ["-d", str(ROOT / "site" / "doctrees-gettext"), "docs", str(TEMPLATES)]
     settings = {"MINIGRAD_DOCS_LANGUAGE": "ko", "MINIGRAD_DOCS_EXECUTION": "off"}
     done = subprocess.run(
