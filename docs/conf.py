@@ -75,6 +75,7 @@ html_title = "minigrad"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("ko.js", {"priority": 900})] if language == "ko" else []
 html_copy_source = True
 pygments_style = "default"
 pygments_dark_style = "github-dark"

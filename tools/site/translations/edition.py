@@ -20,7 +20,25 @@ __all__ = ["setup", "syllables", "without_edition"]
 
 NAMES: Final = {"en": "English", "ko": "한국어"}
 HAS_WORDS: Final = re.compile(r"\\text\{[^}]*[A-Za-z]{2}")
+FONTS: Final = "Noto Sans KR, Apple SD Gothic Neo, Malgun Gothic, NanumGothic"
 IN_ENGLISH: Final = "영어 페이지"
+
+THEME_WORDS: Final = {
+    "ko": {
+        'label="Toggle site navigation sidebar"': 'label="사이트 차례 열고 닫기"',
+        'label="Toggle table of contents sidebar"': 'label="이 페이지의 차례 열고 닫기"',
+        'label="Toggle Light / Dark / Auto color theme"': 'label="밝은 색, 어두운 색, 자동 바꾸기"',
+        'label="Toggle navigation of ': 'label="하위 차례 열고 닫기: ',
+        "<title>Contents</title>": "<title>차례</title>",
+        "<title>Menu</title>": "<title>메뉴</title>",
+        "<title>Expand</title>": "<title>펼치기</title>",
+        "<title>Light mode</title>": "<title>밝은 색</title>",
+        "<title>Dark mode</title>": "<title>어두운 색</title>",
+        "<title>Auto light/dark, in light mode</title>": "<title>자동, 지금 밝은 색</title>",
+        "<title>Auto light/dark, in dark mode</title>": "<title>자동, 지금 어두운 색</title>",
+    }
+}
+"""Words that the theme does not offer for translation, with what stands around them."""
 
 _SPLITTER: Final = r"""
 function splitQuery(query) {
@@ -117,7 +135,7 @@ def _page_meant(node: Any, here: str) -> str | None:
 def language_switch(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Tell the template, `docs/_templates/page.html`, where the page in the other language is."""
+    """Tell the template, `docs/_templates/page.html`, where the other language is."""
     both = page in catalogue.pages() or page == "search"
     other = "en" if app.config.language == "ko" else "ko"
     up = "../" * (page.count("/") + (other == "en"))
@@ -128,6 +146,7 @@ def language_switch(
         "code": other,
         "name": NAMES[other],
     }
+    context["theme_words"] = THEME_WORDS.get(app.config.language, {})
 
 
 def translate_figures(
@@ -135,7 +154,7 @@ def translate_figures(
 ) -> None:
     """Replace the words in the figures that stand on the page itself."""
     if context.get("body"):
-        context["body"] = figures.replaced(context["body"], _words(app))
+        context["body"] = figures.replaced(context["body"], _words(app), FONTS)
 
 
 def translate_files(app: "Sphinx", exception: Exception | None) -> None:
@@ -143,7 +162,7 @@ def translate_files(app: "Sphinx", exception: Exception | None) -> None:
     for folder in ("_images", "_downloads"):
         for path in (Path(app.outdir) / folder).rglob("*.svg"):
             text = path.read_text("utf-8")
-            path.write_text(figures.replaced(text, _words(app)), encoding="utf-8")
+            path.write_text(figures.replaced(text, _words(app), FONTS), encoding="utf-8")
 
 
 def _words(app: "Sphinx") -> Any:

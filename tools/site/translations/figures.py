@@ -52,20 +52,24 @@ def words_in(markup: str) -> Iterator[str]:
                 yield text
 
 
-def replaced(markup: str, words: Callable[[str], str]) -> str:
+def replaced(markup: str, words: Callable[[str], str], fonts: str = "") -> str:
     """An SVG or a page with other texts in its figures.
 
     Args:
         markup: the SVG, or the page.
         words: from a text to that which replaces it.
+        fonts: which have the letters of the other language, to be named before any sans-serif.
 
     >>> replaced('<title>loss</title><text x="1">loss &amp; 2</text>', {"loss & 2": "손실 < 2"}.get)
     '<title>loss</title><text x="1">손실 &lt; 2</text>'
     """
 
     def whole(found: re.Match[str]) -> str:
-        pieces = [_replaced_piece(piece, words) for piece in _PIECE.split(found[2])]
-        return found[1] + "".join(pieces) + found[3]
+        text = "".join(_replaced_piece(piece, words) for piece in _PIECE.split(found[2]))
+        begun = found[1]
+        if fonts and text != found[2]:
+            begun = begun.replace("sans-serif", f"{fonts}, sans-serif")
+        return begun + text + found[3]
 
     return _TEXT.sub(whole, markup)
 
