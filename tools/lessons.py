@@ -172,7 +172,7 @@ def execute(block: Block, path: Path, names: dict[str, Any]) -> None:
 
 def show(value: Any) -> None:
     """Ask a value for its picture, as a notebook does; text where it has none."""
-    for name in ("_repr_mimebundle_", "_repr_png_", "_repr_html_"):
+    for name in ("_repr_mimebundle_", "_repr_svg_", "_repr_png_", "_repr_html_"):
         if hasattr(value, name):
             getattr(value, name)()
             return

@@ -149,7 +149,7 @@ def test_lines_are_those_of_the_page(tmp_path):
 
 def test_what_a_cell_ends_with_is_shown(tmp_path):
     shows = "class Shown:\n    def NAME(self): 1 / 0\nShown()"
-    for name in ("_repr_mimebundle_", "_repr_png_", "_repr_html_", "__repr__"):
+    for name in ("_repr_mimebundle_", "_repr_svg_", "_repr_png_", "_repr_html_", "__repr__"):
         text = f"```{{code-cell}} ipython3\n{shows.replace('NAME', name)}\n```\n"
         with pytest.raises(ZeroDivisionError):
             lessons.run(write(tmp_path, text))

@@ -1,7 +1,8 @@
 """Build the pages, check them, and serve them.
 
-python -m tools.site            # into site/html, and check
-python -m tools.site --serve    # and serve them on this machine
+python -m tools.site                # into site/html, and check
+python -m tools.site --serve        # and serve them on this machine
+python -m tools.site --only ko      # only those in Korean, beside the English ones from before
 """
 
 import argparse
@@ -9,8 +10,13 @@ import functools
 import http.server
 import sys
 from pathlib import Path
+from typing import Final
 
 from tools.site import build, checks
+from tools.site.translations import update
+from tools.site.translations.__main__ import check
+
+LANGUAGES: Final = ("en", "ko")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,9 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fresh", action="store_true", help="read and write every page again")
     parser.add_argument("--no-run", action="store_true", help="do not run the lessons")
+    parser.add_argument("--only", choices=LANGUAGES, help="the language to build; all by default")
     options = parser.parse_args(arguments)
-    code = build.build(options.out, execute=not options.no_run, fresh=options.fresh)
+    code = 0
+    for language in [options.only] if options.only else LANGUAGES:
+        code = code or build.build(
+            options.out, execute=not options.no_run, fresh=options.fresh, language=language
+        )
     found = checks.faults(options.out) if code == 0 else []
+    if code == 0:
+        update.extract()
+        found += check([], options.out if not options.no_run else None)
     for fault in found:
         print(fault)
     if options.serve and code == 0:

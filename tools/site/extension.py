@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tools.site import command_line, mathml, reference
 from tools.site.build import ROOT
 from tools.site.docstrings import as_rst
+from tools.site.translations import edition
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -26,6 +27,8 @@ __all__ = ["setup"]
 
 def write_reference(app: "Sphinx") -> None:
     """Write the generated pages of the reference into the folder of the pages."""
+    if "reference" in app.config.exclude_patterns:
+        return
     reference.write(Path(app.srcdir) / "reference" / "api")
     command_line.write(Path(app.srcdir) / "reference" / "api" / "command-line.rst")
 
@@ -153,6 +156,7 @@ def link_sources(app: "Sphinx", doctree: Any, docname: str) -> None:
 def setup(app: "Sphinx") -> dict[str, bool]:
     """Called by Sphinx, which names this module in its list of extensions."""
     mathml.setup(app)
+    edition.setup(app)
     app.add_role("src", source_role)
     app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=400)

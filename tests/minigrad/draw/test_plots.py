@@ -323,6 +323,7 @@ def test_a_notebook_shows_the_plot_and_not_the_name_of_its_class():
     assert early.startswith(b"\x89PNG")
     axes.set_title("Another title")  # what is changed before the cell ends is shown
     assert axes._repr_png_() != early
+    assert "Another title</text>" in axes._repr_svg_()
     given = matplotlib_figure().add_subplot()
     assert md.plot_gradient_norms({"RNN": md.backprop_through_time(losses_of(RNN))}, given) is given
     assert not hasattr(given, "_repr_png_")  # its window, or pyplot, shows it

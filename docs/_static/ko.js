@@ -1,0 +1,19 @@
+/* Words of scripts of the Korean pages that those who wrote the scripts did not translate. */
+Documentation.addTranslations({
+  locale: "ko",
+  messages: {
+    "Search finished, found one page matching the search query.": [
+      "${resultCount}개의 페이지를 찾았습니다.",
+    ],
+    "Hide Search Matches": "찾은 곳 표시 끄기",
+  },
+  plural_expr: "0",
+});
+if (typeof messages !== "undefined") {
+  Object.assign(messages.en, {
+    copy: "복사",
+    copy_to_clipboard: "클립보드에 복사",
+    copy_success: "복사했습니다",
+    copy_failure: "복사하지 못했습니다",
+  });
+}
