@@ -13,11 +13,17 @@ PAGES = {  # and how many examples, at least
     "docs/explanation/rules-run-twice.md": 6,
     "docs/explanation/values.md": 20,
     "docs/guides/cells.md": 25,
+    "docs/guides/from-numpy.md": 35,
+    "docs/guides/from-pytorch.md": 40,
+    "docs/guides/models.md": 45,
+    "docs/guides/notebooks.md": 35,
+    "docs/guides/saving.md": 55,
 }
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_give_what_it_says(page):
+def test_the_examples_of_a_page_give_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # pages write files
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     results = doctest.testfile(str(ROOT / page), module_relative=False, optionflags=flags)
     assert results.attempted >= PAGES[page]

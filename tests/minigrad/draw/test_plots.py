@@ -78,6 +78,8 @@ def test_route_shares_in_the_plot_add_up_to_one(found):
 
 
 def test_wrong_arguments_are_refused(found):
+    with pytest.raises(TypeError, match=r"a mapping .* got TimeGradients"):
+        md.plot_gradient_norms(found)
     with pytest.raises(ValueError, match=r"weights must have shape \(queries, keys\) = \(2, 1\)"):
         md.plot_attention(np.ones((1, 1)), ["a", "b"], ["c"])
     with pytest.raises(md.DrawError, match="no gates in 'x'"):
