@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tools.site.translations import catalogue, figures
+from tools.site.translations import catalogue, embedded, figures
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -154,20 +154,24 @@ def translate_figures(
 ) -> None:
     """Replace the words in the figures that stand on the page itself."""
     if context.get("body"):
-        context["body"] = figures.replaced(context["body"], _words(app), FONTS)
+        patterns = _patterns(app)
+        body = figures.replaced(context["body"], figures.translator(patterns), FONTS)
+        context["body"] = embedded.with_words(body, patterns, app.config.language)
 
 
 def translate_files(app: "Sphinx", exception: Exception | None) -> None:
     """Replace the words in the files of figures, which Sphinx has just copied."""
+    words = figures.translator(_patterns(app))
     for folder in ("_images", "_downloads"):
         for path in (Path(app.outdir) / folder).rglob("*.svg"):
             text = path.read_text("utf-8")
-            path.write_text(figures.replaced(text, _words(app), FONTS), encoding="utf-8")
+            path.write_text(figures.replaced(text, words, FONTS), encoding="utf-8")
 
 
-def _words(app: "Sphinx") -> Any:
-    path = catalogue.path_of("figures", app.config.language)
-    return figures.translator(catalogue.messages(path))
+def _patterns(app: "Sphinx") -> dict[str, str]:
+    """From texts in figures to their translations, both with numbers taken out."""
+    held = catalogue.messages(catalogue.path_of("figures", app.config.language))
+    return {one.id: one.text for one in held if one.text and not one.fuzzy}
 
 
 def setup_search(app: "Sphinx") -> None:

@@ -3,11 +3,11 @@
 import functools
 import html
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tools.site.translations import catalogue
+from tools.site.translations import catalogue, embedded
 
 __all__ = ["figures_of", "pattern_of", "replaced", "wanted", "words_in"]
 
@@ -86,9 +86,8 @@ def _replaced_piece(piece: str, words: Callable[[str], str]) -> str:
     return before + html.escape(other, quote=False) + after
 
 
-def translator(messages: Iterable[catalogue.Message]) -> Callable[[str], str]:
+def translator(known: Mapping[str, str]) -> Callable[[str], str]:
     """From a text in a figure to its translation; what has none stays as it is."""
-    known = {one.id: one.text for one in messages if one.text and not one.fuzzy}
 
     def translated(text: str) -> str:
         pattern, numbers = pattern_of(text)
@@ -107,10 +106,17 @@ def figures_of(site: Path, pages: Iterable[str]) -> Iterator[Path]:
 
 
 def wanted(site: Path) -> list[str]:
-    """The texts with words in the figures of the translated pages, as patterns, each once."""
+    """The texts with words in the figures of the translated pages, as patterns, each once.
+
+    Those of interactive pages in frames, too.
+    """
     found: dict[str, None] = {}
     for path in figures_of(site, catalogue.pages()):
-        for text in words_in(path.read_text("utf-8")):
+        markup = path.read_text("utf-8")
+        texts = [*words_in(markup)]
+        for page in embedded.pages_in(markup):
+            texts += [*words_in(page), *embedded.page_words(page)]
+        for text in texts:
             if not stays(text):
                 found[pattern_of(text)[0]] = None
     return list(found)
