@@ -20,7 +20,7 @@ CAPTION_TEMPLATES: Final = (
     "number {name}",
     "{digit}",
 )
-"""How a digit is asked for; with the longest name a caption has 12 characters."""
+"""How a digit is asked for; *a* becomes *an* before *eight*. A caption has at most 13 characters."""
 
 
 def digit_captions(label: int) -> tuple[str, ...]:
@@ -35,6 +35,8 @@ def digit_captions(label: int) -> tuple[str, ...]:
 
     >>> digit_captions(7)
     ('a seven', 'draw a seven', 'the digit 7', 'number seven', '7')
+    >>> digit_captions(8)[:2]
+    ('an eight', 'draw an eight')
     """
     try:
         number = operator.index(label)
@@ -46,7 +48,8 @@ def digit_captions(label: int) -> tuple[str, ...]:
     if not 0 <= number < 10:
         raise ValueError(f"label must be a digit, got {number}; pass an int from 0 to 9")
     name, digit = DIGIT_NAMES[number], str(number)
-    return tuple(template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+    captions = (template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+    return tuple(caption.replace("a eight", "an eight") for caption in captions)
 
 
 def check_caption(caption: str) -> None:

@@ -1,6 +1,7 @@
 """Catalogues made from the pages: new messages come in, changed ones are marked, old ones go."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,12 @@ def extract() -> None:
 
 
 def messages_of(page: str) -> list[str]:
-    """The messages that `extract` found on a page, in their order."""
-    return [one.id for one in catalogue.messages(TEMPLATES / f"{page}.pot")]
+    """The messages that `extract` found on a page, in their order.
+
+    Those without a letter, such as numbers in tables, are the same in every language: left out.
+    """
+    found = [one.id for one in catalogue.messages(TEMPLATES / f"{page}.pot")]
+    return [text for text in found if re.search(r"[^\W\d_]", text)]
 
 
 def update(site: Path | None, language: str = "ko") -> None:
