@@ -10,10 +10,13 @@ Documentation.addTranslations({
   plural_expr: "0",
 });
 if (typeof messages !== "undefined") {
-  Object.assign(messages.en, {
+  const korean = {
     copy: "복사",
     copy_to_clipboard: "클립보드에 복사",
     copy_success: "복사했습니다",
     copy_failure: "복사하지 못했습니다",
-  });
+  };
+  iconCopy = iconCopy.replace(messages.en.copy_to_clipboard, korean.copy_to_clipboard);
+  iconCheck = iconCheck.replace(messages.en.copy_success, korean.copy_success);
+  Object.assign(messages.en, korean);
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.site.translations import catalogue, figures
+from tools.site.translations.faults import has_words
 
 __all__ = ["TEMPLATES", "extract", "messages_of", "update"]
 
@@ -35,8 +36,9 @@ def extract() -> None:
 
 
 def messages_of(page: str) -> list[str]:
-    """The messages that `extract` found on a page, in their order."""
-    return [one.id for one in catalogue.messages(TEMPLATES / f"{page}.pot")]
+    """The messages with words that `extract` found on a page, in their order."""
+    found = catalogue.messages(TEMPLATES / f"{page}.pot")
+    return [one.id for one in found if has_words(one.id)]
 
 
 def update(site: Path | None, language: str = "ko") -> None:
