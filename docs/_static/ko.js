@@ -6,6 +6,8 @@ Documentation.addTranslations({
       "${resultCount}개의 페이지를 찾았습니다.",
     ],
     "Hide Search Matches": "찾은 곳 표시 끄기",
+    "Your search did not match any documents. Please make sure that all words are spelled correctly and that you've selected enough categories.":
+      "찾는 말이 있는 페이지가 없습니다. 철자를 확인하거나 다른 말로 찾아보십시오.",
   },
   plural_expr: "0",
 });
