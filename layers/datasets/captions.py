@@ -20,7 +20,7 @@ CAPTION_TEMPLATES: Final = (
     "number {name}",
     "{digit}",
 )
-"""How a digit is asked for; *a* becomes *an* before *eight*. A caption has at most 13 characters."""
+"""How a digit is asked for; *a* is *an* before *eight*. A caption has at most 13 characters."""
 
 
 def digit_captions(label: int) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def stream_gradients(model: DeepModel, token_ids: Any, targets: Any) -> StreamGr
 
     >>> model = DeepModel(5, 3, norm_first=True, width=8)
     >>> found = stream_gradients(model, [[0, 1, 2]], [[1, 2, 3]])
-    >>> found.stream.shape, found.parameters.shape, np.ptp(found.direct) < 1e-6
+    >>> found.stream.shape, found.parameters.shape, bool(np.ptp(found.direct) < 1e-6)
     ((4,), (3,), True)
     """
     layers: Any = model.stack.layers

@@ -29,6 +29,7 @@ THEME_WORDS: Final = {
         'label="Toggle table of contents sidebar"': 'label="이 페이지의 차례 열고 닫기"',
         'label="Toggle Light / Dark / Auto color theme"': 'label="밝은 색, 어두운 색, 자동 바꾸기"',
         'label="Toggle navigation of ': 'label="하위 차례 열고 닫기: ',
+        "@pradyunsg</a>'s": "@pradyunsg</a>의",
         "<title>Contents</title>": "<title>차례</title>",
         "<title>Menu</title>": "<title>메뉴</title>",
         "<title>Expand</title>": "<title>펼치기</title>",

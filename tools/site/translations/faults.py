@@ -8,7 +8,7 @@ from typing import Final
 
 from tools.site.translations.catalogue import LOCALES, Message
 
-__all__ = ["catalogue_faults", "faults_of", "kept_words", "marks"]
+__all__ = ["catalogue_faults", "faults_of", "has_words", "kept_words", "marks"]
 
 HANGUL: Final = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 _MARKS: Final = re.compile(
@@ -40,6 +40,15 @@ def marks(text: str) -> Counter[str]:
         _without_words(found["code"] or found["math"] or found["link"])
         for found in _MARKS.finditer(text)
     )
+
+
+def has_words(text: str) -> bool:
+    r"""Whether there is anything to translate: not in a cell of a table that is a formula.
+
+    >>> has_words("the gate $f_t$"), has_words(r"$f_t = \sigma(a)$"), has_words(r"$\text{loss}$")
+    (True, False, True)
+    """
+    return bool(_WORDS.search(text)) or any(sign.isalpha() for sign in _MARKS.sub("", text))
 
 
 def _without_words(formula: str) -> str:

@@ -14,14 +14,18 @@ __all__ = ["figures_of", "pattern_of", "replaced", "wanted", "words_in"]
 _TEXT: Final = re.compile(r"(<text\b[^>]*>)(.*?)(</text>)", re.DOTALL)
 _PIECE: Final = re.compile(r"(<[^>]*>)")
 _PICTURE: Final = re.compile(r"<img\b[^>]*\bsrc=\"([^\"]+\.svg)\"")
-_NUMBER: Final = re.compile(r"(?<![\w.])[-−]?\d+(?:[.,]\d+)*(?:e[-+−]?\d+)?(?![\w])")
+_NUMBER: Final = re.compile(r"(?<![\w.{])[-−]?\d+(?:[.,]\d+)*(?:e[-+−]?\d+)?(?![\w])")
 
 
 def pattern_of(text: str) -> tuple[str, list[str]]:
     """A text with its numbers taken out, and the numbers: they differ from one run to the next.
 
+    A pattern stays what it is.
+
     >>> pattern_of("least squares: 0.17 at step 3")
     ('least squares: {1} at step {2}', ['0.17', '3'])
+    >>> pattern_of("from {1} to {2}")[0]
+    'from {1} to {2}'
     """
     numbers: list[str] = []
 

@@ -1,13 +1,13 @@
 """Catalogues made from the pages: new messages come in, changed ones are marked, old ones go."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 from tools.site.translations import catalogue, figures
+from tools.site.translations.faults import has_words
 
 __all__ = ["TEMPLATES", "extract", "messages_of", "update"]
 
@@ -36,12 +36,9 @@ def extract() -> None:
 
 
 def messages_of(page: str) -> list[str]:
-    """The messages that `extract` found on a page, in their order.
-
-    Those without a letter, such as numbers in tables, are the same in every language: left out.
-    """
-    found = [one.id for one in catalogue.messages(TEMPLATES / f"{page}.pot")]
-    return [text for text in found if re.search(r"[^\W\d_]", text)]
+    """The messages with words that `extract` found on a page, in their order."""
+    found = catalogue.messages(TEMPLATES / f"{page}.pot")
+    return [one.id for one in found if has_words(one.id)]
 
 
 def update(site: Path | None, language: str = "ko") -> None:
