@@ -6,6 +6,7 @@
   of the page.
 - The role `src` leads to a line of the code, on the pages that `sphinx.ext.viewcode` makes. A page
   that says `links_code_of: minigrad/core` in its front matter needs no role for names from there.
+- The role `result` puts a number from the page of results into the text (`tools.site.results`).
 """
 
 import ast
@@ -14,7 +15,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.site import command_line, mathml, reference
+from tools.site import command_line, mathml, reference, results
 from tools.site.build import ROOT
 from tools.site.docstrings import as_rst
 from tools.site.translations import edition
@@ -157,6 +158,7 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     """Called by Sphinx, which names this module in its list of extensions."""
     mathml.setup(app)
     edition.setup(app)
+    results.setup(app)
     app.add_role("src", source_role)
     app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=400)
