@@ -5,7 +5,8 @@
 
 draws those of `DRAWN` with `minigrad draw`, light and dark, and takes those of `TAKEN` out of the
 folder that `minigrad run --all` wrote, so that each is what the command on the page gives. Without
-a folder it draws alone. Photographs of plots are made smaller: a plot has few colours.
+a folder it draws alone. Plots are made smaller, as they have few colours,
+and get a twin for dark pages.
 """
 
 import argparse
@@ -13,11 +14,16 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from layers.cli import main as minigrad
 
-__all__ = ["COLOURS", "DRAWN", "FOLDER", "TAKEN", "draw", "take"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["COLOURS", "DRAWN", "FOLDER", "TAKEN", "darkened", "draw", "take"]
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "gallery" / "learn"
 
@@ -49,6 +55,8 @@ TAKEN: Final = (
 """Pictures that systems write, `SYSTEM/FILE`."""
 
 COLOURS: Final = 128
+DARK: Final = 0.075
+"""What white becomes on a dark page, which is about as dark."""
 
 
 def draw(folder: Path) -> None:
@@ -61,18 +69,32 @@ def draw(folder: Path) -> None:
 
 
 def take(runs: Path, folder: Path) -> None:
-    """Take `TAKEN` from what `minigrad run --all` wrote, as `SYSTEM-FILE`."""
+    """Take `TAKEN` from what `minigrad run --all` wrote, as `SYSTEM-FILE`; plots also in dark."""
     from PIL import Image
 
     for path in TAKEN:
         out = folder / path.replace("/", "-")
         if out.suffix == ".svg":
             shutil.copyfile(runs / path, out)
-        else:
-            with Image.open(runs / path) as picture:
-                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-                    out, optimize=True
-                )
+            continue
+        with Image.open(runs / path) as picture:
+            light = picture.convert("RGB")
+        for colours, name in ((light, out.name), (darkened(light), f"{out.stem}-dark{out.suffix}")):
+            small = colours.quantize(COLOURS, dither=Image.Dither.NONE)
+            small.save(folder / name, optimize=True)
+
+
+def darkened(picture: "Image") -> "Image":
+    """A plot for dark pages: what is grey is turned round, from `DARK` to white; colours stay."""
+    from PIL import Image
+
+    pixels = np.asarray(picture, np.float64) / 255
+    highest = pixels.max(axis=2, keepdims=True)
+    spread = highest - pixels.min(axis=2, keepdims=True)
+    saturation = np.divide(spread, highest, out=np.zeros_like(spread), where=highest > 0)
+    turned = DARK + (1 - DARK) * (1 - pixels)
+    mixed = saturation * pixels + (1 - saturation) * turned
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
 
 
 def main(arguments: list[str] | None = None) -> int:

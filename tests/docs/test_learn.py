@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from layers.cli.entry import build_parser
@@ -76,13 +77,13 @@ def test_every_number_of_the_page_is_a_result(text):
 
 def test_a_missing_number_is_an_error_that_says_what_there_is():
     known = results.tables("## 4. RNN\n\n| figure | measured |\n| --- | --- |\n| text | 1.8 |\n")
-    assert results.number("4|text", known) == ("1.8", "4. RNN")
+    assert results.number("4::text", known) == ("1.8", "4. RNN")
     with pytest.raises(ValueError, match=r"no row 'texts' under '4. RNN' .*\['text'\]"):
-        results.number("4|texts", known)
+        results.number("4::texts", known)
     with pytest.raises(ValueError, match="no column 'bar'"):
-        results.number("4|text|bar", known)
+        results.number("4::text::bar", known)
     with pytest.raises(ValueError, match="'5' names 0 headings"):
-        results.number("5|text", known)
+        results.number("5::text", known)
 
 
 def test_the_role_reports_what_is_missing():
@@ -92,16 +93,17 @@ def test_the_role_reports_what_is_missing():
 
     roles.register_local_role("result", results.result_role)
     with pytest.raises(Exception, match="no row 'nothing'"):
-        publish_doctree(":result:`5|nothing`", settings_overrides={"halt_level": 3})
+        publish_doctree(":result:`5::nothing`", settings_overrides={"halt_level": 3})
 
 
 def test_pictures_are_all_shown_and_small():
     held = {path.name for path in learn_pictures.FOLDER.iterdir()}
     made = {f"{name}-{theme}.svg" for name in learn_pictures.DRAWN for theme in ("light", "dark")}
-    made |= {path.replace("/", "-") for path in learn_pictures.TAKEN}
+    taken = {path.replace("/", "-") for path in learn_pictures.TAKEN}
+    made |= taken | {n.replace(".png", "-dark.png") for n in taken if n.endswith(".png")}
     shown = set(re.findall(r"gallery/learn/([\w-]+\.\w+)", LEARN))
     assert held == made
-    assert {name for name in held if not name.endswith("-dark.svg")} == shown
+    assert {name for name in held if "-dark." not in name} == shown
     assert sum(path.stat().st_size for path in learn_pictures.FOLDER.iterdir()) < 1_000_000
 
 
@@ -110,6 +112,16 @@ def test_drawn_pictures_are_those_of_their_commands(tmp_path):
     learn_pictures.draw(tmp_path)
     for path in sorted(tmp_path.iterdir()):
         assert outline(path) == outline(learn_pictures.FOLDER / path.name), path.name
+
+
+def test_the_dark_twin_of_a_plot_is_dark_and_keeps_its_colours():
+    image = pytest.importorskip("PIL.Image")
+    plot = np.array([[[255, 255, 255], [0, 0, 0], [68, 1, 84], [253, 231, 37]]], np.uint8)
+    white, black, purple, yellow = np.asarray(learn_pictures.darkened(image.fromarray(plot)))[0]
+    assert white.max() < 30
+    assert black.min() > 240
+    assert np.abs(purple.astype(int) - plot[0, 2]).max() < 20
+    assert np.abs(yellow.astype(int) - plot[0, 3]).max() < 60
 
 
 def outline(path):

@@ -2,8 +2,8 @@
 
 The role `result` names a number, and Sphinx puts it there with a link to where it stands:
 
-    {result}`5|adding problem, RNN: lowest error in 2000 steps`
-    {result}`One text|GRU 128|parameters`
+    {result}`5::adding problem, RNN: lowest error in 2000 steps`
+    {result}`One text::GRU 128::parameters`
 
 The parts are a heading of the page (its number or its beginning), the first cell of a row, and the
 column, which is `measured` unless it is said. A number that is not there is an error of the build.
@@ -56,7 +56,7 @@ def number(text: str, known: dict[str, Table] | None = None) -> tuple[str, str]:
         ValueError: when there is no such heading, row or column; it says what there is.
     """
     known = _results() if known is None else known
-    place, row, column = [*(part.strip() for part in text.split("|")), MEASURED, ""][:3]
+    place, row, column = [*text.split("::"), MEASURED, ""][:3]
     headings = [heading for heading in known if _is_meant(place, heading)]
     if len(headings) != 1:
         raise ValueError(f"{place!r} names {len(headings)} headings of {PAGE}.md: {list(known)}")
