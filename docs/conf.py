@@ -43,7 +43,7 @@ if language != "en":
     html_use_index = False
 
 # Markdown
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
 
@@ -79,4 +79,4 @@ html_js_files = [("ko.js", {"priority": 900})] if language == "ko" else []
 html_copy_source = True
 pygments_style = "default"
 pygments_dark_style = "github-dark"
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_exclude = ".linenos, .gp, .gp ~ .go"  # commands have no prompt and are copied

@@ -202,20 +202,17 @@ def named(page, pattern):
 
 
 def found(dotted):
-    """Whether a dotted path leads to something: a module, or an attribute of one."""
-    parts = dotted.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        try:
-            for name in parts[length:]:
-                thing = getattr(thing, name)
-        except AttributeError:
-            return False
-        return True
-    return False
+    """Whether a dotted path leads to something: an attribute, as a reader uses it, or a module."""
+    first, *rest = dotted.split(".")
+    thing = importlib.import_module(first)
+    for length, name in enumerate(rest, start=1):
+        if not hasattr(thing, name):
+            try:
+                importlib.import_module(".".join([first, *rest[:length]]))
+            except ModuleNotFoundError:
+                return False
+        thing = getattr(thing, name)
+    return True
 
 
 @pytest.mark.parametrize("page", PAGES)

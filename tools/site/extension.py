@@ -3,18 +3,19 @@
 - The reference is written before the pages are read (`tools.site.reference`).
 - Docstrings are plain text (`tools.site.docstrings`), and signatures leave out `Any`.
 - A picture `name-light.svg` or `name.svg` that has a twin `name-dark.svg` is shown in the colours
-  of the page.
+  of the page; a PNG likewise. A click on a picture that is a link to itself opens it.
 - The role `src` leads to a line of the code, on the pages that `sphinx.ext.viewcode` makes. A page
   that says `links_code_of: minigrad/core` in its front matter needs no role for names from there.
+- The role `result` puts a number from the page of results into the text (`tools.site.results`).
 """
 
 import ast
 import functools
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tools.site import command_line, mathml, reference
+from tools.site import command_line, heat_maps, mathml, reference, results
 from tools.site.build import ROOT
 from tools.site.docstrings import as_rst
 from tools.site.translations import edition
@@ -59,9 +60,9 @@ def add_dark_pictures(app: "Sphinx", doctree: Any) -> None:
 
     folder = Path(app.env.doc2path(app.env.docname)).parent
     for image in list(doctree.findall(nodes.image)):
-        plain = image["uri"].removesuffix(".svg").removesuffix("-light")
-        dark = f"{plain}-dark.svg"
-        if not image["uri"].endswith(".svg") or not (folder / dark).is_file():
+        path = PurePosixPath(image["uri"])
+        dark = str(path.with_name(f"{path.stem.removesuffix('-light')}-dark{path.suffix}"))
+        if path.suffix not in (".svg", ".png") or not (folder / dark).is_file():
             continue
         whole = image.parent if isinstance(image.parent, nodes.reference) else image
         whole = image.parent if image.parent.tagname == "download_reference" else whole
@@ -75,6 +76,24 @@ def add_dark_pictures(app: "Sphinx", doctree: Any) -> None:
             twin["refuri"] = dark
         image["classes"].append("only-light")
         whole.parent.insert(whole.parent.index(whole) + 1, twin)
+
+
+def open_pictures(app: "Sphinx", doctree: Any, docname: str) -> None:
+    """Let the link of a picture to itself open that picture, where Sphinx would download it."""
+    from docutils import nodes
+    from sphinx.addnodes import download_reference
+    from sphinx.util.osutil import relative_uri
+
+    if app.builder.format != "html":
+        return
+    folder = relative_uri(app.builder.get_target_uri(docname), "_images")
+    for link in list(doctree.findall(download_reference)):
+        shown = []
+        for image in link.findall(nodes.image):
+            _, file = app.env.images[image["uri"]]
+            shown.append(nodes.reference("", "", image.deepcopy(), refuri=f"{folder}/{file}"))
+        if shown:
+            link.replace_self(shown)
 
 
 def trim_code(app: "Sphinx", doctree: Any) -> None:
@@ -157,6 +176,8 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     """Called by Sphinx, which names this module in its list of extensions."""
     mathml.setup(app)
     edition.setup(app)
+    results.setup(app)
+    heat_maps.setup(app)
     app.add_role("src", source_role)
     app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=400)
@@ -165,4 +186,5 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     app.connect("doctree-read", trim_code)
     app.connect("doctree-read", link_names)
     app.connect("doctree-resolved", link_sources)
+    app.connect("doctree-resolved", open_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
