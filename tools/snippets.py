@@ -28,7 +28,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -67,6 +67,10 @@ class Snippet:
     line: int
     code: str
     path: Path = Path()
+
+    def replacing(self, word: str, other: str) -> "Snippet":
+        """The same with another word in the place of one."""
+        return replace(self, code=self.code.replace(word, other))
 
 
 def fenced(lines: list[str], first: int, last: int) -> Iterator[tuple[int, int, str]]:
