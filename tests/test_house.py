@@ -202,13 +202,17 @@ def named(page, pattern):
 
 
 def found(dotted):
-    """Whether a dotted path leads to something: an attribute, as a reader uses it, or a module."""
+    """Whether a dotted path leads to something: a module, or an attribute of one.
+
+    Attributes come first: `layers.init` is a public name, and was the path of a module once.
+    """
     first, *rest = dotted.split(".")
-    thing = importlib.import_module(first)
-    for length, name in enumerate(rest, start=1):
+    path, thing = first, importlib.import_module(first)
+    for name in rest:
+        path = f"{path}.{name}"
         if not hasattr(thing, name):
             try:
-                importlib.import_module(".".join([first, *rest[:length]]))
+                importlib.import_module(path)
             except ModuleNotFoundError:
                 return False
         thing = getattr(thing, name)
