@@ -58,6 +58,19 @@ def test_the_commands_of_a_lesson_are_commands(page):
             snippets.check_commands(snippet)
 
 
+def test_commands_in_the_text_are_commands():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    found = [
+        snippets.Snippet("console", text.count("\n", 0, match.start()) + 1, match[1], page)
+        for page in pages
+        for text in [page.read_text("utf-8")]
+        for match in re.finditer(r"`(minigrad [a-z][^`]*)`", text)
+    ]
+    assert len(found) > 20
+    for snippet in found:
+        snippets.check_commands(snippet)
+
+
 # -- what pages leave behind -----------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@
 - Docstrings are plain text (`tools.site.docstrings`), and signatures leave out `Any`.
 - A picture `name-light.svg` or `name.svg` that has a twin `name-dark.svg` is shown in the colours
   of the page; a PNG likewise. A click on a picture that is a link to itself opens it.
+- Code in the text of a page that is a public name, such as `mg.tanh`, `optim.Adam(...)` or
+  `fit_text`, leads to the reference.
 - The role `src` leads to a line of the code, on the pages that `sphinx.ext.viewcode` makes. A page
   that says `links_code_of: minigrad/core` in its front matter needs no role for names from there.
 - The role `result` puts a number from the page of results into the text (`tools.site.results`).
@@ -140,6 +142,52 @@ def link_names(app: "Sphinx", doctree: Any) -> None:
             literal.replace_self(link)
 
 
+def link_public_names(app: "Sphinx", doctree: Any) -> None:
+    """Make links of literals that are public names; not in headings, and not in the reference."""
+    from docutils import nodes
+    from sphinx.addnodes import pending_xref
+
+    if app.env.docname.startswith("reference/"):
+        return
+    for literal in list(doctree.findall(nodes.literal)):
+        target = public_name(literal.astext())
+        within = (nodes.reference, nodes.title, nodes.term, pending_xref)
+        if target is None or isinstance(literal.parent, within):
+            continue
+        link = pending_xref(
+            "",
+            literal.deepcopy(),
+            refdomain="py",
+            reftype="obj",
+            reftarget=target,
+            refexplicit=True,
+            refwarn=False,  # other editions have no reference
+            refdoc=app.env.docname,
+        )
+        literal.replace_self(link)
+
+
+@functools.cache
+def public_name(code: str) -> str | None:
+    """The full name of what the reference documents under what pages call it, or None.
+
+    >>> public_name("mg.anomaly_mode()"), public_name("optim.Adam"), public_name("fit_text")
+    ('minigrad.anomaly_mode', 'minigrad.optim.Adam', 'layers.training.fit_text')
+    >>> public_name("draw(loss)"), public_name("np.tanh"), public_name("mg.no_such_name")
+    (None, None, None)
+    """
+    called = re.fullmatch(r"([A-Za-z_]\w*(?:\.\w+)*)(\(.*\))?", code)
+    if called is None:
+        return None
+    first, _, rest = called[1].partition(".")
+    short = {"mg": "minigrad", "optim": "minigrad.optim", "draw": "minigrad.draw"}
+    if not rest:
+        return reference.find(first)
+    if first in short or first in ("minigrad", "layers"):
+        return reference.find(f"{short.get(first, first)}.{rest}")
+    return None
+
+
 @functools.cache
 def names_of(folder: str) -> dict[str, tuple[str, str]]:
     """The files of a folder, and what they define at their top, with file and name.
@@ -185,6 +233,7 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     app.connect("doctree-read", add_dark_pictures, priority=400)
     app.connect("doctree-read", trim_code)
     app.connect("doctree-read", link_names)
+    app.connect("doctree-read", link_public_names)
     app.connect("doctree-resolved", link_sources)
     app.connect("doctree-resolved", open_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
