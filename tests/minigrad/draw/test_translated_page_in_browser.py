@@ -15,13 +15,16 @@ PATTERNS = {
     "fit the picture into the window": "그림을 창에 맞추기",
     "{1} boxes, {2} lines.": "선 {2}개, 상자 {1}개.",
     "none found": "없음",
+    "Square": "제곱",
 }
 
 
 @pytest.fixture
 def page():
     x = mg.Tensor([1.0, 2.0], requires_grad=True)
-    frame = PageFrame(draw((x * x).sum(), grad="norm", title="Fit").html(), 500)
+    with mg.scope("Square"):
+        squares = x * x
+    frame = PageFrame(draw(squares.sum(), grad="norm", title="Fit").html(), 500)
     (inner,) = embedded.pages_in(embedded.with_words(frame._repr_html_(), PATTERNS, "ko"))
     return inner
 
@@ -37,3 +40,4 @@ def test_the_page_speaks_the_other_language_and_its_policy_allows_it(opened, pag
     assert "선 3개, " in description
     assert "상자 3개." in description
     assert tab.get_by_role("button", name="Save SVG").is_visible()  # not in the catalogue
+    assert tab.locator("#stage .cluster text").all_text_contents() == ["\u2212 제곱"]

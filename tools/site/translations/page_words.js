@@ -11,8 +11,10 @@
     return words[pattern].replace(/\{(\d+)\}/g, (_, place) => numbers[place - 1]);
   }
 
-  // A text as a whole, else its sentences, else what stands between its commas.
+  // A text as a whole, else its sentences, else what stands between its commas. The name of an open
+  // box stands after a minus sign.
   function translated(text) {
+    if (text.startsWith("\u2212 ")) return text.slice(0, 2) + translated(text.slice(2));
     const whole = known(text.trim());
     if (whole !== null) return text.replace(text.trim(), () => whole);
     for (const [between, join] of [[/(?<=\.) /, " "], [/, /, ", "]]) {
