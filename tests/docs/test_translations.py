@@ -79,9 +79,6 @@ def test_every_word_of_a_control_is_listed():
     assert texts <= set(embedded.listed())
 
 
-SCRIPT = "document.body.append('Fit'); document.body.append(document.createElement('hr'))"
-
-
 def framed(page):
     return f"<p>Fit</p>{PageFrame(page, 100)._repr_html_()}"
 
