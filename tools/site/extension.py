@@ -17,7 +17,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tools.site import command_line, heat_maps, lesson_links, mathml, reference, results
+from tools.site import command_line, heat_maps, mathml, reference, results
 from tools.site.build import ROOT
 from tools.site.docstrings import as_rst
 from tools.site.translations import edition
