@@ -79,4 +79,7 @@ html_js_files = [("ko.js", {"priority": 900})] if language == "ko" else []
 html_copy_source = True
 pygments_style = "default"
 pygments_dark_style = "github-dark"
-copybutton_exclude = ".linenos, .gp, .gp ~ .go"  # commands have no prompt and are copied
+# Of examples with prompts, what is typed is copied, without prompts and without what came out.
+copybutton_exclude = ".linenos"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
