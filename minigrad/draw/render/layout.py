@@ -54,7 +54,7 @@ def graphviz_command(engine: Engine, picture_format: Format) -> list[str]:
         raise MissingGraphvizError(
             "Graphviz, which lays the picture out, was found neither as the Python package "
             "pygraphviz nor as `dot` on PATH. Fix: python -m pip install pygraphviz (no "
-            "system package needed). Without it there is the text of the picture: drawing.dot.source"
+            "system package needed). Its text is there without: drawing.dot.source"
         )
     return [dot, f"-K{engine}", f"-T{picture_format}"]
 
