@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tools.site.build import cache_folder  # noqa: E402
+from tools.site.translations.edition import without_edition  # noqa: E402
 
 # Notebooks run in processes of their own, which must find the packages of this checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -17,7 +18,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 project = "minigrad"
 author = "minigrad contributors"
 copyright = "minigrad contributors"
-language = "en"
+language = os.environ.get("MINIGRAD_DOCS_LANGUAGE", "en")
 smartquotes = False  # two hyphens begin an option
 extensions = [
     "myst_nb",
@@ -29,10 +30,20 @@ extensions = [
     "tools.site.extension",
 ]
 suppress_warnings = ["ref.python"]  # a name in a docstring may fit several members
-exclude_patterns = ["**/.ipynb_checkpoints", "_static"]
+exclude_patterns = ["**/.ipynb_checkpoints", "_static", "_templates", "locales"]
+
+# Other languages hold the start page and the lessons, see tools/site/translations.
+locale_dirs = ["locales"]
+gettext_compact = False
+gettext_location = False
+gettext_uuid = False
+if language != "en":
+    exclude_patterns += without_edition(ROOT / "docs")
+    suppress_warnings += ["toc.excluded", "toc.not_readable"]
+    html_use_index = False
 
 # Markdown
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
 
@@ -61,9 +72,14 @@ add_module_names = False
 # Looks
 html_theme = "furo"
 html_title = "minigrad"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("ko.js", {"priority": 900})] if language == "ko" else []
 html_copy_source = True
 pygments_style = "default"
 pygments_dark_style = "github-dark"
-copybutton_exclude = ".linenos, .gp, .go"
+# Of examples with prompts, what is typed is copied, without prompts and without what came out.
+copybutton_exclude = ".linenos"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True

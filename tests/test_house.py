@@ -202,20 +202,21 @@ def named(page, pattern):
 
 
 def found(dotted):
-    """Whether a dotted path leads to something: a module, or an attribute of one."""
-    parts = dotted.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        try:
-            for name in parts[length:]:
-                thing = getattr(thing, name)
-        except AttributeError:
-            return False
-        return True
-    return False
+    """Whether a dotted path leads to something: a module, or an attribute of one.
+
+    Attributes come first: `layers.init` is a public name, and was the path of a module once.
+    """
+    first, *rest = dotted.split(".")
+    path, thing = first, importlib.import_module(first)
+    for name in rest:
+        path = f"{path}.{name}"
+        if not hasattr(thing, name):
+            try:
+                importlib.import_module(path)
+            except ModuleNotFoundError:
+                return False
+        thing = getattr(thing, name)
+    return True
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,6 +17,7 @@ from layers.cli.arguments import (
 )
 from layers.cli.data import SERIES_OPTIONS, add_data_options
 from layers.cli.runs import PICTURES, save_picture, tell
+from layers.cli.saved import check_letters
 from layers.cli.series import write_forecast
 from layers.datasets import digit_captions, digits
 from layers.datasets.captions import check_caption
@@ -131,6 +132,8 @@ def choices(options: argparse.Namespace, **usual: Any) -> dict[str, Any]:
 def write_text(model: TextModel, options: argparse.Namespace) -> None:
     """Characters as they come."""
     refuse(options, "out", "is for pictures; this model writes text")
+    if model.tokenizer is not None:
+        check_letters(model, options.prompt or "", "PROMPT")
     text = model.generate(
         options.prompt, options.length or 300, stop=options.stop or (), **choices(options)
     )

@@ -26,7 +26,7 @@ from minigrad import Tensor
 if TYPE_CHECKING:
     from minigrad.draw import Picture
 
-__all__ = ["Source", "saved"]
+__all__ = ["Source", "check_letters", "saved"]
 
 CANDIDATES = 3
 """Characters that the picture of an n-gram model names, the likeliest first."""
@@ -106,7 +106,23 @@ def text_of(path: Path, model: Any, options: argparse.Namespace, length: int) ->
         text = "".join(model.generate(None, length, generator=generator))
     if len(text) < 2:
         raise ValueError(f"--text must have at least 2 characters, got {text!r}")
+    check_letters(model, text, "--text")
     return text
+
+
+def check_letters(model: Any, text: str, name: str) -> None:
+    """Refuse a text with a character that the model has never seen.
+
+    Raises:
+        ValueError: as said, with the option or argument `name` and the characters that it knows.
+    """
+    known = model.tokenizer.characters
+    unknown = sorted(set(text) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{name} has {', '.join(map(repr, unknown))}, which the model's training text did not "
+            f"have; it knows {''.join(sorted(known))!r}"
+        )
 
 
 def read_text(path: Path, model: Any, options: argparse.Namespace, steps: int) -> Source:

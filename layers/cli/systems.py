@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import time
+from datetime import date
 from pathlib import Path
 
 from layers.cli.arguments import (
@@ -190,7 +191,7 @@ def run_all(options: argparse.Namespace) -> int:
             f"no system ran to its end, so {page} was not written; the first said: "
             f"{results[0].figures[0].reason}"
         )
-    text = as_page(results)
+    text = as_page(results, date.today())
     write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
     passed = sum(result.passed for result in results)
     if options.json:

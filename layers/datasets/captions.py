@@ -1,7 +1,7 @@
 """Captions for the pictures of digits."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
@@ -20,7 +20,7 @@ CAPTION_TEMPLATES: Final = (
     "number {name}",
     "{digit}",
 )
-"""How a digit is asked for; with the longest name a caption has 12 characters."""
+"""How a digit is asked for; *a* is *an* before *eight*. A caption has at most 13 characters."""
 
 
 def digit_captions(label: int) -> tuple[str, ...]:
@@ -35,6 +35,8 @@ def digit_captions(label: int) -> tuple[str, ...]:
 
     >>> digit_captions(7)
     ('a seven', 'draw a seven', 'the digit 7', 'number seven', '7')
+    >>> digit_captions(8)[:2]
+    ('an eight', 'draw an eight')
     """
     try:
         number = operator.index(label)
@@ -46,7 +48,8 @@ def digit_captions(label: int) -> tuple[str, ...]:
     if not 0 <= number < 10:
         raise ValueError(f"label must be a digit, got {number}; pass an int from 0 to 9")
     name, digit = DIGIT_NAMES[number], str(number)
-    return tuple(template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+    captions = (template.format(name=name, digit=digit) for template in CAPTION_TEMPLATES)
+    return tuple(caption.replace("a eight", "an eight") for caption in captions)
 
 
 def check_caption(caption: str) -> None:
@@ -71,21 +74,30 @@ def check_caption(caption: str) -> None:
     )
 
 
-def draw_captions(labels: Iterable[int], generator: np.random.Generator) -> list[str]:
+def draw_captions(
+    labels: Iterable[int], generator: np.random.Generator, without: Collection[str] = ()
+) -> list[str]:
     """Draw one of the captions of each label.
 
     Args:
         labels: whole numbers, 0 to 9.
         generator: draws the captions, each with the same probability.
+        without: captions to leave out.
 
     Raises:
         TypeError: a label is not a whole number, or the generator is not a NumPy generator.
-        ValueError: a label is not a digit.
+        ValueError: a label is not a digit, or none of its captions is left.
 
     >>> draw_captions([7, 7], np.random.default_rng(1))
     ['the digit 7', 'the digit 7']
+    >>> draw_captions([7, 7], np.random.default_rng(1), without=["the digit 7"])
+    ['draw a seven', 'number seven']
     """
     generator = as_generator(generator)
     listed = [digit_captions(label) for label in labels]
-    chosen = generator.integers(len(CAPTION_TEMPLATES), size=len(listed))
+    if without:
+        listed = [tuple(each for each in known if each not in without) for known in listed]
+        if not all(listed):
+            raise ValueError("without leaves no caption of a label; leave out fewer")
+    chosen = generator.integers([len(captions) for captions in listed])
     return [captions[place] for captions, place in zip(listed, chosen, strict=True)]

@@ -103,7 +103,7 @@ def look_first(out: Path, written: list[str]) -> str:
     return (
         f"Look first at {out / PATH_PICTURE}.dot: it is text that any viewer of Graphviz files "
         "shows. Python shows it too once this is installed: "
-        'python -m pip install "minigrad[draw]"'
+        "python -m pip install pygraphviz"
     )
 
 

@@ -157,7 +157,7 @@ def detach_state(state: Any) -> Any:
 def run_in_chunks(
     model: Any, inputs: Any, steps: int, state: Any = None, *, axis: int = 1, **options: Any
 ) -> Iterator[tuple[slice, Any, Any]]:
-    """Truncated back-propagation through time: chunk by chunk, the state carried as constants.
+    """Truncated backpropagation through time: chunk by chunk, the state carried as constants.
 
     Each chunk begins with the values of the state that the one before ended with, and its
     gradients stop there (Williams and Peng 1990). Between two chunks one may run backward and an

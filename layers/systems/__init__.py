@@ -25,7 +25,7 @@ __all__ = ["SYSTEMS", "Figure", "Result", "Setting", "System", "find_system", "r
 
 SYSTEMS: Final = (
     System(1, "sequences", "Sequential data",
-           "variable-length batches, masks, truncated back-propagation with carried state",
+           "variable-length batches, masks, truncated backpropagation with carried state",
            run_sequences),
     System(2, "markov", "Markov and autoregressive models",
            "AR(p) by gradient and by least squares; n-gram models of text", run_markov),

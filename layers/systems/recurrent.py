@@ -42,7 +42,7 @@ def sigmoid(x: PlainArray) -> PlainArray:
 def rnn_by_hand(
     x: PlainArray, gradient: PlainArray, w: dict[str, PlainArray]
 ) -> tuple[PlainArray, dict[str, PlainArray]]:
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), and back-propagation through time.
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), and backpropagation through time.
 
     Args:
         x: (batch, time, features).
@@ -157,7 +157,7 @@ def text_model(
 
 
 def run_rnn(setting: Setting) -> list[Figure]:
-    """System 4: the vanilla RNN against back-propagation through time by hand, and on the text.
+    """System 4: the vanilla RNN against backpropagation through time by hand, and on the text.
 
     >>> layer, x = small_layer(RNN, 0)
     >>> output, h = layer(x)
@@ -178,7 +178,7 @@ def run_rnn(setting: Setting) -> list[Figure]:
     return [
         at_most("states, difference from equations by hand", largest((output.numpy(), states)),
                 1e-10),
-        at_most("gradients, difference from back-propagation by hand",
+        at_most("gradients, difference from backpropagation by hand",
                 largest(*((gradient_of(named[name]), found[name]) for name in found)), 1e-10),
         at_most("text, nats per character", nats, 1.826 + 0.05, "1.826; trigram 2.044"),
         noted("parameters", model.parameter_count(), "37k"),

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 
@@ -70,15 +71,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
-def as_page(results: Sequence[Result]) -> str:
-    """The page with the results of all systems."""
+def as_page(results: Sequence[Result], day: date | None = None) -> str:
+    """The page with the results of all systems.
+
+    Args:
+        results: of the systems, in their order.
+        day: when they were measured; the page does not say it if None.
+
+    >>> from datetime import date
+    >>> print(as_page([], date(2026, 11, 28)).splitlines()[2][:70])
+    Every figure on this page was measured and written on 2026-11-28 by on
+    """
     scale = results[0].scale if results else 1.0
     passed = sum(result.passed for result in results)
     lines = [
         "# Results",
         "",
-        "Every figure on this page was measured and written by one command, which also draws a "
-        "picture of each system:",
+        f"Every figure on this page was measured and written{'' if day is None else f' on {day}'} "
+        "by one command, which also draws a picture of each system:",
         "",
         "```console",
         COMMAND if scale == 1 else f"{COMMAND} --scale {scale:g}",
@@ -87,7 +97,8 @@ def as_page(results: Sequence[Result]) -> str:
         f"{passed} of {len(results)} systems reach all their bars. References are what a "
         "mainstream framework reaches with the same settings and data; the bar of a text figure is "
         "the reference plus 0.05 nats. Every system runs on one thread; Python "
-        f"{platform.python_version()}, NumPy {np.__version__}.",
+        f"{platform.python_version()}, NumPy {np.__version__}. Seconds are those of the clock: "
+        "a machine that does other work needs more.",
         "",
         *table(
             ["#", "system", "command", "bars reached", "seconds", "seed"],

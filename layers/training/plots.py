@@ -4,7 +4,6 @@ Each writes a file, unless its path is None, and returns the matplotlib Figure, 
 shows.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.draw.plots.plot_axes import as_text
+from minigrad.draw.plots.plot_axes import as_text, show_in_notebook
 from minigrad.io.packages import require
 
 __all__ = ["plot_curves", "plot_pictures", "plot_table"]
@@ -26,14 +25,9 @@ RESOLUTION = 130  # dots per inch
 def new_figure(width: float = 8.0, height: float = 4.5) -> Any:
     """An empty figure that belongs to no window, and that a notebook shows."""
     module = require("matplotlib.figure", "plot", "this picture")
-
-    class Figure(module.Figure):  # type: ignore[misc, name-defined]
-        def _repr_png_(self) -> bytes:
-            picture = io.BytesIO()
-            self.savefig(picture, format="png", dpi=RESOLUTION)
-            return picture.getvalue()
-
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = module.Figure(figsize=(width, height), layout="constrained")
+    show_in_notebook(figure, figure, RESOLUTION)
+    return figure
 
 
 def save(figure: Any, path: Path | None) -> Any:

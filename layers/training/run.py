@@ -323,9 +323,13 @@ class Run:
         spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]
         if spoilt:
             sentence += f" Before the step already not finite: {', '.join(spoilt[:3])}."
+        rate = self.options.rate
+        advice = f"A lower rate than {rate} may help."
+        if "lower learning rate" in sentence:  # it is advised already
+            advice = f"The rate was {rate}."
         raise GradientError(
             f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
-            f"A lower rate than {self.options.rate} may help."
+            f"{advice}"
         )
 
 

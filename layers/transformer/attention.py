@@ -1,5 +1,6 @@
 """Multi-head attention, and every intermediate of its computation by name."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -215,14 +216,20 @@ class MultiheadAttention(Module):
         causal: bool,
         lengths: Any,
         cache: KeyValueCache | None,
+        named: bool = False,
     ) -> Heads:
-        """Check the arguments, project the inputs, and put masks into one form."""
+        """Check the arguments, project the inputs, and put masks into one form.
+
+        `named` gives each projection a frame in pictures.
+        """
         check_cache(NAME, cache, KeyValueCache, "KeyValueCache()")
         if cache is not None and cache.fixed and len(cache):
             q, k, v, valid = self._remembered(query, key, lengths, cache)
             valid_queries = None
         else:
-            q, k, v, valid, valid_queries = self._projected(query, key, value, lengths, cache)
+            q, k, v, valid, valid_queries = self._projected(
+                query, key, value, lengths, cache, named
+            )
         scores = (q.shape[0], self.num_heads, q.shape[2], k.shape[2])
         given = fit_scores(NAME, "mask", mask, scores)
         masks = [] if given is None else [given]
@@ -258,7 +265,13 @@ class MultiheadAttention(Module):
         return self._project(0, q), cache.keys, cache.values, valid
 
     def _projected(
-        self, query: Any, key: Any, value: Any, lengths: Any, cache: KeyValueCache | None
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        lengths: Any,
+        cache: KeyValueCache | None,
+        named: bool,
     ) -> tuple[Tensor, Tensor, Tensor, PlainArray | None, PlainArray | None]:
         """The projections, with which keys and which queries are valid."""
         fixed = cache is not None and cache.fixed
@@ -275,7 +288,11 @@ class MultiheadAttention(Module):
         valid = valid_places(NAME, "lengths", lengths, what, key, batch, time)
         k = clear(k, valid, True)
         q, v = k if own else q, k if own or value is None else clear(v, valid, True)
-        q, k, v = (self._project(i, x) for i, x in enumerate((q, k, v)))
+        projected = []
+        for i, (name, x) in enumerate(zip(AttentionSteps._fields, (q, k, v), strict=False)):
+            with mg.scope(name) if named else contextlib.nullcontext():
+                projected.append(self._project(i, x))
+        q, k, v = projected
         if self.rotary is not None:
             offset = 0 if cache is None else cache.counts()
             q, k = self.rotary(q, offset), self.rotary(k, offset)
@@ -353,7 +370,7 @@ def attention_steps(
     """
     refuse_names("attention_steps", unknown)
     with mg.scope("attention_steps"):
-        call = attention._prepare(query, key, value, mask, bias, causal, lengths, None)
+        call = attention._prepare(query, key, value, mask, bias, causal, lengths, None, named=True)
         steps = attention._steps(call, query)
     if query.ndim == 2:
         return AttentionSteps._make((*(step[0] for step in steps[:-1]), steps.output))

@@ -79,19 +79,26 @@ def concatenate_heads(heads: Tensor) -> Tensor:
 
 
 def steps_of(call: Heads, dropout: float, training: bool) -> tuple[Tensor, ...]:
-    """From the scores to the concatenated heads, in the order of `AttentionSteps`."""
-    scores = call.query @ call.key.swapaxes(-1, -2)  # (batch, heads, queries, keys)
-    scaled = scores / math.sqrt(call.query.shape[-1])
-    masked = scaled if call.bias is None else scaled + call.bias
+    """From the scores to the concatenated heads, in frames named as in `AttentionSteps`."""
+    with mg.scope("scores"):
+        scores = call.query @ call.key.swapaxes(-1, -2)  # (batch, heads, queries, keys)
+    with mg.scope("scaled"):
+        scaled = scores / math.sqrt(call.query.shape[-1])
     allowed = list(call.masks)
     if call.causal:
         queries, keys = scores.shape[2:]
         allowed.append(causal_mask(queries, keys, keys - queries))
-    for mask in allowed:
-        masked = mg.where(mask, masked, -math.inf)
-    weights = mg.dropout(mg.softmax(masked, axis=-1), dropout, training)
-    heads = weights @ call.value  # (batch, heads, queries, features of a head)
-    return scores, scaled, masked, weights, heads, concatenate_heads(heads)
+    with mg.scope("masked"):
+        masked = scaled if call.bias is None else scaled + call.bias
+        for mask in allowed:
+            masked = mg.where(mask, masked, -math.inf)
+    with mg.scope("weights"):
+        weights = mg.dropout(mg.softmax(masked, axis=-1), dropout, training)
+    with mg.scope("heads"):
+        heads = weights @ call.value  # (batch, heads, queries, features of a head)
+    with mg.scope("concatenated"):
+        concatenated = concatenate_heads(heads)
+    return scores, scaled, masked, weights, heads, concatenated
 
 
 def with_extras(call: Heads, bias_k: Any, bias_v: Any, zeros: bool) -> Heads:

@@ -30,7 +30,14 @@ from minigrad.draw.graph.film_frames import (
 )
 from minigrad.draw.graph.interaction import Interaction, thinned
 from minigrad.draw.graph.records import Picture
-from minigrad.draw.pages import PagePicture, few_places, interaction_of, page, strip
+from minigrad.draw.pages import (
+    PageFrame,
+    PagePicture,
+    few_places,
+    interaction_of,
+    page,
+    strip,
+)
 from minigrad.draw.pictures import view
 from minigrad.draw.style import labels
 from minigrad.draw.style.scale import number_text, power_of_ten
@@ -215,6 +222,13 @@ class Film:
             theme=theme,
             domain=(power_of_ten(scale.low), power_of_ten(scale.high)),
         )
+
+    def frame(self, height: int = 640) -> PageFrame:
+        """The page that `html` makes, to be shown in a notebook, so many pixels high.
+
+        Raises ValueError for a height below 1, and what `html` raises.
+        """
+        return PageFrame(self.html(), height)
 
     def svg(
         self,

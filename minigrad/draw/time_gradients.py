@@ -1,4 +1,4 @@
-"""Back-propagation through time, measured: how much of the gradient is left after how many steps.
+"""Backpropagation through time, measured: how much of the gradient is left after how many steps.
 
 The gradient dL/ds_t of a recurrent network is a sum over all later steps. The sum can look healthy
 while the terms of long lags have vanished, so it is split: by the step at which the loss reads the

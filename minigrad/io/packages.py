@@ -13,13 +13,18 @@ class MissingPackageError(ImportError):
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional package where it is used.
 
+    The message does not ask for this package by name: what package indexes call minigrad need not
+    be this project.
+
     Raises:
         MissingPackageError: when it is missing; the message names the ``pip install``.
     """
+    package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingPackageError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported "
-            f'({error}). Install it with: python -m pip install "minigrad[{extra}]"'
+            f"{purpose} needs the package {package!r}, which cannot be imported ({error}). Install "
+            f"it with: python -m pip install {package}, or with all of its kind, in the checkout: "
+            f'python -m pip install -e ".[{extra}]"'
         ) from error

@@ -1,25 +1,26 @@
-"""The gallery: the committed pictures are those that its command and its page make."""
+"""The gallery: the committed pictures are those that its snippets make, each run by itself.
 
+`make.py` runs every snippet in a fresh namespace, and its pictures are compared with those above.
+"""
+
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from layers.training import one_blas_thread
+from tools.snippets import snippets
 
 FOLDER = Path(__file__).parents[2] / "docs" / "gallery"
 
 
 @pytest.fixture(scope="module")
-def make():
-    return runpy.run_path(str(FOLDER / "make.py"))
-
-
-@pytest.fixture(scope="module")
-def made(make, tmp_path_factory):
+def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
-    make["main"](folder)
+    runpy.run_path(str(FOLDER / "make.py"))["main"](folder)
     return folder
 
 
@@ -48,17 +49,24 @@ def test_the_committed_pictures_are_those_that_the_command_makes(made):
     assert different == []
 
 
-def test_the_code_on_the_page_makes_the_picture_above_it(make, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", page(), re.DOTALL)
-    names = dict(make)
-    with one_blas_thread():
-        for block in blocks:
-            exec(compile(block, "index.md", "exec"), names)
-    saved = sorted(path.name for path in tmp_path.iterdir())
-    assert saved == sorted(path.name for path in FOLDER.glob("*-light.svg"))
-    different = [name for name in saved if outline(FOLDER / name) != outline(tmp_path / name)]
-    assert different == []
+def test_every_snippet_makes_the_one_picture_above_it():
+    text = page()
+    blocks = [snippet for snippet in snippets(FOLDER / "index.md") if snippet.kind == "python"]
+    assert len(blocks) == len(set(re.findall(r"\(([\w-]+-light\.svg)\)", text)))
+    for block in blocks:
+        above = text.splitlines()[: block.line]
+        shown = next(line for line in reversed(above) if line.startswith("[!["))
+        assert re.findall(r'"([\w-]+\.svg)"', block.code) == [shown.split("(")[-1].rstrip(")")]
+
+
+def test_a_snippet_copied_into_a_file_of_its_own_makes_its_picture(tmp_path):
+    """As a reader would: another process, an empty folder, the packages alone."""
+    block = next(s for s in snippets(FOLDER / "index.md") if "operations-light" in s.code)
+    (tmp_path / "copied.py").write_text(block.code, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parents[1]), "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-W", "error", "copied.py"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert outline(tmp_path / "operations-light.svg") == outline(FOLDER / "operations-light.svg")
 
 
 def test_they_are_small_and_all_of_them_are_shown():

@@ -9,6 +9,11 @@ from tools import lessons
 SLOWER = 2  # times the budget: other machines, and tests that run beside these
 FRONT_MATTER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
 
+INCLUDED = re.compile(
+    r"```\{include\} (?P<file>\S+)\n"
+    r':start-after: "(?P<first>.+)"\n:end-before: "(?P<last>.+)"\n```'
+)
+
 every_lesson = pytest.mark.parametrize("page", lessons.pages(), ids=lambda page: page.stem)
 
 
@@ -53,6 +58,17 @@ def test_the_lines_of_code_fit_the_page(page):
         line for block in lessons.blocks(page.read_text("utf-8")) for line in block.code.split("\n")
     ]
     assert [line for line in lines if len(line) > 100] == []
+
+
+@every_lesson
+def test_what_a_lesson_includes_is_there(page):
+    lesson = page.read_text("utf-8")
+    found = list(INCLUDED.finditer(lesson))
+    assert len(found) == lesson.count("{include}")
+    for block in found:
+        text = (page.parent / block["file"]).read_text("utf-8")
+        assert text.count(block["first"]) == text.count(block["last"]) == 1
+        assert "| --- |" in text.split(block["first"])[1].split(block["last"])[0]
 
 
 def test_the_first_tape_has_the_60_lines_of_its_title():
@@ -133,7 +149,7 @@ def test_lines_are_those_of_the_page(tmp_path):
 
 def test_what_a_cell_ends_with_is_shown(tmp_path):
     shows = "class Shown:\n    def NAME(self): 1 / 0\nShown()"
-    for name in ("_repr_mimebundle_", "_repr_png_", "_repr_html_", "__repr__"):
+    for name in ("_repr_mimebundle_", "_repr_svg_", "_repr_png_", "_repr_html_", "__repr__"):
         text = f"```{{code-cell}} ipython3\n{shows.replace('NAME', name)}\n```\n"
         with pytest.raises(ZeroDivisionError):
             lessons.run(write(tmp_path, text))

@@ -4,14 +4,17 @@ Building the site takes a minute, and `.ci/run` does it; nothing here needs Sphi
 """
 
 import argparse
+import base64
+import io
 import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from layers.cli.entry import build_parser
-from tools.site import checks, command_line, reference
+from tools.site import checks, command_line, heat_maps, reference
 from tools.site.docstrings import as_rst
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +138,25 @@ def test_formulas_become_mathml():
     assert 'display="block"' in mathml.as_mathml("x", display=True)
     with pytest.raises(ValueError, match=r"unknown: \\nosuchcommand"):
         mathml.as_mathml(r"\nosuchcommand{x}")
+
+
+def figure(*colours):
+    """An SVG with a picture of so many pixels in it."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = image.fromarray(np.array([colours], np.uint8))
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<svg width="9"><image xlink:href="data:image/png;base64,{data}"/></svg>'
+
+
+def test_heat_maps_keep_their_colours_on_dark_pages_and_grey_pictures_do_not():
+    heat_map = figure((68, 1, 84), (253, 231, 37))
+    kept = heat_maps.keeping_colours(heat_map)
+    assert kept.startswith('<svg width="9"><style>@media (prefers-color-scheme: dark)')
+    assert heat_maps.keeping_colours(kept) == kept
+    for other in (figure((0, 0, 0), (200, 200, 200)), "<svg><path/></svg>"):
+        assert heat_maps.keeping_colours(other) == other
 
 
 def test_every_source_that_a_page_names_is_there():

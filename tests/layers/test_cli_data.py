@@ -232,7 +232,8 @@ def test_a_rate_that_breaks_the_weights_is_told_as_such(run, tmp_path):
     arguments = ["--rate", "1e38", "--steps", 30, "--hidden-size", 4, "--out", "m"]
     error = run("train", "t.txt", *arguments, code=1).err
     assert "is not finite at step" in error or "the loss is" in error
-    assert "A lower rate than 1e+38 may help" in error
+    assert "lower learning rate" in error
+    assert "The rate was 1e+38" in error
 
 
 SHAPES = {
@@ -315,3 +316,17 @@ def test_a_caption_that_dalle_did_not_learn_is_refused_with_those_it_knows(run, 
         assert "'a seven', 'draw a seven', 'the digit 7', 'number seven', '7'" in message
     assert "did you mean 'draw a seven'?" in run("sample", folder, "Draw a seven", code=1).err
     assert "draw a seven:" in run("sample", folder, "draw a seven").out
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(["sample", "m", "the Owl"], "PROMPT"), (["draw", "m", "--text", "the Owl"], "--text")],
+)
+def test_a_character_that_the_model_never_saw_is_named_with_those_it_knows(
+    run, tmp_path, command, name
+):
+    (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 60)
+    run("train", "t.txt", "--steps", 1, "--hidden-size", 4, "--out", "m")
+    error = run(*command, code=1).err
+    assert f"{name} has 'O', 'l', 'w'" in error
+    assert "it knows ' .acehmnost'" in error

@@ -35,6 +35,11 @@ def test_every_plot_is_a_figure_that_a_notebook_shows():
     for figure in all_plots():
         assert isinstance(figure, Figure)
         assert figure._repr_png_().startswith(PNG)
+        assert "</text>" in figure._repr_svg_()  # words stay words
+
+
+def test_the_same_plot_has_the_same_ids_in_its_svg():
+    assert [one._repr_svg_() for one in all_plots()] == [one._repr_svg_() for one in all_plots()]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

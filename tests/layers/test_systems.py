@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,8 @@ def test_the_page_has_a_row_for_each_figure():
     assert "Missed: a share: too few steps." in page
     assert "a \\| b" in page
     assert "One series" not in page
+    assert "measured and written by one command" in page
+    assert "written on 2026-02-03 by one command" in as_page([result()], date(2026, 2, 3))
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -273,7 +276,7 @@ def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch):
     result = run_system(find_system("self-attention"), Setting(tmp_path, progress=False))
     assert result.passed
     assert result.written == {}
-    assert 'pip install "minigrad[plot]"' in result.remarks[0]
+    assert "pip install matplotlib" in result.remarks[0]
 
 
 def test_ctrl_c_ends_a_system_instead_of_measuring_half_of_it(tmp_path):

@@ -1,6 +1,5 @@
 """Anomaly mode: the first operation that makes NaN or infinity is named, with place and line."""
 
-import doctest
 import inspect
 import re
 import warnings
@@ -354,21 +353,6 @@ def test_is_finite(size, dtype, bad, scale, seed):
             array[generator.integers(size)] = bad
             assert not is_finite(array)
             assert not is_finite(OutputGradients(((2,), (2,)), (array.dtype,) * 2, {0: array}))
-
-
-def test_the_page_for_users_runs():
-    """Every example of docs/guides/debugging.md gives what the page says."""
-    page = (ROOT / "docs" / "guides" / "debugging.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
-    assert len(blocks) >= 5
-    parser, scope = doctest.DocTestParser(), {}
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    for number, block in enumerate(blocks):
-        test = parser.get_doctest(block, scope, f"debugging.md[{number}]", None, 0)
-        assert test.examples
-        runner.run(test, clear_globs=False)
-        scope = test.globs
-    assert runner.summarize(verbose=False).failed == 0
 
 
 # -- branches that were not taken ------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,20 +38,27 @@ def ipython_folder() -> Path:
     return folder
 
 
-def build(out: Path, *, execute: bool = True, fresh: bool = False) -> int:
+def build(out: Path, *, execute: bool = True, fresh: bool = False, language: str = "en") -> int:
     """Build the pages into a folder; every warning is an error, unless notebooks do not run.
 
+    All languages share the results of notebooks: a lesson runs once.
+
     Args:
-        out: the folder.
+        out: the folder. Pages in another language than English go into a folder of it, `ko`.
         execute: whether notebooks run; without, they show no results.
         fresh: whether to read all pages again, also those that did not change.
+        language: of the pages.
 
     Returns:
         Sphinx's exit code.
     """
+    english = language == "en"
+    # Beside the pages the results of cells are written, which are no part of the site.
+    folder = out if english else ROOT / "site" / "editions" / language
     environment = {
         **os.environ,
         "MINIGRAD_DOCS_EXECUTION": "cache" if execute else "off",
+        "MINIGRAD_DOCS_LANGUAGE": language,
         "IPYTHONDIR": str(ipython_folder()),
         # One thread: what a cell prints then depends less on the machine.
         "OMP_NUM_THREADS": "1",
@@ -59,5 +67,10 @@ def build(out: Path, *, execute: bool = True, fresh: bool = False) -> int:
     # A notebook that did not run does not say in which language it is written.
     strict = ["-W", "--keep-going"] if execute else []
     command = [sys.executable, "-m", "sphinx", *strict, "-q", "-b", "html"]
-    command += ["-d", str(ROOT / "site" / "doctrees"), *(["-E", "-a"] if fresh else [])]
-    return subprocess.run([*command, "docs", str(out)], cwd=ROOT, env=environment).returncode
+    doctrees = ROOT / "site" / ("doctrees" if english else f"doctrees-{language}")
+    command += ["-d", str(doctrees), *(["-E", "-a"] if fresh else [])]
+    code = subprocess.run([*command, "docs", str(folder)], cwd=ROOT, env=environment).returncode
+    if not english:
+        shutil.rmtree(out / language, ignore_errors=True)
+        shutil.copytree(folder, out / language)
+    return code

@@ -1,4 +1,4 @@
-"""Measuring back-propagation through time: the gradient at every state, by loss step.
+"""Measuring backpropagation through time: the gradient at every state, by loss step.
 
 The diagnosis and the pictures of it are in `minigrad.draw.time_gradients`.
 """
@@ -62,7 +62,7 @@ class TimeMeasure:
         opened, named = open_with_states([loss], states)
         self.tape = read_tape(opened)
         self.states = States(self.tape.nodes, labels_on(self.tape.nodes, named))
-        self.states.require("back-propagation through time")
+        self.states.require("backpropagation through time")
         self.sample = sample
         batches = {node.shape[0] for node in self.states.lane_of if len(node.shape) > 1}
         for batch in batches if sample is not None else ():

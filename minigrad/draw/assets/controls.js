@@ -118,7 +118,9 @@ function fillTimes(view) {
       }, Math.max(60, 6000 / last));
       return undefined;
     });
-    times.append(label, view.scrub, view.shownLoss, view.play);
+    const group = make("span", { class: "group scrub" });
+    group.append(label, view.scrub, view.shownLoss, view.play);
+    times.append(group);
     lossText(view);
   }
   if (P.routeNames.length) {

@@ -55,7 +55,14 @@ def plot_gradient_norms(
 
     Batches get a band from the 10 % to the 90 % quantile of their samples' norms where the loss
     reads the states at one step alone.
+
+    Raises TypeError for anything but a mapping.
     """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            "plot_gradient_norms needs a mapping from names to what was measured, such as "
+            f"{{'LSTM': found}}, got {type(models).__name__}"
+        )
     axes = axes_of(axes, theme)
     number = 0
     for model, (name, found) in enumerate(models.items()):

@@ -20,6 +20,7 @@ __all__ = [
     "legend_of",
     "name_of",
     "note",
+    "show_in_notebook",
     "thin_places",
     "where_lost",
     "whole_steps",
@@ -55,8 +56,7 @@ def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> An
         require("matplotlib.backends.backend_agg", "plot", "plotting").FigureCanvasAgg(figure)
         figure.set_facecolor(colors.background)
         axes = figure.add_subplot()
-        # The figure has no window, so a notebook would show only the name of the class.
-        axes._repr_png_ = functools.partial(figure_png, figure)
+        show_in_notebook(axes, figure)
     axes.set_facecolor(colors.background)
     axes.tick_params(colors=colors.faint_text, which="both", labelcolor=colors.text)
     for spine in axes.spines.values():
@@ -69,10 +69,34 @@ def axes_of(axes: Any, theme: str, size: tuple[float, float] = (7.0, 4.2)) -> An
     return axes
 
 
-def figure_png(figure: Any) -> bytes:
-    """A figure as a notebook shows it: all that was drawn by the end of the cell."""
+def show_in_notebook(shown: Any, figure: Any, dpi: float = 110) -> None:
+    """Have notebooks show a figure, which has no window, where `shown` is the value of a cell.
+
+    They take the SVG where they can: it is sharp at every size, and its words stay words, which can
+    be searched, read aloud and translated. The PNG is for places that take nothing else.
+
+    Args:
+        shown: the object that a cell ends with: the figure, or its axes.
+        figure: what to show, as it is by the end of the cell.
+        dpi: dots per inch of the PNG, and of what is rasterised in the SVG.
+    """
+    shown._repr_svg_ = functools.partial(figure_svg, figure, dpi)
+    shown._repr_png_ = functools.partial(figure_png, figure, dpi)
+
+
+def figure_png(figure: Any, dpi: float) -> bytes:
+    """A figure as PNG."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
+    figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()
+
+
+def figure_svg(figure: Any, dpi: float) -> str:
+    """A figure as SVG, with text as text, and the same for the same figure."""
+    stream = io.StringIO()
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "minigrad"}
+    with require("matplotlib", "plot", "plotting").rc_context(settings):
+        figure.savefig(stream, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
     return stream.getvalue()
 
 

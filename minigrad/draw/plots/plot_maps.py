@@ -69,7 +69,9 @@ def _fill(axes: Any, columns: Any, rows: Any, mask: Any, color: str, label: str)
     """Give some cells of a grid one colour, and the legend a word for it."""
     if mask.any():
         cells = np.where(mask, 0.5, np.nan)
-        axes.pcolormesh(columns, rows, cells, cmap=_one_color(color), vmin=0, vmax=1)
+        axes.pcolormesh(
+            columns, rows, cells, cmap=_one_color(color), vmin=0, vmax=1, rasterized=True
+        )
         axes.plot([], [], "s", color=color, label=label)
 
 

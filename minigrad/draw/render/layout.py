@@ -53,8 +53,8 @@ def graphviz_command(engine: Engine, picture_format: Format) -> list[str]:
     if dot is None:
         raise MissingGraphvizError(
             "Graphviz, which lays the picture out, was found neither as the Python package "
-            'pygraphviz nor as `dot` on PATH. Fix: pip install "minigrad[draw]" (no system '
-            "package needed). The text of the picture is there without it: drawing.dot.source"
+            "pygraphviz nor as `dot` on PATH. Fix: python -m pip install pygraphviz (no "
+            "system package needed). Its text is there without: drawing.dot.source"
         )
     return [dot, f"-K{engine}", f"-T{picture_format}"]
 

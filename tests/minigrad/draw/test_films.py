@@ -50,6 +50,11 @@ def film():
     return found
 
 
+def test_a_notebook_can_show_the_page(film):
+    assert film.frame(height=300).page == film.html()
+    assert film.frame(height=300).height == 300
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
