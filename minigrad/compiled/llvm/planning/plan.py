@@ -121,7 +121,9 @@ class Plan:
         parts = region.parts[value]
         if value not in self.places:
             first = min((region.level[part] for part in parts), default=region.level[value])
-            buffer = scope.buffer(bytes_of(value), first, region.last_read(value))
+            # a part may be read, at its place, later than the whole is
+            last = max(map(region.last_read, (value, *parts)))
+            buffer = scope.buffer(bytes_of(value), first, last)
             self.places[value] = Place(buffer, 0, contiguous(value.shape))
         whole = self.places[value]
         for part, (strides, offset) in zip(parts, value.options, strict=True):
