@@ -217,6 +217,52 @@ class View:
             return self
         return self.seen_through(lambda dummy: np.broadcast_to(dummy, shape))
 
+    def within(self, strides: Shape) -> tuple[int, Shape]:
+        """Where the elements of the view are, when those of its value have gaps between them.
+
+        Args:
+            strides: of the axes of the value, in elements, where it really lies.
+
+        Returns:
+            The offset of the first element, and strides.
+
+        Raises:
+            Unsupported: the view goes across axes in a way that gaps do not allow.
+
+        >>> every_second_column = View(Value("input", (), (3, 4), "f4"), (3, 2), (4, 2), 1)
+        >>> every_second_column.within((10, 1))
+        (1, (10, 2))
+        """
+        shape, natural = self.value.shape, contiguous(self.value.shape)
+        if all(a == b or n == 1 for a, b, n in zip(natural, strides, shape, strict=True)):
+            return self.offset, self.strides
+        if not size_of(self.shape):
+            return 0, (0,) * len(self.shape)
+        # where the first element is, axis by axis of the value; then along which axis each one goes
+        offset, rest = 0, self.offset
+        lowest = []
+        for length, step, physical in zip(shape, natural, strides, strict=True):
+            index, rest = divmod(rest, step) if length > 1 else (0, rest)
+            offset += index * physical
+            lowest.append(index)
+        highest = list(lowest)
+        moves = []
+        for length, stride in zip(self.shape, self.strides, strict=True):
+            if length == 1 or stride == 0:
+                moves.append(0)
+                continue
+            for axis, (n, step) in enumerate(zip(shape, natural, strict=True)):
+                factor, remainder = divmod(stride, step)
+                reach = factor * (length - 1)
+                low, high = lowest[axis] + min(reach, 0), highest[axis] + max(reach, 0)
+                if n > 1 and remainder == 0 and low >= 0 and high < n:
+                    lowest[axis], highest[axis] = low, high
+                    moves.append(factor * strides[axis])
+                    break
+            else:
+                raise Unsupported("a view across the gaps of its storage")
+        return offset, tuple(moves)
+
     def of(self, value: Value) -> "View":
         """The same view of another value of that shape."""
         return View(value, self.shape, self.strides, self.offset)

@@ -258,8 +258,8 @@ class _Step:
         value = operand.value
         if value.op == "moving":
             (view,) = value.views
-            at = view.offset + self._t * value.options[0] + operand.offset
-            strides = view.strides if operand.whole else operand.strides
+            offset, strides = operand.within(view.strides)
+            at = view.offset + self._t * value.options[0] + offset
             return self._program._read(View(view.value, operand.shape, strides, at))
         slot = self._now
         if value.op == "previous":

@@ -1,10 +1,11 @@
-"""Random loops by native code, against the oracle of `evaluating`."""
+"""Random loops by native code and by NumPy, against the oracle of `evaluating`."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minigrad.compiled import plain
 from minigrad.compiled.graph import Loop, Value, View
 from minigrad.compiled.llvm import emit, program
 from minigrad.compiled.llvm.program import build
@@ -100,8 +101,10 @@ def test_random_loops(graph, threads):
             patch.setattr(emit, name, 0)
         patch.setattr(emit, "_CHUNK", 1)
         built = build(graph, threads=threads)
+    by_numpy = plain.build(graph)
     for _ in range(2):
-        found = built(arrays)
-    for mine, right in zip(found, evaluate(graph, arrays), strict=True):
+        found, others = built(arrays), by_numpy(arrays)
+    for mine, other, right in zip(found, others, evaluate(graph, arrays), strict=True):
         eps = 1e-4 if mine.dtype == F4 else 1e-11
         np.testing.assert_allclose(mine, right, rtol=eps, atol=eps * (1 + abs(right).max()))
+        np.testing.assert_allclose(other, right, rtol=eps, atol=eps * (1 + abs(right).max()))

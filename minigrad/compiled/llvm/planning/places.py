@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from minigrad.compiled.graph import Shape, Unsupported, View, contiguous
+from minigrad.compiled.graph import Shape, View
 
 __all__ = ["LINE", "Buffer", "Place", "allocate", "seen_from"]
 
@@ -99,30 +99,4 @@ def seen_from(view: View, place: Place) -> Place:
     Raises:
         Unsupported: the view goes across axes in a way that gaps do not allow.
     """
-    shape, natural = view.value.shape, contiguous(view.value.shape)
-    if all(a == b or n == 1 for a, b, n in zip(natural, place.strides, shape, strict=True)):
-        return place.part(view.offset, view.strides)
-    # where the first element is, axis by axis of the value; then along which axis each one goes
-    offset, rest = 0, view.offset
-    lowest = []
-    for length, step, physical in zip(shape, natural, place.strides, strict=True):
-        index, rest = divmod(rest, step) if length > 1 else (0, rest)
-        offset += index * physical
-        lowest.append(index)
-    highest = list(lowest)
-    strides = []
-    for length, stride in zip(view.shape, view.strides, strict=True):
-        if length == 1 or stride == 0:
-            strides.append(0)
-            continue
-        for axis, (n, step) in enumerate(zip(shape, natural, strict=True)):
-            factor, remainder = divmod(stride, step)
-            reach = factor * (length - 1)
-            low, high = lowest[axis] + min(reach, 0), highest[axis] + max(reach, 0)
-            if n > 1 and remainder == 0 and low >= 0 and high < n:
-                lowest[axis], highest[axis] = low, high
-                strides.append(factor * place.strides[axis])
-                break
-        else:
-            raise Unsupported("a view across the gaps of its storage")
-    return place.part(offset, tuple(strides))
+    return place.part(*view.within(place.strides))
