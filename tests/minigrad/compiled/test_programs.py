@@ -299,6 +299,33 @@ def test_lanes_without_elements_raise_no_flags(shape, dtype):
     assert program.status == 0
 
 
+@pytest.mark.parametrize("sizes", [(1, 3, 1), (3, 5, 17), (20, 7, 33), (130, 130, 131)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_columns_that_there_are_not_raise_no_flags(sizes, turned):
+    rows, depth, columns = sizes
+    m = Maker()
+    x = m.input((rows, depth))
+    y = (
+        m.input((columns, depth)).seen_through(lambda a: a.T)
+        if turned
+        else m.input((depth, columns))
+    )
+    program = build(m.graph(m.matmul(x, y)))
+    x, y = np.ones(sizes[:2], F4), np.ones(y.value.shape, F4)
+    x[-1, depth // 2] = np.inf
+    assert np.isinf(program([x, y])[0][-1]).all()
+    assert program.status == 0
+    assert program([x, 0 * y])[0].shape == (rows, columns)
+    assert program.status == INVALID
+
+
+def test_elements_that_are_added_twice_raise_no_flags():
+    m = Maker()
+    program = build(m.graph(m.lead_sum(m.input((1, 19)), 1)))
+    program([np.full((1, 19), 3e38, F4)])
+    assert program.status == 0
+
+
 def test_a_view_beyond_its_value_is_refused():
     m = Maker()
     x = m.input((3,))

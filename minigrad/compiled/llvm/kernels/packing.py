@@ -1,7 +1,7 @@
 """Operands of products as tiles read them: panels of B, blocks of rows of A.
 
-A panel is k rows of as many columns as a tile has, side by side. What there is not, behind the last
-column, repeats it or is zero: no tile stores what comes of it.
+A panel is k rows of as many columns as a tile has, side by side. Behind the last column is what
+no tile reads.
 """
 
 from minigrad.compiled.llvm.vectors.elements import Elements

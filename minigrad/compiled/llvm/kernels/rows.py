@@ -307,8 +307,8 @@ class RowKernel:
 
     def _add_to_memory(self, x: str, number: int, kind: str, j: int | str, fresh: int) -> None:
         old = self._load(number, j)
+        x = self._elements.fresh(x, self._elements.constant(0, kind), kind, fresh)
         total = self._elements.arithmetic("add", old, x, kind)
-        total = self._elements.fresh(total, old, kind, fresh)
         self._store(total, number, j, self._width)
 
     def _at(self, number: int, j: int | str) -> tuple[str, int]:

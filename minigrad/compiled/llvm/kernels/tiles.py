@@ -1,9 +1,9 @@
 """Matrix products: a tile of C is held in registers while k runs, and B comes in packed panels.
 
-A panel is k rows of as many columns as a tile has, side by side, zeros behind the last column; so a
-tile reads it from beginning to end. `Products` writes the functions, each once for its sizes. The
-sum of each element of C runs over k in the same order wherever the element lies, so shares of rows
-and columns may be computed by any number of threads.
+A panel is k rows of as many columns as a tile has, side by side; so a tile reads it from beginning
+to end. `Products` writes the functions, each once for its sizes. The sum of each element of C runs
+over k in the same order wherever the element lies, so shares of rows and columns may be computed by
+any number of threads.
 """
 
 from dataclasses import dataclass
@@ -42,6 +42,20 @@ class Share:
 def panels_size(k: int, n: int, columns: int) -> int:
     """How many elements the panels of a matrix (k, n) have."""
     return -(-n // columns) * columns * k
+
+
+def _repeated(elements: Elements, x: str, kind: str, lanes: int) -> str:
+    """A vector whose first column is in the place of those that there are not.
+
+    Zeros there times an infinity would be invalid, and nobody's numbers may raise flags.
+    """
+    if lanes == elements.width:
+        return x
+    full = elements.type(kind)
+    order = ", ".join(f"i32 {lane if lane < lanes else 0}" for lane in range(elements.width))
+    return elements.code.value(
+        f"shufflevector {full} {x}, {full} poison, <{elements.width} x i32> <{order}>"
+    )
 
 
 class Products:
@@ -84,10 +98,11 @@ class Products:
 
         def step(_i: Index, carried: list[str]) -> list[str]:
             (a_at, b_at), sums = carried[:2], carried[2:]
-            b = [
-                elements.load(code.at(b_at, j * self.width, self.kind), self.kind, 1, lanes[j])
-                for j in range(vectors)
-            ]
+            b = []
+            for j in range(vectors):
+                at = code.at(b_at, j * self.width, self.kind)
+                row = elements.load(at, self.kind, 1, lanes[j])
+                b.append(_repeated(elements, row, self.kind, lanes[j]))
             result = []
             for i in range(rows):
                 x = code.value(f"load {self.kind}, ptr {code.at(a_at, a_rows[i], self.kind)}")
