@@ -1,16 +1,20 @@
-"""What two calls must share to run one program: the structure of the arguments, and their kinds."""
+"""The arguments of calls: what two must share to run one program, and how one is made again.
+
+What they share is the structure of the containers, and the kinds of what is in them.
+"""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.guards import same_plain
 from minigrad.core.modes import Mode
-from minigrad.core.tensors import Tensor
-from minigrad.ops.pytree import entries
+from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pytree import entries, replace_leaves
 
-__all__ = ["Held", "Key", "flatten", "key_of"]
+__all__ = ["Given", "Held", "Key", "flatten", "is_array", "key_of"]
 
 Key = tuple[Any, ...]
 
@@ -79,3 +83,33 @@ class Held:
     def alive(self) -> bool:
         """Whether all of them are still there."""
         return all(reference() is not None for reference in self._references)
+
+
+class Given:
+    """The arguments of one call, for the reference: their containers, and what is no array.
+
+    The containers hold no tensor: `tree` has numbers in the place of leaves.
+    """
+
+    def __init__(self, tree: Any, leaves: Sequence[Any]) -> None:
+        self.tree = replace_leaves(tree, range(len(leaves)))
+        self.leaves = [None if is_array(leaf) else leaf for leaf in leaves]
+        self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
+        self.places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
+
+    def arguments(self, values: Sequence[Any]) -> Any:
+        """The arguments with other tensors and arrays."""
+        leaves = list(self.leaves)
+        for place, value in zip(self.places, values, strict=True):
+            tensor = self.tensors[place] and not isinstance(value, Tensor)
+            leaves[place] = wrap(value, None) if tensor else value
+        return replace_leaves(self.tree, leaves)
+
+    def __repr__(self) -> str:
+        return f"{len(self.places)} arrays"
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf is an input of a program."""
+    return isinstance(leaf, (Tensor, np.ndarray))

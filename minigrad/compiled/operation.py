@@ -14,6 +14,7 @@ import numpy as np
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
 from minigrad.compiled.comparing import differences
+from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guards import Guards
 from minigrad.compiled.keys import Held, Key, flatten, key_of
@@ -114,6 +115,8 @@ class Compiled:
         function: the user's own.
     """
 
+    _tracing: Any  # a lock
+
     def __init__(self, function: Callable[..., Any], check: int, backend: Any) -> None:
         self.function = function
         self._check, self._backend = check, backend
@@ -122,7 +125,7 @@ class Compiled:
         self._warned: set[str] = set()
         self._count = 0
         self._calls = 0
-        self._tracing = threading.RLock()
+        give_lock(self, "_tracing", threading.RLock)
         self._bound: WeakKeyDictionary[Any, Compiled] = WeakKeyDictionary()
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
             if hasattr(function, name):

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
-from minigrad.compiled.guards import Guards, same_plain
+from minigrad.compiled.guards import Guards
+from minigrad.compiled.keys import Given, is_array
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
@@ -38,31 +40,6 @@ WATCHED = 3  # calls with infinities or NaN that run the function itself, for it
 
 class CompileError(RuntimeError):
     """A compiled function does not compute what the function itself computes."""
-
-
-class Given:
-    """The arguments of one call, for the reference: their containers, and what is no array.
-
-    The containers hold no tensor: `tree` has numbers in the place of leaves.
-    """
-
-    def __init__(self, tree: Any, leaves: Sequence[Any]) -> None:
-        self.tree = replace_leaves(tree, range(len(leaves)))
-        self.leaves = [None if _is_array(leaf) else leaf for leaf in leaves]
-        self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
-        self.places = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
-        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
-
-    def arguments(self, values: Sequence[Any]) -> Any:
-        """The arguments with other tensors and arrays."""
-        leaves = list(self.leaves)
-        for place, value in zip(self.places, values, strict=True):
-            tensor = self.tensors[place] and not isinstance(value, Tensor)
-            leaves[place] = wrap(value, None) if tensor else value
-        return replace_leaves(self.tree, leaves)
-
-    def __repr__(self) -> str:
-        return f"{len(self.places)} arrays"
 
 
 class _Repeat(Observer):
@@ -116,6 +93,7 @@ class Program:
 
     failure: Exception | None = None
     misses = 0
+    _lock: threading.Lock
 
     def __init__(
         self,
@@ -138,7 +116,7 @@ class Program:
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
-        self._lock = threading.Lock()
+        give_lock(self, "_lock", threading.Lock)
         self._watched = WATCHED
         self._given: Given | None = None
         inputs = [
@@ -203,7 +181,7 @@ class Program:
         mode = current_mode()
         held = [reference() for reference, *_ in self._captured]
         numbers = [draw.numbers(mode) for draw in self._draws]
-        tensors = [leaf for leaf in leaves if _is_array(leaf)] + held
+        tensors = [leaf for leaf in leaves if is_array(leaf)] + held
         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
         nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
         nodes += [None] * len(numbers)
@@ -394,7 +372,3 @@ class _Draw:
 def _finite(arrays: Sequence[Any]) -> bool:
     """Whether no number is infinite or NaN."""
     return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)
-
-
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, (Tensor, np.ndarray))

@@ -5,6 +5,7 @@ comes. Nothing recurses: chains of a million nodes are fine. Beside this file: `
 it may go through a node; `contributions`, what a node sends to an input.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -221,6 +222,10 @@ def own(g: Any) -> Any:
 
 
 _adding = threading.RLock()  # threads may add into the gradient of the same leaf
+if hasattr(os, "register_at_fork"):  # a new process does not have the thread that holds it
+    os.register_at_fork(
+        before=_adding.acquire, after_in_parent=_adding.release, after_in_child=_adding.release
+    )
 
 
 @method

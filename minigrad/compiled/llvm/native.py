@@ -81,7 +81,20 @@ def _binding() -> ModuleType:
     binding = require("llvmlite.binding", "fast", "compiling to native code")
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    _wait_before_forks(binding)
     return binding
+
+
+def _wait_before_forks(binding: Any) -> None:
+    """Let processes be forked only while no other thread is inside of LLVM.
+
+    llvmlite has one lock for everything; held by a thread that the new process does not have, it
+    would never be free there.
+    """
+    lock = getattr(binding.ffi.lib, "_lock", None)
+    if lock is not None and hasattr(os, "register_at_fork"):
+        leave = functools.partial(lock.__exit__, None, None, None)
+        os.register_at_fork(before=lock.__enter__, after_in_parent=leave, after_in_child=leave)
 
 
 @functools.cache

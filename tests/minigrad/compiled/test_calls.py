@@ -31,6 +31,18 @@ def product(size=200):
     return m.graph(c, m.lead_sum(c, 1))
 
 
+def check_in_a_fork(holds):
+    """Check something in a forked process, which is rather killed than waited for."""
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        try:
+            os._exit(0 if holds() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_small_programs_use_one_thread():
     assert build(product(20), threads=2).threads == 1
     assert build(product(400), threads=2).threads == 2
@@ -95,12 +107,56 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     arrays = inputs_of(graph)
     mine = build(graph, threads=2)
     expected = mine(arrays)
-    child = os.fork()
-    if not child:
-        signal.alarm(30)  # rather killed than waited for
-        same = all(np.array_equal(x, y) for x, y in zip(mine(arrays), expected, strict=True))
-        os._exit(0 if same else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    check_in_a_fork(lambda: all(map(np.array_equal, mine(arrays), expected)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_may_call_what_another_thread_was_calling():
+    inside, go = threading.Event(), threading.Event()
+
+    def loss(x):
+        return (mg.tanh(x) ** 2).sum()
+
+    compiled = mg.compile(loss)
+    x = mg.Tensor(np.ones(3), requires_grad=True)
+    expected = compiled(x).item()
+
+    def hold():
+        with compiled._tracing, compiled.programs[0]._lock:
+            inside.set()
+            go.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait()
+    try:
+        check_in_a_fork(lambda: compiled(x).item() == expected)  # its program
+        check_in_a_fork(lambda: compiled(x.detach()).item() == expected)  # traced there
+    finally:
+        go.set()
+        holder.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_may_build_while_another_thread_does():
+    done = threading.Event()
+
+    def build_many():
+        for size in range(1, 1000):
+            if done.is_set():
+                return
+            build(product(size))
+
+    builder = threading.Thread(target=build_many)
+    builder.start()
+    try:
+        for size in range(5):
+            check_in_a_fork(lambda size=size: bool(build(product(2000 + size))))
+    finally:
+        done.set()
+        builder.join()
 
 
 def test_the_slow_way_in(monkeypatch):
