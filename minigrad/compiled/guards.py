@@ -13,7 +13,7 @@ attributes that a property computes from what none of this reaches.
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import (
     CodeType,
     FunctionType,
@@ -22,46 +22,30 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigrad.compiled.tracing.called import Refused
+from minigrad.compiled.tracing.held import (
+    MISSING,
+    PLAIN,
+    Absent,
+    Entry,
+    Identities,
+    attribute_of,
+    cell_of,
+    same_content,
+    same_plain,
+)
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
 
-__all__ = ["Guards", "same_plain"]
+__all__ = ["Guards"]
 
-_PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis))
 _MOST = 50_000  # guards of one program
 _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-MISSING = _Missing()
-
-
-class _Entry(NamedTuple):
-    """One place that was read.
-
-    Attributes:
-        get: a function from the key to what is there now.
-        key: a name, an index or a cell.
-        value: what was there.
-        label: the place, for people.
-        put: puts a value there again, or None.
-    """
-
-    get: Callable[..., Any]
-    key: Any
-    value: Any
-    label: str
-    put: Callable[[Any], None] | None
 
 
 class Guards:
@@ -73,8 +57,9 @@ class Guards:
 
     def __init__(self, roots: Iterable[Any], watch: Watch) -> None:
         self.tensors: dict[int, Tensor] = {}
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._contents: list[tuple[Any, Any, str]] = []
+        self._absent: list[Absent] = []
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._watch = watch
@@ -82,20 +67,25 @@ class Guards:
         self._waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
         while self._waiting:
             value, label = self._waiting.pop()
-            if isinstance(value, _PLAIN) or id(value) in self._seen:
+            if isinstance(value, PLAIN) or id(value) in self._seen:
                 continue
             self._seen.add(id(value))
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
+        self._identities = Identities(self._entries, self._contents, self._absent)
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
+        if self._identities.hold():
+            return True
         for get, key, value, _, _ in self._entries:
             now = get(key, MISSING)
             if now is not value and not same_plain(now, value):
                 return False
-        return all(_same_content(holder, kept) for holder, kept, _ in self._contents)
+        return all(same_content(holder, kept) for holder, kept, _ in self._contents) and not any(
+            absent.found() for absent in self._absent
+        )
 
     def changed(self) -> str | None:
         """A place that holds something else now; None when there is none."""
@@ -104,8 +94,11 @@ class Guards:
             if now is not value and not same_plain(now, value):
                 return label
         for holder, kept, label in self._contents:
-            if not _same_content(holder, kept):
+            if not same_content(holder, kept):
                 return label
+        for absent in self._absent:
+            for name in absent.found():
+                return f"{absent.prefix}{name}"
         return None
 
     def restore(self) -> None:
@@ -115,8 +108,12 @@ class Guards:
             if put is not None and now is not value and not same_plain(now, value):
                 put(value)
         for holder, kept, _ in self._contents:
-            if not _same_content(holder, kept):
+            if not same_content(holder, kept):
                 _put_content(holder, kept)
+        for absent in self._absent:
+            if not isinstance(absent.table, MappingProxyType):
+                for name in absent.found():
+                    del absent.table[name]
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._contents)
@@ -145,7 +142,7 @@ class Guards:
         elif isinstance(value, ModuleType):
             if not is_ours(value.__name__) and not _is_closed(value.__name__):
                 names = [n for n in vars(value) if n in self._names]
-                self._mapping(vars(value), names, f"{value.__name__}.")
+                self._mapping(vars(value), names, f"{value.__name__}.", self._names)
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, (list, dict, set, deque)):
@@ -160,19 +157,26 @@ class Guards:
             self._object(value, label)
 
     def _follow(self, value: Any, label: str) -> None:
-        if not isinstance(value, _PLAIN):
+        if not isinstance(value, PLAIN):
             self._waiting.append((value, label))
 
     def _entry(self, get: Any, key: Any, label: str, put: Any = None) -> None:
         value = get(key, MISSING)
-        self._entries.append(_Entry(get, key, value, label, put))
+        self._entries.append(Entry(get, key, value, label, put))
         if len(self._entries) + len(self._contents) > _MOST:
             raise Refused("it can read too much from outside to watch it all")
         if value is not MISSING:
             self._follow(value, label)
 
-    def _mapping(self, table: Any, names: Iterable[str], prefix: str) -> None:
-        """Guards of some names in a namespace."""
+    def _mapping(
+        self, table: Any, names: Iterable[str], prefix: str, asked: Iterable[str] | None
+    ) -> None:
+        """Guards of some names in a namespace; and of those asked for, which may come later.
+
+        None of them stands for all.
+        """
+        names = list(names)
+        self._absent.append(Absent(table, asked, names, prefix))
         for name in names:
             fixed = isinstance(table, MappingProxyType)
             put = None if fixed else functools.partial(_set, table, name)
@@ -182,18 +186,24 @@ class Guards:
         """The names in a namespace that entered code may ask for."""
         return (n for n in list(table) if self._watch.by_name or n in self._names)
 
+    @property
+    def _asked(self) -> frozenset[str] | None:
+        """The names that entered code may ask for; None for any."""
+        return None if self._watch.by_name else self._names
+
     def _function(self, function: FunctionType) -> None:
         name = function.__qualname__
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
-            self._entry(_cell, cell, f"{variable} around {name}", functools.partial(_fill, cell))
+            self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
         for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
-            self._entry(functools.partial(_attribute, function), attribute, f"{name}.{attribute}")
+            self._entry(functools.partial(attribute_of, function), attribute, f"{name}.{attribute}")
         if vars(function):
-            self._mapping(vars(function), list(vars(function)), f"{name}.")
+            self._mapping(vars(function), list(vars(function)), f"{name}.", None)
         if not is_ours(function.__module__ or ""):
-            names = [n for n in function.__code__.co_names if n in function.__globals__]
-            self._mapping(function.__globals__, names, "global ")
+            asked = function.__code__.co_names
+            names = [n for n in asked if n in function.__globals__]
+            self._mapping(function.__globals__, names, "global ", asked)
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
@@ -202,7 +212,7 @@ class Guards:
                 table = vars(base)
                 names = dict.fromkeys(self._named(table))
                 names.update((n, None) for n, v in table.items() if self._is_entered(v))
-                self._mapping(table, names, f"{base.__qualname__}.")
+                self._mapping(table, names, f"{base.__qualname__}.", self._asked)
 
     def _is_entered(self, value: Any) -> bool:
         value = getattr(value, "fget", getattr(value, "__func__", value))
@@ -220,13 +230,13 @@ class Guards:
         if table is not None:
             names = dict.fromkeys(self._named(table))
             names.update(dict.fromkeys(itertools.chain(*map(_written, self._watch.entered))))
-            self._mapping(table, names, f"{name}.")
+            self._mapping(table, names, f"{name}.", self._asked)
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
-                    self._entry(functools.partial(_attribute, value), slot, f"{name}.{slot}")
+                    self._entry(functools.partial(attribute_of, value), slot, f"{name}.{slot}")
         self._class(kind)
 
     def _content(self, holder: Any, label: str) -> None:
@@ -249,20 +259,9 @@ def _set(table: dict[str, Any], name: str, value: Any) -> None:
         table[name] = value
 
 
-def _cell(cell: Any, default: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return default
-
-
 def _fill(cell: Any, value: Any) -> None:
     if value is not MISSING:
         cell.cell_contents = value
-
-
-def _attribute(value: Any, name: str, default: Any) -> Any:
-    return getattr(value, name, default)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -295,20 +294,6 @@ def _standard() -> frozenset[str]:
     return frozenset(sys.stdlib_module_names) - {"__main__"}
 
 
-def _same_content(holder: Any, kept: Any) -> bool:
-    if isinstance(holder, np.ndarray):
-        return bool(holder.shape == kept.shape and holder.tobytes() == kept.tobytes())
-    if len(holder) != len(kept):
-        return False
-    if isinstance(holder, dict):
-        pairs: Any = itertools.chain(
-            zip(holder, kept, strict=True), zip(holder.values(), kept.values(), strict=True)
-        )
-    else:
-        pairs = zip(holder, kept, strict=True)
-    return all(x is y or same_plain(x, y) for x, y in pairs)
-
-
 def _put_content(holder: Any, kept: Any) -> None:
     if isinstance(holder, np.ndarray):
         if holder.flags.writeable:
@@ -318,18 +303,3 @@ def _put_content(holder: Any, kept: Any) -> None:
     else:
         holder.clear()
         getattr(holder, "extend" if isinstance(holder, deque) else "update")(kept)
-
-
-def same_plain(now: Any, value: Any) -> bool:
-    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN."""
-    if type(now) is not type(value):
-        return False
-    if isinstance(value, (float, complex, np.generic)):
-        return now is value or repr(now) == repr(value)
-    if isinstance(value, dict):
-        same = list(now) == list(value)
-        return same and same_plain([*now.values()], [*value.values()])
-    if isinstance(value, (tuple, list)):
-        pairs = zip(now, value, strict=False)
-        return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)
-    return isinstance(value, (*_PLAIN, np.dtype)) and bool(now == value)

@@ -333,3 +333,60 @@ def test_what_our_own_code_looks_at_is_checked_at_every_call():
     with pytest.raises(ValueError, match="lengths must be 0 to 3"):
         compiled(x, np.array([3, 4]))
     assert compiled.refusals == []
+
+
+def test_equal_values_that_are_other_objects_are_no_change():
+    class Settings:
+        rate, sizes = 0.5, [3, 4]
+
+    settings = Settings()
+    settings.table = {"scale": 1000.5, 3: None}
+
+    def scaled(x):
+        return x * settings.table["scale"] * settings.rate + settings.sizes[0]
+
+    compiled = mg.compile(scaled)
+    x = mg.Tensor([1.0])
+    for _ in range(2):
+        assert compiled(x).item() == 503.25
+    settings.table = {"scale": float("1000.5"), 3: None}
+    Settings.sizes = [3, 4]
+    compiled(x)
+    assert len(compiled.programs) <= 2
+    count = len(compiled.programs)
+    settings.table["scale"] = float("1000.5")
+    settings.sizes[0] = 3
+    assert compiled(x).item() == 503.25
+    assert len(compiled.programs) == count
+
+
+LATER = {
+    "a value of another type": lambda s: s.table.update(scale=True),
+    "another order": lambda s: s.table.update({3: s.table.pop(3), "scale": 2.0}),
+    "a longer list": lambda s: s.sizes.append(5),
+    "an attribute instead of that of the class": lambda s: setattr(s, "rate", 2.0),
+    "an attribute of the class": lambda s: setattr(type(s), "rate", 2.0),
+    "an attribute less": lambda s: delattr(s, "extra"),
+}
+
+
+@pytest.mark.parametrize("change", LATER)
+def test_what_is_changed_is_seen(change):
+    class Settings:
+        rate = 1
+
+    settings = Settings()
+    settings.table, settings.sizes, settings.extra = {"scale": 1, 3: 0}, [3, 4], 1.0
+
+    def scaled(x):
+        extra = getattr(settings, "extra", 7.0)
+        return x * settings.table["scale"] * settings.rate * extra + sum(settings.sizes)
+
+    compiled = mg.compile(scaled)
+    x = mg.Tensor([1.5])
+    for _ in range(3):
+        assert compiled(x).item() == scaled(x).item()
+    LATER[change](settings)
+    assert compiled.programs[0].guards.hold() is False
+    for _ in range(3):
+        assert compiled(x).item() == scaled(x).item()
