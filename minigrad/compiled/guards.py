@@ -60,6 +60,7 @@ class Guards:
         self._entries: list[Entry] = []
         self._contents: list[tuple[Any, Any, str]] = []
         self._absent: list[Absent] = []
+        self._classes: set[type] = set()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._watch = watch
@@ -208,6 +209,9 @@ class Guards:
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
         for base in kind.__mro__:
+            if base in self._classes:
+                continue
+            self._classes.add(base)
             if not _is_closed(base.__module__) and not base.__module__.startswith("minigrad."):
                 table = vars(base)
                 names = dict.fromkeys(self._named(table))

@@ -177,7 +177,8 @@ def pull_back(
     kept = frozenset(keep)
     options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
     met: Any = None
-    if not recorded and any(o.records_passes for o in current_mode().observers):
+    observers = current_mode().observers
+    if observers and not recorded and any(o.records_passes for o in observers):
         seen = [(n, as_tensor(g)) for n, g in roots]
         found = send_back(seen, retain=True, recorded=True, **options)
         # Tensors, because observers know an array by its identity, and off the tape as asked.
@@ -203,7 +204,7 @@ def seed_gradient(output: Tensor, gradient: Any) -> Any:
                 "element. Reduce it to a scalar first (t.sum(), t.mean()), or pass "
                 f"gradient= of shape {output.shape}."
             )
-        gradient = np.ones(output.shape, output.dtype)
+        gradient = np.array(1, output.dtype).reshape(output.shape)
     elif not isinstance(gradient, Tensor):
         gradient = to_array(gradient, output.dtype, "gradient")
     elif gradient.dtype != output.dtype:
