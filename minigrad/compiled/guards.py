@@ -3,8 +3,9 @@
 A program holds what the function did when it was traced. So all plain values that it can read must
 be what they were: the globals, closure cells and defaults of the functions that were entered, and
 the attributes, by the names in their code, of the objects found there. Objects count by identity,
-plain values and the contents of containers and arrays by value. Tensors are found on the way; they
-count by identity, and what they hold is read anew at each call.
+plain values and the contents of containers and arrays by value. A name that comes later counts,
+too, where it would come before another: an attribute of an object before that of its class.
+Tensors are found on the way; they count by identity, and what they hold is read anew at each call.
 
 Not seen, and listed in the docs: what only C code holds (iterators, caches of functions), and
 attributes that a property computes from what none of this reaches.

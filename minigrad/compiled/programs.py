@@ -59,7 +59,7 @@ class _Operation(FusedOperation):
 
     def __init__(self, program: "Program", name: str, count: int, outputs: int) -> None:
         def forward(*arrays: Any, given: Any = None) -> Any:
-            results, residuals = program.compute(arrays)
+            results, residuals, _ = program.compute(arrays)
             return (*(results[i] for i in program.on_tape), residuals)
 
         parameters = [
@@ -191,7 +191,7 @@ class Program:
             if given.plain:  # then it is the same at every call
                 self._given = given
         try:
-            results, residuals = self.compute(arrays)
+            results, residuals, flagged = self.compute(arrays)
         except Exception as error:
             result = self._eager(given, tensors, numbers)  # unless it is the user's own error
             self.failure = error
@@ -199,7 +199,6 @@ class Program:
         if self._assumed and not self._holds(results):
             self.misses += 1
             return self._eager(given, tensors, numbers)
-        flagged = getattr(self._forward, "status", 1)
         if self._watched and flagged and not _finite(results[: self._outputs]):
             self._watched -= 1  # the function itself warns, where and as NumPy does
             return self._eager(given, tensors, numbers)
@@ -218,11 +217,12 @@ class Program:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
         return replace_leaves(self._template, made)
 
-    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any]:
-        """The outputs and written values, and the residuals."""
+    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, int]:
+        """The outputs and written values, the residuals, and whether flags were raised."""
         with self._lock:
             results = self._forward(arrays)
-        return results[: self._returned], results[self._returned :]
+            status = getattr(self._forward, "status", 1)
+        return results[: self._returned], results[self._returned :], status
 
     def _check(self, arrays: Any, given: Given, results: Any, residuals: Any) -> None:
         """Compare outputs and gradients with those of the user's function.
@@ -269,15 +269,20 @@ class Program:
         given: Given,
     ) -> None:
         outs = [results[i] for i in self.on_tape]
-        mask = sum(1 << i for i in self._with_gradient if nodes[i] is not None)
-        shapes, dtypes = tuple(o.shape for o in outs), tuple(o.dtype for o in outs)
+        mask = 0
+        sources: list[Any] = [None] * len(nodes)
+        for i in self._with_gradient:
+            if nodes[i] is not None:
+                mask |= 1 << i
+                sources[i] = nodes[i]
         several = len(outs) > 1
-        sources = tuple(nodes[i] if mask >> i & 1 else None for i in range(len(nodes)))
+        shapes: Any = [out.shape for out in outs]
+        dtypes: Any = [out.dtype for out in outs]
         node = make_node(
             self.operation.plans[mask],
-            sources,
-            shapes if several else shapes[0],
-            dtypes if several else dtypes[0],
+            tuple(sources),
+            tuple(shapes) if several else shapes[0],
+            tuple(dtypes) if several else dtypes[0],
             given=given,
         )
         node.saved = node.plan.save(*arrays, *outs, residuals)

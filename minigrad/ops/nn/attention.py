@@ -91,8 +91,9 @@ def scaled_dot_product_attention(
         training: False switches dropout off.
         method: "plain" holds all weights (queries x keys). "blockwise" (Rabe and Staats 2021; Dao
             et al. 2022) holds a block of them at a time, so that its memory is linear in the
-            length, forward and backward; second derivatives hold them all. None takes blocks for
-            more than 512 x 512 pairs. Both give the same, dropout included, up to rounding.
+            length, forward and backward; second derivatives hold them all, or half of them if
+            causal. None takes blocks for more than 512 x 512 pairs. Both give the same, dropout
+            included, up to rounding.
         lengths: integers along the first of the leading axes, or the first few: how many keys
             there are, the others being padding, which may hold anything, NaN included.
 

@@ -175,13 +175,56 @@ def _add_bias(into: PlainArray, d_scores: PlainArray) -> None:
     into += d_scores
 
 
-@fused(reference=attention_reference, backward=_blockwise_backward)
+@quiet
+def _reference_by_rows(
+    query: Any, key: Any, value: Any, bias: Any, options: AttentionOptions
+) -> Any:
+    """Attention composed of other operations, causal a block of queries at a time.
+
+    Each with the keys up to the last of them: what no query of a block may attend to, about half
+    of all pairs, is not computed.
+    """
+    queries, keys = query.shape[-2], key.shape[-2]
+    if not options.causal or queries > keys or queries <= options.block[0]:
+        return attention_reference(query, key, value, bias, options=options)
+    found = []
+    for rows in blocks(queries, options.block[0]):
+        columns = slice(0, rows.stop + keys - queries)
+        dropout = options.dropout
+        if dropout is not None:
+            dropout = dropout._replace(
+                rows=dropout.rows[..., rows], columns=dropout.columns[..., columns]
+            )
+        masks = tuple(_part_of_all(mask, rows, columns) for mask in options.masks)
+        bias_part = bias if isinstance(bias, float) else _part_of_all(bias, rows, columns)
+        found.append(
+            attention_reference(
+                query[..., rows, :], key[..., columns, :], value[..., columns, :], bias_part,
+                options=options._replace(masks=masks, dropout=dropout),
+            )
+        )  # fmt: skip
+    return np.concatenate(found, axis=-2)
+
+
+def _part_of_all(matrices: Any, rows: slice, columns: slice) -> Any:
+    """A block of each matrix of several."""
+    whole, shape = slice(None), matrices.shape
+    if not shape:
+        return matrices
+    columns = columns if shape[-1] > 1 else whole
+    if len(shape) == 1:
+        return matrices[columns]
+    return matrices[..., rows if shape[-2] > 1 else whole, columns]
+
+
+@fused(reference=_reference_by_rows, backward=_blockwise_backward)
 @named("scaled_dot_product_attention")
 @quiet
 def blockwise_attention(
     query: Array, key: Array, value: Array, bias: Array, /, options: AttentionOptions
 ) -> Array:
-    """Attention that holds a block of weights at a time; its second derivative holds them all."""
+    """Attention that holds a block of weights at a time; its second derivative holds them all, of
+    causal attention those of the pairs that may attend."""
     q, k, v = widen(query), widen(key), widen(value)
     scores = _Scores(q, k, bias, options)
     shape, leads = _leads(q, k, v)
