@@ -178,8 +178,9 @@ class Guards:
         None of them stands for all.
         """
         names = list(names)
-        self._absent.append(Absent(table, asked, names, prefix))
-        for name in names:
+        asked = None if asked is None else frozenset(asked).union(names)
+        self._absent.append(Absent(table, asked, prefix))
+        for name in filter(table.__contains__, names):
             fixed = isinstance(table, MappingProxyType)
             put = None if fixed else functools.partial(_set, table, name)
             self._entry(table.get, name, f"{prefix}{name}", put)

@@ -48,7 +48,6 @@ class Absent:
     Args:
         table: the namespace.
         asked: the names that are asked for; None for all.
-        watched: those that have guards of their own.
         prefix: of a name, for people.
 
     Attributes:
@@ -57,16 +56,14 @@ class Absent:
 
     quick: tuple[Callable[[Any], bool], Any]
 
-    def __init__(
-        self, table: Any, asked: Iterable[str] | None, watched: Iterable[str], prefix: str
-    ) -> None:
+    def __init__(self, table: Any, asked: Iterable[str] | None, prefix: str) -> None:
         self.table, self.prefix = table, prefix
         self._all, keys = asked is None, table.keys()
         if asked is None:
-            self._names = frozenset(table).union(watched)
+            self._names = frozenset(table)
             self.quick = self._names.issuperset, keys
         else:
-            self._names = frozenset(asked).difference(table, watched)
+            self._names = frozenset(asked).difference(table)
             self.quick = keys.isdisjoint, self._names
 
     def found(self) -> list[str]:
