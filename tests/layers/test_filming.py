@@ -96,7 +96,7 @@ def test_an_interruption_keeps_the_frames_and_the_modes(tmp_path):
 
     def interrupt(told):
         if told.step == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
     _, history = trained(film, more=[interrupt])
     assert history.interrupted
