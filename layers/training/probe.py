@@ -19,7 +19,7 @@ def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None
 
     The frame of step 0, of the model before its training, is recorded at once. The film keeps the
     frames that it has when the training turns out to be a run that is resumed, and loses them
-    when it begins anew. The model is looked at in evaluation mode, and neither its weights and
+    when it starts again. The model is looked at in evaluation mode, and neither its weights and
     gradients nor the random numbers of the training change.
 
     Args:
