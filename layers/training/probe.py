@@ -17,8 +17,9 @@ __all__ = ["filming"]
 def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None) -> Callback:
     """A callback that records a frame of a `minigrad.draw.Film` when it wants one.
 
-    The frame of step 0, of the model before its training, is recorded at once, unless the film has
-    frames already. The model is looked at in evaluation mode, and neither its weights and
+    The frame of step 0, of the model before its training, is recorded at once. The film keeps the
+    frames that it has when the training turns out to be a run that is resumed, and loses them
+    when it starts again. The model is looked at in evaluation mode, and neither its weights and
     gradients nor the random numbers of the training change.
 
     Args:
@@ -52,7 +53,7 @@ def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None
     >>> path = film.save("learning.html")  # doctest: +SKIP
     """
 
-    def record(step: int) -> None:
+    def record(film: "Film", step: int) -> None:
         before = generator_state()
         learning = [module for module in model.modules() if module.training]
         for module in learning:
@@ -65,10 +66,19 @@ def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None
                 module.training = True
             set_generator_state(before)
 
-    def watch(told: Progress) -> None:
-        if film.wants(told.step):
-            record(told.step)
+    had, begun, beginning = bool(len(film)), False, film.empty()
 
-    if not len(film):
-        record(0)
+    def watch(told: Progress) -> None:
+        nonlocal begun
+        if not begun and had and told.step == 1:
+            film.replace(beginning)
+        elif not begun and not had and told.step > 1:
+            film.replace(film.empty())  # what was seen at step 0 had been trained already
+        begun = True
+        if film.wants(told.step):
+            record(film, told.step)
+
+    record(beginning, 0)
+    if not had:
+        film.replace(beginning)
     return watch

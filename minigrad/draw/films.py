@@ -35,6 +35,7 @@ from minigrad.draw.pages import (
     PagePicture,
     few_places,
     interaction_of,
+    norms_for_each,
     page,
     strip,
 )
@@ -154,15 +155,24 @@ class Film:
             gates=tuple(_curve(gate) for gate in times.gates),
         )
         # All at once and at the end, so that an interruption leaves no half of a frame.
-        self._graph = bare
-        self._frames = self._thinned({**self._frames, step: frame})
+        every, frames = self._thinned({**self._frames, step: frame})
+        self._graph, self.every, self._frames = bare, every, frames
         return frame
 
-    def _thinned(self, frames: dict[int, FilmFrame]) -> dict[int, FilmFrame]:
+    def _thinned(self, frames: dict[int, FilmFrame]) -> tuple[int, dict[int, FilmFrame]]:
+        every = self.every
         while len(frames) > self.most:
-            self.every *= 2
+            every *= 2
             frames = {step: frames[step] for step in sorted(frames)[::2]}
-        return frames
+        return every, frames
+
+    def empty(self) -> Film:
+        """A film with the same settings and no frames."""
+        return type(self)(self.every, most=self.most, title=self.title, **self._options)
+
+    def replace(self, other: Film) -> None:
+        """Take the frames of another film, which may have none, in the place of one's own."""
+        self._graph, self.every, self._frames = other._graph, other.every, dict(other._frames)
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -216,7 +226,9 @@ class Film:
         pictures = [film.picture(place) for place in range(len(film.frames))]
         scale = labels.common_scale(pictures, theme_named("light"))
         last = film.frames[-1]
-        shown = Interaction(last.loss_norms, last.route_products)
+        # The slider offers the loss steps that every frame has.
+        lanes = thinned(last.loss_norms, norms_for_each(film))
+        shown = Interaction(tuple(lanes), last.route_products)
         return page(
             [PagePicture(pictures[-1], interaction=shown, film=film)],
             theme=theme,
@@ -322,7 +334,7 @@ class Film:
         record = FilmRecord.from_json(text)
         film = cls(record.every, **{"title": record.title} | options)
         film._graph = record.graph()
-        film._frames = film._thinned({frame.step: frame for frame in record.frames})
+        film.every, film._frames = film._thinned({one.step: one for one in record.frames})
         return film
 
     def _whole(self) -> FilmRecord:

@@ -115,6 +115,37 @@ def test_what_is_loaded_from_elsewhere_is_found(site):
     ]
 
 
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<iframe srcdoc="&lt;img src=&quot;https://x.invalid/a&quot;&gt;"></iframe>',
+        '<img src="a.png" srcset="b.png 1x, https://x.invalid/a 2x">',
+        '<object data="https://x.invalid/a"></object>',
+        "<style>@import 'https://x.invalid/a';</style>",
+        '<script>import("https://x.invalid/a")</script>',
+        "<script>import a from 'https://x.invalid/a'</script>",
+    ],
+)
+def test_every_way_of_loading_is_seen(tmp_path, markup):
+    (tmp_path / "a.html").write_text(markup)
+    assert checks.loaded_from_elsewhere(tmp_path) == ["a.html loads https://x.invalid/a"]
+
+
+def test_links_into_a_language_that_was_not_built_are_no_fault(site):
+    (site / "other.html").write_text('<p id="here"><a href="ko/index.html">한국어</a>')
+    assert "other.html links to ko/index.html" in checks.broken_links(site)
+    assert "other.html links to ko/index.html" not in checks.broken_links(site, "ko")
+
+
+def test_every_part_of_the_extension_is_set_up():
+    folder = ROOT / "tools" / "site"
+    whole = (folder / "extension.py").read_text("utf-8")
+    parts = [path for path in folder.rglob("*.py") if "\ndef setup(app" in path.read_text("utf-8")]
+    assert len(parts) > 4
+    for path in parts:
+        assert path.stem == "extension" or f"    {path.stem}.setup(app)" in whole, path
+
+
 def test_broken_links_are_found(site):
     assert checks.broken_links(site) == [
         "index.html links to other.html#nowhere",

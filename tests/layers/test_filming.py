@@ -91,7 +91,15 @@ def test_the_model_keeps_its_modes_and_gradients():
         np.testing.assert_array_equal(parameter.grad.numpy(), before[name])
 
 
-def test_an_interruption_keeps_the_frames_and_the_modes(tmp_path):
+@pytest.fixture
+def hearing():
+    """Ctrl-C reaches the test, even if the process which started the tests ignores it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_an_interruption_keeps_the_frames_and_the_modes(tmp_path, hearing):
     film = Film(every=1)
 
     def interrupt(told):
@@ -157,3 +165,28 @@ def test_a_loss_with_a_weight_will_do_and_a_model_without_states_is_refused():
 
     with pytest.raises(DrawError, match="state"):
         filming(Film(), Line(), PROBE)
+
+
+def test_a_run_that_is_resumed_with_a_new_film_has_no_frame_of_step_0(tmp_path):
+    films = Film(every=2), Film(every=2)
+    for film, resume in zip(films, (False, True), strict=True):
+        model = Dropping()
+        fit(
+            model,
+            lambda generator: adding_problem(8, LENGTH, generator),
+            TrainingOptions(steps=8 if resume else 4, rate=0.01, warmup=2, schedule="constant"),
+            callbacks=[filming(film, model, PROBE)],
+            folder=tmp_path / "run",
+            resume=resume,
+            progress=False,
+        )
+    assert films[0].steps == (0, 2, 4)
+    assert films[1].steps == (6, 8)
+
+
+def test_a_training_that_begins_anew_loses_the_frames_of_another():
+    film, other = Film(every=2), Film(every=2)
+    trained(film, steps=6)
+    trained(film, steps=4, rate=0.03)
+    trained(other, steps=4, rate=0.03)
+    assert film.frames == other.frames

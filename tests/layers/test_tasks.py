@@ -139,7 +139,7 @@ def test_captions_are_short_and_lower_case():
     assert DIGIT_NAMES[9] == "nine"
     everything = [caption for label in range(10) for caption in digit_captions(label)]
     assert len(set(everything)) == 10 * len(CAPTION_TEMPLATES)  # none is that of two digits
-    assert max(map(len, everything)) == 12
+    assert max(map(len, everything)) == 13
     assert set("".join(everything)) <= set("abcdefghijklmnopqrstuvwxyz0123456789 ")
 
 

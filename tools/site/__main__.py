@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-run", action="store_true", help="do not run the lessons")
     parser.add_argument("--only", choices=LANGUAGES, help="the language to build; all by default")
     options = parser.parse_args(arguments)
+    if options.only == "ko" and not (options.out / "objects.inv").is_file():
+        parser.error(f"there are no English pages in {options.out} yet; build them first")
     code = 0
     without = "ko" if options.only == "en" else ""  # not built: links there are no fault
     for language in [options.only] if options.only else LANGUAGES:

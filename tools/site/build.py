@@ -1,6 +1,7 @@
 """Building the site with Sphinx, in a process of its own."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -18,11 +19,13 @@ def cache_folder() -> Path:
     """Where the results of notebooks are kept, for exactly the code that they ran on.
 
     The cache itself knows a notebook by its text alone; a result from before a change of the
-    packages would be shown as if it still came out.
+    packages, of their data or scripts, of Python or NumPy would be shown as if it still came out.
     """
-    seen = hashlib.sha256()
+    seen = hashlib.sha256(f"{sys.version} {importlib.metadata.version('numpy')}".encode())
     for package in ("minigrad", "layers"):
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in sorted((ROOT / package).rglob("*")):
+            if not path.is_file() or path.suffix == ".pyc":
+                continue
             seen.update(path.relative_to(ROOT).as_posix().encode())
             seen.update(path.read_bytes())
     return ROOT / "site" / "cache" / seen.hexdigest()[:16]
@@ -70,7 +73,7 @@ def build(out: Path, *, execute: bool = True, fresh: bool = False, language: str
     doctrees = ROOT / "site" / ("doctrees" if english else f"doctrees-{language}")
     command += ["-d", str(doctrees), *(["-E", "-a"] if fresh else [])]
     code = subprocess.run([*command, "docs", str(folder)], cwd=ROOT, env=environment).returncode
-    if not english:
+    if not english and code == 0:
         shutil.rmtree(out / language, ignore_errors=True)
         shutil.copytree(folder, out / language)
     return code

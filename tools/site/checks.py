@@ -19,6 +19,7 @@ LOADING: Final = {
     "iframe": "src",
     "img": "src",
     "link": "href",
+    "object": "data",
     "script": "src",
     "source": "src",
     "video": "src",
@@ -26,6 +27,8 @@ LOADING: Final = {
 """The attribute by which an element makes the browser fetch something."""
 
 IN_STYLES: Final = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
+
+IN_SCRIPTS: Final = re.compile(r"""(?:import\s*\(?|from|fetch\()\s*["'`]((?:https?:)?//[^"'`]+)""")
 
 
 class _Reader(HTMLParser):
@@ -36,6 +39,7 @@ class _Reader(HTMLParser):
         self.links: list[str] = []
         self.places: set[str] = set()
         self.loads: list[str] = []
+        self.within = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -46,6 +50,21 @@ class _Reader(HTMLParser):
         if address and not (tag == "link" and given.get("rel") in ("canonical", "index", "search")):
             self.loads.append(address)
         self.loads += IN_STYLES.findall(given.get("style", ""))
+        self.loads += [one.split()[0] for one in given.get("srcset", "").split(",") if one.strip()]
+        if given.get("srcdoc"):  # a page in a frame
+            within = _Reader()
+            within.feed(given["srcdoc"])
+            self.loads += within.loads
+        self.within = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.within == "style":
+            self.loads += IN_STYLES.findall(data)
+        elif self.within == "script":
+            self.loads += IN_SCRIPTS.findall(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.within = ""
 
 
 def _read(path: Path) -> _Reader:

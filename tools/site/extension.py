@@ -17,7 +17,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tools.site import command_line, heat_maps, mathml, reference, results
+from tools.site import command_line, heat_maps, lesson_links, mathml, reference, results
 from tools.site.build import ROOT
 from tools.site.docstrings import as_rst
 from tools.site.translations import edition
@@ -226,6 +226,7 @@ def setup(app: "Sphinx") -> dict[str, bool]:
     edition.setup(app)
     results.setup(app)
     heat_maps.setup(app)
+    lesson_links.setup(app)
     app.add_role("src", source_role)
     app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=400)

@@ -3,6 +3,7 @@
 May import the folders of `minigrad.draw` up to `render`.
 """
 
+from minigrad.draw.pages.film_data import norms_for_each
 from minigrad.draw.pages.film_strip import few_places, strip
 from minigrad.draw.pages.frames import PageFrame
 from minigrad.draw.pages.html import PagePicture, page
@@ -13,6 +14,7 @@ __all__ = [
     "PagePicture",
     "few_places",
     "interaction_of",
+    "norms_for_each",
     "page",
     "strip",
 ]

@@ -14,7 +14,7 @@ from minigrad.draw.style import escape
 from minigrad.draw.style.palette import curve_colors
 from minigrad.draw.style.theme import THEMES
 
-__all__ = ["MEMORY_GATES", "film_data", "gate_of", "shown_gates"]
+__all__ = ["MEMORY_GATES", "film_data", "gate_of", "norms_for_each", "shown_gates"]
 
 MEMORY_GATES: Final = ("forget gate", "update gate")
 """The gates that say how much of a state is kept."""
@@ -29,7 +29,7 @@ def film_data(film: FilmRecord) -> dict[str, Any]:
     """Return everything that the page knows about a film beyond the graph of its frames."""
     texts = Texts()
     gates = shown_gates(film)
-    most = max(1, _MOST_NUMBERS // len(film.frames))
+    most = norms_for_each(film)
     data = {
         "steps": column([frame.step for frame in film.frames]),
         "losses": [number(frame.loss, 4) for frame in film.frames],
@@ -47,6 +47,11 @@ def film_data(film: FilmRecord) -> dict[str, Any]:
         "colors": {name: curve_colors(name) for name in THEMES},
     }
     return {**data, "texts": list(texts.places)}
+
+
+def norms_for_each(film: FilmRecord) -> int:
+    """How many norms by loss step the page holds of each frame."""
+    return max(1, _MOST_NUMBERS // len(film.frames))
 
 
 def shown_gates(film: FilmRecord) -> list[GateCurve]:

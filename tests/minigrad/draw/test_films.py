@@ -330,6 +330,22 @@ def test_forty_frames_of_fifty_steps_are_a_small_page():
     assert len(page.encode("utf-8")) < 2e6
 
 
+def test_every_frame_has_the_loss_steps_that_the_slider_offers():
+    """Beyond so many numbers frames keep fewer loss steps, and the slider offers those alone."""
+    _, loss = model_and_loss(time=50, every_step=True)
+    film = Film()
+    film.record(loss(), 0)
+    record = FilmRecord.from_json(film.to_json())
+    frames = tuple(replace(record.frames[0], step=25 * k) for k in range(100))
+    page = Film.from_json(replace(record, frames=frames).to_json()).html()
+    (data,) = data_of(page)["pictures"]
+    offered = [lane["loss"] for lane in data["loss"]]
+    assert 0 < len(offered[0]) < 50
+    assert all(
+        [lane["loss"] for lane in frame["loss"]] == offered for frame in data["film"]["frames"]
+    )
+
+
 def test_hostile_names_add_nothing(film):
     def dressed(name):
         record = FilmRecord.from_json(film.to_json())

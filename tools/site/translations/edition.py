@@ -84,7 +84,7 @@ def formulas(app: "Sphinx") -> None:
 
     known: dict[str, dict[str, str]] = {}
 
-    class Formulas(SphinxTransform):  # type: ignore[misc]
+    class Formulas(SphinxTransform):
         default_priority = 10  # before Sphinx looks for messages
 
         def apply(self, **_: Any) -> None:
@@ -179,7 +179,7 @@ def setup_search(app: "Sphinx") -> None:
     """Add the search in Korean, which Sphinx lacks."""
     from sphinx.search import SearchLanguage
 
-    class Korean(SearchLanguage):  # type: ignore[misc]
+    class Korean(SearchLanguage):
         lang = "ko"
         language_name = "Korean"
         js_splitter_code = _SPLITTER
