@@ -1,20 +1,16 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
 A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call whether a number overflowed, was divided by zero, or was invalid; then it is silent about that.
+call by the bits of `flags`; then it is silent about what they say.
 """
 
 import functools
 import importlib.util
-from typing import Any, Final
+from typing import Any
 
 from minigrad.compiled import plain
 
-__all__ = ["DIVISION", "INVALID", "OVERFLOW", "default_backend"]
-
-INVALID: Final = 1
-DIVISION: Final = 2
-OVERFLOW: Final = 4
+__all__ = ["default_backend"]
 
 
 @functools.cache

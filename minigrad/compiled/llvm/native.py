@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from minigrad.compiled.backends import DIVISION, INVALID, OVERFLOW
+from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.llvm import cache
 from minigrad.compiled.llvm.vectors.ir import Code
 from minigrad.io.packages import require

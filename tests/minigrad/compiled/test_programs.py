@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.compiled.backends import DIVISION, INVALID, OVERFLOW
+from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.graph import Graph, Loop, Unsupported, Value, View
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.program import build
