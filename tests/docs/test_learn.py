@@ -75,7 +75,7 @@ def test_a_missing_number_is_an_error_that_says_what_there_is():
 
 
 def test_the_role_reports_what_is_missing():
-    pytest.importorskip("docutils")
+    pytest.importorskip("docutils", reason="needs the docs extra")
     from docutils.core import publish_doctree
     from docutils.parsers.rst import roles
 
@@ -103,7 +103,7 @@ def test_drawn_pictures_are_those_of_their_commands(tmp_path):
 
 
 def test_the_dark_twin_of_a_plot_is_dark_and_keeps_its_colours():
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip("PIL.Image", reason="comes with matplotlib")
     plot = np.array([[[255, 255, 255], [0, 0, 0], [68, 1, 84], [253, 231, 37]]], np.uint8)
     white, black, purple, yellow = np.asarray(learn_pictures.darkened(image.fromarray(plot)))[0]
     assert white.max() < 30
