@@ -4,7 +4,6 @@ Every check is also run on a small tree with a fault planted in it, so that none
 not looking.
 """
 
-import importlib
 import json
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from minigrad.moved import MOVED
+from tests.docs.looking import leads_somewhere
 from tools import house
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -201,28 +201,10 @@ def named(page, pattern):
     return {path for path in found if not any(made in path for made in MADE)}
 
 
-def found(dotted):
-    """Whether a dotted path leads to something: a module, or an attribute of one.
-
-    Attributes come first: `layers.init` is a public name, and was the path of a module once.
-    """
-    first, *rest = dotted.split(".")
-    path, thing = first, importlib.import_module(first)
-    for name in rest:
-        path = f"{path}.{name}"
-        if not hasattr(thing, name):
-            try:
-                importlib.import_module(path)
-            except ModuleNotFoundError:
-                return False
-        thing = getattr(thing, name)
-    return True
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_every_dotted_path_on_a_page_leads_somewhere(page):
     paths = named(page, r"(?<![\w./-])((?:minigrad|layers)(?:\.[A-Za-z_]\w*)+)(?![\w/-])")
-    assert [path for path in sorted(paths) if not found(path)] == []
+    assert [path for path in sorted(paths) if not leads_somewhere(path)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -210,14 +210,18 @@ def check_commands(snippet: Snippet) -> None:
         AssertionError: for a command that the parser refuses, or a program that is not there.
     """
     from layers.cli.entry import build_parser
+    from layers.systems import SYSTEMS
 
     for command in commands(snippet.code):
         where = f"{snippet.path}, line {snippet.line}: {shlex.join(command)}"
         if command[0] == "minigrad":
             try:
-                build_parser().parse_args(command[1:], argparse.Namespace(arguments=command[1:]))
+                options = argparse.Namespace(arguments=command[1:])
+                options = build_parser().parse_args(command[1:], options)
             except SystemExit as error:
                 raise AssertionError(where) from error
+            if command[1] == "run" and options.name is not None:
+                assert options.name in {system.name for system in SYSTEMS}, where
         elif command[0] == "python":
             module = command[1] == "-m"
             there = importlib.util.find_spec(command[2]) if module else (ROOT / command[1]).exists()

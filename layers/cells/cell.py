@@ -118,7 +118,8 @@ class Cell(Module):
             The new state, or a tuple of the new states, shaped as before; and, if the class names
             gates, beside it a tuple of these.
         """
-        raise NotImplementedError
+        # `__init__` refuses a class without a step: only `super().step` comes here.
+        raise NotImplementedError(f"{type(self).__name__}: Cell itself has no step")
 
     @classmethod
     def takes(cls, parameter: str) -> bool:

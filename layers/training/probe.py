@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from layers.base.modes import evaluating
 from layers.base.module import Module
 from layers.training.averages import loss_and_weight, model_loss
 from layers.training.options import Progress
@@ -50,20 +51,17 @@ def filming(film: "Film", model: Module, batch: Any, *, loss: Loss | None = None
     ... )
     >>> film
     Film(4 frames, steps 0 to 30, every 10)
-    >>> path = film.save("learning.html")  # doctest: +SKIP
+    >>> "Play film" in film.html()
+    True
     """
 
     def record(film: "Film", step: int) -> None:
         before = generator_state()
-        learning = [module for module in model.modules() if module.training]
-        for module in learning:
-            module.training = False
         try:
-            value, _ = loss_and_weight((loss or model_loss)(model, batch), batch)
-            film.record(value, step)
+            with evaluating(model):
+                value, _ = loss_and_weight((loss or model_loss)(model, batch), batch)
+                film.record(value, step)
         finally:
-            for module in learning:
-                module.training = True
             set_generator_state(before)
 
     had, begun, beginning = bool(len(film)), False, film.empty()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.looking import outline
 from tools.snippets import snippets
 
 FOLDER = Path(__file__).parents[2] / "docs" / "gallery"
@@ -22,14 +23,6 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
     runpy.run_path(str(FOLDER / "make.py"))["main"](folder)
     return folder
-
-
-def outline(path):
-    """The elements of a picture and its words; numbers may differ in their last digits."""
-    # Matplotlib notes the date there, unless told not to.
-    text = re.sub(r"<metadata>.*?</metadata>", "", path.read_text("utf-8"), flags=re.DOTALL)
-    words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
-    return re.findall(r"<(\w+)", text), [re.sub(r"[-\d.e+]+", "#", word) for word in words]
 
 
 def words(path):

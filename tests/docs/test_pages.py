@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from layers.models import load
+from tests.docs.looking import outline
 from tools import snippets
 
 ROOT = Path(__file__).parents[2]
@@ -72,13 +73,6 @@ def test_commands_in_the_text_are_commands():
 
 
 # -- what pages leave behind -----------------------------------------------------------------------
-
-
-def outline(path):
-    """The elements of a picture and its words; numbers may differ in their last digits."""
-    text = path.read_text("utf-8")
-    words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
-    return re.findall(r"<(\w+)", text), [re.sub(r"[-\d.e+]+", "#", word) for word in words]
 
 
 def after_the_readme(names, folder, printed):

@@ -162,8 +162,8 @@ def test_the_inventory_is_read(tmp_path):
 
 
 def test_formulas_become_mathml():
-    mathml = pytest.importorskip("tools.site.mathml")
-    pytest.importorskip("latex2mathml")
+    mathml = pytest.importorskip("tools.site.mathml", reason="needs the docs extra")
+    pytest.importorskip("latex2mathml", reason="needs the docs extra")
     assert "<mfrac>" in mathml.as_mathml(r"\frac{a}{b}")
     assert mathml.as_mathml(r"a &= b \\ c &= d", display=True).count("<mtr>") == 2
     assert 'display="block"' in mathml.as_mathml("x", display=True)
@@ -173,7 +173,7 @@ def test_formulas_become_mathml():
 
 def figure(*colours):
     """An SVG with a picture of so many pixels in it."""
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip("PIL.Image", reason="comes with matplotlib")
     pixels = image.fromarray(np.array([colours], np.uint8))
     file = io.BytesIO()
     pixels.save(file, "PNG")

@@ -91,6 +91,7 @@ def test_lines_of_a_traceback_are_those_of_the_page(page):
         ("python -m no_such_module", False),
         ("minigrad train a.txt --no-such-option", False),
         ("true && minigrad frobnicate", False),
+        ("minigrad run no-such-system", False),
     ],
 )
 def test_commands_are_parsed(page, line, fine):

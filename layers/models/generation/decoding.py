@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import minigrad as mg
+from layers.base.modes import evaluating
 from layers.base.module import Module
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.beams import beam_search
@@ -39,15 +40,8 @@ def reading(model: Module) -> Iterator[None]:
 
     It is left before a token is given to the caller, whose own modes are as they were.
     """
-    learning = [module for module in model.modules() if module.training]
-    for module in learning:
-        module.training = False
-    try:
-        with mg.no_grad():
-            yield
-    finally:
-        for module in learning:
-            module.training = True
+    with evaluating(model), mg.no_grad():
+        yield
 
 
 class Decoder(Protocol):

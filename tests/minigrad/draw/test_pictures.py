@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from minigrad.draw import Contribution, Edge, Picture, PictureNode, PictureScope, draw_graph
 from minigrad.draw.render.text import sparkline
 from minigrad.draw.style import escape
-from minigrad.draw.style.scale import Scale, cividis, contrasting, number_text
+from minigrad.draw.style.scale import (
+    THICKEST,
+    THINNEST,
+    Scale,
+    cividis,
+    contrasting,
+    number_text,
+)
 from minigrad.draw.style.theme import THEMES
 
 pytest.importorskip("pygraphviz")
@@ -264,10 +271,12 @@ def test_every_norm_has_a_pen(norms, theme):
     scale = Scale.spanning(norms, THEMES[theme])
     for norm in norms:
         pen = scale.pen(norm)
-        assert 1 <= pen.width <= 8
+        assert THINNEST <= pen.width <= THICKEST
         assert pen.kind in ("scaled", "low", "zero", "nonfinite")
+    widths = [scale.pen(norm).width for norm in sorted(norms) if 0 < norm < math.inf]
+    assert widths == sorted(widths)
     for norm in scale.samples():
-        assert 1 <= scale.pen(norm).width <= 8
+        assert THINNEST <= scale.pen(norm).width <= THICKEST
 
 
 def test_colours_survive_colour_blindness_by_getting_lighter():
