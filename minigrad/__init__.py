@@ -12,11 +12,9 @@ from minigrad import ops as ops
 from minigrad.compiled.operation import CompileWarning as CompileWarning
 from minigrad.compiled.operation import compile as compile
 from minigrad.compiled.programs import CompileError as CompileError
-from minigrad.core.blocks import default_dtype as default_dtype
 from minigrad.core.blocks import enable_grad as enable_grad
 from minigrad.core.blocks import is_recording as is_recording
 from minigrad.core.blocks import no_grad as no_grad
-from minigrad.core.blocks import set_default_dtype as set_default_dtype
 from minigrad.core.errors import AnomalyError as AnomalyError
 from minigrad.core.errors import AxisError as AxisError
 from minigrad.core.errors import DetachError as DetachError
@@ -41,6 +39,8 @@ from minigrad.io.serialize import save as save
 from minigrad.numpy_api import linalg as linalg
 from minigrad.numpy_api import operators as operators
 from minigrad.ops import *  # noqa: F403 - the operations, as listed in the modules of minigrad.ops
+from minigrad.ops.default_dtypes import default_dtype as default_dtype
+from minigrad.ops.default_dtypes import set_default_dtype as set_default_dtype
 from minigrad.ops.fusing import fused as fused
 from minigrad.ops.primitives import primitive as primitive
 from minigrad.ops.randomness import seed as seed

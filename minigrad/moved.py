@@ -60,6 +60,7 @@ _ELSEWHERE: Final = {
     "minigrad.errors": ("minigrad.io.packages", "minigrad.ops.checks"),
     "minigrad.mode": (
         "minigrad.core.blocks",
+        "minigrad.ops.default_dtypes",
         "minigrad.debug.anomaly",
         "minigrad.debug.calls",
         "minigrad.debug.labels",

@@ -13,13 +13,13 @@ import numpy as np
 
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
-from minigrad.compiled.comparing import differences
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
-from minigrad.compiled.guards import Guards
-from minigrad.compiled.keys import Held, Key, flatten, key_of
+from minigrad.compiled.guarding.comparing import differences
+from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of
+from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.lowered import Lowered
-from minigrad.compiled.other_values import other_argument
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.called import Refused

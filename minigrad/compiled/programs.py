@@ -14,8 +14,8 @@ import numpy as np
 
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
-from minigrad.compiled.guards import Guards
-from minigrad.compiled.keys import Given, is_array
+from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import Given, is_array
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split

@@ -176,18 +176,13 @@ def pull_back(
     roots = [(node, convert(g)) for node, g in outputs if node is not None]
     kept = frozenset(keep)
     options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
-    met: Any = None
-    observers = current_mode().observers
-    if observers and not recorded and any(o.records_passes for o in observers):
-        seen = [(n, as_tensor(g)) for n, g in roots]
-        found = send_back(seen, retain=True, recorded=True, **options)
-        # Tensors, because observers know an array by its identity, and off the tape as asked.
-        return {node: wrap(as_array(g), None) for node, g in found.items()}
-    if rerun_nodes and not recorded:
-        met = meets_rerun([node for node, _ in roots], needed, stop)
-    if not met:
+    watched = not recorded and any(o.records_passes for o in current_mode().observers)
+    met = set() if recorded or not rerun_nodes else meets_rerun([n for n, _ in roots], needed, stop)
+    if not met and not watched:
         return send_back(roots, retain=retain, recorded=recorded, **options)
     found = send_back([(n, as_tensor(g)) for n, g in roots], retain=True, recorded=True, **options)
+    if watched:  # tensors, because observers know an array by its identity
+        return {node: wrap(as_array(g), None) for node, g in found.items()}
     if not retain:
         for node in met:
             if node.__class__ is not Leaf:

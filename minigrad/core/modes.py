@@ -49,27 +49,20 @@ class Mode:
         self.fused = fused
         self.deriving = deriving
         self.dtype = dtype
-        self.watchers = _watchers(observers)
+        self.watchers = tuple(o for o in observers if o.looks_at_calls)
 
     def replace(self, **changes: Any) -> "Mode":
         """A copy with some fields changed."""
         mode: Mode = object.__new__(Mode)  # every backward pass makes one: quicker than __init__
-        mode.recording, mode.scope, mode.observers = self.recording, self.scope, self.observers
-        mode.fused, mode.deriving, mode.dtype = self.fused, self.deriving, self.dtype
-        mode.watchers = self.watchers
-        for name, value in changes.items():
-            setattr(mode, name, value)
+        for name in Mode.__slots__:
+            setattr(mode, name, changes[name] if name in changes else getattr(self, name))
         if "observers" in changes:
-            mode.watchers = _watchers(mode.observers)
+            mode.watchers = tuple(o for o in mode.observers if o.looks_at_calls)
         return mode
 
     def without(self, kind: type[Observer]) -> tuple[Observer, ...]:
         """The observers but for those of a kind."""
         return tuple(o for o in self.observers if not isinstance(o, kind))
-
-
-def _watchers(observers: tuple[Observer, ...]) -> tuple[Observer, ...]:
-    return tuple(o for o in observers if o.looks_at_calls) if observers else ()
 
 
 _mode: ContextVar[Mode] = ContextVar("minigrad_mode", default=Mode())  # noqa: B039 - immutable

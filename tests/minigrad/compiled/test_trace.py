@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 import minigrad as mg
-from minigrad.compiled.comparing import differences
+from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.trace import settle, trace
 from minigrad.testing.random_programs import SPECIFICATIONS, programs
 from tests.minigrad.compiled.programs import compare
