@@ -129,13 +129,16 @@ def trace(
 
 
 def _apart(tracer: Tracer, leaf: Any) -> Any:
-    """An argument as it is; one whose array came before as a copy, to tell one from the other."""
+    """An argument whose array is alone in its memory: as it is, or else a copy.
+
+    A part of it can then be told from that of an argument beside it, and from one that came before.
+    """
     array = leaf._array if isinstance(leaf, Tensor) else leaf
-    if tracer.view_of(array) is None:
+    if array.base is None and tracer.view_of(array) is None:
         return leaf
     if not isinstance(leaf, Tensor):
-        return array.copy()
-    return wrap(array.copy(), None if leaf._node is None else alias_node(leaf._node))
+        return array.copy(order="K")
+    return wrap(array.copy(order="K"), None if leaf._node is None else alias_node(leaf._node))
 
 
 def _unfollowed(leaf: Any) -> Any:

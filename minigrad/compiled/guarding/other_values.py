@@ -38,7 +38,11 @@ def other_values(array: PlainArray, signs: bool = False) -> PlainArray:
             flat[0] = not flat[0]
         elif array.dtype.kind in "iu":
             flat[0] = -flat[0] if signs else flat[0] - 1 if flat[0] > 0 else flat[0] + 1
-    return other
+    same_order = np.empty_like(
+        array
+    )  # where code looks at it, such as a reshape that copies or not
+    same_order[...] = other
+    return same_order
 
 
 def other_argument(leaf: Any, signs: bool = False) -> Any:

@@ -55,7 +55,7 @@ def build(
 class NativeProgram:
     """Native code for a graph, and the workspace that it runs in.
 
-    Calling it with one contiguous array for each input returns a list of new arrays. Its room is
+    Calling it with one array for each input returns a list of new arrays. Its room is
     its own, so two threads must not run one program at once.
 
     Attributes:
@@ -87,8 +87,8 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        if not all(map(_is_array, arrays)):  # a scalar has no pointer where the program looks
-            arrays = [np.asarray(array) for array in arrays]
+        # The program looks for elements at the pointer of an array, in C order.
+        arrays = [a if _is_ready(a) else np.array(a, order="C") for a in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
@@ -106,8 +106,8 @@ class NativeProgram:
         return outputs
 
 
-def _is_array(array: Any) -> bool:
-    return isinstance(array, np.ndarray)
+def _is_ready(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.flags.c_contiguous
 
 
 def _aligned(size: int) -> PlainArray:

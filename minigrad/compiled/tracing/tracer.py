@@ -16,7 +16,7 @@ from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
-from minigrad.compiled.tracing.memory import owner_of, part_of
+from minigrad.compiled.tracing.memory import axes_in_memory, owner_of, part_of
 from minigrad.compiled.tracing.watching import is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
@@ -115,7 +115,17 @@ class Tracer(Observer):
             known = self._views.get(id(base))
             if known is not None:
                 found = part_of(array, base, known)
+                if found is None and not known.whole:
+                    found = part_of(array, base, self._copied(base, known))
         return found
+
+    def _copied(self, array: PlainArray, known: View) -> View:
+        """A copy of a part of a value as a value of its own, which the array is from now on."""
+        order = axes_in_memory(array)
+        copy = self.builder.copied(known.seen_through(lambda dummy: dummy.transpose(order)))
+        copy = copy.seen_through(lambda dummy: dummy.transpose(np.argsort(order)))
+        self._views[id(array)] = copy
+        return copy
 
     def source(self, value: Any, array: Any) -> Any:
         """A view of an operand, or the number that it is."""
@@ -140,20 +150,22 @@ class Tracer(Observer):
     # -- events ------------------------------------------------------------------------------------
 
     def constant(self, value: Any, array: Any) -> Any:
-        """A copy of an array of the user's, which may be written later; known ones stay."""
+        """A copy of what may be written later, in C order, so that rules make known views of it."""
         if isinstance(array, ndarray):
-            if hasattr(value, "_array"):
-                return array
-            if array.__class__ is ndarray and self.view_of(array) is not None:
-                return array
-            if isinstance(value, ndarray) and (known := self.view_of(value)) is not None:
-                if array.__class__ is not ndarray:
-                    array = array.view(ndarray)
-                self.enter_array(array, known)
-                return array
-            copy = array.copy(order="K").view(ndarray)
-            self.enter_array(copy, self.builder.constant(copy))
-            return copy
+            known = self.view_of(value._array) if hasattr(value, "_array") else None
+            if hasattr(value, "_array") and known is None:
+                known = self._capture(value)
+            if known is None and array.__class__ is ndarray:
+                known = self.view_of(array)
+            if known is None and isinstance(value, ndarray):
+                known = self.view_of(value)
+            kept = array
+            if known is None or array.base is not None or not array.flags.c_contiguous:
+                kept = np.array(array, order="C")
+            if known is None:
+                known = self.builder.constant(kept)
+            self.enter_array(kept, known)
+            return kept
         leaves = [leaf for _, leaf in labelled_leaves(array)]
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
             return array
@@ -267,6 +279,8 @@ class Tracer(Observer):
             view = self.view_of(leaves[0])
             if view is not None and array.dtype.kind in "fib":
                 view = self.builder.convert(view, array.dtype)
+        elif name == "reshape":
+            view = self.builder.reshape(self.source(leaves[0], leaves[0]), array.shape)
         else:
             if name in _FORMULAS and not options and len(leaves) == len(args):
                 operands = [self._operand(leaf) for leaf in leaves]

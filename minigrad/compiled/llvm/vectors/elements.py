@@ -48,10 +48,10 @@ def register_kind(dtype: Any) -> str:
     Raises:
         Unsupported: for a dtype that native code does not know.
     """
-    name = np.dtype(dtype).name
-    if name not in _KINDS:
-        raise Unsupported(f"native code for {name}")
-    return _KINDS[name]
+    dtype = np.dtype(dtype)
+    if dtype.name not in _KINDS or not dtype.isnative:
+        raise Unsupported(f"native code for {dtype.str if dtype.name in _KINDS else dtype.name}")
+    return _KINDS[dtype.name]
 
 
 def memory_kind(dtype: Any) -> str:
