@@ -215,7 +215,8 @@ class Compiled:
                 restore_state(source, state)
         if isinstance(program, Refusal):
             return Lowered(self._label, {}, [program.reason])
-        return Lowered(self._label, program.stages, [r.reason for r in self.refusals])
+        refusals = [r.reason for r in self.refusals]
+        return Lowered(self._label, program.stages, refusals, program.kernels)
 
     # -- first calls -------------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ class Program:
 
     Attributes:
         stages: after each pass, the graphs; only the last ones unless all are kept.
+        kernels: of values that run together, the number of the kernel, if all passes are kept.
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
@@ -159,6 +160,11 @@ class Program:
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
         built = [backend.build(graph) for graph in self.graphs]
         self._forward, self._backward = built[0], built[-1]
+        self.kernels: dict[Value, int] = {}
+        if self._keep and hasattr(backend, "kernels_of"):
+            for graph in self.graphs:
+                self.kernels |= backend.kernels_of(graph, max(self.kernels.values(), default=0))
+            self.stages["fused"] = self.graphs
         self._returned = len(outputs)
 
     # -- a call ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 
-__all__ = ["LIFTS", "NativeProgram", "build"]
+__all__ = ["LIFTS", "NativeProgram", "build", "kernels_of"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -50,6 +50,28 @@ def build(
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
+
+
+def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
+    """The values that run together, numbered by kernel; those in loops, too.
+
+    Args:
+        graph: what is computed.
+        count: of the kernels before.
+
+    Returns:
+        Nothing for a graph that is not native as a whole.
+    """
+    found: dict[Value, int] = {}
+    if not all(is_native(value) for value in graph.values):
+        return found
+    scopes = [Plan(graph).scope]
+    for scope in scopes:
+        scopes.extend(scope.bodies.values())
+        for kernel in scope.region.kernels:
+            count += 1
+            found |= dict.fromkeys(kernel.values, count)
+    return found
 
 
 class NativeProgram:
