@@ -105,7 +105,9 @@ class Lifted:
         if index in self.plan.looped:
             return self._stacked(index, "current")
         if index not in self._whole:
-            self._whole[index] = self.builder.copied(self._made(index))
+            made = self._made(index)
+            in_order = made.strides == contiguous(made.shape)
+            self._whole[index] = made if in_order else self.builder.copied(made)
         return self._whole[index]
 
     def _stacked(self, index: int, which: str) -> View:
