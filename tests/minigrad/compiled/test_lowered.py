@@ -43,7 +43,7 @@ def test_what_runs_together_natively():
     assert [line.rpartition("#")[2] for line in text.splitlines() if "tanh" in line] == [
         " kernel 1"
     ]
-    assert "kernel" not in [line for line in text.splitlines() if "matmul" in line][0]
+    assert "kernel" not in next(line for line in text.splitlines() if "matmul" in line)
     picture = draw(compiled.lowered(tensors()[1]), level="ops").graph
     assert {"kernel 1", "kernel 2"} <= {scope.name for scope in picture.scopes}
 
@@ -94,3 +94,19 @@ def test_it_can_be_drawn():
     assert any(scope.name.endswith("steps") for scope in picture.scopes)
     assert any(edge.kind == "rolled" for edge in picture.edges)
     assert {"tanh", "matmul"} <= {node.op for node in picture.nodes}
+
+
+def test_what_needs_no_state_leaves_the_loop_also_when_the_first_state_is_a_constant():
+    x, w = tensors()
+    u = mg.Tensor(np.ones((3, 3), F))
+
+    @mg.compile
+    def last(x, u, w):
+        h = np.zeros((2, 3), F)
+        for x_t in x:
+            h = mg.tanh(x_t @ u + h @ w)
+        return h.sum()
+
+    loop = last.lowered(x, u, w).stage("rolled").partition("9 steps, t rising:")[2]
+    assert loop.partition("begins as")[0].count("matmul") == 1
+    assert loop.count("matmul") > 1
