@@ -2,7 +2,9 @@
 
 Sums of arrays that are zero outside of one place become one `assemble`, as the gradient of what is
 read piece by piece; and a product that is only read transposed becomes the product of the
-transposed operands.
+transposed operands. Arrays that turned out to be constant when the trace was over, as the gradient
+that a backward pass inside of the function begins with, are folded now: so a derivative that the
+function takes itself and that of its tape are the same values.
 """
 
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, View, reachable, size_of
+from minigrad.compiled.graph import ELEMENTWISE, Graph, Value, View, reachable, size_of
 from minigrad.compiled.tracing.builder import Builder, read
 
 __all__ = ["finish"]
@@ -63,8 +65,17 @@ class _Rewriting:
         made = self._sum(value) or self._turned(value)
         if made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
-            made = self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
+            made = self._again(value, operands)
         self._new[value] = made
+
+    def _again(self, value: Value, operands: Sequence[Any]) -> View:
+        """A value of other operands; folded, where some are constant."""
+        constant = any(isinstance(o, View) and o.value.op == "constant" for o in operands)
+        if constant and value.op == "convert":
+            return self.builder.convert(operands[0], value.dtype)
+        if constant and value.op in ELEMENTWISE:
+            return self.builder.elementwise(value.op, *operands, dtype=value.dtype)
+        return self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
 
     # -- sums of arrays that are zero but for a part ------------------------------------------
 
