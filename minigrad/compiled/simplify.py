@@ -49,12 +49,15 @@ class _Rewriting:
             self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
         self._absorbed = self._sums_of_parts(order)
+        self._across: set[Value] = set()  # products that are made, and read, the other way round
 
     def read(self, view: View) -> View:
         """A view of the old graph in the new one."""
         new = self._new.get(view.value)
         if new is None:
             return view
+        if view.value in self._across:
+            return new
         return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
 
     def add(self, value: Value) -> None:
@@ -150,14 +153,16 @@ class _Rewriting:
     # -- products that are read transposed ----------------------------------------------------
 
     def _turned(self, value: Value) -> View | None:
-        """A copy of a transposed product as the product of its operands, transposed."""
-        if value.op != "copy":
+        """A product that is only read transposed, as that of the transposed operands; and a copy
+        of it."""
+        if value.op == "copy":
+            (view,) = value.views
+            return self._new[view.value] if view.value in self._across else None
+        if value.op != "matmul" or len(value.shape) != 2:
             return None
-        (view,) = value.views
-        product = view.value
-        if product.op != "matmul" or len(product.shape) != 2 or len(self._uses[product]) > 1:
+        transposed = value.shape[::-1], (1, value.shape[1]), 0
+        if any((v.shape, v.strides, v.offset) != transposed for v in self._uses[value]):
             return None
-        if view.shape != product.shape[::-1] or view.strides != (1, product.shape[1]):
-            return None
-        a, b = (self.read(v).seen_through(np.transpose) for v in product.views)
-        return self.builder.make("matmul", [b, a], value.shape, value.dtype)
+        self._across.add(value)
+        a, b = (self.read(v).seen_through(np.transpose) for v in value.views)
+        return self.builder.make("matmul", [b, a], value.shape[::-1], value.dtype)
