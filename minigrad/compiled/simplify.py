@@ -1,10 +1,8 @@
 """Rewrite what a straight recording leaves behind.
 
 Sums of arrays that are zero outside of one place become one `assemble`, as the gradient of what is
-read piece by piece; and a product that is only read transposed becomes the product of the
-transposed operands. Arrays that turned out to be constant when the trace was over, as the gradient
-that a backward pass inside of the function begins with, are folded now: so a derivative that the
-function takes itself and that of its tape are the same values.
+read piece by piece; a product that is only read transposed becomes the product of the transposed
+operands; and what turned out to be constant only after the trace is folded and shared now.
 """
 
 from collections.abc import Sequence
@@ -16,6 +14,8 @@ from minigrad.compiled.graph import ELEMENTWISE, Graph, Value, View, reachable, 
 from minigrad.compiled.tracing.builder import Builder, read
 
 __all__ = ["finish"]
+
+_FORMULAS = ELEMENTWISE - {"copy", "convert"}
 
 
 def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -> Graph:
@@ -31,7 +31,7 @@ def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -
     rewriting = _Rewriting(order, whole)
     for value in order:
         rewriting.add(value)
-    moved = [rewriting.read(view) for view in whole]
+    moved = [rewriting.builder.copied(rewriting.read(view)) for view in whole]
     numbers = {value: i for i, value in enumerate(inputs)}
     for value in numbers:
         value.options = (numbers[value],)
@@ -58,6 +58,8 @@ class _Rewriting:
             return view
         if view.value in self._across:
             return new
+        if new.value.size == 1:  # a number repeated, and so is every part of it
+            return View(new.value, view.shape, (0,) * len(view.shape))
         return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
 
     def add(self, value: Value) -> None:
@@ -68,17 +70,13 @@ class _Rewriting:
         made = self._sum(value) or self._turned(value)
         if made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
-            made = self._again(value, operands)
+            if value.op in _FORMULAS:
+                made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
+            else:
+                made = self.builder.make(
+                    value.op, operands, value.shape, value.dtype, value.options
+                )
         self._new[value] = made
-
-    def _again(self, value: Value, operands: Sequence[Any]) -> View:
-        """A value of other operands; folded, where some are constant."""
-        constant = any(isinstance(o, View) and o.value.op == "constant" for o in operands)
-        if constant and value.op == "convert":
-            return self.builder.convert(operands[0], value.dtype)
-        if constant and value.op in ELEMENTWISE:
-            return self.builder.elementwise(value.op, *operands, dtype=value.dtype)
-        return self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
 
     # -- sums of arrays that are zero but for a part ------------------------------------------
 
