@@ -29,11 +29,15 @@ class Builder:
     Attributes:
         values: what was made, but for inputs and constants.
         place: where in the user's program the next values come from.
+        heard: whether the next values warn, as in a forward pass, of what goes out of range.
+        loud: the values that do.
     """
 
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.place = ""
+        self.heard = False
+        self.loud: set[Value] = set()
         self._made: dict[Any, Value] = {}
         self._keys: list[Any] = []  # of the values
 
@@ -57,6 +61,8 @@ class Builder:
             self._made[key] = value
             self.values.append(value)
             self._keys.append(key)
+        if self.heard:
+            self.loud.add(value)
         return View(value)
 
     def input(self, index: int, array: PlainArray) -> View:

@@ -91,6 +91,7 @@ class Tracer(Observer):
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
+        self._settings = np.geterr()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -168,6 +169,7 @@ class Tracer(Observer):
 
     def call(self, applied: Applied) -> None:
         """Make the values of an operation."""
+        self._listen()
         operation, params = applied.operation, applied.params
         if applied.node is not None:
             self._nodes.append(applied.node)
@@ -189,6 +191,10 @@ class Tracer(Observer):
         else:
             self.enter_array(applied.results[0], view)
 
+    def _listen(self) -> None:
+        """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
+        self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
+
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
 
@@ -208,12 +214,14 @@ class Tracer(Observer):
             self._views[id(followed)] = operand
             self._kept.append(followed)
             given.append(followed)
-        followed_before = len(self.followed)
+        followed_before, settings = len(self.followed), self._settings
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
+                self._settings = np.geterr()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own
             result = None
+        self._settings = settings
         del self.followed[followed_before:]
         view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
@@ -258,6 +266,7 @@ class Tracer(Observer):
         self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
     ) -> Any:
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
+        self._listen()
         array = np.asarray(result)
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
