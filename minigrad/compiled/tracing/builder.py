@@ -121,7 +121,10 @@ class Builder:
             shape = np.broadcast_shapes(*(v.shape for v in views))
         data = given[1:] if op == "where" else given
         kinds = [o.dtype if isinstance(o, View) else o for o in data]
-        common = np.result_type(*kinds) if kinds else np.dtype(bool)
+        if all(kind is kinds[0] for kind in kinds) and isinstance(kinds[0], np.dtype):
+            common = kinds[0]
+        else:
+            common = np.result_type(*kinds) if kinds else np.dtype(bool)
         if op in COMPARISONS or op in LOGICAL:
             result, wanted = np.dtype(bool), common if op in COMPARISONS else None
         else:

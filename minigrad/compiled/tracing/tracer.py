@@ -6,18 +6,18 @@ arrays that were met are kept until the trace is done, so that no identity is gi
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation, of_leaves
+from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.memory import owner_of, part_of
-from minigrad.compiled.tracing.watching import is_users, user_line
+from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
@@ -27,33 +27,7 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"matmul"}
-
-
-class Captured(NamedTuple):
-    """A tensor that the function read without being given it.
-
-    Attributes:
-        tensor: a weak reference to it.
-        array, node: what it held when it was first read.
-        value: the input of the graph that stands for it.
-    """
-
-    tensor: "weakref.ref[Any]"
-    array: PlainArray
-    node: Any
-    value: Value
-
-
-class Request(NamedTuple):
-    """Random numbers that the function drew.
-
-    Attributes:
-        request: what was asked for.
-        value: the input of the graph that stands for the numbers.
-    """
-
-    request: DrawRequest
-    value: Value
+_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 
 
 class Tracer(Observer):
@@ -140,8 +114,11 @@ class Tracer(Observer):
 
     # -- events ------------------------------------------------------------------------------------
 
+    @Watch.pausing
     def constant(self, value: Any, array: Any) -> Any:
         """A copy of an array of the user's, which may be written later; known ones stay."""
+        if array.__class__ in _ATOMS:
+            return array
         if isinstance(array, ndarray):
             if hasattr(value, "_array"):
                 return array
@@ -160,6 +137,7 @@ class Tracer(Observer):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
+    @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
         known = self.view_of(array)
@@ -167,6 +145,7 @@ class Tracer(Observer):
             known = self.view_of(value)
         return array if known is None else self._follow(array, known)
 
+    @Watch.pausing
     def call(self, applied: Applied) -> None:
         """Make the values of an operation."""
         self._listen()
@@ -176,7 +155,9 @@ class Tracer(Observer):
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
-        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        leaves = list(params.values())
+        if not _ATOMS.issuperset(map(type, leaves)):
+            leaves = [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
         recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
         view = convert(self.builder, recorded)
@@ -262,6 +243,7 @@ class Tracer(Observer):
                 part = self.builder.make("result", [value], result.shape, result.dtype, (i,))
                 self.enter_array(result, part)
 
+    @Watch.pausing
     def numpy_call(
         self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
     ) -> Any:
