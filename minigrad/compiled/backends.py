@@ -1,7 +1,7 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
-A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call by the bits of `flags`; then it is silent about what they say.
+A program is called with arrays and returns arrays. It may have a `status`, which tells by the bits
+of `flags` what its last call may have raised; NumPy then finds out what it did, and warns.
 """
 
 import functools

@@ -143,11 +143,14 @@ class Compiled:
             if isinstance(program, Refusal):
                 if program.guards is None or program.guards.hold():
                     return self.function(*args, **kwargs)
-            elif held.alive and program.fits():
+                continue
+            if not held.alive:
+                continue
+            found = program.held()
+            if found is not None:
                 self._calls += 1
-                result = program.run(
-                    tree, leaves, bool(self._check) and not self._calls % self._check
-                )
+                check = bool(self._check) and not self._calls % self._check
+                result = program.run(tree, leaves, found, mode, check)
                 if program.failure is not None:
                     self._give_up(key, program)
                 elif program.misses == MOST_MISSES:

@@ -5,11 +5,13 @@ new arrays on the way. So it is what runs where llvmlite is not installed, and w
 other back ends with.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.flags import Flags
 from minigrad.compiled.graph import (
     ELEMENTWISE,
     Graph,
@@ -34,13 +36,17 @@ Read = Callable[[Operand], Any]
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
 
 
-def build(graph: Graph) -> "PlainProgram":
+def build(graph: Graph, silent: Container[Value] = ()) -> "PlainProgram":
     """A function from the arguments of a graph to its outputs.
+
+    Args:
+        graph: what is computed.
+        silent: the values that raise no flags.
 
     Raises:
         Unsupported: for an operation that it does not know.
     """
-    return PlainProgram(graph)
+    return PlainProgram(graph, silent)
 
 
 class PlainProgram:
@@ -48,9 +54,15 @@ class PlainProgram:
 
     Calling it with one array for each input returns a list of new arrays. Its room is its own, so
     two threads must not run one program at once. NumPy's warnings are off.
+
+    Attributes:
+        status: the flags that the last call raised.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    status = 0
+
+    def __init__(self, graph: Graph, silent: Container[Value] = ()) -> None:
+        self._flags, self._silent, self._is_silent = Flags(), silent, False
         self._rooms: dict[Value, PlainArray] = {}
         self._list: list[Instruction] = []
         self._outside = {*graph.inputs, *(view.value for view in graph.outputs)}
@@ -89,9 +101,10 @@ class PlainProgram:
                 make = np.zeros if self._zeroed[i] else np.empty
                 results[i] = array = make(results[i].shape, results[i].dtype)
                 _hand(uses, array)
-        with np.errstate(all="ignore"):
+        with self._flags:
             for function, arguments in self._list:
                 function(*arguments)
+        self.status = self._flags.status
         pairs = zip(results, self._fresh, strict=True)
         return [np.array(result) if uses is None else result for result, uses in pairs]
 
@@ -140,6 +153,7 @@ class PlainProgram:
 
     def _emit(self, value: Value, read: Read, room: Callable[[Value], PlainArray]) -> None:
         """Add what computes a value, given how operands are read, and where results go."""
+        self._is_silent = value in self._silent
         emit = getattr(self, f"_emit_{value.op}", None)
         if emit is not None:
             emit(value, read, room(value))
@@ -168,6 +182,8 @@ class PlainProgram:
                 view = found[1]
                 part = None if view.whole else view
                 self._uses.setdefault(view.value, []).append((given, i, part))
+        if self._is_silent:
+            function = functools.partial(_silently, function)
         self._list.append((function, given))
 
     def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
@@ -296,6 +312,11 @@ def _call(
 
 def _take_result(results: list[Any], index: int, out: PlainArray) -> None:
     np.copyto(out, results[index])
+
+
+def _silently(function: Callable[..., Any], *arguments: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return function(*arguments)
 
 
 def _gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:

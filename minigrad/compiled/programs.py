@@ -6,16 +6,19 @@ drawing, anomaly mode) gets the very numbers of the call.
 """
 
 import inspect
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.flags import report
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.guards import Guards
-from minigrad.compiled.guarding.keys import Given, is_array
+from minigrad.compiled.guarding.keys import ARRAYS, Given
+from minigrad.compiled.heard import Heard
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
@@ -29,17 +32,18 @@ from minigrad.core.nodes import make_node
 from minigrad.core.observer import Drawn, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.ops.fusing import FusedOperation
-from minigrad.ops.pytree import labelled_leaves, replace_leaves
+from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.ops.randomness import DrawRequest, default_generator
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["CompileError", "Program"]
 
-WATCHED = 3  # calls with infinities or NaN that run the function itself, for its warnings
-
 
 class CompileError(RuntimeError):
     """A compiled function does not compute what the function itself computes."""
+
+
+_kind = operator.attrgetter("_array.shape", "_array.dtype")  # of a tensor
 
 
 class _Repeat(Observer):
@@ -106,32 +110,34 @@ class Program:
         keep: bool = False,
     ) -> None:
         self.function, self.guards, self.name = function, guards, name
-        self._template = traced.template
+        self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         self._arrays = traced.arrays
-        self._captured = [
-            (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
-            for reference, value in traced.captured
-        ]
+        self._captured = [reference for reference, _ in traced.captured]
+        self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
+        self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
         self._draws = [_Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
         give_lock(self, "_lock", threading.Lock)
-        self._watched = WATCHED
         self._given: Given | None = None
         inputs = [
             *traced.arguments,
             *(value for _, value in traced.captured),
             *(draw.value for draw in traced.draws),
         ]
-        self._shapes = [value.shape for value in inputs]
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
         self._outputs = len(traced.outputs)
         self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
         self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
+        self._plan = self.operation.plans[sum(1 << i for i in self._with_gradient)]
+        shapes = [traced.outputs[i].shape for i in self.on_tape]
+        dtypes = [traced.outputs[i].dtype for i in self.on_tape]
+        single = len(shapes) == 1
+        self._kind_of_node = (shapes[0], dtypes[0]) if single else (tuple(shapes), tuple(dtypes))
 
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
@@ -145,16 +151,26 @@ class Program:
             *(view for _, view in traced.writes),
             *(view for view, _ in assumed),
         ]
+        every = [*outputs, *gradients]
+        self._heard = Heard(builder, inputs, every)
         self._joint = not traced.seeds
         self.stages: dict[str, list[Graph]] = {}
         if self._keep:
-            every = [*outputs, *gradients]
             self.stages["traced"] = [Graph(inputs, reachable(builder.values, every), every)]
         if self._joint:
-            straight = [finish(builder, inputs, [*outputs, *gradients])]
+            graph = finish(builder, inputs, [*outputs, *gradients])
+            # A gradient that is returned, too, is one array: those of tensors never change.
+            known = {graph.outputs[i].key: i for i, a in enumerate(traced.arrays) if not a}
+            added = {view.key: view for view in graph.outputs[len(outputs) :]}
+            added = {key: view for key, view in added.items() if key not in known}
+            known |= {key: len(outputs) + i for i, key in enumerate(added)}
+            self._residuals = [known[view.key] for view in graph.outputs[len(outputs) :]]
+            kept = [*graph.outputs[: len(outputs)], *added.values()]
+            straight = [Graph(inputs, graph.values, kept)]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
             straight = [halves.forward, halves.backward]
+            self._residuals = [len(outputs) + i for i in range(halves.residuals)]
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
@@ -169,51 +185,56 @@ class Program:
 
     # -- a call ------------------------------------------------------------------------------------
 
-    def fits(self) -> bool:
-        """Whether everything that was read from outside is as it was."""
-        for reference, shape, dtype, recorded in self._captured:
-            tensor = reference()
-            if (
-                tensor is None
-                or tensor._array.shape != shape
-                or tensor._array.dtype != dtype
-                or (tensor._node is not None) != recorded
-            ):
-                return False
-        return self.guards.hold()
-
-    def run(self, tree: Any, leaves: Sequence[Any], check: bool = False) -> Any:
-        """Call it: the arguments in their containers, and their leaves; perhaps checked."""
-        mode = current_mode()
-        held = [reference() for reference, *_ in self._captured]
-        numbers = [draw.numbers(mode) for draw in self._draws]
-        tensors = [leaf for leaf in leaves if is_array(leaf)] + held
-        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
-        nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
-        nodes += [None] * len(numbers)
-        given = self._given
-        if given is None:
-            given = Given(tree, leaves)
-            if given.plain:  # then it is the same at every call
-                self._given = given
+    def held(self) -> list[Any] | None:
+        """The tensors from outside; None unless all that was read there is as it was."""
+        held: list[Any] = [tensor() for tensor in self._captured]
         try:
-            results, residuals, flagged = self.compute(arrays)
+            kinds = list(map(_kind, held))
+        except AttributeError:  # one of them is gone
+            return None
+        if kinds != self._kinds or [t._node is None for t in held] != self._off_tape:
+            return None
+        return held if self.guards.hold() else None
+
+    def run(
+        self, tree: Any, leaves: list[Any], held: Sequence[Any], mode: Any, check: bool = False
+    ) -> Any:
+        """Call it.
+
+        Args:
+            tree, leaves: the arguments in their containers, and their leaves.
+            held: see there.
+            mode: the current one.
+            check: compare with the function itself.
+        """
+        tensors = [leaf for leaf in leaves if isinstance(leaf, ARRAYS)]
+        tensors += held
+        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors]
+        numbers = [draw.numbers(mode) for draw in self._draws] if self._draws else []
+        arrays += numbers
+        try:
+            results, residuals, status = self.compute(arrays)
         except Exception as error:
-            result = self._eager(given, tensors, numbers)  # unless it is the user's own error
+            # unless it is the user's own error
+            result = self._eager(self._arguments(tree, leaves), tensors, numbers)
             self.failure = error
             return result
         if self._assumed and not self._holds(results):
             self.misses += 1
-            return self._eager(given, tensors, numbers)
-        if self._watched and flagged and not _finite(results[: self._outputs]):
-            self._watched -= 1  # the function itself warns, where and as NumPy does
-            return self._eager(given, tensors, numbers)
+            return self._eager(self._arguments(tree, leaves), tensors, numbers)
+        if status:
+            with self._lock:
+                status = self._heard.status(arrays)
+            report(status, self.name, 3)
         if check:
-            self._check(arrays, given, results, residuals)
+            self._check(arrays, self._arguments(tree, leaves), results, residuals)
         tapes: list[Any] = [None] * self._outputs
         if self.on_tape and mode.recording:
+            nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
+            given = self._arguments(tree, leaves)
             self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
-        self._write(results, mode)
+        if self._writes:
+            self._write(results, mode)
         made: list[Any] = []
         for mark in self._marks:
             if type(mark) is Output:
@@ -221,14 +242,24 @@ class Program:
                 made.append(out if self._arrays[mark] else wrap(out, tapes[mark]))
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
-        return replace_leaves(self._template, made)
+        return self._result(made)
 
-    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, int]:
-        """The outputs and written values, the residuals, and whether flags were raised."""
+    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any], int]:
+        """The outputs and what else is returned, the residuals, and the status."""
+        forward = self._forward
         with self._lock:
-            results = self._forward(arrays)
-            status = getattr(self._forward, "status", 1)
-        return results[: self._returned], results[self._returned :], status
+            results = forward(arrays)
+            status = getattr(forward, "status", 0)
+        return results, [results[i] for i in self._residuals], status
+
+    def _arguments(self, tree: Any, leaves: Sequence[Any]) -> Given:
+        """Those of a call, for the reference."""
+        if self._given is not None:
+            return self._given
+        given = Given(tree, leaves)
+        if given.plain:  # then it is the same at every call
+            self._given = given
+        return given
 
     def _check(self, arrays: Any, given: Given, results: Any, residuals: Any) -> None:
         """Compare outputs and gradients with those of the user's function.
@@ -275,22 +306,11 @@ class Program:
         given: Given,
     ) -> None:
         outs = [results[i] for i in self.on_tape]
-        mask = 0
-        sources: list[Any] = [None] * len(nodes)
-        for i in self._with_gradient:
-            if nodes[i] is not None:
-                mask |= 1 << i
-                sources[i] = nodes[i]
         several = len(outs) > 1
-        shapes: Any = [out.shape for out in outs]
-        dtypes: Any = [out.dtype for out in outs]
-        node = make_node(
-            self.operation.plans[mask],
-            tuple(sources),
-            tuple(shapes) if several else shapes[0],
-            tuple(dtypes) if several else dtypes[0],
-            given=given,
-        )
+        sources: list[Any] = [None] * len(arrays)
+        for i in self._with_gradient:
+            sources[i] = nodes[i]
+        node = make_node(self._plan, tuple(sources), *self._kind_of_node, given=given)
         node.saved = node.plan.save(*arrays, *outs, residuals)
         for k, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, k) if several else node
@@ -303,7 +323,7 @@ class Program:
 
     def _holds(self, results: Sequence[Any]) -> bool:
         """Whether the values that our code looked at are those that were traced."""
-        found = results[self._outputs + len(self._writes) :]
+        found = results[self._outputs + len(self._writes) : self._returned]
         return all(map(np.array_equal, found, self._assumed))
 
     def _write(self, results: Sequence[Any], mode: Any) -> None:
@@ -345,7 +365,7 @@ class Program:
         captured = len(self._captured)
         held = values[arguments : arguments + captured]
         before: list[Any] = []
-        for (reference, *_), value in zip(self._captured, held, strict=True):
+        for reference, value in zip(self._captured, held, strict=True):
             node = value._node if isinstance(value, Tensor) else None
             array = value._array if isinstance(value, Tensor) else value
             before.append((reference, array, node))
@@ -378,8 +398,3 @@ class _Draw:
             self._request = request = request._replace(generator=default_generator())
         observers = [o for o in mode.observers if o.looks_at_draws]
         return request.drawn_by(observers)[0] if observers else request.straight()
-
-
-def _finite(arrays: Sequence[Any]) -> bool:
-    """Whether no number is infinite or NaN."""
-    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)

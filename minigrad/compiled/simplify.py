@@ -1,8 +1,8 @@
 """Rewrite what a straight recording leaves behind.
 
 Sums of arrays that are zero outside of one place become one `assemble`, as the gradient of what is
-read piece by piece; and a product that is only read transposed becomes the product of the
-transposed operands.
+read piece by piece; a product that is only read transposed becomes the product of the transposed
+operands; and what turned out to be constant only after the trace is folded and shared now.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, View, reachable, size_of
+from minigrad.compiled.graph import ELEMENTWISE, Graph, Value, View, reachable, size_of
 from minigrad.compiled.tracing.builder import Builder, read
 
 __all__ = ["finish"]
+
+_FORMULAS = ELEMENTWISE - {"copy", "convert"}
 
 
 def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -> Graph:
@@ -29,7 +31,7 @@ def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -
     rewriting = _Rewriting(order, whole)
     for value in order:
         rewriting.add(value)
-    moved = [rewriting.read(view) for view in whole]
+    moved = [rewriting.builder.copied(rewriting.read(view)) for view in whole]
     numbers = {value: i for i, value in enumerate(inputs)}
     for value in numbers:
         value.options = (numbers[value],)
@@ -47,12 +49,17 @@ class _Rewriting:
             self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
         self._absorbed = self._sums_of_parts(order)
+        self._across: set[Value] = set()  # products that are made, and read, the other way round
 
     def read(self, view: View) -> View:
         """A view of the old graph in the new one."""
         new = self._new.get(view.value)
         if new is None:
             return view
+        if view.value in self._across:
+            return new
+        if new.value.size == 1:  # a number repeated, and so is every part of it
+            return View(new.value, view.shape, (0,) * len(view.shape))
         return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
 
     def add(self, value: Value) -> None:
@@ -63,7 +70,12 @@ class _Rewriting:
         made = self._sum(value) or self._turned(value)
         if made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
-            made = self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
+            if value.op in _FORMULAS:
+                made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
+            else:
+                made = self.builder.make(
+                    value.op, operands, value.shape, value.dtype, value.options
+                )
         self._new[value] = made
 
     # -- sums of arrays that are zero but for a part ------------------------------------------
@@ -139,14 +151,16 @@ class _Rewriting:
     # -- products that are read transposed ----------------------------------------------------
 
     def _turned(self, value: Value) -> View | None:
-        """A copy of a transposed product as the product of its operands, transposed."""
-        if value.op != "copy":
+        """A product that is only read transposed, as that of the transposed operands; and a copy
+        of it."""
+        if value.op == "copy":
+            (view,) = value.views
+            return self._new[view.value] if view.value in self._across else None
+        if value.op != "matmul" or len(value.shape) != 2:
             return None
-        (view,) = value.views
-        product = view.value
-        if product.op != "matmul" or len(product.shape) != 2 or len(self._uses[product]) > 1:
+        transposed = value.shape[::-1], (1, value.shape[1]), 0
+        if any((v.shape, v.strides, v.offset) != transposed for v in self._uses[value]):
             return None
-        if view.shape != product.shape[::-1] or view.strides != (1, product.shape[1]):
-            return None
-        a, b = (self.read(v).seen_through(np.transpose) for v in product.views)
-        return self.builder.make("matmul", [b, a], value.shape, value.dtype)
+        self._across.add(value)
+        a, b = (self.read(v).seen_through(np.transpose) for v in value.views)
+        return self.builder.make("matmul", [b, a], value.shape[::-1], value.dtype)

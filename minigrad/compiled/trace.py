@@ -121,6 +121,7 @@ def trace(
         _read_result(traced, leaves)
         if differentiate and tracer.refusal is None and any(traced.recorded):
             _differentiate(traced, entered)
+    tracer.builder.heard = False
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")

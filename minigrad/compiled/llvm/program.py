@@ -1,6 +1,7 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
+import operator
 import os
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -22,6 +23,9 @@ PlainArray: TypeAlias = np.ndarray[Any, Any]
 _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
+
+_ARRAYS: Final = {np.ndarray}
+_in_order: Final = operator.attrgetter("flags.c_contiguous")
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -77,8 +81,8 @@ def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
 class NativeProgram:
     """Native code for a graph, and the workspace that it runs in.
 
-    Calling it with one array for each input returns a list of new arrays. Its room is
-    its own, so two threads must not run one program at once.
+    Calling it with one array for each input returns a list of new arrays. Its room is its own, so
+    two threads must not run one program at once.
 
     Attributes:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
@@ -109,8 +113,9 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        # The program looks for elements at the pointer of an array, in C order.
-        arrays = [a if _is_ready(a) else np.array(a, order="C") for a in arrays]
+        # A scalar has no pointer where the program looks, and it walks memory in C order.
+        if not all(map(_in_order, arrays)) or {*map(type, arrays)} != _ARRAYS:
+            arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
@@ -126,10 +131,6 @@ class NativeProgram:
             np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
-
-
-def _is_ready(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.flags.c_contiguous
 
 
 def _aligned(size: int) -> PlainArray:

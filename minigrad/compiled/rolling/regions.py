@@ -112,7 +112,8 @@ class _Table:
         if not length:
             return None
         begin, end = start + first, start + first + length + 2 * period
-        begin = self._first_step(start, begin, period)
+        earlier = (b for b in range(max(start, begin - period), begin))
+        begin = next((b for b in earlier if self._begins(b, begin, period)), begin)
         count = (end - begin) // period
         return Region(begin, period, count) if count >= FEWEST else None
 
@@ -122,33 +123,19 @@ class _Table:
         moves: NDArray[np.int64] = both[period:] - both[:-period]
         return moves
 
-    def _first_step(self, start: int, begin: int, period: int) -> int:
-        """Where steps begin that are steady from place `begin` on.
-
-        The first of them may read other values where the others read those of the step before. Of
-        the places at which a step may be taken to begin, the first is taken for which that holds.
-        """
-        odd = [i for i in range(max(start, begin - period), begin) if self._odd(i, period).any()]
-        for first in range(max(start, begin - period), begin):
-            if all(self._is_given(i, first, period) for i in odd if i >= first):
-                return first
-        return begin
-
-    def _odd(self, place: int, period: int) -> NDArray[np.bool_]:
-        """By slot, whether what a value reads does not move on as evenly as later."""
-        one, two = place + period, place + 2 * period
-        odd: NDArray[np.bool_] = np.zeros(self.reads.shape[1], bool)
-        for numbers in (self.reads, self.offsets):
-            odd |= numbers[one] - numbers[place] != numbers[two] - numbers[one]
-        return odd
-
-    def _is_given(self, place: int, first: int, period: int) -> bool:
-        """Whether where a value of the first step is odd, others read from the step before."""
-        for slot in np.flatnonzero(self._odd(place, period)):
-            read = self.reads[place + period, slot]
-            carried = self.reads[place + 2 * period, slot] - read == period
-            if not carried or not first <= read < first + period:
-                return False
+    def _begins(self, begin: int, steady: int, period: int) -> bool:
+        """Whether a first step may begin where reads are not steady yet: what is odd about it are
+        only the values that it is given in the place of those of a step before."""
+        reads, offsets = self.reads, self.offsets
+        for i in range(begin, steady):
+            one, two = i + period, i + 2 * period
+            odd = (reads[one] - reads[i] != reads[two] - reads[one]) | (
+                offsets[one] - offsets[i] != offsets[two] - offsets[one]
+            )
+            for slot in np.flatnonzero(odd):
+                carried = reads[two, slot] - reads[one, slot] == period
+                if not carried or not begin <= reads[one, slot] < begin + period:
+                    return False
         return True
 
 

@@ -115,6 +115,8 @@ class Identities:
                 continue
             self._sized.append(holder)
             self._lengths.append(len(kept))
+            if not kept:
+                continue
             self._listed.append(holder)
             self._expected += kept
             if isinstance(holder, dict):

@@ -6,18 +6,18 @@ arrays that were met are kept until the trace is done, so that no identity is gi
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation, of_leaves
+from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.memory import axes_in_memory, owner_of, part_of
-from minigrad.compiled.tracing.watching import is_users, user_line
+from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
@@ -27,33 +27,7 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"matmul"}
-
-
-class Captured(NamedTuple):
-    """A tensor that the function read without being given it.
-
-    Attributes:
-        tensor: a weak reference to it.
-        array, node: what it held when it was first read.
-        value: the input of the graph that stands for it.
-    """
-
-    tensor: "weakref.ref[Any]"
-    array: PlainArray
-    node: Any
-    value: Value
-
-
-class Request(NamedTuple):
-    """Random numbers that the function drew.
-
-    Attributes:
-        request: what was asked for.
-        value: the input of the graph that stands for the numbers.
-    """
-
-    request: DrawRequest
-    value: Value
+_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 
 
 class Tracer(Observer):
@@ -91,6 +65,7 @@ class Tracer(Observer):
         self._kept: list[Any] = []
         self._nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
+        self._settings = np.geterr()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -149,8 +124,11 @@ class Tracer(Observer):
 
     # -- events ------------------------------------------------------------------------------------
 
+    @Watch.pausing
     def constant(self, value: Any, array: Any) -> Any:
         """A copy of what may be written later, in C order, so that rules make known views of it."""
+        if array.__class__ in _ATOMS:
+            return array
         if isinstance(array, ndarray):
             known = self.view_of(value._array) if hasattr(value, "_array") else None
             if hasattr(value, "_array") and known is None:
@@ -171,6 +149,7 @@ class Tracer(Observer):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
+    @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
         known = self.view_of(array)
@@ -178,15 +157,19 @@ class Tracer(Observer):
             known = self.view_of(value)
         return array if known is None else self._follow(array, known)
 
+    @Watch.pausing
     def call(self, applied: Applied) -> None:
         """Make the values of an operation."""
+        self._listen()
         operation, params = applied.operation, applied.params
         if applied.node is not None:
             self._nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
-        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        leaves = list(params.values())
+        if not _ATOMS.issuperset(map(type, leaves)):
+            leaves = [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
         recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
         view = convert(self.builder, recorded)
@@ -200,6 +183,10 @@ class Tracer(Observer):
             self._call(applied, operands, leaves, traced)
         else:
             self.enter_array(applied.results[0], view)
+
+    def _listen(self) -> None:
+        """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
+        self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -220,12 +207,14 @@ class Tracer(Observer):
             self._views[id(followed)] = operand
             self._kept.append(followed)
             given.append(followed)
-        followed_before = len(self.followed)
+        followed_before, settings = len(self.followed), self._settings
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
+                self._settings = np.geterr()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own
             result = None
+        self._settings = settings
         del self.followed[followed_before:]
         view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
@@ -266,10 +255,12 @@ class Tracer(Observer):
                 part = self.builder.make("result", [value], result.shape, result.dtype, (i,))
                 self.enter_array(result, part)
 
+    @Watch.pausing
     def numpy_call(
         self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
     ) -> Any:
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
+        self._listen()
         array = np.asarray(result)
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
