@@ -199,22 +199,17 @@ def pytest_sessionstart(session):
 
 SUITE = pytest.StashKey()
 FOLDER = pytest.StashKey()
-NEEDED = pytest.StashKey()
-
-
-def pytest_collection_modifyitems(config, items):
-    for item in items:
-        reason = reason_of(item.nodeid)
-        if reason is not None:
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
+    suite = item.config.stash[SUITE]
+    excepted = reason_of(item.nodeid) is not None
     try:
-        return (yield)
+        with suite.suspended() if excepted else contextlib.nullcontext():
+            return (yield)
     finally:
-        item.config.stash[SUITE].forget()
+        suite.forget()
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -118,9 +118,12 @@ def trace(
         tracer.check_nodes()
         result = map_leaves(_unfollowed, result)
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
-        _read_result(traced, leaves)
-        if differentiate and tracer.refusal is None and any(traced.recorded):
-            _differentiate(traced, entered)
+        try:
+            _read_result(traced, leaves)
+            if differentiate and tracer.refusal is None and any(traced.recorded):
+                _differentiate(traced, entered)
+        except Exception as error:  # the call itself went well
+            tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")

@@ -344,7 +344,9 @@ def _mean(builder: Builder, call: Recorded) -> View | None:
 @conversion("softmax", "log_softmax")
 def _softmax(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in _FLOATS or not size_of(x.shape):
+    if not isinstance(x, View) or x.dtype not in _FLOATS:
+        return None
+    if not x.shape or not size_of(x.shape):  # a number may be given an axis that it does not have
         return None
     axes = normalize_axes(call.params["axis"], len(x.shape))
     shifted = _shifted(builder, x, axes)

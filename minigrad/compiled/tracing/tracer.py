@@ -167,7 +167,13 @@ class Tracer(Observer):
         return array if known is None else self._follow(array, known)
 
     def call(self, applied: Applied) -> None:
-        """Make the values of an operation."""
+        """Make the values of an operation; a failure here is ours, and no error of the call."""
+        try:
+            self._convert(applied)
+        except Exception as error:
+            self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
+
+    def _convert(self, applied: Applied) -> None:
         operation, params = applied.operation, applied.params
         if applied.node is not None:
             self._nodes.append(applied.node)
