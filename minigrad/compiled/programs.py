@@ -107,7 +107,7 @@ class Program:
         self.function, self.guards, self.name = function, guards, name
         self._template = traced.template
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        self._arrays = traced.arrays
+        self._kinds = traced.kinds
         self._captured = [
             (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
             for reference, value in traced.captured
@@ -212,7 +212,9 @@ class Program:
         for mark in self._marks:
             if type(mark) is Output:
                 out = results[mark]
-                made.append(out if self._arrays[mark] else wrap(out, tapes[mark]))
+                kind = self._kinds[mark]
+                plain = out if kind is np.ndarray else out[()]
+                made.append(wrap(out, tapes[mark]) if kind is Tensor else plain)
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
         return replace_leaves(self._template, made)

@@ -41,7 +41,7 @@ class Traced:
         template: the result with numbers of outputs in the place of tensors and arrays.
         outputs: a view for each of them.
         recorded: whether each requires grad.
-        arrays: whether each is a plain array.
+        kinds: what each is: `Tensor`, `np.ndarray` or, for a number of NumPy's, `np.generic`.
         writes: tensors that the function wrote, with their new values.
         seeds: for each output that requires grad, the value that stands for its gradient.
         gradients: by the value of an argument or captured tensor, its gradient.
@@ -57,7 +57,7 @@ class Traced:
     template: Any = None
     outputs: list[View] = field(default_factory=list)
     recorded: list[bool] = field(default_factory=list)
-    arrays: list[bool] = field(default_factory=list)
+    kinds: list[type] = field(default_factory=list)
     writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
     seeds: list[Value] = field(default_factory=list)
     gradients: dict[Value, View] = field(default_factory=dict)
@@ -116,7 +116,6 @@ def trace(
         if any(not same_numbers(array, copy) for array, copy in given):
             tracer.refuse("it writes into an array that it was given")
         tracer.check_nodes()
-        result = map_leaves(_unfollowed, result)
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         try:
             _read_result(traced, leaves)
@@ -124,6 +123,7 @@ def trace(
                 _differentiate(traced, entered)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
+        traced.result = map_leaves(_unfollowed, result)
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")
@@ -142,8 +142,11 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
 
 
 def _unfollowed(leaf: Any) -> Any:
-    """What the user gets: an array of NumPy's own."""
-    return leaf.view(np.ndarray) if isinstance(leaf, Followed) else leaf
+    """What the user gets: an array or a number of NumPy's own."""
+    if not isinstance(leaf, Followed):
+        return leaf
+    array = leaf.view(np.ndarray)
+    return array[()] if leaf.number else array
 
 
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:
@@ -180,7 +183,8 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
         marks.append(Output(len(traced.outputs)))
         traced.outputs.append(view)
         traced.recorded.append(getattr(leaf, "_node", None) is not None)
-        traced.arrays.append(not tensor)
+        number = isinstance(leaf, Followed) and leaf.number
+        traced.kinds.append(Tensor if tensor else np.generic if number else np.ndarray)
     traced.template = replace_leaves(traced.result, marks)
 
 

@@ -288,7 +288,9 @@ class Tracer(Observer):
             called = CalledOperation(NumpyCall(name, run), plain, {}, places, [array])
             value = self.builder.make("call", views, (), bool, (called,))
             view = self.builder.make("result", [value], array.shape, array.dtype, (0,))
-        return self._follow(array, view)
+        followed = self._follow(array, view)
+        followed.number = isinstance(result, np.generic)
+        return followed
 
     def _follow(self, array: PlainArray, view: View) -> Any:
         """The array, followed; its owner is known, too, since views of it lead there."""
