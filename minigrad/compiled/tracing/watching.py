@@ -42,6 +42,9 @@ _OUTSIDE = frozenset(
         "_io",
         "_socket",
         "_random",
+        "_queue",
+        "_contextvars",
+        "importlib",
     ]
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
@@ -54,9 +57,9 @@ def _kind(file: str, module: str) -> str:
     package = module.partition(".")[0]
     if package in ("minigrad", "layers"):
         return package
-    if package == "numpy" or file.startswith("<frozen"):
+    if package == "numpy" or file.startswith("<frozen importlib"):
         return "closed"
-    if file.startswith(_STANDARD) and "site-packages" not in file:
+    if file.startswith((*_STANDARD, "<frozen")) and "site-packages" not in file:
         return "standard"
     return "user"
 
@@ -143,21 +146,26 @@ class Watch:
                 kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
             )
             return
-        self._passed.add(code)
+        module = str(frame.f_globals.get("__name__", ""))
+        if kind != "standard" or module.partition(".")[0] not in _OUTSIDE:
+            self._passed.add(code)
+            return
         caller = frame.f_back
-        if kind == "standard" and caller is not None and caller.f_code in self.entered:
-            module = str(frame.f_globals.get("__name__", ""))
-            if module.partition(".")[0] in _OUTSIDE:
-                self._passed.discard(code)
-                self.refuse(f"it calls {module}.{code.co_name}")
+        while caller is not None and _kind_of(caller) == "standard":
+            caller = caller.f_back
+        if caller is not None and caller.f_code in self.entered:
+            self.refuse(f"it calls {module}.{code.co_name}")
 
     def _call(self, function: Any) -> None:
         name = getattr(function, "__name__", "")
         owner = getattr(function, "__self__", None)
-        module = getattr(function, "__module__", None) or type(owner).__module__
+        kind = owner if isinstance(owner, type) else type(owner)
+        module = getattr(function, "__module__", None) or kind.__module__
         if isinstance(owner, random.Random):
             module = "random"
         if (name in _EFFECTS and module in ("builtins", "io", "_io")) or module in _OUTSIDE:
             self.refuse(f"it calls {name}")
         elif module == "_warnings":
             self.refuse("it warns")
+        elif module == "datetime" and name in ("now", "today", "utcnow"):
+            self.refuse(f"it calls {name}")
