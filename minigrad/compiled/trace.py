@@ -6,7 +6,7 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -227,18 +227,20 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
 
 
-def settle(traced: Traced, known: Container[int]) -> None:
+def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
     """Tell tensors from outside from those that the function made itself.
 
     Args:
         traced: what was seen.
-        known: the identities of the tensors that the function can get at from outside.
+        known: the tensors that the function can get at from outside, by their identity.
     """
     tracer = traced.tracer
+    held = {id(tensor._array): tensor for tensor in known.values()}
     for reference, before, _ in tracer.written.values():
         tensor = reference()
         if tensor is None or id(tensor) not in known:
             continue  # it was made by the function, and is its own affair
+        held[id(before)] = tensor
         view = tracer.view_of(tensor._array)
         if tensor._array is before:
             continue
@@ -254,6 +256,9 @@ def settle(traced: Traced, known: Container[int]) -> None:
         made_here = tensor is None or id(tensor) in returned
         if tensor is not None and id(tensor) in known:
             traced.captured.append((captured.tensor, captured.value))
+        elif id(captured.array) in held:  # as `detach` gives it
+            shared = weakref.ref(held[id(captured.array)])
+            traced.captured.append((shared, captured.value))
         elif captured.value in traced.gradients or not made_here:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:

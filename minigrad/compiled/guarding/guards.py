@@ -14,7 +14,9 @@ attributes that a property computes from what none of this reaches.
 import dis
 import functools
 import itertools
+import operator
 import sys
+import weakref
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, MappingView
@@ -50,7 +52,8 @@ __all__ = ["Guards"]
 _MOST = 50_000  # guards of one program
 _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
-_UNWATCHED = (Iterator, bytearray, memoryview, array, MappingProxyType, MappingView)
+_UNWATCHED = (Iterator, bytearray, memoryview, array)
+_UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
 
@@ -133,15 +136,20 @@ class Guards:
             self._attributes(value, self._names & {"requires_grad"}, label)
         elif isinstance(value, np.ndarray):
             self._content(value, label)
+            if value.dtype.hasobject:
+                self._follow(value.tolist(), label)
         elif isinstance(value, FunctionType):
-            transform = (value.__module__ or "").startswith("minigrad.transforms")
-            if transform or value.__code__ in self._watch.entered:
+            transform = _module_of(value).startswith("minigrad.transforms")
+            wraps = hasattr(value, "__wrapped__")  # as what `contextlib.contextmanager` gives
+            if transform or wraps or value.__code__ in self._watch.entered:
                 self._function(value)
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
         elif isinstance(value, functools.partial):
             self._attributes(value, ("func", "args", "keywords"), label)
+        elif isinstance(value, weakref.ref):
+            self._follow(value(), label)
         elif isinstance(value, (classmethod, staticmethod)):
             self._follow(value.__func__, label)
         elif isinstance(value, property):
@@ -211,7 +219,7 @@ class Guards:
         self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(function.__module__ or ""):
+        if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
             every = "globals" in code.co_names
             names = [n for n in table if every or n in _names(code)]
@@ -252,8 +260,8 @@ class Guards:
             return
         table = getattr(value, "__dict__", None)
         if table is not None:
-            # What code of Python's own reads, as that of `collections.UserDict`, nobody saw.
-            inherited = any(base.__module__ == "collections" for base in kind.__mro__)
+            # What code of Python's own read, as that of `collections.UserDict`, is not known.
+            inherited = any(base.__module__ in self._watch.modules for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
             names.update(dict.fromkeys(_set_by(self._watch.entered)))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
@@ -276,6 +284,11 @@ class Guards:
         else:
             kept = list(holder)
         self._contents.append((holder, kept, label))
+
+
+def _module_of(function: FunctionType) -> str:
+    """Where a function was written; what wraps another tells that one's module for its own."""
+    return str(function.__globals__.get("__name__", ""))
 
 
 def _set(table: dict[str, Any], name: str, value: Any) -> None:

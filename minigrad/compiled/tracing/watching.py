@@ -45,11 +45,14 @@ _OUTSIDE = frozenset(
         "_queue",
         "_contextvars",
         "importlib",
+        "genericpath",
     ]
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
-_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "__dict__"))
+_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
+_FILES = frozenset(("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt"))
+_FILES |= {"fromregex", "fromfile", "tofile"}  # of NumPy
 
 
 @functools.lru_cache(maxsize=4096)
@@ -106,12 +109,14 @@ class Watch:
 
     Attributes:
         entered: the code of functions of the user's and of `layers` that were entered.
+        modules: the names of modules of Python's own whose code ran.
         by_name: whether code of the user's may read attributes by names that are computed.
         refuse: is told why a call cannot be compiled.
     """
 
     def __init__(self) -> None:
         self.entered: set[CodeType] = set()
+        self.modules: set[str] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
         self._passed: set[CodeType] = set()
@@ -147,7 +152,10 @@ class Watch:
             )
             return
         module = str(frame.f_globals.get("__name__", ""))
-        if kind != "standard" or module.partition(".")[0] not in _OUTSIDE:
+        if kind == "standard":
+            self.modules.add(module)
+        file = code.co_name in _FILES and _is_numpy(module)
+        if not file and (kind != "standard" or module.partition(".")[0] not in _OUTSIDE):
             self._passed.add(code)
             return
         caller = frame.f_back
@@ -163,9 +171,14 @@ class Watch:
         module = getattr(function, "__module__", None) or kind.__module__
         if isinstance(owner, random.Random):
             module = "random"
-        if (name in _EFFECTS and module in ("builtins", "io", "_io")) or module in _OUTSIDE:
+        effect = name in _EFFECTS and module in ("builtins", "io", "_io")
+        if effect or module in _OUTSIDE or (name in _FILES and _is_numpy(module)):
             self.refuse(f"it calls {name}")
         elif module == "_warnings":
             self.refuse("it warns")
         elif module == "datetime" and name in ("now", "today", "utcnow"):
             self.refuse(f"it calls {name}")
+
+
+def _is_numpy(module: str) -> bool:
+    return module.partition(".")[0] == "numpy"
