@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from minigrad.core.tensors import Tensor
+
 __all__ = ["Watch", "is_ours", "is_users", "user_line"]
 
 _STANDARD = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
@@ -50,6 +52,7 @@ _OUTSIDE = frozenset(
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
+_MAKES_TENSOR = Tensor.__init__.__code__
 _BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
 _FILES = frozenset(("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt"))
 _FILES |= {"fromregex", "fromfile", "tofile"}  # of NumPy
@@ -144,6 +147,10 @@ class Watch:
             self._call(argument)
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
+        if code is _MAKES_TENSOR:
+            if isinstance(frame.f_locals["data"], Tensor):
+                self.refuse("it makes a tensor of a tensor's numbers; detach() gives one")
+            return
         kind = _kind_of(frame)
         if kind in ("user", "layers"):
             self.entered.add(code)
