@@ -221,9 +221,8 @@ class Guards:
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
         if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
-            every = "globals" in code.co_names
-            names = [n for n in table if every or n in _names(code)]
-            self._mapping(table, names, "global ", None if every else _names(code))
+            names = [n for n in _names(code) if n in table]
+            self._mapping(table, names, "global ", _names(code))
             for module in filter(sys.modules.__contains__, _found(code, "IMPORT_NAME")):
                 self._entry(sys.modules.get, module, f"the module {module}")
 
