@@ -289,7 +289,7 @@ class Compiled:
         """Trace again with other values; what differs, or None."""
         failure = ""
         for signs in (False, True):
-            others = [other_argument(leaf, signs) for leaf in leaves]
+            others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
             args, kwargs = replace_leaves(tree, others)
             try:
                 return self._compared(first, guards, args, kwargs, recording)

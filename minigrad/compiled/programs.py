@@ -112,7 +112,7 @@ class Program:
         self.function, self.guards, self.name = function, guards, name
         self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        self._arrays = traced.arrays
+        self._types = traced.kinds
         self._captured = [reference for reference, _ in traced.captured]
         self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
         self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
@@ -136,8 +136,8 @@ class Program:
         self._plan = self.operation.plans[sum(1 << i for i in self._with_gradient)]
         shapes = [traced.outputs[i].shape for i in self.on_tape]
         dtypes = [traced.outputs[i].dtype for i in self.on_tape]
-        single = len(shapes) == 1
-        self._kind_of_node = (shapes[0], dtypes[0]) if single else (tuple(shapes), tuple(dtypes))
+        one = len(shapes) == 1
+        self._kind_of_node = (shapes[0], dtypes[0]) if one else (tuple(shapes), tuple(dtypes))
 
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
@@ -160,7 +160,7 @@ class Program:
         if self._joint:
             graph = finish(builder, inputs, [*outputs, *gradients])
             # A gradient that is returned, too, is one array: those of tensors never change.
-            known = {graph.outputs[i].key: i for i, a in enumerate(traced.arrays) if not a}
+            known = {graph.outputs[i].key: i for i, k in enumerate(traced.kinds) if k is Tensor}
             added = {view.key: view for view in graph.outputs[len(outputs) :]}
             added = {key: view for key, view in added.items() if key not in known}
             known |= {key: len(outputs) + i for i, key in enumerate(added)}
@@ -215,9 +215,8 @@ class Program:
         try:
             results, residuals, status = self.compute(arrays)
         except Exception as error:
-            # unless it is the user's own error
             result = self._eager(self._arguments(tree, leaves), tensors, numbers)
-            self.failure = error
+            self.failure = error  # not the user's own, which was raised again
             return result
         if self._assumed and not self._holds(results):
             self.misses += 1
@@ -238,8 +237,9 @@ class Program:
         made: list[Any] = []
         for mark in self._marks:
             if type(mark) is Output:
-                out = results[mark]
-                made.append(out if self._arrays[mark] else wrap(out, tapes[mark]))
+                out, kind = results[mark], self._types[mark]
+                plain = out[()] if kind is np.generic else out
+                made.append(wrap(out, tapes[mark]) if kind is Tensor else plain)
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
         return self._result(made)

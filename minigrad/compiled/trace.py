@@ -6,7 +6,7 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,7 @@ class Traced:
         template: the result with numbers of outputs in the place of tensors and arrays.
         outputs: a view for each of them.
         recorded: whether each requires grad.
-        arrays: whether each is a plain array.
+        kinds: what each is: `Tensor`, `np.ndarray` or, for a number of NumPy's, `np.generic`.
         writes: tensors that the function wrote, with their new values.
         seeds: for each output that requires grad, the value that stands for its gradient.
         gradients: by the value of an argument or captured tensor, its gradient.
@@ -57,7 +57,7 @@ class Traced:
     template: Any = None
     outputs: list[View] = field(default_factory=list)
     recorded: list[bool] = field(default_factory=list)
-    arrays: list[bool] = field(default_factory=list)
+    kinds: list[type] = field(default_factory=list)
     writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
     seeds: list[Value] = field(default_factory=list)
     gradients: dict[Value, View] = field(default_factory=dict)
@@ -116,11 +116,14 @@ def trace(
         if any(not same_numbers(array, copy) for array, copy in given):
             tracer.refuse("it writes into an array that it was given")
         tracer.check_nodes()
-        result = map_leaves(_unfollowed, result)
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
-        _read_result(traced, leaves)
-        if differentiate and tracer.refusal is None and any(traced.recorded):
-            _differentiate(traced, entered)
+        try:
+            _read_result(traced, leaves)
+            if differentiate and tracer.refusal is None and any(traced.recorded):
+                _differentiate(traced, entered)
+        except Exception as error:  # the call itself went well
+            tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
+        traced.result = map_leaves(_unfollowed, result)
     tracer.builder.heard = False
     for leaf in leaves:
         if id(leaf) in tracer.written:
@@ -143,8 +146,11 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
 
 
 def _unfollowed(leaf: Any) -> Any:
-    """What the user gets: an array of NumPy's own."""
-    return leaf.view(np.ndarray) if isinstance(leaf, Followed) else leaf
+    """What the user gets: an array or a number of NumPy's own."""
+    if not isinstance(leaf, Followed):
+        return leaf
+    array = leaf.view(np.ndarray)
+    return array[()] if leaf.number else array
 
 
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:
@@ -181,7 +187,8 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
         marks.append(Output(len(traced.outputs)))
         traced.outputs.append(view)
         traced.recorded.append(getattr(leaf, "_node", None) is not None)
-        traced.arrays.append(not tensor)
+        number = isinstance(leaf, Followed) and leaf.number
+        traced.kinds.append(Tensor if tensor else np.generic if number else np.ndarray)
     traced.template = replace_leaves(traced.result, marks)
 
 
@@ -224,18 +231,20 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
 
 
-def settle(traced: Traced, known: Container[int]) -> None:
+def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
     """Tell tensors from outside from those that the function made itself.
 
     Args:
         traced: what was seen.
-        known: the identities of the tensors that the function can get at from outside.
+        known: the tensors that the function can get at from outside, by their identity.
     """
     tracer = traced.tracer
+    held = {id(tensor._array): tensor for tensor in known.values()}
     for reference, before, _ in tracer.written.values():
         tensor = reference()
         if tensor is None or id(tensor) not in known:
             continue  # it was made by the function, and is its own affair
+        held[id(before)] = tensor
         view = tracer.view_of(tensor._array)
         if tensor._array is before:
             continue
@@ -251,6 +260,9 @@ def settle(traced: Traced, known: Container[int]) -> None:
         made_here = tensor is None or id(tensor) in returned
         if tensor is not None and id(tensor) in known:
             traced.captured.append((captured.tensor, captured.value))
+        elif id(captured.array) in held:  # as `detach` gives it
+            shared = weakref.ref(held[id(captured.array)])
+            traced.captured.append((shared, captured.value))
         elif captured.value in traced.gradients or not made_here:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:

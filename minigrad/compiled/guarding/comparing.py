@@ -95,11 +95,16 @@ class _Comparison:
             ]
             for t in (first, second)
         ]
-        for (one, view), (other, _) in zip(*sides, strict=False):
-            if _same_in_order(a.array, one) and _same_in_order(b.array, other):
-                self._copies.append((a, view))
-                return True
-        return False
+        found = [
+            view
+            for (one, view), (other, _) in zip(*sides, strict=False)
+            if _same_in_order(a.array, one) and _same_in_order(b.array, other)
+        ]
+        given = {view.value for view in found if view.value in first.arguments}
+        if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
+            return False
+        self._copies.append((a, found[0]))
+        return True
 
     def _replace(self, builder: Builder) -> None:
         """Compute the constants that are copies after what they are copies of."""
@@ -145,12 +150,6 @@ class _Comparison:
                 elif isinstance(x, View) or isinstance(y, View) or not _same_plain(x, y):
                     return f"a number in {_place(a)} differs with the arguments"
         return None
-
-
-def _followed(traced: Traced) -> list[tuple[PlainArray, View]]:
-    """The arrays that were given, and those that NumPy computed of them."""
-    pairs = zip(traced.given, traced.arguments, strict=True)
-    return [*((array, View(value)) for array, value in pairs), *traced.tracer.followed]
 
 
 def _same_in_order(one: PlainArray | None, other: PlainArray) -> bool:

@@ -299,7 +299,8 @@ def _plain_reduction(call: Recorded) -> bool:
 def _reduced(builder: Builder, call: Recorded, op: str) -> View:
     (x,) = call.operands
     assert isinstance(x, View)
-    axes = normalize_axes(call.params["axis"], len(x.shape))
+    # Numbers may be given an axis that they do not have.
+    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
     return builder.reduce(op, x, axes, call.params["keepdims"])
 
 
@@ -346,7 +347,7 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     if not isinstance(x, View) or x.dtype not in _FLOATS or not size_of(x.shape):
         return None
-    axes = normalize_axes(call.params["axis"], len(x.shape))
+    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
     shifted = _shifted(builder, x, axes)
     exponentials = builder.elementwise("exp", shifted)
     total = builder.reduce("sum", exponentials, axes, keepdims=True)

@@ -28,9 +28,14 @@ class NumpyCall:
 
 
 class Followed(np.ndarray[Any, Any]):
-    """An array that tells a tracer what is done with it."""
+    """An array that tells a tracer what is done with it.
+
+    Attributes:
+        number: whether NumPy gives a number where this array without axes stands.
+    """
 
     tracer: Any = None
+    number = False
 
     def __array_finalize__(self, source: Any) -> None:
         self.tracer = getattr(source, "tracer", None)

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "attribute_of", "cell_of"]
 __all__ += ["same_content", "same_plain"]
 
-PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis))
+PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
 
 class _Missing:
@@ -159,7 +159,8 @@ def attribute_of(value: Any, name: str, default: Any) -> Any:
 def same_content(holder: Any, kept: Any) -> bool:
     """Whether a container or an array holds what was kept of it."""
     if isinstance(holder, np.ndarray):
-        return bool(holder.shape == kept.shape and holder.tobytes() == kept.tobytes())
+        same = holder.shape == kept.shape and holder.dtype == kept.dtype
+        return bool(same and holder.tobytes() == kept.tobytes())
     if len(holder) != len(kept):
         return False
     if isinstance(holder, dict):
@@ -172,15 +173,19 @@ def same_content(holder: Any, kept: Any) -> bool:
 
 
 def same_plain(now: Any, value: Any) -> bool:
-    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN."""
-    if type(now) is not type(value):
+    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN.
+
+    Objects of classes derived from these may hold more, and are the same only as themselves.
+    """
+    kind = type(value)
+    if type(now) is not kind:
         return False
-    if isinstance(value, (float, complex, np.generic)):
+    if kind in (float, complex) or isinstance(value, np.generic):
         return now is value or repr(now) == repr(value)
-    if isinstance(value, dict):
+    if kind is dict:
         same = list(now) == list(value)
         return same and same_plain([*now.values()], [*value.values()])
-    if isinstance(value, (tuple, list)):
+    if kind in (tuple, list):
         pairs = zip(now, value, strict=False)
         return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)
-    return isinstance(value, (*PLAIN, np.dtype)) and bool(now == value)
+    return (kind in PLAIN or isinstance(value, np.dtype)) and bool(now == value)

@@ -159,7 +159,13 @@ class Tracer(Observer):
 
     @Watch.pausing
     def call(self, applied: Applied) -> None:
-        """Make the values of an operation."""
+        """Make the values of an operation; a failure here is ours, and no error of the call."""
+        try:
+            self._convert(applied)
+        except Exception as error:
+            self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
+
+    def _convert(self, applied: Applied) -> None:
         self._listen()
         operation, params = applied.operation, applied.params
         if applied.node is not None:
@@ -287,7 +293,9 @@ class Tracer(Observer):
             called = CalledOperation(NumpyCall(name, run), plain, {}, places, [array])
             value = self.builder.make("call", views, (), bool, (called,))
             view = self.builder.make("result", [value], array.shape, array.dtype, (0,))
-        return self._follow(array, view)
+        followed = self._follow(array, view)
+        followed.number = isinstance(result, np.generic)
+        return followed
 
     def _follow(self, array: PlainArray, view: View) -> Any:
         """The array, followed; its owner is known, too, since views of it lead there."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from minigrad.core.tensors import Tensor
+
 __all__ = ["Watch", "is_ours", "is_users", "user_line"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,11 +46,20 @@ _OUTSIDE = frozenset(
         "_io",
         "_socket",
         "_random",
+        "_queue",
+        "_contextvars",
+        "importlib",
+        "genericpath",
     ]
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
-_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "__dict__"))
+_MAKES_TENSOR = Tensor.__init__.__code__
+_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
+_FILES = frozenset(
+    ("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt")
+)
+_FILES |= {"fromregex", "fromfile", "tofile"}  # of NumPy
 
 
 @functools.lru_cache(maxsize=4096)
@@ -56,9 +67,9 @@ def _kind(file: str, module: str) -> str:
     package = module.partition(".")[0]
     if package in ("minigrad", "layers"):
         return package
-    if package == "numpy" or file.startswith("<frozen"):
+    if package == "numpy" or file.startswith("<frozen importlib"):
         return "closed"
-    if file.startswith(_STANDARD) and "site-packages" not in file:
+    if file.startswith((*_STANDARD, "<frozen")) and "site-packages" not in file:
         return "standard"
     return "user"
 
@@ -105,12 +116,14 @@ class Watch:
 
     Attributes:
         entered: the code of functions of the user's and of `layers` that were entered.
+        modules: the names of modules of Python's own whose code ran.
         by_name: whether code of the user's may read attributes by names that are computed.
         refuse: is told why a call cannot be compiled.
     """
 
     def __init__(self) -> None:
         self.entered: set[CodeType] = set()
+        self.modules: set[str] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
         self._passed: set[CodeType] = set()
@@ -161,6 +174,10 @@ class Watch:
             self._call(argument)
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
+        if code is _MAKES_TENSOR:
+            if isinstance(frame.f_locals["data"], Tensor):
+                self.refuse("it makes a tensor of a tensor's numbers; detach() gives one")
+            return
         kind = _kind_of(frame)
         if kind in ("user", "layers"):
             self.entered.add(code)
@@ -168,21 +185,34 @@ class Watch:
                 kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
             )
             return
-        self._passed.add(code)
+        module = str(frame.f_globals.get("__name__", ""))
+        if kind == "standard":
+            self.modules.add(module)
+        file = code.co_name in _FILES and _is_numpy(module)
+        if not file and (kind != "standard" or module.partition(".")[0] not in _OUTSIDE):
+            self._passed.add(code)
+            return
         caller = frame.f_back
-        if kind == "standard" and caller is not None and caller.f_code in self.entered:
-            module = str(frame.f_globals.get("__name__", ""))
-            if module.partition(".")[0] in _OUTSIDE:
-                self._passed.discard(code)
-                self.refuse(f"it calls {module}.{code.co_name}")
+        while caller is not None and _kind_of(caller) == "standard":
+            caller = caller.f_back
+        if caller is not None and caller.f_code in self.entered:
+            self.refuse(f"it calls {module}.{code.co_name}")
 
     def _call(self, function: Any) -> None:
         name = getattr(function, "__name__", "")
         owner = getattr(function, "__self__", None)
-        module = getattr(function, "__module__", None) or type(owner).__module__
+        kind = owner if isinstance(owner, type) else type(owner)
+        module = getattr(function, "__module__", None) or kind.__module__
         if isinstance(owner, random.Random):
             module = "random"
-        if (name in _EFFECTS and module in ("builtins", "io", "_io")) or module in _OUTSIDE:
+        effect = name in _EFFECTS and module in ("builtins", "io", "_io")
+        if effect or module in _OUTSIDE or (name in _FILES and _is_numpy(module)):
             self.refuse(f"it calls {name}")
         elif module == "_warnings":
             self.refuse("it warns")
+        elif module == "datetime" and name in ("now", "today", "utcnow"):
+            self.refuse(f"it calls {name}")
+
+
+def _is_numpy(module: str) -> bool:
+    return module.partition(".")[0] == "numpy"

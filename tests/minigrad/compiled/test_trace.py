@@ -110,8 +110,8 @@ def test_what_is_computed_outside_differs_between_two_traces(function):
     x = numbers(4)
     first = trace(function, [mg.Tensor(x, requires_grad=True)], {})
     second = trace(function, [mg.Tensor(-x * F(0.9), requires_grad=True)], {}, {})
-    settle(first, ())
-    settle(second, ())
+    settle(first, {})
+    settle(second, {})
     assert differences(first, second) is not None
 
 
@@ -119,6 +119,6 @@ def test_a_function_without_such_values_is_the_same_in_two_traces():
     x = numbers(4, 3)
     first = trace(lambda x: mg.dropout(x, 0.0).sum(), [mg.Tensor(x, requires_grad=True)], {})
     second = trace(lambda x: mg.dropout(x, 0.0).sum(), [mg.Tensor(-x, requires_grad=True)], {}, {})
-    settle(first, ())
-    settle(second, ())
+    settle(first, {})
+    settle(second, {})
     assert differences(first, second) is None
