@@ -6,11 +6,13 @@ call by the bits of `flags`; then it is silent about what they say.
 
 import functools
 import importlib.util
+import os
 from typing import Any
 
 from minigrad.compiled import plain
+from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["default_backend"]
+__all__ = ["default_backend", "native_kernel", "native_kernels"]
 
 
 @functools.cache
@@ -21,3 +23,23 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
+
+
+def native_kernel(name: str) -> Kernel | None:
+    """The native code of an operation by itself; none without llvmlite, or `MINIGRAD_COMPILE=0`."""
+    if os.environ.get("MINIGRAD_COMPILE") == "0":
+        return None
+    return native_kernels().get(name)
+
+
+@functools.cache
+def native_kernels() -> dict[str, Kernel]:
+    """All of them by the names that operations ask for."""
+    if importlib.util.find_spec("llvmlite") is None:
+        return {}
+    from minigrad.compiled.llvm.attention import calls
+
+    return {"attention": calls.attention, "attention_gradient": calls.attention_gradient}
+
+
+provide(native_kernel)

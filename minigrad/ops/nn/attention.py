@@ -18,6 +18,7 @@ from minigrad.ops.arguments import (
 )
 from minigrad.ops.checks import check_broadcasts, check_lengths, check_probabilities
 from minigrad.ops.elementwise.comparisons import where
+from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,
@@ -47,6 +48,9 @@ SCORES = "the scores (..., queries, keys)"
 
 LARGEST_PLAIN = 512 * 512
 """Pairs of a query and a key beyond which attention is computed blockwise unless told otherwise."""
+
+KEPT = (np.float32, np.float64)
+"""Of which dtypes there are operations for compiled programs."""
 
 METHODS_OF_ATTENTION: dict[str, Callable[..., Tensor]] = {
     "plain": plain_attention,
@@ -120,7 +124,10 @@ def scaled_dot_product_attention(
             f"{name}: method must be one of {list(METHODS_OF_ATTENTION)} or None, got {method!r}"
         )
     kept = draw_dropout(name, _scores_shape(q, k), dropout, training, generator)
-    return METHODS_OF_ATTENTION[method](q, k, v, b, options=_options(q, masks, causal, scale, kept))
+    attend = METHODS_OF_ATTENTION[method]
+    if method == "blockwise" and kernels_kept.get() and result_type(q, k, v, b) in KEPT:
+        attend = attention_blockwise.kept_attention
+    return attend(q, k, v, b, options=_options(q, masks, causal, scale, kept))
 
 
 def attention_weights(
