@@ -278,3 +278,23 @@ def test_weights_agree_with_it(natively):
     weights = attention_weights(q, k, causal=True).numpy()
     found = attend(q, k, v, causal=True, method="blockwise").numpy()
     np.testing.assert_allclose(found, weights @ v, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("heads", "length", "compiling", "blocks"),
+    [
+        (8, 100, "1", True),
+        (8, 90, "1", False),
+        (1, 100, "1", False),
+        (8, 100, "0", False),
+        (1, 513, "0", True),
+    ],
+)
+def test_blocks_are_taken_where_they_pay(heads, length, compiling, blocks, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_COMPILE", compiling)
+    q = mg.Tensor(np.ones((heads, length, 32), np.float32), requires_grad=True)
+    y = attend(q, q, q)
+    held = y._node.saved[1]  # with all weights, or logarithms alone
+    assert max(array.size for array in held if array is not None) == (
+        heads * length * (32 if blocks else length)
+    )
