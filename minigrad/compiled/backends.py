@@ -12,7 +12,7 @@ from typing import Any
 from minigrad.compiled import plain
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["default_backend", "native_kernel", "native_kernels"]
+__all__ = ["compiles_natively", "default_backend", "native_kernel", "native_kernels"]
 
 
 @functools.cache
@@ -25,17 +25,20 @@ def default_backend() -> Any:
     return program
 
 
+def compiles_natively() -> bool:
+    """Whether there is native code, and `MINIGRAD_COMPILE` does not turn it off."""
+    return os.environ.get("MINIGRAD_COMPILE") != "0" and default_backend() is not plain
+
+
 def native_kernel(name: str) -> Kernel | None:
     """The native code of an operation by itself; none without llvmlite, or `MINIGRAD_COMPILE=0`."""
-    if os.environ.get("MINIGRAD_COMPILE") == "0":
-        return None
-    return native_kernels().get(name)
+    return native_kernels().get(name) if compiles_natively() else None
 
 
 @functools.cache
 def native_kernels() -> dict[str, Kernel]:
     """All of them by the names that operations ask for."""
-    if importlib.util.find_spec("llvmlite") is None:
+    if default_backend() is plain:
         return {}
     from minigrad.compiled.llvm.attention import calls
 
