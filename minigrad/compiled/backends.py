@@ -6,11 +6,13 @@ of `flags` what its last call may have raised; NumPy then finds out what it did,
 
 import functools
 import importlib.util
+import os
 from typing import Any
 
 from minigrad.compiled import plain
+from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["default_backend"]
+__all__ = ["compiles_natively", "default_backend", "native_kernel", "native_kernels"]
 
 
 @functools.cache
@@ -21,3 +23,26 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
+
+
+def compiles_natively() -> bool:
+    """Whether there is native code, and `MINIGRAD_COMPILE` does not turn it off."""
+    return os.environ.get("MINIGRAD_COMPILE") != "0" and default_backend() is not plain
+
+
+def native_kernel(name: str) -> Kernel | None:
+    """The native code of an operation by itself; none without llvmlite, or `MINIGRAD_COMPILE=0`."""
+    return native_kernels().get(name) if compiles_natively() else None
+
+
+@functools.cache
+def native_kernels() -> dict[str, Kernel]:
+    """All of them by the names that operations ask for."""
+    if default_backend() is plain:
+        return {}
+    from minigrad.compiled.llvm.attention import calls
+
+    return {"attention": calls.attention, "attention_gradient": calls.attention_gradient}
+
+
+provide(native_kernel)

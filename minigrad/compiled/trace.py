@@ -6,13 +6,14 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.backends import native_kernels
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.followed import Followed, follow
@@ -23,6 +24,7 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
@@ -107,8 +109,9 @@ def trace(
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
     arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
+    native_kernels()  # imported before anybody watches
     before = last_write()
-    with observed_by(tracer), ModeChange(fused=False):
+    with observed_by(tracer), ModeChange(fused=False), _kernels_kept():
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
         if last_write() != before:
@@ -130,6 +133,16 @@ def trace(
             tracer.refuse("it writes a tensor that it was given")
     traced.refusal = tracer.refusal
     return traced
+
+
+@contextmanager
+def _kernels_kept() -> Iterator[None]:
+    """A block in which large kernels are traced as they are."""
+    token = kernels_kept.set(True)
+    try:
+        yield
+    finally:
+        kernels_kept.reset(token)
 
 
 def _apart(tracer: Tracer, leaf: Any) -> Any:

@@ -5,6 +5,7 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, ParamSpec, cast
 
 from minigrad.core.backward import pull_back
@@ -14,10 +15,20 @@ from minigrad.core.tensors import wrap
 from minigrad.ops.primitives import Operation, Primitive, declare
 from minigrad.ops.pruning import needed_nodes
 
-__all__ = ["FusedOperation", "fused", "output_gradients", "run_reference"]
+__all__ = [
+    "FusedOperation",
+    "KeptOperation",
+    "fused",
+    "kernels_kept",
+    "output_gradients",
+    "run_reference",
+]
 
 P = ParamSpec("P")
 Backward = Callable[..., Sequence[Any]]
+
+kernels_kept: ContextVar[bool] = ContextVar("minigrad_kernels_kept", default=False)
+"""Whether large kernels that come with a derivative of their own are traced as they are."""
 
 
 class FusedOperation(Operation):
@@ -31,7 +42,7 @@ class FusedOperation(Operation):
         outputs: tuple[str, ...] = ("y",),
     ) -> None:
         super().__init__(forward, outputs=outputs, aux=("residuals",))
-        self.reference = reference
+        self.reference = self.composed = reference
         self.backward = backward
 
     @property
@@ -73,6 +84,10 @@ class FusedPlan:
         Fresh handles, because on the original nodes an input that shares its history with
         another one (q = k = v) would be counted twice.
         """
+        return self.derive(node, g, recorded=True)
+
+    def derive(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
+        """The gradients of the inputs by way of the reference."""
         handles, outs = run_reference(node)
         pairs = zip(outs, output_gradients(node, g), strict=True)
         wanted = zip(handles, self.needed, strict=True)
@@ -81,8 +96,32 @@ class FusedPlan:
         keep = {target for target in targets if target is not None}
         # A tensor that the reference closes over has a history of its own, which is not ours.
         needed, _ = needed_nodes([root for root, _ in roots], keep)
-        found = pull_back(roots, keep, needed=needed, recorded=True)
+        found = pull_back(roots, keep, needed=needed, recorded=recorded)
         return [None if target is None else found.get(target) for target in targets]
+
+
+class KeptOperation(FusedOperation):
+    """A kernel that stays one where others are recorded by their references.
+
+    It is differentiated by way of its reference. Compiled programs run it as it is: it is called
+    where `kernels_kept`.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], reference: Callable[..., Any], outputs: tuple[str, ...]
+    ) -> None:
+        super().__init__(forward, reference, lambda: (), outputs)
+        self.reference = None
+
+    def make_plan(self, mask: int) -> FusedPlan:
+        """The plan for a set of inputs on tape."""
+        return _KeptPlan(self, mask)
+
+
+class _KeptPlan(FusedPlan):
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
+        """Differentiate the reference, on arrays."""
+        return self.derive(node, g, recorded=False)
 
 
 def output_gradients(node: Node, g: Any) -> Sequence[Any]:
@@ -99,7 +138,7 @@ def run_reference(node: Node) -> tuple[list[Any], tuple[Any, ...]]:
         for array, source in zip(arrays, node.inputs, strict=True)
     ]
     with ModeChange(recording=True, scope=node.scope):
-        outs = node.plan.operation.reference(*handles, **node.params)
+        outs = node.plan.operation.composed(*handles, **node.params)
     return handles, outs if isinstance(outs, tuple) else (outs,)
 
 

@@ -67,7 +67,7 @@ def _kind(file: str, module: str) -> str:
     package = module.partition(".")[0]
     if package in ("minigrad", "layers"):
         return package
-    if package == "numpy" or file.startswith("<frozen importlib"):
+    if package in ("numpy", "llvmlite") or file.startswith("<frozen importlib"):
         return "closed"
     if file.startswith((*_STANDARD, "<frozen")) and "site-packages" not in file:
         return "standard"
