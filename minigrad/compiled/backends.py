@@ -1,16 +1,24 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
 A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call by the bits of `flags`; then it is silent about what they say.
+call by the bits of `flags`; then it is silent about what they say. A back end may also have a
+function `build_lists`, which makes a program from a recipe.
 """
 
 import functools
 import importlib.util
+import os
+from collections.abc import Callable
 from typing import Any
 
 from minigrad.compiled import plain
 
-__all__ = ["default_backend"]
+__all__ = ["default_backend", "list_builder", "switched_off"]
+
+
+def switched_off() -> bool:
+    """Whether everything runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
+    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
 
 
 @functools.cache
@@ -21,3 +29,8 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
+
+
+def list_builder() -> Callable[[Any], Any] | None:
+    """The function that makes programs from recipes, or None where NumPy does the same."""
+    return None if switched_off() else getattr(default_backend(), "build_lists", None)

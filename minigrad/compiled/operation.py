@@ -1,7 +1,6 @@
 """`compile`: a function that runs as one program, once it was traced, with the same results."""
 
 import contextlib
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.backends import default_backend
+from minigrad.compiled.backends import default_backend, switched_off
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.comparing import differences
@@ -120,7 +119,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], check: int, backend: Any) -> None:
         self.function = function
         self._check, self._backend = check, backend
-        self._off = os.environ.get("MINIGRAD_COMPILE", "") == "0"
+        self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
         self._count = 0

@@ -1,7 +1,7 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
+import functools
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -9,19 +9,17 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.crew import WORTH_THREADS, asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
+from minigrad.compiled.llvm.lists import ListProgram
 from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
+from minigrad.compiled.recipes import Recipe
 
-__all__ = ["LIFTS", "NativeProgram", "build"]
+__all__ = ["LIFTS", "NativeProgram", "build", "build_lists"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
-
-_WORTH_THREADS: Final = 35_000_000
-"""Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
-50 microseconds."""
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -46,10 +44,21 @@ def build(
     """
     host = target or native.host()
     if threads is None:
-        threads = int(os.environ.get("MINIGRAD_THREADS") or 1)
+        threads = asked_for()
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
+
+
+@functools.cache
+def build_lists(recipe: Recipe) -> ListProgram:
+    """A function from arrays of any lengths, and numbers, to what a recipe makes of them.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+        Unsupported: for operations and dtypes without native code.
+    """
+    return ListProgram(recipe, native.host())
 
 
 class NativeProgram:
@@ -67,7 +76,7 @@ class NativeProgram:
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
         plan = Plan(graph)
-        self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
+        self.threads = threads if threads > 1 and _work(graph) >= WORTH_THREADS else 1
         self._layout = native.layout()
         emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
         self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
