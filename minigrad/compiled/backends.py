@@ -17,7 +17,7 @@ __all__ = ["default_backend", "list_builder", "switched_off"]
 
 
 def switched_off() -> bool:
-    """Whether everything runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
+    """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
     return os.environ.get("MINIGRAD_COMPILE", "") == "0"
 
 

@@ -1,4 +1,4 @@
-"""What is computed at each element of many arrays, whatever their lengths: no shapes, only steps."""
+"""What is computed at each element of many arrays, whatever their lengths."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,8 +8,8 @@ __all__ = ["Recipe", "Step"]
 Step: TypeAlias = tuple[str, tuple[int, ...], str]
 """An operation, the numbers of the steps that it reads, and the name of its dtype.
 
-Beside NumPy's names, as in `minigrad.compiled.graph`, there are `array`, the next of the arrays that
-are read, and `number`, the next of the numbers that a call brings, which are the same at all
+Beside NumPy's names, as in `minigrad.compiled.graph`, there are `array`, the next of the arrays
+that are read, and `number`, the next of the numbers that a call brings, which are the same at all
 elements. Operands have the dtype that the operation needs; `convert` gives them another.
 """
 

@@ -20,7 +20,7 @@ from minigrad.optim.options import (
     with_rate,
 )
 from minigrad.optim.states import State, converted, working, working_dtype
-from minigrad.optim.together import Job, update_together
+from minigrad.optim.together.updates import Job, update_together
 
 __all__ = ["Optimizer"]
 
@@ -162,11 +162,10 @@ class Optimizer(metaclass=OptimizerType):
         """Update every parameter that has a gradient; on an error nothing is changed.
 
         What is wrong with options, gradients and states is found before anything is written.
-        Then all parameters are updated in one pass of native code, with the extra `fast`, or else
-        one after the other, with the same bits; states are updated in place, so that a step needs
-        memory for one parameter at most. Old values and states are kept for going back only where
-        an update may still fail: in classes defined elsewhere, and while warnings of NumPy are
-        errors.
+        Then all are updated in one pass of native code, with the extra `fast`, or else one after
+        the other, with the same bits; states in place, so that memory is needed for one parameter
+        at most. Old values are kept for going back only where an update may still fail: in classes
+        defined elsewhere, and while warnings of NumPy are errors.
 
         Raises:
             GradientError: when a parameter that has a gradient is no leaf any more.

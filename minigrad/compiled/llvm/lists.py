@@ -114,7 +114,9 @@ def _module(recipe: Recipe, target: native.Host, layout: native.Layout | None) -
 
     def one() -> None:
         at = code.at(chunks, code.multiply(taken, 3), "i64")
-        entry, start, count = (code.value(f"load i64, ptr {code.at(at, k, 'i64')}") for k in range(3))
+        entry, start, count = (
+            code.value(f"load i64, ptr {code.at(at, k, 'i64')}") for k in range(3)
+        )
         first = code.add(code.multiply(entry, width), _FIRST)
         pointers = [
             code.at(_array(code, code.add(first, k), layout), start, kind)
@@ -190,7 +192,7 @@ def _run(
     recipe: Recipe,
     kinds: Sequence[str],
     numbers: Sequence[tuple[str, str]],
-    limits: tuple[str, Index],
+    limits: tuple[Index, Index],
     width: int,
 ) -> str:
     """The recipe from one element to another, `width` at a time; returns the sums by lane."""

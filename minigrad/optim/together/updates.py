@@ -1,6 +1,5 @@
-"""Updates of all parameters in one pass of native code, where there is some; gradients likewise."""
+"""Updates of all parameters in one pass of native code, where there is some."""
 
-import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ from minigrad.compiled.graph import COMPARISONS, Unsupported
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.optim.recorded import Recorder, Unfollowed
 from minigrad.optim.states import State
+from minigrad.optim.together.gradients import contiguous, is_plain
+from minigrad.optim.together.recorded import Recorder, Unfollowed
 
-__all__ = ["Job", "scaled", "sum_of_squares", "update_together"]
+__all__ = ["Job", "update_together"]
 
 Job: TypeAlias = tuple[Tensor, Leaf, State, dict[str, Any]]
 """A parameter to update: its leaf, its state, and the options of its group."""
 
-_DTYPES: Final = (np.dtype(np.float32), np.dtype(np.float64))
 _FLAGS: Final = (
     (OVERFLOW, "over", "overflow"),
     (DIVISION, "divide", "divide by zero"),
@@ -49,29 +48,31 @@ def update_together(optimizer: Any, jobs: Sequence[Job], keep: bool) -> Sequence
     left: list[Job] = []
     alike: dict[Any, list[Job]] = {}
     for job in jobs:
-        parameter, leaf, state, group = job
-        if _plain(parameter._array) and _plain(leaf.grad._array, False):
-            alike.setdefault((id(group), parameter._array.dtype, *_point(state)), []).append(job)
-        else:
-            left.append(job)
+        point = _point(*job)
+        (left if point is None else alike.setdefault(point, [])).append(job)
     for some in alike.values():
         left += some if not _updated(optimizer, some, build, keep) else ()
     return left
 
 
-def _plain(array: PlainArray, contiguous: bool = True) -> bool:
-    return (
-        array.__class__ is np.ndarray
-        and array.dtype in _DTYPES
-        and (array.flags.c_contiguous or not contiguous)
-    )
+def _point(parameter: Tensor, leaf: Leaf, state: State, group: Any) -> tuple[Any, ...] | None:
+    """What must be the same of two parameters whose updates differ in arrays alone.
 
-
-def _point(state: State) -> list[Any]:
-    """What must be the same of two parameters whose updates differ in arrays alone."""
-    return [
-        (name, None if entry.__class__ is np.ndarray else entry) for name, entry in state.items()
-    ]
+    None for dtypes without native code, and where an array lies in memory in another order than
+    that of its axes.
+    """
+    value = parameter._array
+    if not is_plain(value) or leaf.grad._array.__class__ is not np.ndarray:
+        return None
+    point: list[Any] = [id(group), value.dtype.char]
+    for name, entry in state.items():
+        if entry.__class__ is not np.ndarray:
+            point.append((name, entry))
+        elif entry.flags.c_contiguous:
+            point.append(name)
+        else:
+            return None
+    return tuple(point)
 
 
 def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
@@ -85,19 +86,22 @@ def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
     except (Unfollowed, Unsupported):
         return False
     names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
-    entries = []
+    entries: list[tuple[PlainArray, ...]] = []
+    before: list[tuple[PlainArray, PlainArray]] = []
     for parameter, leaf, state, _ in jobs:
         own = not keep and _held_alone(parameter, leaf)
         value, gradient = parameter._array, leaf.grad._array
         arrays = [state[name] for name in names]
+        old = [array.copy() for array in arrays] if keep else arrays
+        before += zip(arrays, old, strict=True)
         new = value if own else np.empty_like(value)
-        written = [np.empty_like(array) for array in arrays] if keep else arrays
-        entries.append((new, *written, value, _contiguous(gradient), *arrays))
+        entries.append((new, *arrays, value, contiguous(gradient), *old))
     _, status = program(entries, recorder.numbers)
-    if status and keep:
-        return False  # NumPy warns or raises, where and as it does
-    for (parameter, leaf, state, _), (new, *rest) in zip(jobs, entries, strict=True):
-        state.update(zip(names, rest, strict=False))
+    if status and keep:  # NumPy warns or raises, where and as it does
+        for array, kept in before:
+            np.copyto(array, kept)
+        return False
+    for (parameter, leaf, state, _), (new, *_) in zip(jobs, entries, strict=True):
         state.update(plain)
         optimizer._state[parameter] = state
         leaf.write(new)
@@ -107,17 +111,12 @@ def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
     return True
 
 
-def _contiguous(array: PlainArray) -> PlainArray:
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
-
-
 def _warn(where: str, status: int, recipe: Recipe, jobs: list[Job]) -> None:
     """Warn of what NumPy would have warned of."""
-    if any(op in _ORDERED for op, _, _ in recipe.steps):
-        # processors call it invalid to compare with NaN, NumPy does not
-        if any(np.isnan(leaf.grad._array).any() for _, leaf, _, _ in jobs):
-            status &= ~INVALID
-    handling: dict[str, str] = dict(np.geterr())
+    ordered = any(op in _ORDERED for op, _, _ in recipe.steps)
+    if ordered and any(np.isnan(leaf.grad._array).any() for _, leaf, _, _ in jobs):
+        status &= ~INVALID  # processors call it invalid to compare with NaN, NumPy does not
+    handling: dict[str, Any] = {**np.geterr()}
     for flag, name, words in _FLAGS:
         if status & flag and handling[name] == "warn":
             warnings.warn(f"{words} encountered in {where}", RuntimeWarning, stacklevel=5)
@@ -131,10 +130,11 @@ class _Holder:
 
 
 def _references(holder: Any) -> int:
-    return sys.getrefcount(holder._array)
+    """How often an array is held; 0 where Python does not count."""
+    return sys.getrefcount(holder._array) if hasattr(sys, "getrefcount") else 0
 
 
-_ALONE: Final = _references(_Holder())
+_ALONE: Final = _references(_Holder()) or -1
 """The count of an array that nobody holds but a parameter and its leaf."""
 
 
@@ -146,33 +146,3 @@ def _held_alone(parameter: Tensor, leaf: Leaf) -> bool:
         and parameter._array.flags.owndata
         and parameter._array.flags.writeable
     )
-
-
-def sum_of_squares(arrays: Sequence[PlainArray]) -> float | None:
-    """Of all elements, added in float64; None where there is no native code for it."""
-    build = list_builder()
-    if build is None or not all(_plain(array, False) for array in arrays):
-        return None
-    return math.fsum(
-        build(_squares(dtype.name))([(_contiguous(a),) for a in arrays if a.dtype == dtype], ())[0]
-        for dtype in {array.dtype for array in arrays}
-    )
-
-
-def _squares(dtype: str) -> Recipe:
-    steps = (("array", (), dtype), ("convert", (0,), "float64"), ("square", (1,), "float64"))
-    return Recipe(steps, (), 2)
-
-
-def scaled(arrays: Sequence[PlainArray], factor: float) -> list[PlainArray] | None:
-    """New arrays, multiplied with a number; None where there is no native code for it."""
-    build = list_builder()
-    if build is None or not all(map(_plain, arrays)):
-        return None
-    made = [np.empty_like(array) for array in arrays]
-    for dtype in {array.dtype for array in arrays}:
-        name = dtype.name
-        steps = ("array", (), name), ("number", (), name), ("multiply", (0, 1), name)
-        some = [(new, array) for new, array in zip(made, arrays, strict=True) if new.dtype == dtype]
-        build(Recipe(steps, (2,)))(some, (factor,))
-    return made

@@ -17,9 +17,8 @@ from minigrad.optim.states import State
 
 __all__ = ["Recorder", "Unfollowed"]
 
-_UFUNCS: Final = COMPARISONS | frozenset(
-    "add subtract multiply divide maximum minimum sqrt absolute sign negative".split()
-)
+_ARITHMETIC: Final = frozenset({"add", "subtract", "multiply", "divide", "negative", "absolute"})
+_UFUNCS: Final = COMPARISONS | _ARITHMETIC | {"maximum", "minimum", "sqrt", "sign"}
 
 
 class Unfollowed(Exception):
@@ -103,18 +102,22 @@ class _StandIn(NDArrayOperatorsMixin):
     def __init__(self, recorder: Recorder, at: int, dtype: str) -> None:
         self._recorder, self.at, self.dtype = recorder, at, dtype
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        name = ufunc.__name__
-        out = options.pop("out", (None,))[0]
-        if method != "__call__" or options or name not in _UFUNCS:
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,), **options: Any
+    ) -> Any:
+        name, kind = ufunc.__name__, self.dtype
+        if method != "__call__" or options or name not in _UFUNCS or kind == "bool":
             raise Unfollowed(f"{name} of arrays")
-        kinds = {each.dtype for each in inputs if each.__class__ is _StandIn}
-        if len(kinds) > 1 or "bool" in kinds:
-            raise Unfollowed(f"{name} of arrays of several dtypes")
-        (kind,) = kinds
-        operands = tuple([self._operand(each, kind) for each in inputs])
+        operands = []
+        for each in inputs:
+            if each.__class__ is not _StandIn:
+                operands.append(self._recorder.number(each, kind))
+            elif each.dtype == kind:
+                operands.append(each.at)
+            else:
+                raise Unfollowed(f"{name} of arrays of several dtypes")
         made = "bool" if name in COMPARISONS else kind
-        return self._result(self._recorder.note(name, operands, made), made, out)
+        return self._result(self._recorder.note(name, tuple(operands), made), made, out[0])
 
     def _operand(self, given: Any, dtype: str) -> int:
         if given.__class__ is not _StandIn:
@@ -162,8 +165,8 @@ class _StandIn(NDArrayOperatorsMixin):
         """The same numbers."""
         return self._result(self.at, self.dtype)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise Unfollowed("an array made of another")
+    def __getattr__(self, name: str) -> Any:
+        raise Unfollowed(f"{name} of an array")
 
     def __bool__(self) -> bool:
         raise Unfollowed("a branch on an array")
