@@ -5,15 +5,11 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-__all__ = ["WORTH_THREADS", "Crew", "asked_for", "crew"]
+__all__ = ["Crew", "asked_for", "crew"]
 
 Main: TypeAlias = Callable[[int, int, int, int], int]
-
-WORTH_THREADS: Final = 35_000_000
-"""Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
-50 microseconds."""
 
 
 def asked_for() -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Value, View
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import WORTH_THREADS, asked_for, crew
+from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.kernels.runtime import define_take, define_wait
 from minigrad.compiled.llvm.planning.places import LINE
 from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
@@ -40,14 +40,15 @@ class ListProgram:
 
     Args:
         recipe: what is computed.
+        worth: from how many elements on threads share the work.
         target: the machine to build for.
 
     Raises:
         Unsupported: for operations and dtypes without native code.
     """
 
-    def __init__(self, recipe: Recipe, target: native.Host) -> None:
-        self._layout = native.layout()
+    def __init__(self, recipe: Recipe, worth: int, target: native.Host) -> None:
+        self._worth, self._layout = worth, native.layout()
         self._sums = recipe.total is not None
         self.text = _module(recipe, target, self._layout)
         self._library = native.library(self.text, target)
@@ -74,7 +75,7 @@ class ListProgram:
         given = (chunks, np.array(numbers, np.float64), totals, *rest)
         frame, alive = native.make_frame(given, self._layout)
         room = workspace.__array_interface__["data"][0]
-        threads = asked_for() if 10 * len(chunks) * _CHUNK >= WORTH_THREADS else 1
+        threads = asked_for() if len(chunks) * _CHUNK >= self._worth else 1
         if threads == 1:
             status = self._main(frame, room, 0, 1)
         else:

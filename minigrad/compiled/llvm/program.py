@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import WORTH_THREADS, asked_for, crew
+from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.lists import ListProgram
@@ -20,6 +20,10 @@ from minigrad.compiled.recipes import Recipe
 __all__ = ["LIFTS", "NativeProgram", "build", "build_lists"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
+
+_WORTH_THREADS: Final = 35_000_000
+"""Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
+50 microseconds."""
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -58,7 +62,7 @@ def build_lists(recipe: Recipe) -> ListProgram:
         MissingPackageError: without llvmlite.
         Unsupported: for operations and dtypes without native code.
     """
-    return ListProgram(recipe, native.host())
+    return ListProgram(recipe, _WORTH_THREADS // 10, native.host())
 
 
 class NativeProgram:
@@ -76,7 +80,7 @@ class NativeProgram:
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
         plan = Plan(graph)
-        self.threads = threads if threads > 1 and _work(graph) >= WORTH_THREADS else 1
+        self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
         self._layout = native.layout()
         emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
         self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]

@@ -294,7 +294,7 @@ def test_every_width_of_vectors_and_a_frame_of_addresses(monkeypatch, cpu):
     monkeypatch.setattr(native, "layout", lambda: None)
     if native.host().architecture != "x86":
         cpu = None
-    ours = lists.ListProgram(RULE, native.host(cpu))
+    ours = lists.ListProgram(RULE, 0, native.host(cpu))
     x, y = np.random.default_rng(0).standard_normal((2, 1001)).astype(np.float32)
     out = np.empty(1001, np.float32)
     ours([(out, x, y)], [0.3])
@@ -302,13 +302,14 @@ def test_every_width_of_vectors_and_a_frame_of_addresses(monkeypatch, cpu):
 
 
 def test_threads_do_not_change_bits(monkeypatch):
-    x, y = np.random.default_rng(0).standard_normal((2, 4_000_000)).astype(np.float32)
+    x, y = np.random.default_rng(0).standard_normal((2, 400_000)).astype(np.float32)
     found = []
     for threads in ("1", "2"):
         monkeypatch.setenv("MINIGRAD_THREADS", threads)
         out = np.empty_like(x)
-        program.build_lists(RULE)([(out, x, y)], [0.3])
-        found.append((out, program.build_lists(SQUARES)([(x,), (y,)], ())[0]))
+        lists.ListProgram(RULE, 0, native.host())([(out, x, y)], [0.3])
+        squares = lists.ListProgram(SQUARES, 0, native.host())
+        found.append((out, squares([(x,), (y,)], ())[0]))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
 
