@@ -13,7 +13,7 @@ from typing import Any
 
 from minigrad.compiled import plain
 
-__all__ = ["default_backend", "list_builder", "switched_off"]
+__all__ = ["default_backend", "is_native", "list_builder", "switched_off"]
 
 
 def switched_off() -> bool:
@@ -34,3 +34,8 @@ def default_backend() -> Any:
 def list_builder() -> Callable[[Any], Any] | None:
     """The function that makes programs from recipes, or None where NumPy does the same."""
     return None if switched_off() else getattr(default_backend(), "build_lists", None)
+
+
+def is_native(backend: Any) -> bool:
+    """Whether a back end makes native code; then it has a function `machine`, too."""
+    return hasattr(backend, "build_lists")

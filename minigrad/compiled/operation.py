@@ -110,15 +110,28 @@ def compile(
 class Compiled:
     """What `compile` makes: called like the function, with the same results.
 
+    Args:
+        function, check, backend: as in `compile`.
+        tell: is told why calls run as before, in the place of a warning.
+        at_once: let the first call, too, return what the program computes, so that the bits of a
+            call do not depend on which calls there were before.
+
     Attributes:
         function: the user's own.
     """
 
     _tracing: Any  # a lock
 
-    def __init__(self, function: Callable[..., Any], check: int, backend: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        check: int,
+        backend: Any,
+        tell: Callable[[str], None] | None = None,
+        at_once: bool = False,
+    ) -> None:
         self.function = function
-        self._check, self._backend = check, backend
+        self._check, self._backend, self._tell, self._at_once = check, backend, tell, at_once
         self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
@@ -143,16 +156,17 @@ class Compiled:
                 if program.guards is None or program.guards.hold():
                     return self.function(*args, **kwargs)
             elif held.alive and program.fits():
-                self._calls += 1
-                result = program.run(
-                    tree, leaves, bool(self._check) and not self._calls % self._check
-                )
-                if program.failure is not None:
-                    self._give_up(key, program)
-                elif program.misses == MOST_MISSES:
-                    self._warn("what it looks at in its arguments differs from call to call")
-                return result
+                return self._run(key, program, tree, leaves)
         return self._first_call(key, tree, leaves)
+
+    def _run(self, key: Key, program: Program, tree: Any, leaves: list[Any]) -> Any:
+        self._calls += 1
+        result = program.run(tree, leaves, bool(self._check) and not self._calls % self._check)
+        if program.failure is not None:
+            self._warn(self._give_up(key, program))
+        elif program.misses == MOST_MISSES:
+            self._warn("what it looks at in its arguments differs from call to call")
+        return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """The method of an instance, which has programs of its own."""
@@ -161,7 +175,9 @@ class Compiled:
         bound = self._bound.get(instance)
         if bound is None:
             method = MethodType(self.function, instance)
-            bound = self._bound[instance] = Compiled(method, self._check, self._backend)
+            bound = self._bound[instance] = Compiled(
+                method, self._check, self._backend, self._tell, self._at_once
+            )
         return bound
 
     def __getattr__(self, name: str) -> Any:
@@ -204,14 +220,8 @@ class Compiled:
         leaves: list[Any] = []
         flatten(tree, leaves)
         with self._tracing:
-            before = Writes()
-            sources = random_sources(self.function, args, kwargs)
-            states = [(source, state_of(source)) for source in sources]
-            with observed_by(before):
-                _, program = self._traced(tree, leaves, keep=True)
-            put_back(before.before())
-            for source, state in states:
-                restore_state(source, state)
+            _, program, undo = self._traced_apart(tree, leaves, keep=True)
+            undo()
         if isinstance(program, Refusal):
             return Lowered(self._label, {}, [program.reason])
         return Lowered(self._label, program.stages, [r.reason for r in self.refusals])
@@ -225,31 +235,56 @@ class Compiled:
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
                 return self.function(*tree[0], **tree[1])
-            result, program = self._traced(tree, leaves)
+            if self._at_once:
+                result, program, undo = self._traced_apart(tree, leaves, keep=False)
+            else:
+                result, program = self._traced(tree, leaves)
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
             held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
+            if self._at_once and isinstance(program, Program):
+                undo()
+                return self._run(key, program, tree, leaves)
             return result
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
 
-    def _give_up(self, key: Key, program: Program) -> None:
+    def _give_up(self, key: Key, program: Program) -> str:
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
         refusal = Refusal(reason, "", program.guards)
         entries = self._entries.get(key, [])
         entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
-        self._warn(reason)
+        return reason
 
     def _warn(self, reason: str, line: str = "") -> None:
         if reason not in self._warned:
             self._warned.add(reason)
             where = f" ({line})" if line else ""
-            message = f"compile: {self._label} runs as before: {reason}{where}"
-            warnings.warn(message, CompileWarning, stacklevel=4)
+            message = f"{self._label} runs as before: {reason}{where}"
+            if self._tell is not None:
+                self._tell(message)
+            else:
+                warnings.warn(f"compile: {message}", CompileWarning, stacklevel=4)
+
+    def _traced_apart(
+        self, tree: Any, leaves: list[Any], keep: bool
+    ) -> tuple[Any, Program | Refusal, Callable[[], None]]:
+        """As `_traced`, and what puts generators and everything that was written back."""
+        before = Writes()
+        states = [(source, state_of(source)) for source in random_sources(self.function, *tree)]
+        with observed_by(before):
+            result, program = self._traced(tree, leaves, keep)
+
+        def undo() -> None:
+            put_back(before.before())
+            for source, state in states:
+                restore_state(source, state)
+
+        return result, program, undo
 
     def _traced(
         self, tree: Any, leaves: list[Any], keep: bool = False

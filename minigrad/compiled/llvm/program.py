@@ -17,7 +17,7 @@ from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.compiled.recipes import Recipe
 
-__all__ = ["LIFTS", "NativeProgram", "build", "build_lists"]
+__all__ = ["LIFTS", "NativeProgram", "build", "build_lists", "machine"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -63,6 +63,19 @@ def build_lists(recipe: Recipe) -> ListProgram:
         Unsupported: for operations and dtypes without native code.
     """
     return ListProgram(recipe, _WORTH_THREADS // 10, native.host())
+
+
+def machine() -> dict[str, str | int]:
+    """What the bits of results may depend on, beside the program: its vectors; and its threads.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+    """
+    host = native.host()
+    return {
+        "vectors": f"{host.architecture}, {host.vector_bytes} bytes",
+        "threads": asked_for(),
+    }
 
 
 class NativeProgram:
