@@ -87,7 +87,7 @@ def kind_of(batch: Any) -> str:
     """What batches of one program share, in words that are the same in every process.
 
     >>> kind_of([np.zeros((2, 3), np.float32), 7])
-    "((0, None), (1, None), <class 'list'>): float32[2, 3] 7"
+    "(('[0]', None), ('[1]', None), <class 'list'>): float32[2, 3] 7"
     """
     leaves: list[Any] = []
     structure = flatten(batch, leaves)
