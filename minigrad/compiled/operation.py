@@ -113,8 +113,8 @@ class Compiled:
     Args:
         function, check, backend: as in `compile`.
         tell: is told why calls run as before, in the place of a warning.
-        at_once: let the first call, too, return what the program computes, so that the bits of a
-            call do not depend on which calls there were before.
+        at_once: let the first call, too, return what the program computes, or what the function
+            does if there is none, so that bits do not depend on which calls there were before.
 
     Attributes:
         function: the user's own.
@@ -245,10 +245,12 @@ class Compiled:
             entries = self._entries.setdefault(key, [])
             held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
-            if self._at_once and isinstance(program, Program):
-                undo()
+            if not self._at_once:
+                return result
+            undo()
+            if isinstance(program, Program):
                 return self._run(key, program, tree, leaves)
-            return result
+            return self.function(*tree[0], **tree[1])  # tracing rounds as no later call does
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
