@@ -105,7 +105,7 @@ def test_steps_run_as_programs_where_there_is_native_code(tmp_path, monkeypatch)
     monkeypatch.setattr(BatchLoss, "as_written", never)
     train(new_net(), tmp_path)
     assert notes(tmp_path) == [f"compiled: {NATIVE}"]
-    assert "steps by native code" in notes(tmp_path)[0]
+    assert "gradients by native code" in notes(tmp_path)[0]
 
 
 def test_programs_train_as_the_tape_does(tmp_path):
@@ -155,7 +155,7 @@ def test_without_the_extra_programs_run_by_numpy_where_they_are_asked_for(
     monkeypatch.setattr(BatchLoss, "as_written", never)
     train(new_net(), tmp_path, stop=3, compiled=True)
     train(again, tmp_path, resume=True, exact=True, compiled=True)
-    assert notes(tmp_path)[0] == "compiled: steps by NumPy, updates by NumPy"
+    assert notes(tmp_path)[0] == "compiled: gradients by NumPy, updates by NumPy"
     assert_same(whole, again)
 
 

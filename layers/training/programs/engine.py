@@ -72,11 +72,11 @@ class Engine:
         """In words.
 
         >>> print(Engine("native", "native", "x86, 64 bytes", 2))
-        steps by native code, updates by native code (vectors: x86, 64 bytes; 2 threads)
+        gradients by native code, updates by native code (vectors: x86, 64 bytes; 2 threads)
         >>> print(Engine("eager", "numpy"))
-        steps by the tape, updates by NumPy
+        gradients by the tape, updates by NumPy
         """
-        words = f"steps by {_WORDS[self.steps]}, updates by {_WORDS[self.updates]}"
+        words = f"gradients by {_WORDS[self.steps]}, updates by {_WORDS[self.updates]}"
         if not self.vectors:
             return words
         count = "1 thread" if self.threads == 1 else f"{self.threads} threads"
