@@ -1,8 +1,7 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
 A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call by the bits of `flags`; then it is silent about what they say. A back end may also have a
-function `build_lists`, which makes a program from a recipe.
+call by the bits of `flags`; then it is silent about what they say.
 """
 
 import functools
@@ -13,12 +12,7 @@ from typing import Any
 
 from minigrad.compiled import plain
 
-__all__ = ["default_backend", "is_native", "list_builder", "switched_off"]
-
-
-def switched_off() -> bool:
-    """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
-    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
+__all__ = ["default_backend", "list_builder", "machine", "switched_off"]
 
 
 @functools.cache
@@ -31,11 +25,28 @@ def default_backend() -> Any:
     return program
 
 
+def switched_off() -> bool:
+    """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
+    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
+
+
 def list_builder() -> Callable[[Any], Any] | None:
     """The function that makes programs from recipes, or None where NumPy does the same."""
-    return None if switched_off() else getattr(default_backend(), "build_lists", None)
+    if switched_off() or default_backend() is plain:
+        return None
+    from minigrad.compiled.llvm import lists
+
+    return lists.build
 
 
-def is_native(backend: Any) -> bool:
-    """Whether a back end makes native code; then it has a function `machine`, too."""
-    return hasattr(backend, "build_lists")
+def machine() -> dict[str, str | int]:
+    """What the bits of native code depend on: "vectors"; and "threads", how many it may have.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+    """
+    from minigrad.compiled.llvm import crew, native
+
+    host = native.host()
+    vectors = f"{host.architecture}, {host.vector_bytes} bytes"
+    return {"vectors": vectors, "threads": crew.asked_for()}

@@ -131,7 +131,8 @@ class Compiled:
         at_once: bool = False,
     ) -> None:
         self.function = function
-        self._check, self._backend, self._tell, self._at_once = check, backend, tell, at_once
+        self._check, self._backend = check, backend
+        self._tell, self._at_once = tell, at_once
         self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
@@ -156,17 +157,16 @@ class Compiled:
                 if program.guards is None or program.guards.hold():
                     return self.function(*args, **kwargs)
             elif held.alive and program.fits():
-                return self._run(key, program, tree, leaves)
+                self._calls += 1
+                result = program.run(
+                    tree, leaves, bool(self._check) and not self._calls % self._check
+                )
+                if program.failure is not None:
+                    self._give_up(key, program)
+                elif program.misses == MOST_MISSES:
+                    self._warn("what it looks at in its arguments differs from call to call")
+                return result
         return self._first_call(key, tree, leaves)
-
-    def _run(self, key: Key, program: Program, tree: Any, leaves: list[Any]) -> Any:
-        self._calls += 1
-        result = program.run(tree, leaves, bool(self._check) and not self._calls % self._check)
-        if program.failure is not None:
-            self._warn(self._give_up(key, program))
-        elif program.misses == MOST_MISSES:
-            self._warn("what it looks at in its arguments differs from call to call")
-        return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """The method of an instance, which has programs of its own."""
@@ -236,7 +236,7 @@ class Compiled:
                 )
                 return self.function(*tree[0], **tree[1])
             if self._at_once:
-                result, program, undo = self._traced_apart(tree, leaves, keep=False)
+                _, program, undo = self._traced_apart(tree, leaves)
             else:
                 result, program = self._traced(tree, leaves)
             self._count += 1
@@ -248,19 +248,17 @@ class Compiled:
             if not self._at_once:
                 return result
             undo()
-            if isinstance(program, Program):
-                return self._run(key, program, tree, leaves)
-            return self.function(*tree[0], **tree[1])  # tracing rounds as no later call does
+        return self(*tree[0], **tree[1])  # tracing rounds as no later call does
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
 
-    def _give_up(self, key: Key, program: Program) -> str:
+    def _give_up(self, key: Key, program: Program) -> None:
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
         refusal = Refusal(reason, "", program.guards)
         entries = self._entries.get(key, [])
         entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
-        return reason
+        self._warn(reason)
 
     def _warn(self, reason: str, line: str = "") -> None:
         if reason not in self._warned:
@@ -273,7 +271,7 @@ class Compiled:
                 warnings.warn(f"compile: {message}", CompileWarning, stacklevel=4)
 
     def _traced_apart(
-        self, tree: Any, leaves: list[Any], keep: bool
+        self, tree: Any, leaves: list[Any], keep: bool = False
     ) -> tuple[Any, Program | Refusal, Callable[[], None]]:
         """As `_traced`, and what puts generators and everything that was written back."""
         before = Writes()

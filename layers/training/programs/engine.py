@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from minigrad.compiled.backends import default_backend, is_native, list_builder, switched_off
+from minigrad.compiled import plain
+from minigrad.compiled.backends import default_backend, list_builder, machine, switched_off
 
 __all__ = ["Engine"]
 
@@ -35,16 +36,15 @@ class Engine:
         Args:
             compiled: whether loss and gradients are compiled; None: where there is native code.
         """
-        backend = default_backend()
-        native = is_native(backend)
+        native = default_backend() is not plain
         if compiled is None:
             compiled = native
         steps = "eager"
         if compiled and not switched_off():
             steps = "native" if native else "numpy"
         updates = "numpy" if list_builder() is None else "native"
-        machine: dict[str, Any] = backend.machine() if "native" in (steps, updates) else {}
-        return cls(steps, updates, **machine)
+        where: dict[str, Any] = machine() if "native" in (steps, updates) else {}
+        return cls(steps, updates, **where)
 
     def go_on(self, now: "Engine", path: Path, exact: bool) -> None:
         """Warn where a run goes on by another engine, whose last digits differ.

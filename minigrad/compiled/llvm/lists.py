@@ -21,18 +21,32 @@ from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 from minigrad.compiled.recipes import Recipe
 
-__all__ = ["ListProgram"]
+__all__ = ["ListProgram", "build"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
 _CHUNK: Final = 16384
 """Elements of a chunk: with four arrays of float32 they fill a cache of the second level."""
 
+_WORTH_THREADS: Final = 3_500_000
+"""Elements from which on a second thread pays."""
+
 _CHUNKS, _NUMBERS, _TOTALS, _FIRST = range(4)
 """Where in the frame what is, before the arrays of the first entry."""
 
 _WORKSPACE: Final = 3 * LINE // 8
 """Chunks taken, chunks done, and how many there are: each in a cache line."""
+
+
+@functools.cache
+def build(recipe: Recipe) -> "ListProgram":
+    """A function from arrays of any lengths, and numbers, to what a recipe makes of them.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+        Unsupported: for operations and dtypes without native code.
+    """
+    return ListProgram(recipe, _WORTH_THREADS, native.host())
 
 
 class ListProgram:

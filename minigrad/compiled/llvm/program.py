@@ -1,6 +1,5 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -12,12 +11,10 @@ from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
-from minigrad.compiled.llvm.lists import ListProgram
 from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
-from minigrad.compiled.recipes import Recipe
 
-__all__ = ["LIFTS", "NativeProgram", "build", "build_lists", "machine"]
+__all__ = ["LIFTS", "NativeProgram", "build"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -52,30 +49,6 @@ def build(
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
-
-
-@functools.cache
-def build_lists(recipe: Recipe) -> ListProgram:
-    """A function from arrays of any lengths, and numbers, to what a recipe makes of them.
-
-    Raises:
-        MissingPackageError: without llvmlite.
-        Unsupported: for operations and dtypes without native code.
-    """
-    return ListProgram(recipe, _WORTH_THREADS // 10, native.host())
-
-
-def machine() -> dict[str, str | int]:
-    """What the bits of results may depend on, beside the program: its vectors; and its threads.
-
-    Raises:
-        MissingPackageError: without llvmlite.
-    """
-    host = native.host()
-    return {
-        "vectors": f"{host.architecture}, {host.vector_bytes} bytes",
-        "threads": asked_for(),
-    }
 
 
 class NativeProgram:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import optim
 from minigrad.compiled import backends
-from minigrad.compiled.llvm import lists, native, program
+from minigrad.compiled.llvm import lists, native
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.errors import GradientError
 from minigrad.optim.together import updates
@@ -61,7 +61,7 @@ def built(monkeypatch):
 
     def build(recipe):
         recipes.append(recipe)
-        return program.build_lists(recipe)
+        return lists.build(recipe)
 
     monkeypatch.setattr(updates, "list_builder", lambda: build)
     return recipes
@@ -260,7 +260,7 @@ def test_switched_off_everything_runs_by_numpy(monkeypatch):
     monkeypatch.setenv("MINIGRAD_COMPILE", "0")
     assert backends.list_builder() is None
     monkeypatch.delenv("MINIGRAD_COMPILE")
-    assert backends.list_builder() is program.build_lists
+    assert backends.list_builder() is lists.build
 
 
 # -- programs of recipes ---------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_programs_serve_arrays_of_any_lengths(sizes, seed):
     entries = [
         (np.empty(n, np.float32), *rng.standard_normal((2, n)).astype(np.float32)) for n in sizes
     ]
-    _, status = program.build_lists(RULE)(entries, [0.3])
+    _, status = lists.build(RULE)(entries, [0.3])
     for out, x, y in entries:
         np.testing.assert_array_equal(out, x * np.float32(0.3) + y)
     assert status == 0
