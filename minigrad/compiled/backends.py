@@ -7,12 +7,14 @@ of `flags` what its last call may have raised; NumPy then finds out what it did,
 import functools
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any
 
 from minigrad.compiled import plain
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["compiles_natively", "default_backend", "native_kernel", "native_kernels"]
+__all__ = ["compiles_natively", "default_backend", "list_builder", "machine", "native_kernel"]
+__all__ += ["native_kernels", "switched_off"]
 
 
 @functools.cache
@@ -25,9 +27,14 @@ def default_backend() -> Any:
     return program
 
 
+def switched_off() -> bool:
+    """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
+    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
+
+
 def compiles_natively() -> bool:
     """Whether there is native code, and `MINIGRAD_COMPILE` does not turn it off."""
-    return os.environ.get("MINIGRAD_COMPILE") != "0" and default_backend() is not plain
+    return not switched_off() and default_backend() is not plain
 
 
 def native_kernel(name: str) -> Kernel | None:
@@ -43,6 +50,28 @@ def native_kernels() -> dict[str, Kernel]:
     from minigrad.compiled.llvm.attention import calls
 
     return {"attention": calls.attention, "attention_gradient": calls.attention_gradient}
+
+
+def list_builder() -> Callable[[Any], Any] | None:
+    """The function that makes programs from recipes, or None where NumPy does the same."""
+    if not compiles_natively():
+        return None
+    from minigrad.compiled.llvm import lists
+
+    return lists.build
+
+
+def machine() -> dict[str, str | int]:
+    """What the bits of native code depend on: "vectors"; and "threads", how many it may have.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+    """
+    from minigrad.compiled.llvm import crew, native
+
+    host = native.host()
+    vectors = f"{host.architecture}, {host.vector_bytes} bytes"
+    return {"vectors": vectors, "threads": crew.asked_for()}
 
 
 provide(native_kernel)

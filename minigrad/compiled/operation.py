@@ -1,7 +1,6 @@
 """`compile`: a function that runs as one program, once it was traced, with the same results."""
 
 import contextlib
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.backends import default_backend
+from minigrad.compiled.backends import default_backend, switched_off
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.comparing import differences
@@ -111,16 +110,30 @@ def compile(
 class Compiled:
     """What `compile` makes: called like the function, with the same results.
 
+    Args:
+        function, check, backend: as in `compile`.
+        tell: is told why calls run as before, in the place of a warning.
+        at_once: let the first call, too, return what the program computes, or what the function
+            does if there is none, so that bits do not depend on which calls there were before.
+
     Attributes:
         function: the user's own.
     """
 
     _tracing: Any  # a lock
 
-    def __init__(self, function: Callable[..., Any], check: int, backend: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        check: int,
+        backend: Any,
+        tell: Callable[[str], None] | None = None,
+        at_once: bool = False,
+    ) -> None:
         self.function = function
         self._check, self._backend = check, backend
-        self._off = os.environ.get("MINIGRAD_COMPILE", "") == "0"
+        self._tell, self._at_once = tell, at_once
+        self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
         self._count = 0
@@ -165,7 +178,9 @@ class Compiled:
         bound = self._bound.get(instance)
         if bound is None:
             method = MethodType(self.function, instance)
-            bound = self._bound[instance] = Compiled(method, self._check, self._backend)
+            bound = self._bound[instance] = Compiled(
+                method, self._check, self._backend, self._tell, self._at_once
+            )
         return bound
 
     def __getattr__(self, name: str) -> Any:
@@ -208,14 +223,8 @@ class Compiled:
         leaves: list[Any] = []
         flatten(tree, leaves)
         with self._tracing:
-            before = Writes()
-            sources = random_sources(self.function, args, kwargs)
-            states = [(source, state_of(source)) for source in sources]
-            with observed_by(before):
-                _, program = self._traced(tree, leaves, keep=True)
-            put_back(before.before())
-            for source, state in states:
-                restore_state(source, state)
+            _, program, undo = self._traced_apart(tree, leaves, keep=True)
+            undo()
         if isinstance(program, Refusal):
             return Lowered(self._label, {}, [program.reason])
         refusals = [r.reason for r in self.refusals]
@@ -230,14 +239,20 @@ class Compiled:
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
                 return self.function(*tree[0], **tree[1])
-            result, program = self._traced(tree, leaves)
+            if self._at_once:
+                _, program, undo = self._traced_apart(tree, leaves)
+            else:
+                result, program = self._traced(tree, leaves)
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
             held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
-            return result
+            if not self._at_once:
+                return result
+            undo()
+        return self(*tree[0], **tree[1])  # tracing rounds as no later call does
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -253,8 +268,27 @@ class Compiled:
         if reason not in self._warned:
             self._warned.add(reason)
             where = f" ({line})" if line else ""
-            message = f"compile: {self._label} runs as before: {reason}{where}"
-            warnings.warn(message, CompileWarning, stacklevel=4)
+            message = f"{self._label} runs as before: {reason}{where}"
+            if self._tell is not None:
+                self._tell(message)
+            else:
+                warnings.warn(f"compile: {message}", CompileWarning, stacklevel=4)
+
+    def _traced_apart(
+        self, tree: Any, leaves: list[Any], keep: bool = False
+    ) -> tuple[Any, Program | Refusal, Callable[[], None]]:
+        """As `_traced`, and what puts generators and everything that was written back."""
+        before = Writes()
+        states = [(source, state_of(source)) for source in random_sources(self.function, *tree)]
+        with observed_by(before):
+            result, program = self._traced(tree, leaves, keep)
+
+        def undo() -> None:
+            put_back(before.before())
+            for source, state in states:
+                restore_state(source, state)
+
+        return result, program, undo
 
     def _traced(
         self, tree: Any, leaves: list[Any], keep: bool = False

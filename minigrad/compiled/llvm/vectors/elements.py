@@ -68,9 +68,9 @@ class Elements:
         width: how many elements a vector has.
     """
 
-    def __init__(self, code: Code, width: int) -> None:
+    def __init__(self, code: Code, width: int, rounded: bool = False) -> None:
         self.code, self.width = code, width
-        self._vectors = {kind: Vectors(code, kind, width) for kind in ("float", "double")}
+        self._vectors = {kind: Vectors(code, kind, width, rounded) for kind in ("float", "double")}
 
     def floats(self, kind: str) -> Vectors:
         """Arithmetic of one of the two floating types."""
