@@ -33,7 +33,7 @@ from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest, default_generator
 from minigrad.transforms.recorded_writes import rewritten
 
-__all__ = ["CompileError", "Program"]
+__all__ = ["WATCHED", "CompileError", "Draw", "Program", "Repeat", "all_finite"]
 
 WATCHED = 3  # calls with infinities or NaN that run the function itself, for its warnings
 
@@ -42,7 +42,7 @@ class CompileError(RuntimeError):
     """A compiled function does not compute what the function itself computes."""
 
 
-class _Repeat(Observer):
+class Repeat(Observer):
     """Gives draws the numbers of the call, in order."""
 
     def __init__(self, numbers: Sequence[Any]) -> None:
@@ -112,7 +112,7 @@ class Program:
             (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
             for reference, value in traced.captured
         ]
-        self._draws = [_Draw(draw.request) for draw in traced.draws]
+        self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
@@ -199,7 +199,7 @@ class Program:
         if self._assumed and not self._holds(results):
             self.misses += 1
             return self._eager(given, tensors, numbers)
-        if self._watched and flagged and not _finite(results[: self._outputs]):
+        if self._watched and flagged and not all_finite(results[: self._outputs]):
             self._watched -= 1  # the function itself warns, where and as NumPy does
             return self._eager(given, tensors, numbers)
         if check:
@@ -291,7 +291,7 @@ class Program:
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
-        with observed_by(_Repeat(numbers)):
+        with observed_by(Repeat(numbers)):
             args, kwargs = given.arguments(tensors[: len(given.places)])
             return self.function(*args, **kwargs)
 
@@ -347,7 +347,7 @@ class Program:
         args, kwargs = given.arguments(values[:arguments])
         with (
             rewritten(before),
-            observed_by(_Repeat(numbers)),
+            observed_by(Repeat(numbers)),
             ModeChange(dtype=self._dtype),
         ):
             result = self.function(*args, **kwargs)
@@ -358,7 +358,7 @@ class Program:
         return tuple(outputs[i] for i in self.on_tape)
 
 
-class _Draw:
+class Draw:
     """Random numbers that a program asks for at each call."""
 
     def __init__(self, request: DrawRequest) -> None:
@@ -374,6 +374,6 @@ class _Draw:
         return request.drawn_by(observers)[0] if observers else request.straight()
 
 
-def _finite(arrays: Sequence[Any]) -> bool:
+def all_finite(arrays: Sequence[Any]) -> bool:
     """Whether no number is infinite or NaN."""
     return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)

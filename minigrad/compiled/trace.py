@@ -74,6 +74,7 @@ def trace(
     states: dict[int, Any] | None = None,
     differentiate: bool = True,
     watch: Watch | None = None,
+    seeded: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -83,6 +84,7 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call alone.
+        seeded: whether the gradient of a single number is an input, too, like those of others.
 
     Raises:
         whatever the function raises.
@@ -120,7 +122,7 @@ def trace(
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         _read_result(traced, leaves)
         if differentiate and tracer.refusal is None and any(traced.recorded):
-            _differentiate(traced, entered)
+            _differentiate(traced, entered, seeded)
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")
@@ -189,14 +191,14 @@ class Argument(int):
     """Stands in a template for a tensor that came among the leaves of the arguments."""
 
 
-def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None:
+def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:
     """Send gradients back from all outputs that require grad, and see what that computes."""
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
     leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
     results = [leaf for leaf, m in zip(leaves, marks, strict=True) if isinstance(m, Output)]
     roots = []
-    alone = sum(traced.recorded) == 1
+    alone = sum(traced.recorded) == 1 and not seeded
     for leaf, recorded in zip(results, traced.recorded, strict=True):
         if recorded:
             seed = np.ones(leaf.shape, leaf.dtype)
