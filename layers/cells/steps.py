@@ -8,14 +8,19 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
+from layers.base.module import Module
 from minigrad import Tensor
+from minigrad.compiled.stepping.scanned import Begun, Scanned
+from minigrad.compiled.stepping.sequences import Order
 
-__all__ = ["Advance", "Routes", "Run", "freeze_finished", "label_states", "run_steps"]
+__all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
+__all__ += ["label_states", "run_compiled", "run_steps"]
 
 States = tuple[Any, ...]
 Gates = tuple[Any, ...]
@@ -51,6 +56,37 @@ class Run(NamedTuple):
     last: States
 
 
+class Step(NamedTuple):
+    """One step as a function of what it is made of, so that it can be compiled.
+
+    Attributes:
+        function: called as ``function(x, states, active, fixed, *objects)``; does what an `Advance`
+            does.
+        owner: the object that its programs belong to.
+        objects: what it is made of: modules, functions and plain values.
+        fixed: arrays that are the same at all steps.
+    """
+
+    function: Callable[..., tuple[States, Gates]]
+    owner: Any
+    objects: tuple[Any, ...]
+    fixed: tuple[Any, ...] = ()
+
+    def __call__(self, x: Any, states: Any, active: Any) -> tuple[States, Gates]:
+        return self.function(x, states, active, self.fixed, *self.objects)
+
+    @property
+    def programs(self) -> Scanned | None:
+        """Those of the owner; None where it cannot have any."""
+        if not isinstance(self.owner, (Module, FunctionType)):
+            return None
+        found: Scanned | None = vars(self.owner).get("_scanned")
+        if found is None:
+            found = Scanned(_compiled_step, _compiled_loop)
+            object.__setattr__(self.owner, "_scanned", found)
+        return found
+
+
 def run_steps(
     advance: Advance,
     x: Any,
@@ -61,6 +97,8 @@ def run_steps(
 ) -> Run:
     """A cell over the time steps of x (batch, time, ...), tagged with their numbers.
 
+    A `Step` is compiled, where that can be done.
+
     Args:
         advance: takes the inputs of a step (batch, ...), the states before it, and where sequences
             go on (batch,), None for all; returns the states after it and the gates to keep.
@@ -69,22 +107,85 @@ def run_steps(
         lengths: integers (batch,), 0 or more; None when all sequences are as long as x.
         reverse: from the last step of each sequence to the first.
     """
-    time = x.shape[1]
     if lengths is not None:
         x = clear_padding(x, lengths)
+    found = None
+    if isinstance(advance, Step):
+        found = run_compiled(advance, x, states, Order(lengths, reverse))
+        if isinstance(found, Run):
+            return found
+    return _one_by_one(advance, x, states, lengths, reverse, found)
+
+
+def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begun | None:
+    """A sequence by the programs of its step.
+
+    Args:
+        step: whose programs run.
+        x: as in `run_steps`, with zeros beyond the lengths.
+        states: as in `run_steps`.
+        order: lengths and direction.
+
+    Returns:
+        What `run_steps` returns; where there is no program, None, or the first step.
+    """
+    programs = step.programs
+    if programs is None:
+        return None
+    first = mg.step(order.count(x.shape[1]) - 1 if order.reverse else 0)
+    found = programs.run((step.function, *step.objects), x, states, step.fixed, order, first)
+    if found is None or isinstance(found, Begun):
+        return found
+    k = len(states)
+    return Run(found[:k], found[k:-k], found[-k:])
+
+
+def _one_by_one(
+    advance: Advance,
+    x: Any,
+    states: Any,
+    lengths: "np.ndarray[Any, Any] | None",
+    reverse: bool,
+    begun: Begun | None = None,
+) -> Run:
+    """The steps in a loop of Python's; the first one ran already if they have begun."""
+    time = x.shape[1]
     kept: list[tuple[Any, ...] | None] = [None] * time
     for t in reversed(range(time)) if reverse else range(time):
         active = active_at(t, lengths)
         if t and active is not None and not active.any():
             continue  # but step 0 runs even for an empty batch, so that gradients are recorded
-        with mg.step(t):
-            states, gates = advance(x[:, t], states, active)
-        kept[t] = tuple(zero_finished(value, active) for value in (*states, *gates))
+        if begun is None:
+            with mg.step(t):
+                states, gates = advance(x[:, t], states, active)
+            kept[t] = tuple(zero_finished(value, active) for value in (*states, *gates))
+        else:
+            states, kept[t] = begun
+            begun = None
     series = [
         stack_steps([None if made is None else made[k] for made in kept])
-        for k in range(len(states) + len(gates))
+        for k in range(len(kept[0] or ()))
     ]
     return Run(tuple(series[: len(states)]), tuple(series[len(states) :]), states)
+
+
+def _compiled_step(
+    x: Any, states: States, active: Any, fixed: tuple[Any, ...], function: Any, *objects: Any
+) -> tuple[States, tuple[Any, ...]]:
+    """One step for programs: the new states, and the values to be kept of all steps."""
+    states, gates = function(x, states, active, fixed, *objects)
+    # Of their own, so that each has a gradient of its own.
+    values = (mg.positive(state) for state in states)
+    return states, tuple(zero_finished(value, active) for value in (*values, *gates))
+
+
+def _compiled_loop(
+    x: Any, states: States, fixed: tuple[Any, ...], order: Order, function: Any, *objects: Any
+) -> tuple[Any, ...]:
+    """All steps for programs: the values of all steps, then the last states."""
+    step = Step(function, None, objects, fixed)
+    run = _one_by_one(step, x, states, order.lengths, order.reverse)
+    return *run.states, *run.gates, *run.last
 
 
 def label_states(names: Sequence[str], values: States, before: States) -> None:

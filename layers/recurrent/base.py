@@ -18,9 +18,18 @@ from layers.cells.cell_checks import (
     check_state,
     states_of,
 )
-from layers.cells.steps import Advance, Run, freeze_finished, label_states, run_steps
+from layers.cells.steps import (
+    Run,
+    Step,
+    clear_padding,
+    freeze_finished,
+    label_states,
+    run_compiled,
+    run_steps,
+)
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
+from minigrad.compiled.stepping.sequences import Order
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.ops.checks import check_probabilities, check_sizes
 from minigrad.ops.nn.neural import draw_mask, keep_scale
@@ -192,6 +201,22 @@ class Recurrent(Module):
         output, *last = kernel(x, *start, *parameters, **options, lengths=lengths, reverse=reverse)
         return Run((output,), (), tuple(last))
 
+    def _run_fused(
+        self,
+        step: Step,
+        cell: Cell,
+        x: Any,
+        start: tuple[Any, ...],
+        lengths: Any,
+        reverse: bool,
+    ) -> Run:
+        """By programs if there are any, else by the kernel."""
+        cleared = x if lengths is None else clear_padding(x, lengths)
+        run = run_compiled(step, cleared, start, Order(lengths, reverse))
+        if isinstance(run, Run):
+            return run
+        return self._run_kernel(cell, x, start, lengths, reverse)
+
     # -- running -----------------------------------------------------------------------------------
 
     def forward(
@@ -296,37 +321,37 @@ class Recurrent(Module):
                 with ModeChange(scope=cell._call_scope()):
                     if start is None:
                         start = cell.initial_states((len(x),), x)
+                    advance = self._advance(cell, start, x.dtype, gates)
                     if fused:
-                        run = self._run_kernel(cell, x, start, lengths, reverse)
+                        run = self._run_fused(advance, cell, x, start, lengths, reverse)
                         outputs.append(run.states[0])
                     else:
-                        advance = self._advance(cell, start, x.dtype, gates)
                         run = run_steps(advance, x, start, lengths=lengths, reverse=reverse)
                         outputs.append(run.states[cell.output_index])
                 runs.append(run)
             x = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
         return x, runs
 
-    def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Advance:
+    def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Step:
         """One step of a cell with what the layers add to it."""
         keep = None
         if self.recurrent_dropout and self.training:
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
+        fixed = () if keep is None else (keep,)
+        return Step(_step, cell, (self, cell, gates), fixed)
 
-        def advance(x: Any, states: Any, active: Any) -> tuple[Any, Any]:
-            new, made = cell.hooked_advance(x, states, active, keep)
-            if any(self.zoneout):
-                zoned = map(self._zone_out, self.zoneout, states, new)
-                # Once more: a mean of a number with itself may differ from it in the last bit.
-                new = tuple(
-                    freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True)
-                )
-            label_states(cell.states, new, states)
-            return new, made if gates and made is not None else ()
-
-        return advance
+    def _step(
+        self, cell: Cell, gates: bool, x: Any, states: Any, active: Any, keep: Any
+    ) -> tuple[Any, Any]:
+        new, made = cell.hooked_advance(x, states, active, keep)
+        if any(self.zoneout):
+            zoned = map(self._zone_out, self.zoneout, states, new)
+            # Once more: a mean of a number with itself may differ from it in the last bit.
+            new = tuple(freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True))
+        label_states(cell.states, new, states)
+        return new, made if gates and made is not None else ()
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""
@@ -355,6 +380,19 @@ class Recurrent(Module):
         """The cell, unless the class names it, the sizes and the options."""
         cell = f"{self.cell.__name__}, " if "cell" in vars(self) else ""
         return cell + super().extra_repr()
+
+
+def _step(
+    x: Any,
+    states: Any,
+    active: Any,
+    fixed: tuple[Any, ...],
+    layer: Recurrent,
+    cell: Cell,
+    gates: bool,
+) -> tuple[Any, Any]:
+    """A step of a layer, as `Step` calls it."""
+    return layer._step(cell, gates, x, states, active, *(fixed or (None,)))
 
 
 LAYER_OPTIONS = tuple(

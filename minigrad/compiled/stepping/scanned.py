@@ -1,0 +1,278 @@
+"""Steps over sequences that compile themselves, where that can be done.
+
+The first sequence of a kind runs its first step as always, and an observer looks on; then that step
+is traced twice more, with its derivative, as `compile` does it with functions. From the same call
+on, sequences of that kind run as programs. Where anything speaks against it, the steps run as they
+always did, and nothing is said: nobody asked for a program.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import FunctionType
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from minigrad.compiled import plain
+from minigrad.compiled.agreement import left_alone, what_differs
+from minigrad.compiled.backends import default_backend
+from minigrad.compiled.forks import give_lock
+from minigrad.compiled.graph import Unsupported
+from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import Key, flatten, key_of
+from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
+from minigrad.compiled.stepping.sequences import Order, Sequences
+from minigrad.compiled.trace import Output, Traced, settle, trace
+from minigrad.compiled.tracing.called import Refused
+from minigrad.compiled.tracing.watching import Watch
+from minigrad.core.modes import current_mode
+from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.pytree import labelled_leaves
+from minigrad.transforms.generator_search import random_sources
+from minigrad.transforms.recorded_draws import restore_state, state_of
+
+__all__ = ["FEWEST", "Begun", "Scanned"]
+
+FEWEST = 16
+"""Sequences of fewer steps run one by one: they would not pay for a program."""
+
+MOST_ALIKE = 8
+"""How many functions of the same code have programs: one may be made anew for each sequence."""
+
+_alike: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
+class Begun(NamedTuple):
+    """The first step of a sequence ran, and the others should follow it one by one.
+
+    Attributes:
+        states: the states after it.
+        values: what is to be kept of it.
+    """
+
+    states: tuple[Any, ...]
+    values: tuple[Any, ...]
+
+
+class Entry(NamedTuple):
+    """What was made of one kind of sequence.
+
+    Attributes:
+        program: what runs it, or why it runs step by step.
+        objects: what the step is made of. Keys know it by identity, so it has to live.
+    """
+
+    program: Sequences | Refusal
+    objects: tuple[Any, ...]
+
+
+class Scanned:
+    """A step, with the programs that were made of it.
+
+    It belongs to an object that the step is made of, such as its cell, and lives as long: programs
+    refer to what they read. A copy of it has no programs yet.
+
+    Args:
+        step: called as ``step(x, states, active, fixed, *objects)``; returns the new states, and
+            the values to be kept of all steps, as tuples of tensors.
+        loop: all of them one by one, called as ``loop(x, states, fixed, order, *objects)`` with x
+            (batch, time, ...); returns the values of all steps, then the last states.
+    """
+
+    _tracing: Any  # a lock
+
+    def __init__(self, step: Callable[..., Any], loop: Callable[..., tuple[Any, ...]]) -> None:
+        self.step, self.loop = step, loop
+        self._entries: dict[Key, list[Entry]] = {}
+        self._counts: dict[Key, int] = {}
+        give_lock(self, "_tracing", threading.RLock)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Scanned, (self.step, self.loop)
+
+    def run(
+        self,
+        objects: Sequence[Any],
+        x: Any,
+        states: Sequence[Any],
+        fixed: Sequence[Any],
+        order: Order,
+        within: AbstractContextManager[Any],
+    ) -> tuple[Any, ...] | Begun | None:
+        """A sequence by programs.
+
+        Args:
+            objects: what the step is made of, such as a cell; known by identity, and plain values.
+            x: the inputs, (batch, time, ...).
+            states: the initial states, tensors or arrays.
+            fixed: arrays that are the same at all steps.
+            order: which steps there are.
+            within: a block for the first step.
+
+        Returns:
+            What `loop` returns; or None where the steps are to run one by one.
+        """
+        mode = current_mode()
+        if (
+            order.count(x.shape[1]) < FEWEST
+            or not all(x.shape)
+            or mode.watchers
+            or mode.deriving
+            or not mode.fused
+            or not all(isinstance(s, (Tensor, np.ndarray)) for s in states)
+            or os.environ.get("MINIGRAD_COMPILE", "") == "0"
+            or default_backend() is plain
+        ):
+            return None
+        leaves: list[Any] = []
+        structure = flatten(tuple(objects), leaves)
+        kind = key_of(structure, leaves, mode)
+        shapes = tuple((a.shape, a.dtype) for a in (*states, *fixed))
+        known = (x.shape[0], *x.shape[2:]), x.dtype, getattr(x, "_node", None) is not None
+        key = kind, known, shapes, len(states), order.lengths is None
+        for entry in self._entries.get(key, ()):
+            program = entry.program
+            if isinstance(program, Refusal):
+                if program.guards is None or program.guards.hold():
+                    return None
+            elif program.fits():
+                return self._called(key, program, x, states, fixed, order)
+        return self._first(key, kind, objects, leaves, x, states, fixed, order, within)
+
+    def runs(self, objects: Sequence[Any]) -> bool:
+        """Whether there are programs for some objects, and nothing spoke against one."""
+        leaves: list[Any] = []
+        structure = flatten(tuple(objects), leaves)
+        kind = key_of(structure, leaves, current_mode())
+        entries = [e for key, es in self._entries.items() if key[0] == kind for e in es]
+        return bool(entries) and all(isinstance(e.program, Sequences) for e in entries)
+
+    def _called(
+        self,
+        key: Key,
+        program: Sequences,
+        x: Any,
+        states: Sequence[Any],
+        fixed: Sequence[Any],
+        order: Order,
+    ) -> tuple[Any, ...]:
+        results = program.run(x, states, fixed, order)
+        if program.failure is not None:
+            reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
+            refusal = Refusal(reason, "", program.guards)
+            entries = self._entries.get(key, [])
+            entries[:] = [
+                e._replace(program=refusal) if e.program is program else e for e in entries
+            ]
+        return results
+
+    # -- the first sequence of a kind --------------------------------------------------------------
+
+    def _first(
+        self,
+        key: Key,
+        kind: Key,
+        objects: Sequence[Any],
+        leaves: list[Any],
+        x: Any,
+        states: Sequence[Any],
+        fixed: Sequence[Any],
+        order: Order,
+        within: AbstractContextManager[Any],
+    ) -> tuple[Any, ...] | Begun | None:
+        with self._tracing:
+            count = self._counts.get(kind, 0)
+            if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(leaves)):
+                return None
+            self._counts[kind] = count + 1
+            sources = random_sources(self.step, *objects)
+            before = [(source, state_of(source)) for source in sources]
+            time = order.count(x.shape[1])
+            t = time - 1 if order.reverse else 0
+            active = None if order.lengths is None else np.asarray(t < order.lengths)
+            args = x[:, t], tuple(states), active, tuple(fixed), *objects
+            with within:
+                begun, program = self._traced(args, len(states), order)
+            entries = self._entries.setdefault(key, [])
+            entries.append(Entry(program, tuple(objects)))
+            if isinstance(program, Refusal):
+                return begun
+            for source, state in before:
+                restore_state(source, state)
+        return self._called(key, program, x, states, fixed, order)
+
+    def _traced(
+        self, args: tuple[Any, ...], states: int, order: Order
+    ) -> tuple[Begun, Sequences | Refusal]:
+        """The first step, and what to run in the place of all of them."""
+        watch = Watch()
+        first = trace(self.step, args, {}, None, False, watch=watch)
+        begun = Begun(*first.result)
+        if first.refusal is not None:
+            return begun, Refusal(first.refusal, first.tracer.line)
+        guards = None
+        try:
+            guards = Guards([self.step, *args[4:]], watch)
+            traced = self._derived(first, args, guards, states)
+            if traced.refusal is not None:
+                return begun, Refusal(traced.refusal, traced.tracer.line, guards)
+            objects = args[4:]
+            return begun, Sequences(
+                lambda *given: self.loop(*given, *objects),
+                traced,
+                guards,
+                states,
+                order.lengths is not None,
+                default_backend(),
+                "steps",
+            )
+        except (Refused, Unsupported) as error:
+            return begun, Refusal(str(error), "", guards)
+        except Exception as error:  # ours: the user has the result, and the reason
+            reason = f"compiling it fails with {type(error).__name__}: {error}"
+            return begun, Refusal(reason, "", guards)
+
+    def _derived(self, first: Traced, args: tuple[Any, ...], guards: Guards, states: int) -> Traced:
+        """The step traced twice more, with its derivative if it has one; states of later steps
+        require grad wherever results do."""
+        x, given, *rest = args
+        recorded = any(first.recorded) and current_mode().recording
+        carried = tuple(_as_tensor(state, recorded) for state in given)
+        tree = (x, carried, *rest), {}
+        with left_alone(guards, random_sources(self.step, *rest)):
+            traced = trace(self.step, *tree, {}, recorded, seeded=True)
+            settle(traced, guards.tensors)
+            changed = guards.changed()
+        if changed is not None:
+            traced.refusal = traced.refusal or f"it changes {changed}"
+        marks = [leaf for _, leaf in labelled_leaves(traced.template)]
+        if traced.refusal is None and not all(type(mark) is Output for mark in marks):
+            traced.refusal = "it returns what it was given"
+        made = [(view.shape, view.dtype) for view in traced.outputs[:states]]
+        if traced.refusal is None and made != [(s.shape, s.dtype) for s in given]:
+            traced.refusal = "its states change their shapes or dtypes"
+        if traced.refusal is None and (traced.writes or traced.tracer.assumed):
+            traced.refusal = "it writes tensors, or looks at numbers of a step"
+        if traced.refusal is None:
+            leaves = [leaf for _, leaf in labelled_leaves(tree)]
+            traced.refusal = what_differs(
+                self.step, traced, guards, tree, leaves, recorded, seeded=True
+            )
+        return traced
+
+
+def _as_tensor(state: Any, recorded: bool) -> Tensor:
+    array = state._array if isinstance(state, Tensor) else state
+    tensor = wrap(array, None)
+    return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
+
+
+def _is_welcome(objects: Sequence[Any]) -> bool:
+    """Whether functions among the objects may be traced, which none of them was yet."""
+    codes = [made.__code__ for made in objects if isinstance(made, FunctionType)]
+    for code in codes:
+        _alike[code] = _alike.get(code, 0) + 1
+    return all(_alike[code] <= MOST_ALIKE for code in codes)
