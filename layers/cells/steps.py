@@ -22,7 +22,7 @@ from minigrad.compiled.stepping.sequences import Order
 __all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
 __all__ += ["label_states", "run_compiled", "run_steps"]
 
-States = tuple[Any, ...]
+States = Any  # a tuple; one that stands alone, where the step takes and returns it like that
 Gates = tuple[Any, ...]
 Advance = Callable[[Any, Any, Any], tuple[States, Gates]]
 
@@ -109,12 +109,46 @@ def run_steps(
     """
     if lengths is not None:
         x = clear_padding(x, lengths)
-    found = None
+    order, found = Order(lengths, reverse), None
     if isinstance(advance, Step):
-        found = run_compiled(advance, x, states, Order(lengths, reverse))
+        if _is_other_at_first(x, states) and Scanned.wanted(x, order):
+            return _first_apart(advance, x, states, order)
+        found = run_compiled(advance, x, states, order)
         if isinstance(found, Run):
             return found
-    return _one_by_one(advance, x, states, lengths, reverse, found)
+    return _one_by_one(advance, x, states, order, found)
+
+
+def parts_of(states: Any) -> tuple[Any, ...]:
+    """States, of which one may stand alone, as a tuple."""
+    return states if isinstance(states, tuple) else (states,)
+
+
+def _is_other_at_first(x: Any, states: Any) -> bool:
+    """Whether the first step may be another than the next: it begins by itself, or converts."""
+    return not all(
+        isinstance(state, (Tensor, np.ndarray))
+        and (state.dtype == x.dtype or state.dtype.kind != "f")
+        for state in parts_of(states)
+    )
+
+
+def _first_apart(step: Step, x: Any, states: Any, order: Order) -> Run:
+    """The first step by itself, then the others."""
+    t = order.times(x.shape[1])[0]
+    active = active_at(t, order.lengths)
+    with mg.step(t):
+        states, gates = step(x[:, t], states, active)
+    first = [zero_finished(value, active) for value in (*parts_of(states), *gates)]
+    order = order._replace(skipped=1)
+    found = run_compiled(step, x, states, order)
+    run = found if isinstance(found, Run) else _one_by_one(step, x, states, order, found)
+    series = [
+        mg.concatenate([others[:, :t], value[:, None], others[:, t + 1 :]], axis=1)
+        for value, others in zip(first, (*run.states, *run.gates), strict=True)
+    ]
+    k = len(parts_of(states))
+    return Run(tuple(series[:k]), tuple(series[k:]), run.last)
 
 
 def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begun | None:
@@ -132,41 +166,38 @@ def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begu
     programs = step.programs
     if programs is None:
         return None
-    first = mg.step(order.count(x.shape[1]) - 1 if order.reverse else 0)
-    found = programs.run((step.function, *step.objects), x, states, step.fixed, order, first)
+    first = mg.step(order.times(x.shape[1])[0])
+    objects = step.function, *step.objects
+    found = programs.run(objects, step.owner, x, states, step.fixed, order, first)
     if found is None or isinstance(found, Begun):
         return found
-    k = len(states)
-    return Run(found[:k], found[k:-k], found[-k:])
+    k = len(parts_of(states))
+    last = found[-k:] if isinstance(states, tuple) else found[-1]
+    return Run(found[:k], found[k:-k], last)
 
 
 def _one_by_one(
-    advance: Advance,
-    x: Any,
-    states: Any,
-    lengths: "np.ndarray[Any, Any] | None",
-    reverse: bool,
-    begun: Begun | None = None,
+    advance: Advance, x: Any, states: Any, order: Order, begun: Begun | None = None
 ) -> Run:
     """The steps in a loop of Python's; the first one ran already if they have begun."""
-    time = x.shape[1]
-    kept: list[tuple[Any, ...] | None] = [None] * time
-    for t in reversed(range(time)) if reverse else range(time):
-        active = active_at(t, lengths)
-        if t and active is not None and not active.any():
-            continue  # but step 0 runs even for an empty batch, so that gradients are recorded
+    kept: list[tuple[Any, ...] | None] = [None] * x.shape[1]
+    made: tuple[Any, ...] = ()
+    for t in order.times(x.shape[1]):
         if begun is None:
+            active = active_at(t, order.lengths)
             with mg.step(t):
                 states, gates = advance(x[:, t], states, active)
-            kept[t] = tuple(zero_finished(value, active) for value in (*states, *gates))
+            made = tuple(zero_finished(value, active) for value in (*parts_of(states), *gates))
         else:
-            states, kept[t] = begun
+            states, made = begun
             begun = None
+        kept[t] = made
     series = [
-        stack_steps([None if made is None else made[k] for made in kept])
-        for k in range(len(kept[0] or ()))
+        stack_steps([None if values is None else values[k] for values in kept])
+        for k in range(len(made))
     ]
-    return Run(tuple(series[: len(states)]), tuple(series[len(states) :]), states)
+    k = len(parts_of(states))
+    return Run(tuple(series[:k]), tuple(series[k:]), states)
 
 
 def _compiled_step(
@@ -175,7 +206,7 @@ def _compiled_step(
     """One step for programs: the new states, and the values to be kept of all steps."""
     states, gates = function(x, states, active, fixed, *objects)
     # Of their own, so that each has a gradient of its own.
-    values = (mg.positive(state) for state in states)
+    values = (mg.positive(state) for state in parts_of(states))
     return states, tuple(zero_finished(value, active) for value in (*values, *gates))
 
 
@@ -184,8 +215,8 @@ def _compiled_loop(
 ) -> tuple[Any, ...]:
     """All steps for programs: the values of all steps, then the last states."""
     step = Step(function, None, objects, fixed)
-    run = _one_by_one(step, x, states, order.lengths, order.reverse)
-    return *run.states, *run.gates, *run.last
+    run = _one_by_one(step, x, states, order)
+    return *run.states, *run.gates, *parts_of(run.last)
 
 
 def label_states(names: Sequence[str], values: States, before: States) -> None:

@@ -53,7 +53,7 @@ class Begun(NamedTuple):
         values: what is to be kept of it.
     """
 
-    states: tuple[Any, ...]
+    states: Any
     values: tuple[Any, ...]
 
 
@@ -76,8 +76,9 @@ class Scanned:
     refer to what they read. A copy of it has no programs yet.
 
     Args:
-        step: called as ``step(x, states, active, fixed, *objects)``; returns the new states, and
-            the values to be kept of all steps, as tuples of tensors.
+        step: called as ``step(x, states, active, fixed, *objects)``; returns the new states,
+            a tensor or a tuple of tensors like those before, and a tuple of the values to be kept
+            of all steps.
         loop: all of them one by one, called as ``loop(x, states, fixed, order, *objects)`` with x
             (batch, time, ...); returns the values of all steps, then the last states.
     """
@@ -93,11 +94,16 @@ class Scanned:
     def __reduce__(self) -> tuple[Any, ...]:
         return Scanned, (self.step, self.loop)
 
+    def reachable_by_search(self) -> tuple[Any, ...]:
+        """What a search for random generators must look at: it finds the objects by itself."""
+        return ()
+
     def run(
         self,
         objects: Sequence[Any],
+        owner: Any,
         x: Any,
-        states: Sequence[Any],
+        states: Any,
         fixed: Sequence[Any],
         order: Order,
         within: AbstractContextManager[Any],
@@ -106,8 +112,9 @@ class Scanned:
 
         Args:
             objects: what the step is made of, such as a cell; known by identity, and plain values.
+            owner: to whom the programs belong.
             x: the inputs, (batch, time, ...).
-            states: the initial states, tensors or arrays.
+            states: the initial states, a tensor or an array, or a tuple of them.
             fixed: arrays that are the same at all steps.
             order: which steps there are.
             within: a block for the first step.
@@ -115,32 +122,37 @@ class Scanned:
         Returns:
             What `loop` returns; or None where the steps are to run one by one.
         """
-        mode = current_mode()
-        if (
-            order.count(x.shape[1]) < FEWEST
-            or not all(x.shape)
-            or mode.watchers
-            or mode.deriving
-            or not mode.fused
-            or not all(isinstance(s, (Tensor, np.ndarray)) for s in states)
-            or os.environ.get("MINIGRAD_COMPILE", "") == "0"
-            or default_backend() is plain
-        ):
+        if not self.wanted(x, order):
             return None
+        given = states if isinstance(states, tuple) else (states,)
         leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
-        kind = key_of(structure, leaves, mode)
-        shapes = tuple((a.shape, a.dtype) for a in (*states, *fixed))
+        kind = key_of(structure, leaves, current_mode())
+        shapes = tuple((a.shape, a.dtype) for a in (*given, *fixed))
         known = (x.shape[0], *x.shape[2:]), x.dtype, getattr(x, "_node", None) is not None
-        key = kind, known, shapes, len(states), order.lengths is None
+        key = kind, known, shapes, len(given), order.lengths is None
         for entry in self._entries.get(key, ()):
             program = entry.program
             if isinstance(program, Refusal):
                 if program.guards is None or program.guards.hold():
                     return None
             elif program.fits():
-                return self._called(key, program, x, states, fixed, order)
-        return self._first(key, kind, objects, leaves, x, states, fixed, order, within)
+                return self._called(key, program, x, given, fixed, order)
+        return self._first(key, kind, objects, owner, x, states, fixed, order, within)
+
+    @staticmethod
+    def wanted(x: Any, order: Order) -> bool:
+        """Whether a sequence should run by programs, if its step can be compiled."""
+        mode = current_mode()
+        return (
+            len(order.times(x.shape[1])) >= FEWEST
+            and all(x.shape)
+            and mode.fused
+            and not mode.watchers
+            and not mode.deriving
+            and os.environ.get("MINIGRAD_COMPILE", "") != "0"
+            and default_backend() is not plain
+        )
 
     def runs(self, objects: Sequence[Any]) -> bool:
         """Whether there are programs for some objects, and nothing spoke against one."""
@@ -176,33 +188,33 @@ class Scanned:
         key: Key,
         kind: Key,
         objects: Sequence[Any],
-        leaves: list[Any],
+        owner: Any,
         x: Any,
-        states: Sequence[Any],
+        states: Any,
         fixed: Sequence[Any],
         order: Order,
         within: AbstractContextManager[Any],
     ) -> tuple[Any, ...] | Begun | None:
+        given = states if isinstance(states, tuple) else (states,)
         with self._tracing:
             count = self._counts.get(kind, 0)
-            if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(leaves)):
+            if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
                 return None
             self._counts[kind] = count + 1
             sources = random_sources(self.step, *objects)
             before = [(source, state_of(source)) for source in sources]
-            time = order.count(x.shape[1])
-            t = time - 1 if order.reverse else 0
+            t = order.times(x.shape[1])[0]
             active = None if order.lengths is None else np.asarray(t < order.lengths)
-            args = x[:, t], tuple(states), active, tuple(fixed), *objects
+            args = x[:, t], states, active, tuple(fixed), *objects
             with within:
-                begun, program = self._traced(args, len(states), order)
+                begun, program = self._traced(args, len(given), order)
             entries = self._entries.setdefault(key, [])
             entries.append(Entry(program, tuple(objects)))
             if isinstance(program, Refusal):
                 return begun
             for source, state in before:
                 restore_state(source, state)
-        return self._called(key, program, x, states, fixed, order)
+        return self._called(key, program, x, given, fixed, order)
 
     def _traced(
         self, args: tuple[Any, ...], states: int, order: Order
@@ -238,9 +250,11 @@ class Scanned:
     def _derived(self, first: Traced, args: tuple[Any, ...], guards: Guards, states: int) -> Traced:
         """The step traced twice more, with its derivative if it has one; states of later steps
         require grad wherever results do."""
-        x, given, *rest = args
+        x, form, *rest = args
+        given = form if isinstance(form, tuple) else (form,)
         recorded = any(first.recorded) and current_mode().recording
-        carried = tuple(_as_tensor(state, recorded) for state in given)
+        carried: Any = tuple(_as_tensor(state, recorded) for state in given)
+        carried = carried if isinstance(form, tuple) else carried[0]
         tree = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
@@ -248,12 +262,15 @@ class Scanned:
             changed = guards.changed()
         if changed is not None:
             traced.refusal = traced.refusal or f"it changes {changed}"
+        if traced.refusal is not None:
+            return traced
         marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         if traced.refusal is None and not all(type(mark) is Output for mark in marks):
             traced.refusal = "it returns what it was given"
         made = [(view.shape, view.dtype) for view in traced.outputs[:states]]
-        if traced.refusal is None and made != [(s.shape, s.dtype) for s in given]:
-            traced.refusal = "its states change their shapes or dtypes"
+        alike = isinstance(traced.template[0], tuple) == isinstance(form, tuple)
+        if traced.refusal is None and (not alike or made != [(s.shape, s.dtype) for s in given]):
+            traced.refusal = "its states change their shapes, dtypes or number"
         if traced.refusal is None and (traced.writes or traced.tracer.assumed):
             traced.refusal = "it writes tensors, or looks at numbers of a step"
         if traced.refusal is None:
@@ -270,9 +287,9 @@ def _as_tensor(state: Any, recorded: bool) -> Tensor:
     return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
 
 
-def _is_welcome(objects: Sequence[Any]) -> bool:
-    """Whether functions among the objects may be traced, which none of them was yet."""
-    codes = [made.__code__ for made in objects if isinstance(made, FunctionType)]
-    for code in codes:
-        _alike[code] = _alike.get(code, 0) + 1
-    return all(_alike[code] <= MOST_ALIKE for code in codes)
+def _is_welcome(owner: Any) -> bool:
+    """Whether what owns no programs yet may have some: a function may be one of many alike."""
+    if not isinstance(owner, FunctionType):
+        return True
+    _alike[owner.__code__] = _alike.get(owner.__code__, 0) + 1
+    return _alike[owner.__code__] <= MOST_ALIKE

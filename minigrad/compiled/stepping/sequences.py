@@ -31,40 +31,45 @@ __all__ = ["Order", "Sequences"]
 
 
 class Order(NamedTuple):
-    """Which steps a sequence has.
+    """Which steps of a padded array run, one after the other.
 
     Attributes:
         lengths: integers (batch,); None when all sequences are full.
         reverse: from the last step of each sequence to the first.
+        skipped: how many steps at the beginning are left out.
     """
 
-    lengths: PlainArray | None
-    reverse: bool
+    lengths: PlainArray | None = None
+    reverse: bool = False
+    skipped: int = 0
 
-    def count(self, time: int) -> int:
-        """The number of steps that some sequence has, and one at least."""
-        return time if self.lengths is None else max(int(self.lengths.max(initial=0)), 1)
+    def times(self, time: int) -> range:
+        """The numbers of the steps that some sequence has, one at least, as they run."""
+        count = time if self.lengths is None else max(int(self.lengths.max(initial=0)), 1)
+        times = range(count)
+        return (times[::-1] if self.reverse else times)[self.skipped :]
 
     def steps(self, x: PlainArray) -> PlainArray:
         """From (batch, time, ...) to (steps, batch, ...), contiguous."""
-        moved = x.swapaxes(0, 1)[: self.count(x.shape[1])]
-        return np.ascontiguousarray(moved[::-1] if self.reverse else moved)
+        return np.ascontiguousarray(x.swapaxes(0, 1)[self._place(x.shape[1])])
 
     def padded(self, x: PlainArray, time: int) -> PlainArray:
-        """From (steps, batch, ...) to (batch, time, ...), with zeros where there is no step."""
-        if self.reverse:
-            x = x[::-1]
-        if len(x) < time:
-            whole = np.zeros((time, *x.shape[1:]), x.dtype)
-            whole[: len(x)] = x
-            x = whole
-        return x.swapaxes(0, 1)
+        """From (steps, batch, ...) to (batch, time, ...), with zeros where no step ran."""
+        if len(x) == time:
+            return (x[::-1] if self.reverse else x).swapaxes(0, 1)
+        whole = np.zeros((time, *x.shape[1:]), x.dtype)
+        whole[self._place(time)] = x
+        return whole.swapaxes(0, 1)
 
-    def active(self, steps: int) -> PlainArray:
+    def active(self, time: int) -> PlainArray:
         """Which sequences have a step, (steps, batch)."""
-        times = np.arange(steps)[::-1] if self.reverse else np.arange(steps)
-        active: PlainArray = times[:, None] < self.lengths
+        active: PlainArray = np.asarray(self.times(time))[:, None] < self.lengths
         return active
+
+    def _place(self, time: int) -> slice:
+        times = self.times(time)
+        stop = times.stop if times.stop >= 0 else None
+        return slice(times.start, stop, times.step)
 
 
 class _Operation(FusedOperation):
@@ -160,7 +165,7 @@ class Sequences:
     ) -> tuple[Any, ...]:
         """The values of all steps, (batch, time, ...), then the states after the last."""
         mode = current_mode()
-        steps = order.count(x.shape[1])
+        steps = len(order.times(x.shape[1]))
         drawn = [[draw.numbers(mode) for draw in self._draws] for _ in range(steps)]
         numbers = [np.stack(column) for column in zip(*drawn, strict=True)]
         tensors = [x, *states, *fixed, *(reference() for reference, *_ in self._captured)]
@@ -199,7 +204,7 @@ class Sequences:
         first = 1 + self._states
         rest = [np.ascontiguousarray(array) for array in arrays[first:]]
         fixed = self._fixed + len(self._captured)
-        active = [order.active(order.count(arrays[0].shape[1]))] if self._padded else []
+        active = [order.active(arrays[0].shape[1])] if self._padded else []
         return active, rest[:fixed], rest[fixed:]
 
     def backward(
