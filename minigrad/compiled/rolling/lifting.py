@@ -32,7 +32,7 @@ from minigrad.compiled.rolling.references import (
 )
 from minigrad.compiled.tracing.builder import Builder
 
-__all__ = ["Lifted"]
+__all__ = ["Lifted", "is_dense"]
 
 Outside = Callable[[Operand], Operand]
 
@@ -108,7 +108,8 @@ class Lifted:
         if index in self.plan.looped:
             return self._stacked(index, "current")
         if index not in self._whole:
-            self._whole[index] = self.builder.copied(self._made(index))
+            made = self._made(index)
+            self._whole[index] = made if is_dense(made) else self.builder.copied(made)
         return self._whole[index]
 
     def stack(self, index: int) -> View:
@@ -324,3 +325,12 @@ class Lifted:
 
 def _shifted(view: View, offset: int) -> View:
     return View(view.value, view.shape, view.strides, view.offset + offset)
+
+
+def is_dense(view: View) -> bool:
+    """Whether a view is all of a value, perhaps in another shape."""
+    return (
+        not view.offset
+        and size_of(view.shape) == view.value.size
+        and view.strides == contiguous(view.shape)
+    )

@@ -6,7 +6,7 @@ lengths, and the bits of a result depend on its length alone. Arrays over steps 
 ...), in the order in which the steps run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from minigrad.compiled.tracing.builder import Builder
 
 __all__ = ["CHUNKS", "Chunks"]
 
-CHUNKS: Final = (128, 16, 4, 1)
+CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
 """The numbers of steps of programs."""
 
 
@@ -28,25 +28,22 @@ class Source(NamedTuple):
     """Which result of a program a value is.
 
     Attributes:
-        number: of the result.
-        kind: "state", a state before the first step and after each; "own", all steps; or "fixed",
-            the same at all of them.
+        number: of the result: all steps, perhaps after what was before the first.
+        fixed: whether it is the same at all steps, and there once.
     """
 
     number: int
-    kind: str
+    fixed: bool = False
 
     def steps(self, results: Sequence[PlainArray], count: int) -> PlainArray:
         """The value at all steps, (steps, batch, ...)."""
-        found = results[self.number]
-        if self.kind == "fixed":
-            return np.broadcast_to(found, (count, *found.shape))
-        return found[1:] if self.kind == "state" else found
+        found = self.handed_over(results, count)
+        return np.broadcast_to(found, (count, *found.shape)) if self.fixed else found
 
-    def handed_over(self, results: Sequence[PlainArray]) -> PlainArray:
+    def handed_over(self, results: Sequence[PlainArray], count: int) -> PlainArray:
         """The value as the backward program takes it."""
         found = results[self.number]
-        return found[1:] if self.kind == "state" else found
+        return found if self.fixed else found[-count:]
 
 
 class Chunks:
@@ -137,13 +134,12 @@ class Chunks:
         place = self._forward.places.get(view.value) if view.whole else None
         for number, state in enumerate(self._given):
             if place is not None and self._forward.carried[state] == place:
-                return Source(number, "state")
+                return Source(number)
         known = [other.key for other in self._own]
         if view.key not in known:
             self._own.append(view)
             known.append(view.key)
-        kind = "fixed" if self._is_fixed(view) else "own"
-        return Source(self._states + known.index(view.key), kind)
+        return Source(self._states + known.index(view.key), self._is_fixed(view))
 
     def _programs(self, count: int) -> tuple[Any, Any]:
         """The programs of a number of steps, forward and backward."""
@@ -153,7 +149,7 @@ class Chunks:
             moving = [view for view in self._own if not self._is_fixed(view)]
             steps = Steps(self._forward, count, False, lift, moving)
             outputs = [steps.stack(state) for state in self._given]
-            outputs += [steps.once(v) if self._is_fixed(v) else steps.every(v) for v in self._own]
+            outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
             forward = self._backend.build(steps.graph(self._inputs, outputs))
             backward = None
             if self.with_gradient:
@@ -172,6 +168,11 @@ class Chunks:
             else:
                 outputs.append(steps.last(view) if i < last else steps.total(view))
         return steps.graph(self._backward_inputs, outputs)
+
+    def _shapes(self, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The gradients, by their numbers, with the shapes that they should have."""
+        for i, view in self._gradients.items():
+            yield i, (count, *view.shape) if i == 0 else view.shape
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -230,10 +231,14 @@ class Chunks:
         for part, made in zip(reversed(_parts(len(x))), reversed(chunks), strict=True):
             _, program = self._programs(part.stop - part.start)
             before = [stack[:-1] for stack in made[: self._states]]
-            held = [source.handed_over(made) for source in self._sources[self.series :]]
+            count = part.stop - part.start
+            held = [source.handed_over(made, count) for source in self._sources[self.series :]]
             given = (x[part], *before, *_cut(active, part), *fixed, *_cut(draws, part))
             found = program([*given, *carried.values(), *_cut(series, part), *held])
-            arrived = dict(zip(self._gradients, found, strict=True))
+            arrived = {
+                i: gradient.reshape(shape)
+                for (i, shape), gradient in zip(self._shapes(count), found, strict=True)
+            }
             for i, after in carried.items():
                 carried[i] = arrived.pop(1 + i, np.zeros_like(after))
             for i, gradient in arrived.items():

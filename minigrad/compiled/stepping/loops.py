@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from minigrad.compiled.graph import Graph, Operand, Unsupported, Value, View, reachable
-from minigrad.compiled.rolling.lifting import Lifted
+from minigrad.compiled.rolling.lifting import Lifted, is_dense
 from minigrad.compiled.rolling.plans import make_plan
 from minigrad.compiled.rolling.references import (
     Before,
@@ -142,6 +142,12 @@ class Steps:
         turned = self.down and not self._lifted.down
         return whole.seen_through(lambda d: d[::-1]) if turned else whole
 
+    def kept(self, view: View) -> View:
+        """A value at all steps, perhaps with one more before them, as it lies in the loop."""
+        place = self._body.place(view)
+        looped = place in self._lifted.plan.looped
+        return self._lifted.stack(place) if looped else self.every(view)
+
     def once(self, view: View) -> View:
         """A value that is the same at all steps."""
         value = view.value
@@ -179,8 +185,10 @@ class Steps:
         return result
 
     def graph(self, inputs: Iterable[Value], outputs: Sequence[View]) -> Graph:
-        """The graph of some outputs; the inputs are those of the step, in order."""
-        whole = [self.builder.copied(view) for view in outputs]
+        """The graph of some outputs, perhaps in other shapes; its inputs are those of the step."""
+        whole = [
+            View(view.value) if is_dense(view) else self.builder.copied(view) for view in outputs
+        ]
         given = self.inputs(inputs)
         for i, value in enumerate(given):
             value.options = (i,)
