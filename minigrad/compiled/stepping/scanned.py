@@ -25,7 +25,7 @@ from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
 from minigrad.compiled.stepping.sequences import Order, Sequences
-from minigrad.compiled.trace import Output, Traced, settle, trace
+from minigrad.compiled.trace import Output, Traced, same_numbers, settle, trace
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
@@ -255,7 +255,7 @@ class Scanned:
         recorded = any(first.recorded) and current_mode().recording
         carried: Any = tuple(_as_tensor(state, recorded) for state in given)
         carried = carried if isinstance(form, tuple) else carried[0]
-        tree = (x, carried, *rest), {}
+        tree = (_as_tensor(x, getattr(x, "_node", None) is not None), carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
             settle(traced, guards.tensors)
@@ -271,6 +271,8 @@ class Scanned:
         alike = isinstance(traced.template[0], tuple) == isinstance(form, tuple)
         if traced.refusal is None and (not alike or made != [(s.shape, s.dtype) for s in given]):
             traced.refusal = "its states change their shapes, dtypes or number"
+        if not traced.draws and not _same_results(first, traced):
+            traced.refusal = "it does something else with arrays than with tensors"
         if traced.refusal is None and (traced.writes or traced.tracer.assumed):
             traced.refusal = "it writes tensors, or looks at numbers of a step"
         if traced.refusal is None:
@@ -281,8 +283,17 @@ class Scanned:
         return traced
 
 
-def _as_tensor(state: Any, recorded: bool) -> Tensor:
-    array = state._array if isinstance(state, Tensor) else state
+def _same_results(first: Traced, again: Traced) -> bool:
+    """Whether two traces gave the same numbers."""
+    ones, others = ([leaf for _, leaf in labelled_leaves(t.result)] for t in (first, again))
+    return len(ones) == len(others) and all(
+        same_numbers(one._array, other._array) for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _as_tensor(value: Any, recorded: bool) -> Tensor:
+    """An argument for a trace; a copy, since views of its array must lead to it alone."""
+    array = (value._array if isinstance(value, Tensor) else value).copy()
     tensor = wrap(array, None)
     return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
 
