@@ -16,8 +16,8 @@ import numpy as np
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
+from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.scanned import Begun, Scanned
-from minigrad.compiled.stepping.sequences import Order
 
 __all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
 __all__ += ["label_states", "run_compiled", "run_steps"]

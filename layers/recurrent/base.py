@@ -29,7 +29,7 @@ from layers.cells.steps import (
 )
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
-from minigrad.compiled.stepping.sequences import Order
+from minigrad.compiled.stepping.order import Order
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.ops.checks import check_probabilities, check_sizes
 from minigrad.ops.nn.neural import draw_mask, keep_scale

@@ -365,11 +365,13 @@ class Draw:
         self._request = request
         self._default = request.generator is default_generator()
 
-    def numbers(self, mode: Any) -> Any:
-        """New ones, from the generator that the function would ask."""
+    def numbers(self, mode: Any, other: Callable[[DrawRequest], DrawRequest] | None = None) -> Any:
+        """New ones, from the generator that the function would ask; perhaps others than traced."""
         request = self._request
         if self._default and request.generator is not default_generator():
             self._request = request = request._replace(generator=default_generator())
+        if other is not None:
+            request = other(request)
         observers = [o for o in mode.observers if o.looks_at_draws]
         return request.drawn_by(observers)[0] if observers else request.straight()
 

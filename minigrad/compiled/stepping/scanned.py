@@ -24,7 +24,10 @@ from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
-from minigrad.compiled.stepping.sequences import Order, Sequences
+from minigrad.compiled.stepping.batches import PIECE, Resized
+from minigrad.compiled.stepping.order import Order
+from minigrad.compiled.stepping.rows import Mixed
+from minigrad.compiled.stepping.sequences import Sequences
 from minigrad.compiled.trace import Output, Traced, same_numbers, settle, trace
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch
@@ -38,6 +41,9 @@ __all__ = ["FEWEST", "Begun", "Scanned"]
 
 FEWEST = 16
 """Sequences of fewer steps run one by one: they would not pay for a program."""
+
+MOST_BATCHES = 2
+"""For how many sizes of batches there are programs of exactly that size, before those for any."""
 
 MOST_ALIKE = 8
 """How many functions of the same code have programs: one may be made anew for each sequence."""
@@ -63,10 +69,18 @@ class Entry(NamedTuple):
     Attributes:
         program: what runs it, or why it runs step by step.
         objects: what the step is made of. Keys know it by identity, so it has to live.
+        batch: the size of the batch; None for any.
     """
 
     program: Sequences | Refusal
     objects: tuple[Any, ...]
+    batch: int | None
+
+    def holds(self) -> bool:
+        """Whether everything that the step read is as it was."""
+        if isinstance(self.program, Sequences):
+            return self.program.fits()
+        return self.program.guards is None or self.program.guards.hold()
 
 
 class Scanned:
@@ -125,20 +139,26 @@ class Scanned:
         if not self.wanted(x, order):
             return None
         given = states if isinstance(states, tuple) else (states,)
-        leaves: list[Any] = []
+        batch, leaves = x.shape[0], []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
-        shapes = tuple((a.shape, a.dtype) for a in (*given, *fixed))
-        known = (x.shape[0], *x.shape[2:]), x.dtype, getattr(x, "_node", None) is not None
-        key = kind, known, shapes, len(given), order.lengths is None
-        for entry in self._entries.get(key, ()):
-            program = entry.program
-            if isinstance(program, Refusal):
-                if program.guards is None or program.guards.hold():
-                    return None
-            elif program.fits():
-                return self._called(key, program, x, given, fixed, order)
-        return self._first(key, kind, objects, owner, x, states, fixed, order, within)
+        key = kind, *_kind_of_arrays(x, given, fixed), order.lengths is None
+        entries = [entry for entry in self._entries.get(key, ()) if entry.holds()]
+        found = [entry for entry in entries if entry.batch == batch]
+        if not found and len(entries) >= MOST_BATCHES:
+            found = [entry for entry in entries if entry.batch is None]
+            if found and isinstance(found[0].program, Refusal):
+                found = []  # then every size has programs of its own, while there may be more
+            elif not found and batch != PIECE:
+                batch = None
+        if not found:
+            return self._first(key, kind, batch, objects, owner, x, states, fixed, order, within)
+        program = found[0].program
+        return (
+            None
+            if isinstance(program, Refusal)
+            else self._called(key, program, x, given, fixed, order)
+        )
 
     @staticmethod
     def wanted(x: Any, order: Order) -> bool:
@@ -187,6 +207,7 @@ class Scanned:
         self,
         key: Key,
         kind: Key,
+        batch: int | None,
         objects: Sequence[Any],
         owner: Any,
         x: Any,
@@ -207,9 +228,9 @@ class Scanned:
             active = None if order.lengths is None else np.asarray(t < order.lengths)
             args = x[:, t], states, active, tuple(fixed), *objects
             with within:
-                begun, program = self._traced(args, len(given), order)
+                begun, program = self._traced(args, len(given), order, batch is None)
             entries = self._entries.setdefault(key, [])
-            entries.append(Entry(program, tuple(objects)))
+            entries.append(Entry(program, tuple(objects), batch))
             if isinstance(program, Refusal):
                 return begun
             for source, state in before:
@@ -217,9 +238,9 @@ class Scanned:
         return self._called(key, program, x, given, fixed, order)
 
     def _traced(
-        self, args: tuple[Any, ...], states: int, order: Order
+        self, args: tuple[Any, ...], states: int, order: Order, any_batch: bool
     ) -> tuple[Begun, Sequences | Refusal]:
-        """The first step, and what to run in the place of all of them."""
+        """The first step, and what to run in the place of all of them, perhaps in any batch."""
         watch = Watch()
         first = trace(self.step, args, {}, None, False, watch=watch)
         begun = Begun(*first.result)
@@ -228,10 +249,12 @@ class Scanned:
         guards = None
         try:
             guards = Guards([self.step, *args[4:]], watch)
-            traced = self._derived(first, args, guards, states)
+            traced = self._derived(first, args, guards, states, PIECE if any_batch else None)
             if traced.refusal is not None:
                 return begun, Refusal(traced.refusal, traced.tracer.line, guards)
-            objects = args[4:]
+            draws, objects = None, args[4:]
+            if any_batch:
+                draws = _resized(first, traced, (PIECE, len(args[0])))
             return begun, Sequences(
                 lambda *given: self.loop(*given, *objects),
                 traced,
@@ -240,22 +263,35 @@ class Scanned:
                 order.lengths is not None,
                 default_backend(),
                 "steps",
+                draws,
             )
-        except (Refused, Unsupported) as error:
+        except (Refused, Unsupported, Mixed) as error:
             return begun, Refusal(str(error), "", guards)
         except Exception as error:  # ours: the user has the result, and the reason
             reason = f"compiling it fails with {type(error).__name__}: {error}"
             return begun, Refusal(reason, "", guards)
 
-    def _derived(self, first: Traced, args: tuple[Any, ...], guards: Guards, states: int) -> Traced:
+    def _derived(
+        self,
+        first: Traced,
+        args: tuple[Any, ...],
+        guards: Guards,
+        states: int,
+        rows: int | None,
+    ) -> Traced:
         """The step traced twice more, with its derivative if it has one; states of later steps
-        require grad wherever results do."""
-        x, form, *rest = args
+        require grad wherever results do. It may get other rows than the first step had."""
+        x, form, active, fixed, *objects = args
         given = form if isinstance(form, tuple) else (form,)
         recorded = any(first.recorded) and current_mode().recording
-        carried: Any = tuple(_as_tensor(state, recorded) for state in given)
+        carried: Any = tuple(_as_tensor(state, recorded, rows) for state in given)
         carried = carried if isinstance(form, tuple) else carried[0]
-        tree = (_as_tensor(x, getattr(x, "_node", None) is not None), carried, *rest), {}
+        x = _as_tensor(x, getattr(x, "_node", None) is not None, rows)
+        if rows is not None:
+            active = None if active is None else _resize(active, rows)
+            fixed = tuple(_resize(array, rows) for array in fixed)
+        rest = active, fixed, *objects
+        tree = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
             settle(traced, guards.tensors)
@@ -268,10 +304,11 @@ class Scanned:
         if traced.refusal is None and not all(type(mark) is Output for mark in marks):
             traced.refusal = "it returns what it was given"
         made = [(view.shape, view.dtype) for view in traced.outputs[:states]]
+        wanted = [(s.shape if rows is None else (rows, *s.shape[1:]), s.dtype) for s in given]
         alike = isinstance(traced.template[0], tuple) == isinstance(form, tuple)
-        if traced.refusal is None and (not alike or made != [(s.shape, s.dtype) for s in given]):
+        if traced.refusal is None and (not alike or made != wanted):
             traced.refusal = "its states change their shapes, dtypes or number"
-        if not traced.draws and not _same_results(first, traced):
+        if rows is None and not traced.draws and not _same_results(first, traced):
             traced.refusal = "it does something else with arrays than with tensors"
         if traced.refusal is None and (traced.writes or traced.tracer.assumed):
             traced.refusal = "it writes tensors, or looks at numbers of a step"
@@ -291,11 +328,35 @@ def _same_results(first: Traced, again: Traced) -> bool:
     )
 
 
-def _as_tensor(value: Any, recorded: bool) -> Tensor:
+def _as_tensor(value: Any, recorded: bool, rows: int | None) -> Tensor:
     """An argument for a trace; a copy, since views of its array must lead to it alone."""
-    array = (value._array if isinstance(value, Tensor) else value).copy()
-    tensor = wrap(array, None)
+    array = value._array if isinstance(value, Tensor) else value
+    tensor = wrap(array.copy() if rows is None else _resize(array, rows), None)
     return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
+
+
+def _resize(array: Any, rows: int) -> Any:
+    """The rows of an array again and again, until there are so many."""
+    return array[np.arange(rows) % len(array)]
+
+
+def _resized(first: Traced, traced: Traced, sizes: tuple[int, int]) -> list[Resized]:
+    """How batches of any size draw, from two traces of other sizes."""
+    if len(first.tracer.draws) != len(traced.draws):
+        raise Mixed("it draws otherwise in batches of other sizes")
+    return [
+        Resized(one.request, other.request, sizes, (one.value.shape, other.value.shape))
+        for one, other in zip(traced.draws, first.tracer.draws, strict=True)
+    ]
+
+
+def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tuple[Any, ...]:
+    """What sequences share, whatever their batch; its size, too, where not all arrays have it."""
+    arrays = *states, *fixed
+    rows = all(array.ndim and len(array) == len(x) for array in arrays)
+    shapes = tuple((array.shape[rows:], array.dtype) for array in arrays)
+    recorded = getattr(x, "_node", None) is not None
+    return x.shape[2:], x.dtype, recorded, len(states), shapes, None if rows else len(x)
 
 
 def _is_welcome(owner: Any) -> bool:

@@ -5,10 +5,11 @@ random numbers that they draw. So whatever runs the reference (a second derivati
 anomaly mode) gets the very numbers of the call.
 """
 
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.programs import WATCHED, Draw, Repeat, all_finite
+from minigrad.compiled.stepping.batches import PIECE, Pieces, Resized
 from minigrad.compiled.stepping.chunks import Chunks
+from minigrad.compiled.stepping.order import Order
+from minigrad.compiled.stepping.rows import row_wise
 from minigrad.compiled.trace import Traced
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
@@ -27,49 +31,7 @@ from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import FusedOperation
 from minigrad.transforms.recorded_writes import rewritten
 
-__all__ = ["Order", "Sequences"]
-
-
-class Order(NamedTuple):
-    """Which steps of a padded array run, one after the other.
-
-    Attributes:
-        lengths: integers (batch,); None when all sequences are full.
-        reverse: from the last step of each sequence to the first.
-        skipped: how many steps at the beginning are left out.
-    """
-
-    lengths: PlainArray | None = None
-    reverse: bool = False
-    skipped: int = 0
-
-    def times(self, time: int) -> range:
-        """The numbers of the steps that some sequence has, one at least, as they run."""
-        count = time if self.lengths is None else max(int(self.lengths.max(initial=0)), 1)
-        times = range(count)
-        return (times[::-1] if self.reverse else times)[self.skipped :]
-
-    def steps(self, x: PlainArray) -> PlainArray:
-        """From (batch, time, ...) to (steps, batch, ...), contiguous."""
-        return np.ascontiguousarray(x.swapaxes(0, 1)[self._place(x.shape[1])])
-
-    def padded(self, x: PlainArray, time: int) -> PlainArray:
-        """From (steps, batch, ...) to (batch, time, ...), with zeros where no step ran."""
-        if len(x) == time:
-            return (x[::-1] if self.reverse else x).swapaxes(0, 1)
-        whole = np.zeros((time, *x.shape[1:]), x.dtype)
-        whole[self._place(time)] = x
-        return whole.swapaxes(0, 1)
-
-    def active(self, time: int) -> PlainArray:
-        """Which sequences have a step, (steps, batch)."""
-        active: PlainArray = np.asarray(self.times(time))[:, None] < self.lengths
-        return active
-
-    def _place(self, time: int) -> slice:
-        times = self.times(time)
-        stop = times.stop if times.stop >= 0 else None
-        return slice(times.start, stop, times.step)
+__all__ = ["Sequences"]
 
 
 class _Operation(FusedOperation):
@@ -105,10 +67,15 @@ class Sequences:
         padded: whether the step is told which sequences go on.
         backend: has a function `build`, and `LIFTS`: see `roll`.
         name: of the operation.
+        draws: of random numbers, how batches of other sizes draw them; then the step was traced
+            with a batch of `PIECE`, and the programs serve batches of any size.
 
     Attributes:
         on_tape: the numbers of the results that require grad.
         failure: why a program could not run, where the steps themselves could.
+
+    Raises:
+        Mixed: when it should serve batches of any size, and rows may depend on each other.
     """
 
     failure: Exception | None = None
@@ -123,6 +90,7 @@ class Sequences:
         padded: bool,
         backend: Any,
         name: str,
+        draws: Sequence[Resized] | None = None,
     ) -> None:
         self.guards, self.name = guards, name
         self._loop, self._padded = loop, padded
@@ -136,6 +104,11 @@ class Sequences:
         ]
         self._states, self._fixed = states, len(traced.arguments) - 1 - states - padded
         self._chunks = Chunks(traced, states, padded, backend)
+        self._resized, self._rows = draws, None if draws is None else PIECE
+        self._by_row = [True] * len(self._draws)
+        if draws is not None:
+            self._by_row = [draw.role == row_wise() for draw in draws]
+            self._chunks.check_rows(PIECE, [draw.role for draw in draws])
         count = 1 + states + self._fixed + len(self._captured) + len(self._draws)
         series = [f"y{i}" for i in range(self._chunks.series)]
         last = [f"last{i}" for i in range(states)]
@@ -166,8 +139,7 @@ class Sequences:
         """The values of all steps, (batch, time, ...), then the states after the last."""
         mode = current_mode()
         steps = len(order.times(x.shape[1]))
-        drawn = [[draw.numbers(mode) for draw in self._draws] for _ in range(steps)]
-        numbers = [np.stack(column) for column in zip(*drawn, strict=True)]
+        numbers = self._drawn(mode, steps, x.shape[0])
         tensors = [x, *states, *fixed, *(reference() for reference, *_ in self._captured)]
         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
         nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
@@ -186,42 +158,89 @@ class Sequences:
             self._put_on_tape(tapes, nodes, arrays, results, kept, order)
         return tuple(wrap(array, tape) for array, tape in zip(results, tapes, strict=True))
 
+    def _drawn(self, mode: Any, steps: int, batch: int) -> list[PlainArray]:
+        """The random numbers of all steps, (steps, ...), drawn step by step."""
+        resized = self._resized or [None] * len(self._draws)
+        asked = [
+            (draw, None if other is None else functools.partial(other.request, batch=batch))
+            for draw, other in zip(self._draws, resized, strict=True)
+        ]
+        drawn = [[draw.numbers(mode, other) for draw, other in asked] for _ in range(steps)]
+        return [np.stack(column) for column in zip(*drawn, strict=True)]
+
     def compute(
         self, arrays: Sequence[Any], order: Order
-    ) -> tuple[list[PlainArray], list[list[PlainArray]], int]:
-        """The results, what the programs gave for each chunk, and whether flags were raised."""
-        x, time = order.steps(arrays[0]), arrays[0].shape[1]
+    ) -> tuple[list[PlainArray], list[list[list[PlainArray]]], int]:
+        """The results, what the programs gave for each piece, and whether flags were raised."""
+        x, (batch, time) = order.steps(arrays[0]), arrays[0].shape[:2]
+        pieces, flagged = Pieces(batch, self._rows), 0
         states = [np.ascontiguousarray(state) for state in arrays[1 : 1 + self._states]]
+        all_series, all_last, kept = [], [], []
         with self._lock:
-            series, last, kept, flagged = self._chunks.forward(
-                x, states, self._others(arrays, order)
-            )
-        results = [order.padded(array, time) for array in series]
-        return [*results, *(state.copy() for state in last)], kept, flagged
+            for piece in pieces.slices:
+                series, last, chunks, flags = self._chunks.forward(
+                    pieces.cut(x, piece, 1),
+                    [pieces.cut(state, piece, 0) for state in states],
+                    self._others(arrays, order, pieces, piece),
+                )
+                all_series.append(series)
+                all_last.append(last)
+                kept.append(chunks)
+                flagged |= flags
+        results = [
+            order.padded(pieces.joined(parts, 1), time) for parts in zip(*all_series, strict=True)
+        ]
+        results += [pieces.joined(parts, 0).copy() for parts in zip(*all_last, strict=True)]
+        return results, kept, flagged
 
-    def _others(self, arrays: Sequence[Any], order: Order) -> tuple[list[PlainArray], ...]:
-        """What is told of sequences, what is fixed, and the draws."""
+    def _others(
+        self, arrays: Sequence[Any], order: Order, pieces: Pieces, piece: slice
+    ) -> tuple[list[PlainArray], ...]:
+        """What is told of sequences, what is fixed, and the draws, for the rows of a piece."""
         first = 1 + self._states
         rest = [np.ascontiguousarray(array) for array in arrays[first:]]
-        fixed = self._fixed + len(self._captured)
-        active = [order.active(arrays[0].shape[1])] if self._padded else []
-        return active, rest[:fixed], rest[fixed:]
+        captured = self._fixed + len(self._captured)
+        active = []
+        if self._padded:
+            active = [pieces.cut(order.active(arrays[0].shape[1]), piece, 1)]
+        fixed = [pieces.cut(array, piece, 0) for array in rest[: self._fixed]]
+        draws = [
+            pieces.cut(array, piece, 1) if by_row else array
+            for array, by_row in zip(rest[captured:], self._by_row, strict=True)
+        ]
+        return active, [*fixed, *rest[self._fixed : captured]], draws
 
     def backward(
         self, grads: Sequence[Any], kept: Any, inputs: Any, needed: Any, order: Order
     ) -> list[Any]:
         """The gradients by the inputs."""
-        x, time, n = order.steps(inputs[0]), inputs[0].shape[1], self._recorded_series
+        x, (batch, time) = order.steps(inputs[0]), inputs[0].shape[:2]
+        pieces, n = Pieces(batch, self._rows), self._recorded_series
         series = [order.steps(g) for g in grads[:n]]
         last = [np.ascontiguousarray(g) for g in grads[n:]]
-        others = self._others(inputs, order)
+        found: dict[int, list[PlainArray]] = {}
         with self._lock, np.errstate(all="ignore"):
-            found = self._chunks.backward(x, others, kept, series, last)
+            for piece, chunks in zip(pieces.slices, kept, strict=True):
+                gradients = self._chunks.backward(
+                    pieces.cut(x, piece, 1),
+                    self._others(inputs, order, pieces, piece),
+                    chunks,
+                    [pieces.cut(g, piece, 1, zero=True) for g in series],
+                    [pieces.cut(g, piece, 0, zero=True) for g in last],
+                )
+                for number, gradient in gradients.items():
+                    found.setdefault(number, []).append(gradient)
         result: list[Any] = [None] * len(inputs)
-        for number, gradient in found.items():
+        for number, parts in found.items():
             i = self._place(number)
-            if needed[i]:
-                result[i] = order.padded(gradient, time) if i == 0 else gradient
+            if not needed[i]:
+                continue
+            if i == 0:
+                result[i] = order.padded(pieces.joined(parts, 1), time)
+            elif i <= self._states:
+                result[i] = pieces.joined(parts, 0)
+            else:
+                result[i] = functools.reduce(np.add, parts)
         return result
 
     def _place(self, number: int) -> int:
