@@ -77,8 +77,10 @@ class Step(NamedTuple):
 
     @property
     def programs(self) -> Scanned | None:
-        """Those of the owner; None where it cannot have any."""
+        """Those of the owner; None where it cannot have any, and where its hooks must run."""
         if not isinstance(self.owner, (Module, FunctionType)):
+            return None
+        if isinstance(self.owner, Module) and (self.owner._hooks or self.owner._pre_hooks):
             return None
         found: Scanned | None = vars(self.owner).get("_scanned")
         if found is None:

@@ -11,13 +11,17 @@ import numpy as np
 
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.stepping.rows import FREE, Mixed, Role, row_wise
+from minigrad.compiled.trace import Traced
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
-__all__ = ["PIECE", "Pieces", "Resized", "filled"]
+__all__ = ["OTHER", "PIECE", "Pieces", "Resized", "filled", "resized"]
 
 PIECE: Final = 16
 """The rows of a piece."""
+
+OTHER: Final = PIECE + 1
+"""The rows of a second trace, which has to agree with one of a piece but for their number."""
 
 
 def filled(array: PlainArray, rows: int, axis: int = 0) -> PlainArray:
@@ -101,3 +105,17 @@ class Resized:
             leaves[place] = batch
         args, options = replace_leaves((traced.args, traced.options), leaves)
         return traced._replace(args=args, options=options)
+
+
+def resized(one: Traced, other: Traced, sizes: tuple[int, int]) -> list[Resized]:
+    """How batches of any size draw, from traces with two.
+
+    Raises:
+        Mixed: when that is not known.
+    """
+    if len(one.draws) != len(other.draws):
+        raise Mixed("it draws otherwise in batches of other sizes")
+    return [
+        Resized(a.request, b.request, sizes, (a.value.shape, b.value.shape))
+        for a, b in zip(one.draws, other.draws, strict=True)
+    ]

@@ -15,7 +15,16 @@ from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.stepping.loops import Body, Steps
-from minigrad.compiled.stepping.rows import FREE, Kind, Mixed, Role, check_rows, row_wise, seen_role
+from minigrad.compiled.stepping.rows import (
+    FREE,
+    Kind,
+    Mixed,
+    Role,
+    check_rows,
+    row_wise,
+    seen_role,
+    without_rows,
+)
 from minigrad.compiled.trace import Traced
 from minigrad.compiled.tracing.builder import Builder
 
@@ -66,8 +75,8 @@ class Chunks:
 
     def __init__(self, traced: Traced, states: int, padded: bool, backend: Any) -> None:
         self._states, self._padded, self._backend = states, padded, backend
-        self._own_fixed = len(traced.arguments) - 1 - states - padded
-        self._fixed = self._own_fixed + len(traced.captured)
+        self._per_row = len(traced.arguments)
+        self._fixed = self._per_row - 1 - states - padded + len(traced.captured)
         self._built: dict[int, tuple[Any, Any]] = {}
         self._graphs(traced)
 
@@ -124,7 +133,7 @@ class Chunks:
                 carried[seed] = gradients.get(1 + number, zero)
         moving = [v for v in graph.inputs if v not in carried and v not in fixed]
         self._backward_body = Body(graph.values, moving, carried, fixed)
-        self._backward_values = graph.values
+        self._backward_values, self._seeds = graph.values, n
         self._backward_inputs, self._gradients = graph.inputs, gradients
         self._series_seeds = [number - k for number in recorded if number >= k]
 
@@ -133,32 +142,38 @@ class Chunks:
         value, body = view.value, self._forward
         return value in body.invariant or value in body.fixed or value.op == "constant"
 
-    def check_rows(self, rows: int, draws: Sequence[Role]) -> None:
+    def rows_apart(self, rows: int, draws: Sequence[Role]) -> list[Any]:
         """Make sure that each row of a batch is computed by itself.
 
         Args:
             rows: how many rows the step was traced with.
             draws: the roles of the random numbers.
 
+        Returns:
+            What is computed, but for how many rows there are.
+
         Raises:
-            Mixed: when rows may depend on each other, or on how many there are.
+            Mixed: when rows may depend on each other.
         """
-        inputs, count = self._inputs, len(self._inputs)
-        per_row = 1 + self._states + self._padded + self._own_fixed
-        given = [row_wise() if i < per_row else FREE for i in range(count - len(draws))]
-        roles = check_rows(self._values, dict(zip(inputs, [*given, *draws], strict=True)), rows)
+        inputs, values, per_row = self._inputs, self._values, self._per_row
+        given = [row_wise() if i < per_row else FREE for i in range(len(inputs) - len(draws))]
+        given += draws
+        roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
         if any(seen_role(view, roles, rows) != row_wise() for view in self._results):
             raise Mixed("its results may mix the rows of a batch")
+        handed = [*self._results, *self._residuals]
+        found = without_rows(values, inputs, roles, handed)
         if not self.with_gradient:
-            return
-        residuals = [seen_role(view, roles, rows) for view in self._residuals]
-        seeds = [row_wise(linear=True)] * (len(self._backward_inputs) - count - len(residuals))
-        known = zip(self._backward_inputs, [*given, *draws, *seeds, *residuals], strict=True)
-        roles = check_rows(self._backward_values, dict(known), rows)
+            return found
+        given += [row_wise(linear=True)] * self._seeds
+        given += [seen_role(view, roles, rows) for view in self._residuals]
+        inputs, values = self._backward_inputs, self._backward_values
+        roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
         for i, view in self._gradients.items():
             role = seen_role(view, roles, rows)
             if role.kind is not (Kind.SUM if i >= per_row else Kind.ROWS) or role.axis:
                 raise Mixed("its derivative may mix the rows of a batch")
+        return found + without_rows(values, inputs, roles, self._gradients.values())
 
     def _source(self, view: View) -> "Source":
         """Where a value is among the results of a program."""

@@ -6,13 +6,14 @@ gradients of weights. That is shown here for the graph of a step, value by value
 does not pass.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from minigrad.compiled.graph import ELEMENTWISE, ROWS, Unsupported, Value, View, contiguous
 
 __all__ = ["FREE", "Kind", "Mixed", "Role", "check_rows", "row_wise", "seen_role"]
+__all__ += ["without_rows"]
 
 
 class Mixed(Exception):
@@ -72,6 +73,64 @@ def check_rows(
     for value in values:
         roles[value] = _Check(value, roles, rows).role()
     return roles
+
+
+def without_rows(
+    values: Sequence[Value],
+    given: Sequence[Value],
+    roles: Mapping[Value, Role],
+    read: Iterable[View],
+) -> list[Any]:
+    """What values are computed from, but for how many rows there are.
+
+    Two steps traced with other numbers of rows agree in it, unless numbers of theirs, or what they
+    read within a row, depend on how many there are.
+
+    Args:
+        values: of one step, in order.
+        given: its inputs.
+        roles: of both.
+        read: the views of them that are results.
+    """
+    numbers = {value: i for i, value in enumerate((*given, *values))}
+
+    def seen(view: View, reader: Value | None = None) -> Any:
+        value = view.value
+        if value.array is not None:
+            known: Any = value.shape, value.array.tobytes()
+        else:
+            known = numbers[value]
+        role = roles.get(value, FREE)
+        if role.kind is Kind.FREE and reader is not None and roles[reader].kind is Kind.ROWS:
+            axis, shape = roles[reader].axis, list(view.shape)
+            if axis < len(shape) and not view.strides[axis]:
+                shape[axis] = 0  # repeated for every row
+            return known, shape, view.strides, view.offset
+        return known, _within_a_row(view, role)
+
+    found: list[Any] = []
+    for value in values:
+        options: Any = value.options
+        if value.op == "assemble":
+            pairs = zip(value.views, value.options, strict=True)
+            parts = [View(value, view.shape, *place) for view, place in pairs]
+            options = [_within_a_row(part, roles[value]) for part in parts]
+        operands = [seen(o, value) if isinstance(o, View) else repr(o) for o in value.operands]
+        shape = _within_a_row(View(value), roles[value])
+        found.append((value.op, value.dtype, shape, options, operands))
+    return [*found, *map(seen, read)]
+
+
+def _within_a_row(view: View, role: Role) -> Any:
+    """Where a view reads within each row; all of it, if there are no rows."""
+    if role.kind is not Kind.ROWS:
+        return view.shape, view.strides, view.offset
+    shape, axis = view.value.shape, role.axis
+    strides = list(contiguous((*shape[:axis], *shape[axis + 1 :])))
+    strides.insert(axis, _FAR)
+    offset, moves = view.within(tuple(strides))
+    lengths = [n for n, move in zip(view.shape, moves, strict=True) if move != _FAR]
+    return lengths, moves, offset
 
 
 def seen_role(view: View, roles: Mapping[Value, Role], rows: int) -> Role:

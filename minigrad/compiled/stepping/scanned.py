@@ -24,7 +24,7 @@ from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
-from minigrad.compiled.stepping.batches import PIECE, Resized
+from minigrad.compiled.stepping.batches import OTHER, PIECE
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed
 from minigrad.compiled.stepping.sequences import Sequences
@@ -149,7 +149,7 @@ class Scanned:
             found = [entry for entry in entries if entry.batch is None]
             if found and isinstance(found[0].program, Refusal):
                 found = []  # then every size has programs of its own, while there may be more
-            elif not found and batch != PIECE:
+            elif not found:
                 batch = None
         if not found:
             return self._first(key, kind, batch, objects, owner, x, states, fixed, order, within)
@@ -252,9 +252,11 @@ class Scanned:
             traced = self._derived(first, args, guards, states, PIECE if any_batch else None)
             if traced.refusal is not None:
                 return begun, Refusal(traced.refusal, traced.tracer.line, guards)
-            draws, objects = None, args[4:]
+            again, objects = None, args[4:]
             if any_batch:
-                draws = _resized(first, traced, (PIECE, len(args[0])))
+                again = self._derived(first, args, guards, states, OTHER, alone=True)
+                if again.refusal is not None:
+                    return begun, Refusal(again.refusal, again.tracer.line, guards)
             return begun, Sequences(
                 lambda *given: self.loop(*given, *objects),
                 traced,
@@ -263,7 +265,7 @@ class Scanned:
                 order.lengths is not None,
                 default_backend(),
                 "steps",
-                draws,
+                again,
             )
         except (Refused, Unsupported, Mixed) as error:
             return begun, Refusal(str(error), "", guards)
@@ -278,9 +280,10 @@ class Scanned:
         guards: Guards,
         states: int,
         rows: int | None,
+        alone: bool = False,
     ) -> Traced:
-        """The step traced twice more, with its derivative if it has one; states of later steps
-        require grad wherever results do. It may get other rows than the first step had."""
+        """The step traced twice more, or once, with its derivative if it has one; states of later
+        steps require grad wherever results do. It may get other rows than the first step had."""
         x, form, active, fixed, *objects = args
         given = form if isinstance(form, tuple) else (form,)
         recorded = any(first.recorded) and current_mode().recording
@@ -312,7 +315,7 @@ class Scanned:
             traced.refusal = "it does something else with arrays than with tensors"
         if traced.refusal is None and (traced.writes or traced.tracer.assumed):
             traced.refusal = "it writes tensors, or looks at numbers of a step"
-        if traced.refusal is None:
+        if traced.refusal is None and not alone:
             leaves = [leaf for _, leaf in labelled_leaves(tree)]
             traced.refusal = what_differs(
                 self.step, traced, guards, tree, leaves, recorded, seeded=True
@@ -338,16 +341,6 @@ def _as_tensor(value: Any, recorded: bool, rows: int | None) -> Tensor:
 def _resize(array: Any, rows: int) -> Any:
     """The rows of an array again and again, until there are so many."""
     return array[np.arange(rows) % len(array)]
-
-
-def _resized(first: Traced, traced: Traced, sizes: tuple[int, int]) -> list[Resized]:
-    """How batches of any size draw, from two traces of other sizes."""
-    if len(first.tracer.draws) != len(traced.draws):
-        raise Mixed("it draws otherwise in batches of other sizes")
-    return [
-        Resized(one.request, other.request, sizes, (one.value.shape, other.value.shape))
-        for one, other in zip(traced.draws, first.tracer.draws, strict=True)
-    ]
 
 
 def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tuple[Any, ...]:

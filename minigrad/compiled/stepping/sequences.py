@@ -17,10 +17,10 @@ from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.programs import WATCHED, Draw, Repeat, all_finite
-from minigrad.compiled.stepping.batches import PIECE, Pieces, Resized
+from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
 from minigrad.compiled.stepping.chunks import Chunks
 from minigrad.compiled.stepping.order import Order
-from minigrad.compiled.stepping.rows import row_wise
+from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
@@ -67,8 +67,8 @@ class Sequences:
         padded: whether the step is told which sequences go on.
         backend: has a function `build`, and `LIFTS`: see `roll`.
         name: of the operation.
-        draws: of random numbers, how batches of other sizes draw them; then the step was traced
-            with a batch of `PIECE`, and the programs serve batches of any size.
+        again: the same, seen with a batch of `OTHER`; then `traced` was seen with one of `PIECE`,
+            and the programs serve batches of any size.
 
     Attributes:
         on_tape: the numbers of the results that require grad.
@@ -90,7 +90,7 @@ class Sequences:
         padded: bool,
         backend: Any,
         name: str,
-        draws: Sequence[Resized] | None = None,
+        again: Traced | None = None,
     ) -> None:
         self.guards, self.name = guards, name
         self._loop, self._padded = loop, padded
@@ -104,11 +104,16 @@ class Sequences:
         ]
         self._states, self._fixed = states, len(traced.arguments) - 1 - states - padded
         self._chunks = Chunks(traced, states, padded, backend)
-        self._resized, self._rows = draws, None if draws is None else PIECE
+        self._rows: int | None = None
+        self._resized: list[Resized] | None = None
         self._by_row = [True] * len(self._draws)
-        if draws is not None:
-            self._by_row = [draw.role == row_wise() for draw in draws]
-            self._chunks.check_rows(PIECE, [draw.role for draw in draws])
+        if again is not None:
+            self._rows, self._resized = PIECE, resized(traced, again, (PIECE, OTHER))
+            roles = [draw.role for draw in self._resized]
+            self._by_row = [role == row_wise() for role in roles]
+            other = Chunks(again, states, padded, backend)
+            if self._chunks.rows_apart(PIECE, roles) != other.rows_apart(OTHER, roles):
+                raise Mixed("what it computes depends on the size of the batch")
         count = 1 + states + self._fixed + len(self._captured) + len(self._draws)
         series = [f"y{i}" for i in range(self._chunks.series)]
         last = [f"last{i}" for i in range(states)]
