@@ -90,7 +90,7 @@ class Step(NamedTuple):
 
 
 def run_steps(
-    advance: Advance,
+    advance: Advance | Step,
     x: Any,
     states: Any,
     *,
@@ -111,14 +111,13 @@ def run_steps(
     """
     if lengths is not None:
         x = clear_padding(x, lengths)
-    order, found = Order(lengths, reverse), None
-    if isinstance(advance, Step):
-        if _is_other_at_first(x, states) and Scanned.wanted(x, order):
-            return _first_apart(advance, x, states, order)
-        found = run_compiled(advance, x, states, order)
-        if isinstance(found, Run):
-            return found
-    return _one_by_one(advance, x, states, order, found)
+    order = Order(lengths, reverse)
+    if not isinstance(advance, Step):
+        return _one_by_one(advance, x, states, order)
+    if _is_other_at_first(x, states) and Scanned.wanted(x, order):
+        return _first_apart(advance, x, states, order)
+    found = run_compiled(advance, x, states, order)
+    return found if isinstance(found, Run) else _one_by_one(advance, x, states, order, found)
 
 
 def parts_of(states: Any) -> tuple[Any, ...]:
@@ -179,7 +178,7 @@ def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begu
 
 
 def _one_by_one(
-    advance: Advance, x: Any, states: Any, order: Order, begun: Begun | None = None
+    advance: Advance | Step, x: Any, states: Any, order: Order, begun: Begun | None = None
 ) -> Run:
     """The steps in a loop of Python's; the first one ran already if they have begun."""
     kept: list[tuple[Any, ...] | None] = [None] * x.shape[1]

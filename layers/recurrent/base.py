@@ -202,20 +202,14 @@ class Recurrent(Module):
         return Run((output,), (), tuple(last))
 
     def _run_fused(
-        self,
-        step: Step,
-        cell: Cell,
-        x: Any,
-        start: tuple[Any, ...],
-        lengths: Any,
-        reverse: bool,
+        self, step: Step, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
     ) -> Run:
-        """By programs if there are any, else by the kernel."""
+        """By the programs of a step if there are any, else by the kernel."""
         cleared = x if lengths is None else clear_padding(x, lengths)
         run = run_compiled(step, cleared, start, Order(lengths, reverse))
         if isinstance(run, Run):
             return run
-        return self._run_kernel(cell, x, start, lengths, reverse)
+        return self._run_kernel(step.owner, x, start, lengths, reverse)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -321,19 +315,19 @@ class Recurrent(Module):
                 with ModeChange(scope=cell._call_scope()):
                     if start is None:
                         start = cell.initial_states((len(x),), x)
-                    advance = self._advance(cell, start, x.dtype, gates)
+                    step = self._advance(cell, start, x.dtype, gates)
                     if fused:
-                        run = self._run_fused(advance, cell, x, start, lengths, reverse)
+                        run = self._run_fused(step, x, start, lengths, reverse)
                         outputs.append(run.states[0])
                     else:
-                        run = run_steps(advance, x, start, lengths=lengths, reverse=reverse)
+                        run = run_steps(step, x, start, lengths=lengths, reverse=reverse)
                         outputs.append(run.states[cell.output_index])
                 runs.append(run)
             x = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
         return x, runs
 
     def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Step:
-        """One step of a cell with what the layers add to it."""
+        """The steps of a cell for one sequence."""
         keep = None
         if self.recurrent_dropout and self.training:
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
@@ -341,17 +335,6 @@ class Recurrent(Module):
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
         fixed = () if keep is None else (keep,)
         return Step(_step, cell, (self, cell, gates), fixed)
-
-    def _step(
-        self, cell: Cell, gates: bool, x: Any, states: Any, active: Any, keep: Any
-    ) -> tuple[Any, Any]:
-        new, made = cell.hooked_advance(x, states, active, keep)
-        if any(self.zoneout):
-            zoned = map(self._zone_out, self.zoneout, states, new)
-            # Once more: a mean of a number with itself may differ from it in the last bit.
-            new = tuple(freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True))
-        label_states(cell.states, new, states)
-        return new, made if gates and made is not None else ()
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""
@@ -391,8 +374,14 @@ def _step(
     cell: Cell,
     gates: bool,
 ) -> tuple[Any, Any]:
-    """A step of a layer, as `Step` calls it."""
-    return layer._step(cell, gates, x, states, active, *(fixed or (None,)))
+    """A step of a cell with what its layer adds to it, as `Step` calls it."""
+    new, made = cell.hooked_advance(x, states, active, *fixed)
+    if any(layer.zoneout):
+        zoned = map(layer._zone_out, layer.zoneout, states, new)
+        # Once more: a mean of a number with itself may differ from it in the last bit.
+        new = tuple(freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True))
+    label_states(cell.states, new, states)
+    return new, made if gates and made is not None else ()
 
 
 LAYER_OPTIONS = tuple(

@@ -139,7 +139,8 @@ class Scanned:
         if not self.wanted(x, order):
             return None
         given = states if isinstance(states, tuple) else (states,)
-        batch, leaves = x.shape[0], []
+        batch: int | None = x.shape[0]
+        leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
         key = kind, *_kind_of_arrays(x, given, fixed), order.lengths is None
@@ -294,7 +295,7 @@ class Scanned:
             active = None if active is None else _resize(active, rows)
             fixed = tuple(_resize(array, rows) for array in fixed)
         rest = active, fixed, *objects
-        tree = (x, carried, *rest), {}
+        tree: tuple[Any, dict[str, Any]] = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
             settle(traced, guards.tensors)
