@@ -88,6 +88,12 @@ class Step(NamedTuple):
             object.__setattr__(self.owner, "_scanned", found)
         return found
 
+    @property
+    def compiled(self) -> bool:
+        """Whether sequences ran as programs, and nothing speaks against it."""
+        programs = self.programs
+        return programs is not None and programs.runs((self.function, *self.objects))
+
 
 def run_steps(
     advance: Advance | Step,

@@ -21,15 +21,12 @@ from layers.cells.cell_checks import (
 from layers.cells.steps import (
     Run,
     Step,
-    clear_padding,
     freeze_finished,
     label_states,
-    run_compiled,
     run_steps,
 )
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
-from minigrad.compiled.stepping.order import Order
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.ops.checks import check_probabilities, check_sizes
 from minigrad.ops.nn.neural import draw_mask, keep_scale
@@ -179,37 +176,37 @@ class Recurrent(Module):
 
     @property
     def fused(self) -> bool:
-        """Whether sequences run as one kernel now, rather than step by step.
+        """Whether sequences run as one operation now, rather than step by step.
 
-        Kernels know lengths, reverse and initial states. Zoneout, recurrent dropout in training,
-        and calls that ask for gates or for all states of a cell with several run step by step, and
-        so does everything under ``minigrad.recording(fused=False)``.
+        With llvmlite, sequences of 16 steps or more run as programs made of one traced step,
+        whatever the options, and this tells once they did; but not where a cell cannot be
+        compiled: it has hooks, writes, or branches on numbers. Kernels need no llvmlite and know
+        lengths, reverse and initial states; not zoneout, recurrent dropout in training, and calls
+        that ask for gates or for all states of a cell with several. Everything runs step by step
+        under ``minigrad.recording(fused=False)``.
         """
+        places = [place for layer in range(self.num_layers) for place in self._places(layer)]
+        return current_mode().fused and (
+            self._fits_kernel
+            or all(self._steps_of(self._cell_at(place)).compiled for place in places)
+        )
+
+    @property
+    def _fits_kernel(self) -> bool:
         dropped = self.training and self.recurrent_dropout > 0
-        known = self._has_kernel and not any(self.zoneout) and not dropped
-        return known and current_mode().fused
+        return self._has_kernel and not any(self.zoneout) and not dropped
 
     def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the kernel is given besides inputs, states, lengths and direction."""
         return tuple(cell.parameters()), {}
 
     def _run_kernel(
-        self, cell: Cell, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
+        self, step: Step, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
     ) -> Run:
-        parameters, options = self._kernel_arguments(cell)
+        parameters, options = self._kernel_arguments(step.owner)
         kernel: Any = type(self).kernel
         output, *last = kernel(x, *start, *parameters, **options, lengths=lengths, reverse=reverse)
         return Run((output,), (), tuple(last))
-
-    def _run_fused(
-        self, step: Step, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
-    ) -> Run:
-        """By the programs of a step if there are any, else by the kernel."""
-        cleared = x if lengths is None else clear_padding(x, lengths)
-        run = run_compiled(step, cleared, start, Order(lengths, reverse))
-        if isinstance(run, Run):
-            return run
-        return self._run_kernel(step.owner, x, start, lengths, reverse)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -304,7 +301,8 @@ class Recurrent(Module):
     ) -> tuple[Any, list[Run]]:
         """The output, and what each layer and direction did."""
         runs: list[Run] = []
-        fused = self.fused and not gates and not (everything and len(self.cell.states) > 1)
+        alone = not gates and not (everything and len(self.cell.states) > 1)
+        fused = self._fits_kernel and current_mode().fused and alone
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = mg.dropout(x, self.dropout, self.training, self.generator)
@@ -317,7 +315,7 @@ class Recurrent(Module):
                         start = cell.initial_states((len(x),), x)
                     step = self._advance(cell, start, x.dtype, gates)
                     if fused:
-                        run = self._run_fused(step, x, start, lengths, reverse)
+                        run = self._run_kernel(step, x, start, lengths, reverse)
                         outputs.append(run.states[0])
                     else:
                         run = run_steps(step, x, start, lengths=lengths, reverse=reverse)
@@ -333,7 +331,9 @@ class Recurrent(Module):
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
-        fixed = () if keep is None else (keep,)
+        return self._steps_of(cell, gates, () if keep is None else (keep,))
+
+    def _steps_of(self, cell: Cell, gates: bool = False, fixed: tuple[Any, ...] = ()) -> Step:
         return Step(_step, cell, (self, cell, gates), fixed)
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:

@@ -15,7 +15,7 @@ from minigrad.ops.pytree import replace_leaves
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
-__all__ = ["left_alone", "what_differs"]
+__all__ = ["left_alone", "unwrite", "what_differs"]
 
 
 def what_differs(
@@ -61,15 +61,20 @@ def _compared(
     with left_alone(guards, random_sources(function, args, kwargs)):
         second = trace(function, args, kwargs, {}, recording, seeded=seeded)
         settle(second, guards.tensors)
-        for reference, array, node in second.tracer.written.values():
-            tensor = reference()
-            if tensor is not None and id(tensor) in guards.tensors:
-                tensor._array, tensor._node = array, node
+        unwrite(second, guards)
         changed = guards.changed()
         if changed is not None:
             return f"it changes {changed}"
     first.tracer.line = second.tracer.line
     return differences(first, second)
+
+
+def unwrite(traced: Traced, guards: Guards) -> None:
+    """Give the tensors from outside that a trace wrote what they held before."""
+    for reference, array, node in traced.tracer.written.values():
+        tensor = reference()
+        if tensor is not None and id(tensor) in guards.tensors:
+            tensor._array, tensor._node = array, node
 
 
 @contextlib.contextmanager

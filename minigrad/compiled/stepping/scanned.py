@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.agreement import left_alone, what_differs
+from minigrad.compiled.agreement import left_alone, unwrite, what_differs
 from minigrad.compiled.backends import default_backend
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
@@ -299,29 +299,40 @@ class Scanned:
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
             settle(traced, guards.tensors)
+            unwrite(traced, guards)
             changed = guards.changed()
-        if changed is not None:
-            traced.refusal = traced.refusal or f"it changes {changed}"
-        if traced.refusal is not None:
-            return traced
-        marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        if traced.refusal is None and not all(type(mark) is Output for mark in marks):
-            traced.refusal = "it returns what it was given"
-        made = [(view.shape, view.dtype) for view in traced.outputs[:states]]
-        wanted = [(s.shape if rows is None else (rows, *s.shape[1:]), s.dtype) for s in given]
-        alike = isinstance(traced.template[0], tuple) == isinstance(form, tuple)
-        if traced.refusal is None and (not alike or made != wanted):
-            traced.refusal = "its states change their shapes, dtypes or number"
-        if rows is None and not traced.draws and not _same_results(first, traced):
-            traced.refusal = "it does something else with arrays than with tensors"
-        if traced.refusal is None and (traced.writes or traced.tracer.assumed):
-            traced.refusal = "it writes tensors, or looks at numbers of a step"
-        if traced.refusal is None and not alone:
+        reason = traced.refusal
+        if reason is None and changed is not None:
+            reason = f"it changes {changed}"
+        if reason is None:
+            shapes = [s.shape if rows is None else (rows, *s.shape[1:]) for s in given]
+            kinds = [(shape, s.dtype) for shape, s in zip(shapes, given, strict=True)]
+            reason = _what_hinders(traced, kinds, isinstance(form, tuple))
+        if reason is None and rows is None and not traced.draws:
+            reason = None if _same_results(first, traced) else "arrays and tensors differ in it"
+        if reason is None and not alone:
             leaves = [leaf for _, leaf in labelled_leaves(tree)]
-            traced.refusal = what_differs(
-                self.step, traced, guards, tree, leaves, recorded, seeded=True
-            )
+            reason = what_differs(self.step, traced, guards, tree, leaves, recorded, seeded=True)
+        traced.refusal = reason
         return traced
+
+
+def _what_hinders(traced: Traced, states: Sequence[Any], several: bool) -> str | None:
+    """Why a step that was traced cannot follow itself, if it cannot.
+
+    Args:
+        traced: what was seen of it.
+        states: the shapes and dtypes of the states that it was given.
+        several: whether they came as a tuple.
+    """
+    if not all(type(leaf) is Output for _, leaf in labelled_leaves(traced.template)):
+        return "it returns what it was given"
+    made = [(view.shape, view.dtype) for view in traced.outputs[: len(states)]]
+    if made != states or isinstance(traced.template[0], tuple) != several:
+        return "its states change their shapes, dtypes or number"
+    if traced.writes or traced.tracer.assumed:
+        return "it writes tensors, or looks at numbers of a step"
+    return None
 
 
 def _same_results(first: Traced, again: Traced) -> bool:
