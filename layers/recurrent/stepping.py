@@ -11,7 +11,7 @@ from layers.base.inputs import cast_input
 from layers.base.module import Module
 from layers.cells.cell import Cell
 from layers.cells.cell_checks import check_lengths
-from layers.cells.steps import expand_batch, run_steps
+from layers.cells.steps import Step, expand_batch, run_steps
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
@@ -64,19 +64,19 @@ def scan(
     if not time:
         raise ShapeError(f"scan: inputs must have a time step, got {describe(inputs)}")
     lengths = check_lengths("scan", lengths, batch, time, inputs)
-    carried = state  # in the form in which the cell takes and returns it
-
-    def advance(x: Any, _: Any, active: Any) -> tuple[tuple[Any, ...], tuple[()]]:
-        nonlocal carried
-        if isinstance(cell, Cell) and type(cell).forward is Cell.forward:
-            carried = cell(x, carried, active=active)
-        else:
-            carried = _call(cell, x, carried, active)
-        return carried if isinstance(carried, tuple) else (carried,), ()
-
-    run = run_steps(advance, inputs, (), lengths=lengths, reverse=reverse)
+    step = Step(_step, getattr(cell, "__self__", cell), (cell,))
+    run = run_steps(step, inputs, state, lengths=lengths, reverse=reverse)
     output = run.states[getattr(cell, "output_index", 0)]
-    return (output, carried) if return_states == "last" else (output, carried, run.states)
+    return (output, run.last) if return_states == "last" else (output, run.last, run.states)
+
+
+def _step(
+    x: Any, state: Any, active: Any, fixed: tuple[Any, ...], cell: Any
+) -> tuple[Any, tuple[()]]:
+    """A step of a cell, as `Step` calls it."""
+    if isinstance(cell, Cell) and type(cell).forward is Cell.forward:
+        return cell(x, state, active=active), ()
+    return _call(cell, x, state, active), ()
 
 
 def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:

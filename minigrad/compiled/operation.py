@@ -1,9 +1,8 @@
 """`compile`: a function that runs as one program, once it was traced, with the same results."""
 
-import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -11,13 +10,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
+from minigrad.compiled.agreement import what_differs
 from minigrad.compiled.backends import default_backend, switched_off
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
-from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of
-from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
@@ -26,7 +24,6 @@ from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
-from minigrad.ops.pytree import replace_leaves
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 from minigrad.transforms.recorded_writes import Writes, put_back
@@ -307,7 +304,7 @@ class Compiled:
             guards = Guards([self.function, *objects], watch)
             settle(first, guards.tensors)
             if first.refusal is None:
-                first.refusal = self._second(first, guards, tree, leaves, recording)
+                first.refusal = what_differs(self.function, first, guards, tree, leaves, recording)
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
             return result, self._program(first, guards, keep)
@@ -317,37 +314,6 @@ class Compiled:
             reason = f"compiling it fails with {type(error).__name__}: {error}"
             return result, Refusal(reason, "", guards)
 
-    def _second(
-        self, first: Traced, guards: Guards, tree: Any, leaves: list[Any], recording: bool
-    ) -> str | None:
-        """Trace again with other values; what differs, or None."""
-        failure = ""
-        for signs in (False, True):
-            others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
-            args, kwargs = replace_leaves(tree, others)
-            try:
-                return self._compared(first, guards, args, kwargs, recording)
-            except Exception as error:  # perhaps of the values alone
-                failure = failure or f"{type(error).__name__}: {error}"
-        return f"with other values it fails with {failure}"
-
-    def _compared(
-        self, first: Traced, guards: Guards, args: Any, kwargs: Any, recording: bool
-    ) -> str | None:
-        """What a second trace and the first do not share."""
-        with _left_alone(guards, random_sources(self.function, args, kwargs)):
-            second = trace(self.function, args, kwargs, {}, recording)
-            settle(second, guards.tensors)
-            for reference, array, node in second.tracer.written.values():
-                tensor = reference()
-                if tensor is not None and id(tensor) in guards.tensors:
-                    tensor._array, tensor._node = array, node
-            changed = guards.changed()
-            if changed is not None:
-                return f"it changes {changed}"
-        first.tracer.line = second.tracer.line
-        return differences(first, second)
-
     def _program(self, traced: Traced, guards: Guards, keep: bool) -> Program:
         try:
             return Program(self.function, traced, guards, self._backend, self._label, keep)
@@ -355,17 +321,3 @@ class Compiled:
             if self._backend is plain:
                 raise
         return Program(self.function, traced, guards, plain, self._label, keep)
-
-
-@contextlib.contextmanager
-def _left_alone(guards: Guards, sources: list[Any]) -> Iterator[None]:
-    """A block after which generators and everything that is guarded are as they were."""
-    states = [(source, state_of(source)) for source in sources]
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        guards.restore()
-        for source, state in states:
-            restore_state(source, state)

@@ -23,17 +23,16 @@ from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.trace import Argument, Output, Traced
+from minigrad.compiled.tracing.draws import Draw, Repeat
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
-from minigrad.core.observer import Drawn, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, rebuilding
-from minigrad.ops.randomness import DrawRequest, default_generator
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["CompileError", "Program"]
@@ -44,18 +43,6 @@ class CompileError(RuntimeError):
 
 
 _kind = operator.attrgetter("_array.shape", "_array.dtype")  # of a tensor
-
-
-class _Repeat(Observer):
-    """Gives draws the numbers of the call, in order."""
-
-    def __init__(self, numbers: Sequence[Any]) -> None:
-        self._numbers = iter(numbers)
-
-    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
-        """The next ones; the generator stays where it is."""
-        state = request.generator.bit_generator.state
-        return next(self._numbers), state, state
 
 
 class _Operation(FusedOperation):
@@ -116,7 +103,7 @@ class Program:
         self._captured = [reference for reference, _ in traced.captured]
         self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
         self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
-        self._draws = [_Draw(draw.request) for draw in traced.draws]
+        self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
@@ -317,7 +304,7 @@ class Program:
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
-        with observed_by(_Repeat(numbers)):
+        with observed_by(Repeat(numbers)):
             args, kwargs = given.arguments(tensors[: len(given.places)])
             return self.function(*args, **kwargs)
 
@@ -373,7 +360,7 @@ class Program:
         args, kwargs = given.arguments(values[:arguments])
         with (
             rewritten(before),
-            observed_by(_Repeat(numbers)),
+            observed_by(Repeat(numbers)),
             ModeChange(dtype=self._dtype),
         ):
             result = self.function(*args, **kwargs)
@@ -382,19 +369,3 @@ class Program:
             int(m): leaf for m, leaf in zip(self._marks, leaves, strict=True) if type(m) is Output
         }
         return tuple(outputs[i] for i in self.on_tape)
-
-
-class _Draw:
-    """Random numbers that a program asks for at each call."""
-
-    def __init__(self, request: DrawRequest) -> None:
-        self._request = request
-        self._default = request.generator is default_generator()
-
-    def numbers(self, mode: Any) -> Any:
-        """New ones, from the generator that the function would ask."""
-        request = self._request
-        if self._default and request.generator is not default_generator():
-            self._request = request = request._replace(generator=default_generator())
-        observers = [o for o in mode.observers if o.looks_at_draws]
-        return request.drawn_by(observers)[0] if observers else request.straight()

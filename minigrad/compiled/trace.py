@@ -76,6 +76,7 @@ def trace(
     states: dict[int, Any] | None = None,
     differentiate: bool = True,
     watch: Watch | None = None,
+    seeded: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -85,6 +86,7 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call alone.
+        seeded: whether the gradient of a single number is an input, too, like those of others.
 
     Raises:
         whatever the function raises.
@@ -123,7 +125,7 @@ def trace(
         try:
             _read_result(traced, leaves)
             if differentiate and tracer.refusal is None and any(traced.recorded):
-                _differentiate(traced, entered)
+                _differentiate(traced, entered, seeded)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
         traced.result = map_leaves(_unfollowed, result)
@@ -213,14 +215,14 @@ class Argument(int):
     """Stands in a template for a tensor that came among the leaves of the arguments."""
 
 
-def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None:
+def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:
     """Send gradients back from all outputs that require grad, and see what that computes."""
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
     leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
     results = [leaf for leaf, m in zip(leaves, marks, strict=True) if isinstance(m, Output)]
     roots = []
-    alone = sum(traced.recorded) == 1
+    alone = sum(traced.recorded) == 1 and not seeded
     for leaf, recorded in zip(results, traced.recorded, strict=True):
         if recorded:
             seed = np.ones(leaf.shape, leaf.dtype)
