@@ -1,0 +1,199 @@
+"""What a profile sees: when operations begin and end, forward and backward.
+
+The observer of the core is told when an operation was applied, not when one begins. But the engine
+asks the mode who looks at calls right before it computes, so a mode of a profile notes the time
+when it is asked. Backward, a node's work begins when its gradient has arrived, and ends when the
+gradient of the next one has: rules, casts and sums of what it sent are in between.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+from typing import Any, Final
+
+from minigrad.core.contributions import output_plan
+from minigrad.core.modes import Mode, current_mode
+from minigrad.core.nodes import Leaf, Node, alias_plan
+from minigrad.core.observer import Applied, Observer
+from minigrad.profiling.live_arrays import LiveArrays
+
+__all__ = ["Entry", "ProfileObserver", "TimedMode", "WholeCalls", "label_of", "part_notes"]
+
+PASSED_ON: Final = (alias_plan, output_plan)  # plans of nodes that compute nothing
+
+PartNote = Callable[[str, int, int], None]  # a part of a program, when it began and ended, in ns
+
+
+class _Clock(threading.local):
+    """When this thread was last asked who looks at calls, in ns."""
+
+    asked = 0
+
+
+_clock = _Clock()
+_stored_watchers: Final = vars(Mode)["watchers"].__get__
+
+
+class TimedMode(Mode):
+    """A mode that notes the time when the engine asks it who looks at calls."""
+
+    __slots__ = ()
+
+    @property
+    def watchers(self) -> tuple[Observer, ...]:  # type: ignore[override]
+        """The observers that look at every call."""
+        watchers: tuple[Observer, ...] = _stored_watchers(self)
+        _clock.asked = perf_counter_ns()
+        return watchers
+
+    def replace(self, **changes: Any) -> Mode:
+        """A copy with some fields changed, which notes times as long as a profile looks on."""
+        return timed(super().replace(**changes))
+
+
+def timed(mode: Mode) -> Mode:
+    """A mode that was made just now, as a mode of a profile if there is one."""
+    if any(isinstance(observer, ProfileObserver) for observer in mode.observers):
+        mode.__class__ = TimedMode
+    return mode
+
+
+class WholeCalls(Observer):
+    """An observer for which the call of a compiled function is one operation.
+
+    For other observers that look at calls, compiled functions run as they are written.
+    """
+
+
+class Entry:
+    """One piece of work, as it was seen.
+
+    Attributes:
+        name: of the operation.
+        phase: "forward" or "backward".
+        scope: where it ran, or where its node was recorded.
+        thread: the identifier of the thread.
+        start, end: on the clock `time.perf_counter_ns`.
+        allocated: bytes of arrays that it made.
+        held: bytes of all arrays that were alive then.
+        node: a weak reference to its node on the tape; None where there is none.
+    """
+
+    __slots__ = ("allocated", "end", "held", "name", "node", "phase", "scope", "start", "thread")
+
+    def __init__(
+        self, name: str, phase: str, scope: Any, start: int, end: int, node: Node | None = None
+    ) -> None:
+        self.name, self.phase, self.scope = name, phase, scope
+        self.thread = threading.get_ident()
+        self.start, self.end = start, end
+        self.allocated = self.held = 0
+        self.node = None if node is None else weakref.ref(node)
+
+
+def label_of(operation: Any) -> str:
+    """What people call an operation: compiled functions may have names that are no identifiers."""
+    label: str = getattr(operation, "label", "") or operation.name
+    return label
+
+
+class _Latest(threading.local):
+    """When the last operation of this thread ended, in ns."""
+
+    end = 0
+
+
+class ProfileObserver(WholeCalls):
+    """Notes what is seen while a profile is open.
+
+    Args:
+        inside: whether to look into compiled programs.
+
+    Attributes:
+        entries: what was seen, in the order in which it ended forward and began backward.
+        passes: of each backward pass its thread, its beginning and its end.
+        entered: when modules were called, by their scopes.
+        kernels: by the label and phase of a compiled program, its kernels, where they are known.
+        live: the arrays that were made.
+    """
+
+    def __init__(self, inside: bool) -> None:
+        self.inside = inside
+        self.entries: list[Entry] = []
+        self.passes: list[list[int]] = []
+        self.entered: dict[Any, int] = {}
+        self.kernels: dict[tuple[str, str], Sequence[Any]] = {}
+        self.live = LiveArrays()
+        self._latest = _Latest()
+
+    def enter(self, module: Any, scope: Any) -> None:
+        """A module is called."""
+        self.entered[scope] = perf_counter_ns()
+
+    def call(self, applied: Applied) -> None:
+        """An operation was applied."""
+        end = perf_counter_ns()
+        # One operation within another: the outer one has the time after the inner one.
+        start = max(_clock.asked, self._latest.end)
+        entry = Entry(
+            label_of(applied.operation), "forward", current_mode().scope, start, end, applied.node
+        )
+        entry.allocated, entry.held = self.live.add(applied.results, applied.arrays)
+        self._latest.end = end
+        self.entries.append(entry)
+
+    def of_pass(self) -> Observer:
+        """Who looks on at one backward pass."""
+        return _Pass(self)
+
+    def part(self, name: str, start: int, end: int) -> None:
+        """A part of what is going on took some time."""
+        self.entries.append(Entry(name, "", current_mode().scope, start, end))
+
+
+class _Pass(Observer):
+    """Notes what is seen of one backward pass."""
+
+    def __init__(self, profile: ProfileObserver) -> None:
+        self._profile = profile
+        self._entry: Entry | None = None
+        now = perf_counter_ns()
+        self._span = [threading.get_ident(), now, now]
+        profile.passes.append(self._span)
+
+    def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
+        """A gradient arrived, or is sent on."""
+        self._span[2] = now = perf_counter_ns()
+        entry = self._entry
+        added, held = self._profile.live.add([part])
+        if entry is not None:
+            entry.end = now
+            entry.allocated += added
+            entry.held = max(entry.held, held)
+        if source is None:
+            self._entry = None
+            if node.__class__ is not Leaf and node.plan not in PASSED_ON:
+                name = label_of(getattr(node.plan, "operation", node.plan))
+                entry = Entry(name, "backward", node.scope, 0, 0, node)
+                entry.held = held
+                self._profile.entries.append(entry)
+                self._entry = entry
+                entry.start = entry.end = perf_counter_ns()
+
+
+def part_notes() -> PartNote | None:
+    """Whom to tell about the parts of a compiled program; None where nobody looks inside."""
+    inside = [
+        observer
+        for observer in current_mode().observers
+        if isinstance(observer, ProfileObserver) and observer.inside
+    ]
+    if not inside:
+        return None
+
+    def note(name: str, start: int, end: int) -> None:
+        for observer in inside:
+            observer.part(name, start, end)
+
+    return note
