@@ -26,11 +26,12 @@ from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
-from minigrad.core.observer import Drawn, Observer
+from minigrad.core.observer import Applied, Drawn, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest, default_generator
+from minigrad.profiling.watching import run_seen
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["CompileError", "Program"]
@@ -70,6 +71,8 @@ class _Operation(FusedOperation):
         forward.__name__ = name if name.isidentifier() else "compiled"
         names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
         super().__init__(forward, program.reference, program.backward, names)
+        self.label = f"compiled {name}"
+        self.kernels = program.kernels
 
 
 class Program:
@@ -87,6 +90,7 @@ class Program:
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
+        kernels: of "forward" and "backward", what their native code consists of.
         misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
@@ -158,6 +162,8 @@ class Program:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
         built = [backend.build(graph) for graph in self.graphs]
+        phases = zip(("forward", "backward"), built, strict=False)
+        self.kernels = {p: b.kernels for p, b in phases if getattr(b, "kernels", None)}
         self._forward, self._backward = built[0], built[-1]
         self._returned = len(outputs)
 
@@ -176,8 +182,17 @@ class Program:
                 return False
         return self.guards.hold()
 
-    def run(self, tree: Any, leaves: Sequence[Any], check: bool = False) -> Any:
-        """Call it: the arguments in their containers, and their leaves; perhaps checked."""
+    def run(
+        self,
+        tree: Any,
+        leaves: Sequence[Any],
+        check: bool = False,
+        watchers: Sequence[Observer] = (),
+    ) -> Any:
+        """Call it: the arguments in their containers, and their leaves; perhaps checked.
+
+        The watchers see the call as that of one operation.
+        """
         mode = current_mode()
         held = [reference() for reference, *_ in self._captured]
         numbers = [draw.numbers(mode) for draw in self._draws]
@@ -205,8 +220,9 @@ class Program:
         if check:
             self._check(arrays, given, results, residuals)
         tapes: list[Any] = [None] * self._outputs
+        node = None
         if self.on_tape and mode.recording:
-            self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
+            node = self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
         self._write(results, mode)
         made: list[Any] = []
         for mark in self._marks:
@@ -215,12 +231,15 @@ class Program:
                 made.append(out if self._arrays[mark] else wrap(out, tapes[mark]))
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
+        for observer in watchers:
+            kept = (*results, residuals)
+            observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return replace_leaves(self._template, made)
 
     def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, int]:
         """The outputs and written values, the residuals, and whether flags were raised."""
         with self._lock:
-            results = self._forward(arrays)
+            results = run_seen(self._forward, arrays)
             status = getattr(self._forward, "status", 1)
         return results[: self._returned], results[self._returned :], status
 
@@ -267,7 +286,8 @@ class Program:
         results: Sequence[Any],
         residuals: Any,
         given: Given,
-    ) -> None:
+    ) -> Any:
+        """Give the outputs their places in the graph; returns the node of the call."""
         outs = [results[i] for i in self.on_tape]
         mask = 0
         sources: list[Any] = [None] * len(nodes)
@@ -288,6 +308,7 @@ class Program:
         node.saved = node.plan.save(*arrays, *outs, residuals)
         for k, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, k) if several else node
+        return node
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
@@ -320,7 +341,7 @@ class Program:
             found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
         else:
             with self._lock, np.errstate(all="ignore"):
-                found = self._backward([*inputs, *grads, *residuals])
+                found = run_seen(self._backward, [*inputs, *grads, *residuals])
         result: list[Any] = [None] * len(inputs)
         for i, gradient in zip(self._with_gradient, found, strict=True):
             if needed[i]:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from minigrad.core.contributions import OutputGradients, SlicedGradient
 from minigrad.core.nodes import PlainArray
 from minigrad.debug.graph_view import memory_of, saved_arrays
@@ -36,7 +38,7 @@ class LiveArrays:
         self._freed: deque[int] = deque()
         self._lock = threading.Lock()
 
-    def add(self, values: Any, given: Sequence[Any] = ()) -> tuple[int, int]:
+    def add(self, values: Sequence[Any], given: Sequence[Any] = ()) -> tuple[int, int]:
         """See arrays, however nested; returns the bytes that are new, and all that are held now.
 
         Args:
@@ -44,18 +46,15 @@ class LiveArrays:
             given: what they were made from, whose memory they may be views of; it is not new.
         """
         added = 0
-        before = {id(memory_of(array)) for array in saved_arrays(given)}
+        before = set(map(id, _owners(given)))
         with self._lock:
-            for array in saved_arrays(_plain(values)):
-                owner = memory_of(array)
-                if id(owner) in before:
-                    continue
-                held = self._held.get(id(owner))
-                if held is None or held() is not owner:
-                    held = _Held(owner, self._forget)
-                    held.key, held.size = id(owner), owner.nbytes
-                    self._held[held.key] = held
-                    added += held.size
+            for owner in _owners(values):
+                key = id(owner)
+                held = self._held.get(key)
+                if (held is None or held() is not owner) and key not in before:
+                    self._held[key] = new = _Held(owner, self._forget)
+                    new.key, new.size = key, owner.nbytes
+                    added += new.size
             self._bytes += added
             while self._freed:
                 self._bytes -= self._freed.popleft()
@@ -69,16 +68,22 @@ class LiveArrays:
             self._freed.clear()
             self._bytes = 0
 
-    def _forget(self, held: Any) -> None:
+    def _forget(self, held: _Held) -> None:
         if self._held.get(held.key) is held:
             del self._held[held.key]
             self._freed.append(held.size)
 
 
-def _plain(values: Any) -> Any:
-    """The arrays of a gradient of one output or index; anything else as it is."""
-    if values.__class__ is SlicedGradient:
-        return values.part
-    if values.__class__ is OutputGradients:
-        return list(values.slots.values())
-    return values
+def _owners(values: Sequence[Any]) -> list[PlainArray]:
+    """The arrays that own the memory of arrays, however nested."""
+    owners: list[PlainArray] = []
+    for value in values:
+        if value.__class__ is ndarray:
+            owners.append(value if value.base is None else memory_of(value))
+        elif value.__class__ is SlicedGradient:
+            owners += _owners([value.part])
+        elif value.__class__ is OutputGradients:
+            owners += _owners(list(value.slots.values()))
+        else:
+            owners += map(memory_of, saved_arrays(value))
+    return owners

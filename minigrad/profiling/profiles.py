@@ -17,7 +17,7 @@ from minigrad.io.serialize import write_atomically
 from minigrad.profiling.chrome import trace_events
 from minigrad.profiling.records import Nested, ProfileRecord, nested, records_of
 from minigrad.profiling.tables import SORTS, by_module, by_operation, kernels_text, table_text
-from minigrad.profiling.watching import ProfileObserver, timed
+from minigrad.profiling.watching import ProfileObserver, label_of, timed
 
 __all__ = ["profile"]
 
@@ -77,9 +77,9 @@ class profile:
     - of a compiled function, each call as one operation, `compiled` and its name, and each call
       that compiles as one of `compile`. Compiled functions go on being compiled.
 
-    Operations take some microseconds more while a profile looks on, most of which counts as
-    Python; without one, nothing does. A profile sees its own thread, or task, alone, and may be
-    opened in several; opened again, it adds to what it has.
+    Operations take some microseconds more while a profile looks on, which the table tells apart
+    but for one or two of them; without a profile, nothing does. A profile sees its own thread, or
+    task, alone, and may be opened in several; opened again, it adds to what it has.
 
     Args:
         inside: look into compiled programs, too. Those of the NumPy back end are timed call by
@@ -105,6 +105,7 @@ class profile:
     <BLANKLINE>
     all operations ...
     Python between them ...
+    the profile itself ...
     """
 
     def __init__(self, *, inside: bool = False) -> None:
@@ -193,14 +194,18 @@ class profile:
         rows.sort(key=SORTS[sort])
         threads = {span.thread for span in self._spans}
         inside = sum(one.own for one in found if one.entry.thread in threads)
-        between = sum(span.length for span in self._spans) - inside
+        lost = sum(self._observer.threads[thread].lost for thread in threads)
+        between = sum(span.length for span in self._spans) - inside - lost
         ends = [
             ("all operations", sum(one.own for one in found)),
             ("Python between them", between),
+            ("the profile itself", lost),
         ]
-        text = table_text(by, rows, ends, limit)
-        kernels = self._observer.kernels
-        return "\n\n".join([text, *(kernels_text(*item) for item in kernels.items())])
+        texts = [table_text(by, rows, ends, limit)]
+        for operation, phases in list(self._observer.kernels.items()):
+            for phase, kernels in phases.items():
+                texts.append(kernels_text(f"{label_of(operation)}, {phase}", kernels))
+        return "\n\n".join(texts)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a trace that chrome://tracing and https://ui.perfetto.dev open; returns its path.
@@ -228,7 +233,7 @@ class profile:
         for entry in list(self._observer.entries):
             node = None if entry.node is None else entry.node()
             if node is not None:
-                yield node, (entry.end - entry.start) / 1e9
+                yield node, entry.duration / 1e9
 
     def __repr__(self) -> str:
         return f"profile({len(self._observer.entries)} records, {self.seconds:.3g} s)"

@@ -56,8 +56,8 @@ class Nested:
 
     def __init__(self, entry: Entry, around: "Nested | None") -> None:
         self.entry, self.around = entry, around
-        self.phase = (entry.phase or "forward") if around is None else around.phase
-        self.own, self.peak = entry.end - entry.start, entry.held
+        self.phase: str = (entry.phase or "forward") if around is None else around.phase
+        self.own, self.peak = entry.duration, entry.held
         if around is not None:
             around.own -= self.own
 
@@ -100,7 +100,7 @@ def records_of(found: Sequence[Nested], names: ScopeNames, origin: int) -> list[
             names(one.entry.scope),
             None if one.entry.scope is None else one.entry.scope.time_step,
             (one.entry.start - origin) / 1e9,
-            (one.entry.end - one.entry.start) / 1e9,
+            one.entry.duration / 1e9,
             one.own / 1e9,
             one.entry.allocated,
             one.peak,

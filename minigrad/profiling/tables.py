@@ -83,7 +83,7 @@ def by_operation(found: Sequence[Nested]) -> list[Row]:
         if not one.entry.phase and one.around is not None:
             name = f"{one.around.entry.name}: {name}"
         row = rows.setdefault(name, Row(name))
-        row.add(one, one.entry.end - one.entry.start)
+        row.add(one, one.entry.duration)
         row.own += one.own
     return list(rows.values())
 
@@ -151,9 +151,8 @@ def table_text(
     return "\n".join(lines)
 
 
-def kernels_text(program: tuple[str, str], kernels: Sequence[KernelWork]) -> str:
-    """The kernels of a program, which is told by its name and phase, as text."""
-    name = ", ".join(program)
+def kernels_text(name: str, kernels: Sequence[KernelWork]) -> str:
+    """The kernels of a program as text."""
     width = max(len(name), *(len(kernel.name) for kernel in kernels))
     lines = [f"{name:<{width}} {'count':>11} {'flops':>15} {'bytes':>11}"]
     for kernel in kernels:

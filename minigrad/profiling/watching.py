@@ -6,19 +6,23 @@ when it is asked. Backward, a node's work begins when its gradient has arrived, 
 gradient of the next one has: rules, casts and sums of what it sent are in between.
 """
 
+import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import get_ident
 from time import perf_counter_ns
 from typing import Any, Final
 
 from minigrad.core.contributions import output_plan
-from minigrad.core.modes import Mode, current_mode
+from minigrad.core.modes import Mode, ModeChange, current_mode
 from minigrad.core.nodes import Leaf, Node, alias_plan
 from minigrad.core.observer import Applied, Observer
 from minigrad.profiling.live_arrays import LiveArrays
 
-__all__ = ["Entry", "ProfileObserver", "TimedMode", "WholeCalls", "label_of", "part_notes"]
+__all__ = ["Entry", "PartNote", "ProfileObserver", "TimedMode", "WholeCalls", "label_of"]
+__all__ += ["run_seen", "see_whole_calls", "timed", "whole_work"]
 
 PASSED_ON: Final = (alias_plan, output_plan)  # plans of nodes that compute nothing
 
@@ -26,9 +30,9 @@ PartNote = Callable[[str, int, int], None]  # a part of a program, when it began
 
 
 class _Clock(threading.local):
-    """When this thread was last asked who looks at calls, in ns."""
+    """When this thread was last asked who looks at calls, in ns, and what profiles took since."""
 
-    asked = 0
+    asked = lost = 0
 
 
 _clock = _Clock()
@@ -44,6 +48,7 @@ class TimedMode(Mode):
     def watchers(self) -> tuple[Observer, ...]:  # type: ignore[override]
         """The observers that look at every call."""
         watchers: tuple[Observer, ...] = _stored_watchers(self)
+        _clock.lost = 0
         _clock.asked = perf_counter_ns()
         return watchers
 
@@ -66,6 +71,11 @@ class WholeCalls(Observer):
     """
 
 
+def see_whole_calls(observers: tuple[Observer, ...]) -> bool:
+    """Whether the calls of compiled functions are single operations for all of these observers."""
+    return not observers or all(isinstance(observer, WholeCalls) for observer in observers)
+
+
 class Entry:
     """One piece of work, as it was seen.
 
@@ -77,19 +87,36 @@ class Entry:
         start, end: on the clock `time.perf_counter_ns`.
         allocated: bytes of arrays that it made.
         held: bytes of all arrays that were alive then.
+        lost: nanoseconds between start and end that the profile itself took.
         node: a weak reference to its node on the tape; None where there is none.
     """
 
-    __slots__ = ("allocated", "end", "held", "name", "node", "phase", "scope", "start", "thread")
+    __slots__ = (
+        "allocated",
+        "end",
+        "held",
+        "lost",
+        "name",
+        "node",
+        "phase",
+        "scope",
+        "start",
+        "thread",
+    )
 
     def __init__(
         self, name: str, phase: str, scope: Any, start: int, end: int, node: Node | None = None
     ) -> None:
         self.name, self.phase, self.scope = name, phase, scope
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.start, self.end = start, end
-        self.allocated = self.held = 0
+        self.allocated = self.held = self.lost = 0
         self.node = None if node is None else weakref.ref(node)
+
+    @property
+    def duration(self) -> int:
+        """The nanoseconds that it took."""
+        return self.end - self.start - self.lost
 
 
 def label_of(operation: Any) -> str:
@@ -98,10 +125,18 @@ def label_of(operation: Any) -> str:
     return label
 
 
-class _Latest(threading.local):
-    """When the last operation of this thread ended, in ns."""
+class _Thread:
+    """What a profile knows of a thread.
 
-    end = 0
+    Attributes:
+        end: when its last operation ended, in ns.
+        lost: nanoseconds that the profile itself took.
+    """
+
+    __slots__ = ("end", "lost")
+
+    def __init__(self) -> None:
+        self.end = self.lost = 0
 
 
 class ProfileObserver(WholeCalls):
@@ -114,8 +149,9 @@ class ProfileObserver(WholeCalls):
         entries: what was seen, in the order in which it ended forward and began backward.
         passes: of each backward pass its thread, its beginning and its end.
         entered: when modules were called, by their scopes.
-        kernels: by the label and phase of a compiled program, its kernels, where they are known.
+        kernels: by the operation of a compiled program, its kernels forward and backward.
         live: the arrays that were made.
+        threads: by their identifiers.
     """
 
     def __init__(self, inside: bool) -> None:
@@ -123,9 +159,9 @@ class ProfileObserver(WholeCalls):
         self.entries: list[Entry] = []
         self.passes: list[list[int]] = []
         self.entered: dict[Any, int] = {}
-        self.kernels: dict[tuple[str, str], Sequence[Any]] = {}
+        self.kernels: dict[Any, Mapping[str, Sequence[Any]]] = {}
         self.live = LiveArrays()
-        self._latest = _Latest()
+        self.threads: defaultdict[int, _Thread] = defaultdict(_Thread)
 
     def enter(self, module: Any, scope: Any) -> None:
         """A module is called."""
@@ -134,14 +170,26 @@ class ProfileObserver(WholeCalls):
     def call(self, applied: Applied) -> None:
         """An operation was applied."""
         end = perf_counter_ns()
+        thread = self.threads[get_ident()]
         # One operation within another: the outer one has the time after the inner one.
-        start = max(_clock.asked, self._latest.end)
+        start = max(_clock.asked, thread.end)
         entry = Entry(
             label_of(applied.operation), "forward", current_mode().scope, start, end, applied.node
         )
+        entry.lost = _clock.lost
         entry.allocated, entry.held = self.live.add(applied.results, applied.arrays)
-        self._latest.end = end
         self.entries.append(entry)
+        thread.end = end
+        thread.lost += perf_counter_ns() - end
+
+        if self.inside and hasattr(applied.operation, "kernels"):
+            self.kernels[applied.operation] = applied.operation.kernels
+
+    def work(self, name: str, start: int) -> None:
+        """Something was done as a whole, which began at `start` and ends now."""
+        thread = self.threads[get_ident()]
+        thread.end = perf_counter_ns()
+        self.entries.append(Entry(name, "forward", current_mode().scope, start, thread.end))
 
     def of_pass(self) -> Observer:
         """Who looks on at one backward pass."""
@@ -150,6 +198,9 @@ class ProfileObserver(WholeCalls):
     def part(self, name: str, start: int, end: int) -> None:
         """A part of what is going on took some time."""
         self.entries.append(Entry(name, "", current_mode().scope, start, end))
+        lost = perf_counter_ns() - end
+        _clock.lost += lost
+        self.threads[get_ident()].lost += lost
 
 
 class _Pass(Observer):
@@ -158,42 +209,59 @@ class _Pass(Observer):
     def __init__(self, profile: ProfileObserver) -> None:
         self._profile = profile
         self._entry: Entry | None = None
+        self._thread = profile.threads[get_ident()]
+        self._lost = 0  # of the thread, when the entry began
         now = perf_counter_ns()
-        self._span = [threading.get_ident(), now, now]
+        self._span = [get_ident(), now, now]
         profile.passes.append(self._span)
 
     def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
         """A gradient arrived, or is sent on."""
         self._span[2] = now = perf_counter_ns()
-        entry = self._entry
+        entry, thread = self._entry, self._thread
         added, held = self._profile.live.add([part])
         if entry is not None:
-            entry.end = now
+            entry.end, entry.lost = now, thread.lost - self._lost
             entry.allocated += added
             entry.held = max(entry.held, held)
         if source is None:
             self._entry = None
             if node.__class__ is not Leaf and node.plan not in PASSED_ON:
                 name = label_of(getattr(node.plan, "operation", node.plan))
-                entry = Entry(name, "backward", node.scope, 0, 0, node)
+                self._entry = entry = Entry(name, "backward", node.scope, now, now, node)
                 entry.held = held
                 self._profile.entries.append(entry)
-                self._entry = entry
                 entry.start = entry.end = perf_counter_ns()
+                self._lost = thread.lost + entry.start - now
+        thread.lost += perf_counter_ns() - now
 
 
-def part_notes() -> PartNote | None:
-    """Whom to tell about the parts of a compiled program; None where nobody looks inside."""
-    inside = [
-        observer
-        for observer in current_mode().observers
-        if isinstance(observer, ProfileObserver) and observer.inside
-    ]
-    if not inside:
-        return None
+@contextlib.contextmanager
+def whole_work(name: str) -> Iterator[None]:
+    """A block that is one piece of work for profiles, whatever runs in it."""
+    observers = current_mode().observers
+    profiles = [observer for observer in observers if isinstance(observer, ProfileObserver)]
+    if not profiles:
+        yield
+        return
+    start = perf_counter_ns()
+    try:
+        with ModeChange(observers=current_mode().without(ProfileObserver)):
+            yield
+    finally:
+        for profile in profiles:
+            profile.work(name, start)
+
+
+def run_seen(program: Any, arrays: Sequence[Any]) -> Any:
+    """Run a compiled program on arrays; part by part, if it can, where a profile looks inside."""
+    observers = current_mode().observers
+    inside = [o for o in observers if isinstance(o, ProfileObserver) and o.inside]
+    if not inside or not hasattr(program, "run_parts"):
+        return program(arrays)
 
     def note(name: str, start: int, end: int) -> None:
         for observer in inside:
             observer.part(name, start, end)
 
-    return note
+    return program.run_parts(arrays, note)
