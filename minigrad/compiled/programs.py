@@ -72,7 +72,7 @@ class _Operation(FusedOperation):
         names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
         super().__init__(forward, program.reference, program.backward, names)
         self.label = f"compiled {name}"
-        self.kernels = program.kernels
+        self.built = program.built
 
 
 class Program:
@@ -90,7 +90,7 @@ class Program:
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
-        kernels: of "forward" and "backward", what their native code consists of.
+        built: what the back end made of the graphs.
         misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
@@ -161,10 +161,8 @@ class Program:
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
-        built = [backend.build(graph) for graph in self.graphs]
-        phases = zip(("forward", "backward"), built, strict=False)
-        self.kernels = {p: b.kernels for p, b in phases if getattr(b, "kernels", None)}
-        self._forward, self._backward = built[0], built[-1]
+        self.built = [backend.build(graph) for graph in self.graphs]
+        self._forward, self._backward = self.built[0], self.built[-1]
         self._returned = len(outputs)
 
     # -- a call ------------------------------------------------------------------------------------

@@ -40,7 +40,10 @@ def trace_events(
         mine += [_pass_entry(span) for span in passes if span[0] == thread]
         mine.sort(key=lambda one: (_entry(one).start, -_entry(one).end, one.__class__ is Nested))
         for one in mine:
-            writer.add(_entry(one), one.phase, one.__class__ is Nested)
+            if isinstance(one, Nested):
+                writer.add(one.entry, one.scope, one.phase, one.peak)
+            else:
+                writer.add(one, None, "pass", 0)
         events += writer.close()
         name = {"name": f"thread {number}"}
         events.append(
@@ -58,11 +61,20 @@ def _pass_entry(span: Sequence[int]) -> Entry:
 
 
 class _Open:
-    """An event that is not closed yet; of a module, `scope` is its own, else `end` is known."""
+    """An event that is not closed yet.
 
-    def __init__(self, event: Event, start: int, end: int | None, scope: Any, chain: Any) -> None:
-        self.event, self.start, self.end, self.scope = event, start, end, scope
-        self.chain = chain
+    Attributes:
+        event: without its duration.
+        start, end: in ns; the end of a module is not known before the next event.
+        scope: of a module.
+        chain: of an operation, the modules around it, the outermost first.
+    """
+
+    def __init__(self, event: Event, start: int) -> None:
+        self.event, self.start = event, start
+        self.end: int | None = None
+        self.scope: Any = None
+        self.chain: list[Any] = []
 
 
 class _Writer:
@@ -76,7 +88,7 @@ class _Writer:
         self._latest = origin  # when the last event ended, or the innermost open one began
         self._called: set[Any] = set()
 
-    def add(self, entry: Entry, phase: str, working: bool) -> None:
+    def add(self, entry: Entry, scope: Any, kind: str, peak: int) -> None:
         """Add what ran, with the modules around it."""
         around = -1  # the innermost open piece of work that this one is within
         for i, frame in enumerate(self._open):
@@ -85,7 +97,7 @@ class _Writer:
                     break
                 around = i
         outer = set(self._open[around].chain) if around >= 0 else set()
-        chain = _modules(entry.scope)
+        chain = _modules(scope)
         keep = around + 1
         wanted = [scope for scope in chain if scope not in outer]
         while (
@@ -97,33 +109,30 @@ class _Writer:
             keep += 1
             wanted.pop(0)
         self._close(keep)
-        for scope in wanted:
-            called = self._entered.get(scope, 0) if scope not in self._called else 0
-            self._called.add(scope)
+        for module in wanted:
+            called = self._entered.get(module, 0) if module not in self._called else 0
+            self._called.add(module)
             start = called if self._latest <= called <= entry.start else entry.start
-            self._begin(scope.name, "module", phase, start, None, scope, chain)
-            self._events[-1]["args"]["class"] = scope.kind
-        if working:
-            self._begin(entry.name, phase, phase, entry.start, entry.end, None, chain)
-            args = self._events[-1]["args"]
-            args |= {"module": "" if entry.scope is None else entry.scope.path}
-            args |= {"allocated": entry.allocated, "held": entry.held}
-        else:
-            self._begin(entry.name, "pass", phase, entry.start, entry.end, None, chain)
+            place = {"path": module.path, "class": module.kind}
+            self._begin(module.name, "module", start, place).scope = module
+        args: dict[str, Any] = {"module": "" if scope is None else scope.path}
+        if kind != "pass":
+            args |= {"allocated": entry.allocated, "peak": peak}
+        frame = self._begin(entry.name, kind, entry.start, args)
+        frame.end, frame.chain = entry.end, chain
 
     def close(self) -> list[Event]:
         """Close what is open; returns all events."""
         self._close(0)
         return self._events
 
-    def _begin(
-        self, name: str, kind: str, phase: str, start: int, end: int | None, scope: Any, chain: Any
-    ) -> None:
-        event = {"name": name, "cat": kind, "ph": "X", **self._place, "args": {"phase": phase}}
+    def _begin(self, name: str, kind: str, start: int, args: dict[str, Any]) -> "_Open":
+        event = {"name": name, "cat": kind, "ph": "X", **self._place, "args": args}
         event["ts"] = (start - self._origin) / 1000
         self._events.append(event)
-        self._open.append(_Open(event, start, end, scope, chain))
+        self._open.append(_Open(event, start))
         self._latest = start
+        return self._open[-1]
 
     def _close(self, keep: int) -> None:
         """Close all open events but for the outermost ones."""

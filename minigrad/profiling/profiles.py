@@ -202,9 +202,11 @@ class profile:
             ("the profile itself", lost),
         ]
         texts = [table_text(by, rows, ends, limit)]
-        for operation, phases in list(self._observer.kernels.items()):
-            for phase, kernels in phases.items():
-                texts.append(kernels_text(f"{label_of(operation)}, {phase}", kernels))
+        for operation in list(self._observer.programs):
+            for phase, program in zip(("forward", "backward"), operation.built, strict=False):
+                kernels = getattr(program, "kernels", ())
+                if kernels:
+                    texts.append(kernels_text(f"{label_of(operation)}, {phase}", kernels))
         return "\n\n".join(texts)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -241,7 +243,7 @@ class profile:
     def _found(self) -> tuple[list[Nested], ScopeNames]:
         found = nested(list(self._observer.entries))
         ordered = sorted(found, key=lambda one: one.entry.start)
-        return found, ScopeNames(one.entry.scope for one in ordered)
+        return found, ScopeNames(one.scope for one in ordered)
 
     def _origin(self) -> int:
         """When it was first opened, in ns."""

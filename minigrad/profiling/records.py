@@ -46,16 +46,18 @@ class Nested:
 
     Attributes:
         entry: what was seen.
+        scope: where it ran; of a part of a compiled program, the program's.
         around: what it ran within, or None.
         phase: its own, or that of what it ran within.
         own: its nanoseconds without those of what ran within it.
         peak: the most bytes held at its end, or at that of what ran within it.
     """
 
-    __slots__ = ("around", "entry", "own", "peak", "phase")
+    __slots__ = ("around", "entry", "own", "peak", "phase", "scope")
 
     def __init__(self, entry: Entry, around: "Nested | None") -> None:
         self.entry, self.around = entry, around
+        self.scope = entry.scope if entry.phase or around is None else around.scope
         self.phase: str = (entry.phase or "forward") if around is None else around.phase
         self.own, self.peak = entry.duration, entry.held
         if around is not None:
@@ -97,8 +99,8 @@ def records_of(found: Sequence[Nested], names: ScopeNames, origin: int) -> list[
         ProfileRecord(
             one.entry.name,
             one.phase,
-            names(one.entry.scope),
-            None if one.entry.scope is None else one.entry.scope.time_step,
+            names(one.scope),
+            None if one.scope is None else one.scope.time_step,
             (one.entry.start - origin) / 1e9,
             one.entry.duration / 1e9,
             one.own / 1e9,

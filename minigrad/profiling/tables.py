@@ -92,7 +92,7 @@ def by_module(found: Sequence[Nested], names: ScopeNames) -> list[Row]:
     """A row for each module, which includes the modules within it."""
     rows: dict[str, Row] = {}
     for one in found:
-        scope = one.entry.scope
+        scope = one.scope
         chain = [] if scope is None else [part.origin for part in scope.chain() if part.name]
         paths = {names(part): part for part in chain} or {"": None}
         for path, call in paths.items():

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import get_ident
 from time import perf_counter_ns
 from typing import Any, Final
@@ -149,7 +149,7 @@ class ProfileObserver(WholeCalls):
         entries: what was seen, in the order in which it ended forward and began backward.
         passes: of each backward pass its thread, its beginning and its end.
         entered: when modules were called, by their scopes.
-        kernels: by the operation of a compiled program, its kernels forward and backward.
+        programs: the operations of the compiled programs that ran, if it looks inside.
         live: the arrays that were made.
         threads: by their identifiers.
     """
@@ -159,7 +159,7 @@ class ProfileObserver(WholeCalls):
         self.entries: list[Entry] = []
         self.passes: list[list[int]] = []
         self.entered: dict[Any, int] = {}
-        self.kernels: dict[Any, Mapping[str, Sequence[Any]]] = {}
+        self.programs: dict[Any, None] = {}
         self.live = LiveArrays()
         self.threads: defaultdict[int, _Thread] = defaultdict(_Thread)
 
@@ -182,8 +182,8 @@ class ProfileObserver(WholeCalls):
         thread.end = end
         thread.lost += perf_counter_ns() - end
 
-        if self.inside and hasattr(applied.operation, "kernels"):
-            self.kernels[applied.operation] = applied.operation.kernels
+        if self.inside and hasattr(applied.operation, "built"):
+            self.programs[applied.operation] = None
 
     def work(self, name: str, start: int) -> None:
         """Something was done as a whole, which began at `start` and ends now."""
@@ -256,8 +256,10 @@ def whole_work(name: str) -> Iterator[None]:
 def run_seen(program: Any, arrays: Sequence[Any]) -> Any:
     """Run a compiled program on arrays; part by part, if it can, where a profile looks inside."""
     observers = current_mode().observers
+    if not observers or not hasattr(program, "run_parts"):
+        return program(arrays)
     inside = [o for o in observers if isinstance(o, ProfileObserver) and o.inside]
-    if not inside or not hasattr(program, "run_parts"):
+    if not inside:
         return program(arrays)
 
     def note(name: str, start: int, end: int) -> None:

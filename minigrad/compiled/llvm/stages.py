@@ -19,6 +19,7 @@ from minigrad.compiled.graph import (
 from minigrad.compiled.llvm.planning.fuse import FUSED
 from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
 from minigrad.compiled.llvm.vectors.ir import Code, Module
+from minigrad.profiling.tables import KernelWork
 from minigrad.profiling.watching import PartNote
 
 __all__ = ["StagedProgram", "is_native"]
@@ -101,6 +102,11 @@ class StagedProgram:
         self._given = len(graph.inputs)
         self.stages = len(self._programs)
         self.status = 0
+
+    @property
+    def kernels(self) -> list[KernelWork]:
+        """What its native stages consist of, with an estimate of the work."""
+        return [k for program, _, _ in self._programs for k in getattr(program, "kernels", ())]
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         return self._run(arrays, lambda _, program, given: program(given))
