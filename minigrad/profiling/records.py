@@ -1,7 +1,7 @@
 """From what was seen to records: what ran within what, in which module, and for how long."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigrad.debug.scopes import ScopeNames
 from minigrad.profiling.watching import Entry
@@ -57,7 +57,7 @@ class Nested:
 
     def __init__(self, entry: Entry, around: "Nested | None") -> None:
         self.entry, self.around = entry, around
-        self.scope = entry.scope if entry.phase or around is None else around.scope
+        self.scope: Any = entry.scope if entry.phase or around is None else around.scope
         self.phase: str = (entry.phase or "forward") if around is None else around.phase
         self.own, self.peak = entry.duration, entry.held
         if around is not None:
