@@ -163,6 +163,8 @@ def view(
             raise ValueError(f"{name} must be at least 1, got {value}")
     if colour is not None and level == "cells":
         raise ValueError("colour shows what ran, so level must be 'ops' or 'layers', got 'cells'")
+    if colour is not None and isinstance(target, (Lowered, Picture)):
+        raise ValueError(f"colour must go with what was computed, got a {type(target).__name__}")
     if isinstance(target, Lowered):
         target = picture_of(target)
     if isinstance(target, Picture):

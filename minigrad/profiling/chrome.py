@@ -36,9 +36,9 @@ def trace_events(
     threads = dict.fromkeys([one.entry.thread for one in found])
     for number, thread in enumerate(threads):
         writer = _Writer(entered, origin, process, number)
-        mine: list[Any] = [one for one in found if one.entry.thread == thread]
-        mine += [_pass_entry(span) for span in passes if span[0] == thread]
-        mine.sort(key=lambda one: (_entry(one).start, -_entry(one).end, one.__class__ is Nested))
+        mine: list[Any] = [_pass_entry(span) for span in passes if span[0] == thread]
+        mine += [one for one in found if one.entry.thread == thread]
+        mine.sort(key=_place)
         for one in mine:
             if isinstance(one, Nested):
                 writer.add(one.entry, one.scope, one.phase, one.peak)
@@ -52,8 +52,10 @@ def trace_events(
     return events
 
 
-def _entry(one: Any) -> Entry:
-    return one.entry if isinstance(one, Nested) else one
+def _place(one: Nested | Entry) -> tuple[int, bool, int]:
+    """The place in the order of events; of two at the same time, passes come first."""
+    entry = one.entry if isinstance(one, Nested) else one
+    return entry.start, isinstance(one, Nested) and entry.end > entry.start, -entry.end
 
 
 def _pass_entry(span: Sequence[int]) -> Entry:

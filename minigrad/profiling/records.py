@@ -66,7 +66,8 @@ class Nested:
 
 def nested(entries: Iterable[Entry]) -> list[Nested]:
     """Entries by thread and beginning, each after what it ran within."""
-    ordered = sorted(entries, key=lambda e: (e.thread, e.start, -e.end))
+    # What took no time comes before, not within, what began when it ended.
+    ordered = sorted(entries, key=lambda e: (e.thread, e.start, e.end > e.start, -e.end))
     found: list[Nested] = []
     open_ones: list[Nested] = []
     for entry in ordered:

@@ -166,7 +166,6 @@ def test_looking_inside_changes_no_number(compiled):
 
 
 def test_native_programs_list_their_kernels():
-    pytest.importorskip("llvmlite")
     compiled = mg.compile(network)
     x, w = tensor(6, 4), tensor(4, 4, seed=1)
     compiled(x, w)
@@ -182,7 +181,6 @@ def test_native_programs_list_their_kernels():
 
 
 def test_kernels_of_a_loop_count_its_steps():
-    pytest.importorskip("llvmlite")
 
     def recurrent(x, w):
         h = x[0]
@@ -202,7 +200,6 @@ def test_kernels_of_a_loop_count_its_steps():
 
 
 def test_what_numpy_does_between_native_stages_is_told_apart():
-    pytest.importorskip("llvmlite")
 
     def mixed(x):
         return mg.tanh(mg.cumsum(mg.exp(x), axis=0)) * 2
