@@ -74,6 +74,7 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "label_state",
         "no_grad",
         "paused_gc",
+        "profile",
         "recording",
         "scope",
         "seed",
@@ -94,7 +95,6 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "vjp",
         # programs
         "compile",
-        "profile",
         # operations of your own
         "custom_vjp",
         "fused",

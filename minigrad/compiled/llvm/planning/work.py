@@ -15,7 +15,7 @@ _NAMED = 4  # operations of a kernel that its name tells
 def kernels_of(scope: Scope) -> list[KernelWork]:
     """The kernels, products and lookups of a program in the order in which they first run.
 
-    Every operation on an element counts as one, be it an addition or an `exp`; a product of
+    Every operation on an element counts as one, an addition as well as an `exp`; a product of
     matrices as a multiplication and an addition for each of its steps.
     """
     found: dict[str, KernelWork] = {}
