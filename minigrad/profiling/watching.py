@@ -54,7 +54,10 @@ class TimedMode(Mode):
 
     def replace(self, **changes: Any) -> Mode:
         """A copy with some fields changed, which notes times as long as a profile looks on."""
-        return timed(super().replace(**changes))
+        asked, lost = _clock.asked, _clock.lost
+        mode = timed(super().replace(**changes))
+        _clock.asked, _clock.lost = asked, lost  # perhaps an operation is going on
+        return mode
 
 
 def timed(mode: Mode) -> Mode:

@@ -109,6 +109,33 @@ def test_operations_have_their_own_time_and_python_has_the_rest(clock):
     assert [line[-1] for line in last] == ["0.001", "0.005", "0.000"]
 
 
+def test_an_operation_that_changes_the_mode_or_uses_others_loses_no_time(clock):
+    inner, x = costly(clock, 40, 0, "inner"), mg.Tensor(np.ones(2, F))
+
+    @mg.primitive
+    def outer(x: Any) -> Any:
+        clock.spend(100)
+        with mg.no_grad():
+            clock.spend(200)
+        return x * 2
+
+    @mg.primitive
+    def mixed(x: Any) -> Any:
+        clock.spend(100)
+        y = inner(x).numpy()
+        clock.spend(7)
+        return y
+
+    with mg.profile() as p:
+        outer(x)
+        mixed(x)
+    found = nanoseconds(p.records)
+    assert found[0] == ("outer", "forward", 300)
+    # The engine tells when the inner one ends; until it began, the outer one counts as Python.
+    assert found[1:] == [("inner", "forward", 40), ("mixed", "forward", 7)]
+    assert round(1e9 * p.seconds) == 300 + 100 + 40 + 7
+
+
 def test_modules_count_what_is_within_them_and_backward_goes_to_who_made_the_node(clock):
     model = Outer(Inner(costly(clock, 1_000_000, 3_000_000)), costly(clock, 50_000, 20_000, "last"))
     x = leaf(2)
