@@ -227,8 +227,9 @@ class Compiled:
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
                 return self.function(*tree[0], **tree[1])
-            with whole_work(f"compile {self._label}"):
+            with whole_work(f"compile {self._label}") as made:
                 result, program = self._traced(tree, leaves)
+                made.append(result)
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)

@@ -188,11 +188,13 @@ class ProfileObserver(WholeCalls):
         if self.inside and hasattr(applied.operation, "built"):
             self.programs[applied.operation] = None
 
-    def work(self, name: str, start: int) -> None:
-        """Something was done as a whole, which began at `start` and ends now."""
+    def work(self, name: str, start: int, made: Sequence[Any]) -> None:
+        """Something was made as a whole, which began at `start` and ends now."""
         thread = self.threads[get_ident()]
         thread.end = perf_counter_ns()
-        self.entries.append(Entry(name, "forward", current_mode().scope, start, thread.end))
+        entry = Entry(name, "forward", current_mode().scope, start, thread.end)
+        entry.allocated, entry.held = self.live.add(made)
+        self.entries.append(entry)
 
     def of_pass(self) -> Observer:
         """Who looks on at one backward pass."""
@@ -240,20 +242,24 @@ class _Pass(Observer):
 
 
 @contextlib.contextmanager
-def whole_work(name: str) -> Iterator[None]:
-    """A block that is one piece of work for profiles, whatever runs in it."""
+def whole_work(name: str) -> Iterator[list[Any]]:
+    """A block that is one piece of work for profiles, whatever runs in it.
+
+    What it makes goes into the list that it gives.
+    """
+    made: list[Any] = []
     observers = current_mode().observers
     profiles = [observer for observer in observers if isinstance(observer, ProfileObserver)]
     if not profiles:
-        yield
+        yield made
         return
     start = perf_counter_ns()
     try:
         with ModeChange(observers=current_mode().without(ProfileObserver)):
-            yield
+            yield made
     finally:
         for profile in profiles:
-            profile.work(name, start)
+            profile.work(name, start, made)
 
 
 def run_seen(program: Any, arrays: Sequence[Any]) -> Any:

@@ -57,6 +57,7 @@ def test_the_first_call_is_one_piece_of_compiling(compiled):
     assert kinds(p) == [("compile network", "forward"), ("compiled network", "forward")]
     assert len(compiled.programs) == 1
     assert p.records[0].seconds > p.records[1].seconds
+    assert p.records[0].allocated == first.numpy().nbytes
     np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-5)
 
 
