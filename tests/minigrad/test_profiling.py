@@ -1,5 +1,6 @@
 """What a profile measures, on a clock that only the test moves; and what it leaves behind."""
 
+import asyncio
 import contextvars
 import gc
 import json
@@ -338,6 +339,39 @@ def test_a_thread_in_a_copy_of_the_context_is_seen_too():
         thread.join()
         mg.exp(x)
     assert sorted(names(p)) == ["exp", "tanh"]
+
+
+def test_tasks_that_take_turns_have_profiles_of_their_own():
+    x = leaf(3)
+
+    async def task(operation):
+        with mg.profile() as p:
+            for _ in range(3):
+                operation(x)
+                await asyncio.sleep(0)
+        return names(p)
+
+    async def both():
+        return await asyncio.gather(task(mg.tanh), task(mg.exp))
+
+    assert asyncio.run(both()) == [["tanh"] * 3, ["exp"] * 3]
+
+
+def test_backward_outside_of_the_block_is_not_seen_and_inside_it_is():
+    x = leaf(3)
+
+    def compute():
+        return mg.checkpoint(lambda x: mg.tanh(mg.exp(x)))(x).sum()
+
+    with mg.profile() as p:
+        y = compute()
+    y.backward()
+    assert names(p) == ["exp", "tanh", "sum"]
+    y = compute()
+    with mg.profile() as p:
+        y.backward()
+    assert {r.phase for r in p.records} == {"backward"}
+    assert names(p) == ["sum", "checkpoint(<lambda>)", "exp", "tanh", "tanh", "exp"]
 
 
 def test_a_generator_is_seen_where_it_is_advanced():
