@@ -53,6 +53,7 @@ ORDER: Final = {
         "debug",
         "transforms",
         "io",
+        "profiling",
         "compiled",
         "optim",
         "testing",

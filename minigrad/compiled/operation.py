@@ -24,6 +24,7 @@ from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
+from minigrad.profiling.watching import see_whole_calls, whole_work
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 from minigrad.transforms.recorded_writes import Writes, put_back
@@ -144,7 +145,8 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
-        if self._off or mode.watchers or mode.deriving or not mode.fused:
+        watchers = mode.watchers
+        if self._off or mode.deriving or not mode.fused or not see_whole_calls(watchers):
             return self.function(*args, **kwargs)
         tree = args, kwargs
         leaves: list[Any] = []
@@ -160,7 +162,7 @@ class Compiled:
             if found is not None:
                 self._calls += 1
                 check = bool(self._check) and not self._calls % self._check
-                result = program.run(tree, leaves, found, mode, check)
+                result = program.run(tree, leaves, found, mode, check, watchers)
                 if program.failure is not None:
                     self._give_up(key, program)
                 elif program.misses == MOST_MISSES:
@@ -236,10 +238,12 @@ class Compiled:
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
                 return self.function(*tree[0], **tree[1])
-            if self._at_once:
-                _, program, undo = self._traced_apart(tree, leaves)
-            else:
-                result, program = self._traced(tree, leaves)
+            with whole_work(f"compile {self._label}") as made:
+                if self._at_once:
+                    result, program, undo = self._traced_apart(tree, leaves)
+                else:
+                    result, program = self._traced(tree, leaves)
+                made.append(result)
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)

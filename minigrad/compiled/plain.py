@@ -7,6 +7,7 @@ other back ends with.
 
 import functools
 from collections.abc import Callable, Container, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from minigrad.compiled.graph import (
     View,
 )
 from minigrad.ops.elementwise.special import erf
+from minigrad.profiling.watching import PartNote
 
 __all__ = ["LIFTS", "PlainProgram", "build"]
 
@@ -65,6 +67,8 @@ class PlainProgram:
         self._flags, self._silent, self._is_silent = Flags(), silent, False
         self._rooms: dict[Value, PlainArray] = {}
         self._list: list[Instruction] = []
+        self._names: list[str] = []  # of each instruction, the operation that it is of
+        self._emitted = "copy"
         self._outside = {*graph.inputs, *(view.value for view in graph.outputs)}
         # Arrays that are views of values that go in or out, by their identity.
         self._seen: dict[int, tuple[PlainArray, View]] = {}
@@ -90,6 +94,27 @@ class PlainProgram:
         self._seen.clear()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        return self._ran(arrays, self._run)
+
+    def run_parts(self, arrays: Sequence[PlainArray], note: PartNote) -> list[PlainArray]:
+        """The same, telling when each NumPy call began and ended."""
+
+        def run() -> None:
+            begun = perf_counter_ns()
+            for name, (function, arguments) in zip(self._names, self._list, strict=True):
+                function(*arguments)
+                ended = perf_counter_ns()
+                note(name, begun, ended)
+                begun = perf_counter_ns()
+
+        return self._ran(arrays, run)
+
+    def _run(self) -> None:
+        for function, arguments in self._list:
+            function(*arguments)
+
+    def _ran(self, arrays: Sequence[PlainArray], run: Callable[[], None]) -> list[PlainArray]:
+        """The outputs, given the inputs and what runs the instructions."""
         for room, uses, array in zip(self._inputs, self._handed, arrays, strict=True):
             if uses is None:
                 room[...] = array
@@ -102,8 +127,7 @@ class PlainProgram:
                 results[i] = array = make(results[i].shape, results[i].dtype)
                 _hand(uses, array)
         with self._flags:
-            for function, arguments in self._list:
-                function(*arguments)
+            run()
         self.status = self._flags.status
         pairs = zip(results, self._fresh, strict=True)
         return [np.array(result) if uses is None else result for result, uses in pairs]
@@ -153,7 +177,7 @@ class PlainProgram:
 
     def _emit(self, value: Value, read: Read, room: Callable[[Value], PlainArray]) -> None:
         """Add what computes a value, given how operands are read, and where results go."""
-        self._is_silent = value in self._silent
+        self._is_silent, self._emitted = value in self._silent, value.op
         emit = getattr(self, f"_emit_{value.op}", None)
         if emit is not None:
             emit(value, read, room(value))
@@ -185,6 +209,7 @@ class PlainProgram:
         if self._is_silent:
             function = functools.partial(_silently, function)
         self._list.append((function, given))
+        self._names.append(self._emitted)
 
     def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
         self._add(np.add.reduce, *map(read, value.operands), -1, None, out, True)
@@ -240,6 +265,7 @@ class PlainProgram:
                 slots = 2 if value in loop.initial else 1
                 make = np.zeros if value.op == "assemble" else np.empty
                 stacks[value] = make((slots, *value.shape), value.dtype)
+        self._emitted = "copy"
         for value, initial in loop.initial.items():
             stack = stacks[value]
             self._add(np.copyto, stack[loop.initial_slot % len(stack)], self._read(initial))

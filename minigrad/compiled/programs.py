@@ -30,9 +30,11 @@ from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
+from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, rebuilding
+from minigrad.profiling.watching import run_seen
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["CompileError", "Program"]
@@ -61,6 +63,8 @@ class _Operation(FusedOperation):
         forward.__name__ = name if name.isidentifier() else "compiled"
         names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
         super().__init__(forward, program.reference, program.backward, names)
+        self.label = f"compiled {name}"
+        self.built = program.built
 
 
 class Program:
@@ -79,6 +83,7 @@ class Program:
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
+        built: what the back end made of the graphs.
         misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
@@ -161,8 +166,8 @@ class Program:
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
-        built = [backend.build(graph) for graph in self.graphs]
-        self._forward, self._backward = built[0], built[-1]
+        self.built = [backend.build(graph) for graph in self.graphs]
+        self._forward, self._backward = self.built[0], self.built[-1]
         self.kernels: dict[Value, int] = {}
         if self._keep and hasattr(backend, "kernels_of"):
             for graph in self.graphs:
@@ -184,7 +189,13 @@ class Program:
         return held if self.guards.hold() else None
 
     def run(
-        self, tree: Any, leaves: list[Any], held: Sequence[Any], mode: Any, check: bool = False
+        self,
+        tree: Any,
+        leaves: list[Any],
+        held: Sequence[Any],
+        mode: Any,
+        check: bool = False,
+        watchers: Sequence[Observer] = (),
     ) -> Any:
         """Call it.
 
@@ -193,6 +204,7 @@ class Program:
             held: see there.
             mode: the current one.
             check: compare with the function itself.
+            watchers: they see the call as that of one operation.
         """
         tensors = [leaf for leaf in leaves if isinstance(leaf, ARRAYS)]
         tensors += held
@@ -215,10 +227,11 @@ class Program:
         if check:
             self._check(arrays, self._arguments(tree, leaves), results, residuals)
         tapes: list[Any] = [None] * self._outputs
+        node = None
         if self.on_tape and mode.recording:
             nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
             given = self._arguments(tree, leaves)
-            self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
+            node = self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
         if self._writes:
             self._write(results, mode)
         made: list[Any] = []
@@ -229,13 +242,16 @@ class Program:
                 made.append(wrap(out, tapes[mark]) if kind is Tensor else plain)
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
+        for observer in watchers:
+            kept = (*results, residuals)
+            observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return self._result(made)
 
     def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any], int]:
         """The outputs and what else is returned, the residuals, and the status."""
         forward = self._forward
         with self._lock:
-            results = forward(arrays)
+            results = run_seen(forward, arrays)
             status = getattr(forward, "status", 0)
         return results, [results[i] for i in self._residuals], status
 
@@ -291,7 +307,8 @@ class Program:
         results: Sequence[Any],
         residuals: Any,
         given: Given,
-    ) -> None:
+    ) -> Any:
+        """Give the outputs their places in the graph; returns the node of the call."""
         outs = [results[i] for i in self.on_tape]
         several = len(outs) > 1
         sources: list[Any] = [None] * len(arrays)
@@ -301,6 +318,7 @@ class Program:
         node.saved = node.plan.save(*arrays, *outs, residuals)
         for k, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, k) if several else node
+        return node
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
@@ -333,7 +351,7 @@ class Program:
             found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
         else:
             with self._lock, np.errstate(all="ignore"):
-                found = self._backward([*inputs, *grads, *residuals])
+                found = run_seen(self._backward, [*inputs, *grads, *residuals])
         result: list[Any] = [None] * len(inputs)
         for i, gradient in zip(self._with_gradient, found, strict=True):
             if needed[i]:

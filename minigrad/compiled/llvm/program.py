@@ -13,7 +13,9 @@ from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.planning.work import kernel_work
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
+from minigrad.profiling.tables import KernelWork
 
 __all__ = ["LIFTS", "NativeProgram", "build", "kernels_of"]
 
@@ -98,6 +100,7 @@ class NativeProgram:
         self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
         count = len(graph.outputs) + len(graph.inputs) + len(self._constants)
         counters, size = emitter.write(count)
+        self._scope = plan.scope
         self.text = emitter.module.text()
         self._library = native.library(self.text, target)
         self.from_disk = self._library.from_disk
@@ -109,6 +112,11 @@ class NativeProgram:
         self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
         self._copied = plan.copied
         self.status = 0
+
+    @property
+    def kernels(self) -> list[KernelWork]:
+        """What it consists of, with an estimate of the work."""
+        return kernel_work(self._scope)
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
