@@ -46,12 +46,13 @@ class Run(NamedTuple):
     """What a cell did over time.
 
     Attributes:
-        states: each state at all steps, (batch, time, ...); zero beyond the lengths.
+        states: each state at all steps, (batch, time, ...); zero beyond the lengths. None for those
+            that nobody asked for.
         gates: each gate likewise.
         last: each state after the last step of each sequence.
     """
 
-    states: tuple[Tensor, ...]
+    states: tuple[Any, ...]
     gates: tuple[Tensor, ...]
     last: States
 
@@ -65,12 +66,15 @@ class Step(NamedTuple):
         owner: the object that its programs belong to.
         objects: what it is made of: modules, functions and plain values.
         fixed: arrays that are the same at all steps.
+        shown: the number of the one state of which all steps are asked for; None for all states
+            and gates.
     """
 
     function: Callable[..., tuple[States, Gates]]
     owner: Any
     objects: tuple[Any, ...]
     fixed: tuple[Any, ...] = ()
+    shown: int | None = None
 
     def __call__(self, x: Any, states: Any, active: Any) -> tuple[States, Gates]:
         return self.function(x, states, active, self.fixed, *self.objects)
@@ -92,7 +96,7 @@ class Step(NamedTuple):
     def compiled(self) -> bool:
         """Whether sequences ran as programs, and nothing speaks against it."""
         programs = self.programs
-        return programs is not None and programs.runs((self.function, *self.objects))
+        return programs is not None and programs.runs((self.function, self.shown, *self.objects))
 
 
 def run_steps(
@@ -146,16 +150,15 @@ def _first_apart(step: Step, x: Any, states: Any, order: Order) -> Run:
     active = active_at(t, order.lengths)
     with mg.step(t):
         states, gates = step(x[:, t], states, active)
-    first = [zero_finished(value, active) for value in (*parts_of(states), *gates)]
+    first = [zero_finished(value, active) for value in _asked(step.shown, states, gates)]
     order = order._replace(skipped=1)
     found = run_compiled(step, x, states, order)
     run = found if isinstance(found, Run) else _one_by_one(step, x, states, order, found)
     series = [
         mg.concatenate([others[:, :t], value[:, None], others[:, t + 1 :]], axis=1)
-        for value, others in zip(first, (*run.states, *run.gates), strict=True)
+        for value, others in zip(first, _asked(step.shown, run.states, run.gates), strict=True)
     ]
-    k = len(parts_of(states))
-    return Run(tuple(series[:k]), tuple(series[k:]), run.last)
+    return _run_of(step.shown, series, run.last)
 
 
 def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begun | None:
@@ -174,19 +177,20 @@ def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begu
     if programs is None:
         return None
     first = mg.step(order.times(x.shape[1])[0])
-    objects = step.function, *step.objects
+    objects = step.function, step.shown, *step.objects
     found = programs.run(objects, step.owner, x, states, step.fixed, order, first)
     if found is None or isinstance(found, Begun):
         return found
     k = len(parts_of(states))
     last = found[-k:] if isinstance(states, tuple) else found[-1]
-    return Run(found[:k], found[k:-k], last)
+    return _run_of(step.shown, found[:-k], last)
 
 
 def _one_by_one(
     advance: Advance | Step, x: Any, states: Any, order: Order, begun: Begun | None = None
 ) -> Run:
     """The steps in a loop of Python's; the first one ran already if they have begun."""
+    shown = advance.shown if isinstance(advance, Step) else None
     kept: list[tuple[Any, ...] | None] = [None] * x.shape[1]
     made: tuple[Any, ...] = ()
     for t in order.times(x.shape[1]):
@@ -194,7 +198,7 @@ def _one_by_one(
             active = active_at(t, order.lengths)
             with mg.step(t):
                 states, gates = advance(x[:, t], states, active)
-            made = tuple(zero_finished(value, active) for value in (*parts_of(states), *gates))
+            made = tuple(zero_finished(value, active) for value in _asked(shown, states, gates))
         else:
             states, made = begun
             begun = None
@@ -203,27 +207,52 @@ def _one_by_one(
         stack_steps([None if values is None else values[k] for values in kept])
         for k in range(len(made))
     ]
-    k = len(parts_of(states))
-    return Run(tuple(series[:k]), tuple(series[k:]), states)
+    return _run_of(shown, series, states)
+
+
+def _asked(shown: int | None, states: States, gates: Gates) -> tuple[Any, ...]:
+    """The values of a step that are asked for at all steps."""
+    parts = parts_of(states)
+    return (*parts, *gates) if shown is None else (parts[shown],)
+
+
+def _run_of(shown: int | None, series: Sequence[Any], last: States) -> Run:
+    """What a cell did, from the values that were asked for at all steps."""
+    k = len(parts_of(last))
+    if shown is None:
+        return Run(tuple(series[:k]), tuple(series[k:]), last)
+    return Run(tuple(series[0] if i == shown else None for i in range(k)), (), last)
 
 
 def _compiled_step(
-    x: Any, states: States, active: Any, fixed: tuple[Any, ...], function: Any, *objects: Any
+    x: Any,
+    states: States,
+    active: Any,
+    fixed: tuple[Any, ...],
+    function: Any,
+    shown: int | None,
+    *objects: Any,
 ) -> tuple[States, tuple[Any, ...]]:
     """One step for programs: the new states, and the values to be kept of all steps."""
     states, gates = function(x, states, active, fixed, *objects)
     # Of their own, so that each has a gradient of its own.
-    values = (mg.positive(state) for state in parts_of(states))
-    return states, tuple(zero_finished(value, active) for value in (*values, *gates))
+    values = (mg.positive(value) for value in _asked(shown, states, gates))
+    return states, tuple(zero_finished(value, active) for value in values)
 
 
 def _compiled_loop(
-    x: Any, states: States, fixed: tuple[Any, ...], order: Order, function: Any, *objects: Any
+    x: Any,
+    states: States,
+    fixed: tuple[Any, ...],
+    order: Order,
+    function: Any,
+    shown: int | None,
+    *objects: Any,
 ) -> tuple[Any, ...]:
     """All steps for programs: the values of all steps, then the last states."""
-    step = Step(function, None, objects, fixed)
+    step = Step(function, None, objects, fixed, shown)
     run = _one_by_one(step, x, states, order)
-    return *run.states, *run.gates, *parts_of(run.last)
+    return *_asked(shown, run.states, run.gates), *parts_of(run.last)
 
 
 def label_states(names: Sequence[str], values: States, before: States) -> None:

@@ -188,7 +188,7 @@ class Recurrent(Module):
         places = [place for layer in range(self.num_layers) for place in self._places(layer)]
         return current_mode().fused and (
             self._fits_kernel
-            or all(self._steps_of(self._cell_at(place)).compiled for place in places)
+            or all(self._usual_step(self._cell_at(place)).compiled for place in places)
         )
 
     @property
@@ -313,7 +313,7 @@ class Recurrent(Module):
                 with ModeChange(scope=cell._call_scope()):
                     if start is None:
                         start = cell.initial_states((len(x),), x)
-                    step = self._advance(cell, start, x.dtype, gates)
+                    step = self._advance(cell, start, x.dtype, gates, everything)
                     if fused:
                         run = self._run_kernel(step, x, start, lengths, reverse)
                         outputs.append(run.states[0])
@@ -324,17 +324,24 @@ class Recurrent(Module):
             x = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
         return x, runs
 
-    def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Step:
+    def _advance(
+        self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool, everything: bool
+    ) -> Step:
         """The steps of a cell for one sequence."""
         keep = None
         if self.recurrent_dropout and self.training:
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
-        return self._steps_of(cell, gates, () if keep is None else (keep,))
+        step = self._usual_step(cell)
+        return step._replace(
+            objects=(self, cell, gates),
+            fixed=() if keep is None else (keep,),
+            shown=None if everything else step.shown,
+        )
 
-    def _steps_of(self, cell: Cell, gates: bool = False, fixed: tuple[Any, ...] = ()) -> Step:
-        return Step(_step, cell, (self, cell, gates), fixed)
+    def _usual_step(self, cell: Cell) -> Step:
+        return Step(_step, cell, (self, cell, False), shown=cell.output_index)
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""

@@ -64,10 +64,12 @@ def scan(
     if not time:
         raise ShapeError(f"scan: inputs must have a time step, got {describe(inputs)}")
     lengths = check_lengths("scan", lengths, batch, time, inputs)
-    step = Step(_step, getattr(cell, "__self__", cell), (cell,))
+    shown = getattr(cell, "output_index", 0)
+    every = return_states == "all"
+    step = Step(_step, getattr(cell, "__self__", cell), (cell,), shown=None if every else shown)
     run = run_steps(step, inputs, state, lengths=lengths, reverse=reverse)
-    output = run.states[getattr(cell, "output_index", 0)]
-    return (output, run.last) if return_states == "last" else (output, run.last, run.states)
+    output = run.states[shown]
+    return (output, run.last, run.states) if every else (output, run.last)
 
 
 def _step(

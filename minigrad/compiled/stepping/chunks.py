@@ -286,7 +286,8 @@ class Chunks:
                 for (i, shape), gradient in zip(self._shapes(count), found, strict=True)
             }
             for i, after in carried.items():
-                carried[i] = arrived.pop(1 + i, np.zeros_like(after))
+                before_it = arrived.pop(1 + i, None)
+                carried[i] = np.zeros_like(after) if before_it is None else before_it
             for i, gradient in arrived.items():
                 if i == 0:
                     by_input.append(gradient)

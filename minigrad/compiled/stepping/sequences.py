@@ -164,6 +164,8 @@ class Sequences:
 
     def _drawn(self, mode: Any, steps: int, batch: int) -> list[PlainArray]:
         """The random numbers of all steps, (steps, ...), drawn step by step."""
+        if not self._draws:
+            return []
         resized: Sequence[Resized | None] = self._resized or [None] * len(self._draws)
         asked = [
             (draw, None if other is None else functools.partial(other.request, batch=batch))
