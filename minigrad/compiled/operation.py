@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.backends import default_backend
+from minigrad.compiled.backends import default_backend, native_kernels
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.comparing import differences
@@ -257,6 +257,7 @@ class Compiled:
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
+        native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
         first = trace(self.function, args, kwargs, None, recording, watch=watch)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Crew", "crew"]
+__all__ = ["Crew", "chosen_threads", "crew"]
 
 Main: TypeAlias = Callable[[int, int, int, int], int]
 
@@ -64,6 +64,11 @@ class Crew:
         for job in jobs:
             status |= job.finish()
         return status
+
+
+def chosen_threads() -> int:
+    """The environment variable `MINIGRAD_THREADS`, or 1."""
+    return int(os.environ.get("MINIGRAD_THREADS") or 1)
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.crew import chosen_threads, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
@@ -46,7 +45,7 @@ def build(
     """
     host = target or native.host()
     if threads is None:
-        threads = int(os.environ.get("MINIGRAD_THREADS") or 1)
+        threads = chosen_threads()
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
