@@ -47,9 +47,14 @@ def native_kernels() -> dict[str, Kernel]:
     """All of them by the names that operations ask for."""
     if default_backend() is plain:
         return {}
+    from minigrad.compiled.llvm import by_rows
     from minigrad.compiled.llvm.attention import calls
 
-    return {"attention": calls.attention, "attention_gradient": calls.attention_gradient}
+    return {
+        "attention": calls.attention,
+        "attention_gradient": calls.attention_gradient,
+        "rows": by_rows.by_rows,
+    }
 
 
 def list_builder() -> Callable[[Any], Any] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
-from minigrad.compiled.backends import default_backend, switched_off
+from minigrad.compiled.backends import default_backend, native_kernels, switched_off
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
@@ -296,6 +296,7 @@ class Compiled:
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
+        native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
         first = trace(self.function, args, kwargs, None, recording, watch=watch)

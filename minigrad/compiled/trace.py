@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.backends import native_kernels
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.followed import Followed, follow
@@ -111,7 +110,6 @@ def trace(
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
     arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
-    native_kernels()  # imported before anybody watches
     before = last_write()
     with observed_by(tracer), ModeChange(fused=False), _kernels_kept():
         with watch if watch is not None else nullcontext():

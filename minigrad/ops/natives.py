@@ -5,9 +5,14 @@ operation asks by a name; what it gets takes arrays, and gives None for those th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Kernel", "native_kernel", "provide"]
+from numpy import ndarray
+
+__all__ = ["WORTH_ROWS", "Kernel", "by_rows", "native_kernel", "provide"]
+
+WORTH_ROWS: Final = 65_536
+"""Elements up to which NumPy is as fast, or nearly."""
 
 Kernel = Callable[..., Any]
 
@@ -22,3 +27,17 @@ def provide(source: Callable[[str], Kernel | None]) -> None:
 def native_kernel(name: str) -> Kernel | None:
     """The kernel of a name, or None where there is none."""
     return _sources[0](name) if _sources else None
+
+
+def by_rows(name: str, *arrays: Any) -> Any:
+    """What native code for rows gives, a tuple of arrays; None where there is none.
+
+    Args:
+        name: of an operation along the last axis; see `minigrad.compiled.llvm.by_rows`.
+        arrays: what it computes with, the first one in full.
+    """
+    whole = arrays[0]
+    if whole.__class__ is not ndarray or whole.size < WORTH_ROWS or whole.ndim < 2:
+        return None
+    kernel = native_kernel("rows")
+    return None if kernel is None else kernel(name, arrays)

@@ -1,6 +1,5 @@
 """Threads that run one program together."""
 
-import functools
 import os
 import queue
 import threading

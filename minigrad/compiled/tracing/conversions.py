@@ -23,7 +23,7 @@ from minigrad.compiled.graph import (
 from minigrad.compiled.tracing.builder import Builder, as_number, blank
 from minigrad.ops.axis_utils import normalize_axes
 
-__all__ = ["Recorded", "convert", "ufunc_reduction", "with_index"]
+__all__ = ["Recorded", "convert", "with_index"]
 
 
 class Recorded(NamedTuple):
@@ -312,24 +312,6 @@ def _sum(builder: Builder, call: Recorded) -> View | None:
 @conversion("max")
 def _max(builder: Builder, call: Recorded) -> View | None:
     return _reduced(builder, call, "max") if _plain_reduction(call) else None
-
-
-def ufunc_reduction(
-    builder: Builder, name: str, x: Any, options: dict[str, Any], dtype: Any
-) -> View | None:
-    """What `np.add.reduce` and `np.maximum.reduce` give, if nothing unusual is asked of them."""
-    op = {"add.reduce": "sum", "maximum.reduce": "max"}.get(name)
-    usual = {"axis", "keepdims"} | {
-        key
-        for key, value in options.items()
-        if value is None or value is True or value is np._NoValue
-    }
-    if op is None or not isinstance(x, View) or x.dtype != dtype or x.dtype not in _FLOATS:
-        return None
-    if not usual.issuperset(options) or not size_of(x.shape):
-        return None
-    axes = normalize_axes(options.get("axis", 0), len(x.shape))
-    return builder.reduce(op, x, axes, bool(options.get("keepdims", False)))
 
 
 @conversion("mean")

@@ -14,9 +14,10 @@ from numpy import ndarray
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
+from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.memory import axes_in_memory, owner_of, part_of
+from minigrad.compiled.tracing.reductions import ufunc_reduction
 from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -12,7 +11,7 @@ from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.attention.backward import Backward
 from minigrad.compiled.llvm.attention.blocks import COUNTERS, Form, Pass, multiple
 from minigrad.compiled.llvm.attention.forward import Forward
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.ops.nn.attention_plain import AttentionOptions
 
 __all__ = ["attention", "attention_gradient"]
@@ -168,7 +167,7 @@ class _Call:
         kept = 1.0 if dropout is None else dropout.scale
         numbers = np.array([self.options.scale, kept], self.dtype)
         many = self.work >= _WORTH_THREADS and not self.shared
-        threads = min(int(os.environ.get("MINIGRAD_THREADS") or 1), len(heads)) if many else 1
+        threads = min(asked_for(), len(heads)) if many else 1
         workspace = np.empty(COUNTERS + threads * room, np.uint8)
         workspace[:COUNTERS] = 0
         frame, alive = native.make_frame((integers, numbers, *arrays), kernel.layout)
