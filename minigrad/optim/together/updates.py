@@ -36,7 +36,7 @@ def update_together(optimizer: Any, jobs: Sequence[Job], keep: bool) -> Sequence
     Args:
         optimizer: its `update` is the rule; the states of parameters are in its `_state`.
         jobs: the parameters that have gradients, checked.
-        keep: write everything anew, and nothing at all where NumPy would warn.
+        keep: undo it where NumPy would warn, and leave that to NumPy.
 
     Returns:
         What is left: of other dtypes, or all of it.
