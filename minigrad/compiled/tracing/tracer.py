@@ -1,7 +1,8 @@
 """The observer that turns what runs into a graph.
 
-It knows a value by the identity of its array, as replay does: arrays of tensors never change. All
-arrays that were met are kept until the trace is done, so that no identity is given anew.
+It knows a value by the identity of its array, as replay does: arrays of tensors never change. An
+array that dies is forgotten, since its identity may be given anew; to keep all of them would take
+the memory of every step of a loop at once.
 """
 
 import weakref
@@ -62,8 +63,8 @@ class Tracer(Observer):
         self.line = ""
         self._states = states
         self._views: dict[int, View] = {}
-        self._kept: list[Any] = []
-        self._nodes: list[Any] = []
+        self._alive: dict[int, weakref.ref[Any]] = {}  # the arrays of these identities
+        self._nodes: list[Any] | None = []  # until they were checked
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
         self._settings = np.geterr()  # under which warnings are those of a call
 
@@ -72,8 +73,17 @@ class Tracer(Observer):
     def enter_array(self, array: PlainArray, view: View) -> None:
         """Know an array as a view from now on, unless it is known."""
         if id(array) not in self._views:
-            self._views[id(array)] = view
-            self._kept.append(array)
+            self._know(array, view)
+
+    def _know(self, array: Any, view: View) -> None:
+        """Know an array as a view for as long as it lives."""
+        key, views, alive = id(array), self._views, self._alive
+
+        def forget(_: Any) -> None:
+            views.pop(key, None)
+            alive.pop(key, None)
+
+        views[key], alive[key] = view, weakref.ref(array, forget)
 
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
@@ -150,7 +160,7 @@ class Tracer(Observer):
         """Make the values of an operation."""
         self._listen()
         operation, params = applied.operation, applied.params
-        if applied.node is not None:
+        if applied.node is not None and self._nodes is not None:
             self._nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
@@ -192,8 +202,7 @@ class Tracer(Observer):
                 given.append(array)
                 continue
             followed = follow(array, self)
-            self._views[id(followed)] = operand
-            self._kept.append(followed)
+            self._know(followed, operand)
             given.append(followed)
         followed_before, settings = len(self.followed), self._settings
         try:
@@ -286,15 +295,16 @@ class Tracer(Observer):
     def overwrite(self, out: Any, result: Any) -> None:
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
+        others = [array for array in (ref() for ref in self._alive.values()) if array is not None]
         shared = owner.shape != out.shape or any(
-            owner_of(kept) is owner and kept is not out and kept is not owner for kept in self._kept
+            owner_of(other) is owner and other is not out and other is not owner for other in others
         )
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
         view = self.builder.convert(self._views[id(result)], out.dtype)
-        self._views[id(out)] = self._views[id(owner)] = view
-        self._kept += [owner, result]
+        self._know(out, view)
+        self._know(owner, view)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
@@ -346,12 +356,12 @@ class Tracer(Observer):
 
     def check_nodes(self) -> None:
         """Refuse hooks and retained gradients on what was computed."""
-        for node in self._nodes:
+        for node in self._nodes or ():
             if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
                 self.refuse(f"it registers a hook on the result of {node.where}")
             elif node.extras is not None and node.extras.retain:
                 self.refuse(f"it retains the gradient of {node.where}")
-        self._nodes.clear()
+        self._nodes = None
 
     def write(self, tensor: Any) -> None:
         """Note what a tensor held before it is written."""
