@@ -113,7 +113,8 @@ class Watch:
         self.entered: set[CodeType] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
-        self._passed: set[CodeType] = set()
+        self._seen: dict[int, CodeType] = {}  # all code, by identity: to compare it takes long
+        self._users: set[int] = set()
         self._before: Any = None
         self._collecting = False
 
@@ -121,7 +122,7 @@ class Watch:
         self._before = sys.getprofile()
         self._collecting = gc.isenabled()
         gc.disable()  # its callbacks and finalizers are not the function's
-        sys.setprofile(self._event)
+        sys.setprofile(self._hook())
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -142,7 +143,7 @@ class Watch:
         @functools.wraps(function)
         def unwatched(*args: Any) -> Any:
             hook = sys.getprofile()
-            if getattr(hook, "__func__", None) is not Watch._event:
+            if not hasattr(hook, "of_watch"):
                 return function(*args)
             sys.setprofile(None)
             try:
@@ -152,29 +153,34 @@ class Watch:
 
         return unwatched if sys.version_info < (3, 12) else function  # type: ignore[return-value]
 
-    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        if event == "call":
-            if code not in self.entered and code not in self._passed:
-                self._enter(frame, code)
-        elif event == "c_call" and code in self.entered and _kind_of(frame) == "user":
-            self._call(argument)
+    def _hook(self) -> Callable[[FrameType, str, Any], None]:
+        """What Python calls for each call; dozens of times for each operation."""
+        seen, users = self._seen, self._users
+
+        def hook(frame: FrameType, event: str, argument: Any) -> None:
+            if event == "call":
+                if id(frame.f_code) not in seen:
+                    self._enter(frame, frame.f_code)
+            elif event == "c_call" and id(frame.f_code) in users:
+                self._call(argument)
+
+        hook.of_watch = self  # type: ignore[attr-defined]
+        return hook
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
         kind = _kind_of(frame)
-        if kind in ("user", "layers"):
-            self.entered.add(code)
-            self.by_name = self.by_name or (
-                kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
-            )
-            return
-        self._passed.add(code)
         caller = frame.f_back
         if kind == "standard" and caller is not None and caller.f_code in self.entered:
             module = str(frame.f_globals.get("__name__", ""))
             if module.partition(".")[0] in _OUTSIDE:
-                self._passed.discard(code)
                 self.refuse(f"it calls {module}.{code.co_name}")
+                return
+        self._seen[id(code)] = code
+        if kind in ("user", "layers"):
+            self.entered.add(code)
+        if kind == "user":
+            self._users.add(id(code))
+            self.by_name = self.by_name or not _BY_NAME.isdisjoint(code.co_names)
 
     def _call(self, function: Any) -> None:
         name = getattr(function, "__name__", "")
