@@ -199,11 +199,12 @@ class Guards:
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
-        for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
-            self._entry(functools.partial(attribute_of, function), attribute, f"{name}.{attribute}")
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(function.__module__ or ""):
+        if not is_ours(function.__module__ or ""):  # ours change as a whole, in their class
+            for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
+                get = functools.partial(attribute_of, function)
+                self._entry(get, attribute, f"{name}.{attribute}")
             asked = function.__code__.co_names
             names = [n for n in asked if n in function.__globals__]
             self._mapping(function.__globals__, names, "global ", asked)
