@@ -111,6 +111,8 @@ def trace(
     with observed_by(tracer), ModeChange(fused=False):
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != before:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
@@ -127,6 +129,10 @@ def trace(
             tracer.refuse("it writes a tensor that it was given")
     traced.refusal = tracer.refusal
     return traced
+
+
+def _ignored(reason: str) -> None:
+    """Nobody is told."""
 
 
 def _apart(tracer: Tracer, leaf: Any) -> Any:
@@ -255,3 +261,4 @@ def settle(traced: Traced, known: Container[int]) -> None:
             captured.value.options = ()
     traced.draws = tracer.draws
     traced.refusal = tracer.refusal
+    tracer.let_go()

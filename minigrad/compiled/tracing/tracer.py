@@ -1,8 +1,7 @@
 """The observer that turns what runs into a graph.
 
 It knows a value by the identity of its array, as replay does: arrays of tensors never change. An
-array that dies is forgotten, since its identity may be given anew; to keep all of them would take
-the memory of every step of a loop at once.
+array that dies is forgotten at once, since its identity may be given to another one.
 """
 
 import weakref
@@ -63,8 +62,8 @@ class Tracer(Observer):
         self.line = ""
         self._states = states
         self._views: dict[int, View] = {}
-        self._alive: dict[int, weakref.ref[Any]] = {}  # the arrays of these identities
-        self._nodes: list[Any] | None = []  # until they were checked
+        self._known: dict[int, Any] = {}  # references
+        self._nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
         self._settings = np.geterr()  # under which warnings are those of a call
 
@@ -75,15 +74,16 @@ class Tracer(Observer):
         if id(array) not in self._views:
             self._know(array, view)
 
-    def _know(self, array: Any, view: View) -> None:
-        """Know an array as a view for as long as it lives."""
-        key, views, alive = id(array), self._views, self._alive
+    def _know(self, array: PlainArray, view: View) -> None:
+        """Know an array as long as it lives: then its identity may be given to another one."""
+        key = id(array)
 
         def forget(_: Any) -> None:
-            views.pop(key, None)
-            alive.pop(key, None)
+            self._views.pop(key, None)
+            self._known.pop(key, None)
 
-        views[key], alive[key] = view, weakref.ref(array, forget)
+        self._views[key] = view
+        self._known[key] = weakref.ref(array, forget)
 
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
@@ -121,6 +121,11 @@ class Tracer(Observer):
         self.enter_array(array, view)
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
+
+    def let_go(self) -> None:
+        """Forget the arrays that were met, once nobody will ask for them."""
+        for known in (self._views, self._known, self._nodes):
+            known.clear()
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -160,7 +165,7 @@ class Tracer(Observer):
         """Make the values of an operation."""
         self._listen()
         operation, params = applied.operation, applied.params
-        if applied.node is not None and self._nodes is not None:
+        if applied.node is not None:
             self._nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
@@ -295,16 +300,16 @@ class Tracer(Observer):
     def overwrite(self, out: Any, result: Any) -> None:
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
-        others = [array for array in (ref() for ref in self._alive.values()) if array is not None]
         shared = owner.shape != out.shape or any(
-            owner_of(other) is owner and other is not out and other is not owner for other in others
+            owner_of(known) is owner and known is not out and known is not owner
+            for known in [reference() for reference in self._known.values()]
         )
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
         view = self.builder.convert(self._views[id(result)], out.dtype)
-        self._know(out, view)
-        self._know(owner, view)
+        for array in (out, owner):
+            self._know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
@@ -356,12 +361,12 @@ class Tracer(Observer):
 
     def check_nodes(self) -> None:
         """Refuse hooks and retained gradients on what was computed."""
-        for node in self._nodes or ():
+        for node in self._nodes:
             if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
                 self.refuse(f"it registers a hook on the result of {node.where}")
             elif node.extras is not None and node.extras.retain:
                 self.refuse(f"it retains the gradient of {node.where}")
-        self._nodes = None
+        self._nodes.clear()
 
     def write(self, tensor: Any) -> None:
         """Note what a tensor held before it is written."""
