@@ -114,6 +114,8 @@ def trace(
     with observed_by(tracer), ModeChange(fused=False), _kernels_kept():
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != before:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
@@ -143,6 +145,10 @@ def _kernels_kept() -> Iterator[None]:
         yield
     finally:
         kernels_kept.reset(token)
+
+
+def _ignored(reason: str) -> None:
+    """Nobody is told."""
 
 
 def _apart(tracer: Tracer, leaf: Any) -> Any:
@@ -283,3 +289,4 @@ def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
             captured.value.options = ()
     traced.draws = tracer.draws
     traced.refusal = tracer.refusal
+    tracer.let_go()

@@ -218,10 +218,10 @@ class Guards:
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
-        self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(_module_of(function)):
+        if not is_ours(_module_of(function)):  # ours change as a whole, in their class
+            self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
             code, table = function.__code__, function.__globals__
             names = [n for n in _names(code) if n in table]
             self._mapping(table, names, "global ", _names(code))

@@ -1,5 +1,6 @@
 """Threads that run one program together."""
 
+import functools
 import os
 import queue
 import threading

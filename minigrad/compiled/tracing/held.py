@@ -105,6 +105,7 @@ class Identities:
                 names = [*values, *values][: max(len(values), 2)]  # of one it would make no tuple
                 self._fetched.append((kind(*names), holder))
                 self._expected += [values[name] for name in names]
+        self._empty: list[Any] = []
         self._sized: list[Any] = []
         self._lengths: list[int] = []
         self._listed: list[Iterable[Any]] = []  # also the values of dicts, as they will be
@@ -113,10 +114,11 @@ class Identities:
             if isinstance(holder, np.ndarray):
                 self._arrays.append((holder, kept))
                 continue
+            if not kept:
+                self._empty.append(holder)
+                continue
             self._sized.append(holder)
             self._lengths.append(len(kept))
-            if not kept:
-                continue
             self._listed.append(holder)
             self._expected += kept
             if isinstance(holder, dict):
@@ -126,7 +128,7 @@ class Identities:
     def hold(self) -> bool:
         """True if all are identical; False tells nothing."""
         try:
-            if list(map(len, self._sized)) != self._lengths:
+            if any(self._empty) or list(map(len, self._sized)) != self._lengths:
                 return False
             for are_absent, names in self._absent:
                 if not are_absent(names):

@@ -1,7 +1,7 @@
 """The observer that turns what runs into a graph.
 
-It knows a value by the identity of its array, as replay does: arrays of tensors never change. All
-arrays that were met are kept until the trace is done, so that no identity is given anew.
+It knows a value by the identity of its array, as replay does: arrays of tensors never change. An
+array that dies is forgotten at once, since its identity may be given to another one.
 """
 
 import weakref
@@ -16,7 +16,8 @@ from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
-from minigrad.compiled.tracing.memory import axes_in_memory, owner_of, part_of
+from minigrad.compiled.tracing.known import KnownArrays
+from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.reductions import ufunc_reduction
 from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
@@ -31,7 +32,7 @@ _FORMULAS = ELEMENTWISE | {"matmul"}
 _ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 
 
-class Tracer(Observer):
+class Tracer(KnownArrays, Observer):
     """Makes values of a graph from the operations that it sees.
 
     Args:
@@ -52,7 +53,7 @@ class Tracer(Observer):
     records_passes = True
 
     def __init__(self, states: dict[int, Any] | None = None) -> None:
-        self.builder = Builder()
+        super().__init__(Builder())
         self.captured: list[Captured] = []
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
@@ -62,46 +63,17 @@ class Tracer(Observer):
         self.refusal: str | None = None
         self.line = ""
         self._states = states
-        self._views: dict[int, View] = {}
-        self._kept: list[Any] = []
         self._nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
         self._settings = np.geterr()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
-    def enter_array(self, array: PlainArray, view: View) -> None:
-        """Know an array as a view from now on, unless it is known."""
-        if id(array) not in self._views:
-            self._views[id(array)] = view
-            self._kept.append(array)
-
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
-
-    def view_of(self, array: PlainArray) -> View | None:
-        """The view that an array is, or the part of one that it looks at."""
-        found = self._views.get(id(array))
-        base = array
-        while found is None and isinstance(base.base, ndarray):
-            base = base.base
-            known = self._views.get(id(base))
-            if known is not None:
-                found = part_of(array, base, known)
-                if found is None and not known.whole:
-                    found = part_of(array, base, self._copied(base, known))
-        return found
-
-    def _copied(self, array: PlainArray, known: View) -> View:
-        """A copy of a part of a value as a value of its own, which the array is from now on."""
-        order = axes_in_memory(array)
-        copy = self.builder.copied(known.seen_through(lambda dummy: dummy.transpose(order)))
-        copy = copy.seen_through(lambda dummy: dummy.transpose(np.argsort(order)))
-        self._views[id(array)] = copy
-        return copy
 
     def source(self, value: Any, array: Any) -> Any:
         """A view of an operand, or the number that it is."""
@@ -122,6 +94,11 @@ class Tracer(Observer):
         self.enter_array(array, view)
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
+
+    def let_go(self) -> None:
+        """Forget the arrays that were met, once nobody will ask for them."""
+        self.forget()
+        self._nodes.clear()
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -211,8 +188,7 @@ class Tracer(Observer):
                 given.append(array)
                 continue
             followed = follow(array, self)
-            self._views[id(followed)] = operand
-            self._kept.append(followed)
+            self.know(followed, operand)
             given.append(followed)
         followed_before, settings = len(self.followed), self._settings
         try:
@@ -310,14 +286,15 @@ class Tracer(Observer):
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
         shared = owner.shape != out.shape or any(
-            owner_of(kept) is owner and kept is not out and kept is not owner for kept in self._kept
+            owner_of(known) is owner and known is not out and known is not owner
+            for known in [reference() for reference in self._known.values()]
         )
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
         view = self.builder.convert(self._views[id(result)], out.dtype)
-        self._views[id(out)] = self._views[id(owner)] = view
-        self._kept += [owner, result]
+        for array in (out, owner):
+            self.know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:

@@ -126,7 +126,8 @@ class Watch:
         self.modules: set[str] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
-        self._passed: set[CodeType] = set()
+        self._seen: dict[int, CodeType] = {}  # all code, by identity: to compare it takes long
+        self._users: set[int] = set()
         self._before: Any = None
         self._collecting = False
 
@@ -134,7 +135,7 @@ class Watch:
         self._before = sys.getprofile()
         self._collecting = gc.isenabled()
         gc.disable()  # its callbacks and finalizers are not the function's
-        sys.setprofile(self._event)
+        sys.setprofile(self._hook())
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -155,7 +156,7 @@ class Watch:
         @functools.wraps(function)
         def unwatched(*args: Any) -> Any:
             hook = sys.getprofile()
-            if getattr(hook, "__func__", None) is not Watch._event:
+            if not hasattr(hook, "of_watch"):
                 return function(*args)
             sys.setprofile(None)
             try:
@@ -165,13 +166,19 @@ class Watch:
 
         return unwatched if sys.version_info < (3, 12) else function  # type: ignore[return-value]
 
-    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        if event == "call":
-            if code not in self.entered and code not in self._passed:
-                self._enter(frame, code)
-        elif event == "c_call" and code in self.entered and _kind_of(frame) == "user":
-            self._call(argument)
+    def _hook(self) -> Callable[[FrameType, str, Any], None]:
+        """What Python calls for each call; dozens of times for each operation."""
+        seen, users = self._seen, self._users
+
+        def hook(frame: FrameType, event: str, argument: Any) -> None:
+            if event == "call":
+                if id(frame.f_code) not in seen:
+                    self._enter(frame, frame.f_code)
+            elif event == "c_call" and id(frame.f_code) in users:
+                self._call(argument)
+
+        hook.of_watch = self  # type: ignore[attr-defined]
+        return hook
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
         if code is _MAKES_TENSOR:
@@ -179,24 +186,25 @@ class Watch:
                 self.refuse("it makes a tensor of a tensor's numbers; detach() gives one")
             return
         kind = _kind_of(frame)
-        if kind in ("user", "layers"):
-            self.entered.add(code)
-            self.by_name = self.by_name or (
-                kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
-            )
-            return
         module = str(frame.f_globals.get("__name__", ""))
         if kind == "standard":
             self.modules.add(module)
-        file = code.co_name in _FILES and _is_numpy(module)
-        if not file and (kind != "standard" or module.partition(".")[0] not in _OUTSIDE):
-            self._passed.add(code)
+        outside = kind == "standard" and module.partition(".")[0] in _OUTSIDE
+        if kind not in ("user", "layers") and (
+            outside or (code.co_name in _FILES and _is_numpy(module))
+        ):
+            caller = frame.f_back
+            while caller is not None and _kind_of(caller) == "standard":
+                caller = caller.f_back
+            if caller is not None and caller.f_code in self.entered:
+                self.refuse(f"it calls {module}.{code.co_name}")
             return
-        caller = frame.f_back
-        while caller is not None and _kind_of(caller) == "standard":
-            caller = caller.f_back
-        if caller is not None and caller.f_code in self.entered:
-            self.refuse(f"it calls {module}.{code.co_name}")
+        self._seen[id(code)] = code
+        if kind in ("user", "layers"):
+            self.entered.add(code)
+        if kind == "user":
+            self._users.add(id(code))
+            self.by_name = self.by_name or not _BY_NAME.isdisjoint(code.co_names)
 
     def _call(self, function: Any) -> None:
         name = getattr(function, "__name__", "")
