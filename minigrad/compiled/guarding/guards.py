@@ -52,7 +52,7 @@ __all__ = ["Guards"]
 _MOST = 50_000  # guards of one program
 _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
-_UNWATCHED = (Iterator, bytearray, memoryview, array)
+_UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
@@ -169,7 +169,9 @@ class Guards:
             for i, part in enumerate(value):
                 self._follow(part, f"{label}[{i}]")
         elif isinstance(value, _UNWATCHED) and _is_closed(type(value).__module__):
-            raise Refused(f"it can read the {type(value).__name__} {label}, which cannot be watched")
+            raise Refused(
+                f"it can read the {type(value).__name__} {label}, which cannot be watched"
+            )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
         if isinstance(value, _CONTAINERS) and not _is_closed(type(value).__module__):

@@ -54,7 +54,9 @@ _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "n
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
 _MAKES_TENSOR = Tensor.__init__.__code__
 _BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
-_FILES = frozenset(("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt"))
+_FILES = frozenset(
+    ("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt")
+)
 _FILES |= {"fromregex", "fromfile", "tofile"}  # of NumPy
 
 
