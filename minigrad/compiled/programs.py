@@ -130,7 +130,8 @@ class Program:
         self._outputs = len(traced.outputs)
         self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
-        self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
+        if inputs:  # else it computes with nothing, and nothing of it is recorded
+            self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
 
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
