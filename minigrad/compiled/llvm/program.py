@@ -87,8 +87,8 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        if not all(map(_is_array, arrays)):  # a scalar has no pointer where the program looks
-            arrays = [np.asarray(array) for array in arrays]
+        if not all(map(_is_plain, arrays)):
+            arrays = [np.require(array, requirements="CA") for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
@@ -106,8 +106,15 @@ class NativeProgram:
         return outputs
 
 
-def _is_array(array: Any) -> bool:
-    return isinstance(array, np.ndarray)
+def _is_plain(array: Any) -> bool:
+    """Whether a program finds the elements where it looks for them.
+
+    A scalar has no pointer there, and a transposed or spread array has other strides.
+    """
+    if not isinstance(array, np.ndarray):
+        return False
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def _aligned(size: int) -> PlainArray:
