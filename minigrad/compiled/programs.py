@@ -107,7 +107,7 @@ class Program:
         self.function, self.guards, self.name = function, guards, name
         self._template = traced.template
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        self._kinds = traced.kinds
+        self._kinds, self._parts = traced.kinds, traced.parts
         self._captured = [
             (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
             for reference, value in traced.captured
@@ -213,12 +213,20 @@ class Program:
         for mark in self._marks:
             if type(mark) is Output:
                 out = results[mark]
-                kind = self._kinds[mark]
-                plain = out if kind is np.ndarray else out[()]
-                made.append(wrap(out, tapes[mark]) if kind is Tensor else plain)
+                made.append(self._result(mark, out, tapes[mark]))
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
         return replace_leaves(self._template, made)
+
+    def _result(self, number: int, out: Any, tape: Any) -> Any:
+        """An output as the function gives it: a tensor, an array or a number."""
+        kind = self._kinds[number]
+        if kind is not Tensor:
+            return out if kind is np.ndarray else out[()]
+        tensor = wrap(out, tape)
+        if self._parts[number] is not None:
+            tensor._part = self._parts[number]  # which refuses to be written, here too
+        return tensor
 
     def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, int]:
         """The outputs and written values, the residuals, and whether flags were raised."""
