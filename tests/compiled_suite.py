@@ -34,11 +34,14 @@ class Suite:
     Attributes:
         counts: of calls, by what became of them.
         refused: of kinds of calls, by the reason and the function.
+        first: the test that saw a reason first.
+        test: the one that runs.
     """
 
     def __init__(self, backend):
         self.backend = backend
         self.counts, self.refused = Counter(), Counter()
+        self.first, self.test = {}, ""
         self._compiled = {}
         self._inside = threading.local()
 
@@ -113,7 +116,9 @@ class Suite:
             return False, None
         self.counts["refused"] += 1
         reason = compiled.refusals[-1].reason if compiled.refusals else "it has no guards"
-        self.refused[re.sub(r"\(.*?\)|0x\w+|\d+", "...", reason), name] += 1
+        reason = re.sub(r"\(.*?\)|\[.*?\]|0x\w+|-?\d+", "...", reason)
+        self.refused[reason, name] += 1
+        self.first.setdefault(reason, self.test)
         for one in told:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         return True, result
@@ -204,6 +209,7 @@ FOLDER = pytest.StashKey()
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     suite = item.config.stash[SUITE]
+    suite.test = item.nodeid
     excepted = reason_of(item.nodeid) is not None
     try:
         with suite.suspended() if excepted else contextlib.nullcontext():
@@ -224,3 +230,4 @@ def pytest_terminal_summary(terminalreporter, config):
     for reason, names in sorted(reasons.items(), key=lambda pair: -pair[1].total()):
         some = ", ".join(f"{name} {count}" for name, count in names.most_common(8))
         terminalreporter.write_line(f"{names.total():8} {reason}: {some}")
+        terminalreporter.write_line(f"{'':8} first in {suite.first[reason]}")

@@ -104,7 +104,7 @@ class Program:
         self.function, self.guards, self.name = function, guards, name
         self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        self._types = traced.kinds
+        self._types, self._parts = traced.kinds, traced.parts
         self._captured = [reference for reference, _ in traced.captured]
         self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
         self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
@@ -124,6 +124,9 @@ class Program:
         self._outputs = len(traced.outputs)
         self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
+        self.operation: _Operation | None = None
+        if not inputs:  # it computes with nothing, and nothing of it is recorded
+            return
         self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
         self._plan = self.operation.plans[sum(1 << i for i in self._with_gradient)]
         shapes = [traced.outputs[i].shape for i in self.on_tape]
@@ -237,15 +240,23 @@ class Program:
         made: list[Any] = []
         for mark in self._marks:
             if type(mark) is Output:
-                out, kind = results[mark], self._types[mark]
-                plain = out[()] if kind is np.generic else out
-                made.append(wrap(out, tapes[mark]) if kind is Tensor else plain)
+                made.append(self._output(mark, results[mark], tapes[mark]))
             else:
                 made.append(leaves[mark] if type(mark) is Argument else mark)
-        for observer in watchers:
+        for observer in watchers if self.operation is not None else ():
             kept = (*results, residuals)
             observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return self._result(made)
+
+    def _output(self, number: int, out: Any, tape: Any) -> Any:
+        """An output as the function gives it: a tensor, an array or a number."""
+        kind = self._types[number]
+        if kind is not Tensor:
+            return out if kind is np.ndarray else out[()]
+        tensor = wrap(out, tape)
+        if self._parts[number] is not None:
+            tensor._part = self._parts[number]  # which refuses to be written, here too
+        return tensor
 
     def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any], int]:
         """The outputs and what else is returned, the residuals, and the status."""

@@ -43,6 +43,7 @@ class Traced:
         outputs: a view for each of them.
         recorded: whether each requires grad.
         kinds: what each is: `Tensor`, `np.ndarray` or, for a number of NumPy's, `np.generic`.
+        parts: of each that users take for a part of a tensor, the operation that gave it.
         writes: tensors that the function wrote, with their new values.
         seeds: for each output that requires grad, the value that stands for its gradient.
         gradients: by the value of an argument or captured tensor, its gradient.
@@ -59,6 +60,7 @@ class Traced:
     outputs: list[View] = field(default_factory=list)
     recorded: list[bool] = field(default_factory=list)
     kinds: list[type] = field(default_factory=list)
+    parts: list[Any] = field(default_factory=list)
     writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
     seeds: list[Value] = field(default_factory=list)
     gradients: dict[Value, View] = field(default_factory=dict)
@@ -206,6 +208,7 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
         marks.append(Output(len(traced.outputs)))
         traced.outputs.append(view)
         traced.recorded.append(getattr(leaf, "_node", None) is not None)
+        traced.parts.append(getattr(leaf, "_part", None))
         number = isinstance(leaf, Followed) and leaf.number
         traced.kinds.append(Tensor if tensor else np.generic if number else np.ndarray)
     traced.template = replace_leaves(traced.result, marks)

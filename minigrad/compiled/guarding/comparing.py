@@ -122,6 +122,8 @@ class _Comparison:
         waiting = [(one, other)]
         while waiting:
             one, other = waiting.pop()
+            if one.shape == other.shape and one.dtype == other.dtype and 0 in one.shape:
+                continue  # where nothing lies does not matter
             if (one.shape, one.strides, one.offset) != (other.shape, other.strides, other.offset):
                 return f"{_place(one.value)} is read at other places every time"
             a, b = one.value, other.value

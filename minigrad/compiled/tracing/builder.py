@@ -170,7 +170,7 @@ class Builder:
                 return None
         if function is None or op == "copy":
             return None
-        if all(v.value.size == 1 for v in operands if isinstance(v, View)):
+        if size_of(shape) and all(v.value.size == 1 for v in operands if isinstance(v, View)):
             arrays = [a.reshape(-1)[:1].reshape(()) if hasattr(a, "shape") else a for a in arrays]
         elif size_of(shape) > _FOLDED:
             return None

@@ -371,8 +371,8 @@ def _matmul(builder: Builder, call: Recorded) -> View | None:
 
 def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
     """Operations that read or add up rows of a table by integers that the graph knows."""
-    (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
+    x, *others = call.operands
+    if others or not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
         return None
     if call.name == "embedding" and x.strides == contiguous(x.shape):
         return builder.make("gather", [x, index], (*index.shape, *x.shape[1:]), x.dtype)

@@ -71,6 +71,8 @@ class Tracer(KnownArrays, Observer):
 
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
+        if not array.dtype.isnative:
+            self.refuse("it computes with numbers in the order of bytes of another machine")
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
@@ -89,9 +91,8 @@ class Tracer(KnownArrays, Observer):
 
     def _capture(self, tensor: Any) -> View:
         array = tensor._array
-        view = self.builder.input(-1, array)
+        view = self.input(-1, array)
         view.value.place = "captured"
-        self.enter_array(array, view)
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
 

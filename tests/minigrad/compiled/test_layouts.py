@@ -21,7 +21,6 @@ LAYOUTS = {
     "unaligned": lambda a: (
         np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape)
     ),
-    "other byte order": lambda a: a.astype(">f4"),
 }
 FUNCTIONS = {
     "whole": lambda x: x,

@@ -91,3 +91,15 @@ def test_what_fails_while_tracing_is_no_error_of_the_call(monkeypatch):
     with pytest.warns(mg.CompileWarning, match="multiply fails with IndexError: planted"):
         compiled(x).backward()
     assert x.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("part", [lambda x: x.ravel(), lambda x: x[0], lambda x: x.T])
+def test_parts_of_tensors_refuse_to_be_written(part):
+    compiled = mg.compile(lambda x: (part(x), part(x) * 1))
+    for _ in range(2):
+        view, own = compiled(mg.Tensor(np.ones((2, 3))))
+        with pytest.raises(mg.ReadOnlyError):
+            view[...] = 5.0
+        own[...] = 5.0
+        assert own.tolist() == np.full(own.shape, 5.0).tolist()
+    assert len(compiled.programs) == 1
