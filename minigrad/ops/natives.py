@@ -14,6 +14,16 @@ __all__ = ["WORTH_ROWS", "Kernel", "by_rows", "native_kernel", "provide"]
 WORTH_ROWS: Final = 65_536
 """Elements up to which NumPy is as fast, or nearly."""
 
+STEP: Final = 64
+"""Lengths of rows that there are kernels for, besides long ones, are multiples of this.
+
+Each length has a kernel of its own, and takes a part of a second at its first call. Features and
+classes keep their number; sequences do not, and should not be compiled for every length.
+"""
+
+LONG: Final = 4096
+"""Rows from which on every length has a kernel: they are classes."""
+
 Kernel = Callable[..., Any]
 
 _sources: list[Callable[[str], Kernel | None]] = []
@@ -38,6 +48,8 @@ def by_rows(name: str, *arrays: Any) -> Any:
     """
     whole = arrays[0]
     if whole.__class__ is not ndarray or whole.size < WORTH_ROWS or whole.ndim < 2:
+        return None
+    if whole.shape[-1] % STEP and whole.shape[-1] < LONG:
         return None
     kernel = native_kernel("rows")
     return None if kernel is None else kernel(name, arrays)

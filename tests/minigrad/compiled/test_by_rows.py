@@ -12,6 +12,14 @@ import minigrad as mg
 from minigrad.compiled.llvm import by_rows
 from minigrad.ops import natives
 
+
+@pytest.fixture(autouse=True, scope="module")
+def of_every_length():
+    """Kernels for rows of all lengths."""
+    with mock.patch.object(natives, "STEP", 1):
+        yield
+
+
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-13}
 
 
@@ -116,6 +124,19 @@ def test_small_probabilities_are_not_flushed():
 def test_rows_that_do_not_lie_side_by_side():
     x = inputs((40,), 24, np.float32)[0].T
     assert_same(results("softmax", [x], True), results("softmax", [x], False))
+
+
+@pytest.mark.parametrize(
+    ("length", "native"), [(64, True), (100, False), (4096, True), (4100, True), (4030, False)]
+)
+def test_lengths_that_change_are_left_to_numpy(length, native):
+    with (
+        mock.patch.object(natives, "WORTH_ROWS", 1),
+        mock.patch.object(natives, "STEP", 64),
+        mock.patch.object(by_rows, "_kernel", return_value=None) as kernel,
+    ):
+        mg.softmax(np.zeros((2, length)))
+    assert kernel.called == native
 
 
 @pytest.mark.parametrize("axis", [0, (0, 1), None])
