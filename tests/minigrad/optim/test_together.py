@@ -69,7 +69,7 @@ def built(monkeypatch):
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", set(OPTIMIZERS) - {"groups"})
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"groups"}))
 def test_updates_have_the_bits_of_numpy(monkeypatch, native_only, name, dtype, action):
     with warnings.catch_warnings():
         warnings.simplefilter(action)  # with errors, everything is kept for going back
