@@ -105,7 +105,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         ),
         loss=standardized_loss,
         validate=lambda: latent.root_mean_squared_error(values, len(validation)),
-        **kept(options),
+        **{**kept(options), "compiled": False},  # tracing a long series takes longer than training
         identity={"series": digest(np.ascontiguousarray(values).tobytes())},
     )
     latent.history = values  # forecasts go on from the end of all that is known

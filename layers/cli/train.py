@@ -113,7 +113,11 @@ def add_train(command: AddCommand) -> None:
         "--exact", action="store_true",
         help="resume bit for bit, or not at all: by the back end of before",
     )  # fmt: skip
-    parser.add_argument("--no-compile", action="store_true", help="run each step as it is written")
+    parser.add_argument(
+        "--no-compile",
+        action="store_true",
+        help="run steps as they are written, not as programs",
+    )
     parser.add_argument(
         "--hidden-size", type=positive_int, help="units; 128 unless given, latent 8"
     )
@@ -153,6 +157,7 @@ def train_command(options: argparse.Namespace) -> None:
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
         ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
         ("forget-bias", ("lstm",)),
+        ("no-compile", ("lstm", "gru", "rnn", "gpt", "translation")),
     ):
         if kind not in kinds:
             refuse(
@@ -163,7 +168,7 @@ def train_command(options: argparse.Namespace) -> None:
     if kind in ("ngram", "ar"):
         refuse(
             options,
-            "steps seconds rate resume exact no-compile checkpoint-seconds checkpoint-every",
+            "steps seconds rate resume exact checkpoint-seconds checkpoint-every",
             f"has no effect on {kind}{chosen_by}, which is counted or solved in one go",
         )
     if options.exact and not options.resume:

@@ -206,6 +206,7 @@ def fit_latent(
             steps=steps, rate=0.01, warmup=20, validate_every=20, patience=10, seed=seed
         ),
         loss=standardized_loss,
+        compiled=False,  # tracing hundreds of time steps takes longer than training by the kernel
         validate=validate,
         progress=progress,
     )
