@@ -1,8 +1,9 @@
 """Guards: what a function read besides its arguments, and whether all of it is still the same.
 
 A program holds what the function did when it was traced. So all plain values that it can read must
-be what they were: the globals, closure cells and defaults of the functions that were entered, and
-the attributes, by the names in their code, of the objects found there. Objects count by identity,
+be what they were: the globals, closure cells and defaults of the functions that were entered, of
+our own the closure cells alone, and the attributes, by the names in their code, of the objects
+found there. Objects count by identity,
 plain values and the contents of containers and arrays by value. A name that comes later counts,
 too, where it would come before another: an attribute of an object before that of its class.
 Tensors are found on the way; they count by identity, and what they hold is read anew at each call.
