@@ -1,9 +1,8 @@
 """Guards: what a function read besides its arguments, and whether all of it is still the same.
 
 A program holds what the function did when it was traced. So all plain values that it can read must
-be what they were: the globals, closure cells and defaults of the functions that were entered, of
-our own the closure cells alone, and the attributes, by the names in their code, of the objects
-found there. Objects count by identity,
+be what they were: the globals, closure cells and defaults of the functions that were entered, and
+the attributes, by the names in their code, of the objects found there. Objects count by identity,
 plain values and the contents of containers and arrays by value. A name that comes later counts,
 too, where it would come before another: an attribute of an object before that of its class.
 Tensors are found on the way; they count by identity, and what they hold is read anew at each call.
@@ -200,12 +199,11 @@ class Guards:
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
+        for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
+            self._entry(functools.partial(attribute_of, function), attribute, f"{name}.{attribute}")
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(function.__module__ or ""):  # ours change as a whole, in their class
-            for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
-                get = functools.partial(attribute_of, function)
-                self._entry(get, attribute, f"{name}.{attribute}")
+        if not is_ours(function.__module__ or ""):
             asked = function.__code__.co_names
             names = [n for n in asked if n in function.__globals__]
             self._mapping(function.__globals__, names, "global ", asked)
