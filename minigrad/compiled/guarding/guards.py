@@ -75,11 +75,12 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
+        self._anything = bool(self._entries or self._contents or self._absent)
         self._identities = Identities(self._entries, self._contents, self._absent)
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if self._identities.hold():
+        if not self._anything or self._identities.hold():
             return True
         for get, key, value, _, _ in self._entries:
             now = get(key, MISSING)
