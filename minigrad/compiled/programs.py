@@ -183,6 +183,8 @@ class Program:
     def held(self) -> list[Any] | None:
         """The tensors from outside; None unless all that was read there is as it was."""
         held: list[Any] = [tensor() for tensor in self._captured]
+        if not held:
+            return held if self.guards.hold() else None
         try:
             kinds = list(map(_kind, held))
         except AttributeError:  # one of them is gone

@@ -83,11 +83,12 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
+        self._anything = bool(self._entries or self._contents or self._absent)
         self._identities = Identities(self._entries, self._contents, self._absent)
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if self._identities.hold():
+        if not self._anything or self._identities.hold():
             return True
         for get, key, value, _, _ in self._entries:
             now = get(key, MISSING)
@@ -218,10 +219,10 @@ class Guards:
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
+        self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(_module_of(function)):  # ours change as a whole, in their class
-            self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
+        if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
             names = [n for n in _names(code) if n in table]
             self._mapping(table, names, "global ", _names(code))

@@ -97,7 +97,8 @@ class Held:
     @property
     def alive(self) -> bool:
         """Whether all of them are still there."""
-        return all(reference() is not None for reference in self._references)
+        references = self._references  # mostly none
+        return not references or all(reference() is not None for reference in references)
 
 
 class Given:

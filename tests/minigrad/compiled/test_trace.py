@@ -1,5 +1,8 @@
 """Traced calls: the same numbers and gradients as the eager engine, from a small graph."""
 
+import cProfile
+import pstats
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,3 +129,17 @@ def test_a_function_without_such_values_is_the_same_in_two_traces():
     settle(first, {})
     settle(second, {})
     assert differences(first, second) is None
+
+
+def test_a_profiler_written_in_c_goes_on_after_a_first_call():
+    def seen_by_the_profiler():
+        return 1
+
+    function, profiler = mg.compile(lambda x: x * 2), cProfile.Profile()
+    profiler.enable()
+    function(np.ones(3))
+    seen_by_the_profiler()
+    profiler.disable()
+    names = {name for _, _, name in pstats.Stats(profiler).stats}
+    assert "seen_by_the_profiler" in names
+    assert function.refusals == []
