@@ -1,7 +1,7 @@
 """Tests that cannot hold with every call compiled, and why: see `tests/compiled_suite.py`.
 
-They look at what a compiled call need not have; their calls run as they always do. Values, gradients,
-errors, random numbers and buffers are no such thing: a test of these is never listed here.
+They look at what a compiled call need not have; their calls run as they always do. Values,
+gradients, errors, random numbers and buffers are no such thing: a test of these is not listed.
 """
 
 EXCEPTIONS = {
