@@ -2,7 +2,8 @@
 
     python -m pytest -n 0 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
 
-A call of an operation of `minigrad`, of a method of `Tensor` or of a module, unless it comes from
+A call of an operation of `minigrad`, of a NumPy function or a method that stands for one, or of a
+module, unless it comes from
 another one, is traced with the arguments that the test gives it, put back, and answered by the
 program. So what the test then looks at (values, gradients, derivatives of higher order, buffers,
 random numbers, errors) is that of compiled code. Calls that are refused are answered as before;
@@ -25,7 +26,7 @@ import pytest
 
 from tests.compiled_exceptions import reason_of
 
-NOT_OPERATIONS = {"primitive", "fused", "seed", "default_dtype", "set_default_dtype"}
+NOT_OPERATIONS = {"MODULES", "primitive", "fused", "seed", "default_dtype", "set_default_dtype"}
 
 
 class Suite:
@@ -147,19 +148,20 @@ class Suite:
         from layers.base.module import Module
         from minigrad import ops
         from minigrad.core.tensors import Tensor, methods
+        from minigrad.numpy_api.protocols import numpy_functions
 
         made = {}
-        for name in ops.__all__:
+        for name in set(ops.__all__) - NOT_OPERATIONS:
             function = getattr(ops, name)
-            if callable(function) and name not in {"MODULES", *NOT_OPERATIONS}:
+            if function not in made:
                 made[function] = self._wrapped(name, function)
-        for name in ops.__all__:
-            if getattr(ops, name) in made if name != "MODULES" else False:
-                setattr(mg, name, made[getattr(ops, name)])
-        for name, function in list(methods.items()):
-            if function in made:
-                methods[name] = made[function]
-                setattr(Tensor, name, made[function])
+            setattr(mg, name, made[function])
+        for table in (methods, numpy_functions):
+            for name, function in list(table.items()):
+                if function in made:
+                    table[name] = made[function]
+        for name in methods:
+            setattr(Tensor, name, methods[name])
         call = Module.__call__
 
         @functools.wraps(call)
