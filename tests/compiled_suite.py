@@ -3,11 +3,10 @@
     python -m pytest -n 0 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
 
 A call of an operation of `minigrad`, of a NumPy function or a method that stands for one, or of a
-module, unless it comes from
-another one, is traced with the arguments that the test gives it, put back, and answered by the
-program. So what the test then looks at (values, gradients, derivatives of higher order, buffers,
-random numbers, errors) is that of compiled code. Calls that are refused are answered as before;
-how many, and why, stands at the end of the report.
+module, unless it comes from another one, is traced with the arguments that the test gives it, put
+back, and answered by the program. So what the test then looks at (values, gradients, derivatives of
+higher order, buffers, random numbers, errors) is that of compiled code. Calls that are refused are
+answered as before; how many, and why, stands at the end of the report.
 
 Tests that look at what a compiled call need not have, such as the names of the nodes on the tape,
 are listed in `tests/compiled_exceptions.py`, with reasons.
@@ -115,6 +114,9 @@ class Suite:
             put_back(writes.before())
             for source, state in states:
                 restore_state(source, state)
+        for one in told:  # those about numbers come again from the program
+            if not watched and (refused or not issubclass(one.category, RuntimeWarning)):
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         if not refused:
             self.counts["compiled"] += 1
             return False, None
@@ -123,11 +125,7 @@ class Suite:
         reason = re.sub(r"\(.*?\)|\[.*?\]|0x\w+|-?\d+", "...", reason)
         self.refused[reason, name] += 1
         self.first.setdefault(reason, self.test)
-        if watched:
-            return True, compiled.function(*args, **kwargs)
-        for one in told:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        return True, result
+        return True, compiled.function(*args, **kwargs) if watched else result
 
     def _quietly(self, compiled, args, kwargs):
         with warnings.catch_warnings():
