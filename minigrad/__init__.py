@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from minigrad import moved as moved
 from minigrad import ops as ops
+from minigrad.compiled.guarding.comparing import CompileError as CompileError
 from minigrad.compiled.operation import CompileWarning as CompileWarning
 from minigrad.compiled.operation import compile as compile
-from minigrad.compiled.programs import CompileError as CompileError
 from minigrad.core.blocks import enable_grad as enable_grad
 from minigrad.core.blocks import is_recording as is_recording
 from minigrad.core.blocks import no_grad as no_grad

@@ -97,6 +97,7 @@ def trace(
         watch.refuse = tracer.refuse
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
+    originals: dict[int, Any] = {}
     number = 0
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, (Tensor, np.ndarray)):
@@ -107,6 +108,7 @@ def trace(
         if isinstance(leaf, np.ndarray):
             leaves[i] = leaf = follow(array, tracer)
             tracer.enter_array(leaf, view)
+            originals[id(leaf)] = array
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
         number += 1
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
@@ -130,7 +132,7 @@ def trace(
                 _differentiate(traced, entered, seeded)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
-        traced.result = map_leaves(_unfollowed, result)
+        traced.result = map_leaves(lambda leaf: _unfollowed(leaf, originals), result)
     tracer.builder.heard = False
     for leaf in leaves:
         if id(leaf) in tracer.written:
@@ -166,10 +168,12 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
     return wrap(array.copy(order="K"), None if leaf._node is None else alias_node(leaf._node))
 
 
-def _unfollowed(leaf: Any) -> Any:
-    """What the user gets: an array or a number of NumPy's own."""
+def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
+    """What the user gets: the array that was given, or an array or a number of NumPy's own."""
     if not isinstance(leaf, Followed):
         return leaf
+    if id(leaf) in originals:
+        return originals[id(leaf)]
     array = leaf.view(np.ndarray)
     return array[()] if leaf.number else array
 
@@ -190,9 +194,10 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
     """Find the outputs in what the function returned."""
     tracer = traced.tracer
     marks: list[Any] = []
-    places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, Tensor)}
+    arrays = (Tensor, np.ndarray)
+    places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, arrays)}
     for label, leaf in labelled_leaves(traced.result):
-        if not isinstance(leaf, (Tensor, np.ndarray)):
+        if not isinstance(leaf, arrays):
             marks.append(leaf)
             continue
         if id(leaf) in places and id(leaf) not in tracer.written:
@@ -219,7 +224,7 @@ class Output(int):
 
 
 class Argument(int):
-    """Stands in a template for a tensor that came among the leaves of the arguments."""
+    """Stands in a template for a tensor or an array that came among the arguments."""
 
 
 def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:

@@ -16,7 +16,7 @@ from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
 from minigrad.ops.pytree import labelled_leaves
 
-__all__ = ["differences"]
+__all__ = ["CompileError", "check_equal", "differences"]
 
 
 def differences(first: Traced, second: Traced) -> str | None:
@@ -196,3 +196,23 @@ def _same_template(one: Any, other: Any) -> bool:
         label == label2 and _same_plain(x, y)
         for (label, x), (label2, y) in zip(leaves, leaves2, strict=True)
     )
+
+
+class CompileError(RuntimeError):
+    """A compiled function does not compute what the function itself computes."""
+
+
+def check_equal(name: str, what: str, found: Any, wanted: Any) -> None:
+    """Compare what a program of a function computed with what the function itself does.
+
+    Raises:
+        CompileError: when they differ by more than rounding.
+    """
+    tolerance = 1e4 * np.finfo(wanted.dtype).eps
+    scale = float(np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted)))
+    if not np.allclose(found, wanted, tolerance, tolerance * scale, equal_nan=True):
+        worst = float(np.max(np.abs(found - wanted)))
+        raise CompileError(
+            f"{name}: {what} differs from the function itself by up to {worst:.3g}, where the "
+            f"largest number is {scale:.3g}. Run with MINIGRAD_COMPILE=0, and report it, please."
+        )

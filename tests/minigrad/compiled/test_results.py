@@ -103,3 +103,14 @@ def test_parts_of_tensors_refuse_to_be_written(part):
         own[...] = 5.0
         assert own.tolist() == np.full(own.shape, 5.0).tolist()
     assert len(compiled.programs) == 1
+
+
+def test_arguments_that_are_returned_are_the_very_objects():
+    compiled = mg.compile(lambda x, a: (x, [a, a * 1], x * 2))
+    for _ in range(3):
+        x, a = mg.Tensor([1.0, 2.0]), np.ones(2)
+        first, (second, third), _ = compiled(x, a)
+        assert first is x
+        assert second is a
+        assert third is not a
+    assert len(compiled.programs) == 1
