@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
     Attributes:
         states: each state at all steps, (batch, time, ...); zero beyond the lengths. None for those
-            that nobody asked for.
+            that were not asked for.
         gates: each gate likewise.
         last: each state after the last step of each sequence.
     """

@@ -3,7 +3,7 @@
 The first sequence of a kind runs its first step as always, and an observer looks on; then that step
 is traced twice more, with its derivative, as `compile` does it with functions. From the same call
 on, sequences of that kind run as programs. Where anything speaks against it, the steps run as they
-always did, and nothing is said: nobody asked for a program.
+always did, without a warning, since no program was asked for.
 """
 
 import os
