@@ -20,7 +20,7 @@ from minigrad.compiled import plain
 from minigrad.compiled.agreement import left_alone, unwrite, what_differs
 from minigrad.compiled.backends import default_backend
 from minigrad.compiled.forks import give_lock
-from minigrad.compiled.graph import Unsupported
+from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
@@ -290,11 +290,9 @@ class Scanned:
         recorded = any(first.recorded) and current_mode().recording
         carried: Any = tuple(_as_tensor(state, recorded, rows) for state in given)
         carried = carried if isinstance(form, tuple) else carried[0]
-        x = _as_tensor(x, getattr(x, "_node", None) is not None, rows)
-        if rows is not None:
-            active = None if active is None else _resize(active, rows)
-            fixed = tuple(_resize(array, rows) for array in fixed)
-        rest = active, fixed, *objects
+        x = _owned(x, rows) if isinstance(x, np.ndarray) else _as_tensor(x, x.requires_grad, rows)
+        active = None if active is None else _owned(active, rows)
+        rest = active, tuple(_owned(array, rows) for array in fixed), *objects
         tree: tuple[Any, dict[str, Any]] = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
@@ -344,15 +342,14 @@ def _same_results(first: Traced, again: Traced) -> bool:
 
 
 def _as_tensor(value: Any, recorded: bool, rows: int | None) -> Tensor:
-    """An argument for a trace; a copy, since views of its array must lead to it alone."""
-    array = value._array if isinstance(value, Tensor) else value
-    tensor = wrap(array.copy() if rows is None else _resize(array, rows), None)
-    return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
+    """An argument for a trace, perhaps one that requires grad."""
+    tensor = wrap(_owned(value._array if isinstance(value, Tensor) else value, rows), None)
+    return tensor.requires_grad_() if recorded and tensor.dtype.kind == "f" else tensor
 
 
-def _resize(array: Any, rows: int) -> Any:
-    """The rows of an array again and again, until there are so many."""
-    return array[np.arange(rows) % len(array)]
+def _owned(array: PlainArray, rows: int | None) -> PlainArray:
+    """A copy, since views of it must lead to it alone; perhaps with its rows again and again."""
+    return array.copy() if rows is None else array[np.arange(rows) % len(array)]
 
 
 def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tuple[Any, ...]:
