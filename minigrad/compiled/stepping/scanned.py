@@ -139,27 +139,39 @@ class Scanned:
         if not self.wanted(x, order):
             return None
         given = states if isinstance(states, tuple) else (states,)
-        batch: int | None = x.shape[0]
+        batch: int = x.shape[0]
         leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
         key = kind, *_kind_of_arrays(x, given, fixed), order.lengths is None
-        entries = [entry for entry in self._entries.get(key, ()) if entry.holds()]
-        found = [entry for entry in entries if entry.batch == batch]
-        if not found and len(entries) >= MOST_BATCHES:
-            found = [entry for entry in entries if entry.batch is None]
-            if found and isinstance(found[0].program, Refusal):
-                found = []  # then every size has programs of its own, while there may be more
-            elif not found:
-                batch = None
-        if not found:
-            return self._first(key, kind, batch, objects, owner, x, states, fixed, order, within)
-        program = found[0].program
+        found, size = self._found(key, batch)
+        if found is None:
+            with self._tracing:
+                found, size = self._found(key, batch)  # another thread may have made it
+                if found is None:
+                    made = self._first(
+                        key, kind, size, objects, owner, x, states, fixed, order, within
+                    )
+                    if not isinstance(made, Sequences):
+                        return made
+                    found = made
         return (
-            None
-            if isinstance(program, Refusal)
-            else self._called(key, program, x, given, fixed, order)
+            None if isinstance(found, Refusal) else self._called(key, found, x, given, fixed, order)
         )
+
+    def _found(self, key: Key, batch: int) -> tuple[Sequences | Refusal | None, int | None]:
+        """What was made for a batch of a size, and else the size to make it for; None for any."""
+        entries = [entry for entry in self._entries.get(key, ()) if entry.holds()]
+        for entry in entries:
+            if entry.batch == batch:
+                return entry.program, batch
+        if len(entries) < MOST_BATCHES:
+            return None, batch
+        for entry in entries:
+            if entry.batch is None:
+                # If it cannot be, every size has programs of its own, while there may be more.
+                return (None if isinstance(entry.program, Refusal) else entry.program), batch
+        return None, None
 
     @staticmethod
     def wanted(x: Any, order: Order) -> bool:
@@ -180,8 +192,13 @@ class Scanned:
         leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
-        entries = [e for key, es in self._entries.items() if key[0] == kind for e in es]
-        return bool(entries) and all(isinstance(e.program, Sequences) for e in entries)
+        first = [
+            next((entry.program for entry in entries if entry.holds()), None)
+            for key, entries in self._entries.items()
+            if key[0] == kind
+        ]
+        made = [program for program in first if program is not None]
+        return bool(made) and all(isinstance(program, Sequences) for program in made)
 
     def _called(
         self,
@@ -216,27 +233,26 @@ class Scanned:
         fixed: Sequence[Any],
         order: Order,
         within: AbstractContextManager[Any],
-    ) -> tuple[Any, ...] | Begun | None:
-        given = states if isinstance(states, tuple) else (states,)
-        with self._tracing:
-            count = self._counts.get(kind, 0)
-            if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
-                return None
-            self._counts[kind] = count + 1
-            sources = random_sources(self.step, *objects)
-            before = [(source, state_of(source)) for source in sources]
-            t = order.times(x.shape[1])[0]
-            active = None if order.lengths is None else np.asarray(t < order.lengths)
-            args = x[:, t], states, active, tuple(fixed), *objects
-            with within:
-                begun, program = self._traced(args, len(given), order, batch is None)
-            entries = self._entries.setdefault(key, [])
-            entries.append(Entry(program, tuple(objects), batch))
-            if isinstance(program, Refusal):
-                return begun
-            for source, state in before:
-                restore_state(source, state)
-        return self._called(key, program, x, given, fixed, order)
+    ) -> Sequences | Begun | None:
+        """The programs for a kind of sequence; or its first step, or nothing, if there are none."""
+        count = self._counts.get(kind, 0)
+        if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
+            return None
+        self._counts[kind] = count + 1
+        sources = random_sources(self.step, *objects)
+        before = [(source, state_of(source)) for source in sources]
+        t = order.times(x.shape[1])[0]
+        active = None if order.lengths is None else np.asarray(t < order.lengths)
+        args = x[:, t], states, active, tuple(fixed), *objects
+        number = len(states) if isinstance(states, tuple) else 1
+        with within:
+            begun, program = self._traced(args, number, order, batch is None)
+        self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
+        if isinstance(program, Refusal) or (program.draws and current_mode().observers):
+            return begun  # whoever looks on has seen what was drawn
+        for source, state in before:
+            restore_state(source, state)
+        return program
 
     def _traced(
         self, args: tuple[Any, ...], states: int, order: Order, any_batch: bool
@@ -245,11 +261,11 @@ class Scanned:
         watch = Watch()
         first = trace(self.step, args, {}, None, False, watch=watch)
         begun = Begun(*first.result)
-        if first.refusal is not None:
-            return begun, Refusal(first.refusal, first.tracer.line)
         guards = None
         try:
             guards = Guards([self.step, *args[4:]], watch)
+            if first.refusal is not None:
+                return begun, Refusal(first.refusal, first.tracer.line, guards)
             traced = self._derived(first, args, guards, states, PIECE if any_batch else None)
             if traced.refusal is not None:
                 return begun, Refusal(traced.refusal, traced.tracer.line, guards)

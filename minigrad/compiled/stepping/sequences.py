@@ -125,6 +125,11 @@ class Sequences:
 
     # -- a call ------------------------------------------------------------------------------------
 
+    @property
+    def draws(self) -> bool:
+        """Whether the steps draw random numbers."""
+        return bool(self._draws)
+
     def fits(self) -> bool:
         """Whether everything that was read from outside is as it was."""
         for reference, shape, dtype, recorded in self._captured:
