@@ -139,7 +139,7 @@ def _is_other_at_first(x: Any, states: Any) -> bool:
     """Whether the first step may be another than the next: it begins by itself, or converts."""
     return not all(
         isinstance(state, (Tensor, np.ndarray))
-        and (state.dtype == x.dtype or state.dtype.kind != "f")
+        and (state.dtype == x.dtype or state.dtype.kind != "f" or x.dtype.kind != "f")
         for state in parts_of(states)
     )
 

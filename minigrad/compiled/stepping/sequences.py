@@ -94,6 +94,7 @@ class Sequences:
     ) -> None:
         self.guards, self.name = guards, name
         self._loop, self._padded = loop, padded
+        self._several = isinstance(traced.template[0], tuple)
         self._dtype = current_mode().dtype
         self._watched = WATCHED
         give_lock(self, "_lock", threading.Lock)
@@ -285,7 +286,9 @@ class Sequences:
         k = self._states
         drawn = [number for step in zip(*numbers, strict=True) for number in step]
         with observed_by(Repeat(drawn)):
-            return self._loop(given[0], given[1 : 1 + k], given[1 + k : 1 + k + self._fixed], order)
+            states = tuple(given[1 : 1 + k])
+            fixed = tuple(given[1 + k : 1 + k + self._fixed])
+            return self._loop(given[0], states if self._several else states[0], fixed, order)
 
     def _put_on_tape(
         self,
