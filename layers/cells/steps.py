@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
     Attributes:
         states: each state at all steps, (batch, time, ...); zero beyond the lengths. None for those
-            that nobody asked for.
+            that were not asked for.
         gates: each gate likewise.
         last: each state after the last step of each sequence.
     """
@@ -139,7 +139,7 @@ def _is_other_at_first(x: Any, states: Any) -> bool:
     """Whether the first step may be another than the next: it begins by itself, or converts."""
     return not all(
         isinstance(state, (Tensor, np.ndarray))
-        and (state.dtype == x.dtype or state.dtype.kind != "f")
+        and (state.dtype == x.dtype or state.dtype.kind != "f" or x.dtype.kind != "f")
         for state in parts_of(states)
     )
 

@@ -176,6 +176,12 @@ def test_scan_keeps_the_form_of_the_state(monkeypatch):
             assert_agree(found, one_by_one(monkeypatch, call))
         assert reasons(cell) == []
         assert programs_of(cell)
+        scan = lambda x, cell=cell, state=state: layers.scan(cell, x, state)[0]  # noqa: E731
+        second = lambda x, scan=scan: mg.gradients(  # noqa: E731
+            (scan(x) ** 2).sum(), x, create_graph=True
+        )
+        found = outcome(second, [x])
+        assert_agree(found, one_by_one(monkeypatch, lambda: outcome(second, [x])))  # noqa: B023
     last = layers.scan(one, x, zero)[1]
     assert isinstance(last, mg.Tensor)
     assert isinstance(layers.scan(two, x, cases[1][1])[1], tuple)

@@ -1,6 +1,7 @@
 """Recurrent layers and `scan` as programs: what they compute is what the steps compute."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_hooks_see_every_step(monkeypatch):
         seen.clear()
     layer(x)
     assert seen == []
+    assert layer.fused
 
 
 class Counter(Mixer):
@@ -242,3 +244,66 @@ def test_drawings_see_every_step(monkeypatch, backend):
     found = boxes()
     assert layer.fused
     assert found == one_by_one(monkeypatch, boxes)
+
+
+def test_a_checkpoint_repeats_what_was_drawn(monkeypatch):
+    use(monkeypatch, NUMPY)
+    layer = Recurrent(Mixer, 3, 4, drop=0.5)
+    (x,) = arrays(0, (2, LONG, 3))
+    parameters = list(layer.parameters())
+
+    def run(x):
+        return layer(x)[0]
+
+    for seed in range(2):  # the first call traces
+        with monkeypatch.context() as patch:
+            found = outcome(mg.checkpoint(run), [x], parameters, seed)
+            patch.setenv("MINIGRAD_COMPILE", "0")
+            assert_agree(found, outcome(run, [x], parameters, seed))
+    assert reasons(layer.l0) == []
+
+
+def test_token_ids_and_their_errors(monkeypatch):
+    use(monkeypatch, NUMPY)
+    table, inner = layers.Embedding(9, 4), Linear(4, 4)
+
+    def cell(token, h):
+        return mg.tanh(inner(h) + table(token))
+
+    tokens = np.random.default_rng(0).integers(0, 9, (2, LONG))
+    parameters = [*table.parameters(), *inner.parameters()]
+
+    def call():
+        scan = lambda h: layers.scan(cell, tokens, h)  # noqa: E731
+        return outcome(scan, [np.zeros((2, 4), F)], parameters)
+
+    assert_agree(call(), one_by_one(monkeypatch, call))
+    assert programs_of(cell)
+    assert reasons(cell) == []
+    tokens[1, 7] = 9
+    with pytest.raises(IndexError) as by_program:
+        call()
+    with pytest.raises(IndexError) as by_steps:
+        one_by_one(monkeypatch, call)
+    assert str(by_program.value) == str(by_steps.value)
+
+
+def test_infinities_warn_as_the_steps_do(monkeypatch):
+    use(monkeypatch, NUMPY)
+    cell = lambda x, h: mg.exp(x + h)  # noqa: E731
+    x = np.zeros((1, LONG, 2), F)
+    layers.scan(cell, x - 1, x[:, 0])
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        layers.scan(cell, x, x[:, 0])
+
+
+def test_threads_share_programs(monkeypatch):
+    use(monkeypatch, NUMPY)
+    layer = Recurrent(Mixer, 3, 4)
+    (x,) = arrays(0, (3, LONG, 3))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: outcome(layer, [x]), range(8)))
+    wanted = one_by_one(monkeypatch, lambda: outcome(layer, [x]))
+    for one in found:
+        assert_agree(one, wanted)
+    assert len(programs_of(layer.l0)) == 1

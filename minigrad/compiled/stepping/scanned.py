@@ -3,7 +3,7 @@
 The first sequence of a kind runs its first step as always, and an observer looks on; then that step
 is traced twice more, with its derivative, as `compile` does it with functions. From the same call
 on, sequences of that kind run as programs. Where anything speaks against it, the steps run as they
-always did, and nothing is said: nobody asked for a program.
+always did, without a warning, since no program was asked for.
 """
 
 import os
@@ -20,7 +20,7 @@ from minigrad.compiled import plain
 from minigrad.compiled.agreement import left_alone, unwrite, what_differs
 from minigrad.compiled.backends import default_backend
 from minigrad.compiled.forks import give_lock
-from minigrad.compiled.graph import Unsupported
+from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
@@ -139,27 +139,39 @@ class Scanned:
         if not self.wanted(x, order):
             return None
         given = states if isinstance(states, tuple) else (states,)
-        batch: int | None = x.shape[0]
+        batch: int = x.shape[0]
         leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
         key = kind, *_kind_of_arrays(x, given, fixed), order.lengths is None
-        entries = [entry for entry in self._entries.get(key, ()) if entry.holds()]
-        found = [entry for entry in entries if entry.batch == batch]
-        if not found and len(entries) >= MOST_BATCHES:
-            found = [entry for entry in entries if entry.batch is None]
-            if found and isinstance(found[0].program, Refusal):
-                found = []  # then every size has programs of its own, while there may be more
-            elif not found:
-                batch = None
-        if not found:
-            return self._first(key, kind, batch, objects, owner, x, states, fixed, order, within)
-        program = found[0].program
+        found, size = self._found(key, batch)
+        if found is None:
+            with self._tracing:
+                found, size = self._found(key, batch)  # another thread may have made it
+                if found is None:
+                    made = self._first(
+                        key, kind, size, objects, owner, x, states, fixed, order, within
+                    )
+                    if not isinstance(made, Sequences):
+                        return made
+                    found = made
         return (
-            None
-            if isinstance(program, Refusal)
-            else self._called(key, program, x, given, fixed, order)
+            None if isinstance(found, Refusal) else self._called(key, found, x, given, fixed, order)
         )
+
+    def _found(self, key: Key, batch: int) -> tuple[Sequences | Refusal | None, int | None]:
+        """What was made for a batch of a size, and else the size to make it for; None for any."""
+        entries = [entry for entry in self._entries.get(key, ()) if entry.holds()]
+        for entry in entries:
+            if entry.batch == batch:
+                return entry.program, batch
+        if len(entries) < MOST_BATCHES:
+            return None, batch
+        for entry in entries:
+            if entry.batch is None:
+                # If it cannot be, every size has programs of its own, while there may be more.
+                return (None if isinstance(entry.program, Refusal) else entry.program), batch
+        return None, None
 
     @staticmethod
     def wanted(x: Any, order: Order) -> bool:
@@ -180,8 +192,13 @@ class Scanned:
         leaves: list[Any] = []
         structure = flatten(tuple(objects), leaves)
         kind = key_of(structure, leaves, current_mode())
-        entries = [e for key, es in self._entries.items() if key[0] == kind for e in es]
-        return bool(entries) and all(isinstance(e.program, Sequences) for e in entries)
+        first = [
+            next((entry.program for entry in entries if entry.holds()), None)
+            for key, entries in self._entries.items()
+            if key[0] == kind
+        ]
+        made = [program for program in first if program is not None]
+        return bool(made) and all(isinstance(program, Sequences) for program in made)
 
     def _called(
         self,
@@ -216,27 +233,26 @@ class Scanned:
         fixed: Sequence[Any],
         order: Order,
         within: AbstractContextManager[Any],
-    ) -> tuple[Any, ...] | Begun | None:
-        given = states if isinstance(states, tuple) else (states,)
-        with self._tracing:
-            count = self._counts.get(kind, 0)
-            if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
-                return None
-            self._counts[kind] = count + 1
-            sources = random_sources(self.step, *objects)
-            before = [(source, state_of(source)) for source in sources]
-            t = order.times(x.shape[1])[0]
-            active = None if order.lengths is None else np.asarray(t < order.lengths)
-            args = x[:, t], states, active, tuple(fixed), *objects
-            with within:
-                begun, program = self._traced(args, len(given), order, batch is None)
-            entries = self._entries.setdefault(key, [])
-            entries.append(Entry(program, tuple(objects), batch))
-            if isinstance(program, Refusal):
-                return begun
-            for source, state in before:
-                restore_state(source, state)
-        return self._called(key, program, x, given, fixed, order)
+    ) -> Sequences | Begun | None:
+        """The programs for a kind of sequence; or its first step, or nothing, if there are none."""
+        count = self._counts.get(kind, 0)
+        if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
+            return None
+        self._counts[kind] = count + 1
+        sources = random_sources(self.step, *objects)
+        before = [(source, state_of(source)) for source in sources]
+        t = order.times(x.shape[1])[0]
+        active = None if order.lengths is None else np.asarray(t < order.lengths)
+        args = x[:, t], states, active, tuple(fixed), *objects
+        number = len(states) if isinstance(states, tuple) else 1
+        with within:
+            begun, program = self._traced(args, number, order, batch is None)
+        self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
+        if isinstance(program, Refusal) or (program.draws and current_mode().observers):
+            return begun  # whoever looks on has seen what was drawn
+        for source, state in before:
+            restore_state(source, state)
+        return program
 
     def _traced(
         self, args: tuple[Any, ...], states: int, order: Order, any_batch: bool
@@ -245,11 +261,11 @@ class Scanned:
         watch = Watch()
         first = trace(self.step, args, {}, None, False, watch=watch)
         begun = Begun(*first.result)
-        if first.refusal is not None:
-            return begun, Refusal(first.refusal, first.tracer.line)
         guards = None
         try:
             guards = Guards([self.step, *args[4:]], watch)
+            if first.refusal is not None:
+                return begun, Refusal(first.refusal, first.tracer.line, guards)
             traced = self._derived(first, args, guards, states, PIECE if any_batch else None)
             if traced.refusal is not None:
                 return begun, Refusal(traced.refusal, traced.tracer.line, guards)
@@ -290,11 +306,9 @@ class Scanned:
         recorded = any(first.recorded) and current_mode().recording
         carried: Any = tuple(_as_tensor(state, recorded, rows) for state in given)
         carried = carried if isinstance(form, tuple) else carried[0]
-        x = _as_tensor(x, getattr(x, "_node", None) is not None, rows)
-        if rows is not None:
-            active = None if active is None else _resize(active, rows)
-            fixed = tuple(_resize(array, rows) for array in fixed)
-        rest = active, fixed, *objects
+        x = _owned(x, rows) if isinstance(x, np.ndarray) else _as_tensor(x, x.requires_grad, rows)
+        active = None if active is None else _owned(active, rows)
+        rest = active, tuple(_owned(array, rows) for array in fixed), *objects
         tree: tuple[Any, dict[str, Any]] = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
@@ -344,15 +358,14 @@ def _same_results(first: Traced, again: Traced) -> bool:
 
 
 def _as_tensor(value: Any, recorded: bool, rows: int | None) -> Tensor:
-    """An argument for a trace; a copy, since views of its array must lead to it alone."""
-    array = value._array if isinstance(value, Tensor) else value
-    tensor = wrap(array.copy() if rows is None else _resize(array, rows), None)
-    return tensor.requires_grad_() if recorded and array.dtype.kind == "f" else tensor
+    """An argument for a trace, perhaps one that requires grad."""
+    tensor = wrap(_owned(value._array if isinstance(value, Tensor) else value, rows), None)
+    return tensor.requires_grad_() if recorded and tensor.dtype.kind == "f" else tensor
 
 
-def _resize(array: Any, rows: int) -> Any:
-    """The rows of an array again and again, until there are so many."""
-    return array[np.arange(rows) % len(array)]
+def _owned(array: PlainArray, rows: int | None) -> PlainArray:
+    """A copy, since views of it must lead to it alone; perhaps with its rows again and again."""
+    return array.copy() if rows is None else array[np.arange(rows) % len(array)]
 
 
 def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tuple[Any, ...]:

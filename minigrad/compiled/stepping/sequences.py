@@ -94,6 +94,7 @@ class Sequences:
     ) -> None:
         self.guards, self.name = guards, name
         self._loop, self._padded = loop, padded
+        self._several = isinstance(traced.template[0], tuple)
         self._dtype = current_mode().dtype
         give_lock(self, "_lock", threading.Lock)
         self._draws = [Draw(draw.request) for draw in traced.draws]
@@ -123,6 +124,11 @@ class Sequences:
         self._operation = _Operation(self, count, tuple(names) or ("y",))
 
     # -- a call ------------------------------------------------------------------------------------
+
+    @property
+    def draws(self) -> bool:
+        """Whether the steps draw random numbers."""
+        return bool(self._draws)
 
     def fits(self) -> bool:
         """Whether everything that was read from outside is as it was."""
@@ -279,7 +285,9 @@ class Sequences:
         k = self._states
         drawn = [number for step in zip(*numbers, strict=True) for number in step]
         with observed_by(Repeat(drawn)):
-            return self._loop(given[0], given[1 : 1 + k], given[1 + k : 1 + k + self._fixed], order)
+            states = tuple(given[1 : 1 + k])
+            fixed = tuple(given[1 + k : 1 + k + self._fixed])
+            return self._loop(given[0], states if self._several else states[0], fixed, order)
 
     def _put_on_tape(
         self,
