@@ -102,6 +102,17 @@ def test_projection_states_and_gates(monkeypatch, backend):
     assert reasons(layer._cell_at("l0")) == []
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_double_precision(monkeypatch, backend):
+    use(monkeypatch, backend)
+    with mg.default_dtype(np.float64):
+        layer = LSTM(3, 4, layer_norm=True)
+    (x,) = arrays(0, (2, 2 * LONG + 3, 3), dtype=np.float64)
+    results, _ = compare(monkeypatch, layer, x, lengths=[2 * LONG + 3, LONG])
+    assert results[0].dtype == np.float64
+    assert layer.fused
+
+
 @settings(deadline=None, max_examples=8)
 @given(
     time=st.integers(1, 40),
