@@ -46,6 +46,7 @@ __all__ = ["Guards"]
 
 _MOST = 50_000  # guards of one program
 _LARGEST = 1 << 20  # elements of an array that is compared at every call
+_WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
 
@@ -129,8 +130,7 @@ class Guards:
         elif isinstance(value, np.ndarray):
             self._content(value, label)
         elif isinstance(value, FunctionType):
-            transform = (value.__module__ or "").startswith("minigrad.transforms")
-            if transform or value.__code__ in self._watch.entered:
+            if _module_of(value).startswith(_WRAPPERS) or value.__code__ in self._watch.entered:
                 self._function(value)
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
@@ -204,7 +204,7 @@ class Guards:
             self._entry(functools.partial(attribute_of, function), attribute, f"{name}.{attribute}")
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(function.__module__ or ""):
+        if not is_ours(_module_of(function)):
             asked = function.__code__.co_names
             names = [n for n in asked if n in function.__globals__]
             self._mapping(function.__globals__, names, "global ", asked)
@@ -257,6 +257,11 @@ class Guards:
         else:
             kept = list(holder)
         self._contents.append((holder, kept, label))
+
+
+def _module_of(function: FunctionType) -> str:
+    """Where a function was written; what `functools.wraps` changes is its `__module__`."""
+    return str(function.__globals__.get("__name__", ""))
 
 
 def _set(table: dict[str, Any], name: str, value: Any) -> None:
