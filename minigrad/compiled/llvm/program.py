@@ -88,7 +88,7 @@ class NativeProgram:
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
         if not all(map(_is_plain, arrays)):
-            arrays = [np.require(array, requirements="CA") for array in arrays]
+            arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
