@@ -87,7 +87,9 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        if not all(map(_is_plain, arrays)):
+        # A scalar has no pointer where the program looks; a transposed or spread array has other
+        # strides, and an array that is read-only gets the long way round, which copies nothing.
+        if not all([a.__class__ is np.ndarray and a.flags.carray for a in arrays]):  # noqa: C419
             arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
@@ -104,17 +106,6 @@ class NativeProgram:
             np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
-
-
-def _is_plain(array: Any) -> bool:
-    """Whether a program finds the elements where it looks for them.
-
-    A scalar has no pointer there, and a transposed or spread array has other strides.
-    """
-    if not isinstance(array, np.ndarray):
-        return False
-    flags = array.flags
-    return flags.c_contiguous and flags.aligned
 
 
 def _aligned(size: int) -> PlainArray:
