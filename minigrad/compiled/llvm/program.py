@@ -1,7 +1,6 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -25,8 +24,6 @@ _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
 
-_ARRAYS: Final = {np.ndarray}
-_in_order: Final = operator.attrgetter("flags.c_contiguous")
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -120,9 +117,10 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        # A scalar has no pointer where the program looks, and it walks memory in C order.
-        if not all(map(_in_order, arrays)) or {*map(type, arrays)} != _ARRAYS:
-            arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
+        # A scalar has no pointer where the program looks; a transposed or spread array has other
+        # strides, and an array that is read-only gets the long way round, which copies nothing.
+        if not all([a.__class__ is np.ndarray and a.flags.carray for a in arrays]):  # noqa: C419
+            arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
