@@ -150,10 +150,19 @@ class Program:
             every = [*outputs, *gradients]
             self.stages["traced"] = [Graph(inputs, reachable(builder.values, every), every)]
         if self._joint:
-            straight = [finish(builder, inputs, [*outputs, *gradients])]
+            graph = finish(builder, inputs, [*outputs, *gradients])
+            # A gradient that is returned, too, is one array: those of tensors never change.
+            known = {graph.outputs[i].key: i for i, a in enumerate(traced.arrays) if not a}
+            added = {view.key: view for view in graph.outputs[len(outputs) :]}
+            added = {key: view for key, view in added.items() if key not in known}
+            known |= {key: len(outputs) + i for i, key in enumerate(added)}
+            self._residuals = [known[view.key] for view in graph.outputs[len(outputs) :]]
+            kept = [*graph.outputs[: len(outputs)], *added.values()]
+            straight = [Graph(inputs, graph.values, kept)]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
             straight = [halves.forward, halves.backward]
+            self._residuals = [len(outputs) + i for i in range(halves.residuals)]
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
@@ -222,7 +231,7 @@ class Program:
         with self._lock:
             results = self._forward(arrays)
             status = getattr(self._forward, "status", 1)
-        return results[: self._returned], results[self._returned :], status
+        return results[: self._returned], [results[i] for i in self._residuals], status
 
     def _check(self, arrays: Any, given: Given, results: Any, residuals: Any) -> None:
         """Compare outputs and gradients with those of the user's function.

@@ -21,8 +21,8 @@ from minigrad.compiled.llvm.native import Host, Layout, arguments, enter, leave
 from minigrad.compiled.llvm.planning.fuse import Kernel
 from minigrad.compiled.llvm.planning.places import Buffer, seen_from
 from minigrad.compiled.llvm.planning.plan import Plan, Scope, bytes_of, uncovered
-from minigrad.compiled.llvm.vectors.elements import memory_kind, register_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES, Index
+from minigrad.compiled.llvm.vectors.memory import memory_kind, register_kind
 from minigrad.compiled.llvm.writer import COUNTERS, Writer, padded
 
 __all__ = ["Emitter"]

@@ -16,8 +16,9 @@ from minigrad.compiled.graph import (
     View,
 )
 from minigrad.compiled.llvm.planning.fuse import FUSED
-from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
+from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import Code, Module
+from minigrad.compiled.llvm.vectors.memory import register_kind
 
 __all__ = ["StagedProgram", "is_native"]
 

@@ -70,3 +70,18 @@ def test_it_can_be_drawn():
     assert any(scope.name.endswith("steps") for scope in picture.scopes)
     assert any(edge.kind == "rolled" for edge in picture.edges)
     assert {"tanh", "matmul"} <= {node.op for node in picture.nodes}
+
+
+def test_gradients_that_a_function_returns_are_computed_once():
+    x, w = tensors()
+
+    def value_and_gradient(x):
+        value = (mg.tanh(x @ w) ** 2).mean()
+        return value, mg.gradients(value, [x, w])
+
+    text = mg.compile(value_and_gradient).lowered(x).stage("simplified")
+    assert text.count("= matmul") == 3  # of x @ w, and by x and by w
+    value, (by_x, by_w) = mg.compile(value_and_gradient)(x)
+    value.backward()
+    np.testing.assert_array_equal(x.grad, by_x)
+    np.testing.assert_array_equal(w.grad, by_w)

@@ -16,8 +16,8 @@ from minigrad.compiled.graph import (
 )
 from minigrad.compiled.llvm.planning.fuse import Region
 from minigrad.compiled.llvm.planning.places import Buffer, Place, allocate, seen_from
-from minigrad.compiled.llvm.vectors.elements import memory_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES
+from minigrad.compiled.llvm.vectors.memory import memory_kind
 
 __all__ = ["HEADER", "Plan", "Scope", "bytes_of", "uncovered"]
 
