@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, everything
+from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import crew
 from minigrad.compiled.llvm.emit import Emitter
@@ -118,8 +118,12 @@ def _aligned(size: int) -> PlainArray:
 
 
 def _flushes(graph: Graph) -> bool:
-    """Whether subnormal numbers become zero: in programs whose floats are all float32."""
-    values = (*graph.inputs, *graph.constants, *everything(graph.values))
+    """Whether subnormal numbers become zero: where nothing that goes in or out is float64.
+
+    What is float64 only in between, as the sum of weights, ends as float32, which has no such
+    small numbers.
+    """
+    values = (*graph.inputs, *(view.value for view in graph.outputs))
     return not any(value.dtype == np.float64 for value in values)
 
 

@@ -49,6 +49,8 @@ def is_native(value: Value) -> bool:
     if value.op == "gather":
         table, _ = value.views
         return View(table.value, table.shape[1:], table.strides[1:]).strides == _beside(table)
+    if value.op == "row_max" and value.dtype.kind == "u":
+        return False
     return "i1" not in kinds or value.op == "assemble"
 
 

@@ -14,9 +14,10 @@ from numpy import ndarray
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
+from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.memory import owner_of, part_of
+from minigrad.compiled.tracing.reductions import ufunc_reduction
 from minigrad.compiled.tracing.watching import is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn, Observer
@@ -26,7 +27,7 @@ from minigrad.ops.randomness import DrawRequest
 __all__ = ["Captured", "Request", "Tracer"]
 
 
-_FORMULAS = ELEMENTWISE | {"matmul"}
+_FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 
 
 class Captured(NamedTuple):
@@ -265,7 +266,7 @@ class Tracer(Observer):
         view = None
         if name in ("positive", "astype"):
             view = self.view_of(leaves[0])
-            if view is not None and array.dtype.kind in "fib":
+            if view is not None and array.dtype.kind in "fiub":
                 view = self.builder.convert(view, array.dtype)
         else:
             if name in _FORMULAS and not options and len(leaves) == len(args):

@@ -9,7 +9,7 @@ from typing import Final
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
 from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define
-from minigrad.compiled.llvm.vectors.ir import Vectors, literal, select_lanes
+from minigrad.compiled.llvm.vectors.ir import BITS, Vectors, literal, select_lanes
 from minigrad.compiled.llvm.vectors.memory import Memory, register_kind
 
 __all__ = ["Elements"]
@@ -31,7 +31,8 @@ _COMPARE_INTEGERS: Final = {
     "not_equal": "ne",
 }
 _ARITHMETIC: Final = {"add": "add", "subtract": "sub", "multiply": "mul"}
-_BITWISE: Final = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
+_LOGICAL: Final = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
+_BITWISE: Final = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 _LEAST: Final = {"i64": -(2**63), "i32": -(2**31)}
 _ROUNDING: Final = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
 _PREDICATES: Final = frozenset(("isnan", "isinf", "isfinite", "signbit"))
@@ -105,16 +106,19 @@ class Elements(Memory):
             return self.select(self._truth(x[0], kinds[0]), x[1], x[2], result)
         if op == "copy":
             return x[0]
+        unsigned = any(view.dtype.kind == "u" for view in value.views)
         if op == "convert":
-            return self.convert(x[0], kinds[0], result)
-        if op in _BITWISE or op == "logical_not":
+            if value.dtype.kind == "u" and kinds[0] in ("float", "double"):
+                raise Unsupported(f"native code for {value.dtype} of floats")
+            return self.convert(x[0], kinds[0], result, unsigned)
+        if op in _LOGICAL or op == "logical_not":
             truths = [self._truth(a, kind) for a, kind in zip(x, kinds, strict=True)]
             if op == "logical_not":
                 return self.code.value(f"xor {self.type('i1')} {truths[0]}, splat (i1 true)")
-            return self.code.value(f"{_BITWISE[op]} {self.type('i1')} {truths[0]}, {truths[1]}")
+            return self.code.value(f"{_LOGICAL[op]} {self.type('i1')} {truths[0]}, {truths[1]}")
         kind = kinds[0]
         if op in COMPARISONS:
-            return self._compare(op, x[0], x[1], kind)
+            return self._compare(op, x[0], x[1], kind, unsigned)
         if op in _PREDICATES:
             return self._predicate(op, x[0], kind)
         if kind == "i1":
@@ -122,38 +126,51 @@ class Elements(Memory):
         if op in _ARITHMETIC:
             return self.arithmetic(op, x[0], x[1], kind)
         if op in ("maximum", "minimum"):
-            return self._larger(op, x[0], x[1], kind)
+            return self._larger(op, x[0], x[1], kind, unsigned)
         if op == "square":
             return self.arithmetic("multiply", x[0], x[0], kind)
-        if op == "negative" and kind == "i64":
-            return self.code.value(f"sub {self.type(kind)} zeroinitializer, {x[0]}")
-        if kind == "i64":
-            raise Unsupported(f"native code for {op} of int64")
+        if kind in _LEAST:
+            return self._of_integers(value, x, kind, unsigned)
         return self._of_floats(op, x, self.floats(kind))
 
     def arithmetic(self, op: str, a: str, b: str, kind: str) -> str:
         """add, subtract or multiply."""
         instruction = _ARITHMETIC[op]
-        if kind == "i64":
+        if kind in _LEAST:
             return self.code.value(f"{instruction} {self.type(kind)} {a}, {b}")
         return self.floats(kind).binary(f"f{instruction}", a, b)
 
-    def convert(self, x: str, old: str, new: str) -> str:
-        """The same numbers in another dtype."""
+    def _of_integers(self, value: Value, x: Sequence[str], kind: str, unsigned: bool) -> str:
+        op = value.op
+        if op == "negative":
+            return self.code.value(f"sub {self.type(kind)} zeroinitializer, {x[0]}")
+        if op in _BITWISE:
+            return self.code.value(f"{_BITWISE[op]} {self.type(kind)} {x[0]}, {x[1]}")
+        places = value.operands[-1]
+        shift = {"left_shift": "shl", "right_shift": "lshr" if unsigned else "ashr"}.get(op)
+        if shift and not isinstance(places, View) and 0 <= places < BITS[kind]:  # else undefined
+            return self.code.value(f"{shift} {self.type(kind)} {x[0]}, {x[1]}")
+        raise Unsupported(f"native code for {op} of {value.dtype}")
+
+    def convert(self, x: str, old: str, new: str, unsigned: bool = False) -> str:
+        """The same numbers in another dtype, from unsigned integers perhaps."""
         if old == new:
             return x
         if new == "i1":
             return self._truth(x, old)
-        if old == "i1":
-            if new == "i64":
-                return self.code.value(f"zext {self.type(old)} {x} to {self.type(new)}")
+        floats = ("float", "double")
+        if old == "i1" and new in floats:
             return self.select(x, self.constant(1, new), self.constant(0, new), new)
-        instruction = {
-            ("float", "double"): "fpext",
-            ("double", "float"): "fptrunc",
-            ("i64", "float"): "sitofp",
-            ("i64", "double"): "sitofp",
-        }.get((old, new), "fptosi")
+        if old in floats and new in floats:
+            instruction = "fpext" if new == "double" else "fptrunc"
+        elif old in floats:
+            instruction = "fptosi"
+        elif new in floats:
+            instruction = "uitofp" if unsigned else "sitofp"
+        elif BITS[new] < BITS[old]:
+            instruction = "trunc"
+        else:
+            instruction = "zext" if unsigned or old == "i1" else "sext"
         return self.code.value(f"{instruction} {self.type(old)} {x} to {self.type(new)}")
 
     def _truth(self, x: str, kind: str) -> str:
@@ -162,11 +179,11 @@ class Elements(Memory):
             return x
         return self._compare("not_equal", x, self.constant(0, kind), kind)
 
-    def _compare(self, op: str, a: str, b: str, kind: str) -> str:
+    def _compare(self, op: str, a: str, b: str, kind: str, unsigned: bool = False) -> str:
         if kind in ("float", "double"):
             return self.floats(kind).compare(_COMPARE_FLOATS[op], a, b)
         names = _COMPARE_INTEGERS
-        if kind == "i1":  # as one bit with a sign, True is -1
+        if unsigned or kind == "i1":  # as one bit with a sign, True is -1
             names = {name: word.replace("s", "u", 1) for name, word in names.items()}
         return self.code.value(f"icmp {names[op]} {self.type(kind)} {a}, {b}")
 
@@ -181,10 +198,11 @@ class Elements(Memory):
         predicate = "oeq" if op == "isinf" else "one"
         return v.compare(predicate, v.absolute(x), v.number(math.inf))
 
-    def _larger(self, op: str, a: str, b: str, kind: str) -> str:
+    def _larger(self, op: str, a: str, b: str, kind: str, unsigned: bool = False) -> str:
         """maximum or minimum; NaN if one of them is."""
-        if kind == "i64":
-            chosen = self._compare("greater" if op == "maximum" else "less", a, b, kind)
+        if kind in _LEAST:
+            predicate = "greater" if op == "maximum" else "less"
+            chosen = self._compare(predicate, a, b, kind, unsigned)
             return self.select(chosen, a, b, kind)
         v = self.floats(kind)
         ordered = v.compare("ogt" if op == "maximum" else "olt", a, b)
