@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.crew import Pace, crew, processors
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
+from minigrad.ops.checks import OptionError
 
 __all__ = ["LIFTS", "NativeProgram", "build"]
 
@@ -36,17 +38,19 @@ def build(
 
     Args:
         graph: what is computed.
-        threads: at most so many, the environment variable `MINIGRAD_THREADS` or 1 if None; large
-            programs alone use more than one, and results have the same bits with any number.
+        threads: at most so many; if None, what the environment variable `MINIGRAD_THREADS` says,
+            or else as many as there are processors. Large programs alone use more than one, as
+            long as that is faster, and results have the same bits with any number.
         target: the machine to build for, this one by default.
 
     Raises:
         MissingPackageError: without llvmlite.
+        OptionError: `MINIGRAD_THREADS` is no positive number.
         Unsupported: for operations and dtypes that neither knows.
     """
     host = target or native.host()
     if threads is None:
-        threads = int(os.environ.get("MINIGRAD_THREADS") or 1)
+        threads = _threads()
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
@@ -83,6 +87,7 @@ class NativeProgram:
         self._counters = self._workspace[counters:]
         self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
         self._copied = plan.copied
+        self._pace = Pace()
         self.status = 0
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
@@ -94,8 +99,7 @@ class NativeProgram:
         if self.threads == 1:
             status = self._main(frame, self._room, 0, 1)
         else:
-            self._counters.fill(0)
-            status = crew(self.threads).run(self._main, frame, self._room)
+            status = self._run_with_threads(frame)
         del alive
         if self._bad_index[0]:
             self._bad_index[0] = 0
@@ -104,6 +108,24 @@ class NativeProgram:
             np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
+
+    def _run_with_threads(self, frame: int) -> int:
+        """The status flags of a call that others may take part in, if that is faster."""
+        self._counters.fill(0)
+        together, start = self._pace.together(), time.perf_counter()
+        if together:
+            status = crew(self.threads).run(self._main, frame, self._room)
+        else:
+            status = self._main(frame, self._room, 0, self.threads)
+        self._pace.took(together, time.perf_counter() - start)
+        return status
+
+
+def _threads() -> int:
+    setting = os.environ.get("MINIGRAD_THREADS", "")
+    if setting and not (setting.isdecimal() and int(setting)):
+        raise OptionError(f"MINIGRAD_THREADS must be a number from 1 on, got {setting!r}")
+    return int(setting) if setting else processors()
 
 
 def _is_array(array: Any) -> bool:

@@ -10,6 +10,7 @@ from minigrad.compiled.graph import Graph, Loop, Unsupported, Value, View
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.program import build
 from tests.minigrad.compiled.evaluating import evaluate
+from tests.minigrad.compiled.programs import share_everything
 
 F4, F8 = np.float32, np.float64
 
@@ -136,7 +137,7 @@ def test_layer_norm(rows):
 )
 @pytest.mark.parametrize("swapped", ["", "a", "b", "ab"])
 def test_products(sizes, swapped, threads, monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     rows, columns, depth = sizes
     m = Maker()
     a = m.input((depth, rows) if "a" in swapped else (rows, depth))
@@ -159,7 +160,7 @@ def test_batches_of_products(dtype):
 
 
 def test_products_and_sums_have_the_same_bits_with_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     m = Maker()
     a, b = m.input((300, 200)), m.input((200, 150))
     c = m.add("tanh", m.matmul(a, b))
@@ -221,7 +222,7 @@ def recurrence(m, steps, batch, size, down, keep):
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("sizes", [(1, 2, 3), (5, 4, 8), (7, 32, 200)])
 def test_loops(sizes, down, threads, monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     for keep in (False, True):
         m = Maker()
         h = recurrence(m, *sizes, down, keep)
