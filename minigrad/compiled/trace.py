@@ -111,6 +111,8 @@ def trace(
     with observed_by(tracer), ModeChange(fused=False):
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != before:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
@@ -126,6 +128,10 @@ def trace(
             tracer.refuse("it writes a tensor that it was given")
     traced.refusal = tracer.refusal
     return traced
+
+
+def _ignored(reason: str) -> None:
+    """Nobody is told."""
 
 
 def _apart(tracer: Tracer, leaf: Any) -> Any:
@@ -212,7 +218,10 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None
             if node in targets:
                 tracer.refuse("two of its inputs share one place in the graph")
             targets[node] = value
-    found = pull_back(roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False)
+    with ModeChange(recording=False):  # nobody differentiates this once more
+        found = pull_back(
+            roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False
+        )
     for node, gradient in found.items():
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
@@ -254,3 +263,4 @@ def settle(traced: Traced, known: Container[int]) -> None:
             captured.value.options = ()
     traced.draws = tracer.draws
     traced.refusal = tracer.refusal
+    tracer.let_go()

@@ -1,7 +1,7 @@
 """The observer that turns what runs into a graph.
 
-It knows a value by the identity of its array, as replay does: arrays of tensors never change. All
-arrays that were met are kept until the trace is done, so that no identity is given anew.
+It knows a value by the identity of its array, as replay does: arrays of tensors never change. An
+array that dies is forgotten at once, since its identity may be given to another one.
 """
 
 import weakref
@@ -89,7 +89,7 @@ class Tracer(Observer):
         self.line = ""
         self._states = states
         self._views: dict[int, View] = {}
-        self._kept: list[Any] = []
+        self._known: dict[int, weakref.ref[Any]] = {}
         self._nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
 
@@ -98,8 +98,18 @@ class Tracer(Observer):
     def enter_array(self, array: PlainArray, view: View) -> None:
         """Know an array as a view from now on, unless it is known."""
         if id(array) not in self._views:
-            self._views[id(array)] = view
-            self._kept.append(array)
+            self._know(array, view)
+
+    def _know(self, array: PlainArray, view: View) -> None:
+        """Know an array as long as it lives: then its identity may be given to another one."""
+        key = id(array)
+
+        def forget(_: Any) -> None:
+            self._views.pop(key, None)
+            self._known.pop(key, None)
+
+        self._views[key] = view
+        self._known[key] = weakref.ref(array, forget)
 
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
@@ -137,6 +147,11 @@ class Tracer(Observer):
         self.enter_array(array, view)
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
+
+    def let_go(self) -> None:
+        """Forget the arrays that were met, once nobody will ask for them."""
+        for known in (self._views, self._known, self._nodes):
+            known.clear()  # type: ignore[attr-defined]
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -206,8 +221,7 @@ class Tracer(Observer):
                 given.append(array)
                 continue
             followed = follow(array, self)
-            self._views[id(followed)] = operand
-            self._kept.append(followed)
+            self._know(followed, operand)
             given.append(followed)
         followed_before = len(self.followed)
         try:
@@ -297,14 +311,15 @@ class Tracer(Observer):
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
         shared = owner.shape != out.shape or any(
-            owner_of(kept) is owner and kept is not out and kept is not owner for kept in self._kept
+            owner_of(known) is owner and known is not out and known is not owner
+            for known in [reference() for reference in self._known.values()]
         )
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
         view = self.builder.convert(self._views[id(result)], out.dtype)
-        self._views[id(out)] = self._views[id(owner)] = view
-        self._kept += [owner, result]
+        for array in (out, owner):
+            self._know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
