@@ -23,6 +23,7 @@ from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.called import Refused
+from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
@@ -227,6 +228,7 @@ class Compiled:
                 )
                 return self.function(*tree[0], **tree[1])
             result, program = self._traced(tree, leaves)
+            give_back()
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)

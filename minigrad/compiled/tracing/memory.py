@@ -1,10 +1,13 @@
-"""Which array looks at the memory of which."""
+"""Which array looks at the memory of which, and memory that goes back to the system."""
+
+import ctypes
+import os
 
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, View
 
-__all__ = ["owner_of", "part_of"]
+__all__ = ["give_back", "owner_of", "part_of"]
 
 
 def owner_of(array: PlainArray) -> PlainArray:
@@ -24,3 +27,14 @@ def part_of(array: PlainArray, base: PlainArray, known: View) -> View | None:
         return None
     strides = tuple(stride // step for stride in array.strides)
     return View(known.value, array.shape, strides, start // step if array.size else 0)
+
+
+def give_back() -> None:
+    """Let the C library return to the system what was freed, where it has a function for that.
+
+    Traces need room as a step of eager training does, in pieces of all sizes. It would stay with
+    the process, and beside it the room of the program.
+    """
+    trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

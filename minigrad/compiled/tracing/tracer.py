@@ -151,7 +151,7 @@ class Tracer(Observer):
     def let_go(self) -> None:
         """Forget the arrays that were met, once nobody will ask for them."""
         for known in (self._views, self._known, self._nodes):
-            known.clear()  # type: ignore[attr-defined]
+            known.clear()
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -310,10 +310,9 @@ class Tracer(Observer):
     def overwrite(self, out: Any, result: Any) -> None:
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
-        shared = owner.shape != out.shape or any(
-            owner_of(known) is owner and known is not out and known is not owner
-            for known in [reference() for reference in self._known.values()]
-        )
+        others = [a for r in self._known.values() if (a := r()) is not out and a is not owner]
+        others = [a for a in others if a is not None and owner_of(a) is owner]
+        shared = owner.shape != out.shape or bool(others)
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
