@@ -85,3 +85,24 @@ def test_gradients_that_a_function_returns_are_computed_once():
     value.backward()
     np.testing.assert_array_equal(x.grad, by_x)
     np.testing.assert_array_equal(w.grad, by_w)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gradients_of_all_steps_are_one_product(turned):
+    def function(x, w):
+        h = np.zeros((2, 3), F)
+        for t in range(9):
+            h = mg.tanh(x[t] + h @ (w.T if turned else w))
+        return (h**2).sum()
+
+    x, w = tensors()
+    compiled = mg.compile(function)
+    text = compiled.lowered(x, w).stage("rolled")
+    assert "float32[9, 3, 3]" not in text, "products of every step are not kept to be added up"
+    assert "float32[7, 3, 3]" not in text
+    slopes = []
+    for each in (compiled, function):
+        w.grad = None
+        each(x, w).backward()
+        slopes.append(w.grad.numpy())
+    np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-5, atol=1e-6)
