@@ -76,7 +76,9 @@ def compile(
     followed runs as before, after one warning that says why. Derivatives of higher order, drawings
     and anomaly mode run the function itself, with the random numbers of the call.
 
-    The environment variable ``MINIGRAD_COMPILE=0`` leaves everything as it is.
+    The environment variable ``MINIGRAD_COMPILE=0`` leaves everything as it is. Native code of
+    large programs runs on all processors while that is faster, and on ``MINIGRAD_THREADS`` at
+    most, where that is set; results have the same bits with any number.
 
     Args:
         function: takes and returns tensors, arrays and containers of them. Without it, the result

@@ -14,6 +14,7 @@ from minigrad.compiled.llvm.crew import Pace, crew, processors
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.planning.sums import sum_products
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.ops.checks import OptionError
 
@@ -70,7 +71,7 @@ class NativeProgram:
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
-        plan = Plan(graph)
+        plan = Plan(sum_products(graph))
         self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
         self._layout = native.layout()
         emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
