@@ -108,7 +108,7 @@ class Pace:
 
 
 _TRIED_AGAIN: Final = 50
-_WEIGHT: Final = 0.3
+_WEIGHT: Final = 0.1
 """Of a call that took longer than those before; a shorter one counts at once."""
 
 
