@@ -33,7 +33,7 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
     if not flat.size:
         return other
     turned = array[(slice(None, None, -1),) * array.ndim].reshape(-1)
-    first = 1 if flat.size > 3 else 0
+    first = (number + (flat.size > 3)) % flat.size
     flat[first:], flat[:first] = turned[: flat.size - first], turned[flat.size - first :]
     if array.dtype.kind in "fc":
         generator = np.random.default_rng((flat.size, number))
