@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -108,6 +107,19 @@ def compile(
     return Compiled(function, check, backend or default_backend())
 
 
+class _Methods(dict["Compiled", "Compiled"]):
+    """The compiled methods of an instance, which its copies do not take over."""
+
+    def __reduce__(self) -> Any:
+        return _Methods, ()
+
+    def __copy__(self) -> "_Methods":
+        return _Methods()
+
+    def __deepcopy__(self, known: Any) -> "_Methods":
+        return _Methods()
+
+
 class Compiled:
     """What `compile` makes: called like the function, with the same results.
 
@@ -140,7 +152,6 @@ class Compiled:
         self._count = 0
         self._calls = 0
         give_lock(self, "_tracing", threading.RLock)
-        self._bound: WeakKeyDictionary[Any, Compiled] = WeakKeyDictionary()
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
             if hasattr(function, name):
                 setattr(self, name, getattr(function, name))
@@ -177,13 +188,17 @@ class Compiled:
         """The method of an instance, which has programs of its own."""
         if instance is None:
             return self
-        bound = self._bound.get(instance)
-        if bound is None:
+        try:
+            bound = vars(instance).setdefault("_compiled_methods", _Methods())
+        except TypeError:  # without attributes of its own: programs for it as for an argument
+            return MethodType(self, instance)
+        compiled = bound.get(self)
+        if compiled is None or compiled.function.__self__ is not instance:
             method = MethodType(self.function, instance)
-            bound = self._bound[instance] = Compiled(
+            compiled = bound[self] = Compiled(
                 method, self._check, self._backend, self._tell, self._at_once
             )
-        return bound
+        return compiled
 
     def __getattr__(self, name: str) -> Any:
         if name == "function":  # while it is copied
