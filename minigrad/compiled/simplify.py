@@ -1,8 +1,8 @@
 """Rewrite what a straight recording leaves behind.
 
 Sums of arrays that are zero outside of one place become one `assemble`, as the gradient of what is
-read piece by piece; and a product that is only read transposed becomes the product of the
-transposed operands.
+read piece by piece; a product that is only read transposed becomes the product of the transposed
+operands; and what turned out to be constant only after the trace is folded and shared now.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, View, reachable, size_of
+from minigrad.compiled.graph import ELEMENTWISE, Graph, Value, View, reachable, size_of
 from minigrad.compiled.tracing.builder import Builder, read
 
 __all__ = ["finish"]
+
+_FORMULAS = ELEMENTWISE - {"copy", "convert"}
 
 
 def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -> Graph:
@@ -29,7 +31,7 @@ def finish(builder: Builder, inputs: Sequence[Value], outputs: Sequence[View]) -
     rewriting = _Rewriting(order, whole)
     for value in order:
         rewriting.add(value)
-    moved = [rewriting.read(view) for view in whole]
+    moved = [rewriting.builder.copied(rewriting.read(view)) for view in whole]
     numbers = {value: i for i, value in enumerate(inputs)}
     for value in numbers:
         value.options = (numbers[value],)
@@ -53,6 +55,8 @@ class _Rewriting:
         new = self._new.get(view.value)
         if new is None:
             return view
+        if new.value.size == 1:  # a number repeated, and so is every part of it
+            return View(new.value, view.shape, (0,) * len(view.shape))
         return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
 
     def add(self, value: Value) -> None:
@@ -63,7 +67,12 @@ class _Rewriting:
         made = self._sum(value) or self._turned(value)
         if made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
-            made = self.builder.make(value.op, operands, value.shape, value.dtype, value.options)
+            if value.op in _FORMULAS:
+                made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
+            else:
+                made = self.builder.make(
+                    value.op, operands, value.shape, value.dtype, value.options
+                )
         self._new[value] = made
 
     # -- sums of arrays that are zero but for a part ------------------------------------------

@@ -209,14 +209,16 @@ class Lifted:
     def _added_up(self, term: Reference, shape: tuple[int, ...]) -> View:
         """The sum over all steps."""
         builder = self.builder
-        if isinstance(term, Here) and term.view.whole and term.item not in self.plan.looped:
+        if isinstance(term, Here) and term.item not in self.plan.looped:
             value, row = self.body[term.item], self.references[term.item]
             operands = [self._over_steps(reference) for reference in row]
             builder.place = value.place
             if term.item not in self._whole and value.op == "matmul" and len(value.shape) == 2:
                 joined = self._joined_product(operands)
-                if joined is not None:
-                    return joined
+                if joined is not None:  # the view of a sum is the sum of the views
+                    return term.view.of(joined.value)
+            elif not term.view.whole:
+                pass
             elif value.op == "lead_sum":
                 axes = value.options[0] + 1
                 return builder.make("lead_sum", operands, shape, value.dtype, (axes,))
