@@ -1,7 +1,8 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
 A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call by the bits of `flags`; then it is silent about what they say.
+call by the bits of `flags`; then it is silent about what they say. A back end may set `LIFTS`, see
+`minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see `minigrad.compiled.tracing.kernels`.
 """
 
 import functools

@@ -178,6 +178,11 @@ class Compiled:
         return f"compiled {self._label}"
 
     @property
+    def _kernels(self) -> bool:
+        """Whether the back end wants large kernels as they are."""
+        return bool(getattr(self._backend, "KERNELS", False))
+
+    @property
     def _label(self) -> str:
         return getattr(self.function, "__qualname__", type(self.function).__name__)
 
@@ -259,7 +264,7 @@ class Compiled:
         args, kwargs = tree
         watch = Watch()
         recording = current_mode().recording
-        first = trace(self.function, args, kwargs, None, recording, watch=watch)
+        first = trace(self.function, args, kwargs, None, recording, watch, self._kernels)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
@@ -298,7 +303,7 @@ class Compiled:
     ) -> str | None:
         """What a second trace and the first do not share."""
         with _left_alone(guards, random_sources(self.function, args, kwargs)):
-            second = trace(self.function, args, kwargs, {}, recording)
+            second = trace(self.function, args, kwargs, {}, recording, None, self._kernels)
             settle(second, guards.tensors)
             for reference, array, node in second.tracer.written.values():
                 tensor = reference()

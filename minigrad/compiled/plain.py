@@ -22,8 +22,9 @@ from minigrad.compiled.graph import (
 )
 from minigrad.ops.elementwise.special import erf
 
-__all__ = ["LIFTS", "PlainProgram", "build"]
+__all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 
+KERNELS = True  # a large kernel makes fewer passes than what it consists of
 LIFTS = True  # one call for all steps instead of one for each
 
 Instruction = tuple[Callable[..., Any], list[Any]]
@@ -295,7 +296,7 @@ def _call(
 
 
 def _take_result(results: list[Any], index: int, out: PlainArray) -> None:
-    np.copyto(out, results[index])
+    out[()] = results[index]
 
 
 def _gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:

@@ -54,7 +54,8 @@ def split(
     residuals = _residuals(after, gradients, before, seeded)
     groups: dict[Any, list[Value]] = {}
     for value in residuals:
-        groups.setdefault((value.shape, value.dtype.str), []).append(value)
+        alone = value.number if value.dtype == object else None  # what a kernel hands over
+        groups.setdefault((value.shape, value.dtype.str, alone), []).append(value)
     packed = [_pack(builder, group) for group in groups.values()]
     # Inputs of its own, since a value is one argument of one program.
     taken = [Value("input", (), value.shape, value.dtype, (-1,)) for value in inputs]

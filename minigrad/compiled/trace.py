@@ -74,6 +74,7 @@ def trace(
     states: dict[int, Any] | None = None,
     differentiate: bool = True,
     watch: Watch | None = None,
+    kernels: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -83,11 +84,12 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call alone.
+        kernels: see `Tracer`.
 
     Raises:
         whatever the function raises.
     """
-    tracer = Tracer(states)
+    tracer = Tracer(states, kernels)
     if watch is not None:
         watch.refuse = tracer.refuse
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]

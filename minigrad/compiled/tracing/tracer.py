@@ -16,10 +16,12 @@ from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.kernels import KeptKernels
 from minigrad.compiled.tracing.memory import owner_of, part_of
 from minigrad.compiled.tracing.watching import is_users, user_line
 from minigrad.core.modes import current_mode
-from minigrad.core.observer import Applied, Drawn, Observer
+from minigrad.core.observer import Applied, Drawn
+from minigrad.ops.fusing import FusedOperation, KernelObserver
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
@@ -56,12 +58,13 @@ class Request(NamedTuple):
     value: Value
 
 
-class Tracer(Observer):
+class Tracer(KernelObserver):
     """Makes values of a graph from the operations that it sees.
 
     Args:
         states: where given, draws come from these states of generators by their identity, so that
             the generators themselves stay where they are; else they are drawn as always.
+        kernels: whether large kernels stay what they are, see `minigrad.compiled.tracing.kernels`.
 
     Attributes:
         builder: what the values are made by.
@@ -71,13 +74,15 @@ class Tracer(Observer):
         assumed: values that our own code looked at, with what they were: a program holds for these.
         followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
+        nodes: of the operations that were seen, to look for hooks.
         refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
 
     records_passes = True
 
-    def __init__(self, states: dict[int, Any] | None = None) -> None:
+    def __init__(self, states: dict[int, Any] | None = None, kernels: bool = False) -> None:
         self.builder = Builder()
+        self._kernels = KeptKernels(self) if kernels else None
         self.captured: list[Captured] = []
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
@@ -89,7 +94,7 @@ class Tracer(Observer):
         self._states = states
         self._views: dict[int, View] = {}
         self._kept: list[Any] = []
-        self._nodes: list[Any] = []
+        self.nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
 
     # -- values ------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ class Tracer(Observer):
         """Make the values of an operation."""
         operation, params = applied.operation, applied.params
         if applied.node is not None:
-            self._nodes.append(applied.node)
+            self.nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
@@ -225,6 +230,14 @@ class Tracer(Observer):
         del self.assumed[assumed:]
         self.refusal = refusal
         return None
+
+    def kernel(self, operation: FusedOperation, args: Sequence[Any], params: Any) -> Any:
+        """Run a large kernel as it is, if the back end wants that."""
+        return None if self._kernels is None else self._kernels.apply(operation, args, params)
+
+    def kernel_gradients(self, node: Any, g: Any) -> Sequence[Any] | None:
+        """What such a kernel sends back."""
+        return None if self._kernels is None else self._kernels.gradients(node, g)
 
     def _is_followed(self, leaf: Any) -> bool:
         if hasattr(leaf, "_array"):
@@ -355,12 +368,12 @@ class Tracer(Observer):
 
     def check_nodes(self) -> None:
         """Refuse hooks and retained gradients on what was computed."""
-        for node in self._nodes:
+        for node in self.nodes:
             if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
                 self.refuse(f"it registers a hook on the result of {node.where}")
             elif node.extras is not None and node.extras.retain:
                 self.refuse(f"it retains the gradient of {node.where}")
-        self._nodes.clear()
+        self.nodes.clear()
 
     def write(self, tensor: Any) -> None:
         """Note what a tensor held before it is written."""
