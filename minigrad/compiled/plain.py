@@ -52,12 +52,14 @@ class PlainProgram:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._rooms: dict[Value, PlainArray] = {}
+        self._rooms: dict[Value, Any] = {}  # arrays; of a call, the list of its results
         self._list: list[Instruction] = []
-        self._outside = {*graph.inputs, *(view.value for view in graph.outputs)}
-        # Arrays that are views of values that go in or out, by their identity.
+        results = [value for value in graph.values if value.op == "result"]
+        self._outside = {*graph.inputs, *results, *(view.value for view in graph.outputs)}
+        # Arrays that are views of values that go in, out, or come from a call, by their identity.
         self._seen: dict[int, tuple[PlainArray, View]] = {}
         self._uses: dict[Value, list[Use]] = {}
+        self._results: dict[Value, int] = {}  # where in the list they are taken
         self._inputs = [self._room(value) for value in graph.inputs]
         for value in graph.values:
             if value.op == "loop":
@@ -67,8 +69,9 @@ class PlainProgram:
         self._outputs = [self._read(view) for view in graph.outputs]
         returned = {view.value for view in graph.outputs}
         self._handed = [None if value in returned else self._worth(value) for value in graph.inputs]
-        made = {"input", "constant", "stack"}
+        made = {"input", "constant", "stack", "result"}
         first = {view.value: i for i, view in reversed(list(enumerate(graph.outputs)))}
+        self._sources = [first[view.value] for view in graph.outputs]
         self._fresh = [
             self._worth(view.value)
             if view.value.op not in made and first[view.value] == i
@@ -76,6 +79,9 @@ class PlainProgram:
             for i, view in enumerate(graph.outputs)
         ]
         self._zeroed = [view.value.op == "assemble" for view in graph.outputs]
+        self._lent = [uses for uses in (*self._handed, *self._fresh) if uses is not None]
+        self._made = [self._rooms[value] for value in graph.values if value.op == "call"]
+        self._taken = self._take_results(results, first)
         self._seen.clear()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
@@ -93,13 +99,52 @@ class PlainProgram:
         with np.errstate(all="ignore"):
             for function, arguments in self._list:
                 function(*arguments)
-        pairs = zip(results, self._fresh, strict=True)
-        return [np.array(result) if uses is None else result for result, uses in pairs]
+        for i, taken in enumerate(self._taken):
+            if taken is not None:
+                results[i] = taken.pop()
+            elif self._sources[i] != i:
+                results[i] = results[self._sources[i]].copy()
+            elif self._fresh[i] is None:
+                results[i] = np.array(results[i])
+        self._release()
+        return results
+
+    def _release(self) -> None:
+        """Keep nothing alive that came from outside or from calls, so that it can be used again."""
+        for uses in self._lent:
+            for arguments, place, _ in uses:
+                arguments[place] = None
+        for made in self._made:
+            made.clear()
 
     def _worth(self, value: Value) -> "list[Use] | None":
         """The uses of a value, if making views for them is cheaper than to copy it."""
         uses = self._uses.get(value, [])
         return uses if len(uses) * _WORTH < self._rooms[value].nbytes else None
+
+    def _take_results(
+        self, values: Sequence[Value], first: dict[Value, int]
+    ) -> "list[list[PlainArray] | None]":
+        """Let large results of calls be used where they are.
+
+        Returns for each output the list in which its call leaves it; None for others.
+        """
+        taken: list[list[PlainArray] | None] = [None] * len(self._outputs)
+        for value in values:
+            uses = self._worth(value)
+            if uses is None:
+                continue
+            made: list[PlainArray] = []
+            _, arguments = self._list[self._results[value]]
+            (call,) = value.views
+            if value in first and not call.value.options[0].fresh:
+                continue
+            if value in first:
+                taken[first[value]] = made
+            self._lent.append(uses)
+            self._made.append(made)
+            self._list[self._results[value]] = _hand_result, [*arguments[:2], uses, made]
+        return taken
 
     def __len__(self) -> int:
         return len(self._list)
@@ -204,13 +249,14 @@ class PlainProgram:
 
     def _emit_call(self, value: Value, read: Read, out: PlainArray) -> None:
         results: list[Any] = []
-        self._rooms[value] = results  # type: ignore[assignment]
+        self._rooms[value] = results
         self._add(_call, value.options[0].run, results, *map(read, value.operands))
 
     def _emit_result(self, value: Value, read: Read, out: PlainArray) -> None:
         (view,) = value.views
         results: Any = self._rooms[view.value]
-        self._add(_take_result, results, value.options[0], out)
+        self._results[value] = len(self._list)
+        self._list.append((_take_result, [results, value.options[0], out]))
 
     # -- loops -------------------------------------------------------------------------------------
 
@@ -293,10 +339,22 @@ def _call(
     run: Callable[[Sequence[Any]], list[Any]], results: list[Any], *operands: PlainArray
 ) -> None:
     results[:] = run(operands)
+    for i, result in enumerate(results):  # operands are written again by the next call
+        if isinstance(result, np.ndarray) and any(
+            np.may_share_memory(result, operand) for operand in operands
+        ):
+            results[i] = result.copy()
 
 
 def _take_result(results: list[Any], index: int, out: PlainArray) -> None:
     out[()] = results[index]
+
+
+def _hand_result(
+    results: list[Any], index: int, uses: Sequence[Use], made: list[PlainArray]
+) -> None:
+    made[:] = (np.asarray(results[index], order="C"),)
+    _hand(uses, made[0])
 
 
 def _gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:

@@ -376,4 +376,6 @@ class _Draw:
 
 def _finite(arrays: Sequence[Any]) -> bool:
     """Whether no number is infinite or NaN."""
-    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)
+    floats = [a for a in arrays if a.dtype.kind in "fc"]
+    with np.errstate(all="ignore"):  # a sum of squares is cheaper, and finite only if all are
+        return all(bool(np.isfinite(np.vdot(a, a))) or bool(np.isfinite(a).all()) for a in floats)

@@ -109,7 +109,9 @@ class KeptKernels:
         operands = [tracer.source(v, array) for v, array in zip(args, arrays, strict=True)]
         places = _places(operands, followed)
         called = self._call(
-            CalledOperation(operation, arrays, plain, places, [y, residuals]), operands, followed
+            CalledOperation(operation, arrays, plain, places, [y, residuals], True),
+            operands,
+            followed,
         )
         tracer.enter_array(y, self._result(called, 0, y))
         boxed = tracer.builder.make("result", [called], (), object, (1,))
@@ -140,7 +142,9 @@ class KeptKernels:
         tracer.builder.place = f"{backward.name}{getattr(node.scope, 'place', '')}"
         if node not in self._backwards:
             places = _places(operands, kept.followed)
-            self._backwards[node] = CalledOperation(backward, inputs, kept.params, places, parts)
+            self._backwards[node] = CalledOperation(
+                backward, inputs, kept.params, places, parts, True
+            )
         called = self._call(self._backwards[node], operands, kept.followed)
         for i, part in enumerate(parts):
             if part is not None:

@@ -29,6 +29,7 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"matmul"}
+_OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
 class Captured(NamedTuple):
@@ -272,6 +273,8 @@ class Tracer(KernelObserver):
     ) -> Any:
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
         array = np.asarray(result)
+        if array.dtype == bool:
+            name = _OF_BOOLEANS.get(name, name)
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]
