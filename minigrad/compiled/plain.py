@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.compiled.graph import (
     ELEMENTWISE,
+    REDUCTIONS,
     Graph,
     Loop,
     Operand,
@@ -19,8 +20,20 @@ from minigrad.compiled.graph import (
     Unsupported,
     Value,
     View,
+    contiguous,
 )
-from minigrad.ops.elementwise.special import erf
+from minigrad.compiled.stepwise.blocking import Chain, chains, read_elsewhere
+from minigrad.compiled.stepwise.functions import (
+    FUNCTIONS,
+    Use,
+    call,
+    gather,
+    hand,
+    hand_result,
+    scatter_add,
+    strided,
+    take_result,
+)
 
 __all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 
@@ -28,8 +41,6 @@ KERNELS = True  # a large kernel makes fewer passes than what it consists of
 LIFTS = True  # one call for all steps instead of one for each
 
 Instruction = tuple[Callable[..., Any], list[Any]]
-# Arguments, the place among them, and what is read there; None for a value as it is.
-Use = tuple[list[Any], int, View | None]
 Read = Callable[[Operand], Any]
 
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
@@ -61,8 +72,10 @@ class PlainProgram:
         self._uses: dict[Value, list[Use]] = {}
         self._results: dict[Value, int] = {}  # where in the list they are taken
         self._inputs = [self._room(value) for value in graph.inputs]
-        for value in graph.values:
-            if value.op == "loop":
+        for value in chains(graph.values):
+            if isinstance(value, Chain):
+                self._chain(value, graph)
+            elif value.op == "loop":
                 self._loop(value.options[0])
             elif value.op != "stack":
                 self._emit(value, self._operand, self._room)
@@ -89,13 +102,13 @@ class PlainProgram:
             if uses is None:
                 room[...] = array
             else:
-                _hand(uses, np.ascontiguousarray(array))
+                hand(uses, np.ascontiguousarray(array))
         results = list(self._outputs)
         for i, uses in enumerate(self._fresh):
             if uses is not None:
                 make = np.zeros if self._zeroed[i] else np.empty
                 results[i] = array = make(results[i].shape, results[i].dtype)
-                _hand(uses, array)
+                hand(uses, array)
         with np.errstate(all="ignore"):
             for function, arguments in self._list:
                 function(*arguments)
@@ -143,7 +156,7 @@ class PlainProgram:
                 taken[first[value]] = made
             self._lent.append(uses)
             self._made.append(made)
-            self._list[self._results[value]] = _hand_result, [*arguments[:2], uses, made]
+            self._list[self._results[value]] = hand_result, [*arguments[:2], uses, made]
         return taken
 
     def __len__(self) -> int:
@@ -190,7 +203,7 @@ class PlainProgram:
         if emit is not None:
             emit(value, read, room(value))
         elif value.op in ELEMENTWISE:
-            function = _FUNCTIONS.get(value.op) or getattr(np, value.op)
+            function = FUNCTIONS.get(value.op) or getattr(np, value.op)
             arguments = [read(o) for o in value.operands]
             if value.op != "where":
                 arguments = self._typed(value, arguments)
@@ -242,21 +255,50 @@ class PlainProgram:
             self._add(np.copyto, place, part)
 
     def _emit_gather(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(_gather, *map(read, value.operands), out)
+        self._add(gather, *map(read, value.operands), out)
 
     def _emit_scatter_add(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(_scatter_add, *map(read, value.operands), out)
+        self._add(scatter_add, *map(read, value.operands), out)
 
     def _emit_call(self, value: Value, read: Read, out: PlainArray) -> None:
         results: list[Any] = []
         self._rooms[value] = results
-        self._add(_call, value.options[0].run, results, *map(read, value.operands))
+        self._add(call, value.options[0].run, results, *map(read, value.operands))
 
     def _emit_result(self, value: Value, read: Read, out: PlainArray) -> None:
         (view,) = value.views
         results: Any = self._rooms[view.value]
         self._results[value] = len(self._list)
-        self._list.append((_take_result, [results, value.options[0], out]))
+        self._list.append((take_result, [results, value.options[0], out]))
+
+    # -- chains ------------------------------------------------------------------------------------
+
+    def _chain(self, chain: Chain, graph: Graph) -> None:
+        """A chain, block by block."""
+        blocks = chain.blocks
+        if len(blocks) == 1:
+            for value in chain.values:
+                self._emit(value, self._operand, self._room)
+            return
+        local = set(chain.values) - read_elsewhere(graph, chain)
+        places = chain.places(local)
+        rooms: dict[int, PlainArray] = {}
+        first, count = blocks[0]
+        for value, place in places.items():
+            if place not in rooms:
+                size = value.size // chain.rows * count
+                rooms[place] = np.empty(size, value.dtype)
+        block = {value: rooms[place] for value, place in places.items()}
+        for start, count in blocks:
+            part = _Block(self, block, chain.rows, start, count)
+            for value in chain.values:
+                if value.op in REDUCTIONS and start != first:
+                    more = np.empty(value.shape, value.dtype)
+                    self._emit(value, part.read, lambda _, more=more: more)  # type: ignore[misc]
+                    out = self._room(value)
+                    self._add(np.add, out, more, out)
+                else:
+                    self._emit(value, part.read, part.room)
 
     # -- loops -------------------------------------------------------------------------------------
 
@@ -279,6 +321,40 @@ class PlainProgram:
             step = _Step(self, loop, stacks, t)
             for value in loop.body:
                 self._emit(value, step.read, step.room)
+
+
+class _Block:
+    """Some rows of a chain: where its values are."""
+
+    def __init__(
+        self,
+        program: PlainProgram,
+        rooms: dict[Value, PlainArray],
+        rows: int,
+        start: int,
+        count: int,
+    ) -> None:
+        self._program, self._rooms = program, rooms
+        self._rows, self._start, self._count = rows, start, count
+
+    def room(self, value: Value) -> PlainArray:
+        """Where these rows of a value go."""
+        if value.op in REDUCTIONS:
+            return self._program._room(value)
+        natural = contiguous(value.shape)
+        found: PlainArray = self.read(View(value, value.shape, natural))
+        return found
+
+    def read(self, operand: Operand) -> Any:
+        """These rows of an operand."""
+        if not isinstance(operand, View):
+            return operand
+        shape, strides = (self._count, *operand.shape[1:]), operand.strides
+        room = self._rooms.get(operand.value)
+        if room is not None:
+            return strided(room, shape, strides, operand.offset)
+        at = operand.offset + self._start * strides[0]
+        return self._program._read(View(operand.value, shape, strides, at))
 
 
 class _Step:
@@ -316,93 +392,3 @@ class _Step:
         stack = self._stacks[value]
         at = (slot % len(stack)) * value.size + operand.offset
         return strided(stack, operand.shape, operand.strides, at)
-
-
-def _hand(uses: Sequence[Use], array: PlainArray) -> None:
-    """Put an array where its value is used."""
-    for arguments, place, view in uses:
-        if view is not None:
-            arguments[place] = strided(array, view.shape, view.strides, view.offset)
-        else:
-            arguments[place] = array
-
-
-def strided(
-    room: PlainArray, shape: tuple[int, ...], strides: Sequence[int], offset: int
-) -> PlainArray:
-    """A view of contiguous room, with strides and offset in elements."""
-    step = room.itemsize
-    return np.ndarray(shape, room.dtype, room, offset * step, [s * step for s in strides])
-
-
-def _call(
-    run: Callable[[Sequence[Any]], list[Any]], results: list[Any], *operands: PlainArray
-) -> None:
-    results[:] = run(operands)
-    for i, result in enumerate(results):  # operands are written again by the next call
-        if isinstance(result, np.ndarray) and any(
-            np.may_share_memory(result, operand) for operand in operands
-        ):
-            results[i] = result.copy()
-
-
-def _take_result(results: list[Any], index: int, out: PlainArray) -> None:
-    out[()] = results[index]
-
-
-def _hand_result(
-    results: list[Any], index: int, uses: Sequence[Use], made: list[PlainArray]
-) -> None:
-    made[:] = (np.asarray(results[index], order="C"),)
-    _hand(uses, made[0])
-
-
-def _gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:
-    if index.size and index.min() < 0:
-        raise IndexError("an index is negative")
-    np.take(table, index, 0, out, "raise")
-
-
-def _scatter_add(index: PlainArray, rows: PlainArray, out: PlainArray) -> None:
-    out[...] = 0
-    np.add.at(out, index, rows)
-
-
-def _sigmoid(x: PlainArray, out: PlainArray) -> None:
-    np.negative(x, out)
-    np.exp(out, out)
-    np.add(out, 1, out)
-    np.divide(1, out, out)
-
-
-def _where(condition: PlainArray, x: Any, y: Any, out: PlainArray) -> None:
-    np.copyto(out, y)
-    np.copyto(out, x, where=condition)
-
-
-def _copy(x: Any, out: PlainArray) -> None:
-    np.copyto(out, x, casting="unsafe")
-
-
-def _maximum(x: Any, y: Any, out: PlainArray) -> None:
-    np.maximum(x, y, out=out)
-
-
-def _minimum(x: Any, y: Any, out: PlainArray) -> None:
-    np.minimum(x, y, out=out)
-
-
-def _erf(x: PlainArray, out: PlainArray) -> None:
-    np.copyto(out, erf.operation.forward(x))
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "convert": _copy,
-    "copy": _copy,
-    "erf": _erf,
-    "maximum": _maximum,
-    "minimum": _minimum,
-    "sigmoid": _sigmoid,
-    "where": _where,
-}
-"""What NumPy has no function for that writes into an array."""
