@@ -34,6 +34,7 @@ from minigrad.compiled.stepwise.functions import (
     strided,
     take_result,
 )
+from minigrad.compiled.stepwise.placing import place_body, seen_in, users_of
 
 __all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 
@@ -52,7 +53,10 @@ def build(graph: Graph) -> "PlainProgram":
     Raises:
         Unsupported: for an operation that it does not know.
     """
-    return PlainProgram(graph)
+    try:
+        return PlainProgram(graph)
+    except Unsupported:  # perhaps of the places alone
+        return PlainProgram(graph, place=False)
 
 
 class PlainProgram:
@@ -62,7 +66,8 @@ class PlainProgram:
     two threads must not run one program at once. NumPy's warnings are off.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, place: bool = True) -> None:
+        self._place = place
         self._rooms: dict[Value, Any] = {}  # arrays; of a call, the list of its results
         self._list: list[Instruction] = []
         results = [value for value in graph.values if value.op == "result"]
@@ -71,6 +76,9 @@ class PlainProgram:
         self._seen: dict[int, tuple[PlainArray, View]] = {}
         self._uses: dict[Value, list[Use]] = {}
         self._results: dict[Value, int] = {}  # where in the list they are taken
+        self._users = users_of(graph)
+        self._returned = {view.value for view in graph.outputs}
+        self._parts: dict[Value, View] = {}  # values that are parts of others
         self._inputs = [self._room(value) for value in graph.inputs]
         for value in chains(graph.values):
             if isinstance(value, Chain):
@@ -80,8 +88,9 @@ class PlainProgram:
             elif value.op != "stack":
                 self._emit(value, self._operand, self._room)
         self._outputs = [self._read(view) for view in graph.outputs]
-        returned = {view.value for view in graph.outputs}
-        self._handed = [None if value in returned else self._worth(value) for value in graph.inputs]
+        self._handed = [
+            None if value in self._returned else self._worth(value) for value in graph.inputs
+        ]
         made = {"input", "constant", "stack", "result"}
         first = {view.value: i for i, view in reversed(list(enumerate(graph.outputs)))}
         self._sources = [first[view.value] for view in graph.outputs]
@@ -179,7 +188,14 @@ class PlainProgram:
                 self._seen[id(room)] = room, View(value)
         return room
 
+    def _resolved(self, view: View) -> View:
+        """A read as one of a value that has room of its own."""
+        while view.value in self._parts:
+            view = seen_in(view, self._parts[view.value])
+        return view
+
     def _read(self, view: View) -> PlainArray:
+        view = self._resolved(view)
         room = self._room(view.value)
         if view.whole:
             return room
@@ -247,6 +263,9 @@ class PlainProgram:
 
     def _emit_assemble(self, value: Value, read: Read, out: PlainArray) -> None:
         for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
+            home = self._parts.get(operand.value) if isinstance(operand, View) else None
+            if home is not None and home.value is value:
+                continue  # it was computed there
             part = read(operand)
             shape = part.shape if isinstance(part, np.ndarray) else ()
             place = strided(out, shape, strides, offset)
@@ -304,22 +323,29 @@ class PlainProgram:
 
     def _loop(self, loop: Loop) -> None:
         """The steps of a loop, with views for each made now."""
+        placing = place_body(loop, self._users if self._place else {}, self._returned)
+        self._parts.update(placing.parts)
         stacks: dict[Value, PlainArray] = {}
-        for value in loop.body:
-            stacked = loop.stacked.get(value)
+        for value in placing.body:
+            if value in placing.parts:
+                continue
+            stacked = placing.stacked.get(value)
             if stacked is not None:
                 stacks[value] = self._room(stacked)
             else:  # two slots in turn where the next step reads it
-                slots = 2 if value in loop.initial else 1
+                slots = 2 if value in placing.carried else 1
                 make = np.zeros if value.op == "assemble" else np.empty
                 stacks[value] = make((slots, *value.shape), value.dtype)
         for value, initial in loop.initial.items():
-            stack = stacks[value]
-            self._add(np.copyto, stack[loop.initial_slot % len(stack)], self._read(initial))
+            part = self._resolved(View(value))
+            stack = stacks[part.value]
+            at = loop.initial_slot % len(stack) * part.value.size + part.offset
+            place = strided(stack, part.shape, part.strides, at)
+            self._add(np.copyto, place, self._read(initial))
         steps = range(loop.count)
         for t in reversed(steps) if loop.down else steps:
             step = _Step(self, loop, stacks, t)
-            for value in loop.body:
+            for value in placing.body:
                 self._emit(value, step.read, step.room)
 
 
@@ -368,6 +394,10 @@ class _Step:
 
     def room(self, value: Value) -> PlainArray:
         """Where a value of this step goes."""
+        part = self._program._parts.get(value)
+        if part is not None:
+            found: PlainArray = self.read(View(value))
+            return found
         stack = self._stacks[value]
         slot: PlainArray = stack[self._now % len(stack)]
         if slot.ndim == 0:
@@ -378,6 +408,7 @@ class _Step:
         """What an operand is at this step."""
         if not isinstance(operand, View):
             return operand
+        operand = self._program._resolved(operand)
         value = operand.value
         if value.op == "moving":
             (view,) = value.views
@@ -386,7 +417,8 @@ class _Step:
             return self._program._read(View(view.value, operand.shape, strides, at))
         slot = self._now
         if value.op == "previous":
-            value, slot = value.options[0], self._before
+            operand = self._program._resolved(operand.of(value.options[0]))
+            value, slot = operand.value, self._before
         if value not in self._stacks:
             return self._program._read(operand)
         stack = self._stacks[value]

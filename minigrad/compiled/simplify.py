@@ -49,12 +49,15 @@ class _Rewriting:
             self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
         self._absorbed = self._sums_of_parts(order)
+        self._turned = {value for value in order if self._is_turned(value)}
 
     def read(self, view: View) -> View:
         """A view of the old graph in the new one."""
         new = self._new.get(view.value)
         if new is None:
             return view
+        if view.value in self._turned:
+            return new
         if new.value.size == 1:  # a number repeated, and so is every part of it
             return View(new.value, view.shape, (0,) * len(view.shape))
         return view.of(new.value) if new.whole else view.of(self.builder.copied(new).value)
@@ -64,8 +67,13 @@ class _Rewriting:
         if value in self._absorbed:
             return
         self.builder.place = value.place
-        made = self._sum(value) or self._turned(value)
-        if made is None:
+        made = self._sum(value)
+        if value in self._turned:
+            b, a = (self.read(view).seen_through(np.transpose) for view in value.views)
+            made = self.builder.make("matmul", [a, b], value.shape[::-1], value.dtype)
+        elif value.op == "copy":
+            made = self.builder.copied(self.read(next(value.views)))
+        elif made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
             if value.op in _FORMULAS:
                 made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
@@ -147,15 +155,12 @@ class _Rewriting:
 
     # -- products that are read transposed ----------------------------------------------------
 
-    def _turned(self, value: Value) -> View | None:
-        """A copy of a transposed product as the product of its operands, transposed."""
-        if value.op != "copy":
-            return None
-        (view,) = value.views
-        product = view.value
-        if product.op != "matmul" or len(product.shape) != 2 or len(self._uses[product]) > 1:
-            return None
-        if view.shape != product.shape[::-1] or view.strides != (1, product.shape[1]):
-            return None
-        a, b = (self.read(v).seen_through(np.transpose) for v in product.views)
-        return self.builder.make("matmul", [b, a], value.shape, value.dtype)
+    def _is_turned(self, value: Value) -> bool:
+        """Whether a product is only read transposed, so that the transposed one is better made."""
+        if value.op != "matmul" or len(value.shape) != 2:
+            return False
+        shape, strides = value.shape[::-1], (1, value.shape[1])
+        return all(
+            view.shape == shape and view.strides == strides and not view.offset
+            for view in self._uses[value]
+        )
