@@ -20,7 +20,6 @@ from minigrad.compiled.graph import (
     Unsupported,
     Value,
     View,
-    contiguous,
 )
 from minigrad.compiled.stepwise.blocking import Chain, chains, read_elsewhere
 from minigrad.compiled.stepwise.functions import (
@@ -35,6 +34,7 @@ from minigrad.compiled.stepwise.functions import (
     take_result,
 )
 from minigrad.compiled.stepwise.placing import place_body, seen_in, users_of
+from minigrad.compiled.stepwise.steps import Block, Step
 
 __all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 
@@ -44,6 +44,7 @@ LIFTS = True  # one call for all steps instead of one for each
 Instruction = tuple[Callable[..., Any], list[Any]]
 Read = Callable[[Operand], Any]
 
+_MANY_STEPS = 4  # from which a matrix is copied rather than read down its columns
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
 
 
@@ -78,16 +79,17 @@ class PlainProgram:
         self._results: dict[Value, int] = {}  # where in the list they are taken
         self._users = users_of(graph)
         self._returned = {view.value for view in graph.outputs}
-        self._parts: dict[Value, View] = {}  # values that are parts of others
-        self._inputs = [self._room(value) for value in graph.inputs]
+        self.parts: dict[Value, View] = {}  # values that are parts of others
+        self.turned: dict[Any, PlainArray] = {}  # copies of what steps read, by keys of views
+        self._inputs = [self.room_of(value) for value in graph.inputs]
         for value in chains(graph.values):
             if isinstance(value, Chain):
                 self._chain(value, graph)
             elif value.op == "loop":
                 self._loop(value.options[0])
             elif value.op != "stack":
-                self._emit(value, self._operand, self._room)
-        self._outputs = [self._read(view) for view in graph.outputs]
+                self._emit(value, self._operand, self.room_of)
+        self._outputs = [self.read_view(view) for view in graph.outputs]
         self._handed = [
             None if value in self._returned else self._worth(value) for value in graph.inputs
         ]
@@ -173,7 +175,7 @@ class PlainProgram:
 
     # -- arrays ------------------------------------------------------------------------------------
 
-    def _room(self, value: Value) -> PlainArray:
+    def room_of(self, value: Value) -> PlainArray:
         room = self._rooms.get(value)
         if room is None:
             if value.op == "constant":
@@ -188,15 +190,15 @@ class PlainProgram:
                 self._seen[id(room)] = room, View(value)
         return room
 
-    def _resolved(self, view: View) -> View:
+    def resolved(self, view: View) -> View:
         """A read as one of a value that has room of its own."""
-        while view.value in self._parts:
-            view = seen_in(view, self._parts[view.value])
+        while view.value in self.parts:
+            view = seen_in(view, self.parts[view.value])
         return view
 
-    def _read(self, view: View) -> PlainArray:
-        view = self._resolved(view)
-        room = self._room(view.value)
+    def read_view(self, view: View) -> PlainArray:
+        view = self.resolved(view)
+        room = self.room_of(view.value)
         if view.whole:
             return room
         array = strided(room, view.shape, view.strides, view.offset)
@@ -209,7 +211,7 @@ class PlainProgram:
         return array
 
     def _operand(self, operand: Operand) -> Any:
-        return self._read(operand) if isinstance(operand, View) else operand
+        return self.read_view(operand) if isinstance(operand, View) else operand
 
     # -- instructions ------------------------------------------------------------------------------
 
@@ -263,7 +265,7 @@ class PlainProgram:
 
     def _emit_assemble(self, value: Value, read: Read, out: PlainArray) -> None:
         for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
-            home = self._parts.get(operand.value) if isinstance(operand, View) else None
+            home = self.parts.get(operand.value) if isinstance(operand, View) else None
             if home is not None and home.value is value:
                 continue  # it was computed there
             part = read(operand)
@@ -297,7 +299,7 @@ class PlainProgram:
         blocks = chain.blocks
         if len(blocks) == 1:
             for value in chain.values:
-                self._emit(value, self._operand, self._room)
+                self._emit(value, self._operand, self.room_of)
             return
         local = set(chain.values) - read_elsewhere(graph, chain)
         places = chain.places(local)
@@ -309,12 +311,12 @@ class PlainProgram:
                 rooms[place] = np.empty(size, value.dtype)
         block = {value: rooms[place] for value, place in places.items()}
         for start, count in blocks:
-            part = _Block(self, block, chain.rows, start, count)
+            part = Block(self, block, chain.rows, start, count)
             for value in chain.values:
                 if value.op in REDUCTIONS and start != first:
                     more = np.empty(value.shape, value.dtype)
                     self._emit(value, part.read, lambda _, more=more: more)  # type: ignore[misc]
-                    out = self._room(value)
+                    out = self.room_of(value)
                     self._add(np.add, out, more, out)
                 else:
                     self._emit(value, part.read, part.room)
@@ -324,103 +326,40 @@ class PlainProgram:
     def _loop(self, loop: Loop) -> None:
         """The steps of a loop, with views for each made now."""
         placing = place_body(loop, self._users if self._place else {}, self._returned)
-        self._parts.update(placing.parts)
+        self.parts.update(placing.parts)
         stacks: dict[Value, PlainArray] = {}
         for value in placing.body:
             if value in placing.parts:
                 continue
             stacked = placing.stacked.get(value)
             if stacked is not None:
-                stacks[value] = self._room(stacked)
+                stacks[value] = self.room_of(stacked)
             else:  # two slots in turn where the next step reads it
                 slots = 2 if value in placing.carried else 1
                 make = np.zeros if value.op == "assemble" else np.empty
                 stacks[value] = make((slots, *value.shape), value.dtype)
         for value, initial in loop.initial.items():
-            part = self._resolved(View(value))
+            part = self.resolved(View(value))
             stack = stacks[part.value]
             at = loop.initial_slot % len(stack) * part.value.size + part.offset
             place = strided(stack, part.shape, part.strides, at)
-            self._add(np.copyto, place, self._read(initial))
+            self._add(np.copyto, place, self.read_view(initial))
+        self._turn_weights(loop)
         steps = range(loop.count)
         for t in reversed(steps) if loop.down else steps:
-            step = _Step(self, loop, stacks, t)
+            step = Step(self, loop, stacks, t)
             for value in placing.body:
                 self._emit(value, step.read, step.room)
 
-
-class _Block:
-    """Some rows of a chain: where its values are."""
-
-    def __init__(
-        self,
-        program: PlainProgram,
-        rooms: dict[Value, PlainArray],
-        rows: int,
-        start: int,
-        count: int,
-    ) -> None:
-        self._program, self._rooms = program, rooms
-        self._rows, self._start, self._count = rows, start, count
-
-    def room(self, value: Value) -> PlainArray:
-        """Where these rows of a value go."""
-        if value.op in REDUCTIONS:
-            return self._program._room(value)
-        natural = contiguous(value.shape)
-        found: PlainArray = self.read(View(value, value.shape, natural))
-        return found
-
-    def read(self, operand: Operand) -> Any:
-        """These rows of an operand."""
-        if not isinstance(operand, View):
-            return operand
-        shape, strides = (self._count, *operand.shape[1:]), operand.strides
-        room = self._rooms.get(operand.value)
-        if room is not None:
-            return strided(room, shape, strides, operand.offset)
-        at = operand.offset + self._start * strides[0]
-        return self._program._read(View(operand.value, shape, strides, at))
-
-
-class _Step:
-    """One step of a loop: where its values are."""
-
-    def __init__(
-        self, program: PlainProgram, loop: Loop, stacks: dict[Value, PlainArray], t: int
-    ) -> None:
-        self._program, self._stacks, self._t = program, stacks, t
-        self._now, self._before = t + loop.current_slot, t + loop.previous_slot
-
-    def room(self, value: Value) -> PlainArray:
-        """Where a value of this step goes."""
-        part = self._program._parts.get(value)
-        if part is not None:
-            found: PlainArray = self.read(View(value))
-            return found
-        stack = self._stacks[value]
-        slot: PlainArray = stack[self._now % len(stack)]
-        if slot.ndim == 0:
-            slot = stack[self._now % len(stack), ...]
-        return slot
-
-    def read(self, operand: Operand) -> Any:
-        """What an operand is at this step."""
-        if not isinstance(operand, View):
-            return operand
-        operand = self._program._resolved(operand)
-        value = operand.value
-        if value.op == "moving":
-            (view,) = value.views
-            offset, strides = operand.within(view.strides)
-            at = view.offset + self._t * value.options[0] + offset
-            return self._program._read(View(view.value, operand.shape, strides, at))
-        slot = self._now
-        if value.op == "previous":
-            operand = self._program._resolved(operand.of(value.options[0]))
-            value, slot = operand.value, self._before
-        if value not in self._stacks:
-            return self._program._read(operand)
-        stack = self._stacks[value]
-        at = (slot % len(stack)) * value.size + operand.offset
-        return strided(stack, operand.shape, operand.strides, at)
+    def _turn_weights(self, loop: Loop) -> None:
+        """Copy matrices that every step reads transposed: OpenBLAS would do so at every step."""
+        if loop.count < _MANY_STEPS:
+            return
+        inside = set(loop.body)
+        for value in loop.body:
+            view = list(value.views)[-1] if value.op == "matmul" else None
+            if view is None or view.value in inside or view.value.op in ("moving", "previous"):
+                continue
+            if len(view.shape) == 2 and view.strides[0] == 1 and view.key not in self.turned:
+                turned = self.turned[view.key] = np.empty(view.shape, view.dtype)
+                self._add(np.copyto, turned, self.read_view(view))

@@ -38,6 +38,8 @@ def _kernel_observers() -> list[KernelObserver]:
 class FusedOperation(Operation):
     """A kernel: its forward returns the outputs and, last, the residuals of its backward."""
 
+    reference: Callable[..., Any]
+
     def __init__(
         self,
         forward: Callable[..., Any],

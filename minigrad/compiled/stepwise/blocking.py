@@ -135,8 +135,8 @@ def _is_aligned(view: View, rows: int) -> bool:
 
 
 def _row_bytes(value: Value, rows: int) -> int:
-    sizes = [size_of(view.shape) * view.dtype.itemsize for view in value.views]
-    return max(value.size * value.dtype.itemsize, *sizes, 1) // rows
+    sizes = [size_of(view.shape) * int(view.dtype.itemsize) for view in value.views]
+    return max(value.size * int(value.dtype.itemsize), *sizes, 1) // rows
 
 
 def _kind(value: Value) -> tuple[str, int]:
