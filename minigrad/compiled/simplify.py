@@ -55,7 +55,10 @@ class _Rewriting:
         """A view of the old graph in the new one."""
         new = self._new.get(view.value)
         if new is None:
-            return view
+            array = view.value.array
+            if array is None or array.size > 1:
+                return view
+            return view.of(self.builder.kept(array).value)
         if view.value in self._turned:
             return new
         if new.value.size == 1:  # a number repeated, and so is every part of it
