@@ -21,10 +21,12 @@ from minigrad.compiled.graph import (
     Value,
     View,
 )
-from minigrad.compiled.stepwise.blocking import Chain, chains, read_elsewhere
+from minigrad.compiled.stepwise.blocking import Chain, Unlikely, chains, read_elsewhere
 from minigrad.compiled.stepwise.functions import (
     FUNCTIONS,
+    Instruction,
     Use,
+    branch,
     call,
     gather,
     hand,
@@ -41,8 +43,8 @@ __all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 KERNELS = True  # a large kernel makes fewer passes than what it consists of
 LIFTS = True  # one call for all steps instead of one for each
 
-Instruction = tuple[Callable[..., Any], list[Any]]
 Read = Callable[[Operand], Any]
+Room = Callable[[Value], PlainArray]
 
 _MANY_STEPS = 4  # from which a matrix is copied rather than read down its columns
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
@@ -64,7 +66,8 @@ class PlainProgram:
     """A graph as a list of NumPy calls, the steps of loops one after the other.
 
     Calling it with one array for each input returns a list of new arrays. Its room is its own, so
-    two threads must not run one program at once. NumPy's warnings are off.
+    two threads must not run one program at once: `minigrad.compiled.programs.Program` has a lock.
+    NumPy's warnings are off.
     """
 
     def __init__(self, graph: Graph, place: bool = True) -> None:
@@ -215,7 +218,7 @@ class PlainProgram:
 
     # -- instructions ------------------------------------------------------------------------------
 
-    def _emit(self, value: Value, read: Read, room: Callable[[Value], PlainArray]) -> None:
+    def _emit(self, value: Value, read: Read, room: Room) -> None:
         """Add what computes a value, given how operands are read, and where results go."""
         emit = getattr(self, f"_emit_{value.op}", None)
         if emit is not None:
@@ -296,15 +299,15 @@ class PlainProgram:
 
     def _chain(self, chain: Chain, graph: Graph) -> None:
         """A chain, block by block."""
+        chain.set_aside(self._users)
         blocks = chain.blocks
         if len(blocks) == 1:
-            for value in chain.values:
-                self._emit(value, self._operand, self.room_of)
+            self._rows(chain, self._operand, self.room_of)
             return
         local = set(chain.values) - read_elsewhere(graph, chain)
         places = chain.places(local)
         rooms: dict[int, PlainArray] = {}
-        first, count = blocks[0]
+        _, count = blocks[0]
         for value, place in places.items():
             if place not in rooms:
                 size = value.size // chain.rows * count
@@ -312,14 +315,40 @@ class PlainProgram:
         block = {value: rooms[place] for value, place in places.items()}
         for start, count in blocks:
             part = Block(self, block, chain.rows, start, count)
-            for value in chain.values:
-                if value.op in REDUCTIONS and start != first:
-                    more = np.empty(value.shape, value.dtype)
-                    self._emit(value, part.read, lambda _, more=more: more)  # type: ignore[misc]
-                    out = self.room_of(value)
-                    self._add(np.add, out, more, out)
-                else:
-                    self._emit(value, part.read, part.room)
+            self._rows(chain, part.read, part.room, add=start > 0)
+
+    def _rows(self, chain: Chain, read: Read, room: Room, add: bool = False) -> None:
+        """Some rows of a chain; perhaps with sums added to those of the rows before."""
+        aside = {value for unlikely in chain.unlikely.values() for value in unlikely.values}
+        for value in chain.values:
+            if value in aside:
+                continue
+            if value in chain.unlikely:
+                self._emit_unlikely(value, chain.unlikely[value], read, room)
+            elif value.op in REDUCTIONS and add:
+                more, out = np.empty(value.shape, value.dtype), self.room_of(value)
+                self._emit(value, read, {value: more}.__getitem__)
+                self._add(np.add, out, more, out)
+            else:
+                self._emit(value, read, room)
+
+    def _emit_unlikely(self, value: Value, unlikely: Unlikely, read: Read, room: Room) -> None:
+        """A value that is computed in one of two ways."""
+        condition, chosen, otherwise, values = unlikely
+        outer, where_any, other = self._list, [], []  # type: ignore[var-annotated]
+        self._list = where_any
+        for each in (*values, value):
+            self._emit(each, read, room)
+        self._list = other
+        self._emit(
+            value,
+            lambda o: read(otherwise if isinstance(o, View) and o.value is chosen else o),
+            room,
+        )
+        self._list = outer
+        shape = (*condition.shape[:-1], 1)
+        of_rows = View(condition.value, shape, condition.strides, condition.offset)
+        self._add(branch, read(of_rows), where_any, other)
 
     # -- loops -------------------------------------------------------------------------------------
 

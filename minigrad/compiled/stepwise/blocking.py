@@ -7,15 +7,32 @@ room for one block.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Graph, Value, View, size_of
 
 __all__ = ["Chain", "chains", "read_elsewhere"]
 
-_BLOCK = 1 << 17  # bytes of one array in a block: several of them stay in the cache of a core
+_BLOCK = 1 << 18  # bytes of one array in a block: several of them stay in the cache of a core
 _LARGE = 1 << 19  # bytes of the largest array from which blocks pay
 _MOST = 64  # blocks: each makes instructions of its own
 _INPLACE_NOT = frozenset(("where", "erf", "copy", "convert"))  # they write before all is read
+
+
+class Unlikely(NamedTuple):
+    """What is only computed where some row needs it, as for scores that are infinite.
+
+    Attributes:
+        condition: of each row, whether it does.
+        chosen: what is read by rows that need it, a `where`.
+        otherwise: what the others read.
+        values: those that nobody else reads, in order, the last one `chosen`.
+    """
+
+    condition: View
+    chosen: Value
+    otherwise: View
+    values: list[Value]
 
 
 class Chain:
@@ -24,11 +41,13 @@ class Chain:
     Attributes:
         rows: how many there are, the length of the first axes.
         values: of row sums and the like, too; what sums over the rows is read by none of the chain.
+        unlikely: by the value that reads it, what few calls need.
     """
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
         self.values: list[Value] = []
+        self.unlikely: dict[Value, Unlikely] = {}
         self._members: set[Value] = set()
 
     def append(self, value: Value) -> None:
@@ -48,6 +67,34 @@ class Chain:
         """Whether a value of the chain is read."""
         return view.value in self._members
 
+    def set_aside(self, users: dict[Value, list[View]]) -> None:
+        """Find what is unlikely to be needed, and put it right before the value that reads it."""
+        for value in list(self.values):
+            for view in value.views if value.op in ELEMENTWISE else ():
+                found = self._unlikely(view, users)
+                if found is not None and value not in self.unlikely:
+                    self.unlikely[value] = found
+                    self.values = [v for v in self.values if v not in found.values]
+                    at = self.values.index(value)
+                    self.values[at:at] = found.values
+
+    def _unlikely(self, view: View, users: dict[Value, list[View]]) -> Unlikely | None:
+        chosen = view.value
+        if chosen.op != "where" or chosen not in self._members or not view.whole:
+            return None
+        condition, first, otherwise = chosen.operands
+        if not isinstance(condition, View) or not isinstance(otherwise, View):
+            return None
+        if condition.strides[-1] or not otherwise.whole or len(users[chosen]) > 1:
+            return None
+        alone, reads = [chosen], [first]
+        for value in reversed(self.values):
+            own = [read for read in reads if isinstance(read, View) and read.value is value]
+            if own and len(own) == len(users[value]):
+                alone.append(value)
+                reads.extend(value.operands)
+        return Unlikely(condition, chosen, otherwise, alone[::-1])
+
     @property
     def blocks(self) -> list[tuple[int, int]]:
         """The first rows and numbers of rows of the blocks; one block where more do not pay."""
@@ -64,10 +111,17 @@ class Chain:
         of one dtype and size.
         """
         last = {view.value: i for i, value in enumerate(self.values) for view in value.views}
+        for i, value in enumerate(self.values):
+            if value in self.unlikely:  # it may read this in the place of what was chosen
+                other = self.unlikely[value].otherwise.value
+                last[other] = max(last[other], i)
         free: dict[object, list[int]] = {}
         found: dict[Value, int] = {}
         for i, value in enumerate(self.values):
-            over = [v for v in dict.fromkeys(view.value for view in value.views) if last[v] == i]
+            read = [view.value for view in value.views]
+            if value in self.unlikely:
+                read.append(self.unlikely[value].otherwise.value)
+            over = [v for v in dict.fromkeys(read) if last[v] == i]
             over = [v for v in over if v in found]
             before = [v for v in over if _may_be_overwritten(v, value)]
             for v in before:

@@ -10,7 +10,9 @@ from minigrad.ops.elementwise.special import erf
 
 __all__ = [
     "FUNCTIONS",
+    "Instruction",
     "Use",
+    "branch",
     "call",
     "gather",
     "hand",
@@ -20,6 +22,7 @@ __all__ = [
     "take_result",
 ]
 
+Instruction = tuple[Callable[..., Any], list[Any]]
 # Arguments, the place among them, and what is read there; None for a value as it is.
 Use = tuple[list[Any], int, View | None]
 
@@ -64,6 +67,14 @@ def hand_result(
     """Have a result read where it is."""
     made[:] = (np.asarray(results[index], order="C"),)
     hand(uses, made[0])
+
+
+def branch(
+    condition: PlainArray, where_any: Sequence[Instruction], otherwise: Sequence[Instruction]
+) -> None:
+    """Run one of two lists."""
+    for function, arguments in where_any if condition.any() else otherwise:
+        function(*arguments)
 
 
 def gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:

@@ -28,7 +28,7 @@ def row_programs(draw):
     square, sums = m.input((columns, columns), F8), []
     kinds = st.sampled_from(
         ["tanh", "sigmoid", "square", "erf", "add", "multiply", "where", "row_sum", "row_max",
-         "lead_sum", "total", "matmul", "reversed", "copy"]
+         "lead_sum", "total", "matmul", "reversed", "copy", "unlikely"]
     )  # fmt: skip
     for kind in draw(st.lists(kinds, min_size=2, max_size=14)):
         x, y = (draw(st.sampled_from(whole)) for _ in range(2))
@@ -43,6 +43,10 @@ def row_programs(draw):
             whole.append(m.matmul(x, square))
         elif kind == "reversed":  # a row of another number
             whole.append(m.add("negative", x.seen_through(lambda d: d[::-1])))
+        elif kind == "unlikely":  # which some arguments need, and others do not
+            needed = m.compare("greater", m.row("row_max", x), 1.5).broadcast(shape)
+            other = m.add("tanh", m.add("multiply", x, 2.0))
+            whole.append(m.add("subtract", m.add("where", needed, other, y, shape=shape), x))
         elif kind == "where":
             whole.append(m.add("where", m.compare("greater", x, 0.1), y, x, shape=shape))
         elif kind in ("add", "multiply"):
@@ -55,9 +59,9 @@ def row_programs(draw):
 
 
 @settings(deadline=None)
-@given(row_programs(), st.integers(1, 200), st.integers(1, 5))
-def test_blocks_of_rows_compute_what_whole_arrays_do(graph, block, most):
-    arrays = numbers(graph)
+@given(row_programs(), st.integers(1, 200), st.integers(1, 5), st.integers(0, 9))
+def test_blocks_of_rows_compute_what_whole_arrays_do(graph, block, most, seed):
+    arrays = numbers(graph, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocking, "_LARGE", 0)
         patch.setattr(blocking, "_BLOCK", block)
@@ -66,6 +70,21 @@ def test_blocks_of_rows_compute_what_whole_arrays_do(graph, block, most):
     for _ in range(2):  # a second call finds the rooms as the first one left them
         for one, other in zip(program(arrays), evaluate(graph, arrays), strict=True):
             np.testing.assert_allclose(one, other, **CLOSE)
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_softmax_of_infinite_scores_in_blocks(monkeypatch, block):
+    monkeypatch.setattr(blocking, "_LARGE", 0)
+    monkeypatch.setattr(blocking, "_BLOCK", block)
+    compiled = mg.compile(lambda x: mg.softmax(x * 2.0), backend=plain)
+    finite = np.random.default_rng(0).standard_normal((6, 5))
+    infinite = finite.copy()
+    infinite[0, 1] = infinite[3, 2] = infinite[3, 4] = np.inf
+    infinite[4], infinite[5, 0] = -np.inf, -np.inf
+    for x in (finite, infinite, finite, infinite):
+        np.testing.assert_allclose(compiled(x).numpy(), mg.softmax(x * 2.0).numpy(), rtol=1e-12)
+    (program,) = compiled.programs
+    assert any(function.__name__ == "branch" for function, _ in program._forward._list)
 
 
 def test_a_chain_makes_one_call_for_each_block_and_shares_rooms():
