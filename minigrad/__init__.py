@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from minigrad import moved as moved
 from minigrad import ops as ops
+from minigrad.compiled.guarding.comparing import CompileError as CompileError
 from minigrad.compiled.operation import CompileWarning as CompileWarning
 from minigrad.compiled.operation import compile as compile
-from minigrad.compiled.programs import CompileError as CompileError
 from minigrad.core.blocks import enable_grad as enable_grad
 from minigrad.core.blocks import is_recording as is_recording
 from minigrad.core.blocks import no_grad as no_grad
@@ -44,6 +44,7 @@ from minigrad.ops.default_dtypes import set_default_dtype as set_default_dtype
 from minigrad.ops.fusing import fused as fused
 from minigrad.ops.primitives import primitive as primitive
 from minigrad.ops.randomness import seed as seed
+from minigrad.profiling.profiles import profile as profile
 from minigrad.transforms.custom_rules import custom_vjp as custom_vjp
 from minigrad.transforms.custom_rules import stop_gradient as stop_gradient
 from minigrad.transforms.derivatives import grad as grad
@@ -73,6 +74,7 @@ if not TYPE_CHECKING:  # type checkers follow the imports; a list that they cann
         "label_state",
         "no_grad",
         "paused_gc",
+        "profile",
         "recording",
         "scope",
         "seed",

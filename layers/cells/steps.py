@@ -8,16 +8,21 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
+from layers.base.module import Module
 from minigrad import Tensor
+from minigrad.compiled.stepping.order import Order
+from minigrad.compiled.stepping.scanned import Begun, Scanned
 
-__all__ = ["Advance", "Routes", "Run", "freeze_finished", "label_states", "run_steps"]
+__all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
+__all__ += ["label_states", "run_compiled", "run_steps"]
 
-States = tuple[Any, ...]
+States = Any  # a tuple; one that stands alone, where the step takes and returns it like that
 Gates = tuple[Any, ...]
 Advance = Callable[[Any, Any, Any], tuple[States, Gates]]
 
@@ -41,18 +46,61 @@ class Run(NamedTuple):
     """What a cell did over time.
 
     Attributes:
-        states: each state at all steps, (batch, time, ...); zero beyond the lengths.
+        states: each state at all steps, (batch, time, ...); zero beyond the lengths. None for those
+            that were not asked for.
         gates: each gate likewise.
         last: each state after the last step of each sequence.
     """
 
-    states: tuple[Tensor, ...]
+    states: tuple[Any, ...]
     gates: tuple[Tensor, ...]
     last: States
 
 
+class Step(NamedTuple):
+    """One step as a function of what it is made of, so that it can be compiled.
+
+    Attributes:
+        function: called as ``function(x, states, active, fixed, *objects)``; does what an `Advance`
+            does.
+        owner: the object that its programs belong to.
+        objects: what it is made of: modules, functions and plain values.
+        fixed: arrays that are the same at all steps.
+        shown: the number of the one state of which all steps are asked for; None for all states
+            and gates.
+    """
+
+    function: Callable[..., tuple[States, Gates]]
+    owner: Any
+    objects: tuple[Any, ...]
+    fixed: tuple[Any, ...] = ()
+    shown: int | None = None
+
+    def __call__(self, x: Any, states: Any, active: Any) -> tuple[States, Gates]:
+        return self.function(x, states, active, self.fixed, *self.objects)
+
+    @property
+    def programs(self) -> Scanned | None:
+        """Those of the owner; None where it cannot have any, and where its hooks must run."""
+        if not isinstance(self.owner, (Module, FunctionType)):
+            return None
+        if isinstance(self.owner, Module) and (self.owner._hooks or self.owner._pre_hooks):
+            return None
+        found: Scanned | None = vars(self.owner).get("_scanned")
+        if found is None:
+            found = Scanned(_compiled_step, _compiled_loop)
+            object.__setattr__(self.owner, "_scanned", found)
+        return found
+
+    @property
+    def compiled(self) -> bool:
+        """Whether sequences ran as programs, and nothing speaks against it."""
+        programs = self.programs
+        return programs is not None and programs.runs((self.function, self.shown, *self.objects))
+
+
 def run_steps(
-    advance: Advance,
+    advance: Advance | Step,
     x: Any,
     states: Any,
     *,
@@ -60,6 +108,8 @@ def run_steps(
     reverse: bool = False,
 ) -> Run:
     """A cell over the time steps of x (batch, time, ...), tagged with their numbers.
+
+    A `Step` is compiled, where that can be done.
 
     Args:
         advance: takes the inputs of a step (batch, ...), the states before it, and where sequences
@@ -69,22 +119,140 @@ def run_steps(
         lengths: integers (batch,), 0 or more; None when all sequences are as long as x.
         reverse: from the last step of each sequence to the first.
     """
-    time = x.shape[1]
     if lengths is not None:
         x = clear_padding(x, lengths)
-    kept: list[tuple[Any, ...] | None] = [None] * time
-    for t in reversed(range(time)) if reverse else range(time):
-        active = active_at(t, lengths)
-        if t and active is not None and not active.any():
-            continue  # but step 0 runs even for an empty batch, so that gradients are recorded
-        with mg.step(t):
-            states, gates = advance(x[:, t], states, active)
-        kept[t] = tuple(zero_finished(value, active) for value in (*states, *gates))
+    order = Order(lengths, reverse)
+    if not isinstance(advance, Step):
+        return _one_by_one(advance, x, states, order)
+    if _is_other_at_first(x, states) and Scanned.wanted(x, order):
+        return _first_apart(advance, x, states, order)
+    found = run_compiled(advance, x, states, order)
+    return found if isinstance(found, Run) else _one_by_one(advance, x, states, order, found)
+
+
+def parts_of(states: Any) -> tuple[Any, ...]:
+    """States, of which one may stand alone, as a tuple."""
+    return states if isinstance(states, tuple) else (states,)
+
+
+def _is_other_at_first(x: Any, states: Any) -> bool:
+    """Whether the first step may be another than the next: it begins by itself, or converts."""
+    return not all(
+        isinstance(state, (Tensor, np.ndarray))
+        and (state.dtype == x.dtype or state.dtype.kind != "f" or x.dtype.kind != "f")
+        for state in parts_of(states)
+    )
+
+
+def _first_apart(step: Step, x: Any, states: Any, order: Order) -> Run:
+    """The first step by itself, then the others."""
+    t = order.times(x.shape[1])[0]
+    active = active_at(t, order.lengths)
+    with mg.step(t):
+        states, gates = step(x[:, t], states, active)
+    first = [zero_finished(value, active) for value in _asked(step.shown, states, gates)]
+    order = order._replace(skipped=1)
+    found = run_compiled(step, x, states, order)
+    run = found if isinstance(found, Run) else _one_by_one(step, x, states, order, found)
     series = [
-        stack_steps([None if made is None else made[k] for made in kept])
-        for k in range(len(states) + len(gates))
+        mg.concatenate([others[:, :t], value[:, None], others[:, t + 1 :]], axis=1)
+        for value, others in zip(first, _asked(step.shown, run.states, run.gates), strict=True)
     ]
-    return Run(tuple(series[: len(states)]), tuple(series[len(states) :]), states)
+    return _run_of(step.shown, series, run.last)
+
+
+def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begun | None:
+    """A sequence by the programs of its step.
+
+    Args:
+        step: whose programs run.
+        x: as in `run_steps`, with zeros beyond the lengths.
+        states: as in `run_steps`.
+        order: lengths and direction.
+
+    Returns:
+        What `run_steps` returns; where there is no program, None, or the first step.
+    """
+    programs = step.programs
+    if programs is None:
+        return None
+    first = mg.step(order.times(x.shape[1])[0])
+    objects = step.function, step.shown, *step.objects
+    found = programs.run(objects, step.owner, x, states, step.fixed, order, first)
+    if found is None or isinstance(found, Begun):
+        return found
+    k = len(parts_of(states))
+    last = found[-k:] if isinstance(states, tuple) else found[-1]
+    return _run_of(step.shown, found[:-k], last)
+
+
+def _one_by_one(
+    advance: Advance | Step, x: Any, states: Any, order: Order, begun: Begun | None = None
+) -> Run:
+    """The steps in a loop of Python's; the first one ran already if they have begun."""
+    shown = advance.shown if isinstance(advance, Step) else None
+    kept: list[tuple[Any, ...] | None] = [None] * x.shape[1]
+    made: tuple[Any, ...] = ()
+    for t in order.times(x.shape[1]):
+        if begun is None:
+            active = active_at(t, order.lengths)
+            with mg.step(t):
+                states, gates = advance(x[:, t], states, active)
+            made = tuple(zero_finished(value, active) for value in _asked(shown, states, gates))
+        else:
+            states, made = begun
+            begun = None
+        kept[t] = made
+    series = [
+        stack_steps([None if values is None else values[k] for values in kept])
+        for k in range(len(made))
+    ]
+    return _run_of(shown, series, states)
+
+
+def _asked(shown: int | None, states: States, gates: Gates) -> tuple[Any, ...]:
+    """The values of a step that are asked for at all steps."""
+    parts = parts_of(states)
+    return (*parts, *gates) if shown is None else (parts[shown],)
+
+
+def _run_of(shown: int | None, series: Sequence[Any], last: States) -> Run:
+    """What a cell did, from the values that were asked for at all steps."""
+    k = len(parts_of(last))
+    if shown is None:
+        return Run(tuple(series[:k]), tuple(series[k:]), last)
+    return Run(tuple(series[0] if i == shown else None for i in range(k)), (), last)
+
+
+def _compiled_step(
+    x: Any,
+    states: States,
+    active: Any,
+    fixed: tuple[Any, ...],
+    function: Any,
+    shown: int | None,
+    *objects: Any,
+) -> tuple[States, tuple[Any, ...]]:
+    """One step for programs: the new states, and the values to be kept of all steps."""
+    states, gates = function(x, states, active, fixed, *objects)
+    # Of their own, so that each has a gradient of its own.
+    values = (mg.positive(value) for value in _asked(shown, states, gates))
+    return states, tuple(zero_finished(value, active) for value in values)
+
+
+def _compiled_loop(
+    x: Any,
+    states: States,
+    fixed: tuple[Any, ...],
+    order: Order,
+    function: Any,
+    shown: int | None,
+    *objects: Any,
+) -> tuple[Any, ...]:
+    """All steps for programs: the values of all steps, then the last states."""
+    step = Step(function, None, objects, fixed, shown)
+    run = _one_by_one(step, x, states, order)
+    return *_asked(shown, run.states, run.gates), *parts_of(run.last)
 
 
 def label_states(names: Sequence[str], values: States, before: States) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "digest",
     "given",
     "inform",
+    "kept",
     "outcome",
     "prepare_folder",
     "save_picture",
@@ -36,6 +37,16 @@ def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The options of these names that were given."""
     values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def kept(options: argparse.Namespace) -> dict[str, Any]:
+    """Where `fit` keeps a run, whether it goes on with one, and what runs it."""
+    return {
+        "folder": options.out,
+        "resume": options.resume,
+        "exact": options.exact,
+        "compiled": False if options.no_compile else None,
+    }
 
 
 def tell_resuming(options: argparse.Namespace) -> None:

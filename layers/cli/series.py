@@ -16,6 +16,7 @@ from layers.cli.runs import (
     digest,
     given,
     inform,
+    kept,
     outcome,
     prepare_folder,
     save_picture,
@@ -30,6 +31,7 @@ from layers.models import (
     LatentConfig,
     SeriesModel,
 )
+from layers.models.series import standardized_loss
 from layers.models.yardsticks import series_yardsticks
 from layers.training import TrainingOptions, fit
 from layers.training.plots import plot_curves
@@ -88,9 +90,10 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     latent = LatentAutoregressive(LatentConfig(options.hidden_size or 8)).standardize(training)
     latent.series_name = series.name
     latent.times = series.times if series.has_times else ()
+    standard = latent.standard(training)
     history = fit(
         latent,
-        lambda _: (training,),
+        lambda _: standard,
         TrainingOptions(
             steps=options.steps or (None if options.seconds else 800),
             seconds=options.seconds,
@@ -100,9 +103,9 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
             seed=options.seed,
             **{"rate": 0.01, **given(options, *TRAINING)},
         ),
+        loss=standardized_loss,
         validate=lambda: latent.root_mean_squared_error(values, len(validation)),
-        folder=options.out,
-        resume=options.resume,
+        **{**kept(options), "compiled": False},  # tracing a long series takes longer than training
         identity={"series": digest(np.ascontiguousarray(values).tobytes())},
     )
     latent.history = values  # forecasts go on from the end of all that is known

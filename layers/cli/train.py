@@ -21,7 +21,16 @@ from layers.cli.arguments import (
     seconds_of,
 )
 from layers.cli.data import SERIES_OPTIONS, add_data_options, source_of
-from layers.cli.runs import TRAINING, digest, given, inform, outcome, prepare_folder, tell_resuming
+from layers.cli.runs import (
+    TRAINING,
+    digest,
+    given,
+    inform,
+    kept,
+    outcome,
+    prepare_folder,
+    tell_resuming,
+)
 from layers.cli.series import train_series
 from layers.datasets import (
     CharacterTokenizer,
@@ -101,6 +110,15 @@ def add_train(command: AddCommand) -> None:
         "--overwrite", action="store_true", help="begin anew, in place of the run in the folder"
     )
     parser.add_argument(
+        "--exact", action="store_true",
+        help="resume bit for bit, or not at all: by the back end of before",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-compile",
+        action="store_true",
+        help="run steps as they are written, not as programs",
+    )
+    parser.add_argument(
         "--hidden-size", type=positive_int, help="units; 128 unless given, latent 8"
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
@@ -139,6 +157,7 @@ def train_command(options: argparse.Namespace) -> None:
         ("hidden-size", ("lstm", "gru", "rnn", "gpt", "latent")),
         ("dropout", ("lstm", "gru", "rnn", "gpt", "translation")),
         ("forget-bias", ("lstm",)),
+        ("no-compile", ("lstm", "gru", "rnn", "gpt", "translation")),
     ):
         if kind not in kinds:
             refuse(
@@ -149,9 +168,11 @@ def train_command(options: argparse.Namespace) -> None:
     if kind in ("ngram", "ar"):
         refuse(
             options,
-            "steps seconds rate resume checkpoint-seconds checkpoint-every",
+            "steps seconds rate resume exact checkpoint-seconds checkpoint-every",
             f"has no effect on {kind}{chosen_by}, which is counted or solved in one go",
         )
+    if options.exact and not options.resume:
+        raise ValueError("--exact is about going on with a run: pass --resume, too")
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite drops it: pass one of them")
     train: Callable[[argparse.Namespace], dict[str, Any]] = train_text
@@ -261,8 +282,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         seconds=seconds_of(options),
         seed=options.seed,
         **given(options, *TRAINING),
-        folder=options.out,
-        resume=options.resume,
+        **kept(options),
         identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
     )
     return {**outcome(options, history, "validation_nats_per_character"), "yardsticks": yardsticks}
@@ -353,8 +373,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         seconds=seconds_of(options),
         seed=options.seed,
         **given(options, *TRAINING),
-        folder=options.out,
-        resume=options.resume,
+        **kept(options),
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},
     )
     return outcome(options, history, "validation_share_wrong")

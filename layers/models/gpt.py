@@ -24,9 +24,10 @@ from layers.basic.linear import Linear, blank, check_sizes
 from layers.basic.normalization import LayerNorm
 from layers.datasets import CharacterTokenizer
 from layers.models.generation.decoding import reading
+from layers.models.generation.steps import Room, read_one
 from layers.models.generation.writing import TextModel
 from layers.models.saving import Config
-from layers.transformer.caches import KeyValueCache, StackCache, check_cache
+from layers.transformer.caches import KeyValueCache, PlacedCache, StackCache, check_cache
 from layers.transformer.positional import LearnedPositions
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
@@ -131,6 +132,8 @@ class CausalSelfAttention(Module):
         q = (x @ w_q.T + b_q).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
         k = (x @ w_k.T + b_k).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
         v = (x @ w_v.T + b_v).reshape((B, T, H, D)).swapaxes(1, 2)  # (B, H, T, D)
+        if isinstance(cache, PlacedCache):
+            return self.join(cache.attend(q, k, v))  # (B, T, C), T being 1
         if cache is not None:
             k, v = cache.extend(k, v)  # (B, H, S, D)
         if self.fused:
@@ -145,8 +148,12 @@ class CausalSelfAttention(Module):
             weights = mg.softmax(scores, axis=-1)  # (B, H, T, S), each row adds up to 1
             weights = mg.dropout(weights, self.dropout, self.training)  # (B, H, T, S)
             y = weights @ v  # (B, H, T, D)
-        y = y.swapaxes(1, 2).reshape((B, T, C))  # (B, T, C), the heads side by side
-        output: Tensor = self.out_proj(y)  # (B, T, C)
+        return self.join(y)  # (B, T, C)
+
+    def join(self, y: Tensor) -> Tensor:
+        """The output from what the heads found, (B, H, T, D)."""
+        B, H, T, D = y.shape
+        output: Tensor = self.out_proj(y.swapaxes(1, 2).reshape((B, T, H * D)))  # (B, T, C)
         return output
 
 
@@ -301,6 +308,29 @@ class GPT(TextModel, Module):
         logits: Tensor = x @ weight.T  # (B, T, V)
         return logits
 
+    def step(
+        self, token_ids: np.ndarray[Any, Any], places: np.ndarray[Any, Any], rooms: list[Room]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """`forward` of one token of each sequence as a function of arrays, which can be compiled.
+
+        Args:
+            token_ids: (B, 1).
+            places: how many tokens came before, (B,).
+            rooms: the keys and values of these for each block, from `KeyValueCache.room`.
+
+        Returns:
+            The logits (B, 1, V), and key and value of the token for each block, (B, H, 1, D) each.
+        """
+        placed = [PlacedCache(room, places) for room in rooms]
+        x = self.positions(self.embedding(token_ids), places)  # (B, 1, C)
+        logits = self.read(x, StackCache.of(placed))  # (B, 1, V)
+        return logits, [cache.added() for cache in placed]
+
+    @property
+    def longest(self) -> int:
+        """How many tokens it sees at most."""
+        return self.config.block_size
+
     def make_cache(self) -> StackCache:
         """Empty keys and values, for `forward`."""
         return StackCache(self.config.num_layers)
@@ -342,7 +372,7 @@ class GPTDecoder:
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
         with reading(self.model):
-            logits = self.model(token_ids[:, None], cache)  # (B, 1, V)
+            logits = read_one(self.model, token_ids[:, None], cache)  # (B, 1, V)
         return logits.numpy()[:, -1], (longer, cache)  # (B, V)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:

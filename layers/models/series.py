@@ -12,7 +12,7 @@ from layers.base.module import Module
 from layers.models.saving import SavedModel
 from minigrad import Tensor
 
-__all__ = ["SeriesModel", "as_series", "root_mean_square"]
+__all__ = ["SeriesModel", "as_series", "root_mean_square", "standardized_loss"]
 
 
 def as_series(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
@@ -120,6 +120,14 @@ class SeriesModel(SavedModel, Module):
         self.history = series.copy()
         return self
 
+    def standard(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Standardise a series that is long enough for `loss`.
+
+        Raises:
+            ValueError: when it is too short, or out of all proportion to the one that was learned.
+        """
+        return self._standard(as_series("values", values, self.context + 1))
+
     def _standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         mean, scale = self.mean.item(), self.scale.item()
         exponent = max(_exponent(values), _exponent(np.array([mean, scale])))
@@ -148,8 +156,7 @@ class SeriesModel(SavedModel, Module):
 
     def loss(self, values: Any) -> Tensor:
         """The mean squared error of one-step forecasts, in units of the variance."""
-        standard = self._standard(as_series("values", values, self.context + 1))
-        return mg.mse_loss(self.predict_all(standard)[:-1], standard[self.context :])
+        return standardized_loss(self, self.standard(values))[0]
 
     def loss_weight(self, values: Any) -> int:
         """How many forecasts the mean of `loss` is over."""
@@ -193,7 +200,7 @@ class SeriesModel(SavedModel, Module):
         Returns:
             float64 (time - context,).
         """
-        series = self._standard(as_series("values", values, self.context + 1))
+        series = self.standard(values)
         with mg.no_grad():
             predicted = self.predict_all(series).numpy()[:-1]
         return self._in_units(np.asarray(predicted, np.float64))
@@ -205,7 +212,7 @@ class SeriesModel(SavedModel, Module):
             values: (time,), more than `context` of them.
             last: how many of the last values count; all but the first `context` if None.
         """
-        series = self._standard(as_series("values", values, self.context + 1))
+        series = self.standard(values)
         with mg.no_grad():
             predicted = self.predict_all(series).numpy()[:-1]
         misses = predicted - series[self.context :]
@@ -236,3 +243,17 @@ class SeriesModel(SavedModel, Module):
         series = as_series("values", values, self.context + steps)
         ends = range(self.context, len(series) - steps + 1)
         return np.array([self.forecast(series[:end], steps)[-1] for end in ends])
+
+
+def standardized_loss(model: SeriesModel, standardized: Any) -> tuple[Tensor, int]:
+    """The loss of values that were standardised before, and how many forecasts it is the mean of.
+
+    Unlike `SeriesModel.loss` it looks at no numbers, so it compiles. In `fit`, with
+    `model.standard(values)` as the batch, it is the same loss.
+
+    Args:
+        model: predicts them.
+        standardized: (time,), more than `model.context` values.
+    """
+    error = mg.mse_loss(model.predict_all(standardized)[:-1], standardized[model.context :])
+    return error, len(standardized) - model.context

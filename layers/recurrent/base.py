@@ -18,7 +18,13 @@ from layers.cells.cell_checks import (
     check_state,
     states_of,
 )
-from layers.cells.steps import Advance, Run, freeze_finished, label_states, run_steps
+from layers.cells.steps import (
+    Run,
+    Step,
+    freeze_finished,
+    label_states,
+    run_steps,
+)
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
 from minigrad.core.modes import ModeChange, current_mode
@@ -170,24 +176,34 @@ class Recurrent(Module):
 
     @property
     def fused(self) -> bool:
-        """Whether sequences run as one kernel now, rather than step by step.
+        """Whether sequences run as one operation now, rather than step by step.
 
-        Kernels know lengths, reverse and initial states. Zoneout, recurrent dropout in training,
-        and calls that ask for gates or for all states of a cell with several run step by step, and
-        so does everything under ``minigrad.recording(fused=False)``.
+        With llvmlite, sequences of 16 steps or more run as programs made of one traced step,
+        whatever the options, and this tells once they did; but not where a cell cannot be
+        compiled: it has hooks, writes, or branches on numbers. Kernels need no llvmlite and know
+        lengths, reverse and initial states; not zoneout, recurrent dropout in training, and calls
+        that ask for gates or for all states of a cell with several. Everything runs step by step
+        under ``minigrad.recording(fused=False)``.
         """
+        places = [place for layer in range(self.num_layers) for place in self._places(layer)]
+        return current_mode().fused and (
+            self._fits_kernel
+            or all(self._usual_step(self._cell_at(place)).compiled for place in places)
+        )
+
+    @property
+    def _fits_kernel(self) -> bool:
         dropped = self.training and self.recurrent_dropout > 0
-        known = self._has_kernel and not any(self.zoneout) and not dropped
-        return known and current_mode().fused
+        return self._has_kernel and not any(self.zoneout) and not dropped
 
     def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the kernel is given besides inputs, states, lengths and direction."""
         return tuple(cell.parameters()), {}
 
     def _run_kernel(
-        self, cell: Cell, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
+        self, step: Step, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
     ) -> Run:
-        parameters, options = self._kernel_arguments(cell)
+        parameters, options = self._kernel_arguments(step.owner)
         kernel: Any = type(self).kernel
         output, *last = kernel(x, *start, *parameters, **options, lengths=lengths, reverse=reverse)
         return Run((output,), (), tuple(last))
@@ -285,7 +301,8 @@ class Recurrent(Module):
     ) -> tuple[Any, list[Run]]:
         """The output, and what each layer and direction did."""
         runs: list[Run] = []
-        fused = self.fused and not gates and not (everything and len(self.cell.states) > 1)
+        alone = not gates and not (everything and len(self.cell.states) > 1)
+        fused = self._fits_kernel and current_mode().fused and alone
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = mg.dropout(x, self.dropout, self.training, self.generator)
@@ -296,37 +313,35 @@ class Recurrent(Module):
                 with ModeChange(scope=cell._call_scope()):
                     if start is None:
                         start = cell.initial_states((len(x),), x)
+                    step = self._advance(cell, start, x.dtype, gates, everything)
                     if fused:
-                        run = self._run_kernel(cell, x, start, lengths, reverse)
+                        run = self._run_kernel(step, x, start, lengths, reverse)
                         outputs.append(run.states[0])
                     else:
-                        advance = self._advance(cell, start, x.dtype, gates)
-                        run = run_steps(advance, x, start, lengths=lengths, reverse=reverse)
+                        run = run_steps(step, x, start, lengths=lengths, reverse=reverse)
                         outputs.append(run.states[cell.output_index])
                 runs.append(run)
             x = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
         return x, runs
 
-    def _advance(self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool) -> Advance:
-        """One step of a cell with what the layers add to it."""
+    def _advance(
+        self, cell: Cell, start: tuple[Any, ...], dtype: Any, gates: bool, everything: bool
+    ) -> Step:
+        """The steps of a cell for one sequence."""
         keep = None
         if self.recurrent_dropout and self.training:
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
+        step = self._usual_step(cell)
+        return step._replace(
+            objects=(self, cell, gates),
+            fixed=() if keep is None else (keep,),
+            shown=None if everything else step.shown,
+        )
 
-        def advance(x: Any, states: Any, active: Any) -> tuple[Any, Any]:
-            new, made = cell.hooked_advance(x, states, active, keep)
-            if any(self.zoneout):
-                zoned = map(self._zone_out, self.zoneout, states, new)
-                # Once more: a mean of a number with itself may differ from it in the last bit.
-                new = tuple(
-                    freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True)
-                )
-            label_states(cell.states, new, states)
-            return new, made if gates and made is not None else ()
-
-        return advance
+    def _usual_step(self, cell: Cell) -> Step:
+        return Step(_step, cell, (self, cell, False), shown=cell.output_index)
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""
@@ -355,6 +370,25 @@ class Recurrent(Module):
         """The cell, unless the class names it, the sizes and the options."""
         cell = f"{self.cell.__name__}, " if "cell" in vars(self) else ""
         return cell + super().extra_repr()
+
+
+def _step(
+    x: Any,
+    states: Any,
+    active: Any,
+    fixed: tuple[Any, ...],
+    layer: Recurrent,
+    cell: Cell,
+    gates: bool,
+) -> tuple[Any, Any]:
+    """A step of a cell with what its layer adds to it, as `Step` calls it."""
+    new, made = cell.hooked_advance(x, states, active, *fixed)
+    if any(layer.zoneout):
+        zoned = map(layer._zone_out, layer.zoneout, states, new)
+        # Once more: a mean of a number with itself may differ from it in the last bit.
+        new = tuple(freeze_finished(active, s, b) for s, b in zip(zoned, states, strict=True))
+    label_states(cell.states, new, states)
+    return new, made if gates and made is not None else ()
 
 
 LAYER_OPTIONS = tuple(

@@ -6,8 +6,10 @@ import numpy as np
 
 from layers.cells.cell import Cell
 from layers.cells.gated_cells import GRUCell, LSTMCell, RNNCell, weights_of
+from layers.cells.steps import Run, Step, clear_padding, run_compiled
 from layers.kernels import gru_sequence, lstm_sequence, rnn_sequence
 from layers.recurrent.base import Recurrent
+from minigrad.compiled.stepping.order import Order
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -80,10 +82,19 @@ class BuiltIn(Recurrent):
             cell.reset_parameters(generator)
 
     @property
-    def fused(self) -> bool:
-        """Whether sequences run as one kernel now; layer norm and projection run step by step."""
+    def _fits_kernel(self) -> bool:
         unknown = self.layer_norm or self.output_size != self.hidden_size
-        return super().fused and not unknown
+        return super()._fits_kernel and not unknown
+
+    def _run_kernel(
+        self, step: Step, x: Any, start: tuple[Any, ...], lengths: Any, reverse: bool
+    ) -> Run:
+        if type(self).kernel in (rnn_sequence, lstm_sequence, gru_sequence):  # which programs beat
+            cleared = x if lengths is None else clear_padding(x, lengths)
+            run = run_compiled(step, cleared, start, Order(lengths, reverse))
+            if isinstance(run, Run):
+                return run
+        return super()._run_kernel(step, x, start, lengths, reverse)
 
     def _kernel_arguments(self, cell: Cell) -> tuple[tuple[Any, ...], dict[str, Any]]:
         weights = weights_of(cell)

@@ -11,7 +11,7 @@ from layers.base.inputs import cast_input
 from layers.base.module import Module
 from layers.cells.cell import Cell
 from layers.cells.cell_checks import check_lengths
-from layers.cells.steps import expand_batch, run_steps
+from layers.cells.steps import Step, expand_batch, run_steps
 from minigrad import Tensor
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import ModeChange, current_mode
@@ -31,6 +31,13 @@ def scan(
     return_states: str = "last",
 ) -> Any:
     """Run a cell over sequences (batch, time, ...), tagging its steps for graphs and drawings.
+
+    Where llvmlite is installed, 16 steps or more run as one program, if the cell is a module or a
+    function: one step is traced, in the first call, and the loop is made of it, so that compiling
+    does not take longer for longer sequences. Other lengths and batches need no new program, and
+    what the cell reads from outside may change. A cell that writes attributes or buffers, has
+    hooks, or branches on numbers runs step by step, and so do all under ``MINIGRAD_COMPILE=0``;
+    results agree within rounding.
 
     Args:
         cell: a `layers.Cell`, or anything that is called as ``cell(x, state)`` for each step with
@@ -64,19 +71,21 @@ def scan(
     if not time:
         raise ShapeError(f"scan: inputs must have a time step, got {describe(inputs)}")
     lengths = check_lengths("scan", lengths, batch, time, inputs)
-    carried = state  # in the form in which the cell takes and returns it
+    shown = getattr(cell, "output_index", 0)
+    every = return_states == "all"
+    step = Step(_step, getattr(cell, "__self__", cell), (cell,), shown=None if every else shown)
+    run = run_steps(step, inputs, state, lengths=lengths, reverse=reverse)
+    output = run.states[shown]
+    return (output, run.last, run.states) if every else (output, run.last)
 
-    def advance(x: Any, _: Any, active: Any) -> tuple[tuple[Any, ...], tuple[()]]:
-        nonlocal carried
-        if isinstance(cell, Cell) and type(cell).forward is Cell.forward:
-            carried = cell(x, carried, active=active)
-        else:
-            carried = _call(cell, x, carried, active)
-        return carried if isinstance(carried, tuple) else (carried,), ()
 
-    run = run_steps(advance, inputs, (), lengths=lengths, reverse=reverse)
-    output = run.states[getattr(cell, "output_index", 0)]
-    return (output, carried) if return_states == "last" else (output, carried, run.states)
+def _step(
+    x: Any, state: Any, active: Any, fixed: tuple[Any, ...], cell: Any
+) -> tuple[Any, tuple[()]]:
+    """A step of a cell, as `Step` calls it."""
+    if isinstance(cell, Cell) and type(cell).forward is Cell.forward:
+        return cell(x, state, active=active), ()
+    return _call(cell, x, state, active), ()
 
 
 def _call(cell: Any, x: Any, state: Any, active: Any) -> Any:

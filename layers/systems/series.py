@@ -18,6 +18,7 @@ from layers.models import (
     NGramModel,
     SeriesModel,
 )
+from layers.models.series import standardized_loss
 from layers.systems.results import ComparisonRow, Figure, Setting, at_most, noted, within
 from layers.systems.texts import ORDERS, WITTEN_BELL, Text, compare_tables
 from layers.systems.whole_runs import fit
@@ -68,7 +69,15 @@ def fit_by_gradient(order: int, values: Array, steps: int = 1000) -> Autoregress
     model = Autoregressive(AutoregressiveConfig(order)).standardize(values)
     optimizer = SGD(model.parameters(), rate=0.1, momentum=0.9)
     options = TrainingOptions(steps=steps, schedule="constant", warmup=0, max_norm=None)
-    fit(model, lambda _: (values,), options, optimizer=optimizer, progress=False)
+    standard = model.standard(values)
+    fit(
+        model,
+        lambda _: standard,
+        options,
+        loss=standardized_loss,
+        optimizer=optimizer,
+        progress=False,
+    )
     return model
 
 
@@ -189,12 +198,15 @@ def fit_latent(
         misses = model.one_step(training)[-HELD_BACK:] - training[-HELD_BACK:]
         return float(np.mean(misses**2))
 
+    standard = model.standard(training[:-HELD_BACK])
     fit(
         model,
-        lambda _: (training[:-HELD_BACK],),
+        lambda _: standard,
         TrainingOptions(
             steps=steps, rate=0.01, warmup=20, validate_every=20, patience=10, seed=seed
         ),
+        loss=standardized_loss,
+        compiled=False,  # tracing hundreds of time steps takes longer than training by the kernel
         validate=validate,
         progress=progress,
     )

@@ -8,7 +8,15 @@ import numpy as np
 
 from minigrad import Tensor
 
-__all__ = ["batch_length", "loss_and_weight", "model_loss", "running_means", "weighted_mean"]
+__all__ = [
+    "batch_length",
+    "loss_and_weight",
+    "model_loss",
+    "own_loss",
+    "running_means",
+    "weighted_mean",
+    "with_weight",
+]
 
 LossResult = Tensor | tuple[Tensor, Any]
 
@@ -120,7 +128,17 @@ def _as_number(weight: Any) -> float:
 
 def model_loss(model: Any, batch: Sequence[Any]) -> LossResult:
     """`model.loss(*batch)`, with `model.loss_weight(*batch)` unless that gives a weight itself."""
+    return with_weight(own_loss(model, batch), model, batch)
+
+
+def own_loss(model: Any, batch: Sequence[Any]) -> LossResult:
+    """`model.loss(*batch)`."""
     result: LossResult = model.loss(*batch)
+    return result
+
+
+def with_weight(result: LossResult, model: Any, batch: Sequence[Any]) -> LossResult:
+    """What `own_loss` gave, with the weight that the model says unless it has one already."""
     if isinstance(result, tuple) or not hasattr(model, "loss_weight"):
         return result
     return result, model.loss_weight(*batch)

@@ -27,6 +27,8 @@ def fit(
     validate: Callable[[], float] | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    exact: bool = False,
+    compiled: bool | None = None,
     identity: Mapping[str, Any] | None = None,
     optimizer: Optimizer | None = None,
     schedule: Schedule | None = None,
@@ -51,7 +53,14 @@ def fit(
             `layers.training.run_folder.RunFolder` for its files.
         resume: go on with the run in the folder, if there is one. A run that was cut, by Ctrl-C or
             by a kill, and resumed gives the same weights as one that was not, bit for bit; model,
-            batches and options must be made in the same way as then.
+            batches and options must be made in the same way as then. Checkpoints say what ran the
+            steps: back end, vectors and threads; with others the run goes on with a warning, as
+            sums are taken in another order.
+        exact: refuse to resume with others, instead of the warning.
+        compiled: make the loss and its gradient one program, as `minigrad.compile` does, for each
+            of the first eight shapes of batches; what cannot be compiled runs as it is written, and
+            one line of the log says why. None compiles where there is native code, with the extra
+            `fast`.
         identity: more that must be the same when a run is resumed, such as a digest of the data,
             as JSON knows it.
         optimizer: `AdamW` with the options' rate, betas and weight_decay if None. The options then
@@ -71,7 +80,8 @@ def fit(
             made it so. The weights are those of before the step, and the folder has them.
         TypeError: when the model has no `loss`, and none is given.
         FileExistsError: when there is a run in the folder, and `resume` is false.
-        ValueError: when the run in the folder is another one.
+        ValueError: when the run in the folder is another one; or, with `exact`, was run by another
+            back end.
 
     >>> import numpy as np
     >>> import layers
@@ -87,11 +97,11 @@ def fit(
     >>> model.weight.numpy().round(2).tolist()
     [[1.0, -2.0]]
     """
-    run = Run(model, batches, options, loss, validate, optimizer, schedule, identity)
+    run = Run(model, batches, options, loss, validate, optimizer, schedule, identity, compiled)
     if folder is not None:
         run.folder = RunFolder(folder, resume)
         if run.folder.has_run:
-            run.restore()
+            run.restore(exact)
         if resume and progress:
             say(run.beginning())
     with one_blas_thread(), Interrupts() as interrupts:

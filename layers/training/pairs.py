@@ -25,6 +25,8 @@ def fit_pairs(
     batch_size: int = 64,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    exact: bool = False,
+    compiled: bool | None = None,
     identity: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -37,7 +39,7 @@ def fit_pairs(
         training: the pairs to learn.
         validation: pairs of which the share that is not translated exactly is validated; or None.
         batch_size: pairs per step.
-        folder, resume, identity, callbacks, progress: as in `fit`.
+        folder, resume, exact, compiled, identity, callbacks, progress: as in `fit`.
         changes: options of `TrainingOptions`; unless given a rate of 2e-3 and a warm-up of 200.
 
     Raises:
@@ -69,6 +71,8 @@ def fit_pairs(
         validate=None if validation is None else lambda: 1 - share_exact(model, validation),
         folder=folder,
         resume=resume,
+        exact=exact,
+        compiled=compiled,
         identity=identity,
         callbacks=callbacks,
         progress=progress,

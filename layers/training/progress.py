@@ -81,6 +81,14 @@ class ProgressBar:
         say(self._line)
         self._line, self._next = "", time.monotonic() + LINE_SECONDS
 
+    def say(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._bar is None:
+            say(line)
+            return
+        with suppress(OSError, ValueError):
+            self._bar.write(line, file=sys.stderr)
+
     def close(self) -> None:
         """Leave the bar as it stands, or print where the run ended."""
         if self._bar is not None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from layers.base.module import Module
 from layers.models.generation.decoding import reading
 from layers.models.saving import Config
-from layers.training.averages import LossResult, loss_and_weight, model_loss, weighted_mean
+from layers.training.averages import LossResult, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done
+from layers.training.programs.batch_loss import BatchLoss
+from layers.training.programs.engine import Engine
 from layers.training.progress import ProgressBar
 from layers.training.run_folder import RunFolder
 from minigrad import Tensor
@@ -40,6 +43,7 @@ class Run:
         optimizer: Optimizer | None,
         schedule: Schedule | None,
         identity: Mapping[str, Any] | None,
+        compiled: bool | None,
     ) -> None:
         if schedule is not None and optimizer is not schedule.optimizer:
             raise ValueError("fit: schedule belongs to another optimizer; pass that as optimizer=")
@@ -49,7 +53,8 @@ class Run:
                 "model and a batch"
             )
         self.model, self.batches, self.options = model, batches, options
-        self.loss: Loss = loss or model_loss
+        self.engine = Engine.chosen(compiled)
+        self.loss = BatchLoss(model, loss, self.engine)
         self.validate, self.schedule = validate, schedule
         self.optimizer = optimizer or AdamW(
             decay_groups(model, options.weight_decay), options.rate, options.betas
@@ -82,9 +87,17 @@ class Run:
             "generator": self.generator,
         }
 
-    def restore(self) -> None:
-        """Go back to the folder's last checkpoint."""
+    def restore(self, exact: bool) -> None:
+        """Go back to the folder's last checkpoint.
+
+        Args:
+            exact: refuse one that another back end wrote, rather than warn of it.
+        """
         assert self.folder is not None
+        engine = self.folder.engine()
+        if engine is not None:  # versions before did not note it
+            Engine(**engine["engine"]).go_on(self.engine, self.folder.path, exact)
+            self.loss.kinds = list(engine["batches"])
         self.folder.load_last(self.identity, **self._parts())
         if self.history.best is not None:
             self.best = self.folder.best_weights()
@@ -113,7 +126,8 @@ class Run:
         if self.folder is None:
             return
         self.history.seconds = self.seconds
-        self.folder.save_last(self.history.step, self.identity, **self._parts())
+        engine = {"engine": asdict(self.engine), "batches": self.loss.kinds}
+        self.folder.save_last(self.history.step, self.identity, engine, **self._parts())
         self.saved, self.saved_at = self.history.step, time.perf_counter()
         if self.best is None or self.options.keep == "last":
             folder = self.folder
@@ -151,6 +165,7 @@ class Run:
                     break
                 self._save_when_due()
                 loss, rate, norm = self._step()
+                self._tell(bar)
                 last = history.validations[-1][1] if history.validations else None
                 told = Progress(
                     history.step, loss, rate, norm, self.seconds, last, self.model, history
@@ -184,6 +199,15 @@ class Run:
             self.save()
         self._settle()
         self.model.eval()
+
+    def _tell(self, bar: ProgressBar | None) -> None:
+        """Tell what there is to tell of the programs."""
+        for note in self.loss.notes:
+            if self.folder:
+                self.folder.log(step=self.history.step, steps=note)
+            if bar:
+                bar.say(note)
+        self.loss.notes.clear()
 
     def _settle(self) -> None:
         """Leave the model with the weights to use."""
@@ -270,7 +294,7 @@ class Run:
         weights: list[float] = []
         for _ in range(self.options.accumulate):
             batch = self.batches(self.generator)
-            loss, weight = loss_and_weight(self.loss(self.model, batch), batch)
+            loss, weight = self.loss(batch)
             if not weight:
                 continue
             values.append(loss.item())
@@ -317,7 +341,7 @@ class Run:
         sentence = ""
         for _ in range(self.options.accumulate):
             batch = self.batches(self.generator)
-            loss, _ = loss_and_weight(self.loss(self.model, batch), batch)
+            loss, _ = self.loss.as_written(batch)
             sentence = sentence or diagnosis(loss)
         self._go_back(before)
         spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]

@@ -58,16 +58,43 @@ class RunFolder:
         for name in (LAST, BEST, LOG):
             (self.path / name).unlink(missing_ok=True)
 
-    def save_last(self, step: int, identity: Mapping[str, Any], **parts: Any) -> None:
+    def save_last(
+        self,
+        step: int,
+        identity: Mapping[str, Any],
+        engine: Mapping[str, Any] | None = None,
+        **parts: Any,
+    ) -> None:
         """Save all that the run needs to go on.
 
         Args:
             step: how far it is.
             identity: what must be the same when it is resumed.
+            engine: what its bits depend on beside that.
             parts: as for `minigrad.save_checkpoint`.
         """
-        metadata = {"identity": json.dumps(identity, sort_keys=True)}
+        metadata = {
+            "identity": json.dumps(identity, sort_keys=True),
+            "engine": json.dumps(engine, sort_keys=True),
+        }
         save_checkpoint(self.path / LAST, step=step, metadata=metadata, **parts)
+
+    def engine(self) -> dict[str, Any] | None:
+        """What the run's bits depended on; None in checkpoints of versions that did not say."""
+        record: dict[str, Any] | None = self._note("engine")
+        return record
+
+    def _note(self, name: str) -> Any:
+        """What the last checkpoint says under a name; None if nothing.
+
+        Raises:
+            ValueError: when it is another file.
+        """
+        notes = serialize.load_metadata(self.path / LAST)
+        try:
+            return json.loads(json.loads(notes["metadata"]).get(name, "null"))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{self.path / LAST} is not the checkpoint of a run") from error
 
     def load_last(self, identity: Mapping[str, Any], **parts: Any) -> int:
         """Put the run back to where it was, and drop the log's lines from after that.
@@ -75,11 +102,9 @@ class RunFolder:
         Raises:
             ValueError: when it is another run: other options or data.
         """
-        notes = serialize.load_metadata(self.path / LAST)
-        try:
-            before = json.loads(json.loads(notes["metadata"])["identity"])
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{self.path / LAST} is not the checkpoint of a run") from error
+        before = self._note("identity")
+        if before is None:
+            raise ValueError(f"{self.path / LAST} is not the checkpoint of a run")
         now = json.loads(json.dumps(identity))
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):

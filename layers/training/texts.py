@@ -47,6 +47,8 @@ def fit_text(
     length: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    exact: bool = False,
+    compiled: bool | None = None,
     identity: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -60,7 +62,7 @@ def fit_text(
         validation: token ids (time,) to validate on, as `validation_batches` cuts them; or None.
         batch_size: windows per step; what suits the model if None.
         length: characters of a window; 64, or a GPT's block size, if None.
-        folder, resume, identity, callbacks, progress: as in `fit`.
+        folder, resume, exact, compiled, identity, callbacks, progress: as in `fit`.
         changes: options of `TrainingOptions` that differ from `text_options`.
 
     Raises:
@@ -88,6 +90,8 @@ def fit_text(
         validate=None if batches is None else lambda: mean_loss(model, batches),
         folder=folder,
         resume=resume,
+        exact=exact,
+        compiled=compiled,
         identity=identity,
         callbacks=callbacks,
         progress=progress,

@@ -1,6 +1,7 @@
 """Keys and values of the places so far, so that decoding need not compute them again."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import wrap
 
-__all__ = ["KeyValueCache", "LayerCache", "StackCache", "check_cache"]
+__all__ = ["KeyValueCache", "LayerCache", "PlacedCache", "StackCache", "check_cache"]
 
 FIRST_ROOM = 32
 
@@ -87,18 +88,32 @@ class KeyValueCache:
 
     def _write(self, before: int, *new: PlainArray) -> list[Tensor]:
         """Keys and values in arrays with room for more, so that no place is copied every time."""
-        assert self.keys is not None
-        assert self.values is not None
         after = before + new[0].shape[2]
-        if not self._room or self._room[0].shape[2] < after:
-            room = max(2 * after, FIRST_ROOM)
-            held = [self.keys.numpy(), self.values.numpy()]
-            self._room = [np.empty((*a.shape[:2], room, a.shape[3]), a.dtype) for a in held]
-            for into, array in zip(self._room, held, strict=True):
-                into[:, :, :before] = array
-        for into, array in zip(self._room, new, strict=True):
+        room = self.room(after)
+        for into, array in zip(room, new, strict=True):
             into[:, :, before:after] = array
-        return [wrap(array[:, :, :after], None) for array in self._room]
+        return [wrap(array[:, :, :after], None) for array in room]
+
+    def room(self, places: int) -> tuple[PlainArray, PlainArray]:
+        """The arrays that keys and values are written into, for so many places or more.
+
+        Their sizes are powers of two, and what is not written yet are zeros.
+
+        Raises:
+            ValueError: when the cache is empty.
+        """
+        if self.keys is None or self.values is None:
+            raise ValueError("KeyValueCache: an empty cache knows no shapes to make room for")
+        if not self._room or self._room[0].shape[2] < places:
+            size = FIRST_ROOM
+            while size < places:
+                size *= 2
+            held = [self.keys.numpy(), self.values.numpy()]
+            self._room = [np.zeros((*a.shape[:2], size, a.shape[3]), a.dtype) for a in held]
+            for into, array in zip(self._room, held, strict=True):
+                into[:, :, : array.shape[2]] = array
+        keys, values = self._room
+        return keys, values
 
     def check_source(self, layer: str, key: Any) -> None:
         """Refuse another memory than the one whose keys are held.
@@ -133,6 +148,45 @@ class KeyValueCache:
             self.keys, self.values = self.keys.detach(), self.values.detach()
 
 
+class PlacedCache(KeyValueCache):
+    """Keys and values in larger arrays, to which one new place attends without writing it.
+
+    How many places are taken is a number of the call, so one program serves for every length.
+
+    Args:
+        room: keys and values, (batch, heads, places, features) each, as `KeyValueCache.room` gives.
+        taken: how many of the places of each sequence hold something, (batch,).
+    """
+
+    def __init__(self, room: tuple[PlainArray, PlainArray], taken: PlainArray) -> None:
+        super().__init__()
+        self._held, self._taken = room, taken
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of a place to those before and to itself, all (batch, heads, 1, features)."""
+        keys, values = self._held
+        self.keys, self.values = key, value
+        size = keys.shape[2]
+        scaled = query * (1 / math.sqrt(query.shape[3]))
+        scores = (scaled * keys).sum(axis=3)  # (batch, heads, places)
+        held = np.arange(size) < self._taken[:, None, None]  # (batch, 1, places)
+        scores = mg.where(held, scores, -math.inf)
+        own = (scaled * key).sum(axis=3)  # (batch, heads, 1)
+        weights = mg.softmax(mg.concatenate([scores, own], axis=2), axis=2)[:, :, None]
+        y: Tensor = weights[..., :size] @ values + weights[..., size:] * value
+        return y
+
+    def added(self) -> tuple[Tensor, Tensor]:
+        """Key and value of the place that attended.
+
+        Raises:
+            ValueError: when none did yet.
+        """
+        if self.keys is None or self.values is None:
+            raise ValueError("PlacedCache: no place has attended yet; call the layer first")
+        return self.keys, self.values
+
+
 class LayerCache:
     """The caches of one layer.
 
@@ -159,6 +213,14 @@ class StackCache:
 
     def __init__(self, num_layers: int) -> None:
         self.layers = [LayerCache() for _ in range(num_layers)]
+
+    @classmethod
+    def of(cls, caches: Sequence[KeyValueCache]) -> "StackCache":
+        """With these caches of self-attention, one for each layer."""
+        stack = cls(len(caches))
+        for layer, cache in zip(stack.layers, caches, strict=True):
+            layer.own = cache
+        return stack
 
     def __repr__(self) -> str:
         return f"StackCache({len(self.layers)} layers, {len(self)} places)"

@@ -73,7 +73,7 @@ def positions(name: str, length: int, offset: Any) -> PlainArray:
         ValueError: when one is negative.
         ShapeError: when they have more than one axis.
     """
-    first = np.asarray(offset)
+    first = offset if isinstance(offset, np.ndarray) else np.asarray(offset)
     if first.dtype.kind not in "iu":
         raise DtypeError(f"{name}: offset must be an integer or several, got {describe(offset)}")
     if first.ndim > 1:

@@ -1,17 +1,22 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
-A program is called with arrays and returns arrays. It may have a `status`, which tells of its last
-call by the bits of `flags`; then it is silent about what they say. A back end may set `LIFTS`, see
-`minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see `minigrad.compiled.tracing.kernels`.
+A program is called with arrays and returns arrays. It may have a `status`, which tells by the bits
+of `flags` what its last call may have raised; NumPy then finds out what it did, and warns. A back
+end may set `LIFTS`, see `minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see
+`minigrad.compiled.tracing.kernels`.
 """
 
 import functools
 import importlib.util
+import os
+from collections.abc import Callable
 from typing import Any
 
 from minigrad.compiled import plain
+from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["default_backend"]
+__all__ = ["compiles_natively", "default_backend", "list_builder", "machine", "native_kernel"]
+__all__ += ["native_kernels", "switched_off"]
 
 
 @functools.cache
@@ -22,3 +27,58 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
+
+
+def switched_off() -> bool:
+    """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
+    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
+
+
+def compiles_natively() -> bool:
+    """Whether there is native code, and `MINIGRAD_COMPILE` does not turn it off."""
+    return not switched_off() and default_backend() is not plain
+
+
+def native_kernel(name: str) -> Kernel | None:
+    """The native code of an operation by itself; none without llvmlite, or `MINIGRAD_COMPILE=0`."""
+    return native_kernels().get(name) if compiles_natively() else None
+
+
+@functools.cache
+def native_kernels() -> dict[str, Kernel]:
+    """All of them by the names that operations ask for."""
+    if default_backend() is plain:
+        return {}
+    from minigrad.compiled.llvm import by_rows
+    from minigrad.compiled.llvm.attention import calls
+
+    return {
+        "attention": calls.attention,
+        "attention_gradient": calls.attention_gradient,
+        "rows": by_rows.by_rows,
+    }
+
+
+def list_builder() -> Callable[[Any], Any] | None:
+    """The function that makes programs from recipes, or None where NumPy does the same."""
+    if not compiles_natively():
+        return None
+    from minigrad.compiled.llvm import lists
+
+    return lists.build
+
+
+def machine() -> dict[str, str | int]:
+    """What the bits of native code depend on: "vectors"; and "threads", how many it may have.
+
+    Raises:
+        MissingPackageError: without llvmlite.
+    """
+    from minigrad.compiled.llvm import crew, native
+
+    host = native.host()
+    vectors = f"{host.architecture}, {host.vector_bytes} bytes"
+    return {"vectors": vectors, "threads": crew.asked_for()}
+
+
+provide(native_kernel)

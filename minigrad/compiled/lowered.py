@@ -1,7 +1,8 @@
 """What became of a call: its graph after every pass, as text, and why others run as before."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from minigrad.compiled.graph import Graph, Loop, Operand, Value, View
 
@@ -16,16 +17,30 @@ class Lowered:
         name: of the function.
         stages: by the name of the pass, the graphs after it: one, or forward and backward.
         refusals: why calls of the function run as before, if any do.
+        kernels: of values that run together, in one pass over memory, the number of the kernel.
+            Only native code has such, after the pass "fused".
     """
 
     name: str
     stages: dict[str, list[Graph]]
     refusals: list[str]
+    kernels: dict[Value, int] = field(default_factory=dict)
 
     @property
     def graphs(self) -> list[Graph]:
         """The graphs after the last pass."""
         return list(self.stages.values())[-1] if self.stages else []
+
+    def until(self, name: str) -> "Lowered":
+        """The same without the passes after one of them, to draw what it made.
+
+        Raises:
+            KeyError: naming the stages that there are.
+        """
+        self._check(name)
+        names = list(self.stages)
+        stages = {each: self.stages[each] for each in names[: names.index(name) + 1]}
+        return Lowered(self.name, stages, self.refusals, self.kernels if name == "fused" else {})
 
     def stage(self, name: str) -> str:
         """The text of one stage.
@@ -33,15 +48,19 @@ class Lowered:
         Raises:
             KeyError: naming the stages that there are.
         """
-        if name not in self.stages:
-            raise KeyError(f"lowered: there is no stage {name!r}; there are {list(self.stages)}")
+        self._check(name)
         graphs = self.stages[name]
+        kernels = self.kernels if name == "fused" else {}
         parts = ("forward", "backward") if len(graphs) > 1 else ("",)
         texts = []
         for part, graph in zip(parts, graphs, strict=True):
             heading = f"{self.name}, {name}{', ' + part if part else ''}"
-            texts.append(f"{heading}: {len(graph.values)} values\n{graph_text(graph)}")
+            texts.append(f"{heading}: {len(graph.values)} values\n{graph_text(graph, kernels)}")
         return "\n\n".join(texts)
+
+    def _check(self, name: str) -> None:
+        if name not in self.stages:
+            raise KeyError(f"lowered: there is no stage {name!r}; there are {list(self.stages)}")
 
     def __str__(self) -> str:
         texts = [self.stage(name) for name in self.stages]
@@ -49,8 +68,8 @@ class Lowered:
         return "\n\n".join(texts)
 
 
-def graph_text(graph: Graph) -> str:
-    """A graph, one value on each line.
+def graph_text(graph: Graph, kernels: Mapping[Value, int] = MappingProxyType({})) -> str:
+    """A graph, one value on each line, with the numbers of kernels.
 
     >>> import minigrad as mg
     >>> double = mg.compile(lambda x: np.tanh(x) * 2)
@@ -62,7 +81,7 @@ def graph_text(graph: Graph) -> str:
         v2 = multiply(v1, 2): float32[2, 3]
         return v2
     """
-    names = _Names(graph)
+    names = _Names(graph, kernels)
     lines = [f"a{i}: {_kind(value)}" for i, value in enumerate(graph.inputs)]
     for value in graph.values:
         lines.extend(_lines(value, names))
@@ -73,7 +92,8 @@ def graph_text(graph: Graph) -> str:
 class _Names:
     """Short names of the values of a graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kernels: Mapping[Value, int]) -> None:
+        self.kernels = kernels
         self._names = {value: f"a{i}" for i, value in enumerate(graph.inputs)}
         self._count = 0
 
@@ -138,4 +158,5 @@ def _line(value: Value, names: _Names) -> str:
         ]
         options = ()
     given += [str(option) for option in options]
-    return f"{names.of(value)} = {value.op}({', '.join(given)}): {_kind(value)}"
+    kernel = f"  # kernel {names.kernels[value]}" if value in names.kernels else ""
+    return f"{names.of(value)} = {value.op}({', '.join(given)}): {_kind(value)}{kernel}"

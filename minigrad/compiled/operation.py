@@ -1,10 +1,8 @@
 """`compile`: a function that runs as one program, once it was traced, with the same results."""
 
-import contextlib
-import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -12,13 +10,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from minigrad.compiled import plain
-from minigrad.compiled.backends import default_backend
+from minigrad.compiled.agreement import what_differs
+from minigrad.compiled.backends import default_backend, native_kernels, switched_off
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
-from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of
-from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
@@ -27,7 +24,7 @@ from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
-from minigrad.ops.pytree import replace_leaves
+from minigrad.profiling.watching import see_whole_calls, whole_work
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 from minigrad.transforms.recorded_writes import Writes, put_back
@@ -111,16 +108,30 @@ def compile(
 class Compiled:
     """What `compile` makes: called like the function, with the same results.
 
+    Args:
+        function, check, backend: as in `compile`.
+        tell: is told why calls run as before, in the place of a warning.
+        at_once: let the first call, too, return what the program computes, or what the function
+            does if there is none, so that bits do not depend on which calls there were before.
+
     Attributes:
         function: the user's own.
     """
 
     _tracing: Any  # a lock
 
-    def __init__(self, function: Callable[..., Any], check: int, backend: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        check: int,
+        backend: Any,
+        tell: Callable[[str], None] | None = None,
+        at_once: bool = False,
+    ) -> None:
         self.function = function
         self._check, self._backend = check, backend
-        self._off = os.environ.get("MINIGRAD_COMPILE", "") == "0"
+        self._tell, self._at_once = tell, at_once
+        self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
         self._count = 0
@@ -134,7 +145,8 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
-        if self._off or mode.watchers or mode.deriving or not mode.fused:
+        watchers = mode.watchers
+        if self._off or mode.deriving or not mode.fused or not see_whole_calls(watchers):
             return self.function(*args, **kwargs)
         tree = args, kwargs
         leaves: list[Any] = []
@@ -143,11 +155,14 @@ class Compiled:
             if isinstance(program, Refusal):
                 if program.guards is None or program.guards.hold():
                     return self.function(*args, **kwargs)
-            elif held.alive and program.fits():
+                continue
+            if not held.alive:
+                continue
+            found = program.held()
+            if found is not None:
                 self._calls += 1
-                result = program.run(
-                    tree, leaves, bool(self._check) and not self._calls % self._check
-                )
+                check = bool(self._check) and not self._calls % self._check
+                result = program.run(tree, leaves, found, mode, check, watchers)
                 if program.failure is not None:
                     self._give_up(key, program)
                 elif program.misses == MOST_MISSES:
@@ -162,7 +177,9 @@ class Compiled:
         bound = self._bound.get(instance)
         if bound is None:
             method = MethodType(self.function, instance)
-            bound = self._bound[instance] = Compiled(method, self._check, self._backend)
+            bound = self._bound[instance] = Compiled(
+                method, self._check, self._backend, self._tell, self._at_once
+            )
         return bound
 
     def __getattr__(self, name: str) -> Any:
@@ -210,17 +227,12 @@ class Compiled:
         leaves: list[Any] = []
         flatten(tree, leaves)
         with self._tracing:
-            before = Writes()
-            sources = random_sources(self.function, args, kwargs)
-            states = [(source, state_of(source)) for source in sources]
-            with observed_by(before):
-                _, program = self._traced(tree, leaves, keep=True)
-            put_back(before.before())
-            for source, state in states:
-                restore_state(source, state)
+            _, program, undo = self._traced_apart(tree, leaves, keep=True)
+            undo()
         if isinstance(program, Refusal):
             return Lowered(self._label, {}, [program.reason])
-        return Lowered(self._label, program.stages, [r.reason for r in self.refusals])
+        refusals = [r.reason for r in self.refusals]
+        return Lowered(self._label, program.stages, refusals, program.kernels)
 
     # -- first calls -------------------------------------------------------------------------------
 
@@ -231,14 +243,22 @@ class Compiled:
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
                 return self.function(*tree[0], **tree[1])
-            result, program = self._traced(tree, leaves)
+            with whole_work(f"compile {self._label}") as made:
+                if self._at_once:
+                    result, program, undo = self._traced_apart(tree, leaves)
+                else:
+                    result, program = self._traced(tree, leaves)
+                made.append(result)
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
             held = Held(leaves, lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
-            return result
+            if not self._at_once:
+                return result
+            undo()
+        return self(*tree[0], **tree[1])  # tracing rounds as no later call does
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -254,17 +274,37 @@ class Compiled:
         if reason not in self._warned:
             self._warned.add(reason)
             where = f" ({line})" if line else ""
-            message = f"compile: {self._label} runs as before: {reason}{where}"
-            warnings.warn(message, CompileWarning, stacklevel=4)
+            message = f"{self._label} runs as before: {reason}{where}"
+            if self._tell is not None:
+                self._tell(message)
+            else:
+                warnings.warn(f"compile: {message}", CompileWarning, stacklevel=4)
+
+    def _traced_apart(
+        self, tree: Any, leaves: list[Any], keep: bool = False
+    ) -> tuple[Any, Program | Refusal, Callable[[], None]]:
+        """As `_traced`, and what puts generators and everything that was written back."""
+        before = Writes()
+        states = [(source, state_of(source)) for source in random_sources(self.function, *tree)]
+        with observed_by(before):
+            result, program = self._traced(tree, leaves, keep)
+
+        def undo() -> None:
+            put_back(before.before())
+            for source, state in states:
+                restore_state(source, state)
+
+        return result, program, undo
 
     def _traced(
         self, tree: Any, leaves: list[Any], keep: bool = False
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
+        native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
-        first = trace(self.function, args, kwargs, None, recording, watch, self._kernels)
+        first = trace(self.function, args, kwargs, None, recording, watch, kernels=self._kernels)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
@@ -274,7 +314,9 @@ class Compiled:
             guards = Guards([self.function, *objects], watch)
             settle(first, guards.tensors)
             if first.refusal is None:
-                first.refusal = self._second(first, guards, tree, leaves, recording)
+                first.refusal = what_differs(
+                    self.function, first, guards, tree, leaves, recording, kernels=self._kernels
+                )
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
             return result, self._program(first, guards, keep)
@@ -284,37 +326,6 @@ class Compiled:
             reason = f"compiling it fails with {type(error).__name__}: {error}"
             return result, Refusal(reason, "", guards)
 
-    def _second(
-        self, first: Traced, guards: Guards, tree: Any, leaves: list[Any], recording: bool
-    ) -> str | None:
-        """Trace again with other values; what differs, or None."""
-        failure = ""
-        for signs in (False, True):
-            others = [other_argument(leaf, signs) for leaf in leaves]
-            args, kwargs = replace_leaves(tree, others)
-            try:
-                return self._compared(first, guards, args, kwargs, recording)
-            except Exception as error:  # perhaps of the values alone
-                failure = failure or f"{type(error).__name__}: {error}"
-        return f"with other values it fails with {failure}"
-
-    def _compared(
-        self, first: Traced, guards: Guards, args: Any, kwargs: Any, recording: bool
-    ) -> str | None:
-        """What a second trace and the first do not share."""
-        with _left_alone(guards, random_sources(self.function, args, kwargs)):
-            second = trace(self.function, args, kwargs, {}, recording, None, self._kernels)
-            settle(second, guards.tensors)
-            for reference, array, node in second.tracer.written.values():
-                tensor = reference()
-                if tensor is not None and id(tensor) in guards.tensors:
-                    tensor._array, tensor._node = array, node
-            changed = guards.changed()
-            if changed is not None:
-                return f"it changes {changed}"
-        first.tracer.line = second.tracer.line
-        return differences(first, second)
-
     def _program(self, traced: Traced, guards: Guards, keep: bool) -> Program:
         try:
             return Program(self.function, traced, guards, self._backend, self._label, keep)
@@ -322,17 +333,3 @@ class Compiled:
             if self._backend is plain:
                 raise
         return Program(self.function, traced, guards, plain, self._label, keep)
-
-
-@contextlib.contextmanager
-def _left_alone(guards: Guards, sources: list[Any]) -> Iterator[None]:
-    """A block after which generators and everything that is guarded are as they were."""
-    states = [(source, state_of(source)) for source in sources]
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        guards.restore()
-        for source, state in states:
-            restore_state(source, state)

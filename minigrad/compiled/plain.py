@@ -5,85 +5,75 @@ new arrays on the way. So it is what runs where llvmlite is not installed, and w
 other back ends with.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from time import perf_counter_ns
 
 import numpy as np
 
+from minigrad.compiled.flags import Flags
 from minigrad.compiled.graph import (
-    ELEMENTWISE,
     REDUCTIONS,
     Graph,
     Loop,
-    Operand,
     PlainArray,
     Unsupported,
     Value,
     View,
 )
-from minigrad.compiled.stepwise.blocking import Chain, Unlikely, chains, read_elsewhere
-from minigrad.compiled.stepwise.functions import (
-    FUNCTIONS,
-    Instruction,
-    Use,
-    branch,
-    call,
-    gather,
-    hand,
-    hand_result,
-    scatter_add,
-    strided,
-    take_result,
-)
-from minigrad.compiled.stepwise.placing import place_body, seen_in, users_of
-from minigrad.compiled.stepwise.steps import Block, Step
+from minigrad.compiled.numpy_calls.blocking import Chain, Unlikely, chains, read_elsewhere
+from minigrad.compiled.numpy_calls.functions import Use, branch, hand, hand_result, strided
+from minigrad.compiled.numpy_calls.instructions import Instructions, Read, Room
+from minigrad.compiled.numpy_calls.placing import place_body, users_of
+from minigrad.compiled.numpy_calls.steps import Block, Step
+from minigrad.profiling.watching import PartNote
 
 __all__ = ["KERNELS", "LIFTS", "PlainProgram", "build"]
 
 KERNELS = True  # a large kernel makes fewer passes than what it consists of
 LIFTS = True  # one call for all steps instead of one for each
 
-Read = Callable[[Operand], Any]
-Room = Callable[[Value], PlainArray]
-
 _MANY_STEPS = 4  # from which a matrix is copied rather than read down its columns
 _WORTH = 4096  # bytes that are copied in the time in which one view is made
 
 
-def build(graph: Graph) -> "PlainProgram":
+def build(graph: Graph, silent: Collection[Value] = ()) -> "PlainProgram":
     """A function from the arguments of a graph to its outputs.
+
+    Args:
+        graph: what is computed.
+        silent: the values that raise no flags.
 
     Raises:
         Unsupported: for an operation that it does not know.
     """
+    if silent:  # a place would be that of values which raise flags and of others
+        return PlainProgram(graph, silent, place=False)
     try:
         return PlainProgram(graph)
     except Unsupported:  # perhaps of the places alone
         return PlainProgram(graph, place=False)
 
 
-class PlainProgram:
+class PlainProgram(Instructions):
     """A graph as a list of NumPy calls, the steps of loops one after the other.
 
     Calling it with one array for each input returns a list of new arrays. Its room is its own, so
     two threads must not run one program at once: `minigrad.compiled.programs.Program` has a lock.
     NumPy's warnings are off.
+
+    Attributes:
+        status: the flags that the last call raised.
     """
 
-    def __init__(self, graph: Graph, place: bool = True) -> None:
-        self._place = place
-        self._rooms: dict[Value, Any] = {}  # arrays; of a call, the list of its results
-        self._list: list[Instruction] = []
+    status = 0
+
+    def __init__(self, graph: Graph, silent: Collection[Value] = (), place: bool = True) -> None:
         results = [value for value in graph.values if value.op == "result"]
-        self._outside = {*graph.inputs, *results, *(view.value for view in graph.outputs)}
-        # Arrays that are views of values that go in, out, or come from a call, by their identity.
-        self._seen: dict[int, tuple[PlainArray, View]] = {}
-        self._uses: dict[Value, list[Use]] = {}
-        self._results: dict[Value, int] = {}  # where in the list they are taken
+        outside = {*graph.inputs, *results, *(view.value for view in graph.outputs)}
+        super().__init__(outside, silent)
+        self._flags, self._place = Flags(), place
         self._users = users_of(graph)
         self._returned = {view.value for view in graph.outputs}
-        self.parts: dict[Value, View] = {}  # values that are parts of others
-        self.turned: dict[Any, PlainArray] = {}  # copies of what steps read, by keys of views
         self._inputs = [self.room_of(value) for value in graph.inputs]
         for value in chains(graph.values):
             if isinstance(value, Chain):
@@ -112,6 +102,27 @@ class PlainProgram:
         self._seen.clear()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        return self._ran(arrays, self._run)
+
+    def run_parts(self, arrays: Sequence[PlainArray], note: PartNote) -> list[PlainArray]:
+        """The same, telling when each NumPy call began and ended."""
+
+        def run() -> None:
+            begun = perf_counter_ns()
+            for name, (function, arguments) in zip(self._names, self._list, strict=True):
+                function(*arguments)
+                ended = perf_counter_ns()
+                note(name, begun, ended)
+                begun = perf_counter_ns()
+
+        return self._ran(arrays, run)
+
+    def _run(self) -> None:
+        for function, arguments in self._list:
+            function(*arguments)
+
+    def _ran(self, arrays: Sequence[PlainArray], run: Callable[[], None]) -> list[PlainArray]:
+        """The outputs, given the inputs and what runs the instructions."""
         for room, uses, array in zip(self._inputs, self._handed, arrays, strict=True):
             if uses is None:
                 room[...] = array
@@ -123,9 +134,9 @@ class PlainProgram:
                 make = np.zeros if self._zeroed[i] else np.empty
                 results[i] = array = make(results[i].shape, results[i].dtype)
                 hand(uses, array)
-        with np.errstate(all="ignore"):
-            for function, arguments in self._list:
-                function(*arguments)
+        with self._flags:
+            run()
+        self.status = self._flags.status
         for i, taken in enumerate(self._taken):
             if taken is not None:
                 results[i] = taken.pop()
@@ -173,128 +184,6 @@ class PlainProgram:
             self._list[self._results[value]] = hand_result, [*arguments[:2], uses, made]
         return taken
 
-    def __len__(self) -> int:
-        return len(self._list)
-
-    # -- arrays ------------------------------------------------------------------------------------
-
-    def room_of(self, value: Value) -> PlainArray:
-        room = self._rooms.get(value)
-        if room is None:
-            if value.op == "constant":
-                assert value.array is not None
-                room = value.array
-            elif (value.options[0] if value.op == "stack" else value).op == "assemble":
-                room = np.zeros(value.shape, value.dtype)  # what no part covers stays zero
-            else:
-                room = np.empty(value.shape, value.dtype)
-            self._rooms[value] = room
-            if value in self._outside:
-                self._seen[id(room)] = room, View(value)
-        return room
-
-    def resolved(self, view: View) -> View:
-        """A read as one of a value that has room of its own."""
-        while view.value in self.parts:
-            view = seen_in(view, self.parts[view.value])
-        return view
-
-    def read_view(self, view: View) -> PlainArray:
-        view = self.resolved(view)
-        room = self.room_of(view.value)
-        if view.whole:
-            return room
-        array = strided(room, view.shape, view.strides, view.offset)
-        return self._noted(array, view)
-
-    def _noted(self, array: PlainArray, view: View) -> PlainArray:
-        """An array that is such a view of a value, perhaps of one that goes in or out."""
-        if view.value in self._outside:
-            self._seen[id(array)] = array, view
-        return array
-
-    def _operand(self, operand: Operand) -> Any:
-        return self.read_view(operand) if isinstance(operand, View) else operand
-
-    # -- instructions ------------------------------------------------------------------------------
-
-    def _emit(self, value: Value, read: Read, room: Room) -> None:
-        """Add what computes a value, given how operands are read, and where results go."""
-        emit = getattr(self, f"_emit_{value.op}", None)
-        if emit is not None:
-            emit(value, read, room(value))
-        elif value.op in ELEMENTWISE:
-            function = FUNCTIONS.get(value.op) or getattr(np, value.op)
-            arguments = [read(o) for o in value.operands]
-            if value.op != "where":
-                arguments = self._typed(value, arguments)
-            self._add(function, *arguments, room(value))
-        else:
-            raise Unsupported(f"the NumPy back end has no {value.op}")
-
-    def _typed(self, value: Value, arguments: list[Any]) -> list[Any]:
-        """Numbers as scalars of the operands' dtype: NumPy would look at them at every call."""
-        dtypes = [a.dtype for a in arguments if isinstance(a, np.ndarray)]
-        return [
-            a if isinstance(a, np.ndarray) else np.asarray(a, dtypes[0]) if dtypes else a
-            for a in arguments
-        ]
-
-    def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
-        given = list(arguments)
-        for i, argument in enumerate(given):
-            found = self._seen.get(id(argument))
-            if found is not None:
-                view = found[1]
-                part = None if view.whole else view
-                self._uses.setdefault(view.value, []).append((given, i, part))
-        self._list.append((function, given))
-
-    def _emit_row_sum(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(np.add.reduce, *map(read, value.operands), -1, None, out, True)
-
-    def _emit_row_max(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(np.maximum.reduce, *map(read, value.operands), -1, None, out, True)
-
-    def _emit_lead_sum(self, value: Value, read: Read, out: PlainArray) -> None:
-        axes = tuple(range(value.options[0]))
-        self._add(np.add.reduce, *map(read, value.operands), axes, None, out)
-
-    def _emit_total(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(np.add.reduce, *map(read, value.operands), None, None, out)
-
-    def _emit_matmul(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(np.matmul, *map(read, value.operands), out)
-
-    def _emit_assemble(self, value: Value, read: Read, out: PlainArray) -> None:
-        for operand, (strides, offset) in zip(value.operands, value.options, strict=True):
-            home = self.parts.get(operand.value) if isinstance(operand, View) else None
-            if home is not None and home.value is value:
-                continue  # it was computed there
-            part = read(operand)
-            shape = part.shape if isinstance(part, np.ndarray) else ()
-            place = strided(out, shape, strides, offset)
-            if id(out) in self._seen:
-                self._noted(place, View(value, shape, strides, offset))
-            self._add(np.copyto, place, part)
-
-    def _emit_gather(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(gather, *map(read, value.operands), out)
-
-    def _emit_scatter_add(self, value: Value, read: Read, out: PlainArray) -> None:
-        self._add(scatter_add, *map(read, value.operands), out)
-
-    def _emit_call(self, value: Value, read: Read, out: PlainArray) -> None:
-        results: list[Any] = []
-        self._rooms[value] = results
-        self._add(call, value.options[0].run, results, *map(read, value.operands))
-
-    def _emit_result(self, value: Value, read: Read, out: PlainArray) -> None:
-        (view,) = value.views
-        results: Any = self._rooms[view.value]
-        self._results[value] = len(self._list)
-        self._list.append((take_result, [results, value.options[0], out]))
-
     # -- chains ------------------------------------------------------------------------------------
 
     def _chain(self, chain: Chain, graph: Graph) -> None:
@@ -336,6 +225,7 @@ class PlainProgram:
         """A value that is computed in one of two ways."""
         condition, chosen, otherwise, values = unlikely
         outer, where_any, other = self._list, [], []  # type: ignore[var-annotated]
+        named = len(self._names)
         self._list = where_any
         for each in (*values, value):
             self._emit(each, read, room)
@@ -345,7 +235,8 @@ class PlainProgram:
             lambda o: read(otherwise if isinstance(o, View) and o.value is chosen else o),
             room,
         )
-        self._list = outer
+        self._list, self._is_silent = outer, False  # the calls of both lists are what they are
+        del self._names[named:]
         shape = (*condition.shape[:-1], 1)
         of_rows = View(condition.value, shape, condition.strides, condition.offset)
         self._add(branch, read(of_rows), where_any, other)
@@ -357,6 +248,7 @@ class PlainProgram:
         placing = place_body(loop, self._users if self._place else {}, self._returned)
         self.parts.update(placing.parts)
         stacks: dict[Value, PlainArray] = {}
+        self._emitted, self._is_silent = "copy", False
         for value in placing.body:
             if value in placing.parts:
                 continue
@@ -367,6 +259,7 @@ class PlainProgram:
                 slots = 2 if value in placing.carried else 1
                 make = np.zeros if value.op == "assemble" else np.empty
                 stacks[value] = make((slots, *value.shape), value.dtype)
+        self._emitted = "copy"
         for value, initial in loop.initial.items():
             part = self.resolved(View(value))
             stack = stacks[part.value]

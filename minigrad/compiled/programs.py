@@ -6,52 +6,42 @@ drawing, anomaly mode) gets the very numbers of the call.
 """
 
 import inspect
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.flags import report
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
+from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
-from minigrad.compiled.guarding.keys import Given, is_array
+from minigrad.compiled.guarding.keys import ARRAYS, Given
+from minigrad.compiled.heard import Heard
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.trace import Argument, Output, Traced
+from minigrad.compiled.tracing.draws import Draw, Repeat
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
-from minigrad.core.observer import Drawn, Observer
+from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.ops.fusing import FusedOperation
-from minigrad.ops.pytree import labelled_leaves, replace_leaves
-from minigrad.ops.randomness import DrawRequest, default_generator
+from minigrad.ops.pytree import labelled_leaves, rebuilding
+from minigrad.profiling.watching import run_seen
 from minigrad.transforms.recorded_writes import rewritten
 
-__all__ = ["CompileError", "Program"]
-
-WATCHED = 3  # calls with infinities or NaN that run the function itself, for its warnings
+__all__ = ["Program"]
 
 
-class CompileError(RuntimeError):
-    """A compiled function does not compute what the function itself computes."""
-
-
-class _Repeat(Observer):
-    """Gives draws the numbers of the call, in order."""
-
-    def __init__(self, numbers: Sequence[Any]) -> None:
-        self._numbers = iter(numbers)
-
-    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
-        """The next ones; the generator stays where it is."""
-        state = request.generator.bit_generator.state
-        return next(self._numbers), state, state
+_kind = operator.attrgetter("_array.shape", "_array.dtype")  # of a tensor
 
 
 class _Operation(FusedOperation):
@@ -70,6 +60,8 @@ class _Operation(FusedOperation):
         forward.__name__ = name if name.isidentifier() else "compiled"
         names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
         super().__init__(forward, program.reference, program.backward, names)
+        self.label = f"compiled {name}"
+        self.built = program.built
 
 
 class Program:
@@ -84,9 +76,11 @@ class Program:
 
     Attributes:
         stages: after each pass, the graphs; only the last ones unless all are kept.
+        kernels: of values that run together, the number of the kernel, if all passes are kept.
         graphs: the forward graph; and the backward graph, unless the gradients of a single number
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
+        built: what the back end made of the graphs.
         misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
@@ -105,32 +99,37 @@ class Program:
         keep: bool = False,
     ) -> None:
         self.function, self.guards, self.name = function, guards, name
-        self._template = traced.template
+        self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
-        self._arrays = traced.arrays
-        self._captured = [
-            (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
-            for reference, value in traced.captured
-        ]
-        self._draws = [_Draw(draw.request) for draw in traced.draws]
+        self._types, self._parts = traced.kinds, traced.parts
+        self._captured = [reference for reference, _ in traced.captured]
+        self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
+        self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
+        self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
         self._dtype = current_mode().dtype
         give_lock(self, "_lock", threading.Lock)
-        self._watched = WATCHED
         self._given: Given | None = None
         inputs = [
             *traced.arguments,
             *(value for _, value in traced.captured),
             *(draw.value for draw in traced.draws),
         ]
-        self._shapes = [value.shape for value in inputs]
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
         self._outputs = len(traced.outputs)
         self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
+        self.operation: _Operation | None = None
+        if not inputs:  # it computes with nothing, and nothing of it is recorded
+            return
         self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
+        self._plan = self.operation.plans[sum(1 << i for i in self._with_gradient)]
+        shapes = [traced.outputs[i].shape for i in self.on_tape]
+        dtypes = [traced.outputs[i].dtype for i in self.on_tape]
+        one = len(shapes) == 1
+        self._kind_of_node = (shapes[0], dtypes[0]) if one else (tuple(shapes), tuple(dtypes))
 
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
@@ -144,85 +143,136 @@ class Program:
             *(view for _, view in traced.writes),
             *(view for view, _ in assumed),
         ]
+        every = [*outputs, *gradients]
+        self._heard = Heard(builder, inputs, every)
         self._joint = not traced.seeds
         self.stages: dict[str, list[Graph]] = {}
         if self._keep:
-            every = [*outputs, *gradients]
             self.stages["traced"] = [Graph(inputs, reachable(builder.values, every), every)]
         if self._joint:
-            straight = [finish(builder, inputs, [*outputs, *gradients])]
+            graph = finish(builder, inputs, [*outputs, *gradients])
+            # A gradient that is returned, too, is one array: those of tensors never change.
+            known = {graph.outputs[i].key: i for i, k in enumerate(traced.kinds) if k is Tensor}
+            added = {view.key: view for view in graph.outputs[len(outputs) :]}
+            added = {key: view for key, view in added.items() if key not in known}
+            known |= {key: len(outputs) + i for i, key in enumerate(added)}
+            self._residuals = [known[view.key] for view in graph.outputs[len(outputs) :]]
+            kept = [*graph.outputs[: len(outputs)], *added.values()]
+            straight = [Graph(inputs, graph.values, kept)]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
             straight = [halves.forward, halves.backward]
+            self._residuals = [len(outputs) + i for i in range(halves.residuals)]
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
-        built = [backend.build(graph) for graph in self.graphs]
-        self._forward, self._backward = built[0], built[-1]
+        self.built = [backend.build(graph) for graph in self.graphs]
+        self._forward, self._backward = self.built[0], self.built[-1]
+        self.kernels: dict[Value, int] = {}
+        if self._keep and hasattr(backend, "kernels_of"):
+            for graph in self.graphs:
+                self.kernels |= backend.kernels_of(graph, max(self.kernels.values(), default=0))
+            self.stages["fused"] = self.graphs
         self._returned = len(outputs)
 
     # -- a call ------------------------------------------------------------------------------------
 
-    def fits(self) -> bool:
-        """Whether everything that was read from outside is as it was."""
-        for reference, shape, dtype, recorded in self._captured:
-            tensor = reference()
-            if (
-                tensor is None
-                or tensor._array.shape != shape
-                or tensor._array.dtype != dtype
-                or (tensor._node is not None) != recorded
-            ):
-                return False
-        return self.guards.hold()
-
-    def run(self, tree: Any, leaves: Sequence[Any], check: bool = False) -> Any:
-        """Call it: the arguments in their containers, and their leaves; perhaps checked."""
-        mode = current_mode()
-        held = [reference() for reference, *_ in self._captured]
-        numbers = [draw.numbers(mode) for draw in self._draws]
-        tensors = [leaf for leaf in leaves if is_array(leaf)] + held
-        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
-        nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
-        nodes += [None] * len(numbers)
-        given = self._given
-        if given is None:
-            given = Given(tree, leaves)
-            if given.plain:  # then it is the same at every call
-                self._given = given
+    def held(self) -> list[Any] | None:
+        """The tensors from outside; None unless all that was read there is as it was."""
+        held: list[Any] = [tensor() for tensor in self._captured]
+        if not held:
+            return held if self.guards.hold() else None
         try:
-            results, residuals, flagged = self.compute(arrays)
+            kinds = list(map(_kind, held))
+        except AttributeError:  # one of them is gone
+            return None
+        if kinds != self._kinds or [t._node is None for t in held] != self._off_tape:
+            return None
+        return held if self.guards.hold() else None
+
+    def run(
+        self,
+        tree: Any,
+        leaves: list[Any],
+        held: Sequence[Any],
+        mode: Any,
+        check: bool = False,
+        watchers: Sequence[Observer] = (),
+    ) -> Any:
+        """Call it.
+
+        Args:
+            tree, leaves: the arguments in their containers, and their leaves.
+            held: see there.
+            mode: the current one.
+            check: compare with the function itself.
+            watchers: they see the call as that of one operation.
+        """
+        tensors = [leaf for leaf in leaves if isinstance(leaf, ARRAYS)]
+        tensors += held
+        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors]
+        numbers = [draw.numbers(mode) for draw in self._draws] if self._draws else []
+        arrays += numbers
+        try:
+            results, residuals, status = self.compute(arrays)
         except Exception as error:
-            result = self._eager(given, tensors, numbers)  # unless it is the user's own error
-            self.failure = error
+            result = self._eager(self._arguments(tree, leaves), tensors, numbers)
+            self.failure = error  # not the user's own, which was raised again
             return result
         if self._assumed and not self._holds(results):
             self.misses += 1
-            return self._eager(given, tensors, numbers)
-        if self._watched and flagged and not _finite(results[: self._outputs]):
-            self._watched -= 1  # the function itself warns, where and as NumPy does
-            return self._eager(given, tensors, numbers)
+            return self._eager(self._arguments(tree, leaves), tensors, numbers)
+        if status:
+            with self._lock:
+                status = self._heard.status(arrays)
+            report(status, self.name, 3)
         if check:
-            self._check(arrays, given, results, residuals)
+            self._check(arrays, self._arguments(tree, leaves), results, residuals)
         tapes: list[Any] = [None] * self._outputs
+        node = None
         if self.on_tape and mode.recording:
-            self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
-        self._write(results, mode)
-        made: list[Any] = []
-        for mark in self._marks:
-            if type(mark) is Output:
-                out = results[mark]
-                made.append(out if self._arrays[mark] else wrap(out, tapes[mark]))
-            else:
-                made.append(leaves[mark] if type(mark) is Argument else mark)
-        return replace_leaves(self._template, made)
+            nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
+            given = self._arguments(tree, leaves)
+            node = self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
+        if self._writes:
+            self._write(results, mode)
+        made = [
+            self._output(mark, results[mark], tapes[mark])
+            if type(mark) is Output
+            else (leaves[mark] if type(mark) is Argument else mark)
+            for mark in self._marks
+        ]
+        for observer in watchers if self.operation is not None else ():
+            kept = (*results, residuals)
+            observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
+        return self._result(made)
 
-    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, int]:
-        """The outputs and written values, the residuals, and whether flags were raised."""
+    def _output(self, number: int, out: Any, tape: Any) -> Any:
+        """An output as the function gives it: a tensor, an array or a number."""
+        kind = self._types[number]
+        if kind is not Tensor:
+            return out[()] if kind is np.generic else out
+        tensor = wrap(out, tape)
+        if self._parts[number] is not None:
+            tensor._part = self._parts[number]  # which refuses to be written, here too
+        return tensor
+
+    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any], int]:
+        """The outputs and what else is returned, the residuals, and the status."""
+        forward = self._forward
         with self._lock:
-            results = self._forward(arrays)
-            status = getattr(self._forward, "status", 1)
-        return results[: self._returned], results[self._returned :], status
+            results = run_seen(forward, arrays)
+            status = getattr(forward, "status", 0)
+        return results, [results[i] for i in self._residuals], status
+
+    def _arguments(self, tree: Any, leaves: Sequence[Any]) -> Given:
+        """Those of a call, for the reference."""
+        if self._given is not None:
+            return self._given
+        given = Given(tree, leaves)
+        if given.plain:  # then it is the same at every call
+            self._given = given
+        return given
 
     def _check(self, arrays: Any, given: Given, results: Any, residuals: Any) -> None:
         """Compare outputs and gradients with those of the user's function.
@@ -236,7 +286,7 @@ class Program:
         with ModeChange(recording=True):
             outs = self.reference(*handles, given=given)
         for i, out in zip(self.on_tape, outs, strict=True):
-            self._compare(f"output {i}", results[i], out._array)
+            check_equal(self.name, f"output {i}", results[i], out._array)
         seeds = [np.ones(out.shape, out.dtype) for out in outs]
         needed = [i in self._with_gradient for i in range(len(arrays))]
         found = self.backward(seeds, residuals, arrays, needed) if outs else []
@@ -246,18 +296,7 @@ class Program:
             arrived = expected.get(handles[i]._node)  # type: ignore[arg-type]
             if arrived is not None:
                 wanted = as_array(arrived)
-                self._compare(f"the gradient by input {i}", found[i], wanted)
-
-    def _compare(self, what: str, found: Any, wanted: Any) -> None:
-        tolerance = 1e4 * np.finfo(wanted.dtype).eps
-        scale = float(np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted)))
-        if not np.allclose(found, wanted, tolerance, tolerance * scale, equal_nan=True):
-            worst = float(np.max(np.abs(found - wanted)))
-            raise CompileError(
-                f"{self.name}: {what} differs from the function itself by up to {worst:.3g}, "
-                f"where the largest number is {scale:.3g}. Run with MINIGRAD_COMPILE=0, and "
-                "report it, please."
-            )
+                check_equal(self.name, f"the gradient by input {i}", found[i], wanted)
 
     def _put_on_tape(
         self,
@@ -267,37 +306,28 @@ class Program:
         results: Sequence[Any],
         residuals: Any,
         given: Given,
-    ) -> None:
+    ) -> Any:
+        """Give the outputs their places in the graph; returns the node of the call."""
         outs = [results[i] for i in self.on_tape]
-        mask = 0
-        sources: list[Any] = [None] * len(nodes)
-        for i in self._with_gradient:
-            if nodes[i] is not None:
-                mask |= 1 << i
-                sources[i] = nodes[i]
         several = len(outs) > 1
-        shapes: Any = [out.shape for out in outs]
-        dtypes: Any = [out.dtype for out in outs]
-        node = make_node(
-            self.operation.plans[mask],
-            tuple(sources),
-            tuple(shapes) if several else shapes[0],
-            tuple(dtypes) if several else dtypes[0],
-            given=given,
-        )
+        sources: list[Any] = [None] * len(arrays)
+        for i in self._with_gradient:
+            sources[i] = nodes[i]
+        node = make_node(self._plan, tuple(sources), *self._kind_of_node, given=given)
         node.saved = node.plan.save(*arrays, *outs, residuals)
         for k, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, k) if several else node
+        return node
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
-        with observed_by(_Repeat(numbers)):
+        with observed_by(Repeat(numbers)):
             args, kwargs = given.arguments(tensors[: len(given.places)])
             return self.function(*args, **kwargs)
 
     def _holds(self, results: Sequence[Any]) -> bool:
         """Whether the values that our code looked at are those that were traced."""
-        found = results[self._outputs + len(self._writes) :]
+        found = results[self._outputs + len(self._writes) : self._returned]
         return all(map(np.array_equal, found, self._assumed))
 
     def _write(self, results: Sequence[Any], mode: Any) -> None:
@@ -320,7 +350,7 @@ class Program:
             found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
         else:
             with self._lock, np.errstate(all="ignore"):
-                found = self._backward([*inputs, *grads, *residuals])
+                found = run_seen(self._backward, [*inputs, *grads, *residuals])
         result: list[Any] = [None] * len(inputs)
         for i, gradient in zip(self._with_gradient, found, strict=True):
             if needed[i]:
@@ -339,7 +369,7 @@ class Program:
         captured = len(self._captured)
         held = values[arguments : arguments + captured]
         before: list[Any] = []
-        for (reference, *_), value in zip(self._captured, held, strict=True):
+        for reference, value in zip(self._captured, held, strict=True):
             node = value._node if isinstance(value, Tensor) else None
             array = value._array if isinstance(value, Tensor) else value
             before.append((reference, array, node))
@@ -347,7 +377,7 @@ class Program:
         args, kwargs = given.arguments(values[:arguments])
         with (
             rewritten(before),
-            observed_by(_Repeat(numbers)),
+            observed_by(Repeat(numbers)),
             ModeChange(dtype=self._dtype),
         ):
             result = self.function(*args, **kwargs)
@@ -356,26 +386,3 @@ class Program:
             int(m): leaf for m, leaf in zip(self._marks, leaves, strict=True) if type(m) is Output
         }
         return tuple(outputs[i] for i in self.on_tape)
-
-
-class _Draw:
-    """Random numbers that a program asks for at each call."""
-
-    def __init__(self, request: DrawRequest) -> None:
-        self._request = request
-        self._default = request.generator is default_generator()
-
-    def numbers(self, mode: Any) -> Any:
-        """New ones, from the generator that the function would ask."""
-        request = self._request
-        if self._default and request.generator is not default_generator():
-            self._request = request = request._replace(generator=default_generator())
-        observers = [o for o in mode.observers if o.looks_at_draws]
-        return request.drawn_by(observers)[0] if observers else request.straight()
-
-
-def _finite(arrays: Sequence[Any]) -> bool:
-    """Whether no number is infinite or NaN."""
-    floats = [a for a in arrays if a.dtype.kind in "fc"]
-    with np.errstate(all="ignore"):  # a sum of squares is cheaper, and finite only if all are
-        return all(bool(np.isfinite(np.vdot(a, a))) or bool(np.isfinite(a).all()) for a in floats)

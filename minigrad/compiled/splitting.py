@@ -35,6 +35,7 @@ def split(
     outputs: Sequence[View],
     seeds: Sequence[Value],
     gradients: Sequence[View],
+    pack: bool = True,
 ) -> Halves:
     """Split a traced call.
 
@@ -44,6 +45,7 @@ def split(
         outputs: what the forward pass returns.
         seeds: the gradients of outputs that arrive.
         gradients: what the backward pass returns.
+        pack: whether residuals of one shape and dtype become one array.
     """
     before = set(reachable(builder.values, outputs))
     after = reachable(builder.values, gradients)
@@ -54,8 +56,9 @@ def split(
     residuals = _residuals(after, gradients, before, seeded)
     groups: dict[Any, list[Value]] = {}
     for value in residuals:
-        alone = value.number if value.dtype == object else None  # what a kernel hands over
-        groups.setdefault((value.shape, value.dtype.str, alone), []).append(value)
+        # What a kernel hands over is no array of numbers.
+        alone = not pack or value.dtype == object
+        groups.setdefault(value if alone else (value.shape, value.dtype.str), []).append(value)
     packed = [_pack(builder, group) for group in groups.values()]
     # Inputs of its own, since a value is one argument of one program.
     taken = [Value("input", (), value.shape, value.dtype, (-1,)) for value in inputs]

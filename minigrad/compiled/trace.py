@@ -6,8 +6,8 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Container, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
@@ -41,7 +42,8 @@ class Traced:
         template: the result with numbers of outputs in the place of tensors and arrays.
         outputs: a view for each of them.
         recorded: whether each requires grad.
-        arrays: whether each is a plain array.
+        kinds: what each is: `Tensor`, `np.ndarray` or, for a number of NumPy's, `np.generic`.
+        parts: of each that users take for a part of a tensor, the operation that gave it.
         writes: tensors that the function wrote, with their new values.
         seeds: for each output that requires grad, the value that stands for its gradient.
         gradients: by the value of an argument or captured tensor, its gradient.
@@ -57,7 +59,8 @@ class Traced:
     template: Any = None
     outputs: list[View] = field(default_factory=list)
     recorded: list[bool] = field(default_factory=list)
-    arrays: list[bool] = field(default_factory=list)
+    kinds: list[type] = field(default_factory=list)
+    parts: list[Any] = field(default_factory=list)
     writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
     seeds: list[Value] = field(default_factory=list)
     gradients: dict[Value, View] = field(default_factory=dict)
@@ -74,6 +77,7 @@ def trace(
     states: dict[int, Any] | None = None,
     differentiate: bool = True,
     watch: Watch | None = None,
+    seeded: bool = False,
     kernels: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
@@ -84,6 +88,7 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call alone.
+        seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
 
     Raises:
@@ -94,6 +99,7 @@ def trace(
         watch.refuse = tracer.refuse
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
+    originals: dict[int, Any] = {}
     number = 0
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, (Tensor, np.ndarray)):
@@ -104,25 +110,32 @@ def trace(
         if isinstance(leaf, np.ndarray):
             leaves[i] = leaf = follow(array, tracer)
             tracer.enter_array(leaf, view)
+            originals[id(leaf)] = array
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
         number += 1
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
     arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     before = last_write()
-    with observed_by(tracer), ModeChange(fused=False):
+    with observed_by(tracer), ModeChange(fused=False), _kernels_kept():
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != before:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
             tracer.refuse("it writes into an array that it was given")
         tracer.check_nodes()
-        result = map_leaves(_unfollowed, result)
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
-        _read_result(traced, leaves)
-        if differentiate and tracer.refusal is None and any(traced.recorded):
-            _differentiate(traced, entered)
+        try:
+            _read_result(traced, leaves)
+            if differentiate and tracer.refusal is None and any(traced.recorded):
+                _differentiate(traced, entered, seeded)
+        except Exception as error:  # the call itself went well
+            tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
+        traced.result = map_leaves(lambda leaf: _unfollowed(leaf, originals), result)
+    tracer.builder.heard = False
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")
@@ -130,19 +143,41 @@ def trace(
     return traced
 
 
+@contextmanager
+def _kernels_kept() -> Iterator[None]:
+    """A block in which large kernels are traced as they are."""
+    token = kernels_kept.set(True)
+    try:
+        yield
+    finally:
+        kernels_kept.reset(token)
+
+
+def _ignored(reason: str) -> None:
+    """Nobody is told."""
+
+
 def _apart(tracer: Tracer, leaf: Any) -> Any:
-    """An argument as it is; one whose array came before as a copy, to tell one from the other."""
+    """An argument whose array is alone in its memory: as it is, or else a copy.
+
+    A part of it can then be told from that of an argument beside it, and from one that came before.
+    """
     array = leaf._array if isinstance(leaf, Tensor) else leaf
-    if tracer.view_of(array) is None:
+    if array.base is None and tracer.view_of(array) is None:
         return leaf
     if not isinstance(leaf, Tensor):
-        return array.copy()
-    return wrap(array.copy(), None if leaf._node is None else alias_node(leaf._node))
+        return array.copy(order="K")
+    return wrap(array.copy(order="K"), None if leaf._node is None else alias_node(leaf._node))
 
 
-def _unfollowed(leaf: Any) -> Any:
-    """What the user gets: an array of NumPy's own."""
-    return leaf.view(np.ndarray) if isinstance(leaf, Followed) else leaf
+def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
+    """What the user gets: the array that was given, or an array or a number of NumPy's own."""
+    if not isinstance(leaf, Followed):
+        return leaf
+    if id(leaf) in originals:
+        return originals[id(leaf)]
+    array = leaf.view(np.ndarray)
+    return array[()] if leaf.number else array
 
 
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:
@@ -161,9 +196,10 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
     """Find the outputs in what the function returned."""
     tracer = traced.tracer
     marks: list[Any] = []
-    places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, Tensor)}
+    arrays = (Tensor, np.ndarray)
+    places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, arrays)}
     for label, leaf in labelled_leaves(traced.result):
-        if not isinstance(leaf, (Tensor, np.ndarray)):
+        if not isinstance(leaf, arrays):
             marks.append(leaf)
             continue
         if id(leaf) in places and id(leaf) not in tracer.written:
@@ -179,7 +215,9 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
         marks.append(Output(len(traced.outputs)))
         traced.outputs.append(view)
         traced.recorded.append(getattr(leaf, "_node", None) is not None)
-        traced.arrays.append(not tensor)
+        traced.parts.append(getattr(leaf, "_part", None))
+        number = isinstance(leaf, Followed) and leaf.number
+        traced.kinds.append(Tensor if tensor else np.generic if number else np.ndarray)
     traced.template = replace_leaves(traced.result, marks)
 
 
@@ -188,17 +226,17 @@ class Output(int):
 
 
 class Argument(int):
-    """Stands in a template for a tensor that came among the leaves of the arguments."""
+    """Stands in a template for a tensor or an array that came among the arguments."""
 
 
-def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None:
+def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:
     """Send gradients back from all outputs that require grad, and see what that computes."""
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
     leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
     results = [leaf for leaf, m in zip(leaves, marks, strict=True) if isinstance(m, Output)]
     roots = []
-    alone = sum(traced.recorded) == 1
+    alone = sum(traced.recorded) == 1 and not seeded
     for leaf, recorded in zip(results, traced.recorded, strict=True):
         if recorded:
             seed = np.ones(leaf.shape, leaf.dtype)
@@ -222,18 +260,20 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]]) -> None
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
 
 
-def settle(traced: Traced, known: Container[int]) -> None:
+def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
     """Tell tensors from outside from those that the function made itself.
 
     Args:
         traced: what was seen.
-        known: the identities of the tensors that the function can get at from outside.
+        known: the tensors that the function can get at from outside, by their identity.
     """
     tracer = traced.tracer
+    held = {id(tensor._array): tensor for tensor in known.values()}
     for reference, before, _ in tracer.written.values():
         tensor = reference()
         if tensor is None or id(tensor) not in known:
             continue  # it was made by the function, and is its own affair
+        held[id(before)] = tensor
         view = tracer.view_of(tensor._array)
         if tensor._array is before:
             continue
@@ -249,6 +289,9 @@ def settle(traced: Traced, known: Container[int]) -> None:
         made_here = tensor is None or id(tensor) in returned
         if tensor is not None and id(tensor) in known:
             traced.captured.append((captured.tensor, captured.value))
+        elif id(captured.array) in held:  # as `detach` gives it
+            shared = weakref.ref(held[id(captured.array)])
+            traced.captured.append((shared, captured.value))
         elif captured.value in traced.gradients or not made_here:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:
@@ -256,3 +299,4 @@ def settle(traced: Traced, known: Container[int]) -> None:
             captured.value.options = ()
     traced.draws = tracer.draws
     traced.refusal = tracer.refusal
+    tracer.let_go()

@@ -126,7 +126,7 @@ def to_keep(
     """The arrays and parameters to keep, after observers have seen the constants among them."""
     for observer in observers:
         arrays = [
-            array if isinstance(value, Tensor) else observer.constant(value, array)
+            observer.constant(value, array) if getattr(value, "_node", None) is None else array
             for value, array in zip(args, arrays, strict=True)
         ]
         params = {name: observer.constant(value, value) for name, value in params.items()}

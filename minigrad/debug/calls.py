@@ -194,6 +194,8 @@ class ReplayObserver(Observer):
     def constant(self, value: Any, array: Any) -> Any:
         """A copy in the place of the user's array, which may be written later."""
         if isinstance(array, ndarray):
+            if hasattr(value, "_array"):
+                return array
             source = source_of_input(value, array)
             return source.array if isinstance(source, Constant) else array
         leaves = [leaf for _, leaf in labelled_leaves(array)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from minigrad.compiled.lowered import Lowered
+from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
 from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
 from minigrad.draw.drawing import Drawing, draw_graph
@@ -32,6 +33,7 @@ from minigrad.draw.views.cells_view import cells_graph, has_cells
 from minigrad.draw.views.diagnosis import cells_title
 from minigrad.draw.views.layers_view import has_modules, layers_graph
 from minigrad.draw.views.operations_view import operations_graph
+from minigrad.profiling.profiles import profile
 
 __all__ = ["ViewLevel", "draw", "view"]
 
@@ -53,6 +55,7 @@ def draw(
     level: ViewLevel = "auto",
     roll: bool = False,
     grad: Literal["norm", "share"] | None = None,
+    colour: profile | None = None,
     steps: Literal["auto", "all"] | Iterable[int] = "auto",
     show: Collection[Shown] = PARAMETERS,
     focus: str | None = None,
@@ -85,6 +88,9 @@ def draw(
             end each edge brought, signed; the shares at one place sum to 1. `.grad` of no tensor
             is touched. What went wrong is marked and said in a sentence: numbers that are not
             finite, gradients that are exactly zero, states that were detached.
+        colour: a profile under which the target was computed: boxes get the colour of the time
+            that their operations took, forward and backward, and its number in ms. What ran is
+            shown, so kernels stay closed, and the levels are `ops` and `layers`.
         show: what to show besides operations: `parameters`; `views`, the reshapes and transposes
             that otherwise fold into edges; `kernels`, closed, as they ran.
         focus: the path of a module or the name of a tensor: only what is there, and around it.
@@ -112,6 +118,7 @@ def draw(
             target,
             level=level,
             grad=grad,
+            colour=colour,
             show=show,
             depth=depth,
             max_nodes=max_nodes,
@@ -132,6 +139,7 @@ def view(
     level: ViewLevel = "auto",
     roll: bool = False,
     grad: Literal["norm", "share"] | None = None,
+    colour: profile | None = None,
     show: Collection[Shown] = PARAMETERS,
     focus: str | None = None,
     depth: int | None = None,
@@ -153,6 +161,10 @@ def view(
     for name, value in (("depth", depth), ("max_nodes", max_nodes)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if colour is not None and level == "cells":
+        raise ValueError("colour shows what ran, so level must be 'ops' or 'layers', got 'cells'")
+    if colour is not None and isinstance(target, (Lowered, Picture)):
+        raise ValueError(f"colour must go with what was computed, got a {type(target).__name__}")
     if isinstance(target, Lowered):
         target = picture_of(target)
     if isinstance(target, Picture):
@@ -161,7 +173,8 @@ def view(
         flow = target if isinstance(target, GradientFlow) else None
         outputs, states, keys = _completed(target, flow, states)
         measure = grad or ("norm" if flow else None)
-        chooser = _LevelChooser(outputs, measure, flow, show, depth, title, states, keys)
+        seconds = None if colour is None else _times(colour, outputs)
+        chooser = _LevelChooser(outputs, measure, flow, show, depth, title, states, keys, seconds)
         with collector_paused():
             if level == "auto" and states is not None:
                 level = "cells"
@@ -188,6 +201,21 @@ def view(
     if graph.title or isinstance(target, Picture):
         return graph
     return dataclasses.replace(graph, title=heading_of(graph))
+
+
+def _times(measured: profile, outputs: Sequence[Tensor]) -> dict[Node, float]:
+    """The seconds of the operations behind some tensors, forward and backward, by their nodes."""
+    nodes = set(read_tape(outputs).nodes)
+    times: dict[Node, float] = {}
+    for node, seconds in measured.node_seconds():
+        if node in nodes:
+            times[node] = times.get(node, 0.0) + seconds
+    if not times:
+        raise DrawError(
+            "colour is a profile that saw no operation of this graph: compute the target inside of "
+            "its block, `with minigrad.profile() as p:`, and draw that very result"
+        )
+    return times
 
 
 def _completed(
@@ -248,10 +276,13 @@ class _LevelChooser:
         title: str,
         states: NamedStates = None,
         keys: Sequence[str] = (),
+        seconds: Mapping[Node, float] | None = None,
     ) -> None:
         self.outputs, self.grad, self.flow = list(outputs), grad, flow
-        self.show, self.depth, self.title = show, depth, title
-        self._states, self.keys = states, keys
+        # A kernel that is opened is not what was timed.
+        self.show = show if seconds is None else (*show, "kernels")
+        self.depth, self.title = depth, title
+        self._states, self.keys, self.seconds = states, keys, seconds
         self._opened: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
 
     @property
@@ -279,6 +310,7 @@ class _LevelChooser:
                 depth=self.depth,
                 kernels="kernels" in self.show,
                 keys=self.keys,
+                seconds=self.seconds,
             )
         if level == "cells":
             return self.cells()
@@ -286,7 +318,14 @@ class _LevelChooser:
         if flow is None and self.grad is not None:
             flow = gradient_flow(outputs)
         views = "views" in self.show
-        return operations_graph(outputs, title=self.title, flow=flow, views=views, keys=self.keys)
+        return operations_graph(
+            outputs,
+            title=self.title,
+            flow=flow,
+            views=views,
+            keys=self.keys,
+            seconds=self.seconds,
+        )
 
     def automatic(self, max_nodes: int) -> Picture:
         """What can be read on a screen, and has at most so many boxes if any level has."""
@@ -319,6 +358,8 @@ class _LevelChooser:
 
     def _unrolled(self) -> bool:
         """Whether states are carried through several time steps, perhaps within a kernel."""
+        if self.seconds is not None:
+            return False
         if not has_cells(self.outputs) and not has_kernels(self.outputs):
             return False
         try:
@@ -329,7 +370,7 @@ class _LevelChooser:
 
     def _looped(self) -> bool:
         """Whether a recurrence in plain operations is found."""
-        return bool(labels_on(read_tape(self.opened).nodes, {}))
+        return self.seconds is None and bool(labels_on(read_tape(self.opened).nodes, {}))
 
 
 def width_of(graph: Picture) -> float:

@@ -5,6 +5,7 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, ParamSpec, cast
 
 from minigrad.core.backward import pull_back
@@ -15,10 +16,21 @@ from minigrad.core.tensors import wrap
 from minigrad.ops.primitives import Operation, Primitive, declare
 from minigrad.ops.pruning import needed_nodes
 
-__all__ = ["FusedOperation", "KernelObserver", "fused", "output_gradients", "run_reference"]
+__all__ = [
+    "FusedOperation",
+    "KeptOperation",
+    "KernelObserver",
+    "fused",
+    "kernels_kept",
+    "output_gradients",
+    "run_reference",
+]
 
 P = ParamSpec("P")
 Backward = Callable[..., Sequence[Any]]
+
+kernels_kept: ContextVar[bool] = ContextVar("minigrad_kernels_kept", default=False)
+"""Whether large kernels that come with a derivative of their own are traced as they are."""
 
 
 class KernelObserver(Observer):
@@ -48,10 +60,10 @@ class FusedOperation(Operation):
         outputs: tuple[str, ...] = ("y",),
     ) -> None:
         super().__init__(forward, outputs=outputs, aux=("residuals",))
-        self.reference = reference
+        self.reference, self.opened = reference, self._opened
         self.backward = backward
 
-    def opened(self, *args: Any, **params: Any) -> Any:
+    def _opened(self, *args: Any, **params: Any) -> Any:
         """The reference, unless an observer has the kernel run."""
         for observer in _kernel_observers():
             result = observer.kernel(self, args, params)
@@ -102,6 +114,10 @@ class FusedPlan:
             parts = observer.kernel_gradients(node, g)
             if parts is not None:
                 return parts
+        return self.derive(node, g, recorded=True)
+
+    def derive(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
+        """The gradients of the inputs by way of the reference."""
         handles, outs = run_reference(node)
         pairs = zip(outs, output_gradients(node, g), strict=True)
         wanted = zip(handles, self.needed, strict=True)
@@ -110,8 +126,32 @@ class FusedPlan:
         keep = {target for target in targets if target is not None}
         # A tensor that the reference closes over has a history of its own, which is not ours.
         needed, _ = needed_nodes([root for root, _ in roots], keep)
-        found = pull_back(roots, keep, needed=needed, recorded=True)
+        found = pull_back(roots, keep, needed=needed, recorded=recorded)
         return [None if target is None else found.get(target) for target in targets]
+
+
+class KeptOperation(FusedOperation):
+    """A kernel that stays one where others are recorded by their references.
+
+    It is differentiated by way of its reference. Compiled programs run it as it is: it is called
+    where `kernels_kept`.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], reference: Callable[..., Any], outputs: tuple[str, ...]
+    ) -> None:
+        super().__init__(forward, reference, lambda: (), outputs)
+        self.opened = None
+
+    def make_plan(self, mask: int) -> FusedPlan:
+        """The plan for a set of inputs on tape."""
+        return _KeptPlan(self, mask)
+
+
+class _KeptPlan(FusedPlan):
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
+        """Differentiate the reference, on arrays."""
+        return self.derive(node, g, recorded=False)
 
 
 def output_gradients(node: Node, g: Any) -> Sequence[Any]:

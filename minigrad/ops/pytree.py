@@ -4,10 +4,11 @@ The transforms take and give them, leaf by leaf, in the order in which they are 
 """
 
 import copy
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["entries", "labelled_leaves", "map_leaves", "replace_leaves"]
+__all__ = ["entries", "labelled_leaves", "map_leaves", "rebuilding", "replace_leaves"]
 
 
 def entries(tree: Any) -> list[tuple[str, Any]] | None:
@@ -54,6 +55,38 @@ def replace_leaves(tree: Any, leaves: Iterable[Any]) -> Any:
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     """A container like `tree` whose leaves are the function's results."""
     return replace_leaves(tree, [function(leaf) for _, leaf in labelled_leaves(tree)])
+
+
+def rebuilding(tree: Any) -> Callable[[list[Any]], Any]:
+    """`replace_leaves` for one container and many lists of leaves: what is known is done at once.
+
+    >>> make = rebuilding({"w": [1.0, 2.0], "b": 3.0})
+    >>> make([10, 20, 30])
+    {'w': [10, 20], 'b': 30}
+    """
+    return _rebuilding(tree, 0)[0]
+
+
+def _rebuilding(tree: Any, start: int) -> tuple[Callable[[list[Any]], Any], int]:
+    """The function, which takes leaves from a place on, and the place after its last one."""
+    if entries(tree) is None:
+        return operator.itemgetter(start), start + 1
+    kind, stop, parts = type(tree), start, []
+    if kind is not tuple and kind is not list and kind is not dict:
+        stop += len(labelled_leaves(tree))
+        return lambda leaves: replace_leaves(tree, leaves[start:stop]), stop
+    for value in tree.values() if kind is dict else tree:
+        part, stop = _rebuilding(value, stop)
+        parts.append(part)
+    if all(type(part) is operator.itemgetter for part in parts):
+        if kind is dict:
+            keys = list(tree)
+            return lambda leaves: dict(zip(keys, leaves[start:stop], strict=True)), stop
+        return lambda leaves: kind(leaves[start:stop]), stop
+    if kind is dict:
+        named = list(zip(tree, parts, strict=True))
+        return lambda leaves: {key: part(leaves) for key, part in named}, stop
+    return lambda leaves: kind([part(leaves) for part in parts]), stop
 
 
 def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:

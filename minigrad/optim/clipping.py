@@ -6,9 +6,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from minigrad.core.errors import GradientError
+from minigrad.core.modes import current_mode
 from minigrad.core.nodes import PlainArray
-from minigrad.core.tensors import Tensor
+from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.elementwise.piecewise import clip
+from minigrad.optim.together.gradients import scaled, sum_of_squares
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -57,8 +59,8 @@ def clip_grad_norm(
         )
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        scaled = [gradient * scale for _, gradient in held]
-        for (parameter, _), gradient in zip(held, scaled, strict=True):
+        gradients = _scaled([gradient for _, gradient in held], scale)
+        for (parameter, _), gradient in zip(held, gradients, strict=True):
             parameter.grad = gradient
     return norm
 
@@ -89,14 +91,21 @@ def _with_gradient(parameters: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, 
     return [(p, p.grad) for p in given if p.grad is not None]
 
 
+def _scaled(gradients: list[Tensor], factor: float) -> list[Tensor]:
+    """The gradients times a number, recorded where they have a history or somebody watches."""
+    if current_mode().watchers or any(gradient.requires_grad for gradient in gradients):
+        return [gradient * factor for gradient in gradients]
+    arrays = scaled([gradient._array for gradient in gradients], factor)
+    if arrays is None:
+        return [gradient * factor for gradient in gradients]
+    return [wrap(array, None) for array in arrays]
+
+
 def _norm(arrays: list[PlainArray], order: float) -> float:
     """The norm of all numbers together."""
     if order == 2:
-        total = 0.0
-        with np.errstate(over="ignore"):
-            for array in arrays:
-                flat = array.ravel() if array.itemsize > 2 else array.ravel().astype(np.float32)
-                total += float(np.dot(flat, flat))
+        together = sum_of_squares(arrays)
+        total = _sum_of_squares(arrays) if together is None else together
         if 1e-30 < total < math.inf:
             return math.sqrt(total)
     # Squares that overflow, vanish or are NaN; or another order: relative to the largest number.
@@ -107,3 +116,12 @@ def _norm(arrays: list[PlainArray], order: float) -> float:
     with np.errstate(under="ignore", over="ignore"):
         total = np.float64(sum((part**order).sum() for part in scaled))  # 1 or more
         return largest * float(total ** (1 / order))
+
+
+def _sum_of_squares(arrays: list[PlainArray]) -> float:
+    total = 0.0
+    with np.errstate(over="ignore"):
+        for array in arrays:
+            flat = array.ravel() if array.itemsize > 2 else array.ravel().astype(np.float32)
+            total += float(np.dot(flat, flat))
+    return total

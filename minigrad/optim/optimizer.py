@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.core.errors import GradientError, ShapeError, describe
-from minigrad.core.nodes import Leaf, PlainArray
+from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.parts import refuse_part
 from minigrad.optim.options import (
@@ -20,6 +20,7 @@ from minigrad.optim.options import (
     with_rate,
 )
 from minigrad.optim.states import State, converted, working, working_dtype
+from minigrad.optim.together.updates import Job, update_together
 
 __all__ = ["Optimizer"]
 
@@ -161,9 +162,10 @@ class Optimizer(metaclass=OptimizerType):
         """Update every parameter that has a gradient; on an error nothing is changed.
 
         What is wrong with options, gradients and states is found before anything is written.
-        Then parameter by parameter is updated, its state in place, so that a step needs memory for
-        one parameter alone. Old values and states are kept for going back only where an update
-        may still fail: in classes defined elsewhere, and while warnings of NumPy are errors.
+        Then all are updated in one pass of native code, with the extra `fast`, or else one after
+        the other, with the same bits; states in place, so that memory is needed for one parameter
+        at most. Old values are kept for going back only where an update may still fail: in classes
+        defined elsewhere, and while warnings of NumPy are errors.
 
         Raises:
             GradientError: when a parameter that has a gradient is no leaf any more.
@@ -175,7 +177,8 @@ class Optimizer(metaclass=OptimizerType):
         pending = self._pending(foreign)
         undo = [self._kept(job[0]) for job in pending] if foreign or warnings_raise() else []
         try:
-            for parameter, leaf, state, group in pending:
+            left = pending if foreign else update_together(self, pending, keep=bool(undo))
+            for parameter, leaf, state, group in left:
                 new = self._updated(parameter, leaf.grad._array, state, group)
                 if foreign:  # which may return an array that it keeps
                     new = new.copy()
@@ -189,7 +192,7 @@ class Optimizer(metaclass=OptimizerType):
             raise
         self.steps += 1
 
-    def _pending(self, foreign: bool) -> list[tuple[Tensor, Leaf, State, dict[str, Any]]]:
+    def _pending(self, foreign: bool) -> list[Job]:
         """Parameters that have gradients, their states and groups: checked, and nothing written."""
         self._check_groups()
         pending = []

@@ -73,12 +73,15 @@ class _Search:
         while stack:
             while stack:
                 value = stack.pop()
-                if type(value) not in _WITHOUT and id(value) not in self._seen:
+                if self._is_new(value):
                     self._seen.add(id(value))
                     self._keep.append(value)
                     stack.extend(self._look_at(value))
             named = [vars(m)[name] for m in self.modules for name in self.names & vars(m).keys()]
-            stack = [value for value in named if id(value) not in self._seen]
+            stack = [value for value in named if self._is_new(value)]
+
+    def _is_new(self, value: Any) -> bool:
+        return type(value) not in _WITHOUT and id(value) not in self._seen
 
     def _look_at(self, value: Any) -> Iterable[Any]:
         if isinstance(value, np.random.Generator):

@@ -229,6 +229,8 @@ def test_what_is_wrong_with_data_is_said(tmp_path, data, error):
         (["--model", "lstm", "--order", 5], "--order has no effect on --model lstm"),
         (["--model", "gpt", "--column", "x"], "--column has no effect on --model gpt"),
         (["--model", "translation", "--layers", 2], "--layers has no effect"),
+        (["--model", "latent", "--no-compile"], "--no-compile has no effect on --model latent"),
+        (["--model", "ar", "--resume", "--exact"], "--resume has no effect on ar"),
         (["--model", "ar", "--column", "x"], "--column is for a CSV file of your own"),
     ],
 )

@@ -55,7 +55,7 @@ MINIGRAD: Final = {
         *("set_default_dtype", "seed"),
     ),
     "Names and looks into the graph": (
-        *("scope", "step", "label_state", "graph", "paused_gc", "anomaly_mode"),
+        *("scope", "step", "label_state", "graph", "paused_gc", "anomaly_mode", "profile"),
     ),
     "Derivatives": (
         *("gradients", "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp"),

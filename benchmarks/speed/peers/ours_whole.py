@@ -12,6 +12,7 @@ from benchmarks.speed.inputs import GENERATED, VOCABULARY, Inputs
 from benchmarks.speed.peers import Program
 from benchmarks.speed.peers.ours import Model, encoder, from_modules, gradients, only
 from layers.models import GPT, GPTConfig
+from layers.models.generation.decoding import Decoding, decode
 from minigrad.optim import Adam, AdamW, clip_grad_norm
 
 __all__ = ["build"]
@@ -88,23 +89,29 @@ def trained(
 
 
 def generate(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
-    """The likeliest tokens, one by one, with keys and values kept."""
+    """The likeliest tokens, one by one, with keys and values kept; by a program or by the model."""
     only(form, "eager", "value_and_grad")  # there are no gradients: compiled, or not
     width, heads, count, block = sizes
     model = GPT(GPTConfig(VOCABULARY, block, count, heads, width))
     model.load_state_dict(inputs.leaves)
     model.eval()
-    read = mg.compile(model) if form == "value_and_grad" else model
     prompt = inputs.constants["prompt"]
+    if form == "value_and_grad":
+        how = Decoding(GENERATED, temperature=0.0)
 
-    def step() -> list[int]:
-        tokens: list[int] = []
-        with mg.no_grad():
-            cache, now = model.make_cache(), prompt
-            for _ in range(GENERATED):
-                now = read(now, cache).numpy()[:, -1:].argmax(axis=2)  # (1, 1)
-                tokens.append(int(now[0, 0]))
-        return tokens
+        def step() -> list[int]:
+            return [int(token) for token in np.concatenate([*decode(model.decoder(), prompt, how)])]
+
+    else:
+
+        def step() -> list[int]:
+            tokens: list[int] = []
+            with mg.no_grad():
+                cache, now = model.make_cache(), prompt
+                for _ in range(GENERATED):
+                    now = model(now, cache).numpy()[:, -1:].argmax(axis=2)  # (1, 1)
+                    tokens.append(int(now[0, 0]))
+            return tokens
 
     return Program(step, lambda: {"tokens": np.array(step())})
 

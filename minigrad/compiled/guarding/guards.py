@@ -11,10 +11,15 @@ Not seen, and listed in the docs: what only C code holds (iterators, caches of f
 attributes that a property computes from what none of this reaches.
 """
 
+import dis
 import functools
 import itertools
+import operator
+import sys
+import weakref
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MappingView
 from types import (
     CodeType,
     FunctionType,
@@ -46,6 +51,9 @@ __all__ = ["Guards"]
 
 _MOST = 50_000  # guards of one program
 _LARGEST = 1 << 20  # elements of an array that is compared at every call
+_CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
+_UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
+_UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
 
@@ -69,17 +77,18 @@ class Guards:
         self._waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
         while self._waiting:
             value, label = self._waiting.pop()
-            if isinstance(value, PLAIN) or id(value) in self._seen:
+            if type(value) in PLAIN or id(value) in self._seen:
                 continue
             self._seen.add(id(value))
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
+        self._anything = bool(self._entries or self._contents or self._absent)
         self._identities = Identities(self._entries, self._contents, self._absent)
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if self._identities.hold():
+        if not self._anything or self._identities.hold():
             return True
         for get, key, value, _, _ in self._entries:
             now = get(key, MISSING)
@@ -125,18 +134,23 @@ class Guards:
     def _look_at(self, value: Any, label: str) -> None:
         if isinstance(value, Tensor):
             self.tensors[id(value)] = value
+            self._attributes(value, self._names & {"requires_grad"}, label)
         elif isinstance(value, np.ndarray):
             self._content(value, label)
+            if value.dtype.hasobject:
+                self._follow(value.tolist(), label)
         elif isinstance(value, FunctionType):
-            transform = (value.__module__ or "").startswith("minigrad.transforms")
-            if transform or value.__code__ in self._watch.entered:
+            transform = _module_of(value).startswith("minigrad.transforms")
+            wraps = hasattr(value, "__wrapped__")  # as what `contextlib.contextmanager` gives
+            if transform or wraps or value.__code__ in self._watch.entered:
                 self._function(value)
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
         elif isinstance(value, functools.partial):
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self._follow(part, label)
+            self._attributes(value, ("func", "args", "keywords"), label)
+        elif isinstance(value, weakref.ref):
+            self._follow(value(), label)
         elif isinstance(value, (classmethod, staticmethod)):
             self._follow(value.__func__, label)
         elif isinstance(value, property):
@@ -155,11 +169,17 @@ class Guards:
         elif isinstance(value, (tuple, frozenset)):
             for i, part in enumerate(value):
                 self._follow(part, f"{label}[{i}]")
+        elif isinstance(value, _UNWATCHED) and _is_closed(type(value).__module__):
+            raise Refused(
+                f"it can read the {type(value).__name__} {label}, which cannot be watched"
+            )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
+        if isinstance(value, _CONTAINERS) and not _is_closed(type(value).__module__):
+            self._object(value, label)  # its class may give it attributes and methods
 
     def _follow(self, value: Any, label: str) -> None:
-        if not isinstance(value, PLAIN):
+        if type(value) not in PLAIN:
             self._waiting.append((value, label))
 
     def _entry(self, get: Any, key: Any, label: str, put: Any = None) -> None:
@@ -199,17 +219,25 @@ class Guards:
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
-        for attribute in ("__defaults__", "__kwdefaults__", "__code__"):
-            self._entry(functools.partial(attribute_of, function), attribute, f"{name}.{attribute}")
+        self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
         if vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(function.__module__ or ""):
-            asked = function.__code__.co_names
-            names = [n for n in asked if n in function.__globals__]
-            self._mapping(function.__globals__, names, "global ", asked)
+        if not is_ours(_module_of(function)):
+            code, table = function.__code__, function.__globals__
+            names = [n for n in _names(code) if n in table]
+            self._mapping(table, names, "global ", _names(code))
+            for module in filter(sys.modules.__contains__, _found(code, "IMPORT_NAME")):
+                self._entry(sys.modules.get, module, f"the module {module}")
+
+    def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
+        """Guards of attributes that are no names in a namespace."""
+        for name in names:
+            self._entry(functools.partial(attribute_of, value), name, f"{label}.{name}")
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
+        if not _is_closed(kind.__module__):
+            self._attributes(kind, ("__mro__",), kind.__qualname__)
         for base in kind.__mro__:
             if base in self._classes:
                 continue
@@ -234,16 +262,18 @@ class Guards:
             return
         table = getattr(value, "__dict__", None)
         if table is not None:
-            names = dict.fromkeys(self._named(table))
-            names.update(dict.fromkeys(itertools.chain(*map(_written, self._watch.entered))))
-            self._mapping(table, names, f"{name}.", self._asked)
+            # What code of Python's own read, as that of `collections.UserDict`, is not known.
+            inherited = any(base.__module__ in self._watch.modules for base in kind.__mro__)
+            names = dict.fromkeys(table if inherited else self._named(table))
+            names.update(dict.fromkeys(_set_by(self._watch.entered)))
+            self._mapping(table, names, f"{name}.", None if inherited else self._asked)
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
-                    self._entry(functools.partial(attribute_of, value), slot, f"{name}.{slot}")
-        self._class(kind)
+                    self._attributes(value, (slot,), name)
+        self._attributes(value, ("__class__",), name)
 
     def _content(self, holder: Any, label: str) -> None:
         """A guard of what a container or an array holds."""
@@ -256,6 +286,11 @@ class Guards:
         else:
             kept = list(holder)
         self._contents.append((holder, kept, label))
+
+
+def _module_of(function: FunctionType) -> str:
+    """Where a function was written; what wraps another tells that one's module for its own."""
+    return str(function.__globals__.get("__name__", ""))
 
 
 def _set(table: dict[str, Any], name: str, value: Any) -> None:
@@ -280,12 +315,15 @@ def _names(code: CodeType) -> tuple[str, ...]:
     return (*code.co_names, *texts)
 
 
-@functools.lru_cache(maxsize=4096)
-def _written(code: CodeType) -> tuple[str, ...]:
+def _set_by(entered: Iterable[CodeType]) -> Iterator[str]:
     """The attributes that code sets."""
-    import dis
+    return itertools.chain.from_iterable(_found(code, "STORE_ATTR") for code in entered)
 
-    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "STORE_ATTR")
+
+@functools.lru_cache(maxsize=4096)
+def _found(code: CodeType, operation: str) -> tuple[str, ...]:
+    """The names that an operation of Python's virtual machine is given in code."""
+    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == operation)
 
 
 def _is_closed(module: str) -> bool:
@@ -295,8 +333,6 @@ def _is_closed(module: str) -> bool:
 
 @functools.cache
 def _standard() -> frozenset[str]:
-    import sys
-
     return frozenset(sys.stdlib_module_names) - {"__main__"}
 
 

@@ -14,9 +14,12 @@ from minigrad.core.modes import Mode
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pytree import entries, replace_leaves
 
-__all__ = ["Given", "Held", "Key", "flatten", "is_array", "key_of"]
+__all__ = ["ARRAYS", "Given", "Held", "Key", "flatten", "key_of"]
 
 Key = tuple[Any, ...]
+
+ARRAYS = (Tensor, np.ndarray)
+"""The leaves that are inputs of a program."""
 
 _BY_VALUE = frozenset((int, bool, str, bytes, complex, type(None), type(Ellipsis), type, np.dtype))
 
@@ -24,16 +27,28 @@ _BY_VALUE = frozenset((int, bool, str, bytes, complex, type(None), type(Ellipsis
 def flatten(tree: Any, leaves: list[Any]) -> Any:
     """The structure of nested containers, hashable; their leaves are added to the list."""
     kind = tree.__class__
-    if kind is Tensor or kind is np.ndarray:
-        leaves.append(tree)
-        return None
-    if kind is tuple:
-        return (*(flatten(part, leaves) for part in tree), tuple)
-    parts = entries(tree)
-    if parts is None:
-        leaves.append(tree)
-        return None
-    return (*((place, flatten(part, leaves)) for place, part in parts), kind)
+    structure: list[Any]
+    parts: Any
+    if kind is tuple or kind is list:
+        structure, parts = [kind], tree
+    elif kind is dict:
+        structure = [kind, *(k if k.__class__ is str else (k.__class__, repr(k)) for k in tree)]
+        parts = tree.values()
+    else:
+        labelled = entries(tree)
+        if labelled is None:
+            leaves.append(tree)
+            return None
+        structure = [kind, *(label for label, _ in labelled)]
+        parts = [part for _, part in labelled]
+    for part in parts:
+        inner = part.__class__
+        if inner is Tensor or inner is np.ndarray:
+            leaves.append(part)
+            structure.append(None)
+        else:
+            structure.append(flatten(part, leaves))
+    return tuple(structure)
 
 
 def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
@@ -47,7 +62,7 @@ def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
         kind = leaf.__class__
         if isinstance(leaf, Tensor):
             array = leaf._array
-            parts.append((array.shape, array.dtype, leaf._node is not None))
+            parts += array.shape, array.dtype, leaf._node is not None
         elif isinstance(leaf, np.ndarray):
             parts.append((kind, leaf.shape, leaf.dtype))
         elif kind is float or isinstance(leaf, np.generic):
@@ -82,7 +97,8 @@ class Held:
     @property
     def alive(self) -> bool:
         """Whether all of them are still there."""
-        return all(reference() is not None for reference in self._references)
+        references = self._references  # mostly none
+        return not references or all(reference() is not None for reference in references)
 
 
 class Given:
@@ -93,9 +109,9 @@ class Given:
 
     def __init__(self, tree: Any, leaves: Sequence[Any]) -> None:
         self.tree = replace_leaves(tree, range(len(leaves)))
-        self.leaves = [None if is_array(leaf) else leaf for leaf in leaves]
+        self.leaves = [None if isinstance(leaf, ARRAYS) else leaf for leaf in leaves]
         self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
-        self.places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)]
         self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
 
     def arguments(self, values: Sequence[Any]) -> Any:
@@ -108,8 +124,3 @@ class Given:
 
     def __repr__(self) -> str:
         return f"{len(self.places)} arrays"
-
-
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf is an input of a program."""
-    return isinstance(leaf, (Tensor, np.ndarray))

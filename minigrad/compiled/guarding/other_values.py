@@ -2,7 +2,8 @@
 
 They should be ones that the function takes, too: floats are moved a little and change places,
 integers change places, so that ranges stay. What is equal everywhere is changed as little as it
-takes to be another value.
+takes to be another value. Equal arguments become unequal ones, so that what is a copy of one is not
+taken for a copy of the other.
 """
 
 from typing import Any
@@ -15,35 +16,40 @@ from minigrad.core.tensors import Tensor, wrap
 __all__ = ["other_argument", "other_values"]
 
 
-def other_values(array: PlainArray, signs: bool = False) -> PlainArray:
+def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> PlainArray:
     """An array of the same shape and dtype with other numbers, in the range of the old ones.
 
-    With `signs`, integers that are all equal change their sign instead.
+    With `signs`, integers that are all equal change their sign instead. The numbers of two
+    arguments with the same values tell these apart, as far as their values allow it.
 
     >>> other_values(np.array([1, 2, 3])).tolist(), other_values(np.array([4, 4])).tolist()
     ([3, 2, 1], [3, 4])
     """
-    other = np.roll(array.reshape(-1)[::-1], 1 if array.size > 3 else 0).reshape(array.shape)
+    places = 1 + number if array.size > 3 else number
+    other = np.roll(array.reshape(-1)[::-1], places).reshape(array.shape)
     other = np.array(other, array.dtype, order="C")
     flat = other.reshape(-1)
     if not flat.size:
         return other
     if array.dtype.kind in "fc":
-        generator = np.random.default_rng(flat.size)
+        generator = np.random.default_rng((flat.size, number))
         flat *= generator.uniform(0.9, 0.99, flat.size).astype(flat.real.dtype)
         if not flat.any():
             flat += generator.uniform(0.01, 0.02, flat.size).astype(flat.real.dtype)
     elif other.tobytes() == array.tobytes():
+        i = number % flat.size
         if array.dtype.kind == "b":
-            flat[0] = not flat[0]
+            flat[i] = not flat[i]
         elif array.dtype.kind in "iu":
-            flat[0] = -flat[0] if signs else flat[0] - 1 if flat[0] > 0 else flat[0] + 1
-    return other
+            flat[i] = -flat[i] if signs else flat[i] - 1 if flat[i] > 0 else flat[i] + 1
+    ordered = np.empty_like(array)  # in the same order in memory: a reshape may copy, or not
+    ordered[...] = other
+    return ordered
 
 
-def other_argument(leaf: Any, signs: bool = False) -> Any:
+def other_argument(leaf: Any, signs: bool = False, number: int = 0) -> Any:
     """Another tensor or array in the place of an argument; anything else as it is."""
     if isinstance(leaf, Tensor):
-        other = wrap(other_values(leaf._array, signs), None)
+        other = wrap(other_values(leaf._array, signs, number), None)
         return other.requires_grad_() if leaf.requires_grad else other
-    return other_values(leaf, signs) if isinstance(leaf, np.ndarray) else leaf
+    return other_values(leaf, signs, number) if isinstance(leaf, np.ndarray) else leaf

@@ -7,9 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Crew", "crew"]
+__all__ = ["Crew", "asked_for", "crew"]
 
 Main: TypeAlias = Callable[[int, int, int, int], int]
+
+
+def asked_for() -> int:
+    """How many threads a program may have: the environment variable `MINIGRAD_THREADS`, or 1."""
+    return int(os.environ.get("MINIGRAD_THREADS") or 1)
 
 
 class _Job:

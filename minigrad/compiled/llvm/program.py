@@ -1,7 +1,7 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
-import os
+import operator
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -9,19 +9,24 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Value, everything
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.planning.work import kernel_work
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
+from minigrad.profiling.tables import KernelWork
 
-__all__ = ["LIFTS", "NativeProgram", "build"]
+__all__ = ["LIFTS", "NativeProgram", "build", "kernels_of"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
 _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
+
+_ARRAYS: Final = {np.ndarray}
+_in_order: Final = operator.attrgetter("flags.c_contiguous")
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -46,17 +51,39 @@ def build(
     """
     host = target or native.host()
     if threads is None:
-        threads = int(os.environ.get("MINIGRAD_THREADS") or 1)
+        threads = asked_for()
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
     return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
 
 
+def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
+    """The values that run together, numbered by kernel; those in loops, too.
+
+    Args:
+        graph: what is computed.
+        count: of the kernels before.
+
+    Returns:
+        Nothing for a graph that is not native as a whole.
+    """
+    found: dict[Value, int] = {}
+    if not all(is_native(value) for value in graph.values):
+        return found
+    scopes = [Plan(graph).scope]
+    for scope in scopes:
+        scopes.extend(scope.bodies.values())
+        for kernel in scope.region.kernels:
+            count += 1
+            found |= dict.fromkeys(kernel.values, count)
+    return found
+
+
 class NativeProgram:
     """Native code for a graph, and the workspace that it runs in.
 
-    Calling it with one contiguous array for each input returns a list of new arrays. Its room is
-    its own, so two threads must not run one program at once.
+    Calling it with one array for each input returns a list of new arrays. Its room is its own, so
+    two threads must not run one program at once.
 
     Attributes:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
@@ -73,6 +100,7 @@ class NativeProgram:
         self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
         count = len(graph.outputs) + len(graph.inputs) + len(self._constants)
         counters, size = emitter.write(count)
+        self._scope = plan.scope
         self.text = emitter.module.text()
         self._library = native.library(self.text, target)
         self.from_disk = self._library.from_disk
@@ -85,10 +113,16 @@ class NativeProgram:
         self._copied = plan.copied
         self.status = 0
 
+    @property
+    def kernels(self) -> list[KernelWork]:
+        """What it consists of, with an estimate of the work."""
+        return kernel_work(self._scope)
+
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        if not all(map(_is_array, arrays)):  # a scalar has no pointer where the program looks
-            arrays = [np.asarray(array) for array in arrays]
+        # A scalar has no pointer where the program looks, and it walks memory in C order.
+        if not all(map(_in_order, arrays)) or {*map(type, arrays)} != _ARRAYS:
+            arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
@@ -104,10 +138,6 @@ class NativeProgram:
             np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
-
-
-def _is_array(array: Any) -> bool:
-    return isinstance(array, np.ndarray)
 
 
 def _aligned(size: int) -> PlainArray:

@@ -1,6 +1,7 @@
 """Graphs that native code knows in part: native programs and NumPy calls in turn."""
 
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ from minigrad.compiled.graph import (
 from minigrad.compiled.llvm.planning.fuse import FUSED
 from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
 from minigrad.compiled.llvm.vectors.ir import Code, Module
+from minigrad.profiling.tables import KernelWork
+from minigrad.profiling.watching import PartNote
 
 __all__ = ["StagedProgram", "is_native"]
 
@@ -100,11 +103,38 @@ class StagedProgram:
         self.stages = len(self._programs)
         self.status = 0
 
+    @property
+    def kernels(self) -> list[KernelWork]:
+        """What its native stages consist of, with an estimate of the work."""
+        return [k for program, _, _ in self._programs for k in getattr(program, "kernels", ())]
+
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
+        return self._run(arrays, lambda _, program, given: program(given))
+
+    def run_parts(self, arrays: Sequence[PlainArray], note: PartNote) -> list[PlainArray]:
+        """The same, telling when each NumPy call and each native stage began and ended."""
+
+        def run(number: int, program: Any, given: list[Any]) -> list[PlainArray]:
+            if hasattr(program, "run_parts"):
+                results: list[PlainArray] = program.run_parts(given, note)
+                return results
+            begun = perf_counter_ns()
+            results = program(given)
+            note(f"native stage {number}", begun, perf_counter_ns())
+            return results
+
+        return self._run(arrays, run)
+
+    def _run(
+        self,
+        arrays: Sequence[PlainArray],
+        run: Callable[[int, Program, list[Any]], list[PlainArray]],
+    ) -> list[PlainArray]:
+        """The outputs, given the inputs and what runs a stage."""
         found: list[Any] = [*arrays, *[None] * (len(self._slots) - self._given)]
         self.status = 0
-        for program, given, made in self._programs:
-            results = program([found[slot] for slot in given])
+        for number, (program, given, made) in enumerate(self._programs):
+            results = run(number, program, [found[slot] for slot in given])
             self.status |= getattr(program, "status", 0)
             for slot, result in zip(made, results, strict=True):
                 found[slot] = result

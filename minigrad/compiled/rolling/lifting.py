@@ -5,7 +5,7 @@ the steps go back through what another loop computed.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from minigrad.compiled.rolling.references import (
 )
 from minigrad.compiled.tracing.builder import Builder
 
-__all__ = ["Lifted"]
+__all__ = ["Lifted", "is_dense"]
 
 Outside = Callable[[Operand], Operand]
 
@@ -48,6 +48,7 @@ class Lifted:
         plan: what becomes of each.
         outside: from a read in the old graph to one in the new.
         others: the regions before this one.
+        begins: what carried values are before the first step, where that is known as a whole.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class Lifted:
         plan: Plan,
         outside: Outside,
         others: Sequence["Lifted"],
+        begins: Mapping[int, View] | None = None,
     ) -> None:
         self.builder, self.body, self.references = builder, body, references
         self.count, self.plan, self._outside, self._others = count, plan, outside, others
+        self._begins = begins or {}
         self.down = self._direction() < 0
         self._whole: dict[int, View] = {}
         self._totals: dict[int, View] = {}
@@ -105,10 +108,12 @@ class Lifted:
         if index in self.plan.looped:
             return self._stacked(index, "current")
         if index not in self._whole:
-            self._whole[index] = self.builder.copied(self._made(index))
+            made = self._made(index)
+            self._whole[index] = made if is_dense(made) else self.builder.copied(made)
         return self._whole[index]
 
-    def _stacked(self, index: int, which: str) -> View:
+    def stack(self, index: int) -> View:
+        """A carried value as it was before the first step and after each."""
         loop, value = self.loop, self._inner[index]
         assert loop is not None
         assert self._node is not None
@@ -117,8 +122,13 @@ class Lifted:
             shape = (self.count + 1, *value.shape)
             view = self.builder.make("stack", [View(self._node)], shape, value.dtype, (value,))
             stack = loop.stacked[value] = view.value
+        return View(stack)
+
+    def _stacked(self, index: int, which: str) -> View:
+        stack, loop = self.stack(index), self.loop
+        assert loop is not None
         first = loop.current_slot if which == "current" else loop.previous_slot
-        return View(stack).seen_through(lambda dummy: dummy[first : first + self.count])
+        return stack.seen_through(lambda dummy: dummy[first : first + self.count])
 
     def _moving(self, reference: Moving | Other) -> tuple[View, int]:
         """What is read where the counter is 0, and how much further at each count."""
@@ -200,13 +210,13 @@ class Lifted:
             result = self._outside(found.before.initial)
             shape = self.body[index].shape
             for term in found.terms:
-                added = self._added_up(term, shape)
+                added = self.added_up(term, shape)
                 result = self.builder.elementwise("add", added, result)
             assert isinstance(result, View)
             self._totals[index] = self.builder.copied(result)
         return self._totals[index]
 
-    def _added_up(self, term: Reference, shape: tuple[int, ...]) -> View:
+    def added_up(self, term: Reference, shape: tuple[int, ...]) -> View:
         """The sum over all steps."""
         builder = self.builder
         if isinstance(term, Here) and term.item not in self.plan.looped:
@@ -262,7 +272,7 @@ class Lifted:
             self._inner[index] = made
         for index, reference in carried.items():
             value = self._inner[index]
-            initial = self._initial(reference, value)
+            initial = self._begins.get(index) or self._initial(reference, value)
             loop.initial[value] = initial
             entering[initial.key] = initial
             self._previous[index] = Value("previous", (), value.shape, value.dtype, (value,))
@@ -317,3 +327,12 @@ class Lifted:
 
 def _shifted(view: View, offset: int) -> View:
     return View(view.value, view.shape, view.strides, view.offset + offset)
+
+
+def is_dense(view: View) -> bool:
+    """Whether a view is all of a value, perhaps in another shape."""
+    return (
+        not view.offset
+        and size_of(view.shape) == view.value.size
+        and view.strides == contiguous(view.shape)
+    )

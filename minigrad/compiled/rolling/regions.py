@@ -112,8 +112,8 @@ class _Table:
         if not length:
             return None
         begin, end = start + first, start + first + length + 2 * period
-        if begin - period >= start and self._begins(begin, period):
-            begin -= period
+        earlier = (b for b in range(max(start, begin - period), begin))
+        begin = next((b for b in earlier if self._begins(b, begin, period)), begin)
         count = (end - begin) // period
         return Region(begin, period, count) if count >= FEWEST else None
 
@@ -123,17 +123,18 @@ class _Table:
         moves: NDArray[np.int64] = both[period:] - both[:-period]
         return moves
 
-    def _begins(self, begin: int, period: int) -> bool:
-        """Whether the step before is one, too, but for the values that it is given."""
+    def _begins(self, begin: int, steady: int, period: int) -> bool:
+        """Whether a first step may begin where reads are not steady yet: what is odd about it are
+        only the values that it is given in the place of those of a step before."""
         reads, offsets = self.reads, self.offsets
-        for i in range(begin - period, begin):
+        for i in range(begin, steady):
             one, two = i + period, i + 2 * period
             odd = (reads[one] - reads[i] != reads[two] - reads[one]) | (
                 offsets[one] - offsets[i] != offsets[two] - offsets[one]
             )
             for slot in np.flatnonzero(odd):
                 carried = reads[two, slot] - reads[one, slot] == period
-                if not carried or not begin - period <= reads[one, slot] < begin:
+                if not carried or not begin <= reads[one, slot] < begin + period:
                     return False
         return True
 

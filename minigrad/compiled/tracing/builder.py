@@ -29,11 +29,15 @@ class Builder:
     Attributes:
         values: what was made, but for inputs and constants.
         place: where in the user's program the next values come from.
+        heard: whether the next values warn, as in a forward pass, of what goes out of range.
+        loud: the values that do.
     """
 
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.place = ""
+        self.heard = False
+        self.loud: set[Value] = set()
         self._made: dict[Any, Value] = {}
         self._keys: list[Any] = []  # of the values
 
@@ -57,6 +61,8 @@ class Builder:
             self._made[key] = value
             self.values.append(value)
             self._keys.append(key)
+        if self.heard:
+            self.loud.add(value)
         return View(value)
 
     def input(self, index: int, array: PlainArray) -> View:
@@ -115,7 +121,10 @@ class Builder:
             shape = np.broadcast_shapes(*(v.shape for v in views))
         data = given[1:] if op == "where" else given
         kinds = [o.dtype if isinstance(o, View) else o for o in data]
-        common = np.result_type(*kinds) if kinds else np.dtype(bool)
+        if all(kind is kinds[0] for kind in kinds) and isinstance(kinds[0], np.dtype):
+            common = kinds[0]
+        else:
+            common = np.result_type(*kinds) if kinds else np.dtype(bool)
         if op in COMPARISONS or op in LOGICAL:
             result, wanted = np.dtype(bool), common if op in COMPARISONS else None
         else:
@@ -161,7 +170,7 @@ class Builder:
                 return None
         if function is None or op == "copy":
             return None
-        if all(v.value.size == 1 for v in operands if isinstance(v, View)):
+        if size_of(shape) and all(v.value.size == 1 for v in operands if isinstance(v, View)):
             arrays = [a.reshape(-1)[:1].reshape(()) if hasattr(a, "shape") else a for a in arrays]
         elif size_of(shape) > _FOLDED:
             return None

@@ -1,19 +1,48 @@
-"""Operations that run as they are: what has no conversion into values of the graph."""
+"""What a trace keeps besides values: tensors from outside, draws, operations run as they are."""
 
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.compiled.graph import PlainArray
+from minigrad.compiled.graph import PlainArray, Value
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
+from minigrad.ops.randomness import DrawRequest
 
-__all__ = ["CalledOperation", "Refused", "of_leaves"]
+__all__ = ["CalledOperation", "Captured", "Refused", "Request", "of_leaves"]
 
 
 class Refused(Exception):
     """A function cannot be compiled; the message says why."""
+
+
+class Captured(NamedTuple):
+    """A tensor that the function read without being given it.
+
+    Attributes:
+        tensor: a weak reference to it.
+        array, node: what it held when it was first read.
+        value: the input of the graph that stands for it.
+    """
+
+    tensor: "weakref.ref[Any]"
+    array: PlainArray
+    node: Any
+    value: Value
+
+
+class Request(NamedTuple):
+    """Random numbers that the function drew.
+
+    Attributes:
+        request: what was asked for.
+        value: the input of the graph that stands for the numbers.
+    """
+
+    request: DrawRequest
+    value: Value
 
 
 class CalledOperation:

@@ -23,7 +23,7 @@ from minigrad.compiled.graph import (
 from minigrad.compiled.tracing.builder import Builder, as_number, blank
 from minigrad.ops.axis_utils import normalize_axes
 
-__all__ = ["Recorded", "convert", "ufunc_reduction", "with_index"]
+__all__ = ["Recorded", "convert", "with_index"]
 
 
 class Recorded(NamedTuple):
@@ -299,7 +299,8 @@ def _plain_reduction(call: Recorded) -> bool:
 def _reduced(builder: Builder, call: Recorded, op: str) -> View:
     (x,) = call.operands
     assert isinstance(x, View)
-    axes = normalize_axes(call.params["axis"], len(x.shape))
+    # Numbers may be given an axis that they do not have.
+    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
     return builder.reduce(op, x, axes, call.params["keepdims"])
 
 
@@ -311,24 +312,6 @@ def _sum(builder: Builder, call: Recorded) -> View | None:
 @conversion("max")
 def _max(builder: Builder, call: Recorded) -> View | None:
     return _reduced(builder, call, "max") if _plain_reduction(call) else None
-
-
-def ufunc_reduction(
-    builder: Builder, name: str, x: Any, options: dict[str, Any], dtype: Any
-) -> View | None:
-    """What `np.add.reduce` and `np.maximum.reduce` give, if nothing unusual is asked of them."""
-    op = {"add.reduce": "sum", "maximum.reduce": "max"}.get(name)
-    usual = {"axis", "keepdims"} | {
-        key
-        for key, value in options.items()
-        if value is None or value is True or value is np._NoValue
-    }
-    if op is None or not isinstance(x, View) or x.dtype != dtype or x.dtype not in _FLOATS:
-        return None
-    if not usual.issuperset(options) or not size_of(x.shape):
-        return None
-    axes = normalize_axes(options.get("axis", 0), len(x.shape))
-    return builder.reduce(op, x, axes, bool(options.get("keepdims", False)))
 
 
 @conversion("mean")
@@ -346,7 +329,7 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     if not isinstance(x, View) or x.dtype not in _FLOATS or not size_of(x.shape):
         return None
-    axes = normalize_axes(call.params["axis"], len(x.shape))
+    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
     shifted = _shifted(builder, x, axes)
     exponentials = builder.elementwise("exp", shifted)
     total = builder.reduce("sum", exponentials, axes, keepdims=True)
@@ -388,8 +371,8 @@ def _matmul(builder: Builder, call: Recorded) -> View | None:
 
 def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
     """Operations that read or add up rows of a table by integers that the graph knows."""
-    (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
+    x, *others = call.operands
+    if others or not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
         return None
     if call.name == "embedding" and x.strides == contiguous(x.shape):
         return builder.make("gather", [x, index], (*index.shape, *x.shape[1:]), x.dtype)

@@ -28,9 +28,14 @@ class NumpyCall:
 
 
 class Followed(np.ndarray[Any, Any]):
-    """An array that tells a tracer what is done with it."""
+    """An array that tells a tracer what is done with it.
+
+    Attributes:
+        number: whether NumPy gives a number where this array without axes stands.
+    """
 
     tracer: Any = None
+    number = False
 
     def __array_finalize__(self, source: Any) -> None:
         self.tracer = getattr(source, "tracer", None)
@@ -81,6 +86,23 @@ class Followed(np.ndarray[Any, Any]):
     def copy(self, order: Any = "C") -> Any:
         """The same numbers, followed."""
         return self._told("positive", np.copy, (self,), {}, _plain(self).copy(order))
+
+    def reshape(self, *shape: Any, **options: Any) -> Any:
+        """The same numbers in another shape, followed where NumPy has to copy them, too."""
+        result = _plain(self).reshape(*shape, **options)
+        if not np.may_share_memory(result, self):  # it may look at a copy that nobody knows
+            result = result.copy()
+        name = "reshape" if options.get("order", "C") == "C" else "reshape in another order"
+        function = functools.partial(_reshaped, shape=shape, options=options)
+        return self._told(name, function, (self,), {}, result)
+
+    def ravel(self, order: Any = "C") -> Any:
+        """All numbers in one axis."""
+        return self.reshape(-1, order=order)
+
+    def flatten(self, order: Any = "C") -> Any:
+        """All numbers in one axis."""
+        return self.reshape(-1, order=order)
 
     def _looked_at(self, name: str) -> Any:
         plain = _plain(self)
@@ -149,6 +171,10 @@ def follow(array: Any, tracer: Any) -> Followed:
 
 def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, Followed) else value
+
+
+def _reshaped(array: Any, shape: Any, options: Any) -> Any:
+    return array.reshape(*shape, **options)
 
 
 def _astype(args: Any, kwargs: Any) -> Any:

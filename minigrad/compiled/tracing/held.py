@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "attribute_of", "cell_of"]
 __all__ += ["same_content", "same_plain"]
 
-PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis))
+PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
 
 class _Missing:
@@ -105,6 +105,7 @@ class Identities:
                 names = [*values, *values][: max(len(values), 2)]  # of one it would make no tuple
                 self._fetched.append((kind(*names), holder))
                 self._expected += [values[name] for name in names]
+        self._empty: list[Any] = []
         self._sized: list[Any] = []
         self._lengths: list[int] = []
         self._listed: list[Iterable[Any]] = []  # also the values of dicts, as they will be
@@ -112,6 +113,9 @@ class Identities:
         for holder, kept, _ in contents:
             if isinstance(holder, np.ndarray):
                 self._arrays.append((holder, kept))
+                continue
+            if not kept:
+                self._empty.append(holder)
                 continue
             self._sized.append(holder)
             self._lengths.append(len(kept))
@@ -124,7 +128,7 @@ class Identities:
     def hold(self) -> bool:
         """True if all are identical; False tells nothing."""
         try:
-            if list(map(len, self._sized)) != self._lengths:
+            if any(self._empty) or list(map(len, self._sized)) != self._lengths:
                 return False
             for are_absent, names in self._absent:
                 if not are_absent(names):
@@ -157,7 +161,8 @@ def attribute_of(value: Any, name: str, default: Any) -> Any:
 def same_content(holder: Any, kept: Any) -> bool:
     """Whether a container or an array holds what was kept of it."""
     if isinstance(holder, np.ndarray):
-        return bool(holder.shape == kept.shape and holder.tobytes() == kept.tobytes())
+        same = holder.shape == kept.shape and holder.dtype == kept.dtype
+        return bool(same and holder.tobytes() == kept.tobytes())
     if len(holder) != len(kept):
         return False
     if isinstance(holder, dict):
@@ -170,15 +175,19 @@ def same_content(holder: Any, kept: Any) -> bool:
 
 
 def same_plain(now: Any, value: Any) -> bool:
-    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN."""
-    if type(now) is not type(value):
+    """Whether two plain values, or containers of them, are the same; NaN is the same as NaN.
+
+    Objects of classes derived from these may hold more, and are the same only as themselves.
+    """
+    kind = type(value)
+    if type(now) is not kind:
         return False
-    if isinstance(value, (float, complex, np.generic)):
+    if kind in (float, complex) or isinstance(value, np.generic):
         return now is value or repr(now) == repr(value)
-    if isinstance(value, dict):
+    if kind is dict:
         same = list(now) == list(value)
         return same and same_plain([*now.values()], [*value.values()])
-    if isinstance(value, (tuple, list)):
+    if kind in (tuple, list):
         pairs = zip(now, value, strict=False)
         return len(now) == len(value) and all(x is y or same_plain(x, y) for x, y in pairs)
-    return isinstance(value, (*PLAIN, np.dtype)) and bool(now == value)
+    return (kind in PLAIN or isinstance(value, np.dtype)) and bool(now == value)

@@ -81,6 +81,15 @@ class KeptKernels:
         self, operation: FusedOperation, args: Sequence[Any], params: dict[str, Any]
     ) -> Tensor | None:
         """Run a kernel as it is, on the tape; None where it is to be opened up."""
+        try:
+            return self._applied(operation, args, params)
+        except Exception as error:
+            self._tracer.refuse(f"{operation.name} fails with {type(error).__name__}: {error}")
+            return None
+
+    def _applied(
+        self, operation: FusedOperation, args: Sequence[Any], params: dict[str, Any]
+    ) -> Tensor | None:
         tracer, name = self._tracer, operation.name
         arrays = [
             v._array
@@ -105,6 +114,7 @@ class KeptKernels:
             y = np.asarray(y)
         except Exception:  # the reference tells what is wrong with the arguments
             return None
+        tracer.listen()
         tracer.builder.place = f"{name}{getattr(current_mode().scope, 'place', '')}"
         operands = [tracer.source(v, array) for v, array in zip(args, arrays, strict=True)]
         places = _places(operands, followed)
@@ -139,6 +149,7 @@ class KeptKernels:
         with ModeChange(observers=()):
             parts = backward.forward(*inputs, **kept.params)
         operands = [tracer.source(gradient, gradient._array), kept.residuals, *kept.operands]
+        tracer.listen()
         tracer.builder.place = f"{backward.name}{getattr(node.scope, 'place', '')}"
         if node not in self._backwards:
             places = _places(operands, kept.followed)

@@ -1,24 +1,26 @@
 """The observer that turns what runs into a graph.
 
-It knows a value by the identity of its array, as replay does: arrays of tensors never change. All
-arrays that were met are kept until the trace is done, so that no identity is given anew.
+It knows a value by the identity of its array, as replay does: arrays of tensors never change. An
+array that dies is forgotten at once, since its identity may be given to another one.
 """
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, ufunc_reduction, with_index
+from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
+from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.kernels import KeptKernels
-from minigrad.compiled.tracing.memory import owner_of, part_of
-from minigrad.compiled.tracing.watching import is_users, user_line
+from minigrad.compiled.tracing.known import KnownArrays
+from minigrad.compiled.tracing.memory import owner_of
+from minigrad.compiled.tracing.reductions import ufunc_reduction
+from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn
 from minigrad.ops.fusing import FusedOperation, KernelObserver
@@ -29,37 +31,11 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"matmul"}
+_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
-class Captured(NamedTuple):
-    """A tensor that the function read without being given it.
-
-    Attributes:
-        tensor: a weak reference to it.
-        array, node: what it held when it was first read.
-        value: the input of the graph that stands for it.
-    """
-
-    tensor: "weakref.ref[Any]"
-    array: PlainArray
-    node: Any
-    value: Value
-
-
-class Request(NamedTuple):
-    """Random numbers that the function drew.
-
-    Attributes:
-        request: what was asked for.
-        value: the input of the graph that stands for the numbers.
-    """
-
-    request: DrawRequest
-    value: Value
-
-
-class Tracer(KernelObserver):
+class Tracer(KnownArrays, KernelObserver):
     """Makes values of a graph from the operations that it sees.
 
     Args:
@@ -82,7 +58,7 @@ class Tracer(KernelObserver):
     records_passes = True
 
     def __init__(self, states: dict[int, Any] | None = None, kernels: bool = False) -> None:
-        self.builder = Builder()
+        super().__init__(Builder())
         self._kernels = KeptKernels(self) if kernels else None
         self.captured: list[Captured] = []
         self.draws: list[Request] = []
@@ -93,35 +69,19 @@ class Tracer(KernelObserver):
         self.refusal: str | None = None
         self.line = ""
         self._states = states
-        self._views: dict[int, View] = {}
-        self._kept: list[Any] = []
         self.nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
+        self._settings = np.geterr()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
-    def enter_array(self, array: PlainArray, view: View) -> None:
-        """Know an array as a view from now on, unless it is known."""
-        if id(array) not in self._views:
-            self._views[id(array)] = view
-            self._kept.append(array)
-
     def input(self, index: int, array: PlainArray) -> View:
         """Know an array as an input of the graph."""
+        if not array.dtype.isnative:
+            self.refuse("it computes with numbers in the order of bytes of another machine")
         view = self.builder.input(index, array)
         self.enter_array(array, view)
         return view
-
-    def view_of(self, array: PlainArray) -> View | None:
-        """The view that an array is, or the part of one that it looks at."""
-        found = self._views.get(id(array))
-        base = array
-        while found is None and isinstance(base.base, ndarray):
-            base = base.base
-            known = self._views.get(id(base))
-            if known is not None:
-                found = part_of(array, base, known)
-        return found
 
     def source(self, value: Any, array: Any) -> Any:
         """A view of an operand, or the number that it is."""
@@ -137,34 +97,45 @@ class Tracer(KernelObserver):
 
     def _capture(self, tensor: Any) -> View:
         array = tensor._array
-        view = self.builder.input(-1, array)
+        view = self.input(-1, array)
         view.value.place = "captured"
-        self.enter_array(array, view)
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
 
+    def let_go(self) -> None:
+        """Forget the arrays that were met, once nobody will ask for them."""
+        self.forget()
+        self.nodes.clear()
+        self._kernels = None
+
     # -- events ------------------------------------------------------------------------------------
 
+    @Watch.pausing
     def constant(self, value: Any, array: Any) -> Any:
-        """A copy of an array of the user's, which may be written later; known ones stay."""
+        """A copy of what may be written later, in C order, so that rules make known views of it."""
+        if array.__class__ in _ATOMS:
+            return array
         if isinstance(array, ndarray):
-            if hasattr(value, "_array"):
-                return array
-            if array.__class__ is ndarray and self.view_of(array) is not None:
-                return array
-            if isinstance(value, ndarray) and (known := self.view_of(value)) is not None:
-                if array.__class__ is not ndarray:
-                    array = array.view(ndarray)
-                self.enter_array(array, known)
-                return array
-            copy = array.copy(order="K").view(ndarray)
-            self.enter_array(copy, self.builder.constant(copy))
-            return copy
+            known = self.view_of(value._array) if hasattr(value, "_array") else None
+            if hasattr(value, "_array") and known is None:
+                known = self._capture(value)
+            if known is None and array.__class__ is ndarray:
+                known = self.view_of(array)
+            if known is None and isinstance(value, ndarray):
+                known = self.view_of(value)
+            kept = array
+            if known is None or array.base is not None or not array.flags.c_contiguous:
+                kept = np.array(array, order="C")
+            if known is None:
+                known = self.builder.constant(kept)
+            self.enter_array(kept, known)
+            return kept
         leaves = [leaf for _, leaf in labelled_leaves(array)]
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
+    @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
         known = self.view_of(array)
@@ -172,15 +143,25 @@ class Tracer(KernelObserver):
             known = self.view_of(value)
         return array if known is None else self._follow(array, known)
 
+    @Watch.pausing
     def call(self, applied: Applied) -> None:
-        """Make the values of an operation."""
+        """Make the values of an operation; a failure here is ours, and no error of the call."""
+        try:
+            self._convert(applied)
+        except Exception as error:
+            self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
+
+    def _convert(self, applied: Applied) -> None:
+        self.listen()
         operation, params = applied.operation, applied.params
         if applied.node is not None:
             self.nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
-        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        leaves = list(params.values())
+        if not _ATOMS.issuperset(map(type, leaves)):
+            leaves = [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
         recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
         view = convert(self.builder, recorded)
@@ -194,6 +175,10 @@ class Tracer(KernelObserver):
             self._call(applied, operands, leaves, traced)
         else:
             self.enter_array(applied.results[0], view)
+
+    def listen(self) -> None:
+        """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
+        self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -211,15 +196,16 @@ class Tracer(KernelObserver):
                 given.append(array)
                 continue
             followed = follow(array, self)
-            self._views[id(followed)] = operand
-            self._kept.append(followed)
+            self.know(followed, operand)
             given.append(followed)
-        followed_before = len(self.followed)
+        followed_before, settings = len(self.followed), self._settings
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
+                self._settings = np.geterr()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own
             result = None
+        self._settings = settings
         del self.followed[followed_before:]
         view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
@@ -268,10 +254,12 @@ class Tracer(KernelObserver):
                 part = self.builder.make("result", [value], result.shape, result.dtype, (i,))
                 self.enter_array(result, part)
 
+    @Watch.pausing
     def numpy_call(
         self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
     ) -> Any:
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
+        self.listen()
         array = np.asarray(result)
         if array.dtype == bool:
             name = _OF_BOOLEANS.get(name, name)
@@ -283,6 +271,8 @@ class Tracer(KernelObserver):
             view = self.view_of(leaves[0])
             if view is not None and array.dtype.kind in "fib":
                 view = self.builder.convert(view, array.dtype)
+        elif name == "reshape":
+            view = self.builder.reshape(self.source(leaves[0], leaves[0]), array.shape)
         else:
             if name in _FORMULAS and not options and len(leaves) == len(args):
                 operands = [self._operand(leaf) for leaf in leaves]
@@ -298,7 +288,9 @@ class Tracer(KernelObserver):
             called = CalledOperation(NumpyCall(name, run), plain, {}, places, [array])
             value = self.builder.make("call", views, (), bool, (called,))
             view = self.builder.make("result", [value], array.shape, array.dtype, (0,))
-        return self._follow(array, view)
+        followed = self._follow(array, view)
+        followed.number = isinstance(result, np.generic)
+        return followed
 
     def _follow(self, array: PlainArray, view: View) -> Any:
         """The array, followed; its owner is known, too, since views of it lead there."""
@@ -312,14 +304,15 @@ class Tracer(KernelObserver):
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
         shared = owner.shape != out.shape or any(
-            owner_of(kept) is owner and kept is not out and kept is not owner for kept in self._kept
+            owner_of(known) is owner and known is not out and known is not owner
+            for known in [reference() for reference in self._known.values()]
         )
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
         view = self.builder.convert(self._views[id(result)], out.dtype)
-        self._views[id(out)] = self._views[id(owner)] = view
-        self._kept += [owner, result]
+        for array in (out, owner):
+            self.know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:

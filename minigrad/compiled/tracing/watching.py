@@ -10,9 +10,13 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+from minigrad.core.tensors import Tensor
 
 __all__ = ["Watch", "is_ours", "is_users", "user_line"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _STANDARD = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
 _OUTSIDE = frozenset(
@@ -42,11 +46,20 @@ _OUTSIDE = frozenset(
         "_io",
         "_socket",
         "_random",
+        "_queue",
+        "_contextvars",
+        "importlib",
+        "genericpath",
     ]
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
-_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "__dict__"))
+_MAKES_TENSOR = Tensor.__init__.__code__
+_BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
+_FILES = frozenset(
+    ("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt")
+)
+_FILES |= {"fromregex", "fromfile", "tofile"}  # of NumPy
 
 
 @functools.lru_cache(maxsize=4096)
@@ -54,9 +67,9 @@ def _kind(file: str, module: str) -> str:
     package = module.partition(".")[0]
     if package in ("minigrad", "layers"):
         return package
-    if package == "numpy" or file.startswith("<frozen"):
+    if package in ("numpy", "llvmlite") or file.startswith("<frozen importlib"):
         return "closed"
-    if file.startswith(_STANDARD) and "site-packages" not in file:
+    if file.startswith((*_STANDARD, "<frozen")) and "site-packages" not in file:
         return "standard"
     return "user"
 
@@ -103,15 +116,18 @@ class Watch:
 
     Attributes:
         entered: the code of functions of the user's and of `layers` that were entered.
+        modules: the names of modules of Python's own whose code ran.
         by_name: whether code of the user's may read attributes by names that are computed.
         refuse: is told why a call cannot be compiled.
     """
 
     def __init__(self) -> None:
         self.entered: set[CodeType] = set()
+        self.modules: set[str] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
-        self._passed: set[CodeType] = set()
+        self._seen: dict[int, CodeType] = {}  # all code, by identity: to compare it takes long
+        self._users: set[int] = set()
         self._before: Any = None
         self._collecting = False
 
@@ -119,45 +135,92 @@ class Watch:
         self._before = sys.getprofile()
         self._collecting = gc.isenabled()
         gc.disable()  # its callbacks and finalizers are not the function's
-        sys.setprofile(self._event)
+        sys.setprofile(self._hook())
         return self
 
     def __exit__(self, *exc: object) -> None:
-        sys.setprofile(self._before)
+        if self._before is None or callable(self._before):
+            sys.setprofile(self._before)
+        else:  # a profiler written in C
+            self._before.enable()
         if self._collecting:
             gc.enable()
 
-    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        if event == "call":
-            if code not in self.entered and code not in self._passed:
-                self._enter(frame, code)
-        elif event == "c_call" and code in self.entered and _kind_of(frame) == "user":
-            self._call(argument)
+    @staticmethod
+    def pausing(function: Function) -> Function:
+        """Decorate a function of ours that calls nothing of the user's: nobody watches it.
+
+        From Python 3.12 on, which changes its own code for a hook, pausing would cost more.
+        """
+
+        @functools.wraps(function)
+        def unwatched(*args: Any) -> Any:
+            hook = sys.getprofile()
+            if not hasattr(hook, "of_watch"):
+                return function(*args)
+            sys.setprofile(None)
+            try:
+                return function(*args)
+            finally:
+                sys.setprofile(hook)
+
+        return unwatched if sys.version_info < (3, 12) else function  # type: ignore[return-value]
+
+    def _hook(self) -> Callable[[FrameType, str, Any], None]:
+        """What Python calls for each call; dozens of times for each operation."""
+        seen, users = self._seen, self._users
+
+        def hook(frame: FrameType, event: str, argument: Any) -> None:
+            if event == "call":
+                if id(frame.f_code) not in seen:
+                    self._enter(frame, frame.f_code)
+            elif event == "c_call" and id(frame.f_code) in users:
+                self._call(argument)
+
+        hook.of_watch = self  # type: ignore[attr-defined]
+        return hook
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
+        if code is _MAKES_TENSOR:
+            if isinstance(frame.f_locals["data"], Tensor):
+                self.refuse("it makes a tensor of a tensor's numbers; detach() gives one")
+            return
         kind = _kind_of(frame)
+        module = str(frame.f_globals.get("__name__", ""))
+        if kind == "standard":
+            self.modules.add(module)
+        outside = kind == "standard" and module.partition(".")[0] in _OUTSIDE
+        if kind not in ("user", "layers") and (
+            outside or (code.co_name in _FILES and _is_numpy(module))
+        ):
+            caller = frame.f_back
+            while caller is not None and _kind_of(caller) == "standard":
+                caller = caller.f_back
+            if caller is not None and caller.f_code in self.entered:
+                self.refuse(f"it calls {module}.{code.co_name}")
+            return
+        self._seen[id(code)] = code
         if kind in ("user", "layers"):
             self.entered.add(code)
-            self.by_name = self.by_name or (
-                kind == "user" and not _BY_NAME.isdisjoint(code.co_names)
-            )
-            return
-        self._passed.add(code)
-        caller = frame.f_back
-        if kind == "standard" and caller is not None and caller.f_code in self.entered:
-            module = str(frame.f_globals.get("__name__", ""))
-            if module.partition(".")[0] in _OUTSIDE:
-                self._passed.discard(code)
-                self.refuse(f"it calls {module}.{code.co_name}")
+        if kind == "user":
+            self._users.add(id(code))
+            self.by_name = self.by_name or not _BY_NAME.isdisjoint(code.co_names)
 
     def _call(self, function: Any) -> None:
         name = getattr(function, "__name__", "")
         owner = getattr(function, "__self__", None)
-        module = getattr(function, "__module__", None) or type(owner).__module__
+        kind = owner if isinstance(owner, type) else type(owner)
+        module = getattr(function, "__module__", None) or kind.__module__
         if isinstance(owner, random.Random):
             module = "random"
-        if (name in _EFFECTS and module in ("builtins", "io", "_io")) or module in _OUTSIDE:
+        effect = name in _EFFECTS and module in ("builtins", "io", "_io")
+        if effect or module in _OUTSIDE or (name in _FILES and _is_numpy(module)):
             self.refuse(f"it calls {name}")
         elif module == "_warnings":
             self.refuse("it warns")
+        elif module == "datetime" and name in ("now", "today", "utcnow"):
+            self.refuse(f"it calls {name}")
+
+
+def _is_numpy(module: str) -> bool:
+    return module.partition(".")[0] == "numpy"

@@ -218,6 +218,20 @@ class ShareScale extends Scale {
   samples() { return [0.0625, 0.25, 0.5, 0.75, 1]; }
 }
 
+// The colours of boxes by the milliseconds that they took, in a domain of their own.
+class TimeScale extends Scale {
+  constructor(data, theme, domain) {
+    super(data, theme);
+    [this.low, this.high] = domain;
+  }
+
+  get quantity() { return "time, forward and backward, in ms"; }
+
+  text(value) { return `${numberText(value)} ms`; }
+}
+
+const timeText = (N, i) => (N.seconds && N.seconds[i] !== null ? `${numberText(1000 * N.seconds[i])} ms` : "");
+
 function percent(share) {
   const value = 100 * share;
   const size = Math.abs(value);

@@ -53,6 +53,7 @@ function describeItem(view, item) {
   if (placeText(view, i)) rows.push(["place", placeText(view, i)]);
   if (N.detail[i]) rows.push(["call", N.detail[i]]);
   if (N.type[i]) rows.push(["shape", N.type[i]]);
+  if (timeText(N, i)) rows.push(["time", `${numberText(1000 * N.seconds[i])} ms, forward and backward`]);
   if (N.value_finite[i] !== null) rows.push(["value", statisticsText(N, "value", i)]);
   if (N.gradient_finite[i] !== null) rows.push(["gradient", statisticsText(N, "gradient", i)]);
   if (N.fault[i]) rows.push(["fault", N.fault[i]]);

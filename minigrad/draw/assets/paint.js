@@ -12,6 +12,7 @@ function paint(view) {
   });
   layout.texts.forEach((text) => set(text.element, { fill: text.faint ? theme.faint_text : theme.text }));
   view.pens = new Set();
+  view.timeScale = view.P.times ? new TimeScale(view.data, theme, view.P.times) : null;
   view.measure = view.state.measure === "share" ? new ShareScale(view.data, theme) : scale;
   layout.links.forEach((link) => paintLink(view, link, view.measure));
   layout.items.forEach((item) => paintItem(view, item, scale));
@@ -58,6 +59,10 @@ function paintItem(view, item, scale) {
   if (item.kind === "input") [fill, line] = [theme.input, theme.input_line];
   if (item.kind === "constant") [fill, dash] = [theme.constant, "4 3"];
   if (item.kind === "elided") [fill, dash] = [theme.background, "4 3"];
+  if (view.timeScale && item.cluster === undefined && N.seconds[i] > 0) {
+    const color = view.timeScale.color(1000 * N.seconds[i]);
+    [fill, ink] = [hexadecimal(color), contrasting(color)];
+  }
   const broken = item.nodes.some((k) => N.fault[k] || N.value_finite[k] === 0 || N.gradient_finite[k] === 0);
   if (broken && item.kind !== "state" && !item.strip) [line, width] = [theme.alarm, 3];
   if (item.kind === "state" && view.P.time && view.P.gradients) {
@@ -89,7 +94,7 @@ function paintItem(view, item, scale) {
   const lines = boxText(view, item);
   item.lines.forEach((text, row) => {
     text.textContent = lines[row] || "";
-    set(text, { fill: row && !view.P.time ? theme.faint_text : ink });
+    set(text, { fill: row && !view.P.time && ink === theme.text ? theme.faint_text : ink });
     if (item.strip) set(text, { stroke: theme.background, "stroke-width": 2.4, "paint-order": "stroke" });
   });
   const marked = view.found && view.found.has(item.key);
@@ -111,6 +116,14 @@ function legend(view, parent) {
     parent.appendChild(draw("path", { d: `M${tidy(x)},8.5h28`, stroke: color, "stroke-width": width, "stroke-dasharray": dash || "none" }));
     x += 32;
   };
+  if (view.timeScale) {
+    word(view.timeScale.quantity, theme.text);
+    view.timeScale.samples(6).forEach((time) => {
+      parent.appendChild(draw("rect", { x: tidy(x), y: 3, width: 18, height: 11, rx: 3, fill: hexadecimal(view.timeScale.color(time)) }));
+      x += 23;
+      word(view.timeScale.text(time));
+    });
+  }
   if (P.gradients) {
     word(measure.quantity, theme.text);
     measure.samples(6).forEach((norm) => {

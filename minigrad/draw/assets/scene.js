@@ -106,7 +106,7 @@ function boxText(view, item) {
   if (!view.P.time) {
     const lines = [N.kind[i] === "elided" ? `${N.count[i]} \u00d7 ${name}` : name];
     if (N.kind[i] === "op" || N.kind[i] === "group") if (N.name[i] && N.name[i] !== name) lines.push(N.name[i]);
-    lines.push(N.detail[i], N.type[i]);
+    lines.push(N.detail[i], N.type[i], timeText(N, i));
     if (N.fault[i]) lines.push(N.fault[i]);
     else if (N.value_finite[i] === 0) lines.push("value holds NaN or Inf");
     else if (N.gradient_finite[i] === 0) lines.push("gradient holds NaN or Inf");

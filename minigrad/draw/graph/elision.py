@@ -13,6 +13,7 @@ from minigrad.draw.graph.merging import (
     gradient_norms,
     merge_edges,
     span_end,
+    total_seconds,
 )
 from minigrad.draw.graph.records import Edge, Picture, PictureNode
 
@@ -163,6 +164,7 @@ def _merged_node(nodes: Sequence[PictureNode]) -> PictureNode:
         lowest=span_end(norms, smallest=True) if norms else None,
         highest=span_end(norms, smallest=False) if norms else None,
         count=sum(node.count for node in nodes),
+        seconds=total_seconds(nodes),
     )
 
 

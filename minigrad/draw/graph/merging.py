@@ -15,6 +15,7 @@ __all__ = [
     "merge_edges",
     "span_end",
     "total_norm",
+    "total_seconds",
 ]
 
 
@@ -70,6 +71,12 @@ def gradient_norms(nodes: Sequence[PictureNode]) -> list[float]:
     return [
         n.gradient.norm for n in nodes if n.gradient is not None and n.gradient.norm is not None
     ]
+
+
+def total_seconds(nodes: Sequence[PictureNode]) -> float | None:
+    """Return how long some nodes took together; None where it is not known of any."""
+    known = [node.seconds for node in nodes if node.seconds is not None]
+    return math.fsum(known) if known else None
 
 
 def merge_edges(

@@ -107,6 +107,8 @@ class PictureNode:
         fault: what went wrong here, in a few words; empty where nothing did.
         part: path of the innermost named part of a module that it is in ("layers.0.Feed-forward"),
             a key of `Picture.scopes`; empty where that is `scope`.
+        seconds: how long it took, forward and backward, as a profile measured it; None where
+            unknown.
     """
 
     id: int
@@ -130,6 +132,7 @@ class PictureNode:
     count: int = 1
     fault: str = ""
     part: str = ""
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         _repair_texts(self, "op", "name", "scope", "state", "dtype", "detail", "fault", "part")

@@ -22,6 +22,7 @@ from minigrad.draw.graph.merging import (
     merge_edges,
     span_end,
     total_norm,
+    total_seconds,
 )
 from minigrad.draw.graph.passes import scopes_around
 from minigrad.draw.graph.records import Contribution, Edge, Picture, PictureNode
@@ -209,6 +210,7 @@ def _merged_node(nodes: Sequence[PictureNode], word: Callable[[int], str]) -> Pi
         lowest=span_end(norms, smallest=True) if gradient else None,
         highest=span_end(norms, smallest=False) if gradient else None,
         count=count,
+        seconds=total_seconds(nodes),
         fault=next((node.fault for node in nodes if node.fault), ""),
     )
 

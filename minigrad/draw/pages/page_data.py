@@ -25,7 +25,8 @@ from minigrad.draw.render.grid import (
     lay_out,
 )
 from minigrad.draw.style import escape
-from minigrad.draw.style.labels import title_of, type_text
+from minigrad.draw.style.labels import time_scale_of, title_of, type_text
+from minigrad.draw.style.theme import theme_named
 
 _MOST_NUMBERS: Final = 160_000
 """Of the norms by loss step: beyond that, fewer loss steps are kept."""
@@ -65,6 +66,9 @@ def picture_data(
             if node.time is not None and node.offset:
                 axes[node.offset] = min(axes[node.offset] or node.time, node.time)
         data["axes"] = [[first, offset] for offset, first in sorted(axes.items())]
+    times = time_scale_of(graph, theme_named("light"))
+    if times is not None:
+        data["times"] = [times.low, times.high]
     if boxes is None:
         data["time"] = _time_layout(graph, ids)
     else:
@@ -100,6 +104,8 @@ def _node_columns(graph: Picture, texts: Texts) -> dict[str, Any]:
     }
     for field in ("op", "name", "scope", "state", "detail", "fault"):
         columns[field] = column([texts.place(getattr(node, field)) for node in nodes])
+    if any(node.seconds is not None for node in nodes):
+        columns["seconds"] = column([number(node.seconds, 4) for node in nodes])
     for part in ("value", "gradient"):
         columns[f"{part}_finite"] = column(
             [None if (one := getattr(node, part)) is None else int(one.finite) for node in nodes]

@@ -1,4 +1,6 @@
-"""The graph of a compiled call as a picture: values are boxes, and a loop is a frame around its."""
+"""The graph of a compiled call as a picture: boxes are values, frames are loops and kernels."""
+
+from collections.abc import Mapping
 
 from minigrad.compiled.graph import Graph, Loop, Value, View, everything
 from minigrad.compiled.lowered import Lowered
@@ -9,9 +11,9 @@ __all__ = ["picture_of"]
 
 def picture_of(lowered: Lowered) -> Picture:
     """The graphs after the last pass, beside each other if there are two."""
-    drawing = _Drawing()
-    for number, graph in enumerate(lowered.graphs):
-        drawing.add(graph, number)
+    drawing = _Drawing(lowered.kernels)
+    for graph in lowered.graphs:
+        drawing.add(graph)
     return Picture(
         tuple(drawing.nodes),
         tuple(drawing.edges),
@@ -24,20 +26,21 @@ def picture_of(lowered: Lowered) -> Picture:
 class _Drawing:
     """The records so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: Mapping[Value, int]) -> None:
+        self._kernels, self._loops = kernels, 0
         self.nodes: list[PictureNode] = []
         self.edges: list[Edge] = []
         self.scopes: list[PictureScope] = []
         self._boxes: dict[Value, int] = {}
 
-    def add(self, graph: Graph, number: int) -> None:
+    def add(self, graph: Graph) -> None:
         """One graph."""
         for i, value in enumerate(graph.inputs):
             if any(view.value is value for view in graph.outputs) or _is_read(value, graph):
                 self._box(value, "input", name=f"a{i}")
         for value in graph.values:
             if value.op == "loop":
-                self._loop(value.options[0], f"{number}.{len(self.scopes)}")
+                self._loop(value.options[0])
             elif value.op == "stack":
                 self._boxes[value] = self._boxes[value.options[0]]
             else:
@@ -47,6 +50,8 @@ class _Drawing:
     def _box(self, value: Value, kind: NodeKind, name: str = "", scope: str = "") -> None:
         box = len(self.nodes)
         self._boxes[value] = box
+        if value in self._kernels:
+            scope = self._in_kernel(value, scope)
         self.nodes.append(
             PictureNode(
                 box,
@@ -59,8 +64,17 @@ class _Drawing:
             )
         )
 
-    def _loop(self, loop: Loop, path: str) -> None:
-        scope = f"{loop.count} steps ({path})"
+    def _in_kernel(self, value: Value, around: str) -> str:
+        """The frame of the kernel that a value belongs to."""
+        name = f"kernel {self._kernels[value]}"
+        path = f"{around}.{name}" if around else name
+        if all(scope.path != path for scope in self.scopes):
+            self.scopes.append(PictureScope(path, name, around))
+        return path
+
+    def _loop(self, loop: Loop) -> None:
+        self._loops += 1
+        scope = f"loop {self._loops}"
         self.scopes.append(PictureScope(scope, f"{loop.count} steps"))
         for value in loop.body:
             self._box(value, "op", scope=scope)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from minigrad.draw.graph.records import Picture, PictureNode, PictureScope
 from minigrad.draw.style import escape, labels
 from minigrad.draw.style.legend import heading_markup, legend_rows
-from minigrad.draw.style.scale import Scale
+from minigrad.draw.style.scale import Scale, TimeScale
 from minigrad.draw.style.theme import FONT, Theme, theme_named
 
 if TYPE_CHECKING:
@@ -60,13 +60,15 @@ def graph_to_dot(
     dot.attr("edge", fontname=FONT, fontsize="9")
 
     picture = graphviz.Digraph("cluster_picture")
-    _add_nodes(picture, graph, colors)
+    times = labels.time_scale_of(graph, colors)
+    _add_nodes(picture, graph, colors, times)
     pen_kinds = _add_edges(picture, graph, colors, scale)
     rows = legend_rows(
         colors,
         scale,
         pen_kinds,
         {node.kind for node in graph.nodes},
+        times=times,
     )
     # One cluster around the other, for one row of the legend each.
     for number, row in enumerate(rows):
@@ -85,8 +87,8 @@ def node_name(number: int) -> str:
     return f"n{number}"
 
 
-def node_style(node: PictureNode, colors: Theme) -> dict[str, str]:
-    """Return shape, fill and line of a node by its kind."""
+def node_style(node: PictureNode, colors: Theme, times: TimeScale | None = None) -> dict[str, str]:
+    """Return shape, fill and line of a node by its kind, and by its time if that is shown."""
     style = {"shape": "box", "style": "rounded,filled", "fontcolor": colors.text}
     fill, line = colors.box, colors.box_line
     if node.kind == "parameter":
@@ -102,6 +104,8 @@ def node_style(node: PictureNode, colors: Theme) -> dict[str, str]:
         style["penwidth"] = "1.6"
     elif node.kind == "state":
         style["shape"], style["margin"] = "ellipse", "0.04,0.02"
+    if times is not None and node.seconds is not None:
+        fill, style["fontcolor"] = times.fill(node.seconds)
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
         style["peripheries"], line = "2", colors.alarm
     if node.fault:
@@ -123,7 +127,7 @@ def add_frame_node(
     """
     dot.node(
         name,
-        **{"class": name.rstrip("01")},
+        **{"class": name.rstrip("012")},
         id=name,
         shape="none",
         label=label,
@@ -147,7 +151,7 @@ def node_lines(node: PictureNode) -> list[str]:
         lines.append(node.name)
     if node.detail:
         lines.append(node.detail)
-    lines.append(labels.type_text(node.shape, node.dtype))
+    lines += [labels.type_text(node.shape, node.dtype), labels.time_text(node)]
     if any(part is not None and not part.finite for part in (node.value, node.gradient)):
         what = "value" if node.value is not None and not node.value.finite else "gradient"
         lines.append(f"{what} holds NaN or Inf")
@@ -156,7 +160,9 @@ def node_lines(node: PictureNode) -> list[str]:
     return [line for line in lines if line]
 
 
-def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None:
+def _add_nodes(
+    picture: graphviz.Digraph, graph: Picture, colors: Theme, times: TimeScale | None
+) -> None:
     """Add the nodes, each inside the clusters of its scope, without recursion over the scopes."""
     import graphviz
 
@@ -190,7 +196,7 @@ def _add_nodes(picture: graphviz.Digraph, graph: Picture, colors: Theme) -> None
             tooltip=escape.tooltip(labels.node_tooltip(node)),
             id=node_name(node.id),
             **{"class": node.kind},
-            **node_style(node, colors),
+            **node_style(node, colors, times),
         )
     # The innermost clusters were made last; each goes into the one around it once it is full.
     for key in reversed(order):

@@ -154,6 +154,7 @@ def _node_line(node: PictureNode) -> str:
     if node.kind not in ("op", "group"):
         parts.append(f"({node.kind})")
     parts += [labels.steps_text(node), labels.type_text(node.shape, node.dtype)]
+    parts.append(labels.time_text(node))
     if node.gradient is not None and node.gradient.norm is not None:
         parts.append(f"gradient {number_text(node.gradient.norm)}")
     return "  ".join(escape.shorten(part, 60) for part in parts if part)

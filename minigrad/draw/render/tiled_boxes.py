@@ -91,6 +91,7 @@ class _TilesWriter:
         self, dot: graphviz.Digraph, graph: Picture, colors: Theme, scale: Scale | None
     ) -> None:
         self.dot, self.graph, self.colors, self.scale = dot, graph, colors, scale
+        self.times = labels.time_scale_of(graph, colors)
         self.pen_kinds: set[str] = set()
         self._first_slots: dict[tuple[int, int], int] = {}
         self.lines = {node.id: _lines(node) for node in graph.nodes}
@@ -138,7 +139,7 @@ class _TilesWriter:
         """Add the boxes."""
         for node in self.graph.nodes:
             box = self.boxes[node.id]
-            style = node_style(node, self.colors)
+            style = node_style(node, self.colors, self.times)
             style.pop("margin", None)
             self._add(
                 node_name(node.id),
@@ -247,6 +248,7 @@ class _TilesWriter:
             self.pen_kinds,
             {node.kind for node in self.graph.nodes},
             width=width,
+            times=self.times,
         )
         y = -24.0
         for number in reversed(range(len(rows))):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from minigrad.draw.graph.records import Edge, Picture, PictureNode, Statistics
-from minigrad.draw.style.scale import Scale, number_text
+from minigrad.draw.style.scale import Scale, TimeScale, number_text
 from minigrad.draw.style.theme import Theme
 
 _DTYPE = re.compile(r"(float|int|uint|complex|bfloat)(\d+)")
@@ -89,6 +89,8 @@ def node_tooltip(node: PictureNode) -> list[str]:
         lines.append(node.detail)
     if node.shape is not None or node.dtype:
         lines.append(type_text(node.shape, node.dtype))
+    if node.seconds is not None:
+        lines.append(f"{time_text(node)}, forward and backward")
     if node.value is not None:
         lines.append(_statistics_line("value", node.value))
     if node.gradient is not None:
@@ -161,6 +163,17 @@ def scale_of(graph: Picture, colors: Theme, given: Scale | None) -> Scale | None
     if not has_gradients(graph):
         return None
     return common_scale([graph], colors) if given is None else given
+
+
+def time_scale_of(graph: Picture, colors: Theme) -> TimeScale | None:
+    """Return the scale that spans the times of the boxes of a picture; None where none is known."""
+    times = [1000 * node.seconds for node in graph.nodes if node.seconds is not None]
+    return TimeScale.spanning(times, colors) if times else None
+
+
+def time_text(node: PictureNode) -> str:
+    """Return how long a node took: `1.2 ms`, or nothing where that is not known."""
+    return "" if node.seconds is None else f"{number_text(1000 * node.seconds)} ms"
 
 
 def onward_text(edge: Edge) -> str:

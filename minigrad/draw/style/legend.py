@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from minigrad.draw.style.escape import markup
-from minigrad.draw.style.scale import Scale
+from minigrad.draw.style.scale import Scale, hexadecimal
 from minigrad.draw.style.theme import Theme
 
 _CELL = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
@@ -55,16 +55,27 @@ def legend_rows(
     node_kinds: Collection[str],
     *,
     width: float = 0.0,
+    times: Scale | None = None,
 ) -> list[str]:
-    """Return the labels `<...>` that explain what occurs in a picture, one or two of them.
+    """Return the labels `<...>` that explain what occurs in a picture, one to three of them.
 
-    Two labels, not one of two rows: Graphviz would stretch the shorter row to the longer one.
+    Labels, not one of several rows: Graphviz would stretch the shorter row to the longer one.
 
     `scale` is None in a picture without gradients. `pen_kinds` are the kinds of pens in use and
     `node_kinds` the kinds of nodes whose colour needs a word. `width` in points makes the table so
-    wide, with its content at the left.
+    wide, with its content at the left. `times` is that of the boxes' colours, if they show times.
     """
     first: list[str] = []
+    clock: list[str] = []
+    if times is not None:
+        clock.append(_text(times.quantity, theme.text))
+        for sample in times.samples():
+            color = hexadecimal(times.color(sample))
+            clock += [
+                _GAP,
+                _swatch(color, color),
+                _text(times.sample_text(sample), theme.faint_text),
+            ]
     second = [_bar(1, theme.forward), _text("values, forward", theme.faint_text)]
     if scale is not None:
         # Where all is zero or not finite there is no colour or width to explain.
@@ -94,7 +105,7 @@ def legend_rows(
     for kind, swatch in swatches.items():
         if kind in node_kinds:
             second += [_GAP, swatch, _text(words.get(kind, kind), theme.faint_text)]
-    rows = (first, second) if first else (second,)
+    rows = [cells for cells in (clock, first, second) if cells]
     return [f"<{_outer(_row(_table(cells)), width)}>" for cells in rows]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from minigrad.draw.graph.records import Contribution
 from minigrad.draw.style.theme import Theme
@@ -109,7 +109,7 @@ class Scale:
         return number_text(value)
 
     @classmethod
-    def spanning(cls, norms: Iterable[float], theme: Theme) -> Scale:
+    def spanning(cls, norms: Iterable[float], theme: Theme) -> Self:
         """Return the scale from the smallest to the largest of the finite, positive `norms`."""
         logs = [math.log10(norm) for norm in norms if norm > 0 and math.isfinite(norm)]
         if not logs:
@@ -205,6 +205,24 @@ class ShareScale(Scale):
     def sample_text(self, value: float) -> str:
         """Return what the legend writes beside a sample."""
         return share_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeScale(Scale):
+    """The colours of boxes by the milliseconds that they took."""
+
+    quantity: ClassVar[str] = "time, forward and backward, in ms"
+
+    def fill(self, seconds: float) -> tuple[str, str]:
+        """Return the colour of a box that took so long, and that of the text in it."""
+        if seconds <= 0:
+            return self.theme.box, self.theme.text
+        color = self.color(1000 * seconds)
+        return hexadecimal(color), contrasting(color)
+
+    def sample_text(self, value: float) -> str:
+        """Return what the legend writes beside a sample."""
+        return f"{number_text(value)} ms"
 
 
 def share_text(share: float) -> str:

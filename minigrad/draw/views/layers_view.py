@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ def layers_graph(
     depth: int | None = None,
     kernels: bool = False,
     keys: Sequence[str] = (),
+    seconds: Mapping[Node, float] | None = None,
 ) -> Picture:
     """One box per module call, and what each edge between them carries back.
 
@@ -60,13 +61,14 @@ def layers_graph(
             its kernels.
         kernels: whether to leave those closed.
         keys: of the results in their container, which name their boxes.
+        seconds: how long operations took, by their nodes.
     """
     calls = _CallBoxes(outputs, grad, depth)
     if not kernels and calls.shows_kernels():
         inside = _CallBoxes(open_kernels(outputs), grad, depth)
         if len(inside.tape.nodes) <= MOST_OPENED:
             calls = inside
-    return calls.graph(title, keys)
+    return calls.graph(title, keys, seconds or {})
 
 
 class _CallBoxes:
@@ -146,7 +148,7 @@ class _CallBoxes:
         ends = self.boxes[pass_through(source)], self.boxes[node]
         return None if ends[0] == ends[1] else (ends, source, term)
 
-    def graph(self, title: str, keys: Sequence[str] = ()) -> Picture:
+    def graph(self, title: str, keys: Sequence[str], seconds: Mapping[Node, float]) -> Picture:
         """The picture's records."""
         sums = edges_between(
             self.tape, self.grad, self._place, lambda node: self.boxes.get(node) is node
@@ -170,6 +172,12 @@ class _CallBoxes:
             if tensor._node is not None:
                 home = ids[self.boxes[pass_through(tensor._node)]]
                 nodes[home] = with_key(nodes[home], key)
+        times: dict[Any, float] = defaultdict(float)
+        for node in self.tape.nodes:
+            if node in seconds:
+                times[self.boxes[pass_through(node)]] += seconds[node]
+        for box, time in times.items():
+            nodes[ids[box]] = replace(nodes[ids[box]], seconds=time)
         edges = []
         slots: dict[Any, int] = defaultdict(int)
         for (start, end), edge in sorted(sums.edges.items(), key=lambda item: ids[item[0][0]]):

@@ -55,6 +55,7 @@ def operations_graph(
     flow: Measurement | None = None,
     views: bool = True,
     keys: Sequence[str] = (),
+    seconds: Mapping[Node, float] | None = None,
 ) -> Picture:
     """Every operation behind some tensors, and what each edge carries back.
 
@@ -65,6 +66,7 @@ def operations_graph(
         views: whether reshapes, transposes and the like get boxes; else those with one reader
             are folded into the edge that they lie on.
         keys: of the results in their container, which name their boxes.
+        seconds: how long operations took, by their nodes; those of a folded view go to its reader.
     """
     tape = read_tape(outputs)
     states = States(tape.nodes)
@@ -73,6 +75,9 @@ def operations_graph(
     folded = set() if views else _folded(tape, shown) - faults.keys()
     shown = [node for node in shown if node not in folded]
     ids = {node: rank for rank, node in enumerate(shown)}
+    times: dict[Node, float] = defaultdict(float)
+    for node, time in (seconds or {}).items():
+        times[pass_through(node)] += time
     terms = {} if flow is None else flow.contributions
     gradients = {} if flow is None else flow.gradients
     edges = []
@@ -85,6 +90,8 @@ def operations_graph(
             reader, place, start = node, slot, pass_through(source)
             while start in folded:
                 # A view with one reader sends on all that this edge carries.
+                if start in times:
+                    times[node] += times.pop(start)
                 reader, place = start, 0
                 first = start.inputs[0]
                 assert first is not None
@@ -99,15 +106,12 @@ def operations_graph(
                     route=route,
                 )
             )
-    nodes = [
-        dataclasses.replace(
-            record_of_node(node, ids[node], gradients.get(node), states),
-            fault=faults.get(node, ""),
-        )
-        if node in faults
-        else record_of_node(node, ids[node], gradients.get(node), states)
-        for node in shown
-    ]
+    nodes = [record_of_node(node, ids[node], gradients.get(node), states) for node in shown]
+    for node in shown:
+        if node in faults or node in times:
+            nodes[ids[node]] = dataclasses.replace(
+                nodes[ids[node]], fault=faults.get(node, ""), seconds=times.get(node)
+            )
     for tensor, key in zip(outputs, keys, strict=False):
         if tensor._node is not None:
             home = ids[pass_through(tensor._node)]

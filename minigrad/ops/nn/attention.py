@@ -18,6 +18,8 @@ from minigrad.ops.arguments import (
 )
 from minigrad.ops.checks import check_broadcasts, check_lengths, check_probabilities
 from minigrad.ops.elementwise.comparisons import where
+from minigrad.ops.fusing import kernels_kept
+from minigrad.ops.natives import native_kernel
 from minigrad.ops.nn import attention_blockwise
 from minigrad.ops.nn.attention_plain import (
     AttentionDropout,
@@ -47,6 +49,14 @@ SCORES = "the scores (..., queries, keys)"
 
 LARGEST_PLAIN = 512 * 512
 """Pairs of a query and a key beyond which attention is computed blockwise unless told otherwise."""
+
+LARGEST_PLAIN_BESIDE_NATIVE = 96 * 96
+"""The same where there is native code for blocks, and at least `WORTH_NATIVE` multiplications."""
+
+WORTH_NATIVE = 4_000_000
+
+KEPT = (np.float32, np.float64)
+"""Of which dtypes there are operations for compiled programs."""
 
 METHODS_OF_ATTENTION: dict[str, Callable[..., Tensor]] = {
     "plain": plain_attention,
@@ -92,8 +102,9 @@ def scaled_dot_product_attention(
         method: "plain" holds all weights (queries x keys). "blockwise" (Rabe and Staats 2021; Dao
             et al. 2022) holds a block of them at a time, so that its memory is linear in the
             length, forward and backward; second derivatives hold them all, or half of them if
-            causal. None takes blocks for more than 512 x 512 pairs. Both give the same, dropout
-            included, up to rounding.
+            causal. None takes blocks for more than 512 x 512 pairs, and with native code
+            (``minigrad[fast]``) for more than 96 x 96. Both give the same, dropout included, up
+            to rounding.
         lengths: integers along the first of the leading axes, or the first few: how many keys
             there are, the others being padding, which may hold anything, NaN included.
 
@@ -114,13 +125,16 @@ def scaled_dot_product_attention(
     refuse_pytorch_names(name, unknown, ADVICE)
     q, k, v, b, masks = _prepared(name, query, key, value, mask, bias, lengths)
     if method is None:
-        method = "plain" if q.shape[-2] * k.shape[-2] <= LARGEST_PLAIN else "blockwise"
+        method = _best_method(q, k, v)
     if method not in METHODS_OF_ATTENTION:
         raise ValueError(
             f"{name}: method must be one of {list(METHODS_OF_ATTENTION)} or None, got {method!r}"
         )
     kept = draw_dropout(name, _scores_shape(q, k), dropout, training, generator)
-    return METHODS_OF_ATTENTION[method](q, k, v, b, options=_options(q, masks, causal, scale, kept))
+    attend = METHODS_OF_ATTENTION[method]
+    if method == "blockwise" and kernels_kept.get() and result_type(q, k, v, b) in KEPT:
+        attend = attention_blockwise.kept_attention
+    return attend(q, k, v, b, options=_options(q, masks, causal, scale, kept))
 
 
 def attention_weights(
@@ -171,6 +185,18 @@ def draw_dropout(
         for count in (queries, keys)
     )
     return AttentionDropout(rows, columns, float(p))
+
+
+def _best_method(q: Tensor, k: Tensor, v: Tensor) -> str:
+    """The name of the method that is fastest, or takes much less memory."""
+    pairs = q.shape[-2] * k.shape[-2]
+    if pairs > LARGEST_PLAIN:
+        return "blockwise"
+    if pairs <= LARGEST_PLAIN_BESIDE_NATIVE or native_kernel("attention") is None:
+        return "plain"
+    heads = math.prod(np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2]))
+    worth = heads * pairs * (q.shape[-1] + v.shape[-1]) >= WORTH_NATIVE
+    return "blockwise" if worth and result_type(q, k, v) in KEPT else "plain"
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -7,21 +7,26 @@ each query, the logarithm of its total (Dao et al. 2022, appendix B.2).
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import numpy as np
 
+from minigrad.core.contributions import unbroadcast
 from minigrad.core.nodes import Array, PlainArray
+from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import named, quiet, result_type, widen
-from minigrad.ops.fusing import fused
+from minigrad.ops.fusing import KeptOperation, fused
+from minigrad.ops.natives import native_kernel
 from minigrad.ops.nn.attention_plain import (
     AttentionOptions,
     attention_reference,
     causal_mask,
+    softmax_of_scores,
 )
+from minigrad.ops.primitives import declare, primitive
 
-__all__ = ["BLOCK", "blockwise_attention"]
+__all__ = ["BLOCK", "blockwise_attention", "kept_attention"]
 
 Lead = tuple[int, ...]
 
@@ -126,14 +131,25 @@ def _leads(*arrays: Any) -> tuple[Lead, Iterator[Lead]]:
     return shape, iter(np.ndindex(shape))
 
 
-@quiet
-def _blockwise_backward(
-    grads: Any, residuals: Any, inputs: Any, needed: Any, options: AttentionOptions
+def _gradients_of(
+    g: Any, y: Any, logs: Any, inputs: Any, needed: Any, options: AttentionOptions
 ) -> tuple[Any, ...]:
-    y, logs = residuals
+    """The gradients of query, key, value and bias; None for those that are not needed.
+
+    Args:
+        g: the gradient of the output.
+        y, logs: what `_attend` gave.
+        inputs: query, key, value and bias.
+        needed: of each, whether its gradient is.
+        options: as in the forward pass.
+    """
     bias = inputs[3]
     q, k, v = (widen(a) for a in inputs[:3])
-    g = widen(grads[0])
+    g = widen(g)
+    kernel = native_kernel("attention_gradient")
+    found = kernel(g, y, logs, q, k, v, bias, options, needed) if kernel is not None else None
+    if found is not None:
+        return cast(tuple[Any, ...], found)
     scores = _Scores(q, k, bias, options)
     d_q, d_k, d_v, d_bias = (
         np.zeros_like(widen(a), order="C") if wanted else None
@@ -217,15 +233,15 @@ def _part_of_all(matrices: Any, rows: slice, columns: slice) -> Any:
     return matrices[..., rows if shape[-2] > 1 else whole, columns]
 
 
-@fused(reference=_reference_by_rows, backward=_blockwise_backward)
-@named("scaled_dot_product_attention")
-@quiet
-def blockwise_attention(
-    query: Array, key: Array, value: Array, bias: Array, /, options: AttentionOptions
-) -> Array:
-    """Attention that holds a block of weights at a time; its second derivative holds them all, of
-    causal attention those of the pairs that may attend."""
+def _attend(
+    query: Any, key: Any, value: Any, bias: Any, options: AttentionOptions
+) -> tuple[PlainArray, PlainArray]:
+    """The output, float16 as float32, and the logarithm of each query's total."""
     q, k, v = widen(query), widen(key), widen(value)
+    kernel = native_kernel("attention")
+    found = kernel(q, k, v, bias, options) if kernel is not None else None
+    if found is not None:
+        return cast(tuple[PlainArray, PlainArray], found)
     scores = _Scores(q, k, bias, options)
     shape, leads = _leads(q, k, v)
     dtype = np.result_type(q, k, v)
@@ -253,4 +269,124 @@ def blockwise_attention(
             y[lead][rows] = out / np.where(total == 0, 1, total)
             # Where nothing may be attended to, infinity makes all weights zero in the backward.
             logs[lead][rows] = np.where(total == 0, math.inf, top + np.log(total))
+    return y, logs
+
+
+@quiet
+def _blockwise_backward(
+    grads: Any, residuals: Any, inputs: Any, needed: Any, options: AttentionOptions
+) -> tuple[Any, ...]:
+    y, logs = residuals
+    return _gradients_of(grads[0], y, logs, inputs, needed, options)
+
+
+@fused(reference=_reference_by_rows, backward=_blockwise_backward)
+@named("scaled_dot_product_attention")
+@quiet
+def blockwise_attention(
+    query: Array, key: Array, value: Array, bias: Array, /, options: AttentionOptions
+) -> Array:
+    """Attention that holds a block of weights at a time; its second derivative holds them all, of
+    causal attention those of the pairs that may attend."""
+    y, logs = _attend(query, key, value, bias, options)
     return y.astype(result_type(query, key, value, bias), copy=False), (y, logs)
+
+
+# -- in compiled programs --------------------------------------------------------------------------
+#
+# Spelled out, attention over many keys would be a long graph that holds all weights. So where
+# `kernels_kept`, it and its gradient are an operation each.
+
+
+def kept_attention(query: Any, key: Any, value: Any, bias: Any, /, options: Any) -> Any:
+    """Attention of float32 or float64 for a graph of large operations."""
+    inputs = (query, key, value, bias)
+    needed = tuple(getattr(x, "_node", None) is not None for x in inputs)
+    return attention_with_totals(*inputs, options=options, needed=needed)
+
+
+@primitive(aux=("logs",))
+@named("scaled_dot_product_attention")
+@quiet
+def attention_with_totals(
+    query: Array, key: Array, value: Array, bias: Array, /, options: Any, needed: Any
+) -> Any:
+    """The output, and the logarithm of each query's total for the gradient."""
+    y, logs = _attend(query, key, value, bias, _plain(options))
+    return y.astype(result_type(query, key, value, bias), copy=False), logs
+
+
+@attention_with_totals.joint_vjp("query", "key", "value", "bias")
+def _attention_vjp(
+    g: Any, y: Any, logs: Any, query: Any, key: Any, value: Any, bias: Any, options: Any,
+    needed: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    # What the gradient depends on are the inputs: y and logs are only there for speed.
+    y = y._array if isinstance(y, Tensor) else y
+    found = _gradient.generic(
+        query, key, value, bias, g, output=y, logs=logs, options=options, needed=needed
+    )
+    return tuple(d if wanted else None for d, wanted in zip(found, needed, strict=True))
+
+
+def _gradient_from_others(
+    query: Any, key: Any, value: Any, bias: Any, cotangent: Any, /, output: Any, logs: Any,
+    options: AttentionOptions, needed: tuple[bool, ...],
+) -> tuple[Any, ...]:  # fmt: skip
+    """The gradients composed of other operations."""
+    weights = softmax_of_scores(query, key, bias, options)
+    keep = None if options.dropout is None else options.dropout.keep()
+    dropped = options.drop(weights, keep)
+    d_weights = options.drop(cotangent @ value.swapaxes(-1, -2), keep)
+    mean = (d_weights * weights).sum(axis=-1, keepdims=True)
+    d_scores = weights * (d_weights - mean)
+    found: tuple[Callable[[], Any], ...] = (
+        lambda: (d_scores @ key) * options.scale,
+        lambda: d_scores.swapaxes(-1, -2) @ (query * options.scale),
+        lambda: dropped.swapaxes(-1, -2) @ cotangent,
+        lambda: d_scores,
+    )
+    inputs = (query, key, value, bias)
+    return tuple(
+        unbroadcast(make(), x.shape, "attention") if wanted else Tensor(np.empty(0, np.float32))
+        for make, x, wanted in zip(found, inputs, needed, strict=True)
+    )
+
+
+@quiet
+def scaled_dot_product_attention_gradient(
+    query: Array, key: Array, value: Array, bias: Array, cotangent: Array, /, output: Any,
+    logs: Any, options: Any, needed: Any,
+) -> Any:  # fmt: skip
+    """The gradient of each input that needs one, an empty array of each other, and nothing more."""
+    inputs = (query, key, value, bias)
+    found = _gradients_of(cotangent, output, logs, inputs, needed, _plain(options))
+    nothing = np.empty(0, np.float32)
+    arrays = (
+        nothing if d is None else unbroadcast(d, x.shape, "attention").astype(x.dtype, copy=False)
+        for d, x in zip(found, inputs, strict=True)
+    )
+    return (*arrays, None)
+
+
+_gradient = declare(
+    KeptOperation(
+        scaled_dot_product_attention_gradient,
+        _gradient_from_others,
+        ("d_query", "d_key", "d_value", "d_bias"),
+    )
+)
+
+
+def _plain(options: AttentionOptions) -> AttentionOptions:
+    """With NumPy's own arrays in the place of those that are followed in a trace."""
+    masks = tuple(_array(mask) for mask in options.masks)
+    dropout = options.dropout
+    if dropout is not None:
+        dropout = dropout._replace(rows=_array(dropout.rows), columns=_array(dropout.columns))
+    return options._replace(masks=masks, dropout=dropout)
+
+
+def _array(x: Any) -> PlainArray:
+    found: PlainArray = x.view(np.ndarray)
+    return found

@@ -15,6 +15,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_numbers, as_tensor, as_tensors, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.fusing import fused
+from minigrad.ops.natives import by_rows
 from minigrad.ops.nn.class_targets import (
     check_reduction,
     class_axis,
@@ -23,7 +24,7 @@ from minigrad.ops.nn.class_targets import (
     per_class,
 )
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction.softmaxes import log_softmax, shifted
+from minigrad.ops.reduction.softmaxes import is_last, log_softmax, shifted
 
 __all__ = ["cross_entropy", "nll_loss"]
 
@@ -193,6 +194,11 @@ def _surprise(log_p: Array, q: Array) -> Array:
 
 def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, PlainArray]:
     """The scores minus their maximum, the exponentials of that, and their sum."""
+    if is_last(axis, x):
+        found = by_rows("log_partition", x)
+        if found is not None:
+            difference, e, total = found
+            return difference, e, total
     difference = shifted(x, axis)
     e = np.exp(difference)
     return difference, e, e.sum(axis=axis, keepdims=True)

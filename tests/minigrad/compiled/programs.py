@@ -38,7 +38,7 @@ def compare(
     """Check a function, traced at some arguments, at those and at others."""
     tensors = [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     traced = trace(function, tensors, {})
-    settle(traced, ())
+    settle(traced, {})
     assert traced.refusal is None, traced.refusal
     moved = [a * a.dtype.type(0.96) if a.dtype.kind == "f" else a for a in arrays]
     for given in (arrays, moved):

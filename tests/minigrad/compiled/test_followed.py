@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from minigrad.compiled import plain
+from minigrad.compiled.llvm import program
+from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.followed import follow
 from minigrad.compiled.tracing.tracer import Tracer
 
@@ -71,3 +74,23 @@ def test_what_is_written_is_refused(name):
     tracer, followed = entered()
     WRITTEN[name](followed)
     assert "writes into an array" in tracer.refusal
+
+
+@pytest.mark.parametrize("name", ["min", "max"])
+@pytest.mark.parametrize("options", [{}, {"axis": 1}, {"axis": 0, "keepdims": True}])
+def test_bounds_of_places_are_values_of_the_graph(name, options):
+    """Our own checks ask for them, and a program of native code must not call NumPy for that."""
+    tracer = Tracer()
+    array = np.array([[3, -7, 5], [2, 9, 4]])
+    view = tracer.input(0, array)
+    followed = follow(array, tracer)
+    tracer.enter_array(followed, view)
+    found = getattr(followed, name)(**options)
+    expected = getattr(array, name)(**options)
+    result = tracer.view_of(found)
+    assert all(value.op != "call" for value in tracer.builder.values)
+    graph = finish(tracer.builder, [view.value], [result])
+    for backend in (plain, program):
+        (computed,) = backend.build(graph)([array])
+        np.testing.assert_array_equal(computed, expected)
+        assert computed.dtype == expected.dtype

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compiled import plain
+from minigrad.compiled.llvm import program
 from minigrad.draw import draw
 
 F = np.float32
@@ -25,14 +27,36 @@ def tensors():
 
 def test_the_graph_after_every_pass_as_text():
     lowered = steps.lowered(*tensors())
-    assert list(lowered.stages) == ["traced", "simplified", "rolled"]
+    assert list(lowered.stages)[:3] == ["traced", "simplified", "rolled"]
     assert "steps, t rising:" in lowered.stage("rolled")
     assert "steps, t falling:" in lowered.stage("rolled")
     assert "before v" in lowered.stage("rolled")
     assert lowered.stage("traced") in str(lowered)
     assert len(lowered.stage("rolled").splitlines()) < len(lowered.stage("traced").splitlines())
-    with pytest.raises(KeyError, match="there is no stage 'fused'"):
-        lowered.stage("fused")
+    with pytest.raises(KeyError, match="there is no stage 'melted'"):
+        lowered.stage("melted")
+
+
+def test_what_runs_together_natively():
+    compiled = mg.compile(lambda x: (mg.tanh(x) * 2 @ x.T).sum(), backend=program)
+    text = compiled.lowered(tensors()[1]).stage("fused")
+    assert [line.rpartition("#")[2] for line in text.splitlines() if "tanh" in line] == [
+        " kernel 1"
+    ]
+    assert "kernel" not in next(line for line in text.splitlines() if "matmul" in line)
+    picture = draw(compiled.lowered(tensors()[1]), level="ops").graph
+    assert {"kernel 1", "kernel 2"} <= {scope.name for scope in picture.scopes}
+
+
+def test_kernels_in_loops_and_the_passes_before():
+    lowered = mg.compile(steps.function, backend=program).lowered(*tensors())
+    picture = draw(lowered, level="ops").graph
+    assert "loop 1" in {scope.parent for scope in picture.scopes if "kernel" in scope.name}
+    before = draw(lowered.until("rolled"), level="ops").graph
+    assert [scope.name for scope in before.scopes] == ["9 steps", "7 steps"]
+    assert not draw(lowered.until("traced"), level="ops").graph.scopes
+    plainly = mg.compile(steps.function, backend=plain).lowered(*tensors())
+    assert list(plainly.stages) == ["traced", "simplified", "rolled"]
 
 
 def test_two_graphs_where_the_result_is_an_array():
@@ -70,3 +94,19 @@ def test_it_can_be_drawn():
     assert any(scope.name.endswith("steps") for scope in picture.scopes)
     assert any(edge.kind == "rolled" for edge in picture.edges)
     assert {"tanh", "matmul"} <= {node.op for node in picture.nodes}
+
+
+def test_what_needs_no_state_leaves_the_loop_also_when_the_first_state_is_a_constant():
+    x, w = tensors()
+    u = mg.Tensor(np.ones((3, 3), F))
+
+    @mg.compile
+    def last(x, u, w):
+        h = np.zeros((2, 3), F)
+        for x_t in x:
+            h = mg.tanh(x_t @ u + h @ w)
+        return h.sum()
+
+    loop = last.lowered(x, u, w).stage("rolled").partition("9 steps, t rising:")[2]
+    assert loop.partition("begins as")[0].count("matmul") == 1
+    assert loop.count("matmul") > 1

@@ -24,7 +24,7 @@ def own_folder(tmp_path_factory):
 def compare(function, arrays, rtol):
     tensors = [mg.Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     traced = trace(function, tensors, {})
-    settle(traced, ())
+    settle(traced, {})
     assert traced.refusal is None, traced.refusal
     found = run_traced(traced, arrays, lambda graph: build(roll(graph, lift=True)))
     for one, other in zip(found, eager(function, arrays), strict=True):

@@ -76,6 +76,60 @@ def test_many_steps_become_a_loop():
     assert sizes[0] == sizes[1] < 80
 
 
+def recurrent(x, w, u, h):
+    """Weights as layers have them, (out, in), and a first step that reads other values."""
+    for t in range(x.shape[0]):
+        h = mg.tanh(x[t] @ w.T + h @ u.T)
+    return (h * h).mean()
+
+
+def recurrent_inputs():
+    shapes = [(20, 2, 4), (4, 4), (4, 4), (2, 4)]
+    return [tensor(*shape, seed=i) for i, shape in enumerate(shapes)]
+
+
+def test_a_loop_begins_where_the_step_does():
+    compiled = mg.compile(recurrent)
+    same(recurrent, compiled, *recurrent_inputs())
+    (graph,) = compiled.programs[0].graphs
+    forward, backward = (v.options[0] for v in graph.values if v.op == "loop")
+    assert [v.op for v in forward.body].count("matmul") == 1  # of x, all at once before
+    assert forward.count == 20
+    assert not [v for v in graph.values if v.op == "matmul" and len(v.shape) == 3]
+    assert backward.down
+
+
+def test_gradients_inside_and_those_of_the_tape_are_computed_once():
+    inputs = recurrent_inputs()
+
+    @mg.compile
+    def both(*inputs):
+        value = recurrent(*inputs)
+        return value, mg.gradients(value, inputs)
+
+    compiled = mg.compile(recurrent)
+    compiled(*inputs)
+    both(*inputs)
+    sizes = [len(f.programs[0].graphs[0].values) for f in (compiled, both)]
+    assert sizes[0] == sizes[1]
+    value, found = both(*inputs)
+    for one, other in zip(found, gradients(value, *inputs), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other)
+    for one, other in zip(found, gradients(recurrent(*inputs), *inputs), strict=True):
+        np.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("turned", [np.asfortranarray, lambda a: a[::-1], lambda a: a[:, ::2]])
+def test_memory_in_any_order(turned):
+    function = mg.compile(lambda x: mg.tanh(x) * 2)
+    x = turned(numbers(6, 4))
+    for _ in range(3):
+        for given in (np.ascontiguousarray(x), mg.Tensor(x), x, mg.Tensor(x.T.copy()).T):
+            found = np.asarray(function(given))
+            np.testing.assert_allclose(found, np.tanh(x) * 2, rtol=1e-5)
+    assert len(function.programs) == 2  # of tensors and of arrays
+
+
 def test_containers_arrays_and_python_values():
     @mg.compile
     def function(tree, mask, scale=2.0, *, name):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from minigrad.compiled import plain
-from minigrad.compiled.stepwise import blocking
+from minigrad.compiled.numpy_calls import blocking
 from minigrad.compiled.tracing import kernels
 from tests.minigrad.compiled.evaluating import evaluate
 from tests.minigrad.compiled.test_programs import F4, F8, Maker, numbers

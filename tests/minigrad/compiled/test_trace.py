@@ -1,5 +1,8 @@
 """Traced calls: the same numbers and gradients as the eager engine, from a small graph."""
 
+import cProfile
+import pstats
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +40,10 @@ CASES = {
     "log_softmax": (lambda x: mg.log_softmax(x, axis=1), [(3, 5, 2)]),
     "attention": (mg.scaled_dot_product_attention, [(2, 3, 5, 4)] * 3),
     "joined": (lambda x, y: np.concatenate([x, y * 2], axis=1).T.sum(axis=0), [(3, 2), (3, 4)]),
+    "joined comparisons": (
+        lambda x, y: np.where(np.stack([x > 0, x > y]), np.stack([x, y]), 2 * np.stack([y, x])),
+        [(3, 5), (3, 5)],
+    ),
     "stacked": (lambda x, y: np.stack([x, y], axis=1).mean(axis=(0, 2)), [(3, 2), (3, 2)]),
     "max": (lambda x: x.max(axis=1, keepdims=True) * x.min(), [(4, 5)]),
     "middle": (lambda x: (x * x).sum(axis=1), [(3, 4, 5)]),
@@ -110,8 +117,8 @@ def test_what_is_computed_outside_differs_between_two_traces(function):
     x = numbers(4)
     first = trace(function, [mg.Tensor(x, requires_grad=True)], {})
     second = trace(function, [mg.Tensor(-x * F(0.9), requires_grad=True)], {}, {})
-    settle(first, ())
-    settle(second, ())
+    settle(first, {})
+    settle(second, {})
     assert differences(first, second) is not None
 
 
@@ -119,6 +126,20 @@ def test_a_function_without_such_values_is_the_same_in_two_traces():
     x = numbers(4, 3)
     first = trace(lambda x: mg.dropout(x, 0.0).sum(), [mg.Tensor(x, requires_grad=True)], {})
     second = trace(lambda x: mg.dropout(x, 0.0).sum(), [mg.Tensor(-x, requires_grad=True)], {}, {})
-    settle(first, ())
-    settle(second, ())
+    settle(first, {})
+    settle(second, {})
     assert differences(first, second) is None
+
+
+def test_a_profiler_written_in_c_goes_on_after_a_first_call():
+    def seen_by_the_profiler():
+        return 1
+
+    function, profiler = mg.compile(lambda x: x * 2), cProfile.Profile()
+    profiler.enable()
+    function(np.ones(3))
+    seen_by_the_profiler()
+    profiler.disable()
+    names = {name for _, _, name in pstats.Stats(profiler).stats}
+    assert "seen_by_the_profiler" in names
+    assert function.refusals == []

@@ -9,6 +9,8 @@ import pytest
 from minigrad.draw import Contribution, Edge, Picture, PictureNode
 from minigrad.draw.graph.interaction import Interaction, LossNorms, RouteProducts, inner_products
 from minigrad.draw.pages.html import PagePicture, page
+from minigrad.draw.style.scale import TimeScale
+from minigrad.draw.style.theme import theme_named
 from tests.minigrad.draw.browsing import IN_BROWSER
 
 pytestmark = IN_BROWSER
@@ -237,6 +239,27 @@ def test_the_picture_is_saved_as_svg(opened, operations_page):
         assert words in text
     assert "tabindex" not in text
     assert "data-key" not in text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_boxes_have_the_colour_and_the_number_of_their_time(opened, theme):
+    times = (0.0001, 0.01, 1.0, None)
+    nodes = tuple(PictureNode(i, "op", op=f"o{i}", seconds=s) for i, s in enumerate(times))
+    graph = Picture(nodes, (), level="ops")
+    tab = opened(page([PagePicture(graph)], theme=theme))
+    colors = theme_named(theme)
+    scale = TimeScale(-1.0, 3.0, colors)
+    for i, seconds in enumerate(times):
+        expected = (colors.box, colors.text) if seconds is None else scale.fill(seconds)
+        ink = item(tab, f"o{i}").locator("text").first.get_attribute("fill")
+        assert (fill_of(tab, f"o{i}"), ink) == expected
+    assert [item(tab, f"o{i}").locator("text").count() for i in range(4)] == [2, 2, 2, 1]
+    assert item(tab, "o1").locator("text").nth(1).text_content() == "10 ms"
+    legend = tab.locator("#key").text_content()
+    assert "time, forward and backward, in ms" in legend
+    assert "0.1 ms" in legend
+    item(tab, "o1").click()
+    assert "10 ms, forward and backward" in tab.locator("aside").inner_text()
 
 
 def test_one_page_of_several_pictures(opened, make_recurrent):

@@ -18,7 +18,8 @@ _SMALL_OF_MANY: Final = 160**3
 """The same in a batch, where B is a few pages."""
 
 _FEW_ROWS: Final = 4
-"""Up to how many rows B is read where it is, for every element of it is used that often."""
+"""Up to how many rows B is read where it is, for every element of it is used that often: row by
+row, or by scalar products if its columns are contiguous."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class Product:
         small = m * n * k <= (_SMALL if not self.lead else _SMALL_OF_MANY)
         beside = self.b.strides[-1] == 1 or n == 1
         self.way = "blocked"
+        if m <= _FEW_ROWS and not beside and self.a.strides[-1] == self.b.strides[-2] == 1:
+            self.way = "dots"
+            return 0
         if beside and (m <= _FEW_ROWS or (small and m <= products.rows)):
             self.way = "direct"
             return 0
@@ -97,6 +101,12 @@ class Product:
         share = Share(start, end)
         if self.way == "direct":
             products.sweep(code, one.c, one.a, one.b, (m, n, k), share, packed=False)
+        elif self.way == "dots":
+            code.call(
+                "void", products.dots(m), f"ptr {one.c.pointer}, i64 {one.c.row}",
+                f"ptr {one.a.pointer}, i64 {one.a.row}, ptr {one.b.pointer}",
+                f"i64 {one.b.column}, i64 {k}, i64 {start}, i64 {end}",
+            )  # fmt: skip
         elif self.way == "panels":
             at = code.at(one.b.pointer, code.multiply(start, one.b.column), products.kind)
             b = Matrix(at, one.b.row, one.b.column)

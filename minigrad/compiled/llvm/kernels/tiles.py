@@ -9,6 +9,7 @@ any number of threads.
 from dataclasses import dataclass
 from typing import Final
 
+from minigrad.compiled.llvm.kernels.dots import define_dots
 from minigrad.compiled.llvm.kernels.packing import define_pack, define_pack_rows
 from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
@@ -131,6 +132,10 @@ class Products:
         arguments = f"ptr {to}, ptr {b.pointer}, i64 {b.row}, i64 {b.column}, i64 {k}, i64 {n}"
         name = define_pack(self._module, self.kind, self.width, self.columns)
         code.call("void", name, arguments)
+
+    def dots(self, rows: int) -> str:
+        """A function for few rows and contiguous columns of B; see `define_dots`."""
+        return define_dots(self._module, self.kind, self.width * BYTES[self.kind], rows)
 
     # -- products ---------------------------------------------------------------------------------
 

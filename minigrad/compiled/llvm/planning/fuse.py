@@ -196,6 +196,8 @@ class Region:
                     inlined.discard(view.value)
             if value.op == "loop":
                 inlined.difference_update(view.value for view in value.options[0].initial.values())
+            elif value.op == "assemble":
+                inlined.difference_update(self.parts[value])
         return inlined
 
     def _find_spaces(self) -> dict[Value, Shape]:

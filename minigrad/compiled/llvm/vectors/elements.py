@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
 from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define
-from minigrad.compiled.llvm.vectors.ir import Code, Index, Vectors, literal, select_lanes
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Vectors, literal, select_lanes
 
 __all__ = ["Elements", "memory_kind", "register_kind"]
 
@@ -48,10 +48,10 @@ def register_kind(dtype: Any) -> str:
     Raises:
         Unsupported: for a dtype that native code does not know.
     """
-    name = np.dtype(dtype).name
-    if name not in _KINDS:
-        raise Unsupported(f"native code for {name}")
-    return _KINDS[name]
+    dtype = np.dtype(dtype)
+    if dtype.name not in _KINDS or not dtype.isnative:
+        raise Unsupported(f"native code for {dtype.str if dtype.name in _KINDS else dtype.name}")
+    return _KINDS[dtype.name]
 
 
 def memory_kind(dtype: Any) -> str:
@@ -68,9 +68,9 @@ class Elements:
         width: how many elements a vector has.
     """
 
-    def __init__(self, code: Code, width: int) -> None:
+    def __init__(self, code: Code, width: int, rounded: bool = False) -> None:
         self.code, self.width = code, width
-        self._vectors = {kind: Vectors(code, kind, width) for kind in ("float", "double")}
+        self._vectors = {kind: Vectors(code, kind, width, rounded) for kind in ("float", "double")}
 
     def floats(self, kind: str) -> Vectors:
         """Arithmetic of one of the two floating types."""
@@ -110,7 +110,7 @@ class Elements:
             )
             found = self.code.value(
                 f"call {full} @llvm.masked.gather.{self._suffix(memory)}.v{self.width}p0"
-                f"({places} {pointers}, i32 {_align(memory)}, "
+                f"({places} {pointers}, i32 {BYTES[memory]}, "
                 f"{self.type('i1')} splat (i1 true), {full} poison)"
             )
         if kind == "i1":
@@ -120,12 +120,12 @@ class Elements:
     def _load_beside(self, pointer: str, kind: str, lanes: int) -> str:
         full = self.type(kind)
         if lanes == self.width:
-            return self.code.value(f"load {full}, ptr {pointer}, align {_align(kind)}")
+            return self.code.value(f"load {full}, ptr {pointer}, align {BYTES[kind]}")
         mask = select_lanes([lane < lanes for lane in range(self.width)])
         name = f"llvm.masked.load.{self._suffix(kind)}.p0"
         self.code.module.declare(f"{full} @{name}(ptr, i32, {self.type('i1')}, {full})")
         return self.code.value(
-            f"call {full} @{name}(ptr {pointer}, i32 {_align(kind)}, "
+            f"call {full} @{name}(ptr {pointer}, i32 {BYTES[kind]}, "
             f"{self.type('i1')} {mask}, {full} zeroinitializer)"
         )
 
@@ -142,7 +142,7 @@ class Elements:
         """
         full, bits = self.type(kind), self.type("i1")
         if stride == 1 and not mask:
-            return self.code.value(f"load {full}, ptr {pointer}, align {_align(kind)}")
+            return self.code.value(f"load {full}, ptr {pointer}, align {BYTES[kind]}")
         mask = mask or "splat (i1 true)"
         if stride == 1:
             name, kinds, at = f"llvm.masked.load.{self._suffix(kind)}.p0", "ptr", pointer
@@ -155,7 +155,7 @@ class Elements:
             at = self.code.value(f"getelementptr {kind}, ptr {pointer}, {self.type('i64')} {steps}")
         self.code.module.declare(f"{full} @{name}({kinds}, i32, {bits}, {full})")
         return self.code.value(
-            f"call {full} @{name}({kinds} {at}, i32 {_align(kind)}, {bits} {mask}, "
+            f"call {full} @{name}({kinds} {at}, i32 {BYTES[kind]}, {bits} {mask}, "
             f"{full} zeroinitializer)"
         )
 
@@ -177,16 +177,16 @@ class Elements:
             pointers = self._pointers(pointer, memory, stride, lanes)
             self.code.module.declare(f"void @{name}({full}, {places}, i32, {self.type('i1')})")
             self.code.do(
-                f"call void @{name}({full} {x}, {places} {pointers}, i32 {_align(memory)}, "
+                f"call void @{name}({full} {x}, {places} {pointers}, i32 {BYTES[memory]}, "
                 f"{self.type('i1')} {mask})"
             )
         elif lanes == self.width:
-            self.code.do(f"store {full} {x}, ptr {pointer}, align {_align(memory)}")
+            self.code.do(f"store {full} {x}, ptr {pointer}, align {BYTES[memory]}")
         else:
             name = f"llvm.masked.store.{self._suffix(memory)}.p0"
             self.code.module.declare(f"void @{name}({full}, ptr, i32, {self.type('i1')})")
             self.code.do(
-                f"call void @{name}({full} {x}, ptr {pointer}, i32 {_align(memory)}, "
+                f"call void @{name}({full} {x}, ptr {pointer}, i32 {BYTES[memory]}, "
                 f"{self.type('i1')} {mask})"
             )
 
@@ -380,10 +380,6 @@ class Elements:
         one = v.select(v.compare("ogt", x, zero), v.number(1.0), v.number(-1.0))
         other = v.either(v.compare("oeq", x, zero), v.compare("uno", x, x))
         return v.select(other, v.add(x, zero), one)  # 0.0 of -0.0, as NumPy has it
-
-
-def _align(kind: str) -> int:
-    return {"float": 4, "double": 8, "i64": 8, "i8": 1}[kind]
 
 
 def _kind_of(value: Value, operand: Operand, result: str) -> str:

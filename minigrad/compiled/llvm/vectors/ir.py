@@ -274,7 +274,8 @@ def select_lanes(lanes: Sequence[bool]) -> str:
 class Vectors:
     """Arithmetic on vectors of one floating type; every method returns the register of a result.
 
-    Multiplications may be contracted with the addition that follows; nothing else is reordered.
+    Multiplications may be contracted with the addition that follows, unless `rounded` says that
+    every operation is rounded by itself, as NumPy's are; nothing else is reordered.
 
     Attributes:
         code: where the instructions go.
@@ -283,8 +284,9 @@ class Vectors:
         type, integers, mask: the vector types of its elements, of integers of that size, of bits.
     """
 
-    def __init__(self, code: Code, kind: str, width: int) -> None:
+    def __init__(self, code: Code, kind: str, width: int, rounded: bool = False) -> None:
         self.code, self.kind, self.width = code, kind, width
+        self._flags = "" if rounded else " contract"
         self.bits = BITS[kind]
         self.type = f"<{width} x {kind}>"
         self.integers = f"<{width} x i{self.bits}>"
@@ -311,7 +313,7 @@ class Vectors:
 
     def binary(self, operation: str, a: str, b: str) -> str:
         """An instruction on two vectors of floats."""
-        return self.code.value(f"{operation} contract {self.type} {a}, {b}")
+        return self.code.value(f"{operation}{self._flags} {self.type} {a}, {b}")
 
     def add(self, a: str, b: str) -> str:
         """a + b."""

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from minigrad.compiled.graph import REDUCTIONS, Loop, Operand, PlainArray, Value, View, contiguous
-from minigrad.compiled.stepwise.functions import strided
+from minigrad.compiled.numpy_calls.functions import strided
 
 __all__ = ["Block", "Step"]
 

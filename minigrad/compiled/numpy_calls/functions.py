@@ -18,6 +18,7 @@ __all__ = [
     "hand",
     "hand_result",
     "scatter_add",
+    "silently",
     "strided",
     "take_result",
 ]
@@ -75,6 +76,12 @@ def branch(
     """Run one of two lists."""
     for function, arguments in where_any if condition.any() else otherwise:
         function(*arguments)
+
+
+def silently(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that raises no flags."""
+    with np.errstate(all="ignore"):
+        return function(*arguments)
 
 
 def gather(table: PlainArray, index: PlainArray, out: PlainArray) -> None:

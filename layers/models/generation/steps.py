@@ -1,0 +1,108 @@
+"""Reading one more token of each sequence by a compiled program, once that pays.
+
+A program serves for all lengths: keys and values lie in arrays of a few sizes, and how many of
+their places are taken is a number of the call. So tokens are read by the model itself until they
+are as many as compiling takes the time of, and from then on by the program.
+"""
+
+import warnings
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+import minigrad as mg
+from layers.transformer.caches import StackCache
+from minigrad import Tensor
+from minigrad.compiled.backends import compiles_natively
+from minigrad.core.modes import current_mode
+from minigrad.core.nodes import PlainArray
+
+__all__ = ["COMPILE_AFTER", "Room", "SteppingModel", "read_one"]
+
+COMPILE_AFTER: Final = 64
+"""How many tokens a model reads one by one before it is compiled for that."""
+
+SMALLEST_ROOM: Final = 256
+"""Places that are attended to at least, though most of them be empty: then one program does."""
+
+Room = tuple[PlainArray, PlainArray]
+
+
+class SteppingModel(Protocol):
+    """A model that can read a token as a function of arrays alone."""
+
+    def __call__(self, token_ids: PlainArray, cache: StackCache) -> Tensor:
+        """The logits (batch, time, vocabulary); the cache is written."""
+
+    def step(
+        self, token_ids: PlainArray, places: PlainArray, rooms: list[Room]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The same of one token each, and its key and value for each layer."""
+
+    @property
+    def longest(self) -> int:
+        """How many places there can be."""
+
+
+class _Steps:
+    """How often a model read a token, and its programs."""
+
+    def __init__(self, model: Any) -> None:
+        self.count = 0
+        self._run = mg.compile(_step)
+        classes = type(model).__mro__
+        forward, step = (
+            next(place for place, one in enumerate(classes) if name in vars(one))
+            for name in ("forward", "step")
+        )
+        self._same = step <= forward  # else a subclass computes something else
+
+    def pay(self, model: Any) -> bool:
+        """Whether the next token should be read by a program."""
+        self.count += 1
+        if self.count <= COMPILE_AFTER or not self._same or not compiles_natively():
+            return False
+        if current_mode().watchers or model._hooks or model._pre_hooks:
+            return False
+        return bool(self._run.programs) or not self._run.refusals
+
+    def run(self, model: SteppingModel, *arrays: Any) -> Any:
+        """What the model's `step` gives."""
+        if self._run.programs:
+            return self._run(model, *arrays)
+        with warnings.catch_warnings():  # what cannot be compiled runs as it always did
+            warnings.simplefilter("ignore", mg.CompileWarning)
+            return self._run(model, *arrays)
+
+
+_of_models: "WeakKeyDictionary[Any, _Steps]" = WeakKeyDictionary()
+
+
+def _step(model: SteppingModel, *arrays: Any) -> Any:
+    return model.step(*arrays)
+
+
+def read_one(model: SteppingModel, token_ids: PlainArray, cache: StackCache) -> Tensor:
+    """The logits (batch, 1, vocabulary) of one more token of each sequence; the cache is written.
+
+    Args:
+        model: reads, within `minigrad.no_grad`.
+        token_ids: (batch, 1).
+        cache: of the tokens before, one at least, none of them padding.
+    """
+    steps = _of_models.get(model)
+    if steps is None:
+        steps = _of_models[model] = _Steps(model)
+    if not steps.pay(model):
+        return model(token_ids, cache)
+    taken = len(cache)
+    least = max(taken + 1, min(model.longest, SMALLEST_ROOM))
+    rooms = [layer.own.room(least) for layer in cache.layers]
+    places = np.full(len(token_ids), taken)
+    token_ids = np.ascontiguousarray(token_ids)
+    logits, added = steps.run(model, token_ids, places, rooms)
+    for layer, (key, value) in zip(cache.layers, added, strict=True):
+        layer.own.extend(key, value)
+    result: Tensor = logits
+    return result

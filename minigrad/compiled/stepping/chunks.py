@@ -1,0 +1,314 @@
+"""One traced step as programs over sequences of any length.
+
+A program has a fixed number of steps. A sequence runs in chunks, the largest that fit first, whose
+states are carried on; on the way back the gradients of weights add up. So a few programs serve all
+lengths, and the bits of a result depend on its length alone. Arrays over steps are (steps, batch,
+...), in the order in which the steps run.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.simplify import finish
+from minigrad.compiled.splitting import split
+from minigrad.compiled.stepping.loops import Body, Steps
+from minigrad.compiled.stepping.rows import (
+    FREE,
+    Kind,
+    Mixed,
+    Role,
+    check_rows,
+    row_wise,
+    seen_role,
+    without_rows,
+)
+from minigrad.compiled.trace import Traced
+from minigrad.compiled.tracing.builder import Builder
+
+__all__ = ["CHUNKS", "Chunks"]
+
+CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+"""The numbers of steps of programs."""
+
+
+class Source(NamedTuple):
+    """Which result of a program a value is.
+
+    Attributes:
+        number: of the result: all steps, perhaps after what was before the first.
+        fixed: whether it is the same at all steps, and there once.
+    """
+
+    number: int
+    fixed: bool = False
+
+    def steps(self, results: Sequence[PlainArray], count: int) -> PlainArray:
+        """The value at all steps, (steps, batch, ...)."""
+        found = self.handed_over(results, count)
+        return np.broadcast_to(found, (count, *found.shape)) if self.fixed else found
+
+    def handed_over(self, results: Sequence[PlainArray], count: int) -> PlainArray:
+        """The value as the backward program takes it."""
+        found = results[self.number]
+        return found if self.fixed else found[-count:]
+
+
+class Chunks:
+    """The programs of one traced step, and sequences that run by them.
+
+    Args:
+        traced: what was seen of a step, with its seeds as inputs. It was given inputs x, states,
+            perhaps which sequences go on, and arrays that are the same at all steps; it returned
+            the new states, then values to be kept of all steps.
+        states: how many states there are.
+        padded: whether it was told which sequences go on.
+        backend: has a function `build`, and `LIFTS`: see `roll`.
+
+    Attributes:
+        series: how many values are kept of all steps.
+        with_gradient: the numbers of what the step is given and its derivative gives a gradient
+            of: x, states, what is told of sequences, what is fixed, captured tensors, draws.
+    """
+
+    def __init__(self, traced: Traced, states: int, padded: bool, backend: Any) -> None:
+        self._states, self._padded, self._backend = states, padded, backend
+        self._per_row = len(traced.arguments)
+        self._fixed = self._per_row - 1 - states - padded + len(traced.captured)
+        self._built: dict[int, tuple[Any, Any]] = {}
+        self._graphs(traced)
+
+    # -- the graphs --------------------------------------------------------------------------------
+
+    def _graphs(self, traced: Traced) -> None:
+        """The bodies of the loops forward and backward."""
+        builder, k = traced.tracer.builder, self._states
+        arguments = traced.arguments
+        captured = [value for _, value in traced.captured]
+        draws = [draw.value for draw in traced.draws]
+        inputs = [*arguments, *captured, *draws]
+        found = {i: traced.gradients[v] for i, v in enumerate(inputs) if v in traced.gradients}
+        self.with_gradient = list(found)
+        self.series = len(traced.outputs) - k
+        outputs = len(traced.outputs)
+        if found:
+            halves = split(
+                builder, inputs, traced.outputs, traced.seeds, list(found.values()), pack=False
+            )
+            forward = halves.forward
+        else:
+            forward = finish(builder, inputs, traced.outputs)
+        moving = [arguments[0], *arguments[1 + k : 1 + k + self._padded], *draws]
+        fixed = [*arguments[1 + k + self._padded :], *captured]
+        given = arguments[1 : 1 + k]
+        carried = dict(zip(given, forward.outputs[:k], strict=True))
+        self._forward = Body(forward.values, moving, carried, fixed)
+        self._given, self._inputs = given, forward.inputs
+        self._values, self._results = forward.values, forward.outputs[:outputs]
+        self._residuals = forward.outputs[outputs:]
+        self._own: list[View] = []
+        self._sources = [self._source(view) for view in forward.outputs[k:]]
+        if found:
+            self._backward_graph(traced, halves.backward, len(inputs), list(found))
+
+    def _backward_graph(
+        self, traced: Traced, graph: Graph, count: int, wanted: Sequence[int]
+    ) -> None:
+        k, n = self._states, len(traced.seeds)
+        taken, seeds = graph.inputs[:count], graph.inputs[count : count + n]
+        held = graph.inputs[count + n :]
+        recorded = [i for i, on_tape in enumerate(traced.recorded) if on_tape]
+        first = 1 + k + self._padded
+        fixed = taken[first : first + self._fixed]
+        once = [self._is_fixed(view) for view in self._residuals]
+        fixed += [v for v, same in zip(held, once, strict=True) if same]
+        gradients = dict(zip(wanted, graph.outputs, strict=True))
+        carried: dict[Value, View] = {}
+        self._first_seeds = [number for number in recorded if number < k]
+        for number, seed in zip(recorded, seeds, strict=True):
+            if number < k:
+                zero = Builder().constant(np.zeros(seed.shape, seed.dtype))
+                carried[seed] = gradients.get(1 + number, zero)
+        moving = [v for v in graph.inputs if v not in carried and v not in fixed]
+        self._backward_body = Body(graph.values, moving, carried, fixed)
+        self._backward_values, self._seeds = graph.values, n
+        self._backward_inputs, self._gradients = graph.inputs, gradients
+        self._series_seeds = [number - k for number in recorded if number >= k]
+
+    def _is_fixed(self, view: View) -> bool:
+        """Whether a residual is the same at all steps."""
+        value, body = view.value, self._forward
+        return value in body.invariant or value in body.fixed or value.op == "constant"
+
+    def rows_apart(self, rows: int, draws: Sequence[Role]) -> list[Any]:
+        """Make sure that each row of a batch is computed by itself.
+
+        Args:
+            rows: how many rows the step was traced with.
+            draws: the roles of the random numbers.
+
+        Returns:
+            What is computed, but for how many rows there are.
+
+        Raises:
+            Mixed: when rows may depend on each other.
+        """
+        inputs, values, per_row = self._inputs, self._values, self._per_row
+        given = [row_wise() if i < per_row else FREE for i in range(len(inputs) - len(draws))]
+        given += draws
+        roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
+        if any(seen_role(view, roles, rows) != row_wise() for view in self._results):
+            raise Mixed("its results may mix the rows of a batch")
+        handed = [*self._results, *self._residuals]
+        found = without_rows(values, inputs, roles, handed)
+        if not self.with_gradient:
+            return found
+        given += [row_wise(linear=True)] * self._seeds
+        given += [seen_role(view, roles, rows) for view in self._residuals]
+        inputs, values = self._backward_inputs, self._backward_values
+        roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
+        for i, view in self._gradients.items():
+            role = seen_role(view, roles, rows)
+            if role.kind is not (Kind.SUM if i >= per_row else Kind.ROWS) or role.axis:
+                raise Mixed("its derivative may mix the rows of a batch")
+        return found + without_rows(values, inputs, roles, self._gradients.values())
+
+    def _source(self, view: View) -> "Source":
+        """Where a value is among the results of a program."""
+        place = self._forward.places.get(view.value) if view.whole else None
+        for number, state in enumerate(self._given):
+            if place is not None and self._forward.carried[state] == place:
+                return Source(number)
+        known = [other.key for other in self._own]
+        if view.key not in known:
+            self._own.append(view)
+            known.append(view.key)
+        return Source(self._states + known.index(view.key), self._is_fixed(view))
+
+    def _programs(self, count: int) -> tuple[Any, Any]:
+        """The programs of a number of steps, forward and backward."""
+        built = self._built.get(count)
+        if built is None:
+            lift = bool(getattr(self._backend, "LIFTS", False))
+            moving = [view for view in self._own if not self._is_fixed(view)]
+            steps = Steps(self._forward, count, False, lift, moving)
+            outputs = [steps.stack(state) for state in self._given]
+            outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
+            forward = self._backend.build(steps.graph(self._inputs, outputs))
+            backward = None
+            if self.with_gradient:
+                backward = self._backend.build(self._backward_of(count, lift))
+            built = self._built[count] = forward, backward
+        return built
+
+    def _backward_of(self, count: int, lift: bool) -> Graph:
+        last = 1 + self._states
+        single = [view for i, view in self._gradients.items() if i < last]
+        steps = Steps(self._backward_body, count, True, lift, single)
+        outputs = []
+        for i, view in self._gradients.items():
+            if i == 0:
+                outputs.append(steps.every(view))
+            else:
+                outputs.append(steps.last(view) if i < last else steps.total(view))
+        return steps.graph(self._backward_inputs, outputs)
+
+    def _shapes(self, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The gradients, by their numbers, with the shapes that they should have."""
+        for i, view in self._gradients.items():
+            yield i, (count, *view.shape) if i == 0 else view.shape
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def forward(
+        self, x: PlainArray, states: list[PlainArray], others: Sequence[Sequence[PlainArray]]
+    ) -> tuple[list[PlainArray], list[PlainArray], list[list[PlainArray]], int]:
+        """Run all steps.
+
+        Args:
+            x: the inputs of all steps.
+            states: the initial ones.
+            others: what is told of sequences at all steps, if it is; what is fixed, with captured
+                tensors; and the random numbers of all steps.
+
+        Returns:
+            What is kept of all steps, the last states, what the programs gave, and their flags.
+        """
+        active, fixed, draws = others
+        chunks, flagged, parts = [], 0, _parts(len(x))
+        for part in parts:
+            program, _ = self._programs(part.stop - part.start)
+            given = (x[part], *states, *_cut(active, part), *fixed, *_cut(draws, part))
+            made = program(given)
+            flagged |= getattr(program, "status", 1)
+            states = [stack[-1] for stack in made[: self._states]]
+            chunks.append(made)
+        series = []
+        for source in self._sources[: self.series]:
+            found = [
+                source.steps(made, part.stop - part.start)
+                for made, part in zip(chunks, parts, strict=True)
+            ]
+            series.append(found[0] if len(found) == 1 else np.concatenate(found))
+        return series, states, chunks, flagged
+
+    def backward(
+        self,
+        x: PlainArray,
+        others: Sequence[Sequence[PlainArray]],
+        chunks: Sequence[list[PlainArray]],
+        series: Sequence[PlainArray],
+        last: Sequence[PlainArray],
+    ) -> dict[int, PlainArray]:
+        """The gradients, by the numbers in `with_gradient`.
+
+        Args:
+            x, others: as they were given.
+            chunks: what the programs gave.
+            series, last: the gradients of what is kept of all steps, and of the last states, of
+                those that are recorded.
+        """
+        active, fixed, draws = others
+        carried = dict(zip(self._first_seeds, last, strict=True))
+        by_input: list[PlainArray] = []
+        totals: dict[int, PlainArray] = {}
+        for part, made in zip(reversed(_parts(len(x))), reversed(chunks), strict=True):
+            _, program = self._programs(part.stop - part.start)
+            before = [stack[:-1] for stack in made[: self._states]]
+            count = part.stop - part.start
+            held = [source.handed_over(made, count) for source in self._sources[self.series :]]
+            given = (x[part], *before, *_cut(active, part), *fixed, *_cut(draws, part))
+            found = program([*given, *carried.values(), *_cut(series, part), *held])
+            arrived = {
+                i: gradient.reshape(shape)
+                for (i, shape), gradient in zip(self._shapes(count), found, strict=True)
+            }
+            for i, after in carried.items():
+                before_it = arrived.pop(1 + i, None)
+                carried[i] = np.zeros_like(after) if before_it is None else before_it
+            for i, gradient in arrived.items():
+                if i == 0:
+                    by_input.append(gradient)
+                elif i in totals:
+                    totals[i] += gradient
+                else:
+                    totals[i] = gradient
+        if by_input:
+            totals[0] = by_input[0] if len(by_input) == 1 else np.concatenate(by_input[::-1])
+        return totals | {1 + i: g for i, g in carried.items() if 1 + i in self._gradients}
+
+
+def _cut(arrays: Sequence[PlainArray], part: slice) -> list[PlainArray]:
+    return [array[part] for array in arrays]
+
+
+def _parts(count: int) -> list[slice]:
+    """The chunks of a sequence."""
+    parts, start = [], 0
+    for size in CHUNKS:
+        while count - start >= size:
+            parts.append(slice(start, start + size))
+            start += size
+    return parts

@@ -1,0 +1,172 @@
+"""An update rule run on stand-ins for arrays, which note what is done at each element.
+
+So the rule in NumPy is the only one there is: at every step it is run once for all parameters that
+are at the same point, in some microseconds, and what it did becomes a recipe and numbers. A branch
+that the rule takes at another step makes another recipe; numbers never do.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from minigrad.compiled.graph import COMPARISONS
+from minigrad.compiled.recipes import Recipe, Step
+from minigrad.optim.states import State
+
+__all__ = ["Recorder", "Unfollowed"]
+
+_ARITHMETIC: Final = frozenset({"add", "subtract", "multiply", "divide", "negative", "absolute"})
+_UFUNCS: Final = COMPARISONS | _ARITHMETIC | {"maximum", "minimum", "sqrt", "sign"}
+
+
+class Unfollowed(Exception):
+    """An update rule does what is not done element by element; it runs on arrays."""
+
+
+class Recorder:
+    """Notes an update rule.
+
+    Attributes:
+        numbers: what the rule used beside arrays, in order.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self.numbers: list[float] = []
+
+    def note(self, op: str, operands: tuple[int, ...], dtype: str) -> int:
+        """Another step; returns its number."""
+        self._steps.append((op, operands, dtype))
+        return len(self._steps) - 1
+
+    def array(self, dtype: str) -> "_StandIn":
+        """The stand-in of an array that is given."""
+        return _StandIn(self, self.note("array", (), dtype), dtype)
+
+    def number(self, value: Any, dtype: str) -> int:
+        """A number, which NumPy would give the dtype of the arrays beside it."""
+        if value.__class__ not in (float, int, bool):
+            raise Unfollowed(f"a {type(value).__name__} beside arrays")
+        self.numbers.append(value)
+        return self.note("number", (), dtype)
+
+    def update(
+        self,
+        rule: Callable[[Any, Any, State, Mapping[str, Any]], Any],
+        dtype: str,
+        state: State,
+        options: Mapping[str, Any],
+    ) -> tuple[Recipe, State]:
+        """Run a rule.
+
+        Args:
+            rule: takes the value of a parameter, its gradient, its state and options, and returns
+                the new value; arrays of the state may be written.
+            dtype: of all arrays.
+            state: with arrays, which are not touched, and plain values.
+
+        Returns:
+            What it does: reads the value, the gradient, and the arrays of the state in order, and
+            writes the new value and those. And the plain values of the state afterwards.
+
+        Raises:
+            Unfollowed: it does something else, such as beginning another array of the state.
+        """
+        value, gradient = self.array(dtype), self.array(dtype)
+        names = [name for name, entry in state.items() if isinstance(entry, np.ndarray)]
+        held = dict(state) | {name: self.array(dtype) for name in names}
+        up = -gradient if options["maximize"] else gradient
+        new = rule(value, up, held, options)
+        if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
+            raise Unfollowed("a rule that begins states, or writes what it is given")
+        written = [new, *(held[name] for name in names)]
+        if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
+            raise Unfollowed("a rule with results of other kinds")
+        plain = {name: held[name] for name in held.keys() - set(names)}
+        return Recipe(tuple(self._steps), tuple([each.at for each in written])), plain
+
+
+class _StandIn(NDArrayOperatorsMixin):
+    """An array in an update rule: a cell that holds the number of a step.
+
+    Attributes:
+        at: the step that computed what is in it now.
+        dtype: the name of that dtype.
+    """
+
+    __slots__ = ("_recorder", "at", "dtype")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recorder: Recorder, at: int, dtype: str) -> None:
+        self._recorder, self.at, self.dtype = recorder, at, dtype
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,), **options: Any
+    ) -> Any:
+        name, kind = ufunc.__name__, self.dtype
+        if method != "__call__" or options or name not in _UFUNCS or kind == "bool":
+            raise Unfollowed(f"{name} of arrays")
+        operands = []
+        for each in inputs:
+            if each.__class__ is not _StandIn:
+                operands.append(self._recorder.number(each, kind))
+            elif each.dtype == kind:
+                operands.append(each.at)
+            else:
+                raise Unfollowed(f"{name} of arrays of several dtypes")
+        made = "bool" if name in COMPARISONS else kind
+        return self._result(self._recorder.note(name, tuple(operands), made), made, out[0])
+
+    def _operand(self, given: Any, dtype: str) -> int:
+        if given.__class__ is not _StandIn:
+            return self._recorder.number(given, dtype)
+        at: int = given.at
+        return at if given.dtype == dtype else self._recorder.note("convert", (at,), dtype)
+
+    def _result(self, at: int, dtype: str, out: Any = None) -> "_StandIn":
+        if out is None:
+            return _StandIn(self._recorder, at, dtype)
+        if out.__class__ is not _StandIn or out.dtype != dtype:
+            raise Unfollowed("a result written to an array of another kind")
+        out.at = at
+        given: _StandIn = out
+        return given
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        known = {np.where: self._where, np.clip: self._clip}.get(function)
+        if known is None or kwargs:
+            raise Unfollowed(f"{function.__name__} of arrays")
+        return known(*args)
+
+    def _where(self, condition: Any, x: Any, y: Any) -> "_StandIn":
+        found = [each.dtype for each in (x, y) if each.__class__ is _StandIn]
+        dtype = found[0] if found else "float64"
+        if condition.__class__ is not _StandIn or condition.dtype != "bool" or len({*found}) > 1:
+            raise Unfollowed("where of arrays of several dtypes")
+        operands = condition.at, self._operand(x, dtype), self._operand(y, dtype)
+        return self._result(self._recorder.note("where", operands, dtype), dtype)
+
+    def _clip(self, x: Any, low: Any, high: Any) -> Any:
+        return np.minimum(np.maximum(x, low), high)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if index is not Ellipsis or value.__class__ is not _StandIn or value.dtype != self.dtype:
+            raise Unfollowed("a part of an array written")
+        self.at = value.at
+
+    def astype(self, dtype: Any) -> "_StandIn":
+        """The same numbers in another dtype."""
+        name = np.dtype(dtype).name
+        return self._result(self._operand(self, name), name)
+
+    def copy(self) -> "_StandIn":
+        """The same numbers."""
+        return self._result(self.at, self.dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        raise Unfollowed(f"{name} of an array")
+
+    def __bool__(self) -> bool:
+        raise Unfollowed("a branch on an array")

@@ -1,0 +1,82 @@
+"""Every place from which a function can read: what changes there is seen."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.minigrad.compiled.stale_places import SEEN, F, given, of_a_module
+
+
+def outcome(function):
+    """The value, whether it is recorded, and the gradient if it is."""
+    x = given()
+    y = function(x)
+    slope = mg.gradients((y * y).sum(), x) if y.requires_grad else None
+    return y.numpy(), y.requires_grad, None if slope is None else slope.numpy()
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-6)
+    assert found[1] == expected[1]
+    if found[2] is not None:
+        np.testing.assert_allclose(found[2], expected[2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_changes_is_seen(name, monkeypatch):
+    mg.seed(0)
+    function, change = SEEN[name](monkeypatch)
+    compiled = mg.compile(function)
+    before = outcome(function)
+    for _ in range(2):
+        assert_same(outcome(compiled), before)
+    change()
+    after = outcome(function)
+    for _ in range(2):
+        assert_same(outcome(compiled), after)
+    assert compiled.refusals == []
+    assert before[0].tolist() != after[0].tolist() or name in ("a parameter frozen",)
+
+
+def test_buffers_read_through_detach_and_written_are_followed():
+    buffers = [mg.Tensor(np.ones(3, F)) for _ in range(2)]
+
+    def function(x, buffer):
+        buffer[...] = buffer.detach() * 2
+        return x * buffer
+
+    compiled = mg.compile(lambda x: function(x, buffers[0]))
+    for k in range(4):
+        expected = function(given(), buffers[1])
+        np.testing.assert_array_equal(compiled(given()).numpy(), expected.numpy())
+        assert buffers[0].tolist() == buffers[1].tolist() == [2.0 ** (k + 1)] * 3
+    assert len(compiled.programs) == 1
+
+
+def test_a_module_with_a_number_ends_the_search_for_generators(monkeypatch):
+    function, _ = of_a_module(monkeypatch)
+    assert mg.checkpoint(function)(given()).tolist() == [0.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_generator_that_is_seeded_again_repeats_itself(seed):
+    generator = np.random.default_rng(seed)
+    compiled = mg.compile(lambda x: mg.dropout(x, 0.5, generator=generator))
+    start = generator.bit_generator.state
+    first = [compiled(given()).tolist() for _ in range(6)]
+    generator.bit_generator.state = start
+    assert [compiled(given()).tolist() for _ in range(6)] == first
+    assert len(compiled.programs) == 1
+
+
+def test_default_dtype_and_recording_have_programs_of_their_own():
+    compiled = mg.compile(lambda x: x + mg.Tensor([1.0]) / 3)
+    for dtype in ("float32", "float64", "float32"):
+        with mg.default_dtype(dtype):
+            for _ in range(2):
+                assert compiled(given()).dtype == np.dtype(dtype)
+    for _ in range(2):
+        with mg.no_grad():
+            assert not compiled(given()).requires_grad
+        assert compiled(given()).requires_grad
+    assert len(compiled.programs) == 3
