@@ -32,6 +32,9 @@ EXCEPTIONS = {
         "tests/minigrad/test_anomaly.py::test_bad_numbers_that_enter_are_reported_with_their_argument",
         "tests/minigrad/test_anomaly.py::test_backward_names_the_operation_and_its_line",
         "tests/minigrad/test_anomaly.py::test_backward_of_a_kernel_is_explained_by_its_reference",
+        "tests/minigrad/test_anomaly.py::test_a_branch_that_where_did_not_take_is_recognised",
+        "tests/minigrad/test_anomaly.py::test_elements_that_an_index_leaves_out_are_recognised",
+        "tests/minigrad/test_anomaly.py::test_an_infinite_slope_that_counts_keeps_its_advice",
     ],
     "equal bits, where sums are taken in another order": [
         "tests/minigrad/test_anomaly.py::test_training_step_gives_the_same_with_and_without",

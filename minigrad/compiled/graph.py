@@ -41,6 +41,7 @@ from numpy.lib.stride_tricks import as_strided
 
 __all__ = [
     "BINARY",
+    "BITWISE",
     "COMPARISONS",
     "ELEMENTWISE",
     "LOGICAL",
@@ -72,11 +73,12 @@ UNARY: Final = _names(
 BINARY: Final = _names(
     "add subtract multiply divide maximum minimum power arctan2 hypot floor_divide remainder"
 )
+BITWISE: Final = _names("bitwise_and bitwise_or bitwise_xor left_shift right_shift")
 COMPARISONS: Final = _names("greater greater_equal less less_equal equal not_equal")
 LOGICAL: Final = _names(
     "logical_and logical_or logical_not logical_xor isnan isinf isfinite signbit"
 )
-ELEMENTWISE: Final = UNARY | BINARY | COMPARISONS | LOGICAL | {"where", "convert"}
+ELEMENTWISE: Final = UNARY | BINARY | BITWISE | COMPARISONS | LOGICAL | {"where", "convert"}
 ROWS: Final = frozenset(("row_sum", "row_max"))
 REDUCTIONS: Final = frozenset(("lead_sum", "total"))
 

@@ -20,6 +20,7 @@ from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.called import Refused
+from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
@@ -72,7 +73,9 @@ def compile(
     followed runs as before, after one warning that says why. Derivatives of higher order, drawings
     and anomaly mode run the function itself, with the random numbers of the call.
 
-    The environment variable ``MINIGRAD_COMPILE=0`` leaves everything as it is.
+    The environment variable ``MINIGRAD_COMPILE=0`` leaves everything as it is. Native code of
+    large programs runs on all processors while that is faster, and on ``MINIGRAD_THREADS`` at
+    most, where that is set; results have the same bits with any number.
 
     Args:
         function: takes and returns tensors, arrays and containers of them. Without it, the result
@@ -249,6 +252,7 @@ class Compiled:
                 else:
                     result, program = self._traced(tree, leaves)
                 made.append(result)
+            give_back()
             self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)

@@ -252,7 +252,10 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded:
             if node in targets:
                 tracer.refuse("two of its inputs share one place in the graph")
             targets[node] = value
-    found = pull_back(roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False)
+    with ModeChange(recording=False):  # nobody differentiates this once more
+        found = pull_back(
+            roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False
+        )
     for node, gradient in found.items():
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)

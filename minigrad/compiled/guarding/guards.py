@@ -54,6 +54,7 @@ _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
 _UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
+_WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
 
@@ -140,7 +141,7 @@ class Guards:
             if value.dtype.hasobject:
                 self._follow(value.tolist(), label)
         elif isinstance(value, FunctionType):
-            transform = _module_of(value).startswith("minigrad.transforms")
+            transform = _module_of(value).startswith(_WRAPPERS)
             wraps = hasattr(value, "__wrapped__")  # as what `contextlib.contextmanager` gives
             if transform or wraps or value.__code__ in self._watch.entered:
                 self._function(value)

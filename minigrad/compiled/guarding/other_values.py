@@ -15,6 +15,9 @@ from minigrad.core.tensors import Tensor, wrap
 
 __all__ = ["other_argument", "other_values"]
 
+_AT_ONCE = 1 << 16
+"""Elements that are moved at a time, so that large arrays need little room beside them."""
+
 
 def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> PlainArray:
     """An array of the same shape and dtype with other numbers, in the range of the old ones.
@@ -25,17 +28,21 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
     >>> other_values(np.array([1, 2, 3])).tolist(), other_values(np.array([4, 4])).tolist()
     ([3, 2, 1], [3, 4])
     """
-    places = 1 + number if array.size > 3 else number
-    other = np.roll(array.reshape(-1)[::-1], places).reshape(array.shape)
-    other = np.array(other, array.dtype, order="C")
+    other = np.empty(array.shape, array.dtype)
     flat = other.reshape(-1)
     if not flat.size:
         return other
+    turned = array[(slice(None, None, -1),) * array.ndim].reshape(-1)
+    first = (number + (flat.size > 3)) % flat.size
+    flat[first:], flat[:first] = turned[: flat.size - first], turned[flat.size - first :]
     if array.dtype.kind in "fc":
         generator = np.random.default_rng((flat.size, number))
-        flat *= generator.uniform(0.9, 0.99, flat.size).astype(flat.real.dtype)
+        parts = [flat[i : i + _AT_ONCE] for i in range(0, flat.size, _AT_ONCE)]
+        for part in parts:
+            part *= generator.uniform(0.9, 0.99, part.size).astype(part.real.dtype)
         if not flat.any():
-            flat += generator.uniform(0.01, 0.02, flat.size).astype(flat.real.dtype)
+            for part in parts:
+                part += generator.uniform(0.01, 0.02, part.size).astype(part.real.dtype)
     elif other.tobytes() == array.tobytes():
         i = number % flat.size
         if array.dtype.kind == "b":

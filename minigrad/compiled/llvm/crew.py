@@ -5,16 +5,13 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["Crew", "asked_for", "crew"]
+from minigrad.ops.checks import OptionError
+
+__all__ = ["Crew", "Pace", "asked_for", "crew", "processors"]
 
 Main: TypeAlias = Callable[[int, int, int, int], int]
-
-
-def asked_for() -> int:
-    """How many threads a program may have: the environment variable `MINIGRAD_THREADS`, or 1."""
-    return int(os.environ.get("MINIGRAD_THREADS") or 1)
 
 
 class _Job:
@@ -69,6 +66,71 @@ class Crew:
         for job in jobs:
             status |= job.finish()
         return status
+
+
+class Pace:
+    """Whether more threads pay: what was faster of late, and the other one again at times.
+
+    On a machine with other work to do, a thread may lose its processor in the middle of a chunk,
+    and the others wait for it. How long calls take tells that best. The slower way is tried so
+    seldom that it costs some two per cent.
+
+    >>> pace = Pace()
+    >>> for _ in range(3):
+    ...     pace.took(pace.together(), 1.0 if pace.together() else 2.0)
+    >>> pace.together()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._seconds = {True: 0.0, False: 0.0}  # of a call, by whether threads took part
+        self._calls = -1  # since the slower way was tried; the first call of all warms up
+
+    def together(self) -> bool:
+        """Whether the next call should be shared."""
+        seconds = self._seconds
+        for way in (True, False):
+            if not seconds[way]:
+                return way and self._calls >= 0
+        best = seconds[True] < seconds[False]
+        ratio = seconds[not best] / seconds[best]
+        return best != (self._calls >= min(_TRIED_AGAIN * ratio, 20 * _TRIED_AGAIN))
+
+    def took(self, together: bool, seconds: float) -> None:
+        """Note how long a call took."""
+        if self._calls < 0:
+            self._calls = 0
+            return
+        before = self._seconds
+        other = before[not together]
+        slower = bool(other) and not before[together] < other
+        self._calls = 0 if slower else self._calls + 1
+        more = seconds - before[together]
+        before[together] += more * _WEIGHT if before[together] and more > 0 else more
+
+
+_TRIED_AGAIN: Final = 50
+_WEIGHT: Final = 0.1
+"""Of a call that took longer than those before; a shorter one counts at once."""
+
+
+def processors() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def asked_for() -> int:
+    """How many threads a program may have: `MINIGRAD_THREADS`, or as many as there are processors.
+
+    Raises:
+        OptionError: when the setting is no number from 1 on.
+    """
+    setting = os.environ.get("MINIGRAD_THREADS", "")
+    if setting and not (setting.isdecimal() and int(setting)):
+        raise OptionError(f"MINIGRAD_THREADS must be a number from 1 on, got {setting!r}")
+    return int(setting) if setting else processors()
 
 
 @functools.cache

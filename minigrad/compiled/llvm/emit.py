@@ -21,8 +21,8 @@ from minigrad.compiled.llvm.native import Host, Layout, arguments, enter, leave
 from minigrad.compiled.llvm.planning.fuse import Kernel
 from minigrad.compiled.llvm.planning.places import Buffer, seen_from
 from minigrad.compiled.llvm.planning.plan import Plan, Scope, bytes_of, uncovered
-from minigrad.compiled.llvm.vectors.elements import memory_kind, register_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES, Index
+from minigrad.compiled.llvm.vectors.memory import memory_kind, register_kind
 from minigrad.compiled.llvm.writer import COUNTERS, Writer, padded
 
 __all__ = ["Emitter"]
@@ -62,7 +62,7 @@ class Emitter(Writer):
             kind: Products(self.module, kind, target.vector_bytes) for kind in ("float", "double")
         }
         self._packed: dict[Value, Buffer] = {}
-        self._planned: dict[Value, Product] = {}
+        self._planned: dict[Value, list[Product]] = {}
         self._kernels: dict[int, RowKernel] = {}
         self._pending: list[Callable[[], None]] = []
 
@@ -108,9 +108,9 @@ class Emitter(Writer):
             level = region.level.get(value, 0)
             if value.op == "matmul":
                 if value not in self._packed:
-                    product = self._plan_product(value)
-                    if product.room:
-                        size = padded(product.room * BYTES[register_kind(value.dtype)])
+                    room = max(product.room for product in self._sum(value))
+                    if room:
+                        size = padded(room * BYTES[register_kind(value.dtype)])
                         rooms[value] = scope.buffer(size * self._threads, level, level)
             elif value.op == "loop":
                 for inner in self._packed_before(value):
@@ -122,11 +122,18 @@ class Emitter(Writer):
         return rooms
 
     def _plan_product(self, value: Value) -> Product:
+        return self._sum(value)[0]
+
+    def _sum(self, value: Value) -> list[Product]:
+        """The products that a value is the sum of."""
         if value not in self._planned:
             kind = register_kind(value.dtype)
             if kind not in self._products:
                 raise Unsupported(f"products of {value.dtype}")
-            self._planned[value] = Product(value, self.plan, self._products[kind])
+            self._planned[value] = [
+                Product(value, self.plan, self._products[kind], number)
+                for number in range(len(value.operands) // 2)
+            ]
         return self._planned[value]
 
     def _packed_before(self, value: Value) -> list[Value]:
@@ -268,7 +275,7 @@ class Emitter(Writer):
     # -- what runs alone --------------------------------------------------------------------------
 
     def _product(self, value: Value) -> None:
-        plan, code = self._planned[value], self._code
+        (plan, *others), code = self._sum(value), self._code
         kind = register_kind(value.dtype)
         products = self._products[kind]
         if not value.size:
@@ -277,8 +284,8 @@ class Emitter(Writer):
             self._by_one(lambda: self._zero(self._pointer(plan.c, kind), bytes_of(value)))
             return
         c, a, b = (self._pointer(place, kind) for place in (plan.c, plan.a, plan.b))
-        room = self._room(value, padded(plan.room * BYTES[kind]))
-        large = plan.steps >= _SHARED_STEPS
+        room = self._room(value, padded(max(p.room for p in (plan, *others)) * BYTES[kind]))
+        large = sum(p.steps for p in (plan, *others)) >= _SHARED_STEPS
         if plan.lead:
 
             def some(start: Index, end: Index) -> None:
@@ -290,6 +297,10 @@ class Emitter(Writer):
             self._shared(plan.count, large, 2 * _CHUNKS, some)
             return
         whole = plan.pointers(code, (c, a, b), 0)
+        added = []
+        for p in others:
+            a, b = self._pointer(p.a, kind), self._pointer(p.b, kind)
+            added.append((p, p.pointers(code, (c, a, b), 0)))
         panels = -(-plan.n // products.columns)
 
         def columns(start: Index, end: Index) -> None:
@@ -299,6 +310,8 @@ class Emitter(Writer):
                 plan.write_packed(code, whole, self._base(self._packed[value]), first, last)
             else:
                 plan.write(code, whole, room, first, last)
+            for p, one in added:
+                p.write(code, one, room, first, last)
 
         self._shared(panels, large, 2 * self._threads, columns)
 
@@ -306,12 +319,12 @@ class Emitter(Writer):
         loop: Loop = value.options[0]
         body = scope.bodies[value]
         matmuls = [inner for inner in loop.body if inner.op == "matmul"]
-        steps = sum(self._planned[inner].steps for inner in matmuls)
+        steps = sum(self._plan_product(inner).steps for inner in matmuls)
 
         def pack() -> None:
             for inner in matmuls:
                 if inner in self._packed:
-                    plan = self._planned[inner]
+                    plan = self._plan_product(inner)
                     kind = register_kind(inner.dtype)
                     first = (self._pointer(place, kind) for place in (plan.c, plan.a, plan.b))
                     one = plan.pointers(self._code, tuple(first), 0)  # type: ignore[arg-type]

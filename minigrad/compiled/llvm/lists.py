@@ -17,8 +17,9 @@ from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import asked_for, crew
 from minigrad.compiled.llvm.kernels.runtime import define_take, define_wait
 from minigrad.compiled.llvm.planning.places import LINE
-from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
+from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
+from minigrad.compiled.llvm.vectors.memory import register_kind
 from minigrad.compiled.recipes import Recipe
 
 __all__ = ["ListProgram", "build"]

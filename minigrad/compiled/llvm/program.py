@@ -1,18 +1,19 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
 import math
-import operator
+import time
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, Value, everything
+from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import asked_for, crew
+from minigrad.compiled.llvm.crew import Pace, asked_for, crew
 from minigrad.compiled.llvm.emit import Emitter
 from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
+from minigrad.compiled.llvm.planning.sums import sum_products
 from minigrad.compiled.llvm.planning.work import kernel_work
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.profiling.tables import KernelWork
@@ -25,8 +26,6 @@ _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
 
-_ARRAYS: Final = {np.ndarray}
-_in_order: Final = operator.attrgetter("flags.c_contiguous")
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -41,12 +40,14 @@ def build(
 
     Args:
         graph: what is computed.
-        threads: at most so many, the environment variable `MINIGRAD_THREADS` or 1 if None; large
-            programs alone use more than one, and results have the same bits with any number.
+        threads: at most so many; if None, what the environment variable `MINIGRAD_THREADS` says,
+            or else as many as there are processors. Large programs alone use more than one, as
+            long as that is faster, and results have the same bits with any number.
         target: the machine to build for, this one by default.
 
     Raises:
         MissingPackageError: without llvmlite.
+        OptionError: `MINIGRAD_THREADS` is no positive number.
         Unsupported: for operations and dtypes that neither knows.
     """
     host = target or native.host()
@@ -93,7 +94,7 @@ class NativeProgram:
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
-        plan = Plan(graph)
+        plan = Plan(sum_products(graph))
         self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
         self._layout = native.layout()
         emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
@@ -111,6 +112,7 @@ class NativeProgram:
         self._counters = self._workspace[counters:]
         self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
         self._copied = plan.copied
+        self._pace = Pace()
         self.status = 0
 
     @property
@@ -120,16 +122,16 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        # A scalar has no pointer where the program looks, and it walks memory in C order.
-        if not all(map(_in_order, arrays)) or {*map(type, arrays)} != _ARRAYS:
-            arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
+        # A scalar has no pointer where the program looks; a transposed or spread array has other
+        # strides, and an array that is read-only gets the long way round, which copies nothing.
+        if not all([a.__class__ is np.ndarray and a.flags.carray for a in arrays]):  # noqa: C419
+            arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
             status = self._main(frame, self._room, 0, 1)
         else:
-            self._counters.fill(0)
-            status = crew(self.threads).run(self._main, frame, self._room)
+            status = self._run_with_threads(frame)
         del alive
         if self._bad_index[0]:
             self._bad_index[0] = 0
@@ -138,6 +140,17 @@ class NativeProgram:
             np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
+
+    def _run_with_threads(self, frame: int) -> int:
+        """The status flags of a call that others may take part in, if that is faster."""
+        self._counters.fill(0)
+        together, start = self._pace.together(), time.perf_counter()
+        if together:
+            status = crew(self.threads).run(self._main, frame, self._room)
+        else:
+            status = self._main(frame, self._room, 0, self.threads)
+        self._pace.took(together, time.perf_counter() - start)
+        return status
 
 
 def _aligned(size: int) -> PlainArray:
@@ -148,8 +161,12 @@ def _aligned(size: int) -> PlainArray:
 
 
 def _flushes(graph: Graph) -> bool:
-    """Whether subnormal numbers become zero: in programs whose floats are all float32."""
-    values = (*graph.inputs, *graph.constants, *everything(graph.values))
+    """Whether subnormal numbers become zero: where nothing that goes in or out is float64.
+
+    What is float64 only in between, as the sum of weights, ends as float32, which has no such
+    small numbers.
+    """
+    values = (*graph.inputs, *(view.value for view in graph.outputs))
     return not any(value.dtype == np.float64 for value in values)
 
 

@@ -17,8 +17,9 @@ from minigrad.compiled.graph import (
     View,
 )
 from minigrad.compiled.llvm.planning.fuse import FUSED
-from minigrad.compiled.llvm.vectors.elements import Elements, register_kind
+from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import Code, Module
+from minigrad.compiled.llvm.vectors.memory import register_kind
 from minigrad.profiling.tables import KernelWork
 from minigrad.profiling.watching import PartNote
 
@@ -51,6 +52,8 @@ def is_native(value: Value) -> bool:
     if value.op == "gather":
         table, _ = value.views
         return View(table.value, table.shape[1:], table.strides[1:]).strides == _beside(table)
+    if value.op == "row_max" and value.dtype.kind == "u":
+        return False
     return "i1" not in kinds or value.op == "assemble"
 
 

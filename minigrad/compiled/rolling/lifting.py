@@ -219,17 +219,14 @@ class Lifted:
     def added_up(self, term: Reference, shape: tuple[int, ...]) -> View:
         """The sum over all steps."""
         builder = self.builder
-        if isinstance(term, Here) and term.item not in self.plan.looped:
+        joined = self._joined_product(term)
+        if joined is not None:
+            return joined
+        if isinstance(term, Here) and term.view.whole and term.item not in self.plan.looped:
             value, row = self.body[term.item], self.references[term.item]
             operands = [self._over_steps(reference) for reference in row]
             builder.place = value.place
-            if term.item not in self._whole and value.op == "matmul" and len(value.shape) == 2:
-                joined = self._joined_product(operands)
-                if joined is not None:  # the view of a sum is the sum of the views
-                    return term.view.of(joined.value)
-            elif not term.view.whole:
-                pass
-            elif value.op == "lead_sum":
+            if value.op == "lead_sum":
                 axes = value.options[0] + 1
                 return builder.make("lead_sum", operands, shape, value.dtype, (axes,))
             elif value.op == "total":
@@ -239,11 +236,21 @@ class Lifted:
             raise Irregular("a number is added at every step")
         return builder.reduce("sum", view, (0,), keepdims=False)
 
-    def _joined_product(self, operands: Sequence[Operand]) -> View | None:
-        """The sum of products as one product, where rows of all steps can be walked as one axis."""
-        a, b = operands
+    def _joined_product(self, term: Reference) -> View | None:
+        """The sum of products as one product, where rows of all steps can be walked as one axis.
+
+        Of products that are read transposed, as gradients of weights that are, too.
+        """
+        if not isinstance(term, Here) or term.item in self.plan.looped or term.item in self._whole:
+            return None
+        value = self.body[term.item]
+        turned = term.view.key[1:] == View(value).seen_through(np.transpose).key[1:]
+        if value.op != "matmul" or len(value.shape) != 2 or not (term.view.whole or turned):
+            return None
+        a, b = (self._over_steps(reference) for reference in self.references[term.item])
         assert isinstance(a, View)
         assert isinstance(b, View)
+        self.builder.place = value.place
         count, m, k = a.shape
         n = b.shape[-1]
         try:
@@ -253,6 +260,8 @@ class Lifted:
             right = b.seen_through(lambda d: np.reshape(d, (count * k, n), copy=False))
         except ValueError:
             return None
+        if turned and not term.view.whole:
+            left, right = (v.seen_through(np.transpose) for v in (right, left))
         return self.builder.matmul(left, right)
 
     # -- the loop ----------------------------------------------------------------------------------

@@ -135,7 +135,6 @@ class Chunks:
         self._backward_body = Body(graph.values, moving, carried, fixed)
         self._backward_values, self._seeds = graph.values, n
         self._backward_inputs, self._gradients = graph.inputs, gradients
-        self._series_seeds = [number - k for number in recorded if number >= k]
 
     def _is_fixed(self, view: View) -> bool:
         """Whether a residual is the same at all steps."""

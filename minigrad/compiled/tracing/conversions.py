@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.compiled.graph import (
     BINARY,
+    BITWISE,
     COMPARISONS,
     LOGICAL,
     UNARY,
@@ -21,9 +22,8 @@ from minigrad.compiled.graph import (
     size_of,
 )
 from minigrad.compiled.tracing.builder import Builder, as_number, blank
-from minigrad.ops.axis_utils import normalize_axes
 
-__all__ = ["Recorded", "convert", "with_index"]
+__all__ = ["FLOATS", "Recorded", "conversion", "convert", "with_index"]
 
 
 class Recorded(NamedTuple):
@@ -47,7 +47,7 @@ class Recorded(NamedTuple):
 Conversion = Callable[[Builder, Recorded], View | None]
 _table: dict[str, Conversion] = {}
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def convert(builder: Builder, call: Recorded) -> View | None:
@@ -73,15 +73,28 @@ def conversion(*names: str) -> Callable[[Conversion], Conversion]:
 
 # -- elementwise -----------------------------------------------------------------------------------
 
+_OF_TRUTHS = {
+    "add": "logical_or",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "maximum": "logical_or",
+    "minimum": "logical_and",
+    "multiply": "logical_and",
+}
+"""What arithmetic of booleans is."""
 
-@conversion(*(UNARY | BINARY | COMPARISONS | LOGICAL) - {"copy", "sigmoid"})
+
+@conversion(*(UNARY | BINARY | BITWISE | COMPARISONS | LOGICAL) - {"copy", "sigmoid"})
 def _elementwise(builder: Builder, call: Recorded) -> View | None:
     if call.params:
         return None
     dtype = call.result.dtype
-    if call.name not in COMPARISONS | LOGICAL and dtype.kind not in "fi":
+    if dtype.kind == "b" and call.name in _OF_TRUTHS:
+        return builder.elementwise(_OF_TRUTHS[call.name], *call.operands)
+    if call.name not in COMPARISONS | LOGICAL and dtype.kind not in "fiu":
         return None
-    if call.name == "power" and dtype in _FLOATS:
+    if call.name == "power" and dtype in FLOATS:
         return _power(builder, call, as_number(call.operands[1]))
     return builder.elementwise(call.name, *call.operands, dtype=dtype)
 
@@ -99,10 +112,18 @@ def _power(builder: Builder, call: Recorded, exponent: Any) -> View:
     return builder.elementwise("power", *call.operands, dtype=call.result.dtype)
 
 
+@conversion("invert", "bitwise_not")
+def _invert(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if call.result.dtype.kind == "b":
+        return builder.elementwise("logical_not", x)
+    return builder.elementwise("bitwise_xor", x, -1) if call.result.dtype.kind == "i" else None
+
+
 @conversion("sigmoid")
 def _floating(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
-    return builder.elementwise(call.name, x) if call.result.dtype in _FLOATS else None
+    return builder.elementwise(call.name, x) if call.result.dtype in FLOATS else None
 
 
 @conversion("positive", "dropout_off", "real", "conj")
@@ -129,7 +150,7 @@ def _relu(builder: Builder, call: Recorded) -> View | None:
 @conversion("where")
 def _where(builder: Builder, call: Recorded) -> View | None:
     condition, x, y = call.operands
-    if not isinstance(condition, View) or call.result.dtype.kind not in "fib":
+    if not isinstance(condition, View) or call.result.dtype.kind not in "fiub":
         return None
     if condition.dtype != bool:
         condition = builder.elementwise("not_equal", condition, 0)
@@ -140,7 +161,7 @@ def _where(builder: Builder, call: Recorded) -> View | None:
 def _astype(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     wanted = call.result.dtype
-    return builder.convert(x, wanted) if isinstance(x, View) and wanted.kind in "fib" else None
+    return builder.convert(x, wanted) if isinstance(x, View) and wanted.kind in "fiub" else None
 
 
 @conversion("dropout")
@@ -280,81 +301,13 @@ def _stack(builder: Builder, call: Recorded) -> View | None:
     return builder.joined(parts, shape)
 
 
-# -- reductions and products -----------------------------------------------------------------------
-
-
-def _plain_reduction(call: Recorded) -> bool:
-    """Whether it reduces floating numbers that are there, and nothing else is asked for."""
-    (x,) = call.operands
-    params = call.params
-    unusual = ("dtype", "initial", "where")
-    return (
-        isinstance(x, View)
-        and x.dtype in _FLOATS
-        and size_of(x.shape) > 0
-        and all(params.get(name) is None for name in unusual)
-    )
-
-
-def _reduced(builder: Builder, call: Recorded, op: str) -> View:
-    (x,) = call.operands
-    assert isinstance(x, View)
-    # Numbers may be given an axis that they do not have.
-    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
-    return builder.reduce(op, x, axes, call.params["keepdims"])
-
-
-@conversion("sum")
-def _sum(builder: Builder, call: Recorded) -> View | None:
-    return _reduced(builder, call, "sum") if _plain_reduction(call) else None
-
-
-@conversion("max")
-def _max(builder: Builder, call: Recorded) -> View | None:
-    return _reduced(builder, call, "max") if _plain_reduction(call) else None
-
-
-@conversion("mean")
-def _mean(builder: Builder, call: Recorded) -> View | None:
-    if not _plain_reduction(call):
-        return None
-    (x,) = call.operands
-    assert isinstance(x, View)
-    total = _reduced(builder, call, "sum")
-    return builder.elementwise("divide", total, size_of(x.shape) / size_of(total.shape))
-
-
-@conversion("softmax", "log_softmax")
-def _softmax(builder: Builder, call: Recorded) -> View | None:
-    (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in _FLOATS or not size_of(x.shape):
-        return None
-    axes = normalize_axes(call.params["axis"], len(x.shape)) if x.shape else ()
-    shifted = _shifted(builder, x, axes)
-    exponentials = builder.elementwise("exp", shifted)
-    total = builder.reduce("sum", exponentials, axes, keepdims=True)
-    empty = builder.elementwise("equal", total, 0.0)
-    total = builder.elementwise("where", empty, 1.0, total)
-    if call.name == "softmax":
-        return builder.elementwise("divide", exponentials, total)
-    return builder.elementwise("subtract", shifted, builder.elementwise("log", total))
-
-
-def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:
-    """`x` minus its largest; infinite scores as `minigrad.ops.reduction.softmaxes` takes them."""
-    top = builder.reduce("max", x, axes, keepdims=True)
-    zero, least = (builder.constant(np.array(n, x.dtype)) for n in (0, -np.inf))
-    chosen = builder.elementwise("where", builder.elementwise("equal", x, np.inf), zero, least)
-    certain = builder.elementwise("equal", top, np.inf)
-    finite = builder.elementwise("isfinite", top)
-    scores = builder.elementwise("where", certain, chosen, x)
-    return builder.elementwise("subtract", scores, builder.elementwise("where", finite, top, 0.0))
+# -- products and rows ----------------------------------------------------------------------------
 
 
 @conversion("matmul")
 def _matmul(builder: Builder, call: Recorded) -> View | None:
     a, b = call.operands
-    if not isinstance(a, View) or not isinstance(b, View) or call.result.dtype not in _FLOATS:
+    if not isinstance(a, View) or not isinstance(b, View) or call.result.dtype not in FLOATS:
         return None
     if not size_of(call.result.shape) or not a.shape[-1]:
         return None
@@ -366,14 +319,14 @@ def _matmul(builder: Builder, call: Recorded) -> View | None:
     return builder.reshape(builder.matmul(a, b), call.result.shape)
 
 
-# -- tables of rows --------------------------------------------------------------------------------
-
-
 def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
     """Operations that read or add up rows of a table by integers that the graph knows."""
     x, *others = call.operands
-    if others or not isinstance(x, View) or x.dtype not in _FLOATS or index.dtype != np.int64:
+    if others or not isinstance(x, View) or x.dtype not in FLOATS:
         return None
+    if index.dtype.kind not in "iu":
+        return None
+    index = builder.convert(index, np.int64)
     if call.name == "embedding" and x.strides == contiguous(x.shape):
         return builder.make("gather", [x, index], (*index.shape, *x.shape[1:]), x.dtype)
     if call.name == "embedding_gradient" and call.params["padding_idx"] is None:

@@ -1,10 +1,13 @@
-"""Which array looks at the memory of which."""
+"""Which array looks at the memory of which, and memory that goes back to the system."""
+
+import ctypes
+import os
 
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Unsupported, Value, View
 
-__all__ = ["axes_in_memory", "owner_of", "part_of"]
+__all__ = ["axes_in_memory", "give_back", "owner_of", "part_of"]
 
 
 def owner_of(array: PlainArray) -> PlainArray:
@@ -45,3 +48,14 @@ def part_of(array: PlainArray, base: PlainArray, known: View) -> View | None:
     except Unsupported:
         return None
     return View(known.value, array.shape, strides, known.offset + offset)
+
+
+def give_back() -> None:
+    """Let the C library return to the system what was freed, where it has a function for that.
+
+    Traces need room as a step of eager training does, in pieces of all sizes. It would stay with
+    the process, and beside it the room of the program.
+    """
+    trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

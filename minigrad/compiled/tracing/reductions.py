@@ -1,35 +1,186 @@
-"""Reductions by NumPy itself, of arrays that are followed."""
+"""From sums, maxima, softmax and the like to values of a graph."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.compiled.graph import View, size_of
 from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.tracing.conversions import FLOATS, Recorded, conversion
 from minigrad.ops.axis_utils import normalize_axes
 
 __all__ = ["ufunc_reduction"]
 
 
+def _plain_reduction(call: Recorded) -> bool:
+    """Whether it reduces floating numbers that are there, and nothing else is asked for."""
+    (x,) = call.operands
+    params = call.params
+    unusual = ("dtype", "initial", "where")
+    return (
+        isinstance(x, View)
+        and x.dtype in FLOATS
+        and size_of(x.shape) > 0
+        and all(params.get(name) is None for name in unusual)
+    )
+
+
+def _axes(x: View, axis: Any) -> tuple[int, ...]:
+    """The axes, counted from 0; numbers may be given one that they do not have."""
+    return tuple(normalize_axes(axis, len(x.shape))) if x.shape else ()
+
+
+def _reduced(builder: Builder, call: Recorded, op: str) -> View:
+    (x,) = call.operands
+    assert isinstance(x, View)
+    axes = _axes(x, call.params["axis"])
+    return builder.reduce(op, x, axes, call.params["keepdims"])
+
+
+@conversion("sum")
+def _sum(builder: Builder, call: Recorded) -> View | None:
+    return _reduced(builder, call, "sum") if _plain_reduction(call) else None
+
+
+@conversion("max")
+def _max(builder: Builder, call: Recorded) -> View | None:
+    return _reduced(builder, call, "max") if _plain_reduction(call) else None
+
+
+@conversion("min")
+def _min(builder: Builder, call: Recorded) -> View | None:
+    if not _plain_reduction(call):
+        return None
+    (x,) = call.operands
+    assert isinstance(x, View)
+    return _extreme(builder, "min", x, call.params["axis"], call.params["keepdims"])
+
+
+def _extreme(builder: Builder, op: str, x: View, axis: Any, keepdims: bool) -> View:
+    """The largest or smallest: the smallest is the largest with the order turned around."""
+    axes = _axes(x, axis)
+    if op == "max":
+        return builder.reduce("max", x, axes, keepdims)
+    largest = builder.reduce("max", _turned(builder, x), axes, keepdims)
+    return _turned(builder, largest)
+
+
+def _turned(builder: Builder, x: View) -> View:
+    """Numbers in the opposite order; of integers the complement, as negation may overflow."""
+    if x.dtype in FLOATS:
+        return builder.elementwise("negative", x)
+    return builder.elementwise("bitwise_xor", x, -1)
+
+
+def _any(builder: Builder, x: View, axis: Any, keepdims: bool) -> View:
+    axes = _axes(x, axis)
+    most = builder.reduce("max", builder.convert(x, np.int64), axes, keepdims)
+    return builder.elementwise("not_equal", most, 0)
+
+
 def ufunc_reduction(
     builder: Builder, name: str, x: Any, options: dict[str, Any], dtype: Any
 ) -> View | None:
-    """What sums give, and of floats and places the largest; if nothing unusual is asked of them."""
-    if not isinstance(x, View) or x.dtype != dtype:
-        return None
-    floats = x.dtype in (np.float32, np.float64)
-    usual = {"axis", "keepdims"} | {
+    """What `np.add.reduce` and the like give, if nothing unusual is asked of them."""
+    usual = {"axis", "keepdims", "dtype"} | {
         key
         for key, value in options.items()
         if value is None or value is True or value is np._NoValue
     }
-    if not (floats or x.dtype == np.int64) or not usual.issuperset(options) or not size_of(x.shape):
+    if not isinstance(x, View) or not usual.issuperset(options) or not size_of(x.shape):
         return None
-    axes = normalize_axes(options.get("axis", 0), len(x.shape))
-    keepdims = bool(options.get("keepdims", False))
-    if name == "maximum.reduce":
-        return builder.reduce("max", x, axes, keepdims)
-    if name == "minimum.reduce" and not floats:
-        largest = builder.reduce("max", builder.elementwise("negative", x), axes, keepdims)
-        return builder.elementwise("negative", largest)
-    return builder.reduce("sum", x, axes, keepdims) if name == "add.reduce" and floats else None
+    axis, keepdims = options.get("axis", 0), bool(options.get("keepdims", False))
+    if name in ("logical_or.reduce", "logical_and.reduce") and x.dtype.kind == "b":
+        if name == "logical_or.reduce":
+            return _any(builder, x, axis, keepdims)
+        missing = _any(builder, builder.elementwise("logical_not", x), axis, keepdims)
+        return builder.elementwise("logical_not", missing)
+    if name == "add.reduce" and dtype in (*FLOATS, np.int64):
+        x = builder.convert(x, dtype)
+    if x.dtype != dtype or x.dtype not in (*FLOATS, np.int64):
+        return None
+    if name == "add.reduce":
+        return builder.reduce("sum", x, _axes(x, axis), keepdims)
+    op = {"maximum.reduce": "max", "minimum.reduce": "min"}.get(name)
+    return None if op is None else _extreme(builder, op, x, axis, keepdims)
+
+
+@conversion("var")
+def _var(builder: Builder, call: Recorded) -> View | None:
+    if not _plain_reduction(call):
+        return None
+    (x,) = call.operands
+    assert isinstance(x, View)
+    axes = _axes(x, call.params["axis"])
+    mean = builder.reduce("sum", x, axes, keepdims=True)
+    count = size_of(x.shape) // size_of(mean.shape)
+    correction = call.params["correction"]
+    freedom = count - (call.params["ddof"] if correction is None else correction)
+    if freedom <= 0:
+        return None
+    distance = builder.elementwise("subtract", x, builder.elementwise("divide", mean, count))
+    squares = builder.elementwise("square", distance)
+    total = builder.reduce("sum", squares, axes, call.params["keepdims"])
+    return builder.elementwise("divide", total, freedom)
+
+
+@conversion("argmax", "argmin")
+def _argmax(builder: Builder, call: Recorded) -> View | None:
+    """The first place of the largest: of counts down from the end, the largest."""
+    (x,) = call.operands
+    if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
+        return None
+    axis, keepdims = call.params["axis"], bool(call.params.get("keepdims"))
+    if axis is None:
+        if keepdims:
+            return None
+        x, axis = builder.reshape(x, (size_of(x.shape),)), 0
+    (axis,) = _axes(x, axis)
+    if call.name == "argmin":
+        x = builder.elementwise("negative", x)
+    most = builder.reduce("max", x, (axis,), keepdims=True)
+    found = builder.elementwise("equal", x, most)
+    found = builder.elementwise("logical_or", found, builder.elementwise("isnan", x))
+    last = x.shape[axis] - 1
+    down = builder.constant(np.arange(last, -1, -1).reshape(-1, *[1] * (len(x.shape) - axis - 1)))
+    counts = builder.elementwise("where", found, down.broadcast(x.shape), -1, dtype=np.int64)
+    most = builder.reduce("max", counts, (axis,), keepdims)
+    return builder.elementwise("subtract", last, most)
+
+
+@conversion("mean")
+def _mean(builder: Builder, call: Recorded) -> View | None:
+    if not _plain_reduction(call):
+        return None
+    (x,) = call.operands
+    assert isinstance(x, View)
+    total = _reduced(builder, call, "sum")
+    return builder.elementwise("divide", total, size_of(x.shape) / size_of(total.shape))
+
+
+@conversion("softmax", "log_softmax")
+def _softmax(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
+        return None
+    axes = _axes(x, call.params["axis"])
+    shifted = _shifted(builder, x, axes)
+    exponentials = builder.elementwise("exp", shifted)
+    total = builder.reduce("sum", exponentials, axes, keepdims=True)
+    empty = builder.elementwise("equal", total, 0.0)
+    total = builder.elementwise("where", empty, 1.0, total)
+    if call.name == "softmax":
+        return builder.elementwise("divide", exponentials, total)
+    return builder.elementwise("subtract", shifted, builder.elementwise("log", total))
+
+
+def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:
+    """`x` minus its largest; infinite scores as `minigrad.ops.reduction.softmaxes` takes them."""
+    top = builder.reduce("max", x, axes, keepdims=True)
+    zero, least = (builder.constant(np.array(n, x.dtype)) for n in (0, -np.inf))
+    chosen = builder.elementwise("where", builder.elementwise("equal", x, np.inf), zero, least)
+    certain = builder.elementwise("equal", top, np.inf)
+    finite = builder.elementwise("isfinite", top)
+    scores = builder.elementwise("where", certain, chosen, x)
+    return builder.elementwise("subtract", scores, builder.elementwise("where", finite, top, 0.0))

@@ -30,7 +30,7 @@ from minigrad.ops.randomness import DrawRequest
 __all__ = ["Captured", "Request", "Tracer"]
 
 
-_FORMULAS = ELEMENTWISE | {"matmul"}
+_FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
@@ -269,7 +269,7 @@ class Tracer(KnownArrays, KernelObserver):
         view = None
         if name in ("positive", "astype"):
             view = self.view_of(leaves[0])
-            if view is not None and array.dtype.kind in "fib":
+            if view is not None and array.dtype.kind in "fiub":
                 view = self.builder.convert(view, array.dtype)
         elif name == "reshape":
             view = self.builder.reshape(self.source(leaves[0], leaves[0]), array.shape)
@@ -303,10 +303,9 @@ class Tracer(KnownArrays, KernelObserver):
     def overwrite(self, out: Any, result: Any) -> None:
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
-        shared = owner.shape != out.shape or any(
-            owner_of(known) is owner and known is not out and known is not owner
-            for known in [reference() for reference in self._known.values()]
-        )
+        others = [a for r in self._known.values() if (a := r()) is not out and a is not owner]
+        others = [a for a in others if a is not None and owner_of(a) is owner]
+        shared = owner.shape != out.shape or bool(others)
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return

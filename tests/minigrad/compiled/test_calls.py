@@ -6,14 +6,18 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.compiled.graph import Unsupported, View
-from minigrad.compiled.llvm import native, program
-from minigrad.compiled.llvm.crew import crew
+from minigrad.compiled.llvm import native
+from minigrad.compiled.llvm.crew import Pace, crew, processors
 from minigrad.compiled.llvm.program import NativeProgram, build
 from minigrad.compiled.llvm.stages import StagedProgram
+from minigrad.ops.checks import OptionError
 from tests.minigrad.compiled.evaluating import evaluate
+from tests.minigrad.compiled.programs import share_everything
 from tests.minigrad.compiled.test_native_traces import compare, numbers
 from tests.minigrad.compiled.test_programs import F4, F8, Maker
 from tests.minigrad.compiled.test_programs import numbers as inputs_of
@@ -51,12 +55,47 @@ def test_small_programs_use_one_thread():
 def test_the_number_of_threads_is_a_setting(monkeypatch):
     monkeypatch.setenv("MINIGRAD_THREADS", "2")
     assert build(product(400)).threads == 2
-    monkeypatch.delenv("MINIGRAD_THREADS")
+    monkeypatch.setenv("MINIGRAD_THREADS", "1")
     assert build(product(400)).threads == 1
+    monkeypatch.delenv("MINIGRAD_THREADS")
+    assert build(product(400)).threads == processors()
+
+
+@pytest.mark.parametrize("setting", ["0", "-1", "two", "1.5"])
+def test_a_setting_that_is_no_number_of_threads(monkeypatch, setting):
+    monkeypatch.setenv("MINIGRAD_THREADS", setting)
+    with pytest.raises(OptionError, match=f"MINIGRAD_THREADS must be .* got '{setting}'"):
+        build(product(20))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(0.1, 10), st.integers(0, 2**16))
+def test_threads_take_part_where_that_is_faster(ratio, seed):
+    generator = np.random.default_rng(seed)
+    pace = Pace()
+    times = {True: 1.0, False: ratio}
+    spent = least = 0.0
+    for _ in range(2000):
+        together = pace.together()
+        seconds = times[together] * generator.uniform(1, 1.02)
+        pace.took(together, seconds)
+        spent, least = spent + seconds, least + min(times.values())
+    assert spent < 1.06 * least + 2 * max(times.values())
+
+
+def test_a_machine_that_becomes_busy_is_noticed():
+    pace, ways = Pace(), []
+    for call in range(2500):
+        busy = 300 <= call < 600
+        ways.append(pace.together())
+        pace.took(ways[-1], (20.0 if busy else 0.6) if ways[-1] else 1.0)
+    assert all(ways[10:50]), "two threads are faster at first"
+    assert sum(ways[310:600]) < 3, "and then they are not"
+    assert sum(ways[-50:]) > 45, "until they are again"
 
 
 def test_programs_run_at_once_by_several_callers(monkeypatch):
-    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     graph = product()
     arrays = inputs_of(graph)
     expected = build(graph, threads=1)(arrays)
@@ -77,7 +116,7 @@ def test_programs_run_at_once_by_several_callers(monkeypatch):
 
 
 def test_a_thread_that_never_comes_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     graph = product()
     arrays = inputs_of(graph)
     mine = build(graph, threads=2)
@@ -102,7 +141,7 @@ def test_a_thread_that_never_comes_is_not_waited_for(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr(program, "_WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     graph = product()
     arrays = inputs_of(graph)
     mine = build(graph, threads=2)

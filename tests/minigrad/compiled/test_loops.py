@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from minigrad.compiled import plain
 from minigrad.compiled.graph import Loop, Value, View
-from minigrad.compiled.llvm import emit, program
+from minigrad.compiled.llvm import emit
 from minigrad.compiled.llvm.program import build
 from tests.minigrad.compiled.evaluating import evaluate
+from tests.minigrad.compiled.programs import share_everything
 from tests.minigrad.compiled.test_programs import F4, F8, Maker
 from tests.minigrad.compiled.test_programs import numbers as inputs_of
 
@@ -96,7 +97,7 @@ def loops(draw):
 def test_random_loops(graph, threads):
     arrays = inputs_of(graph)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "_WORTH_THREADS", 0)  # threads share the smallest work
+        share_everything(patch)
         for name in ("_SHARED_LOOP", "_SHARED_STEPS", "_SHARED_ELEMENTS"):
             patch.setattr(emit, name, 0)
         patch.setattr(emit, "_CHUNK", 1)

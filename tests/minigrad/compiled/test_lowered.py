@@ -110,3 +110,39 @@ def test_what_needs_no_state_leaves_the_loop_also_when_the_first_state_is_a_cons
     loop = last.lowered(x, u, w).stage("rolled").partition("9 steps, t rising:")[2]
     assert loop.partition("begins as")[0].count("matmul") == 1
     assert loop.count("matmul") > 1
+
+
+def test_gradients_that_a_function_returns_are_computed_once():
+    x, w = tensors()
+
+    def value_and_gradient(x):
+        value = (mg.tanh(x @ w) ** 2).mean()
+        return value, mg.gradients(value, [x, w])
+
+    text = mg.compile(value_and_gradient).lowered(x).stage("simplified")
+    assert text.count("= matmul") == 3  # of x @ w, and by x and by w
+    value, (by_x, by_w) = mg.compile(value_and_gradient)(x)
+    value.backward()
+    np.testing.assert_array_equal(x.grad, by_x)
+    np.testing.assert_array_equal(w.grad, by_w)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gradients_of_all_steps_are_one_product(turned):
+    def function(x, w):
+        h = np.zeros((2, 3), F)
+        for t in range(9):
+            h = mg.tanh(x[t] + h @ (w.T if turned else w))
+        return (h**2).sum()
+
+    x, w = tensors()
+    compiled = mg.compile(function)
+    text = compiled.lowered(x, w).stage("rolled")
+    assert "float32[9, 3, 3]" not in text, "products of every step are not kept to be added up"
+    assert "float32[7, 3, 3]" not in text
+    slopes = []
+    for each in (compiled, function):
+        w.grad = None
+        each(x, w).backward()
+        slopes.append(w.grad.numpy())
+    np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-5, atol=1e-6)

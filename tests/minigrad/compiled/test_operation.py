@@ -1,5 +1,6 @@
 """Compiled functions: the results, gradients and errors of the functions themselves."""
 
+import functools
 import threading
 
 import numpy as np
@@ -222,6 +223,27 @@ def test_value_and_grad_is_one_program():
             assert one._node is None
             np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
     assert len(compiled.programs) == 1
+
+
+WRAPPERS = {
+    "value_and_grad": mg.value_and_grad,
+    "grad": mg.grad,
+    "a block": mg.no_grad(),
+    "wraps": lambda f: functools.wraps(mg.tanh)(lambda x: f(x)),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_a_wrapped_function_reads_is_watched(wrapper):
+    factors = [1.0]
+    wrap = WRAPPERS[wrapper]
+    function = wrap(lambda x: (x * factors[0]).sum())
+    compiled = mg.compile(function)
+    for factors[0] in (1.0, 1.0, 3.0, 3.0):
+        both = compiled(np.ones(3)), function(np.ones(3))
+        found, expected = (r[1] if isinstance(r, tuple) else r for r in both)
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    assert len(compiled.programs) == 2
 
 
 def test_no_grad_has_a_program_of_its_own():

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.graph import Graph, Loop, Unsupported, Value, View
 from minigrad.compiled.llvm import native
+from minigrad.compiled.llvm.planning.sums import sum_products
 from minigrad.compiled.llvm.program import build
 from tests.minigrad.compiled.evaluating import evaluate
+from tests.minigrad.compiled.programs import share_everything
 
 F4, F8 = np.float32, np.float64
 
@@ -136,7 +138,7 @@ def test_layer_norm(rows):
 )
 @pytest.mark.parametrize("swapped", ["", "a", "b", "ab"])
 def test_products(sizes, swapped, threads, monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     rows, columns, depth = sizes
     m = Maker()
     a = m.input((depth, rows) if "a" in swapped else (rows, depth))
@@ -149,6 +151,50 @@ def test_products(sizes, swapped, threads, monkeypatch):
     check(m.graph(m.add("multiply", c, 2.0), c), threads=threads)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(st.sampled_from([1, 3, 12, 40, 250]), st.sampled_from([1, 17, 64, 90])),
+    st.lists(st.sampled_from([1, 5, 48, 390]), min_size=2, max_size=4),
+    st.sampled_from([F4, F8]),
+    st.booleans(),
+)
+def test_sums_of_products(monkeypatch, sizes, depths, dtype, turned):
+    share_everything(monkeypatch)
+    (rows, columns), m = sizes, Maker()
+    total = None
+    for depth in depths:
+        a = m.input((depth, rows) if turned else (rows, depth), dtype)
+        a = a.seen_through(lambda x: x.T) if turned else a
+        one = m.matmul(a, m.input((depth, columns), dtype))
+        total = one if total is None else m.add("add", total, one)
+    apart = total.seen_through(lambda x: x.reshape(1, rows, columns))
+    graph = m.graph(m.add("tanh", apart), m.lead_sum(apart, 2))
+    (sum_of_all,) = [v for v in sum_products(graph).values if v.op == "matmul"]
+    assert len(sum_of_all.operands) == 2 * len(depths)
+    arrays = [dtype(0.1) * array for array in numbers(graph)]
+    check(graph, arrays)
+    one, two = (build(graph, threads=threads)(arrays) for threads in (1, 2))
+    for x, y in zip(one, two, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_products_that_something_else_reads_are_stored():
+    m = Maker()
+    a, b = m.input((6, 5)), m.input((5, 6))
+    first, second, third = m.matmul(a, b), m.matmul(b, a), m.matmul(a, b)
+    total = m.add("add", first, third)
+    graph = m.graph(total, m.add("exp", first), second)
+    assert [v.op for v in sum_products(graph).values].count("add") == 1
+    check(graph)
+
+
+def test_a_sum_of_products_that_goes_out_in_another_shape():
+    m = Maker()
+    a, b = m.input((6, 5)), m.input((5, 4))
+    parts = [m.matmul(a, b).seen_through(lambda x: x.reshape(2, 3, 4)) for _ in range(2)]
+    check(m.graph(m.add("add", *parts)))
+
+
 @pytest.mark.parametrize("dtype", [F4, F8])
 def test_batches_of_products(dtype):
     m = Maker()
@@ -159,7 +205,7 @@ def test_batches_of_products(dtype):
 
 
 def test_products_and_sums_have_the_same_bits_with_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     m = Maker()
     a, b = m.input((300, 200)), m.input((200, 150))
     c = m.add("tanh", m.matmul(a, b))
@@ -221,7 +267,7 @@ def recurrence(m, steps, batch, size, down, keep):
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("sizes", [(1, 2, 3), (5, 4, 8), (7, 32, 200)])
 def test_loops(sizes, down, threads, monkeypatch):
-    monkeypatch.setattr("minigrad.compiled.llvm.program._WORTH_THREADS", 0)
+    share_everything(monkeypatch)
     for keep in (False, True):
         m = Maker()
         h = recurrence(m, *sizes, down, keep)

@@ -1,11 +1,13 @@
 """Random programs, and random steps in loops: compiled, they compute what the functions compute."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.compiled import plain
+from minigrad.compiled.backends import default_backend
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.testing.random_programs import programs
 from tests.minigrad.compiled.programs import compare
@@ -27,15 +29,16 @@ def outcome(function, leaves, weights):
     ]
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("backend", [plain, default_backend()], ids=["plain", "native"])
+@settings(deadline=None)  # 2,000 programs with --hypothesis-profile=thorough
 @given(programs(max_operations=12), st.booleans())
-def test_random_programs(program, several):
+def test_random_programs(backend, program, several):
     def function(*leaves):
         values = program.run(leaves)
         return [values[i] for i in program.outputs] if several else program.loss(values)
 
     with np.errstate(all="ignore"):
-        compiled = mg.compile(function)
+        compiled = mg.compile(function, backend=backend)
         for k in range(3):
             arrays = [a * (1 - k / 50) for a in program.leaves]
             leaves = [mg.Tensor(a, requires_grad=True) for a in arrays]

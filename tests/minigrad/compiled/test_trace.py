@@ -40,6 +40,8 @@ CASES = {
     "log_softmax": (lambda x: mg.log_softmax(x, axis=1), [(3, 5, 2)]),
     "attention": (mg.scaled_dot_product_attention, [(2, 3, 5, 4)] * 3),
     "joined": (lambda x, y: np.concatenate([x, y * 2], axis=1).T.sum(axis=0), [(3, 2), (3, 4)]),
+    "joined with nothing": (lambda x, y: np.concatenate([x, y], axis=1), [(2, 0), (2, 3)]),
+    "products of nothing": (lambda x, y: x @ y, [(2, 0), (0, 3)]),
     "joined comparisons": (
         lambda x, y: np.where(np.stack([x > 0, x > y]), np.stack([x, y]), 2 * np.stack([y, x])),
         [(3, 5), (3, 5)],

@@ -43,7 +43,7 @@ class Walk:
                 lengths[axis] *= lengths.pop(axis + 1)
                 for one in moves:
                     del one[axis]
-        if not rows_stay and len(lengths) > 1:
+        if not rows_stay and len(lengths) > 1 and 0 not in lengths:
             _put_long_axis_last(lengths, moves)
         last = lengths[-1]
         if len(lengths) == 1:

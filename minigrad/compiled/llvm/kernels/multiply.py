@@ -32,12 +32,13 @@ class Batch:
 
 
 class Product:
-    """The plan of one `matmul`.
+    """The plan of one `matmul`, or of one product of a sum of them.
 
     Args:
         value: the product.
         plan: where its operands are.
         products: of its type.
+        number: which pair of operands; all but the first add to what the ones before have written.
 
     Attributes:
         m, n, k: the sizes, and `count`, how many products there are.
@@ -46,9 +47,9 @@ class Product:
         room: how many elements of room a thread needs for it.
     """
 
-    def __init__(self, value: Value, plan: Plan, products: Products) -> None:
-        self.value, self._products = value, products
-        first, second = value.views
+    def __init__(self, value: Value, plan: Plan, products: Products, number: int = 0) -> None:
+        self.value, self._products, self._adds = value, products, number > 0
+        first, second = list(value.views)[2 * number : 2 * number + 2]
         *self.lead, self.m, self.n = value.shape
         self.k = first.shape[-1]
         self.count = size_of(tuple(self.lead))
@@ -74,7 +75,7 @@ class Product:
         if small or m <= _FEW_ROWS:
             self.way = "panels"
             return panels_size(k, n, products.columns)
-        return products.blocked(m, n, k)[1]
+        return products.blocked(m, n, k, self._adds)[1]
 
     def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
         """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
@@ -100,7 +101,7 @@ class Product:
         m, n, k, products = self.m, self.n, self.k, self._products
         share = Share(start, end)
         if self.way == "direct":
-            products.sweep(code, one.c, one.a, one.b, (m, n, k), share, packed=False)
+            products.sweep(code, one.c, one.a, one.b, (m, n, k), share, self._adds, packed=False)
         elif self.way == "dots":
             code.call(
                 "void", products.dots(m), f"ptr {one.c.pointer}, i64 {one.c.row}",
@@ -112,9 +113,9 @@ class Product:
             b = Matrix(at, one.b.row, one.b.column)
             products.pack(code, room, b, k, code.subtract(end, start))
             packed = Matrix(room, 0, 1)
-            products.sweep(code, one.c, one.a, packed, (m, n, k), share)
+            products.sweep(code, one.c, one.a, packed, (m, n, k), share, self._adds)
         else:
-            name, _ = products.blocked(m, n, k)
+            name, _ = products.blocked(m, n, k, self._adds)
             a, b, c = one.a, one.b, one.c
             code.call(
                 "void", name, f"ptr {c.pointer}, i64 {c.row}, ptr {a.pointer}, i64 {a.row}",

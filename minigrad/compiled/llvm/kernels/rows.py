@@ -18,8 +18,9 @@ from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value,
 from minigrad.compiled.llvm.kernels.layouts import Walk
 from minigrad.compiled.llvm.planning.fuse import Kernel, Region
 from minigrad.compiled.llvm.planning.places import LINE, Place, seen_from
-from minigrad.compiled.llvm.vectors.elements import Elements, memory_kind, register_kind
+from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Module
+from minigrad.compiled.llvm.vectors.memory import memory_kind, register_kind
 
 __all__ = ["RowKernel"]
 

@@ -214,11 +214,12 @@ class Products:
                 last = code.value(f"icmp sgt i64 {share.end}, {full}")
                 code.when(last, lambda: strip(full, n - full))
 
-    def blocked(self, m: int, n: int, k: int) -> tuple[str, int]:
+    def blocked(self, m: int, n: int, k: int, adds: bool) -> tuple[str, int]:
         """A function for large products, and how many elements of room it needs for n columns.
 
         c, ldc, a, am, ak, b, bk, bn, room, start, end: the columns of a share, `start` a multiple
-        of `columns`. B is packed `DEPTH` steps of k at a time, A by blocks of rows within that.
+        of `columns`; with `adds`, C += A B. B is packed `DEPTH` steps of k at a time, A by blocks
+        of rows within that.
         """
         blocks = -(-k // DEPTH)
         depth = -(-k // blocks)
@@ -226,7 +227,7 @@ class Products:
         if m <= high * 3 // 2:
             high = -(-m // self.rows) * self.rows
         room = panels_size(depth, n, self.columns) + high * depth + self.columns
-        name = f"product_{self.kind}_{m}_{n}_{k}"
+        name = f"product_{self.kind}_{m}_{n}_{k}_{int(adds)}"
         if name in self._module:
             return name, room
         code = Code(self._module)
@@ -260,7 +261,7 @@ class Products:
             if m > whole:
                 rows(whole, m - whole)
 
-        deep(0, depth, adds=False)
+        deep(0, depth, adds)
         whole = k // depth * depth
 
         def more(k0: Index, _values: list[str]) -> None:

@@ -39,6 +39,9 @@ FUSED: Final = ELEMENTWISE | ROWS | REDUCTIONS
 _ALONE: Final = frozenset(("matmul", "gather", "scatter_add", "loop"))
 _STATIC: Final = frozenset(("assemble", "stack"))
 
+_LARGE: Final = 1 << 18
+"""Elements from which on products that could run at one level run at several."""
+
 
 @dataclass
 class Kernel:
@@ -239,6 +242,7 @@ class Region:
         return 2 * self.level[value] + (value.op not in FUSED)
 
     def _set_levels(self) -> None:
+        last = -1  # of the large products so far
         for value in self.values:
             if value in self._inlined:
                 continue
@@ -252,6 +256,9 @@ class Region:
                     level = max(level, time // 2 if time >= 0 else 0)
                 else:
                     level = max(level, (time + 1) // 2)
+            if value.op == "matmul" and value.size >= _LARGE:
+                # In the order of the program: what large ones read and give needs room in turn.
+                level = last = max(level, last + 1)
             self.level[value] = level
 
     def _move_late(self) -> None:

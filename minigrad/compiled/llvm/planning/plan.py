@@ -16,8 +16,8 @@ from minigrad.compiled.graph import (
 )
 from minigrad.compiled.llvm.planning.fuse import Region
 from minigrad.compiled.llvm.planning.places import Buffer, Place, allocate, seen_from
-from minigrad.compiled.llvm.vectors.elements import memory_kind
 from minigrad.compiled.llvm.vectors.ir import BYTES
+from minigrad.compiled.llvm.vectors.memory import memory_kind
 
 __all__ = ["HEADER", "Plan", "Scope", "bytes_of", "uncovered"]
 
@@ -66,9 +66,17 @@ class Plan:
     def __init__(self, graph: Graph) -> None:
         self.places: dict[Value, Place] = {}
         self._counts: dict[Value, int] = {}
+        self._stack_reads: dict[Value, list[View]] = {}
         for value in everything(graph.values):
             for view in value.views:
                 _check(view)
+                if view.value.op == "stack":
+                    self._read_stack(view, value.options[0] if value.op == "moving" else 0)
+            if value.op == "loop":
+                for view in value.options[0].initial.values():
+                    self._read_stack(view, 0)
+        for view in graph.outputs:
+            self._read_stack(view, 0)
         self.constants = graph.constants
         self.copied: dict[int, int] = {}
         count = len(graph.outputs)
@@ -129,6 +137,18 @@ class Plan:
         for part, (strides, offset) in zip(parts, value.options, strict=True):
             self.places[part] = seen_from(View(value, part.shape, strides, offset), whole)
 
+    def _read_stack(self, view: View, step: int) -> None:
+        """Note what is read of a stack; of what moves with the steps of a loop, all."""
+        read = View(view.value) if step else view
+        self._stack_reads.setdefault(view.value, []).append(read)
+
+    def _is_last_read_alone(self, loop: Loop, stack: Value) -> bool:
+        """Whether nothing is read of a stack but the value of the last step."""
+        first = _last_slot(loop) * size_of(stack.shape[1:])
+        reaches = [_reach(view) for view in self._stack_reads[stack] if size_of(view.shape)]
+        end = first + size_of(stack.shape[1:])
+        return all(first <= low and high < end for low, high in reaches)
+
     def _place_loop(self, scope: Scope, value: Value) -> None:
         loop: Loop = value.options[0]
         region = scope.region
@@ -136,10 +156,16 @@ class Plan:
         copies = region.initials[value]
         stacks = set(region.values)
         stacked = {b: stack for b, stack in loop.stacked.items() if stack in stacks}
+        last_alone = {
+            b
+            for b, stack in stacked.items()
+            if stack not in self.places and self._is_last_read_alone(loop, stack)
+        }
         kept = [b for b in loop.body if b in stacked or b in loop.initial]
         for inner in kept:
             first = region.level[copies[inner]] if inner in copies else level
-            slots = loop.count + 1 if inner in stacked else 2
+            turns = 2 if inner not in stacked or inner in last_alone else 0
+            slots = turns or loop.count + 1
             stack = stacked.get(inner)
             if stack is not None and stack in self.places:
                 base = self.places[stack]
@@ -147,10 +173,11 @@ class Plan:
                 last = level if stack is None else region.last_read(stack)
                 buffer = scope.buffer(slots * bytes_of(inner), min(first, level), max(last, level))
                 base = Place(buffer, 0, contiguous(inner.shape))
-            if stack is not None and stack not in self.places:
-                self.places[stack] = Place(base.base, base.offset, contiguous(stack.shape))
             natural, size = contiguous(inner.shape), inner.size
-            turns = 0 if stack is not None else 2
+            if stack is not None and stack not in self.places:
+                # As if there were all values: only the last one is read where it is.
+                before = (_last_slot(loop) & ~1) * size if turns else 0
+                self.places[stack] = Place(base.base, base.offset - before, contiguous(stack.shape))
             self.places[inner] = Place(
                 base.base, base.offset, natural, size, turns, loop.current_slot
             )
@@ -197,11 +224,21 @@ def _check(view: View) -> None:
     """
     if view.value.op == "loop" or not size_of(view.shape):
         return
-    reaches = [s * (n - 1) for s, n in zip(view.strides, view.shape, strict=True)]
-    lowest = view.offset + sum(min(0, reach) for reach in reaches)
-    highest = view.offset + sum(max(0, reach) for reach in reaches)
+    lowest, highest = _reach(view)
     if lowest < 0 or highest >= view.value.size:
         raise Unsupported(f"a view beyond its value, {view}")
+
+
+def _reach(view: View) -> tuple[int, int]:
+    """The first and the last element that a view reads."""
+    reaches = [s * (n - 1) for s, n in zip(view.strides, view.shape, strict=True)]
+    lowest = view.offset + sum(min(0, reach) for reach in reaches)
+    return lowest, view.offset + sum(max(0, reach) for reach in reaches)
+
+
+def _last_slot(loop: Loop) -> int:
+    """Where in its stack the value of the last step is."""
+    return loop.current_slot + (0 if loop.down else loop.count - 1)
 
 
 def uncovered(value: Value) -> bool:

@@ -30,7 +30,8 @@ def literal(value: float, kind: str) -> str:
     if kind == "i1":
         return "true" if value else "false"
     if kind not in _SHORT:
-        return str(int(value))
+        half = 1 << BITS[kind] - 1
+        return str((int(value) + half) % (2 * half) - half)
     if kind == "float":
         try:
             value = struct.unpack("f", struct.pack("f", value))[0]

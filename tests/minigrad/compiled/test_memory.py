@@ -1,0 +1,89 @@
+"""What a first call keeps, and how much room it needs."""
+
+import gc
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.compiled.guarding.other_values import other_values
+from minigrad.compiled.tracing.memory import give_back
+from minigrad.compiled.tracing.tracer import Tracer
+
+F = np.float32
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def traced_memory():
+    mg.compile(mg.tanh)(np.ones(2, F))  # what is imported and looked up once
+    tracemalloc.start()
+    yield tracemalloc.get_traced_memory
+    tracemalloc.stop()
+
+
+def test_a_program_does_not_hold_its_traces(monkeypatch):
+    made, begin = [], Tracer.__init__
+
+    def noted(self, *args):
+        begin(self, *args)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Tracer, "__init__", noted)
+    x = mg.Tensor(np.ones((3, 4), F), None, True)
+    compiled = mg.compile(lambda x: mg.tanh(x).sum())
+    compiled(x).backward()
+    gc.collect()
+    assert len(made) == 2
+    assert [reference() for reference in made] == [None, None]
+    assert compiled.refusals == []
+
+
+@pytest.mark.parametrize("steps", [40, 41])
+def test_what_dies_in_the_function_dies_in_trace_and_program(steps, traced_memory):
+    x = np.linspace(-1, 1, MEGABYTE // 4, dtype=F)
+
+    def function(x):
+        for _ in range(steps):
+            x = mg.tanh(x) * 1.5
+        return x
+
+    compiled, (before, _) = mg.compile(function), traced_memory()
+    compiled(x)
+    found = compiled(x).numpy()
+    _, peak = traced_memory()
+    assert peak - before < 20 * MEGABYTE
+    np.testing.assert_allclose(found, function(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_derivative_is_traced_in_the_room_of_a_backward_pass(traced_memory):
+    x = mg.Tensor(np.ones(MEGABYTE // 4, F), None, True)
+
+    def function(x):
+        for _ in range(20):
+            x = mg.tanh(x)
+        return x.sum()
+
+    before, _ = traced_memory()
+    mg.compile(function)(x).backward()
+    _, peak = traced_memory()
+    # two tapes of twenty arrays, the room of a program for as many, and what passes by
+    assert peak - before < 100 * MEGABYTE
+
+
+def test_other_values_need_the_room_of_the_array(traced_memory):
+    x = np.linspace(0, 1, MEGABYTE, dtype=F)
+    before, _ = traced_memory()
+    other = other_values(x)
+    _, peak = traced_memory()
+    assert peak - before < 3 * x.nbytes
+    assert not np.isin(other[1:-1], x).all()
+    assert other.max() <= x.max()
+
+
+def test_memory_goes_back_on_every_system(monkeypatch):
+    give_back()
+    monkeypatch.setattr("minigrad.compiled.tracing.memory.ctypes.CDLL", lambda name: object())
+    give_back()  # a C library without such a function
