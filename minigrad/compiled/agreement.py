@@ -26,6 +26,7 @@ def what_differs(
     leaves: list[Any],
     recording: bool,
     seeded: bool = False,
+    kernels: bool = False,
 ) -> str | None:
     """Trace again with other values; what the two traces do not share, or None.
 
@@ -36,14 +37,14 @@ def what_differs(
         first: what was seen of it.
         guards: what it read.
         tree, leaves: its arguments in their containers, and their leaves.
-        recording, seeded: as it was traced.
+        recording, seeded, kernels: as it was traced.
     """
     failure = ""
     for signs in (False, True):
         others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
         args, kwargs = replace_leaves(tree, others)
         try:
-            return _compared(function, first, guards, args, kwargs, recording, seeded)
+            return _compared(function, first, guards, args, kwargs, recording, seeded, kernels)
         except Exception as error:  # perhaps of the values alone
             failure = failure or f"{type(error).__name__}: {error}"
     return f"with other values it fails with {failure}"
@@ -57,9 +58,10 @@ def _compared(
     kwargs: Any,
     recording: bool,
     seeded: bool,
+    kernels: bool,
 ) -> str | None:
     with left_alone(guards, random_sources(function, args, kwargs)):
-        second = trace(function, args, kwargs, {}, recording, seeded=seeded)
+        second = trace(function, args, kwargs, {}, recording, seeded=seeded, kernels=kernels)
         settle(second, guards.tensors)
         unwrite(second, guards)
         changed = guards.changed()

@@ -1,7 +1,9 @@
 """The back ends: each makes a program from a graph, with a function `build`.
 
 A program is called with arrays and returns arrays. It may have a `status`, which tells by the bits
-of `flags` what its last call may have raised; NumPy then finds out what it did, and warns.
+of `flags` what its last call may have raised; NumPy then finds out what it did, and warns. A back
+end may set `LIFTS`, see `minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see
+`minigrad.compiled.tracing.kernels`.
 """
 
 import functools

@@ -213,6 +213,11 @@ class Compiled:
         return f"compiled {self._label}"
 
     @property
+    def _kernels(self) -> bool:
+        """Whether the back end wants large kernels as they are."""
+        return bool(getattr(self._backend, "KERNELS", False))
+
+    @property
     def _label(self) -> str:
         return getattr(self.function, "__qualname__", type(self.function).__name__)
 
@@ -318,7 +323,7 @@ class Compiled:
         native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
-        first = trace(self.function, args, kwargs, None, recording, watch=watch)
+        first = trace(self.function, args, kwargs, None, recording, watch, kernels=self._kernels)
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
@@ -328,7 +333,9 @@ class Compiled:
             guards = Guards([self.function, *objects], watch)
             settle(first, guards.tensors)
             if first.refusal is None:
-                first.refusal = what_differs(self.function, first, guards, tree, leaves, recording)
+                first.refusal = what_differs(
+                    self.function, first, guards, tree, leaves, recording, kernels=self._kernels
+                )
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
             return result, self._program(first, guards, keep)

@@ -49,14 +49,17 @@ class _Rewriting:
             self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
         self._absorbed = self._sums_of_parts(order)
-        self._across: set[Value] = set()  # products that are made, and read, the other way round
+        self._turned = {value for value in order if self._is_turned(value)}
 
     def read(self, view: View) -> View:
         """A view of the old graph in the new one."""
         new = self._new.get(view.value)
         if new is None:
-            return view
-        if view.value in self._across:
+            array = view.value.array
+            if array is None or array.size > 1:
+                return view
+            return view.of(self.builder.kept(array).value)
+        if view.value in self._turned:
             return new
         if new.value.size == 1:  # a number repeated, and so is every part of it
             return View(new.value, view.shape, (0,) * len(view.shape))
@@ -67,8 +70,13 @@ class _Rewriting:
         if value in self._absorbed:
             return
         self.builder.place = value.place
-        made = self._sum(value) or self._turned(value)
-        if made is None:
+        made = self._sum(value)
+        if value in self._turned:
+            b, a = (self.read(view).seen_through(np.transpose) for view in value.views)
+            made = self.builder.make("matmul", [a, b], value.shape[::-1], value.dtype)
+        elif value.op == "copy":
+            made = self.builder.copied(self.read(next(value.views)))
+        elif made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
             if value.op in _FORMULAS:
                 made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
@@ -150,17 +158,12 @@ class _Rewriting:
 
     # -- products that are read transposed ----------------------------------------------------
 
-    def _turned(self, value: Value) -> View | None:
-        """A product that is only read transposed, as that of the transposed operands; and a copy
-        of it."""
-        if value.op == "copy":
-            (view,) = value.views
-            return self._new[view.value] if view.value in self._across else None
+    def _is_turned(self, value: Value) -> bool:
+        """Whether a product is only read transposed, so that the transposed one is better made."""
         if value.op != "matmul" or len(value.shape) != 2:
-            return None
-        transposed = value.shape[::-1], (1, value.shape[1]), 0
-        if any((v.shape, v.strides, v.offset) != transposed for v in self._uses[value]):
-            return None
-        self._across.add(value)
-        a, b = (self.read(v).seen_through(np.transpose) for v in value.views)
-        return self.builder.make("matmul", [b, a], value.shape[::-1], value.dtype)
+            return False
+        shape, strides = value.shape[::-1], (1, value.shape[1])
+        return all(
+            view.shape == shape and view.strides == strides and not view.offset
+            for view in self._uses[value]
+        )

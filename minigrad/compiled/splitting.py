@@ -56,8 +56,9 @@ def split(
     residuals = _residuals(after, gradients, before, seeded)
     groups: dict[Any, list[Value]] = {}
     for value in residuals:
-        kind = (value.shape, value.dtype.str) if pack else value
-        groups.setdefault(kind, []).append(value)
+        # What a kernel hands over is no array of numbers.
+        alone = not pack or value.dtype == object
+        groups.setdefault(value if alone else (value.shape, value.dtype.str), []).append(value)
     packed = [_pack(builder, group) for group in groups.values()]
     # Inputs of its own, since a value is one argument of one program.
     taken = [Value("input", (), value.shape, value.dtype, (-1,)) for value in inputs]

@@ -78,6 +78,7 @@ def trace(
     differentiate: bool = True,
     watch: Watch | None = None,
     seeded: bool = False,
+    kernels: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -88,11 +89,12 @@ def trace(
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call alone.
         seeded: whether the gradient of a single number is an input, too, like those of others.
+        kernels: see `Tracer`.
 
     Raises:
         whatever the function raises.
     """
-    tracer = Tracer(states)
+    tracer = Tracer(states, kernels)
     if watch is not None:
         watch.refuse = tracer.refuse
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]

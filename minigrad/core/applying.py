@@ -24,7 +24,7 @@ NO_PARAMS: dict[str, Any] = {}
 
 def make_apply(op: Any) -> Any:
     """The function that runs an operation on arrays and puts its node on the tape."""
-    forward, plans, reference = op.forward, op.plans, op.reference
+    forward, plans, opened = op.forward, op.plans, op.opened
     listed, part, constant = op.list_input, op.part, op.constant
     count, outputs = len(op.inputs), len(op.outputs)
     bare = not op.params and not listed
@@ -55,8 +55,8 @@ def make_apply(op: Any) -> Any:
             bit += bit
         mode = current_mode()
         watchers = mode.watchers
-        if reference is not None and (not mode.fused or any_complex(arrays)):
-            return reference(*args, **params)
+        if opened is not None and (not mode.fused or any_complex(arrays)):
+            return opened(*args, **params)
         given: Any = (arrays,) if listed else arrays
         try:
             y = forward(*given, **params)

@@ -9,8 +9,9 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, cast
 
 from minigrad.core.backward import pull_back
-from minigrad.core.modes import ModeChange
+from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Node, alias_node
+from minigrad.core.observer import Observer
 from minigrad.core.tensors import wrap
 from minigrad.ops.primitives import Operation, Primitive, declare
 from minigrad.ops.pruning import needed_nodes
@@ -18,6 +19,7 @@ from minigrad.ops.pruning import needed_nodes
 __all__ = [
     "FusedOperation",
     "KeptOperation",
+    "KernelObserver",
     "fused",
     "kernels_kept",
     "output_gradients",
@@ -31,8 +33,24 @@ kernels_kept: ContextVar[bool] = ContextVar("minigrad_kernels_kept", default=Fal
 """Whether large kernels that come with a derivative of their own are traced as they are."""
 
 
+class KernelObserver(Observer):
+    """Looks on where kernels are opened up, and may have one run as it is."""
+
+    def kernel(self, operation: "FusedOperation", args: Sequence[Any], params: Any) -> Any:
+        """The result of a kernel; None to open it up."""
+
+    def kernel_gradients(self, node: Node, g: Any) -> Sequence[Any] | None:
+        """What a kernel sends back in a pass that is recorded; None to run its reference."""
+
+
+def _kernel_observers() -> list[KernelObserver]:
+    return [o for o in current_mode().observers if isinstance(o, KernelObserver)]
+
+
 class FusedOperation(Operation):
     """A kernel: its forward returns the outputs and, last, the residuals of its backward."""
+
+    reference: Callable[..., Any]
 
     def __init__(
         self,
@@ -42,8 +60,16 @@ class FusedOperation(Operation):
         outputs: tuple[str, ...] = ("y",),
     ) -> None:
         super().__init__(forward, outputs=outputs, aux=("residuals",))
-        self.reference = self.composed = reference
+        self.reference, self.opened = reference, self._opened
         self.backward = backward
+
+    def _opened(self, *args: Any, **params: Any) -> Any:
+        """The reference, unless an observer has the kernel run."""
+        for observer in _kernel_observers():
+            result = observer.kernel(self, args, params)
+            if result is not None:
+                return result
+        return self.reference(*args, **params)
 
     @property
     def differentiable(self) -> bool:
@@ -84,6 +110,10 @@ class FusedPlan:
         Fresh handles, because on the original nodes an input that shares its history with
         another one (q = k = v) would be counted twice.
         """
+        for observer in _kernel_observers():
+            parts = observer.kernel_gradients(node, g)
+            if parts is not None:
+                return parts
         return self.derive(node, g, recorded=True)
 
     def derive(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
@@ -111,7 +141,7 @@ class KeptOperation(FusedOperation):
         self, forward: Callable[..., Any], reference: Callable[..., Any], outputs: tuple[str, ...]
     ) -> None:
         super().__init__(forward, reference, lambda: (), outputs)
-        self.reference = None
+        self.opened = None
 
     def make_plan(self, mask: int) -> FusedPlan:
         """The plan for a set of inputs on tape."""
@@ -138,7 +168,7 @@ def run_reference(node: Node) -> tuple[list[Any], tuple[Any, ...]]:
         for array, source in zip(arrays, node.inputs, strict=True)
     ]
     with ModeChange(recording=True, scope=node.scope):
-        outs = node.plan.operation.composed(*handles, **node.params)
+        outs = node.plan.operation.reference(*handles, **node.params)
     return handles, outs if isinstance(outs, tuple) else (outs,)
 
 

@@ -60,9 +60,11 @@ class Operation:
             on the outputs, and a backward pass that meets the node is recorded.
         hint: what to do about a call that fails, added to the error.
         reference: of a fused operation, the same computed by other operations on tensors.
+        opened: of a fused operation, what runs where kernels are opened up.
     """
 
     reference: Callable[..., Any] | None = None
+    opened: Callable[..., Any] | None = None
 
     def __init__(
         self,

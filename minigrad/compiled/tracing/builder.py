@@ -76,10 +76,10 @@ class Builder:
             first = array[(0,) * array.ndim]
             if array.strides.count(0) == array.ndim or _all_equal(array, first):
                 return self.constant(np.asarray(first)).broadcast(array.shape)
-        return self._kept(array)
+        return self.kept(array)
 
-    def _kept(self, array: PlainArray) -> View:
-        """A constant that holds all numbers of an array."""
+    def kept(self, array: PlainArray) -> View:
+        """A constant that holds all numbers of an array; equal ones of few elements are one."""
         kept = array.copy(order="C")
         kept.flags.writeable = False
         content = kept.tobytes() if kept.size <= _FOLDED else id(kept)
@@ -197,7 +197,7 @@ class Builder:
             return view
         value = view.value
         if value.op == "constant" and size_of(view.shape) <= _SPELT_OUT:
-            return self._kept(np.ascontiguousarray(read(value.array, view)).reshape(view.shape))
+            return self.kept(np.ascontiguousarray(read(value.array, view)).reshape(view.shape))
         return self.make("copy", [view], view.shape, view.dtype)
 
     # -- shapes ------------------------------------------------------------------------------------

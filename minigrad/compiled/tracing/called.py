@@ -51,6 +51,7 @@ class CalledOperation:
     Attributes:
         name: of the operation.
         shapes, dtypes: of the arrays that it returned; None for what was no array.
+        fresh: whether each result is an array of its own that nobody else keeps.
     """
 
     def __init__(
@@ -60,10 +61,16 @@ class CalledOperation:
         params: dict[str, Any],
         places: Sequence[int | None],
         results: Sequence[Any],
+        fresh: bool = False,
     ) -> None:
         self.name: str = operation.name
+        self.fresh = fresh
         self._operation, self._inputs, self._params = operation, list(inputs), params
         self._places = places
+        leaves = [leaf for _, leaf in labelled_leaves(params)]
+        pairs_of_leaves = zip(leaves, params.values(), strict=False)
+        flat = len(leaves) == len(params) and all(x is y for x, y in pairs_of_leaves)
+        self._names = list(params) if flat else None  # of the leaves, if they are the parameters
         arrays = [result.__class__ is ndarray for result in results]
         pairs = list(zip(results, arrays, strict=True))
         self.shapes = [r.shape if known else None for r, known in pairs]
@@ -76,17 +83,22 @@ class CalledOperation:
             Refused: when they have other shapes or dtypes than those that were traced.
         """
         given = list(self._inputs)
-        leaves = None
+        leaves, params = None, self._params
+        if self._names is not None:
+            params = dict(params)
         for array, place in zip(arrays, self._places, strict=True):
             if place is None:
                 continue
             if place < len(given):
                 given[place] = array
+            elif self._names is not None:
+                params[self._names[place - len(given)]] = array
             else:
                 if leaves is None:
                     leaves = [leaf for _, leaf in labelled_leaves(self._params)]
                 leaves[place - len(given)] = array
-        params = self._params if leaves is None else replace_leaves(self._params, leaves)
+        if leaves is not None:
+            params = replace_leaves(params, leaves)
         operation = self._operation
         found = operation.forward(*((given,) if operation.list_input else given), **params)
         results = list(found) if isinstance(found, tuple) else [found]

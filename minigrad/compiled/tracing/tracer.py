@@ -16,12 +16,14 @@ from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.kernels import KeptKernels
 from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.reductions import ufunc_reduction
 from minigrad.compiled.tracing.watching import Watch, is_users, user_line
 from minigrad.core.modes import current_mode
-from minigrad.core.observer import Applied, Drawn, Observer
+from minigrad.core.observer import Applied, Drawn
+from minigrad.ops.fusing import FusedOperation, KernelObserver
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
@@ -30,14 +32,16 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
+_OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
-class Tracer(KnownArrays, Observer):
+class Tracer(KnownArrays, KernelObserver):
     """Makes values of a graph from the operations that it sees.
 
     Args:
         states: where given, draws come from these states of generators by their identity, so that
             the generators themselves stay where they are; else they are drawn as always.
+        kernels: whether large kernels stay what they are, see `minigrad.compiled.tracing.kernels`.
 
     Attributes:
         builder: what the values are made by.
@@ -47,13 +51,15 @@ class Tracer(KnownArrays, Observer):
         assumed: values that our own code looked at, with what they were: a program holds for these.
         followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
+        nodes: of the operations that were seen, to look for hooks.
         refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
 
     records_passes = True
 
-    def __init__(self, states: dict[int, Any] | None = None) -> None:
+    def __init__(self, states: dict[int, Any] | None = None, kernels: bool = False) -> None:
         super().__init__(Builder())
+        self._kernels = KeptKernels(self) if kernels else None
         self.captured: list[Captured] = []
         self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
@@ -63,7 +69,7 @@ class Tracer(KnownArrays, Observer):
         self.refusal: str | None = None
         self.line = ""
         self._states = states
-        self._nodes: list[Any] = []
+        self.nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
         self._settings = np.geterr()  # under which warnings are those of a call
 
@@ -99,7 +105,8 @@ class Tracer(KnownArrays, Observer):
     def let_go(self) -> None:
         """Forget the arrays that were met, once nobody will ask for them."""
         self.forget()
-        self._nodes.clear()
+        self.nodes.clear()
+        self._kernels = None
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -145,10 +152,10 @@ class Tracer(KnownArrays, Observer):
             self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
 
     def _convert(self, applied: Applied) -> None:
-        self._listen()
+        self.listen()
         operation, params = applied.operation, applied.params
         if applied.node is not None:
-            self._nodes.append(applied.node)
+            self.nodes.append(applied.node)
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
@@ -169,7 +176,7 @@ class Tracer(KnownArrays, Observer):
         else:
             self.enter_array(applied.results[0], view)
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
         self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
 
@@ -211,6 +218,14 @@ class Tracer(KnownArrays, Observer):
         self.refusal = refusal
         return None
 
+    def kernel(self, operation: FusedOperation, args: Sequence[Any], params: Any) -> Any:
+        """Run a large kernel as it is, if the back end wants that."""
+        return None if self._kernels is None else self._kernels.apply(operation, args, params)
+
+    def kernel_gradients(self, node: Any, g: Any) -> Sequence[Any] | None:
+        """What such a kernel sends back."""
+        return None if self._kernels is None else self._kernels.gradients(node, g)
+
     def _is_followed(self, leaf: Any) -> bool:
         if hasattr(leaf, "_array"):
             return True
@@ -244,8 +259,10 @@ class Tracer(KnownArrays, Observer):
         self, name: str, function: Any, args: Any, options: dict[str, Any], result: Any
     ) -> Any:
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
-        self._listen()
+        self.listen()
         array = np.asarray(result)
+        if array.dtype == bool:
+            name = _OF_BOOLEANS.get(name, name)
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]
@@ -346,12 +363,12 @@ class Tracer(KnownArrays, Observer):
 
     def check_nodes(self) -> None:
         """Refuse hooks and retained gradients on what was computed."""
-        for node in self._nodes:
+        for node in self.nodes:
             if node.extras is not None and (node.extras.hooks or node.extras.node_hooks):
                 self.refuse(f"it registers a hook on the result of {node.where}")
             elif node.extras is not None and node.extras.retain:
                 self.refuse(f"it retains the gradient of {node.where}")
-        self._nodes.clear()
+        self.nodes.clear()
 
     def write(self, tensor: Any) -> None:
         """Note what a tensor held before it is written."""

@@ -27,8 +27,8 @@ def traced_memory():
 def test_a_program_does_not_hold_its_traces(monkeypatch):
     made, begin = [], Tracer.__init__
 
-    def noted(self, states=None):
-        begin(self, states)
+    def noted(self, *args):
+        begin(self, *args)
         made.append(weakref.ref(self))
 
     monkeypatch.setattr(Tracer, "__init__", noted)

@@ -1,6 +1,7 @@
 """Compiled functions under a profile: they stay compiled, and are one operation or their parts."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -139,10 +140,10 @@ def test_the_parts_of_a_numpy_program_are_its_calls(monkeypatch):
     assert len(parts) == len(program._forward)
     assert all(r.part_of == "compiled network" for r in parts)
     assert all(round(1e9 * r.seconds) == 100 for r in parts)
-    ran = [value.op for value in program.graphs[0].values]
-    assert [r.operation for r in parts if r.operation != "assemble"] == [
-        op for op in ran if op != "assemble"
-    ]
+    ran = Counter(r.operation for r in parts if r.operation != "assemble")
+    values = Counter(v.op for v in program.graphs[0].values if v.op != "assemble")
+    assert ran <= values
+    assert values - ran == {"where": 2, "equal": 1}  # which only infinite scores need
     whole = p.records[0]
     inside = sum(round(1e9 * r.seconds) for r in parts)
     assert round(1e9 * whole.seconds) - round(1e9 * whole.own_seconds) == inside
