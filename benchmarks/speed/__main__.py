@@ -21,7 +21,7 @@ from benchmarks.speed.contestants import CONTESTANTS, missing
 from benchmarks.speed.footprint import footprints
 from benchmarks.speed.machine import describe, product_rate
 from benchmarks.speed.plot import plot
-from benchmarks.speed.report import markdown, milliseconds
+from benchmarks.speed.report import markdown, milliseconds, summary
 from benchmarks.speed.rounds import environment, measure_case
 
 __all__ = ["main"]
@@ -44,6 +44,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
     parser.add_argument("--to", type=Path, help="where to write: PATH.json, PATH.md, PATH.svg")
     parser.add_argument("--page", type=Path, help="write the tables here too: docs/performance.md")
+    parser.add_argument("--summary", type=Path, metavar="RECORD",
+                        help="measure nothing; print the README's table from a PATH.json")  # fmt: skip
     parser.add_argument("--no-footprint", action="store_true", help="no imports and sizes")
     return parser.parse_args(given)
 
@@ -109,6 +111,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Measure, show and write."""
     given = sys.argv[1:] if given is None else given
     options = arguments(given)
+    if options.summary is not None:
+        print(summary(json.loads(options.summary.read_text(encoding="utf-8"))))
+        return
     record = measure(options, shlex.join(["python", "-m", "benchmarks.speed", *given]))
     if options.to is None:
         print("\n" + markdown(record))

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.speed.cases import CASES
 from benchmarks.speed.contestants import CONTESTANTS
 
-__all__ = ["markdown", "milliseconds"]
+__all__ = ["SUMMARY", "markdown", "milliseconds", "summary"]
 
 Record = dict[str, Any]
 
@@ -116,6 +116,28 @@ def measures(record: Record) -> list[str]:
         "a second",
     ]
     return table(head, rows)
+
+
+SUMMARY = (
+    ("ops", "s", "900 operations on 8 numbers"),
+    ("lstm-loop", "s", "an LSTM cell of one's own, in a Python loop, 32 units, 50 steps"),
+    ("lstm", "m", "the LSTM layer, 128 units, 50 steps, 32 sequences"),
+    ("transformer", "m", "a Transformer encoder, 256 wide"),
+)
+"""The rows of the README: case, size, and words for people who have not read of cases."""
+
+SHOWN = ("compiled", "core", "minigrad", "torch", "torch.compile", "jax.jit")
+
+
+def summary(record: Record) -> str:
+    """The table of the README: milliseconds of forward and backward, medians."""
+    found = grouped(record)
+    rows = []
+    for case, size, title in SUMMARY:
+        row = found[case, size]
+        given = [row.get(name, {}).get("median") for name in SHOWN]
+        rows.append([title, *(milliseconds(v) if v is not None else "-" for v in given)])
+    return "\n".join(table(["ms", *SHOWN], rows))
 
 
 def footprint(record: Record) -> list[str]:

@@ -30,6 +30,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     found = dict(os.environ)
     for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
         found[f"{name}_NUM_THREADS"] = count
+    found["MINIGRAD_THREADS"] = count
     if threads == 1:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         found["XLA_FLAGS"] = flags
