@@ -45,7 +45,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--to", type=Path, help="where to write: PATH.json, PATH.md, PATH.svg")
     parser.add_argument("--page", type=Path, help="write the tables here too: docs/performance.md")
     parser.add_argument("--summary", type=Path, metavar="RECORD",
-                        help="measure nothing; print the README's table from a PATH.json")  # fmt: skip
+                        help="measure nothing; print the README's table from a record")  # fmt: skip
     parser.add_argument("--no-footprint", action="store_true", help="no imports and sizes")
     return parser.parse_args(given)
 
