@@ -92,7 +92,12 @@ def _backward(
     return [d_x, packing.rows(d_state), d_w_ih, d_w_hh, d_b_ih, d_b_hh]
 
 
-@fused(reference=gru_sequence_reference, backward=_backward, outputs=("output", "h"))
+@fused(
+    reference=gru_sequence_reference,
+    backward=_backward,
+    outputs=("output", "h"),
+    whole_from=5000,  # below, calls cost more than numbers, and a loop makes fewer
+)
 def gru_sequence(
     x: Array,
     h0: Array,

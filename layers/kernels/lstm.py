@@ -98,6 +98,7 @@ def _backward(
     reference=lstm_sequence_reference,
     backward=_backward,
     outputs=("output", "h", "c"),
+    whole_from=5000,  # below, calls cost more than numbers, and a loop makes fewer
 )
 def lstm_sequence(
     x: Array,

@@ -1,5 +1,6 @@
 """The plain recurrent network over a sequence as one fused operation."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,13 @@ def _backward(
     ]
 
 
-@fused(reference=rnn_sequence_reference, backward=_backward, outputs=("output", "h"))
+# A loop of programs makes as few calls as the kernel.
+@fused(
+    reference=rnn_sequence_reference,
+    backward=_backward,
+    outputs=("output", "h"),
+    whole_from=math.inf,
+)
 def rnn_sequence(
     x: Array,
     h0: Array,

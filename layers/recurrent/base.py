@@ -29,6 +29,7 @@ from layers.recurrent.arguments import all_states_type, bind_sizes, check_option
 from minigrad import Tensor
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.ops.checks import check_probabilities, check_sizes
+from minigrad.ops.fusing import runs_whole
 from minigrad.ops.nn.neural import draw_mask, keep_scale
 
 __all__ = ["Recurrent"]
@@ -302,7 +303,8 @@ class Recurrent(Module):
         """The output, and what each layer and direction did."""
         runs: list[Run] = []
         alone = not gates and not (everything and len(self.cell.states) > 1)
-        fused = self._fits_kernel and current_mode().fused and alone
+        fused = alone and self._fits_kernel
+        fused = fused and runs_whole(type(self).kernel, [x, *self.parameters()], lengths=lengths)
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = mg.dropout(x, self.dropout, self.training, self.generator)

@@ -6,13 +6,13 @@ differentiated when the derivative itself is recorded, and tests compare the ker
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, ParamSpec, cast
+from typing import Any, Final, ParamSpec, cast
 
 from minigrad.core.backward import pull_back
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Node, alias_node
 from minigrad.core.observer import Observer
-from minigrad.core.tensors import wrap
+from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.primitives import Operation, Primitive, declare
 from minigrad.ops.pruning import needed_nodes
 
@@ -24,10 +24,13 @@ __all__ = [
     "kernels_kept",
     "output_gradients",
     "run_reference",
+    "runs_whole",
 ]
 
 P = ParamSpec("P")
 Backward = Callable[..., Sequence[Any]]
+
+LARGE: Final = 1 << 15  # elements whose many passes over memory cost more than a kernel
 
 kernels_kept: ContextVar[bool] = ContextVar("minigrad_kernels_kept", default=False)
 """Whether large kernels that come with a derivative of their own are traced as they are."""
@@ -35,6 +38,10 @@ kernels_kept: ContextVar[bool] = ContextVar("minigrad_kernels_kept", default=Fal
 
 class KernelObserver(Observer):
     """Looks on where kernels are opened up, and may have one run as it is."""
+
+    def keeps(self, operation: "FusedOperation", arrays: Sequence[Any], params: Any) -> bool:
+        """Whether it has a kernel of such inputs and parameters run."""
+        return False
 
     def kernel(self, operation: "FusedOperation", args: Sequence[Any], params: Any) -> Any:
         """The result of a kernel; None to open it up."""
@@ -45,6 +52,23 @@ class KernelObserver(Observer):
 
 def _kernel_observers() -> list[KernelObserver]:
     return [o for o in current_mode().observers if isinstance(o, KernelObserver)]
+
+
+def runs_whole(kernel: Any, inputs: Sequence[Any], **params: Any) -> bool:
+    """Whether a call of a kernel runs it now, rather than its reference.
+
+    Args:
+        kernel: a function made by `fused`, or any other, which runs where kernels do.
+        inputs: the largest of its inputs, in any order.
+        params: those that matter to how many steps the reference takes.
+    """
+    if current_mode().fused:
+        return True
+    arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+    operation = getattr(kernel, "operation", None)
+    return isinstance(operation, FusedOperation) and any(
+        observer.keeps(operation, arrays, params) for observer in _kernel_observers()
+    )
 
 
 class FusedOperation(Operation):
@@ -58,8 +82,10 @@ class FusedOperation(Operation):
         reference: Callable[..., Any],
         backward: Backward,
         outputs: tuple[str, ...] = ("y",),
+        whole_from: float = LARGE,
     ) -> None:
         super().__init__(forward, outputs=outputs, aux=("residuals",))
+        self.whole_from = whole_from
         self.reference, self.opened = reference, self._opened
         self.backward = backward
 
@@ -173,7 +199,11 @@ def run_reference(node: Node) -> tuple[list[Any], tuple[Any, ...]]:
 
 
 def fused(
-    *, reference: Callable[P, Any], backward: Backward, outputs: tuple[str, ...] = ("y",)
+    *,
+    reference: Callable[P, Any],
+    backward: Backward,
+    outputs: tuple[str, ...] = ("y",),
+    whole_from: float = LARGE,
 ) -> Callable[[Callable[..., Any]], Primitive[P]]:
     """Declare a kernel.
 
@@ -186,10 +216,12 @@ def fused(
         backward: called as ``backward(grads, residuals, inputs, needed, **params)`` with one
             gradient per output; returns one per input, None where `needed` is False.
         outputs: the names of the outputs.
+        whole_from: elements of the largest input from which NumPy programs have the kernel run, as
+            it is faster than what it consists of.
     """
 
     def decorate(forward: Callable[..., Any]) -> Primitive[P]:
-        operation = FusedOperation(forward, reference, backward, outputs)
+        operation = FusedOperation(forward, reference, backward, outputs, whole_from)
         return cast(Primitive[P], declare(operation))
 
     return decorate

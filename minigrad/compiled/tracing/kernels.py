@@ -12,21 +12,19 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation
-from minigrad.core.applying import AS_IS, operand
+from minigrad.core.applying import AS_IS, finish_node, operand
+from minigrad.core.contributions import output_node
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Node, fill_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import FusedOperation, output_gradients
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
-__all__ = ["KeptKernels"]
-
-_LARGE = 1 << 15  # elements of an input from which the kernel is faster than what it consists of
-_SPELT_OUT = frozenset({"layer_norm"})  # whose passes are few, and stay in the cache
+__all__ = ["KeptKernels", "is_kept"]
 
 
 class KernelBackward:
-    """The backward of a kernel as an operation: its gradients, residuals and inputs are operands.
+    """The backward of a kernel as an operation: residuals, gradients and inputs are operands.
 
     Args:
         kernel: the operation.
@@ -38,12 +36,14 @@ class KernelBackward:
 
     def __init__(self, kernel: FusedOperation, needed: Sequence[bool]) -> None:
         self.name = f"{kernel.name}_backward"
+        self._outputs = len(kernel.outputs)
         self._backward: Callable[..., Any] = kernel.backward
         self._needed = tuple(needed)
 
-    def forward(self, grad: Any, residuals: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
-        """The gradients by the inputs; `residuals` are boxed."""
-        found = self._backward([grad], residuals.item(), arrays, self._needed, **params)
+    def forward(self, residuals: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+        """The gradients by the inputs; `residuals` are boxed, gradients of outputs come next."""
+        grads, inputs = arrays[: self._outputs], arrays[self._outputs :]
+        found = self._backward(grads, residuals.item(), inputs, self._needed, **params)
         return tuple(found)
 
 
@@ -77,9 +77,7 @@ class KeptKernels:
             Any, CalledOperation
         ] = {}  # one for a node, so that equal calls are one
 
-    def apply(
-        self, operation: FusedOperation, args: Sequence[Any], params: dict[str, Any]
-    ) -> Tensor | None:
+    def apply(self, operation: FusedOperation, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run a kernel as it is, on the tape; None where it is to be opened up."""
         try:
             return self._applied(operation, args, params)
@@ -89,7 +87,7 @@ class KeptKernels:
 
     def _applied(
         self, operation: FusedOperation, args: Sequence[Any], params: dict[str, Any]
-    ) -> Tensor | None:
+    ) -> Any:
         tracer, name = self._tracer, operation.name
         arrays = [
             v._array
@@ -99,7 +97,7 @@ class KeptKernels:
             else _plain(operand(v, name, name, args))
             for v in args
         ]
-        if not _is_kept(operation, arrays):
+        if not is_kept(operation, arrays, params):
             return None
         leaves = [leaf for _, leaf in labelled_leaves(params)]
         followed = [
@@ -110,8 +108,8 @@ class KeptKernels:
         plain = replace_leaves(params, [_plain(tracer.constant(leaf, leaf)) for leaf in leaves])
         try:
             with ModeChange(observers=()):  # what a kernel does within is its own affair
-                y, residuals = operation.forward(*arrays, **plain)
-            y = np.asarray(y)
+                *results, residuals = operation.forward(*arrays, **plain)
+            outs = [np.asarray(y) for y in results]
         except Exception:  # the reference tells what is wrong with the arguments
             return None
         tracer.listen()
@@ -119,22 +117,27 @@ class KeptKernels:
         operands = [tracer.source(v, array) for v, array in zip(args, arrays, strict=True)]
         places = _places(operands, followed)
         called = self._call(
-            CalledOperation(operation, arrays, plain, places, [y, residuals], True),
+            CalledOperation(operation, arrays, plain, places, [*outs, residuals], True),
             operands,
             followed,
         )
-        tracer.enter_array(y, self._result(called, 0, y))
-        boxed = tracer.builder.make("result", [called], (), object, (1,))
+        for i, y in enumerate(outs):
+            tracer.enter_array(y, self._result(called, i, y))
+        boxed = tracer.builder.make("result", [called], (), object, (len(outs),))
         nodes = [v._node if isinstance(v, Tensor) else None for v in args]
         mask = sum(1 << i for i, node in enumerate(nodes) if node is not None)
         if not mask or not current_mode().recording:
-            return wrap(y, None)
-        plan = operation.plans[mask]
+            tensors = [wrap(y, None) for y in outs]
+            return tensors[0] if len(outs) == 1 else tuple(tensors)
+        plan, y = operation.plans[mask], outs[0]
         node = fill_node(Node(), plan, tuple(nodes), y.shape, y.dtype, plain)
+        finish_node(node, operation, [*outs, residuals])
         tracer.nodes.append(node)
-        node.saved = plan.save(*arrays, y, residuals)
+        node.saved = plan.save(*arrays, *outs, residuals)
         self._kept[node] = _Kept(boxed, operands, plain, followed)
-        return wrap(y, node)
+        if len(outs) == 1:
+            return wrap(y, node)
+        return tuple(wrap(y, output_node(node, i)) for i, y in enumerate(outs))
 
     def gradients(self, node: Any, g: Any) -> Sequence[Any] | None:
         """What such a kernel sends back; None for any other."""
@@ -142,13 +145,15 @@ class KeptKernels:
         if kept is None:
             return None
         tracer, plan = self._tracer, node.plan
-        (gradient,) = output_gradients(node, g)
+        sent = output_gradients(node, g)
+        grads = [part._array if isinstance(part, Tensor) else part for part in sent]
         arrays, residuals = node.saved
         backward = KernelBackward(plan.operation, plan.needed)
-        inputs = [gradient._array, _boxed(residuals), *arrays]
+        inputs = [_boxed(residuals), *grads, *arrays]
         with ModeChange(observers=()):
             parts = backward.forward(*inputs, **kept.params)
-        operands = [tracer.source(gradient, gradient._array), kept.residuals, *kept.operands]
+        seeds = [tracer.source(part, array) for part, array in zip(sent, grads, strict=True)]
+        operands = [kept.residuals, *seeds, *kept.operands]
         tracer.listen()
         tracer.builder.place = f"{backward.name}{getattr(node.scope, 'place', '')}"
         if node not in self._backwards:
@@ -197,9 +202,10 @@ def _boxed(residuals: Any) -> PlainArray:
     return box
 
 
-def _is_kept(operation: FusedOperation, arrays: Sequence[Any]) -> bool:
-    """Whether a kernel stays a kernel for inputs of this size."""
-    if len(operation.outputs) > 1 or operation.name in _SPELT_OUT:
-        return False
+def is_kept(operation: FusedOperation, arrays: Sequence[Any], params: Any) -> bool:
+    """Whether a kernel stays a kernel: it is large, or runs over sequences of different lengths,
+    whose steps are no loop."""
     known = [array for array in arrays if isinstance(array, ndarray)]
-    return all(a.dtype.kind == "f" for a in known) and any(a.size >= _LARGE for a in known)
+    largest = max((array.size for array in known), default=0)
+    large = largest >= operation.whole_from or params.get("lengths") is not None
+    return large and all(array.dtype.kind == "f" for array in known)

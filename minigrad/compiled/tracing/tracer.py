@@ -16,7 +16,7 @@ from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
-from minigrad.compiled.tracing.kernels import KeptKernels
+from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
 from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.reductions import ufunc_reduction
@@ -217,6 +217,10 @@ class Tracer(KnownArrays, KernelObserver):
         del self.assumed[assumed:]
         self.refusal = refusal
         return None
+
+    def keeps(self, operation: FusedOperation, arrays: Sequence[Any], params: Any) -> bool:
+        """Whether a large kernel runs as it is."""
+        return self._kernels is not None and is_kept(operation, arrays, params)
 
     def kernel(self, operation: FusedOperation, args: Sequence[Any], params: Any) -> Any:
         """Run a large kernel as it is, if the back end wants that."""

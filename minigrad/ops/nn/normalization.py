@@ -155,7 +155,8 @@ def _layer_norm_backward(
     return d_x, d_weight, g if needed[2] else None
 
 
-@fused(reference=_layer_norm_reference, backward=_layer_norm_backward)
+# Its passes are few, and stay in the cache block by block.
+@fused(reference=_layer_norm_reference, backward=_layer_norm_backward, whole_from=math.inf)
 @named("layer_norm")
 @quiet
 def _layer_norm(x: Array, weight: Array, bias: Array, /, axes: Axes, eps: float) -> Array:

@@ -11,7 +11,8 @@ import layers
 import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.numpy_calls import blocking
-from minigrad.compiled.tracing import kernels
+from minigrad.ops.fusing import FusedOperation
+from minigrad.ops.primitives import operations
 from tests.minigrad.compiled.evaluating import evaluate
 from tests.minigrad.compiled.test_programs import F4, F8, Maker, numbers
 
@@ -184,7 +185,9 @@ def test_recurrent_layers(kind, batch):
 @pytest.fixture
 def kept(monkeypatch):
     """Kernels stay kernels at any size."""
-    monkeypatch.setattr(kernels, "_LARGE", 0)
+    for operation in operations.values():
+        if isinstance(operation, FusedOperation):
+            monkeypatch.setattr(operation, "whole_from", 0)
 
 
 @pytest.mark.usefixtures("kept")
@@ -221,6 +224,50 @@ def test_attention_stays_a_kernel(causal, count):
 
     leaves = [leaf(i, 1, 2, count, 4) for i in range(3)]
     assert_same(attend, leaves, rtol=1e-6, atol=1e-7)
+
+
+def assert_alike(found, expected, leaves):
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+    slopes = [mg.gradients((y**2).sum(), leaves) for y in (found, expected)]
+    for one, other in zip(*slopes, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def sequences_in(compiled):
+    (program,) = compiled.programs
+    called = [v.options[0].name for v in program.graphs[0].values if v.op == "call"]
+    return [name for name in called if name.endswith("_sequence")]
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("reads", ["outputs", "states", "both"])
+def test_kernels_with_several_outputs(kind, reads):
+    layer = getattr(layers, kind)(3, 4, num_layers=2, bidirectional=True).to(F8)
+
+    def function(x):
+        output, last = layer(x)
+        last = last[0] if isinstance(last, tuple) else last
+        return {"outputs": output, "states": last, "both": output.sum() * last}[reads]
+
+    compiled, x = mg.compile(function, backend=plain), leaf(0, 2, 5, 3)
+    for _ in range(2):
+        assert_alike(compiled(x), function(x), [x, *layer.parameters()])
+    assert sequences_in(compiled) == [f"{kind.lower()}_sequence"] * 4
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_sequences_of_the_lengths_of_each_call(kind):
+    layer = getattr(layers, kind)(3, 4).to(F8)
+
+    def function(x, lengths):
+        return layer(x, lengths=lengths)[0]
+
+    compiled, x = mg.compile(function, backend=plain), leaf(0, 3, 6, 3)
+    for lengths in ([6, 2, 0], [1, 6, 4], [5, 5, 6]):
+        given = x, np.array(lengths)
+        assert_alike(compiled(*given), function(*given), [x, *layer.parameters()])
+    assert sequences_in(compiled) == [f"{kind.lower()}_sequence"]
 
 
 @pytest.mark.usefixtures("kept")
