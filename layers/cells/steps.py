@@ -17,7 +17,7 @@ import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
 from minigrad.compiled.stepping.order import Order
-from minigrad.compiled.stepping.scanned import Begun, Scanned
+from minigrad.compiled.stepping.scanned import Begun, Scanned, stop_long_traces
 
 __all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
 __all__ += ["label_states", "run_compiled", "run_steps"]
@@ -122,6 +122,7 @@ def run_steps(
     if lengths is not None:
         x = clear_padding(x, lengths)
     order = Order(lengths, reverse)
+    stop_long_traces(x.shape[1])
     if not isinstance(advance, Step):
         return _one_by_one(advance, x, states, order)
     if _is_other_at_first(x, states) and Scanned.wanted(x, order):

@@ -60,7 +60,10 @@ class Lowered:
 
     def _check(self, name: str) -> None:
         if name not in self.stages:
-            raise KeyError(f"lowered: there is no stage {name!r}; there are {list(self.stages)}")
+            why = f"; it runs as before: {self.refusals[-1]}" if self.refusals else ""
+            raise KeyError(
+                f"lowered: there is no stage {name!r}; there are {list(self.stages)}{why}"
+            )
 
     def __str__(self) -> str:
         texts = [self.stage(name) for name in self.stages]

@@ -166,7 +166,7 @@ def view(
     if colour is not None and isinstance(target, (Lowered, Picture)):
         raise ValueError(f"colour must go with what was computed, got a {type(target).__name__}")
     if isinstance(target, Lowered):
-        target = picture_of(target)
+        target = dataclasses.replace(picture_of(target), title=title or target.name)
     if isinstance(target, Picture):
         graph = target
     else:

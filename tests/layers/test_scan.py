@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import layers
 import minigrad as mg
 from layers import (
     GRU,
@@ -273,3 +274,13 @@ def test_wrong_chunks():
         run_in_chunks(make(GRU), draw(2, 6, 3), 0)
     with pytest.raises(ShapeError, match=r"f64\[6\] have no axis 1"):
         run_in_chunks(make(GRU), draw(6), 2)
+
+
+def test_a_function_with_a_long_sequence_is_not_traced_step_by_step():
+    cell = layers.RNNCell(2, 3)
+    compiled = mg.compile(lambda x: (layers.scan(cell, x)[0] ** 2).mean())
+    x = np.random.default_rng(0).standard_normal((1, 300, 2), np.float32)
+    with pytest.warns(mg.CompileWarning, match="a sequence of 300 steps is in it, more than 256"):
+        first = compiled(x)
+    assert compiled(x).item() == pytest.approx(first.item(), rel=1e-5)
+    assert not compiled.programs

@@ -225,8 +225,8 @@ class Guards:
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
         if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
-            names = [n for n in _names(code) if n in table]
-            self._mapping(table, names, "global ", _names(code))
+            asked = {*_found(code, "LOAD_GLOBAL"), *_found(code, "LOAD_NAME"), *_texts(code)}
+            self._mapping(table, [n for n in asked if n in table], "global ", asked)
             for module in filter(sys.modules.__contains__, _found(code, "IMPORT_NAME")):
                 self._entry(sys.modules.get, module, f"the module {module}")
 
@@ -309,11 +309,16 @@ def _fill(cell: Any, value: Any) -> None:
 @functools.lru_cache(maxsize=4096)
 def _names(code: CodeType) -> tuple[str, ...]:
     """The names of attributes and globals in code, also those in its strings."""
+    return (*code.co_names, *_texts(code))
+
+
+def _texts(code: CodeType) -> list[str]:
+    """The strings in code that may be names."""
     texts = [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
     for constant in code.co_consts:
         if isinstance(constant, tuple):
             texts += [c for c in constant if isinstance(c, str) and c.isidentifier()]
-    return (*code.co_names, *texts)
+    return texts
 
 
 def _set_by(entered: Iterable[CodeType]) -> Iterator[str]:

@@ -104,6 +104,23 @@ class Followed(np.ndarray[Any, Any]):
         """All numbers in one axis."""
         return self.reshape(-1, order=order)
 
+    def mean(self, *args: Any, **options: Any) -> Any:
+        """By NumPy, which writes into an array of its own on the way."""
+        return self._by_numpy("mean", args, options)
+
+    def var(self, *args: Any, **options: Any) -> Any:
+        """As `mean`."""
+        return self._by_numpy("var", args, options)
+
+    def std(self, *args: Any, **options: Any) -> Any:
+        """As `mean`."""
+        return self._by_numpy("std", args, options)
+
+    def _by_numpy(self, name: str, args: Any, options: dict[str, Any]) -> Any:
+        result = getattr(_plain(self), name)(*args, **options)
+        function = functools.partial(_by_method, name=name, args=args, options=options)
+        return self._told(name, function, (self,), {}, result)
+
     def _looked_at(self, name: str) -> Any:
         plain = _plain(self)
         if self.tracer is not None:
@@ -171,6 +188,10 @@ def follow(array: Any, tracer: Any) -> Followed:
 
 def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, Followed) else value
+
+
+def _by_method(array: Any, name: str, args: Any, options: dict[str, Any]) -> Any:
+    return getattr(array, name)(*args, **options)
 
 
 def _reshaped(array: Any, shape: Any, options: Any) -> Any:

@@ -146,6 +146,8 @@ class Tracer(KnownArrays, KernelObserver):
     @Watch.pausing
     def call(self, applied: Applied) -> None:
         """Make the values of an operation; a failure here is ours, and no error of the call."""
+        if self.refusal is not None:
+            return
         try:
             self._convert(applied)
         except Exception as error:

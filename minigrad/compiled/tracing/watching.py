@@ -55,6 +55,7 @@ _OUTSIDE = frozenset(
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
 _MAKES_TENSOR = Tensor.__init__.__code__
+_BACKWARD = Tensor.backward.__code__
 _BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
 _FILES = frozenset(
     ("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt")
@@ -184,6 +185,12 @@ class Watch:
         if code is _MAKES_TENSOR:
             if isinstance(frame.f_locals["data"], Tensor):
                 self.refuse("it makes a tensor of a tensor's numbers; detach() gives one")
+            return
+        if code is _BACKWARD:
+            self.refuse(
+                "it calls backward, which adds to gradients; compile value_and_grad of it, or call "
+                "backward outside"
+            )
             return
         kind = _kind_of(frame)
         module = str(frame.f_globals.get("__name__", ""))

@@ -80,6 +80,13 @@ class _Drawing:
             self._box(value, "op", scope=scope)
         for value in loop.body:
             self._arrows(value)
+        for value in loop.body:
+            for slot, view in enumerate(value.views):  # what the first step reads in their place
+                read = _source(view)
+                begin = loop.initial[read.options[0]] if read.op == "previous" else view
+                if read.op == "previous" and begin.value in self._boxes:
+                    source = self._boxes[begin.value]
+                    self.edges.append(Edge(source, self._boxes[value], slot, "data", begin.shape))
 
     def _arrows(self, value: Value) -> None:
         target = self._boxes[value]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.llvm import program
 from minigrad.compiled.simplify import finish
@@ -94,3 +95,14 @@ def test_bounds_of_places_are_values_of_the_graph(name, options):
         (computed,) = backend.build(graph)([array])
         np.testing.assert_array_equal(computed, expected)
         assert computed.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+@pytest.mark.parametrize("options", [{}, {"axis": 0}, {"axis": 1, "keepdims": True}])
+def test_what_numpy_computes_on_the_way_of_an_argument(name, options):
+    compiled = mg.compile(lambda a: mg.tanh(a - getattr(a, name)(**options)).sum())
+    for k in range(3):
+        a = np.random.default_rng(k).standard_normal((4, 4))
+        expected = np.tanh(a - getattr(a, name)(**options)).sum()
+        assert compiled(a).item() == pytest.approx(expected)
+    assert compiled.refusals == []

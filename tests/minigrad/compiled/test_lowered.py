@@ -89,6 +89,30 @@ def test_it_leaves_generators_and_buffers_as_they_were():
     assert mg.dropout(np.ones(20, F), 0.5).tolist() == expected
 
 
+def test_a_refused_function_has_no_stages_and_the_error_says_why():
+    lowered = mg.compile(lambda x: x * x.detach().sum().item()).lowered(tensors()[1])
+    with pytest.raises(KeyError, match="runs as before: item takes numbers out"):
+        lowered.stage("rolled")
+
+
+def test_programs_tell_what_they_are():
+    compiled = mg.compile(lambda x: mg.tanh(x).sum())
+    compiled(tensors()[1])
+    assert repr(compiled.programs).startswith("[<program of ")
+    assert "(float32[3, 3]): " in repr(compiled.programs)
+
+
+def test_loops_are_drawn_with_where_they_begin_and_with_a_title():
+    lowered = steps.lowered(*tensors())
+    picture = draw(lowered.until("rolled"), level="ops", title="Rolled").graph
+    assert picture.title == "Rolled"
+    assert draw(lowered, level="ops").graph.title == "steps"
+    (loop,) = [s for s in picture.scopes if s.path == "loop 2"]
+    inside = {node.id for node in picture.nodes if node.scope.startswith(loop.path)}
+    assert any(e.target in inside and e.kind == "data" and e.source not in inside
+               for e in picture.edges)  # fmt: skip
+
+
 def test_it_can_be_drawn():
     picture = draw(steps.lowered(*tensors()), level="ops").graph
     assert any(scope.name.endswith("steps") for scope in picture.scopes)

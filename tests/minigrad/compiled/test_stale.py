@@ -1,5 +1,6 @@
 """What a program could keep by mistake: refused by name with one warning, or read anew."""
 
+import functools
 import random
 import time
 import types
@@ -390,3 +391,51 @@ def test_what_is_changed_is_seen(change):
     assert compiled.programs[0].guards.hold() is False
     for _ in range(3):
         assert compiled(x).item() == scaled(x).item()
+
+
+def test_a_backward_within_is_refused_and_gradients_are_those_of_one_call():
+    w = tensor(3)
+
+    @mg.compile
+    def step(x):
+        loss = (x * w).sum()
+        loss.backward()
+        return loss
+
+    x = np.arange(3, dtype=F)
+    with pytest.warns(mg.CompileWarning, match="calls backward, which adds to gradients"):
+        step(x)
+    np.testing.assert_array_equal(w.grad, x)
+    step(x)
+    np.testing.assert_array_equal(w.grad, 2 * x)
+
+
+class Named:
+    rate = 2.0
+
+    def loss(self, x):
+        return (x * self.rate).sum()
+
+
+def test_names_of_attributes_are_no_names_of_globals():
+    names = {"model": Named(), "mg": mg}
+    exec("f = mg.compile(lambda x: model.loss(x))", names)
+    for k in range(12):
+        names["loss"] = names["rate"] = k
+        assert names["f"](tensor(3)).item() == pytest.approx((tensor(3) * 2.0).sum().item())
+    assert len(names["f"].programs) == 1
+    names["model"] = Named()
+    names["model"].rate = 3.0
+    assert names["f"](tensor(3)).item() == pytest.approx((tensor(3) * 3.0).sum().item())
+
+
+def test_results_that_do_not_require_grad_are_checked_too():
+    scale = [1.0]
+    cached = functools.lru_cache(lambda: scale[0])
+    compiled = mg.compile(lambda x: x * cached(), check=1)
+    x = np.ones(3, F)
+    compiled(mg.Tensor(x))
+    scale[0] = 2.0
+    cached.cache_clear()
+    with pytest.raises(mg.CompileError, match="output 0 differs"):
+        compiled(mg.Tensor(x))
