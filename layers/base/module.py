@@ -146,6 +146,11 @@ class Module:
                         f"`with minigrad.no_grad(): module.{name}[...] = values`."
                     )
                 table.pop(name, None)
+            if isinstance(getattr(value, "__wrapped__", None), Module):
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: the parameters of a compiled module would not "
+                    "be learned. Assign the module itself, and compile what calls it."
+                )
             if type(value) is Tensor and value.requires_grad and value.is_leaf:
                 raise TypeError(
                     f"{type(self).__name__}.{name}: a plain tensor is neither learned nor saved. "

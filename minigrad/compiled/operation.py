@@ -1,7 +1,9 @@
 """`compile`: a function that runs as one program, once it was traced, with the same results."""
 
+import copy
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple
@@ -108,16 +110,23 @@ def compile(
 
 
 class _Methods(dict["Compiled", "Compiled"]):
-    """The compiled methods of an instance, which its copies do not take over."""
+    """The compiled methods of one instance; of its copies, others are made.
+
+    Attributes:
+        owner: a weak reference to the instance.
+    """
+
+    def __init__(self, owner: Any = None) -> None:
+        super().__init__()
+        self.owner = (lambda: None) if owner is None else weakref.ref(owner)
 
     def __reduce__(self) -> Any:
         return _Methods, ()
 
-    def __copy__(self) -> "_Methods":
-        return _Methods()
 
-    def __deepcopy__(self, known: Any) -> "_Methods":
-        return _Methods()
+def _compiled(function: Callable[..., Any], check: int, backend: Any, *options: Any) -> "Compiled":
+    """For pickle."""
+    return Compiled(function, check, backend or default_backend(), *options)
 
 
 class Compiled:
@@ -132,6 +141,12 @@ class Compiled:
     Attributes:
         function: the user's own.
     """
+
+    __slots__ = (
+        *("__dict__", "__weakref__", "_at_once", "_backend", "_calls", "_check", "_count"),
+        *("_entries", "_off", "_tell", "_tracing", "_warned", "function"),
+    )
+    # What `functools.wraps` would take over is in the `__dict__`, and nothing else.
 
     _tracing: Any  # a lock
 
@@ -189,16 +204,34 @@ class Compiled:
         if instance is None:
             return self
         try:
-            bound = vars(instance).setdefault("_compiled_methods", _Methods())
-        except TypeError:  # without attributes of its own: programs for it as for an argument
+            bound = vars(instance).get("_compiled_methods")
+            if bound is None or bound.owner() is not instance:
+                bound = vars(instance)["_compiled_methods"] = _Methods(instance)
+        except TypeError:  # a class, or without attributes: programs for it as for an argument
             return MethodType(self, instance)
-        compiled = bound.get(self)
-        if compiled is None or compiled.function.__self__ is not instance:
+        if self not in bound:
             method = MethodType(self.function, instance)
-            compiled = bound[self] = Compiled(
-                method, self._check, self._backend, self._tell, self._at_once
-            )
-        return compiled
+            bound[self] = self._of(method)
+        return bound[self]
+
+    def _of(self, function: Callable[..., Any]) -> "Compiled":
+        return Compiled(function, self._check, self._backend, self._tell, self._at_once)
+
+    def __copy__(self) -> "Compiled":
+        return self._of(self.function)
+
+    def __deepcopy__(self, known: dict[int, Any]) -> "Compiled":
+        return self._of(copy.deepcopy(self.function, known))
+
+    def __reduce__(self) -> Any:
+        backend = None if self._backend is default_backend() else self._backend
+        return _compiled, (self.function, self._check, backend, self._tell, self._at_once)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Compiled.__slots__ or name.startswith("__"):
+            object.__setattr__(self, name, value)
+        else:  # as it would be without compile
+            setattr(self.function, name, value)
 
     def __getattr__(self, name: str) -> Any:
         if name == "function":  # while it is copied

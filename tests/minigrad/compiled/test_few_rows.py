@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 from minigrad.compiled.graph import Graph, Value, View
 from minigrad.compiled.llvm import program
 from minigrad.compiled.llvm.kernels import tiles
@@ -52,3 +53,20 @@ def test_threads_make_no_difference(threads):
     with mock.patch.object(program, "_WORTH_THREADS", 1):
         (shared,) = program.build(graph, threads=threads)(arrays)
     np.testing.assert_array_equal(alone, shared)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_several_weights_read_gets_the_sum_of_their_gradients(m, dtype):
+    rng = np.random.default_rng(m)
+    shapes = ((m, 8), (8, 8), (8, 8), (8, 8))
+    x, *weights = [mg.Tensor(rng.standard_normal(s).astype(dtype), None, True) for s in shapes]
+
+    def function(x, *weights):
+        return sum((mg.tanh(x @ w) * k).sum() for k, w in enumerate(weights, 1))
+
+    compiled = mg.compile(function, backend=program)
+    for _ in range(2):
+        found = mg.gradients(compiled(x, *weights), [x, *weights])
+    for one, other in zip(found, mg.gradients(function(x, *weights), [x, *weights]), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)

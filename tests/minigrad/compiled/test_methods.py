@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -66,6 +67,78 @@ def test_copies_have_programs_of_their_own(copied):
     assert (one.total(X).item(), two.total(X).item()) == (3, 15)
     assert one.total is one.total
     assert one.total is not two.total
+
+
+def test_copies_that_take_turns_keep_their_programs():
+    one = Scale(1.0)
+    one.total(X)
+    two = copy.copy(one)
+    found = one.total, two.total
+    assert all(a is b for a, b in zip(found, (one.total, two.total), strict=True))
+
+
+def test_what_holds_a_compiled_function_can_be_copied_and_pickled():
+    class Holder(layers.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = layers.Linear(3, 2)
+            self.twice = mg.compile(self.double)
+
+        def double(self, x):
+            return self.linear(x) * 2
+
+    one = Holder()
+    expected = one.twice(X).numpy()
+    two = copy.deepcopy(one)
+    with mg.no_grad():
+        one.linear.weight[...] = 0.0
+        one.linear.bias[...] = 0.0
+    np.testing.assert_allclose(two.twice(X).numpy(), expected, rtol=1e-6)
+    assert not one.twice(X).numpy().any()
+    again = pickle.loads(pickle.dumps(mg.compile(np.tanh, check=3)))
+    assert again(mg.Tensor(0.0)).item() == 0
+
+
+def test_derivatives_of_compiled_functions_can_be_compiled_after_calls():
+    inner = mg.compile(lambda x: (np.sin(x) * x).sum())
+    x = mg.Tensor([1.0], requires_grad=True)
+    for _ in range(2):
+        inner(x)
+    outer = mg.compile(mg.grad(inner))
+    for _ in range(2):
+        assert outer(x).item() == pytest.approx(np.sin(1.0) + np.cos(1.0))
+    assert outer.refusals == []
+
+
+def test_class_methods_and_static_methods():
+    class Kinds:
+        scale = 2.0
+
+        @classmethod
+        @mg.compile
+        def scaled(cls, x):
+            return x * cls.scale
+
+        @staticmethod
+        @mg.compile
+        def tripled(x):
+            return x * 3
+
+    for _ in range(2):
+        assert Kinds.scaled(mg.Tensor(1.0)).item() == 2
+        assert Kinds.tripled(mg.Tensor(1.0)).item() == 3
+    Kinds.scale = 5.0
+    assert Kinds.scaled(mg.Tensor(1.0)).item() == 5
+
+
+def test_attributes_go_to_the_module_and_a_compiled_one_is_no_part():
+    linear = layers.Linear(3, 2)
+    compiled = mg.compile(linear)
+    compiled.scale = 5.0
+    assert linear.scale == 5.0
+    outer = layers.Module()
+    with pytest.raises(TypeError, match="the parameters of a compiled module would not be learned"):
+        outer.inner = compiled
 
 
 def test_what_is_compiled_is_no_state_of_a_module():

@@ -16,7 +16,7 @@ _COLUMNS: Final = 4
 
 
 def define_dots(module: Module, kind: str, vector_bytes: int, rows: int) -> str:
-    """`dots(c, ldc, a, am, b, bn, k, start, end)`: C = A B for some of the columns.
+    """`dots(c, ldc, a, am, b, bn, k, start, end)`: C = A B for some of the columns, whatever C was.
 
     The rows of A, `am` apart, and the columns of B, `bn` apart, have their elements side by side;
     so have the rows of C. There are `rows` of A.

@@ -66,7 +66,8 @@ class Product:
         small = m * n * k <= (_SMALL if not self.lead else _SMALL_OF_MANY)
         beside = self.b.strides[-1] == 1 or n == 1
         self.way = "blocked"
-        if m <= _FEW_ROWS and not beside and self.a.strides[-1] == self.b.strides[-2] == 1:
+        along = self.a.strides[-1] == self.b.strides[-2] == 1
+        if m <= _FEW_ROWS and not beside and along and not self._adds:  # dots replace what is there
             self.way = "dots"
             return 0
         if beside and (m <= _FEW_ROWS or (small and m <= products.rows)):
