@@ -255,6 +255,7 @@ def test_another_engine_is_warned_of_once_with_both_names(tmp_path):
 
 
 def test_other_threads_are_another_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_THREADS", "1")
     cut_run(tmp_path)
     monkeypatch.setenv("MINIGRAD_THREADS", "2")
     with pytest.warns(UserWarning, match=r"1 thread\).*2 threads\)"):

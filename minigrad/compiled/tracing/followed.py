@@ -92,7 +92,7 @@ class Followed(np.ndarray[Any, Any]):
         result = _plain(self).reshape(*shape, **options)
         if not np.may_share_memory(result, self):  # it may look at a copy that nobody knows
             result = result.copy()
-        name = "reshape" if options.get("order", "C") == "C" else "reshape in another order"
+        name = "reshaped" if options.get("order", "C") == "C" else "reshaped in another order"
         function = functools.partial(_reshaped, shape=shape, options=options)
         return self._told(name, function, (self,), {}, result)
 

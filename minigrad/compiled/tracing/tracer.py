@@ -277,7 +277,7 @@ class Tracer(KnownArrays, KernelObserver):
             view = self.view_of(leaves[0])
             if view is not None and array.dtype.kind in "fiub":
                 view = self.builder.convert(view, array.dtype)
-        elif name == "reshape":
+        elif name == "reshaped":
             view = self.builder.reshape(self.source(leaves[0], leaves[0]), array.shape)
         else:
             if name in _FORMULAS and not options and len(leaves) == len(args):

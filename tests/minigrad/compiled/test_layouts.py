@@ -38,6 +38,7 @@ NUMPY = {
     "concatenated": lambda x: np.concatenate([x[0], x[1]]),
     "np.reshape": lambda x: np.reshape(x[:, :2], (-1, 3)),
     "flatten": lambda x: x[:2, :, 1].flatten()[:3],
+    "np.reshape in Fortran order": lambda x: np.reshape(x[:2], (-1, 3), order="F"),
     "in Fortran order": lambda x: x[:2].reshape((-1, 3), order="F"),
 }
 
@@ -95,3 +96,13 @@ def test_parameters_of_any_layout(layout):
     w = values.astype(np.float64)
     expected = (1 - np.tanh(w) ** 2) * w[:, ::-1] + np.tanh(w)[:, ::-1]
     np.testing.assert_allclose(weight.grad.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_tensors_reshaped_in_fortran_order():
+    compiled = mg.compile(lambda x, w: (mg.reshape(x, (1, -1), order="F")[0] * w).sum())
+    weights = np.arange(12.0)
+    for k in range(3):
+        x = mg.Tensor(np.random.default_rng(k).normal(size=(2, 3, 2)), requires_grad=True)
+        expected = (x.numpy().reshape(-1, order="F") * weights).sum()
+        assert compiled(x, weights).item() == pytest.approx(expected)
+    assert compiled.refusals == []
