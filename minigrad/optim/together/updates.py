@@ -1,14 +1,13 @@
 """Updates of all parameters in one pass of native code, where there is some."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from minigrad.compiled.backends import list_builder
-from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
+from minigrad.compiled.flags import INVALID, report
 from minigrad.compiled.graph import COMPARISONS, Unsupported
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.nodes import Leaf, PlainArray
@@ -22,11 +21,6 @@ __all__ = ["Job", "update_together"]
 Job: TypeAlias = tuple[Tensor, Leaf, State, dict[str, Any]]
 """A parameter to update: its leaf, its state, and the options of its group."""
 
-_FLAGS: Final = (
-    (OVERFLOW, "over", "overflow"),
-    (DIVISION, "divide", "divide by zero"),
-    (INVALID, "invalid", "invalid value"),
-)
 _ORDERED: Final = COMPARISONS | {"maximum", "minimum", "sign"}
 
 
@@ -116,10 +110,7 @@ def _warn(where: str, status: int, recipe: Recipe, jobs: list[Job]) -> None:
     ordered = any(op in _ORDERED for op, _, _ in recipe.steps)
     if ordered and any(np.isnan(leaf.grad._array).any() for _, leaf, _, _ in jobs):
         status &= ~INVALID  # processors call it invalid to compare with NaN, NumPy does not
-    handling: dict[str, Any] = {**np.geterr()}
-    for flag, name, words in _FLAGS:
-        if status & flag and handling[name] == "warn":
-            warnings.warn(f"{words} encountered in {where}", RuntimeWarning, stacklevel=5)
+    report(status, where, 5)
 
 
 class _Holder:
