@@ -146,7 +146,6 @@ class Compiled:
         self.function = function
         self._check, self._backend = check, backend
         self._tell, self._at_once = tell, at_once
-        self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
         self._count = 0
@@ -160,7 +159,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
         watchers = mode.watchers
-        if self._off or mode.deriving or not mode.fused or not see_whole_calls(watchers):
+        if mode.deriving or not mode.fused or not see_whole_calls(watchers) or switched_off():
             return self.function(*args, **kwargs)
         tree = args, kwargs
         leaves: list[Any] = []
