@@ -14,7 +14,7 @@ from minigrad.compiled.backends import default_backend, native_kernels, switched
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
-from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of
+from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
@@ -271,7 +271,7 @@ class Compiled:
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
-            held = Held(leaves, lambda _: self._forget(key))
+            held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
             if not self._at_once:
                 return result
@@ -319,6 +319,9 @@ class Compiled:
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
+        hidden = what_hides(tree)
+        if hidden is not None:
+            return self.function(*args, **kwargs), Refusal(hidden)
         native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
@@ -327,6 +330,7 @@ class Compiled:
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
         objects = [leaf for leaf in leaves if not isinstance(leaf, (Tensor, np.ndarray))]
+        objects += objects_around(tree)
         guards = None
         try:
             guards = Guards([self.function, *objects], watch)
