@@ -148,7 +148,7 @@ class Compiled:
         self._tell, self._at_once = tell, at_once
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
-        self._count = 0
+        self._count = 0  # first calls since a program last served a later one
         self._calls = 0
         give_lock(self, "_tracing", threading.RLock)
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
@@ -174,6 +174,7 @@ class Compiled:
             found = program.held()
             if found is not None:
                 self._calls += 1
+                self._count = 0
                 check = bool(self._check) and not self._calls % self._check
                 result = program.run(tree, leaves, found, mode, check, watchers)
                 if program.failure is not None:
@@ -224,14 +225,20 @@ class Compiled:
     def programs(self) -> list[Program]:
         """The programs so far."""
         return [
-            e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)
+            e.program
+            for es in list(self._entries.values())
+            for e in es
+            if isinstance(e.program, Program)
         ]
 
     @property
     def refusals(self) -> list[Refusal]:
         """Why calls run as before, for each kind of call that does."""
         return [
-            e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)
+            e.program
+            for es in list(self._entries.values())
+            for e in es
+            if isinstance(e.program, Refusal)
         ]
 
     def lowered(self, *args: Any, **kwargs: Any) -> Lowered:
@@ -255,10 +262,15 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
-            if self._count >= MOST_PROGRAMS:
+            if sum(map(len, list(self._entries.values()))) >= MOST_PROGRAMS:
                 self._warn(
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
+                return self.function(*tree[0], **tree[1])
+            count = self._count
+            self._count += 1
+            if count >= MOST_PROGRAMS and count & (count - 1):  # still tried, but ever more rarely
+                self._warn("objects among its arguments are new ones at each call")
                 return self.function(*tree[0], **tree[1])
             with whole_work(f"compile {self._label}") as made:
                 if self._at_once:
@@ -267,7 +279,6 @@ class Compiled:
                     result, program = self._traced(tree, leaves)
                 made.append(result)
             give_back()
-            self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
@@ -276,7 +287,9 @@ class Compiled:
             if not self._at_once:
                 return result
             undo()
-        return self(*tree[0], **tree[1])  # tracing rounds as no later call does
+        result = self(*tree[0], **tree[1])  # tracing rounds as no later call does
+        self._count = count + 1
+        return result
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -333,7 +346,7 @@ class Compiled:
         objects += objects_around(tree)
         guards = None
         try:
-            guards = Guards([self.function, *objects], watch)
+            guards = Guards([self.function], watch, objects)
             settle(first, guards.tensors)
             if first.refusal is None:
                 first.refusal = what_differs(

@@ -62,7 +62,7 @@ class _Steps:
     def pay(self, model: Any) -> bool:
         """Whether the next token should be read by a program."""
         self.count += 1
-        if self.count <= COMPILE_AFTER or not _is_same(type(model)) or not compiles_natively():
+        if self.count <= COMPILE_AFTER or not _is_same(model.__class__) or not compiles_natively():
             return False
         if current_mode().watchers or model._hooks or model._pre_hooks:
             return False

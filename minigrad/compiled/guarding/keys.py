@@ -27,6 +27,7 @@ _BY_VALUE = frozenset((int, bool, str, bytes, type(None), type(Ellipsis), type, 
 _BY_TEXT = frozenset((float, complex, slice))  # NaN is itself, and -0.0 is not 0.0
 
 _PLAIN_ARRAYS = (np.ndarray, np.memmap)
+_METHODS = "_compiled_methods"  # kept by `Compiled.__get__`
 _PLAIN_CONTAINERS = (tuple, list, dict)
 
 
@@ -46,7 +47,7 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
             leaves.append(tree)
             return None
         names = map(_key_in, tree) if isinstance(tree, dict) else (label for label, _ in labelled)
-        structure = [kind, _beside(tree), *names]
+        structure = [kind, *names, *_beside(tree, labelled)]
         parts = [part for _, part in labelled]
     for part in parts:
         inner = part.__class__
@@ -65,19 +66,20 @@ def _key_in(key: Any) -> Any:
         return key
     if kind is tuple:
         return kind, *map(_key_in, key)
-    if kind in _BY_VALUE or kind in _BY_TEXT or isinstance(key, np.generic):
+    if kind in _BY_VALUE:
+        return kind, key
+    if kind in _BY_TEXT or isinstance(key, np.generic):
         return kind, repr(key)
     return object, id(key)
 
 
-def _beside(tree: Any) -> tuple[str, ...]:
-    """The attributes of a container that are none of its parts."""
-    fields = getattr(tree, "__dataclass_fields__", ())
-    held = [name for name in getattr(tree, "__dict__", ()) if name not in fields]
-    slots = [
-        s for s in _slots(type(tree)) if s not in fields and getattr(tree, s, None) is not None
-    ]
-    return *held, *slots
+def _beside(tree: Any, labelled: list[tuple[str, Any]]) -> list[str]:
+    """The attributes of a container that are none of its labelled parts."""
+    slots = (s for s in _slots(tree.__class__) if getattr(tree, s, None) is not None)
+    held = {*getattr(tree, "__dict__", ()), *slots}
+    if held:
+        held.difference_update((label[1:] for label, _ in labelled), (_METHODS,))
+    return sorted(held)
 
 
 @functools.lru_cache(maxsize=256)
@@ -96,10 +98,12 @@ def what_hides(tree: Any) -> str | None:
         kind = type(part)
         if isinstance(part, np.ndarray) and kind not in _PLAIN_ARRAYS:
             return f"an argument is a {kind.__qualname__}, which may be more than an array"
-        if kind not in _PLAIN_CONTAINERS and entries(part) is not None and _beside(part):
+        labelled = None if kind in _PLAIN_CONTAINERS else entries(part)
+        beside = _beside(part, labelled) if labelled is not None else None
+        if beside:
             return (
-                f"an argument, a {kind.__qualname__}, has the attribute {_beside(part)[0]} beside "
-                "what it contains; pass that as an argument, too"
+                f"an argument, a {kind.__qualname__}, has the attribute {beside[0]} beside what it "
+                "contains; pass that as an argument, too"
             )
     return None
 
