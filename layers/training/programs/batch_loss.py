@@ -98,7 +98,7 @@ def kind_of(batch: Any) -> str:
         return _word(batch)
     words = [kind_of(part) for _, part in parts]
     if isinstance(batch, dict):
-        words = [f"{_word(key)}: {word}" for key, word in zip(batch, words, strict=True)]
+        words = [f"{kind_of(key)}: {word}" for key, word in zip(batch, words, strict=True)]
     return f"{type(batch).__qualname__}({', '.join(words)})"
 
 
@@ -106,5 +106,5 @@ def _word(leaf: Any) -> str:
     """A tensor or an array by dtype and shape, a plain value as it is, else the class."""
     if isinstance(leaf, (Tensor, np.ndarray)):
         return f"{leaf.dtype}{list(leaf.shape)}"
-    plain = isinstance(leaf, (bool, int, float, str, np.generic, type(None)))
+    plain = isinstance(leaf, (bool, int, float, complex, str, bytes, np.generic, type(None)))
     return repr(leaf) if plain else type(leaf).__name__

@@ -11,6 +11,7 @@ import pytest
 
 import layers
 import minigrad as mg
+from minigrad.compiled.operation import Compiled
 from tests.minigrad.compiled.stale_places import attribute, item
 
 FACTORS = {"rate": 2.0}
@@ -318,8 +319,8 @@ def test_objects_that_are_gone_leave_room_for_programs():
 
 def test_new_objects_at_each_call_are_not_compiled_each_time(monkeypatch):
     compiled = mg.compile(lambda value, x: x * value.rate)
-    traced, made = [], compiled._traced
-    monkeypatch.setattr(compiled, "_traced", lambda *args: traced.append(0) or made(*args))
+    traced, made = [], Compiled._traced
+    monkeypatch.setattr(Compiled, "_traced", lambda *args: traced.append(0) or made(*args))
     for k in range(9):
         assert compiled(Rate(k), x()).tolist() == [k, 2 * k]
     with pytest.warns(mg.CompileWarning, match="objects among its arguments are new ones"):
