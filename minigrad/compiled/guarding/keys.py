@@ -199,7 +199,9 @@ class Given:
         self.leaves = [None if isinstance(leaf, ARRAYS) else leaf for leaf in leaves]
         self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)]
-        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
+        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves) and all(
+            isinstance(one, type) for one in objects_around(tree)
+        )
 
     def arguments(self, values: Sequence[Any]) -> Any:
         """The arguments with other tensors and arrays."""

@@ -270,7 +270,8 @@ def test_models_that_were_given_are_freed_with_their_programs(name):
 
 def test_keys_of_dicts_are_freed():
     compiled, key = mg.compile(lambda tree: sum(tree.values())), Rate(1.0)
-    compiled({key: x()})
+    for _ in range(3):
+        compiled({key: x().requires_grad_()})
     gone = weakref.ref(key)
     del key
     gc.collect()
