@@ -16,7 +16,7 @@ from minigrad.compiled.backends import default_backend, native_kernels, switched
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
-from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of
+from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
@@ -161,10 +161,9 @@ class Compiled:
         self.function = function
         self._check, self._backend = check, backend
         self._tell, self._at_once = tell, at_once
-        self._off = switched_off()
         self._entries: dict[Key, list[Entry]] = {}
         self._warned: set[str] = set()
-        self._count = 0
+        self._count = 0  # first calls since a program last served a later one
         self._calls = 0
         give_lock(self, "_tracing", threading.RLock)
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
@@ -175,7 +174,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
         watchers = mode.watchers
-        if self._off or mode.deriving or not mode.fused or not see_whole_calls(watchers):
+        if mode.deriving or not mode.fused or not see_whole_calls(watchers) or switched_off():
             return self.function(*args, **kwargs)
         tree = args, kwargs
         leaves: list[Any] = []
@@ -190,6 +189,7 @@ class Compiled:
             found = program.held()
             if found is not None:
                 self._calls += 1
+                self._count = 0
                 check = bool(self._check) and not self._calls % self._check
                 result = program.run(tree, leaves, found, mode, check, watchers)
                 if program.failure is not None:
@@ -258,14 +258,20 @@ class Compiled:
     def programs(self) -> list[Program]:
         """The programs so far."""
         return [
-            e.program for es in self._entries.values() for e in es if isinstance(e.program, Program)
+            e.program
+            for es in list(self._entries.values())
+            for e in es
+            if isinstance(e.program, Program)
         ]
 
     @property
     def refusals(self) -> list[Refusal]:
         """Why calls run as before, for each kind of call that does."""
         return [
-            e.program for es in self._entries.values() for e in es if isinstance(e.program, Refusal)
+            e.program
+            for es in list(self._entries.values())
+            for e in es
+            if isinstance(e.program, Refusal)
         ]
 
     def lowered(self, *args: Any, **kwargs: Any) -> Lowered:
@@ -289,10 +295,15 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
-            if self._count >= MOST_PROGRAMS:
+            if sum(map(len, list(self._entries.values()))) >= MOST_PROGRAMS:
                 self._warn(
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
+                return self.function(*tree[0], **tree[1])
+            count = self._count
+            self._count += 1
+            if count >= MOST_PROGRAMS and count & (count - 1):  # still tried, but ever more rarely
+                self._warn("objects among its arguments are new ones at each call")
                 return self.function(*tree[0], **tree[1])
             with whole_work(f"compile {self._label}") as made:
                 if self._at_once:
@@ -301,16 +312,17 @@ class Compiled:
                     result, program = self._traced(tree, leaves)
                 made.append(result)
             give_back()
-            self._count += 1
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
-            held = Held(leaves, lambda _: self._forget(key))
+            held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
             entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
             if not self._at_once:
                 return result
             undo()
-        return self(*tree[0], **tree[1])  # tracing rounds as no later call does
+        result = self(*tree[0], **tree[1])  # tracing rounds as no later call does
+        self._count = count + 1
+        return result
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -353,6 +365,9 @@ class Compiled:
     ) -> tuple[Any, Program | Refusal]:
         """The result of a call, and what to run at the next."""
         args, kwargs = tree
+        hidden = what_hides(tree)
+        if hidden is not None:
+            return self.function(*args, **kwargs), Refusal(hidden)
         native_kernels()  # imported before anybody watches
         watch = Watch()
         recording = current_mode().recording
@@ -361,9 +376,10 @@ class Compiled:
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
         objects = [leaf for leaf in leaves if not isinstance(leaf, (Tensor, np.ndarray))]
+        objects += objects_around(tree)
         guards = None
         try:
-            guards = Guards([self.function, *objects], watch)
+            guards = Guards([self.function], watch, objects)
             settle(first, guards.tensors)
             if first.refusal is None:
                 first.refusal = what_differs(

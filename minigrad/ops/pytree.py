@@ -95,7 +95,7 @@ def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
         if type(tree) is dict:
             return values
         other = copy.copy(tree)  # an OrderedDict stays one, a defaultdict keeps its factory
-        other.update(values)
+        dict.update(other, values)  # a Counter's own would add them
         return other
     if isinstance(tree, (list, tuple)):
         parts = [_rebuild(value, leaves) for value in tree]

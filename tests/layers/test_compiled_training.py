@@ -16,7 +16,7 @@ from layers.models import Autoregressive, AutoregressiveConfig
 from layers.models.series import standardized_loss
 from layers.training import TrainingOptions, fit
 from layers.training.programs import batch_loss, engine
-from layers.training.programs.batch_loss import BatchLoss
+from layers.training.programs.batch_loss import BatchLoss, kind_of
 from layers.training.programs.engine import Engine
 from minigrad.compiled import backends, plain
 from minigrad.io import serialize
@@ -201,6 +201,14 @@ def test_the_loss_of_standardised_values_compiles(monkeypatch):
     options = TrainingOptions(steps=3)
     history = fit(model, lambda _: standard, options, loss=standardized_loss, progress=False)
     assert history.weights == [28.0] * 3
+
+
+def test_kinds_of_batches_are_told_in_words_without_addresses():
+    array, key, twin = np.zeros((2, 3)), Net(), Net()
+    assert kind_of({key: array}) == kind_of({twin: array}) == "dict(Net: float64[2, 3])"
+    alike = [[array], (array,), {1: array}, {True: array}, {1.0: array}, {(1,): array}]
+    assert len({kind_of(batch) for batch in alike}) == len(alike)
+    assert kind_of(array) != kind_of(array.astype(np.float32)) != kind_of(array[:1])
 
 
 # -- going on --------------------------------------------------------------------------------------

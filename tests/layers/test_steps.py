@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -52,7 +53,7 @@ def written(model, token_ids, length, **how):
 
 
 def programs_of(model):
-    return steps._of_models[model]._run.programs
+    return vars(model)["_steps"]._run.programs
 
 
 def test_logits_are_those_of_the_model():
@@ -163,6 +164,17 @@ def test_copies_have_programs_of_their_own():
     twin = copy.deepcopy(model)
     np.testing.assert_array_equal(written(twin, prompt(), 8), expected)
     assert programs_of(twin)[0] is not programs_of(model)[0]
+
+
+def test_programs_are_no_state_of_the_model():
+    model = make()
+    names, text = list(model.state_dict()), repr(model)
+    expected = written(model, prompt(), 8)
+    assert programs_of(model)
+    assert (list(model.state_dict()), repr(model)) == (names, text)
+    again = pickle.loads(pickle.dumps(model))
+    assert not programs_of(again)
+    np.testing.assert_array_equal(written(again, prompt(), 8), expected)
 
 
 def test_room_for_an_empty_cache_is_refused():

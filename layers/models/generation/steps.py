@@ -5,9 +5,9 @@ their places are taken is a number of the call. So tokens are read by the model 
 are as many as compiling takes the time of, and from then on by the program.
 """
 
+import functools
 import warnings
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -46,22 +46,23 @@ class SteppingModel(Protocol):
 
 
 class _Steps:
-    """How often a model read a token, and its programs."""
+    """How often a model read a token, and its programs.
 
-    def __init__(self, model: Any) -> None:
+    The model owns it, and so its programs, which refer to what they read, live as long as the
+    model does. A copy of the model begins with a new one.
+    """
+
+    def __init__(self) -> None:
         self.count = 0
         self._run = mg.compile(_step)
-        classes = type(model).__mro__
-        forward, step = (
-            next(place for place, one in enumerate(classes) if name in vars(one))
-            for name in ("forward", "step")
-        )
-        self._same = step <= forward  # else a subclass computes something else
+
+    def __reduce__(self) -> Any:
+        return _Steps, ()
 
     def pay(self, model: Any) -> bool:
         """Whether the next token should be read by a program."""
         self.count += 1
-        if self.count <= COMPILE_AFTER or not self._same or not compiles_natively():
+        if self.count <= COMPILE_AFTER or not _is_same(model.__class__) or not compiles_natively():
             return False
         if current_mode().watchers or model._hooks or model._pre_hooks:
             return False
@@ -76,7 +77,14 @@ class _Steps:
             return self._run(model, *arrays)
 
 
-_of_models: "WeakKeyDictionary[Any, _Steps]" = WeakKeyDictionary()
+@functools.lru_cache(maxsize=64)
+def _is_same(kind: type) -> bool:
+    """Whether `step` computes what `forward` does: a subclass may have another `forward` only."""
+    forward, step = (
+        next(place for place, one in enumerate(kind.__mro__) if name in vars(one))
+        for name in ("forward", "step")
+    )
+    return step <= forward
 
 
 def _step(model: SteppingModel, *arrays: Any) -> Any:
@@ -91,9 +99,9 @@ def read_one(model: SteppingModel, token_ids: PlainArray, cache: StackCache) -> 
         token_ids: (batch, 1).
         cache: of the tokens before, one at least, none of them padding.
     """
-    steps = _of_models.get(model)
+    steps = vars(model).get("_steps")
     if steps is None:
-        steps = _of_models[model] = _Steps(model)
+        steps = vars(model)["_steps"] = _Steps()  # no submodule and no state
     if not steps.pay(model):
         return model(token_ids, cache)
     taken = len(cache)

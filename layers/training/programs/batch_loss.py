@@ -10,8 +10,8 @@ from layers.training.averages import LossResult, loss_and_weight, own_loss, with
 from layers.training.programs.engine import Engine
 from minigrad import Tensor
 from minigrad.compiled.backends import default_backend
-from minigrad.compiled.guarding.keys import flatten
 from minigrad.compiled.operation import MOST_PROGRAMS, Compiled
+from minigrad.ops.pytree import entries
 
 __all__ = ["BatchLoss"]
 
@@ -86,16 +86,25 @@ class BatchLoss:
 def kind_of(batch: Any) -> str:
     """What batches of one program share, in words that are the same in every process.
 
+    Checkpoints keep it.
+
     >>> kind_of([np.zeros((2, 3), np.float32), 7])
-    "(('[0]', None), ('[1]', None), <class 'list'>): float32[2, 3] 7"
+    'list(float32[2, 3], 7)'
+    >>> kind_of({"x": np.zeros(2), "lengths": (3, None)})
+    "dict('x': float64[2], 'lengths': tuple(3, None))"
     """
-    leaves: list[Any] = []
-    structure = flatten(batch, leaves)
-    return f"{structure}: {' '.join(map(_word, leaves))}"
+    parts = entries(batch)
+    if parts is None:
+        return _word(batch)
+    words = [kind_of(part) for _, part in parts]
+    if isinstance(batch, dict):
+        words = [f"{kind_of(key)}: {word}" for key, word in zip(batch, words, strict=True)]
+    return f"{type(batch).__qualname__}({', '.join(words)})"
 
 
 def _word(leaf: Any) -> str:
+    """A tensor or an array by dtype and shape, a plain value as it is, else the class."""
     if isinstance(leaf, (Tensor, np.ndarray)):
         return f"{leaf.dtype}{list(leaf.shape)}"
-    plain = isinstance(leaf, (bool, int, float, str, np.generic, type(None)))
+    plain = isinstance(leaf, (bool, int, float, complex, str, bytes, np.generic, type(None)))
     return repr(leaf) if plain else type(leaf).__name__

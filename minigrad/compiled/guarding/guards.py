@@ -19,7 +19,7 @@ import sys
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, MappingView
+from collections.abc import Iterable, Iterator, MappingView, Sequence
 from types import (
     CodeType,
     FunctionType,
@@ -40,6 +40,7 @@ from minigrad.compiled.tracing.held import (
     Entry,
     Identities,
     attribute_of,
+    attribute_through,
     cell_of,
     same_content,
     same_plain,
@@ -61,11 +62,16 @@ _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collection
 class Guards:
     """What a function can read.
 
+    Args:
+        roots: where it begins to read, as at itself.
+        watch: what was seen of a call.
+        given: more roots, which came as arguments. They are not kept alive.
+
     Attributes:
         tensors: the tensors that it can get at, by their identity.
     """
 
-    def __init__(self, roots: Iterable[Any], watch: Watch) -> None:
+    def __init__(self, roots: Iterable[Any], watch: Watch, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[int, Tensor] = {}
         self._entries: list[Entry] = []
         self._contents: list[tuple[Any, Any, str]] = []
@@ -74,8 +80,9 @@ class Guards:
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._watch = watch
+        self._given = frozenset(map(id, given))
         self._names = frozenset(itertools.chain.from_iterable(map(_names, watch.entered)))
-        self._waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
+        self._waiting: list[tuple[Any, str]] = [(root, "") for root in (*roots, *given)]
         while self._waiting:
             value, label = self._waiting.pop()
             if type(value) in PLAIN or id(value) in self._seen:
@@ -232,8 +239,11 @@ class Guards:
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
+        get = functools.partial(attribute_of, value)
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            get = functools.partial(attribute_through, weakref.ref(value))
         for name in names:
-            self._entry(functools.partial(attribute_of, value), name, f"{label}.{name}")
+            self._entry(get, name, f"{label}.{name}")
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""

@@ -3,8 +3,10 @@
 What they share is the structure of the containers, and the kinds of what is in them.
 """
 
+import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MemberDescriptorType
 from typing import Any
 
 import numpy as np
@@ -14,14 +16,19 @@ from minigrad.core.modes import Mode
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pytree import entries, replace_leaves
 
-__all__ = ["ARRAYS", "Given", "Held", "Key", "flatten", "key_of"]
+__all__ = ["ARRAYS", "Given", "Held", "Key", "flatten", "key_of", "objects_around", "what_hides"]
 
 Key = tuple[Any, ...]
 
 ARRAYS = (Tensor, np.ndarray)
 """The leaves that are inputs of a program."""
 
-_BY_VALUE = frozenset((int, bool, str, bytes, complex, type(None), type(Ellipsis), type, np.dtype))
+_BY_VALUE = frozenset((int, bool, str, bytes, type(None), type(Ellipsis), type, np.dtype))
+_BY_TEXT = frozenset((float, complex, slice))  # NaN is itself, and -0.0 is not 0.0
+
+_PLAIN_ARRAYS = (np.ndarray, np.memmap)
+_METHODS = "_compiled_methods"  # kept by `Compiled.__get__`
+_PLAIN_CONTAINERS = (tuple, list, dict)
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Any:
@@ -32,14 +39,15 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
     if kind is tuple or kind is list:
         structure, parts = [kind], tree
     elif kind is dict:
-        structure = [kind, *(k if k.__class__ is str else (k.__class__, repr(k)) for k in tree)]
+        structure = [kind, *map(_key_in, tree)]
         parts = tree.values()
     else:
         labelled = entries(tree)
         if labelled is None:
             leaves.append(tree)
             return None
-        structure = [kind, *(label for label, _ in labelled)]
+        names = map(_key_in, tree) if isinstance(tree, dict) else (label for label, _ in labelled)
+        structure = [kind, *names, *_beside(tree, labelled)]
         parts = [part for _, part in labelled]
     for part in parts:
         inner = part.__class__
@@ -49,6 +57,84 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
         else:
             structure.append(flatten(part, leaves))
     return tuple(structure)
+
+
+def _key_in(key: Any) -> Any:
+    """A key of a dict: plain ones count by value, and other objects by identity."""
+    kind = key.__class__
+    if kind is str:
+        return key
+    if kind is tuple:
+        return kind, *map(_key_in, key)
+    if kind in _BY_VALUE:
+        return kind, key
+    if kind in _BY_TEXT or isinstance(key, np.generic):
+        return kind, repr(key)
+    return object, id(key)
+
+
+def _beside(tree: Any, labelled: list[tuple[str, Any]]) -> list[str]:
+    """The attributes of a container that are none of its labelled parts."""
+    slots = (s for s in _slots(tree.__class__) if getattr(tree, s, None) is not None)
+    held = {*getattr(tree, "__dict__", ()), *slots}
+    if held:
+        held.difference_update((label[1:] for label, _ in labelled), (_METHODS,))
+    return sorted(held)
+
+
+@functools.lru_cache(maxsize=256)
+def _slots(kind: type) -> tuple[str, ...]:
+    return tuple(
+        name
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if type(value) is MemberDescriptorType and name != "__weakref__"
+    )
+
+
+def what_hides(tree: Any) -> str | None:
+    """What of the arguments a program would lose, and no key tells; None if there is nothing."""
+    for part in _every_part(tree):
+        kind = type(part)
+        if isinstance(part, np.ndarray) and kind not in _PLAIN_ARRAYS:
+            return f"an argument is a {kind.__qualname__}, which may be more than an array"
+        labelled = None if kind in _PLAIN_CONTAINERS else entries(part)
+        beside = _beside(part, labelled) if labelled is not None else None
+        if beside:
+            return (
+                f"an argument, a {kind.__qualname__}, has the attribute {beside[0]} beside what it "
+                "contains; pass that as an argument, too"
+            )
+    return None
+
+
+def objects_around(tree: Any) -> list[Any]:
+    """What containers bring besides leaves: their classes, and objects that are keys of dicts."""
+    found: list[Any] = []
+    for part in _every_part(tree):
+        if entries(part) is None:
+            continue
+        if type(part) not in _PLAIN_CONTAINERS:
+            found.append(type(part))
+        if isinstance(part, dict):
+            found += _objects_in(part)
+    return found
+
+
+def _objects_in(keys: Iterable[Any]) -> Iterator[Any]:
+    """The keys that count by identity."""
+    for key in keys:
+        if type(key) is tuple:
+            yield from _objects_in(key)
+        elif _key_in(key) == (object, id(key)):
+            yield key
+
+
+def _every_part(tree: Any) -> Iterator[Any]:
+    """A container, and all that it contains."""
+    yield tree
+    for _, part in entries(tree) or ():
+        yield from _every_part(part)
 
 
 def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
@@ -65,29 +151,30 @@ def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
             parts += array.shape, array.dtype, leaf._node is not None
         elif isinstance(leaf, np.ndarray):
             parts.append((kind, leaf.shape, leaf.dtype))
-        elif kind is float or isinstance(leaf, np.generic):
-            parts.append((kind, repr(leaf)))  # NaN is itself, and -0.0 is not 0.0
+        elif kind in _BY_TEXT or isinstance(leaf, np.generic):
+            parts.append((kind, repr(leaf)))
         elif kind in _BY_VALUE:
             parts.append((kind, leaf))
-        elif kind is slice:
-            parts.append((kind, repr(leaf)))
         else:
             parts.append((object, id(leaf)))
     return tuple(parts)
 
 
 class Held:
-    """The objects among the leaves, which a key knows by identity, while they live.
+    """The objects of a call, which a key knows by identity, while they live.
 
     Args:
-        leaves: of the arguments.
+        leaves: of the arguments, and the objects around them.
         gone: is called when one of them dies.
     """
 
     def __init__(self, leaves: list[Any], gone: Callable[[Any], None]) -> None:
         self._references: list[Any] = []
         for leaf in leaves:
-            if isinstance(leaf, (Tensor, np.ndarray, np.generic)) or type(leaf) in _BY_VALUE:
+            if (
+                isinstance(leaf, (Tensor, np.ndarray, np.generic))
+                or type(leaf) in _BY_VALUE | _BY_TEXT
+            ):
                 continue
             try:
                 self._references.append(weakref.ref(leaf, gone))
@@ -112,7 +199,9 @@ class Given:
         self.leaves = [None if isinstance(leaf, ARRAYS) else leaf for leaf in leaves]
         self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)]
-        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves)
+        self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves) and all(
+            isinstance(one, type) for one in objects_around(tree)
+        )
 
     def arguments(self, values: Sequence[Any]) -> Any:
         """The arguments with other tensors and arrays."""

@@ -6,7 +6,6 @@ on, sequences of that kind run as programs. Where anything speaks against it, th
 always did, without a warning, since no program was asked for.
 """
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -16,9 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from minigrad.compiled import plain
 from minigrad.compiled.agreement import left_alone, unwrite, what_differs
-from minigrad.compiled.backends import default_backend
+from minigrad.compiled.backends import compiles_natively, default_backend
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
@@ -198,8 +196,7 @@ class Scanned:
             and mode.fused
             and not mode.watchers
             and not mode.deriving
-            and os.environ.get("MINIGRAD_COMPILE", "") != "0"
-            and default_backend() is not plain
+            and compiles_natively()
         )
 
     def runs(self, objects: Sequence[Any]) -> bool:

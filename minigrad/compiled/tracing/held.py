@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "attribute_of", "cell_of"]
-__all__ += ["same_content", "same_plain"]
+__all__ += ["attribute_through", "same_content", "same_plain"]
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
@@ -86,6 +86,7 @@ class Identities:
         self._absent = [one.quick for one in absent]
         tables: dict[int, tuple[Any, dict[Any, Any]]] = {}
         objects: dict[int, tuple[Any, dict[Any, Any]]] = {}
+        referents: dict[int, tuple[Any, dict[Any, Any]]] = {}
         self._single: list[Entry] = []
         for entry in entries:
             get, key, value = entry.get, entry.key, entry.value
@@ -93,14 +94,19 @@ class Identities:
                 self._single.append(entry)
             elif get is cell_of:
                 objects.setdefault(id(key), (key, {}))[1]["cell_contents"] = value
-            elif isinstance(get, functools.partial) and get.func is attribute_of:
-                objects.setdefault(id(get.args[0]), (get.args[0], {}))[1][key] = value
+            elif isinstance(get, functools.partial):
+                groups = objects if get.func is attribute_of else referents
+                groups.setdefault(id(get.args[0]), (get.args[0], {}))[1][key] = value
             else:
                 table = get.__self__  # type: ignore[attr-defined]  # `get` of a namespace
                 tables.setdefault(id(table), (table, {}))[1][key] = value
         self._fetched: list[tuple[Callable[[Any], tuple[Any, ...]], Any]] = []
         self._expected: list[Any] = []
-        for kind, groups in ((operator.itemgetter, tables), (operator.attrgetter, objects)):
+        for kind, groups in (
+            (operator.itemgetter, tables),
+            (operator.attrgetter, objects),
+            (_getter_through, referents),
+        ):
             for holder, values in groups.values():
                 names = [*values, *values][: max(len(values), 2)]  # of one it would make no tuple
                 self._fetched.append((kind(*names), holder))
@@ -156,6 +162,17 @@ def cell_of(cell: Any, default: Any) -> Any:
 def attribute_of(value: Any, name: str, default: Any) -> Any:
     """An attribute, with the object first."""
     return getattr(value, name, default)
+
+
+def attribute_through(reference: Any, name: str, default: Any) -> Any:
+    """An attribute of what a weak reference refers to."""
+    return getattr(reference(), name, default)
+
+
+def _getter_through(*names: str) -> Callable[[Any], Any]:
+    """As `operator.attrgetter`, through a weak reference."""
+    get = operator.attrgetter(*names)
+    return lambda reference: get(reference())
 
 
 def same_content(holder: Any, kept: Any) -> bool:
