@@ -142,11 +142,8 @@ class Compiled:
         function: the user's own.
     """
 
-    __slots__ = (
-        *("__dict__", "__weakref__", "_at_once", "_backend", "_calls", "_check", "_count"),
-        *("_entries", "_off", "_tell", "_tracing", "_warned", "function"),
-    )
-    # What `functools.wraps` would take over is in the `__dict__`, and nothing else.
+    _slots = "__dict__ __weakref__ _at_once _backend _calls _check _count _entries _tell _tracing"
+    __slots__ = (*_slots.split(), "_warned", "function")  # `functools.wraps` takes the rest over
 
     _tracing: Any  # a lock
 

@@ -6,15 +6,14 @@ are as many as compiling takes the time of, and from then on by the program.
 """
 
 import functools
-import warnings
 from typing import Any, Final, Protocol
 
 import numpy as np
 
-import minigrad as mg
 from layers.transformer.caches import StackCache
 from minigrad import Tensor
-from minigrad.compiled.backends import compiles_natively
+from minigrad.compiled.backends import compiles_natively, default_backend
+from minigrad.compiled.operation import Compiled
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import PlainArray
 
@@ -54,7 +53,7 @@ class _Steps:
 
     def __init__(self) -> None:
         self.count = 0
-        self._run = mg.compile(_step)
+        self._run = Compiled(_step, 0, default_backend(), tell=_silent)
 
     def __reduce__(self) -> Any:
         return _Steps, ()
@@ -70,11 +69,11 @@ class _Steps:
 
     def run(self, model: SteppingModel, *arrays: Any) -> Any:
         """What the model's `step` gives."""
-        if self._run.programs:
-            return self._run(model, *arrays)
-        with warnings.catch_warnings():  # what cannot be compiled runs as it always did
-            warnings.simplefilter("ignore", mg.CompileWarning)
-            return self._run(model, *arrays)
+        return self._run(model, *arrays)
+
+
+def _silent(_reason: str) -> None:
+    """What cannot be compiled, as with a hook, runs as it always did."""
 
 
 @functools.lru_cache(maxsize=64)
