@@ -30,8 +30,6 @@ __all__ = ["Tensor", "TensorLike", "as_array", "as_tensor", "method", "wrap"]
 TensorLike: TypeAlias = Any  # what operations take: a Tensor, an ndarray or numbers
 Function = TypeVar("Function")
 
-_LARGEST_SHOWN = 20  # values up to this many are shown by repr
-
 
 class Tensor(TensorMethods):
     """An array that remembers how it was computed.
@@ -189,13 +187,6 @@ class Tensor(TensorMethods):
         for observer in current_mode().observers:
             observer.leave(self)
         return wrap(self._array, None)
-
-    def __repr__(self) -> str:
-        notes = describe(self) + (", requires_grad" if self._node is not None else "")
-        if self._array.size > _LARGEST_SHOWN:
-            return f"Tensor({notes})"
-        values = np.array2string(self._array, separator=", ", precision=4, prefix="Tensor(")
-        return f"Tensor({values}, {notes})"
 
     __hash__ = object.__hash__
 

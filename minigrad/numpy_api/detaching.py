@@ -12,6 +12,8 @@ from minigrad.core.tensors import Tensor, method
 from minigrad.numpy_api.conversion_advice import advice
 from minigrad.ops.parts import ROW, as_part
 
+_LARGEST_SHOWN = 20  # values up to this many are shown by repr
+
 
 def tell_leaving(tensor: Tensor, read_by: str) -> None:
     """Tell observers that a value goes on as plain numbers, without its place in the graph."""
@@ -132,6 +134,16 @@ def __iter__(self: Tensor) -> Iterator[Tensor]:
 
 
 @method
+def __repr__(self: Tensor) -> str:
+    notes = describe(self) + (", requires_grad" if self._node is not None else "")
+    if self._array.size > _LARGEST_SHOWN:
+        return f"Tensor({notes})"
+    tell_leaving(self, "repr()")
+    values = np.array2string(self._array, separator=", ", precision=4, prefix="Tensor(")
+    return f"Tensor({values}, {notes})"
+
+
+@method
 def __format__(self: Tensor, spec: str) -> str:
     if not spec:
         return repr(self)
@@ -140,4 +152,5 @@ def __format__(self: Tensor, spec: str) -> str:
             f"format: {spec!r} is for one number, got {describe(self)}. Index it first, or "
             f"write [format(v, {spec!r}) for v in t.tolist()]."
         )
+    tell_leaving(self, "format()")
     return format(self._array.item(), spec)

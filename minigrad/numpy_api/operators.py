@@ -86,7 +86,7 @@ def _round(self: Tensor, ndigits: int | None = None) -> Tensor:
 
 
 def _contains(self: Tensor, value: Any) -> bool:
-    return not _is_foreign(value) and bool(comparisons.equal(self, value)._array.any())
+    return not _is_foreign(value) and bool(comparisons.equal(self, value).any())
 
 
 def make_operator(

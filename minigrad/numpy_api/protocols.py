@@ -15,6 +15,7 @@ from minigrad import ops
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.tensors import Tensor
 from minigrad.numpy_api import inplace
+from minigrad.numpy_api.detaching import tell_leaving
 from minigrad.numpy_api.scipy_ufuncs import scipy_ufunc, ufunc_name
 from minigrad.numpy_api.ufunc_methods import REDUCE_AND_ACCUMULATE, outer_method
 from minigrad.numpy_api.unsupported import reason
@@ -66,17 +67,21 @@ METADATA = (
 )
 """Functions of shape, dtype, memory or text alone: NumPy's own answer from the tensors' arrays."""
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value._array
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+READING = (np.array2string, np.array_repr, np.array_str, np.min_scalar_type)
+"""Those of them whose answer depends on the numbers."""
 
 
 def _answering(function: Any) -> Callable[..., Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if function in READING:
+                tell_leaving(value, function.__name__)
+            return value._array
+        return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
     @functools.wraps(function)
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(*map(_plain, args), **{name: _plain(v) for name, v in kwargs.items()})
+        return function(*map(plain, args), **{name: plain(v) for name, v in kwargs.items()})
 
     return answer
 

@@ -8,7 +8,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.core.errors import DtypeError, ShapeError
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_operand, named, source_of
+from minigrad.ops.arguments import as_operand, named, read_constant, source_of
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.elementwise import comparisons
 from minigrad.ops.primitives import primitive
@@ -47,12 +47,12 @@ def _exponentials(ufunc: Any, base: float) -> Callable[..., Any]:
         x = as_operand(array, f"{ufunc.__name__}.reduce", "array")
         x = x.astype(np.result_type(x.dtype, np.float16))
         if where is not True:
-            x = comparisons.where(sums.mask_of(where), x, -np.inf)
+            x = comparisons.where(sums.read_mask(where), x, -np.inf)
         if not x.ndim and axis in (0, -1):
             axis = None
         y = ops.logsumexp(x if scale == 1 else x * scale, axis, keepdims=keepdims)
         y = y if scale == 1 else y * (1 / scale)
-        start = None if initial is None else sums.starting_value(initial)
+        start = None if initial is None else sums.starting_value(read_constant(initial, "initial"))
         result: Tensor = y if start is None else getattr(ops, ufunc.__name__)(y, start)
         return result
 
@@ -90,7 +90,7 @@ def _constant(ufunc: Any, method: str) -> Callable[..., Any]:
 
     def function(array: Any, axis: Any, **options: Any) -> Tensor:
         if "where" in options:
-            options["where"] = sums.mask_of(options["where"])
+            options["where"] = sums.read_mask(options["where"])
         return constant(array, axis, options)
 
     return _reducing(function)

@@ -23,6 +23,8 @@ __all__ = [
     "source_of",
     "named",
     "quiet",
+    "read_constant",
+    "read_numbers",
     "refuse_pytorch_names",
     "result_type",
     "whole_numbers",
@@ -51,7 +53,9 @@ def index_dtype(part: Any) -> Any:
 
 
 def constant_array(value: Any, argument: str) -> Array:
-    """The array of an argument by which an operation is not differentiated.
+    """The array of an argument by which an operation is not differentiated, within operations.
+
+    Elsewhere `read_constant` or `as_constant` gives it, since observers see operations alone.
 
     Raises:
         DetachError: when it is a tensor that requires grad.
@@ -135,7 +139,7 @@ def as_tensors(name: str, **values: Any) -> list[Tensor]:
         if not isinstance(value, Tensor):
             value = wrap(operand(value, name, argument, (first,)), None)
         if value.dtype.kind in "iub":
-            value = wrap(value._array.astype(first.dtype), None)
+            value = wrap(as_numbers(value, value._array).astype(first.dtype), None)
         tensors.append(value)
     return tensors
 
@@ -158,6 +162,23 @@ def as_numbers(value: Any, array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, An
     for observer in current_mode().watchers:
         array = observer.numbers(value, array)
     return array
+
+
+def read_numbers(value: Any, array: Array) -> Array:
+    """The array of a constant whose numbers decide what a function outside of operations does."""
+    numbers = as_numbers(value, array)
+    if numbers is not array:
+        numbers.tolist()  # whoever follows them learns that all of them are looked at
+    return array
+
+
+def read_constant(value: Any, argument: str) -> Array:
+    """As `constant_array`, outside of operations, where its numbers decide what is done.
+
+    Raises:
+        DetachError: when it is a tensor that requires grad.
+    """
+    return read_numbers(value, constant_array(value, argument))
 
 
 def _without_gradient(tensor: Tensor, argument: str) -> "np.ndarray[Any, Any]":

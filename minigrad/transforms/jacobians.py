@@ -148,9 +148,7 @@ def by_columns(trace: Trace, inputs: Sequence[Handle]) -> list[list[Tensor]]:
 
 
 def joined(parts: Sequence[Tensor], full_shape: tuple[int, ...], dtype: Any) -> Tensor:
-    """Tensors stacked into one of the full shape, on the tape if any of them is."""
+    """Tensors stacked into one of the full shape."""
     if not parts:
         return wrap(np.zeros(full_shape, dtype), None)
-    if any(part._node is not None for part in parts):
-        return ops.reshape(ops.stack(list(parts)), full_shape)
-    return wrap(np.stack([part._array for part in parts]).reshape(full_shape), None)
+    return ops.reshape(ops.stack(list(parts)), full_shape)

@@ -22,8 +22,9 @@ from minigrad.compiled.graph import (
     size_of,
 )
 from minigrad.compiled.tracing.builder import Builder, as_number, blank
+from minigrad.core.observer import Applied
 
-__all__ = ["FLOATS", "Recorded", "conversion", "convert", "with_index"]
+__all__ = ["FLOATS", "Recorded", "conversion", "convert", "what_hinders", "with_index"]
 
 
 class Recorded(NamedTuple):
@@ -333,3 +334,25 @@ def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
         shape = (call.params["rows"], x.shape[-1])
         return builder.make("scatter_add", [index, x], shape, x.dtype)
     return None
+
+
+def what_hinders(applied: Applied, operands: Sequence[Operand], known: Sequence[View]) -> str:
+    """What of an operation that has no conversion depends on values, if a program cannot hold it.
+
+    Args:
+        applied: the operation.
+        operands: its inputs: views, and numbers.
+        known: the views among its parameters.
+    """
+    name, params = applied.operation.name, applied.params
+    varies = any(isinstance(o, View) and o.value.op != "constant" for o in operands)
+    if varies and name in ("argwhere", "flatnonzero"):
+        return "shape"
+    if varies and name == "one_hot" and params["num_classes"] is None:
+        return "shape"
+    known = [view for view in known if view.value.op != "constant"]
+    if known and name in ("repeat", "tile"):
+        return "shape"
+    if name == "getitem" and any(view.dtype == bool for view in known):
+        return "shape"
+    return "derivative" if applied.operation.rerun is not None else ""

@@ -17,6 +17,14 @@ from minigrad.ops.pytree import labelled_leaves, replace_leaves
 __all__ = ["Followed", "NumpyCall", "follow"]
 
 
+_OF_SHAPE = frozenset(
+    (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj)
+) | {np.may_share_memory, np.shares_memory}
+_SHAPED_BY_VALUES = frozenset(
+    ("argwhere", "flatnonzero", "repeat", "tile", "compress", "extract", "bincount", "delete")
+) | {"unique", "union1d", "intersect1d", "setdiff1d", "setxor1d", "trim_zeros", "unique_values"}
+
+
 class NumpyCall:
     """A NumPy function as an operation, as it is called by `CalledOperation`."""
 
@@ -69,9 +77,18 @@ class Followed(np.ndarray[Any, Any]):
 
     def _told(self, name: str, function: Any, args: Any, options: Any, result: Any) -> Any:
         tracer = self.tracer
-        if tracer is None or not isinstance(result, (np.ndarray, np.generic)):
+        if tracer is None or function in _OF_SHAPE or result is None:
             return result
-        return tracer.numpy_call(name, function, args, options, result)
+        known = isinstance(result, (np.ndarray, np.generic))
+        if not known and not isinstance(result, str):
+            parts = [leaf for _, leaf in labelled_leaves(result)]
+            if all(isinstance(p, np.ndarray) and tracer.view_of(p) is not None for p in parts):
+                return result  # views, as of `split`
+        if not known or name in _SHAPED_BY_VALUES or _picks(name, args):
+            for _, leaf in labelled_leaves((args, options)):
+                if isinstance(leaf, Followed):
+                    leaf._looked_at(name)
+        return tracer.numpy_call(name, function, args, options, result) if known else result
 
     def __getitem__(self, index: Any) -> Any:
         places = replace_leaves(index, [_plain(leaf) for _, leaf in labelled_leaves(index)])
@@ -147,6 +164,30 @@ class Followed(np.ndarray[Any, Any]):
     def __index__(self) -> int:
         return int(self._looked_at("use as an index").__index__())
 
+    def __complex__(self) -> complex:
+        return complex(self._looked_at("complex()"))
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._looked_at("in")
+
+    def __repr__(self) -> str:
+        return repr(self._looked_at("repr()"))
+
+    def __str__(self) -> str:
+        return str(self._looked_at("str()"))
+
+    def __format__(self, spec: str) -> str:
+        return format(self._looked_at("format()"), spec)
+
+    def tobytes(self, order: Any = "C") -> bytes:
+        """Numbers that leave."""
+        return self._looked_at("tobytes").tobytes(order)  # type: ignore[no-any-return]
+
+    @property
+    def data(self) -> Any:
+        """Memory that leaves."""
+        return self._looked_at("data").data
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self._written("assignment")
         _plain(self)[index] = value
@@ -184,6 +225,13 @@ def follow(array: Any, tracer: Any) -> Followed:
     followed: Followed = array.view(Followed)
     followed.tracer = tracer
     return followed
+
+
+def _picks(name: str, args: Any) -> bool:
+    """Whether NumPy picks by booleans that are followed."""
+    return name == "indexing" and any(
+        isinstance(leaf, Followed) and leaf.dtype == bool for _, leaf in labelled_leaves(args[1])
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from numpy import ndarray
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, with_index
+from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders, with_index
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
 from minigrad.compiled.tracing.known import KnownArrays
@@ -139,8 +139,8 @@ class Tracer(KnownArrays, KernelObserver):
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
         known = self.view_of(array)
-        if known is None and isinstance(value, ndarray):
-            known = self.view_of(value)
+        if known is None and _is_array(value):
+            known = self.view_of(value) if isinstance(value, ndarray) else self._capture(value)
         return array if known is None else self._follow(array, known)
 
     @Watch.pausing
@@ -245,14 +245,15 @@ class Tracer(KnownArrays, KernelObserver):
         if formula is not None:
             self.enter_array(applied.results[0], formula)
             return
-        if operation.rerun is not None:
-            self.refuse(f"{operation.name}: its derivative depends on its values")
+        known = [self.source(leaves[i], leaves[i]) for i in traced]
+        hinders = what_hinders(applied, operands, known)
+        if hinders:
+            self.refuse(f"{operation.name}: its {hinders} depends on its values")
         count = len(operands)
         places: list[int | None] = [i for i, o in enumerate(operands) if isinstance(o, View)]
         views = [o for o in operands if isinstance(o, View)]
-        for i in traced:
-            places.append(count + i)
-            views.append(self.source(leaves[i], leaves[i]))
+        views += known
+        places += [count + i for i in traced]
         called = CalledOperation(operation, applied.arrays, applied.params, places, applied.results)
         value = self.builder.make("call", views, (), bool, (called,))
         for i, result in enumerate(applied.results):

@@ -139,7 +139,7 @@ def allclose(
     a: TensorLike, b: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether `isclose` holds everywhere, as a Python bool."""
-    return bool(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)._array.all())
+    return bool(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan).all())
 
 
 @primitive(constant=True)
@@ -156,7 +156,7 @@ def array_equal(a1: TensorLike, a2: TensorLike, equal_nan: bool = False) -> bool
 def array_equiv(a1: TensorLike, a2: TensorLike) -> bool:
     """Whether two arrays broadcast together and have equal elements, as a Python bool."""
     try:
-        return bool(equal(a1, a2)._array.all())
+        return bool(equal(a1, a2).all())
     except ShapeError:
         return False
 

@@ -11,6 +11,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.comparisons import absolute, where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.linalg.decompositions import inv
+from minigrad.ops.linalg.determinants import slogdet
 from minigrad.ops.linalg.p_norms import p_norm
 from minigrad.ops.linalg.spectra import svdvals
 from minigrad.ops.reduction.reductions import max as max_over
@@ -81,10 +82,11 @@ def cond(x: Array, p: Any = None) -> Tensor:
     if p not in (None, 2, -2):
         x = x if isinstance(x, Tensor) else Tensor(x)
         singular = _singular(x)
-        if singular.any():
+        several = bool(singular.any())
+        if several:
             x = where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
         result = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
-        return where(singular, math.inf, result) if singular.any() else result
+        return where(singular, math.inf, result) if several else result
     values = svdvals(x)
     large, small = values[..., 0], values[..., -1]
     if p == -2:
@@ -93,11 +95,11 @@ def cond(x: Array, p: Any = None) -> Tensor:
         return where(small == 0, math.inf, large / small)
 
 
-def _singular(x: Tensor) -> Array:
+def _singular(x: Tensor) -> Any:
     """Which of the matrices have no inverse at all."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         return np.array(False)  # `inv` says what is wrong with them
-    return np.linalg.slogdet(x._array)[0] == 0
+    return slogdet(x.detach())[0] == 0
 
 
 NUMPY = {np.linalg.cond: cond, np.linalg.matrix_norm: matrix_norm}

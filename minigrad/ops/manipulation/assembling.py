@@ -10,7 +10,7 @@ from minigrad.ops.arguments import source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.elementwise.predicates import floor
 from minigrad.ops.explaining import names_its_errors
-from minigrad.ops.manipulation.indexing import plain_index
+from minigrad.ops.manipulation.indexing import read_index
 from minigrad.ops.manipulation.joining import concatenate
 from minigrad.ops.manipulation.reshaping import (
     broadcast_arrays,
@@ -86,8 +86,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     x = ravel(x) if axis is None else x
     k = 0 if axis is None else normalize_axis(axis, x.ndim, "insert: axis")
     length = x.shape[k]
-    index = plain_index(obj)
-    single = isinstance(index, (int, np.integer))
+    index = read_index(obj)
+    single = not isinstance(index, slice) and not np.ndim(index)
     places = np.arange(length)[index] if isinstance(index, slice) else np.atleast_1d(index)
     if places.dtype == bool:
         places = np.flatnonzero(places)

@@ -10,7 +10,7 @@ from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, method
-from minigrad.ops.arguments import index_dtype, source_of
+from minigrad.ops.arguments import index_dtype, read_numbers, source_of
 from minigrad.ops.elementwise.arithmetic import add
 from minigrad.ops.manipulation.index_places import add_rows, locate
 from minigrad.ops.manipulation.reshaping import broadcast_to
@@ -72,6 +72,12 @@ def _plain_part(part: Any) -> Any:
         )
     # Observers know an index that was computed by its array, and would take a number as given.
     return array if array.ndim or current_mode().watchers else array.item()
+
+
+def read_index(index: Any) -> Any:
+    """A plain index whose integers are read outside of operations, to compute others from them."""
+    plain = plain_index(index)
+    return read_numbers(index, plain) if isinstance(plain, np.ndarray) else plain
 
 
 def slice_axis(x: Any, axis: int, start: int | None, stop: int | None) -> Any:

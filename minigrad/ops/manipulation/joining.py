@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, method
-from minigrad.ops.arguments import source_of, whole_numbers
+from minigrad.ops.arguments import read_numbers, source_of, whole_numbers
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.indexing import getitem
@@ -157,7 +157,7 @@ def _split(x: Any, sections: Any, axis: int, name: str, equal: bool) -> list[Ten
     length = x.shape[axis]
     given = "indices_or_sections"
     try:
-        places = whole_numbers(sections, given)
+        places = read_numbers(sections, whole_numbers(sections, given))
     except TypeError:
         raise DtypeError(
             f"{name}: {given} must be an integer, a number of parts, or a sequence of integers, "

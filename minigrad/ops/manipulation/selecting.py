@@ -9,13 +9,18 @@ import numpy as np
 from minigrad.core.errors import DtypeError, IndexDtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, method
-from minigrad.ops.arguments import constant_array, source_of, whole_numbers
+from minigrad.ops.arguments import (
+    constant_array,
+    read_constant,
+    source_of,
+    whole_numbers,
+)
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.comparisons import where
 from minigrad.ops.explaining import names_its_errors
 from minigrad.ops.manipulation.index_places import from_zero
-from minigrad.ops.manipulation.indexing import getitem, plain_index, scatter, scatter_add, setitem
+from minigrad.ops.manipulation.indexing import getitem, read_index, scatter, scatter_add, setitem
 from minigrad.ops.manipulation.joining import stack
 from minigrad.ops.manipulation.reshaping import broadcast_arrays, ravel
 from minigrad.ops.parts import returns_value
@@ -137,7 +142,7 @@ take_along_axis.vjp(arr=_take_along_axis_rule)
 
 
 def _along_index(name: str, x: Any, indices: Any, axis: int) -> tuple[Any, ...]:
-    codes = plain_index(indices)
+    codes = read_index(indices)
     try:
         checked, axis = _along_codes(codes, x.shape, axis)
     except (TypeError, ValueError, IndexError) as error:
@@ -181,7 +186,7 @@ def add_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> Tenso
 def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
     """The parts along an axis for which a condition holds; None picks from the flattened array."""
     x = source_of(x, "compress")
-    chosen = constant_array(condition, "compress: condition")
+    chosen = read_constant(condition, "compress: condition")
     if chosen.ndim != 1:
         raise ShapeError(f"compress: condition must have one axis, got {describe(chosen)}")
     return take(x, np.flatnonzero(chosen), axis)
@@ -189,7 +194,7 @@ def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
 
 def extract(condition: Any, x: Any) -> Tensor:
     """The elements of the flattened array for which a condition of its size holds."""
-    return compress(np.ravel(constant_array(condition, "extract: condition")), x)
+    return compress(np.ravel(read_constant(condition, "extract: condition")), x)
 
 
 def delete(x: Any, obj: Any, axis: int | None = None) -> Tensor:
@@ -199,7 +204,7 @@ def delete(x: Any, obj: Any, axis: int | None = None) -> Tensor:
     k = 0 if axis is None else normalize_axis(axis, x.ndim, "delete: axis")
     kept = np.ones(x.shape[k], bool)
     try:
-        kept[plain_index(obj)] = False
+        kept[read_index(obj)] = False
     except IndexError as error:
         raise IndexError(f"delete: {error} (called with x: {describe(x)}, axis={axis})") from None
     return take(x, np.flatnonzero(kept), k)
@@ -236,7 +241,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
         mode: what to do with integers out of bounds: "raise", "wrap" around, or "clip".
     """
     check_option("mode", mode, INDEX_MODES, "choose")
-    codes = constant_array(a, "choose: a")
+    codes = read_constant(a, "choose: a")
     values = list(choices)
     if mode == "raise" and codes.size and not 0 <= codes.min() <= codes.max() < len(values):
         raise IndexError(

@@ -15,7 +15,7 @@ from minigrad.ops.reduction.reductions import extremum_rule
 from minigrad.ops.reduction.reductions import mean as mean_over
 from minigrad.ops.reduction.reductions import prod as prod_over
 from minigrad.ops.reduction.statistics import std, var
-from minigrad.ops.reduction.sums import chosen, mask_of
+from minigrad.ops.reduction.sums import chosen, read_mask
 from minigrad.ops.reduction.sums import sum as sum_over
 
 __all__ = [
@@ -67,7 +67,7 @@ def nanprod(
 
 def _numbers(x: TensorLike, where: Any) -> Tensor:
     """Where `x` is a number and `where` holds; computed, so that a replay finds them again."""
-    return logical_and(logical_not(isnan(x)), mask_of(where))
+    return logical_and(logical_not(isnan(x)), read_mask(where))
 
 
 @names_its_errors
@@ -140,7 +140,7 @@ def _of_numbers(
             where=numbers,
         )
     none = count <= (ddof if correction is None else correction)
-    return choose(none, np.nan, y) if none._array.any() else y
+    return choose(none, np.nan, y) if none.any() else y
 
 
 def _extremum_of_numbers(

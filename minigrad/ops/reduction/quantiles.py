@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, TensorLike, method
-from minigrad.ops.arguments import as_operand, constant_array, named
+from minigrad.ops.arguments import as_operand, named, read_constant
 from minigrad.ops.axis_utils import Axis, normalize_axes
 from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.comparisons import where
@@ -145,7 +145,7 @@ def _quantile(
         raise ValueError(
             f'{name}: weights= need method="inverted_cdf", as in NumPy, got {method!r}'
         )
-    asked = q if q is None or type(q) in (int, float) else constant_array(q, f"{name}: q")
+    asked = q if q is None or type(q) in (int, float) else read_constant(q, f"{name}: q")
     if "median" not in name and not _are_numbers(asked):
         raise DtypeError(f"{name}: q must be made of numbers, got {describe(q)}")
     kind: Any = type(q) if asked is q else (asked.dtype, asked.ndim > 0)
@@ -172,9 +172,9 @@ def _quantile(
     lines = np.arange(rows.shape[0])
     y = rows[lines, below]  # (fractions, rows)
     bad = isnan(share)
-    if omitting or bad._array.any():
+    if omitting or bad.any():
         y, share = where(bad, math.nan, y), where(bad, 0, share)
-    if omitting or share._array.any():
+    if omitting or share.any():
         # Where the share is 0 the upper neighbour must not enter: it may be infinite.
         y = y * (1 - share) + where(share == 0, 0, rows[lines, above]) * share
     lengths = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else outer
@@ -225,7 +225,7 @@ def _fractions(name: str, q: Any) -> "tuple[tuple[int, ...], np.ndarray[Any, Any
 
 def _weights(name: str, weights: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """Weights in the shape of the array."""
-    array = constant_array(weights, f"{name}: weights")
+    array = read_constant(weights, f"{name}: weights")
     if array.shape == shape:
         return array
     if len(axes) != 1 or array.shape != (shape[axes[0]],):

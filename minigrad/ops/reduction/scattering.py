@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_operand, constant_array, widen
+from minigrad.ops.arguments import as_operand, read_constant, widen
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.arithmetic import positive
@@ -62,7 +62,7 @@ def scatter_reduce(
             "convert one of them with astype."
         )
     axis = normalize_axis(axis, x.ndim, f"{name}: axis")
-    codes = constant_array(index, f"{name}: index")
+    codes = read_constant(index, f"{name}: index")
     fits = codes.ndim == x.ndim == values.ndim and all(
         n <= v and (k == axis or n <= m)
         for k, (n, m, v) in enumerate(zip(codes.shape, x.shape, values.shape, strict=True))

@@ -188,7 +188,7 @@ def average(
     wide = np.result_type(dtype, np.float32)  # for the sums of float16
     w = broadcast_to(w, x.shape)
     total = sum_over(w, axis, wide, keepdims=keepdims)
-    if (total._array == 0).any():
+    if (total == 0).any():
         raise ZeroDivisionError(f"average: the weights {describe(weights)} add up to 0")
     y = (sum_over(x.astype(wide) * w, axis, keepdims=keepdims) / total).astype(dtype)
     return (y, total.astype(dtype)) if returned else y

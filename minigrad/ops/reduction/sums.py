@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import describe
 from minigrad.core.nodes import Array
-from minigrad.ops.arguments import constant_array
+from minigrad.ops.arguments import constant_array, read_constant
 from minigrad.ops.axis_utils import Axis, restore_axes
 from minigrad.ops.primitives import primitive
 
@@ -38,6 +38,14 @@ def mask_of(where: Any) -> Any:
     if mask.dtype.kind not in "biu":
         raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
     return mask.astype(bool, copy=False)
+
+
+def read_mask(where: Any) -> Any:
+    """As `mask_of`, outside of operations: booleans are known as they are, integers are read."""
+    mask = mask_of(where)
+    if mask is not True and constant_array(where, "where").dtype != mask.dtype:
+        read_constant(where, "where")
+    return mask
 
 
 def chosen(initial: Any, where: Any) -> dict[str, Any]:

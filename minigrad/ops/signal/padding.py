@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, method, wrap
-from minigrad.ops.arguments import constant_array, named, source_of
+from minigrad.ops.arguments import constant_array, named, read_constant, source_of
 from minigrad.ops.axis_utils import normalize_axis
 from minigrad.ops.checks import OptionError, check_option
 from minigrad.ops.manipulation.assembling import linspace
@@ -140,7 +140,7 @@ def _widths(pad_width: Any, ndim: int) -> tuple[Pair, ...]:
         for axis, width in pad_width.items():
             rows[normalize_axis(axis, ndim, "pad: axis")] = _widths(width, 1)[0]
         return tuple(rows)
-    widths = constant_array(pad_width, "pad: pad_width")
+    widths = read_constant(pad_width, "pad: pad_width")
     if widths.dtype.kind not in "iu":
         raise DtypeError(f"pad: pad_width must be integers, got {describe(pad_width)}")
     if widths.size and widths.min() < 0:
@@ -152,7 +152,7 @@ def _pairs(argument: str, value: Any, ndim: int) -> list[tuple[Any, Any]]:
     """A value for both ends of each axis."""
     if value is None:
         return [(None, None)] * ndim
-    values = constant_array(value, f"pad: {argument}")
+    values = read_constant(value, f"pad: {argument}")
     try:
         return [tuple(pair) for pair in np.broadcast_to(values, (ndim, 2)).tolist()]
     except ValueError:

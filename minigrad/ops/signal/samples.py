@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
-from minigrad.ops.arguments import as_operand, constant_array, named
+from minigrad.ops.arguments import as_operand, named, read_constant
 from minigrad.ops.axis_utils import normalize_axes, whole_number
 from minigrad.ops.checks import check_option
 from minigrad.ops.elementwise.comparisons import where
@@ -18,9 +18,11 @@ from minigrad.ops.linalg.products import matmul
 from minigrad.ops.manipulation.indexing import slice_axis
 from minigrad.ops.manipulation.joining import concatenate, stack
 from minigrad.ops.manipulation.reshaping import atleast_2d, flip, ones_like, zeros_like
+from minigrad.ops.manipulation.selecting import searchsorted
 from minigrad.ops.manipulation.triangles import diagonal
 from minigrad.ops.parts import returns_value
 from minigrad.ops.primitives import primitive
+from minigrad.ops.reduction.cumulative import diff
 from minigrad.ops.reduction.reductions import mean
 from minigrad.ops.signal.convolution import conv1d
 
@@ -80,9 +82,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Ten
             "interp: xp and fp must have one length, two or more, got "
             f"xp: {describe(places)}, fp: {describe(values)}"
         )
-    if not (np.diff(places._array) > 0).all():
+    if not (diff(places) > 0).all():
         raise ShapeError("interp: xp must increase; sort xp, and fp by the same np.argsort(xp)")
-    found = np.searchsorted(places._array, x._array, side="right") - 1
+    found = searchsorted(places.detach(), x.detach(), side="right") - 1
     i = found.clip(0, places.size - 2)
     slope = (values[i + 1] - values[i]) / (places[i + 1] - places[i])
     y = values[i] + slope * (x - places[i])
@@ -125,7 +127,7 @@ def sample_gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1
 
 def _slope(f: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
     count = f.shape[axis]
-    h = constant_array(spacing, "gradient: varargs")
+    h = read_constant(spacing, "gradient: varargs")
     if h.dtype.kind not in "biuf":
         raise DtypeError(
             f"gradient: varargs, the distance or the places of samples, must be numbers, got "
