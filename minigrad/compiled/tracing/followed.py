@@ -133,9 +133,9 @@ class Followed(np.ndarray[Any, Any]):
         """As `mean`."""
         return self._by_numpy("std", args, options)
 
-    def compress(self, condition: Any, axis: Any = None) -> Any:
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
         """By NumPy's function, which is followed."""
-        return np.compress(condition, self, axis)
+        return np.compress(condition, self, axis, out)
 
     def view(self, *args: Any, **options: Any) -> Any:
         """The same memory as another type, which is not followed."""
