@@ -176,7 +176,7 @@ def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
         return leaf
     if id(leaf) in originals:
         return originals[id(leaf)]
-    array = leaf.view(np.ndarray)
+    array = np.ndarray.view(leaf, np.ndarray)
     return array[()] if leaf.number else array
 
 

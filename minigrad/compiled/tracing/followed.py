@@ -133,6 +133,19 @@ class Followed(np.ndarray[Any, Any]):
         """As `mean`."""
         return self._by_numpy("std", args, options)
 
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
+        """By NumPy's function, which is followed."""
+        return np.compress(condition, self, axis, out)
+
+    def view(self, *args: Any, **options: Any) -> Any:
+        """The same memory as another type, which is not followed."""
+        return self._looked_at("view").view(*args, **options)
+
+    @property
+    def flat(self) -> Any:
+        """Numbers that leave."""
+        return self._looked_at("flat").flat
+
     def _by_numpy(self, name: str, args: Any, options: dict[str, Any]) -> Any:
         result = getattr(_plain(self), name)(*args, **options)
         function = functools.partial(_by_method, name=name, args=args, options=options)
@@ -220,9 +233,35 @@ class Followed(np.ndarray[Any, Any]):
         return _plain(self).__reduce__()
 
 
+def _by_function(name: str) -> Any:
+    """A method written in C, which tells nobody, by way of NumPy's function of that name."""
+    function = getattr(np, name)
+
+    def method(self: Followed, *args: Any, **options: Any) -> Any:
+        return function(self, *args, **options)
+
+    return method
+
+
+for _name in ("argmax", "argmin", "argpartition", "argsort", "choose", "cumprod", "cumsum"):
+    setattr(Followed, _name, _by_function(_name))
+for _name in (
+    "diagonal",
+    "dot",
+    "nonzero",
+    "prod",
+    "repeat",
+    "round",
+    "searchsorted",
+    "take",
+    "trace",
+):
+    setattr(Followed, _name, _by_function(_name))
+
+
 def follow(array: Any, tracer: Any) -> Followed:
     """The same array, followed."""
-    followed: Followed = array.view(Followed)
+    followed: Followed = np.ndarray.view(array, Followed)
     followed.tracer = tracer
     return followed
 
@@ -235,7 +274,7 @@ def _picks(name: str, args: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, Followed) else value
+    return np.ndarray.view(value, np.ndarray) if isinstance(value, Followed) else value
 
 
 def _by_method(array: Any, name: str, args: Any, options: dict[str, Any]) -> Any:

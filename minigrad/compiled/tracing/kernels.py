@@ -192,7 +192,7 @@ def _places(operands: Sequence[Any], followed: Sequence[tuple[int, View]]) -> li
 
 def _plain(value: Any) -> Any:
     """An array of NumPy's own; anything else as it is."""
-    return value.view(ndarray) if isinstance(value, ndarray) else value
+    return ndarray.view(value, ndarray) if isinstance(value, ndarray) else value
 
 
 def _boxed(residuals: Any) -> PlainArray:

@@ -57,6 +57,7 @@ _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
 _MAKES_TENSOR = Tensor.__init__.__code__
 _BACKWARD = Tensor.backward.__code__
 _BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
+_OF_MEMORY = frozenset(("memoryview", "frombuffer"))  # they tell no array that it is read
 _FILES = frozenset(
     ("load", "save", "savez", "savez_compressed", "loadtxt", "savetxt", "genfromtxt")
 )
@@ -211,6 +212,8 @@ class Watch:
             self.entered.add(code)
         if kind == "user":
             self._users.add(id(code))
+            for name in _OF_MEMORY.intersection(code.co_names):
+                self.refuse(f"it calls {name}")
             self.by_name = self.by_name or not _BY_NAME.isdisjoint(code.co_names)
 
     def _call(self, function: Any) -> None:

@@ -10,7 +10,7 @@ from minigrad.core.errors import IndexDtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, method
-from minigrad.ops.arguments import index_dtype, read_numbers, source_of
+from minigrad.ops.arguments import as_numbers, index_dtype, read_numbers, source_of
 from minigrad.ops.elementwise.arithmetic import add
 from minigrad.ops.manipulation.index_places import add_rows, locate
 from minigrad.ops.manipulation.reshaping import broadcast_to
@@ -61,6 +61,7 @@ def _plain_part(part: Any) -> Any:
         array = part._array
     elif isinstance(part, (list, range, np.ndarray)):
         array = np.array(part, dtype=None if np.size(part) else index_dtype(part))
+        as_numbers(part, array)  # observers know the copy as what it is from now on
     elif hasattr(part, "__index__"):
         return operator.index(part)
     else:
