@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.speed import contestants, footprint, rounds
 from benchmarks.speed.cases import CASES, inputs_of
 from benchmarks.speed.checks import difference
 from benchmarks.speed.plot import plot
-from benchmarks.speed.report import markdown, milliseconds
+from benchmarks.speed.report import SUMMARY, markdown, milliseconds, summary
 from benchmarks.speed.rounds import Worker, measure_case
 from benchmarks.speed.worker import timed
 from minigrad.compiled import plain
@@ -170,3 +171,19 @@ def test_sizes_count_what_is_required():
     assert footprint.installed_megabytes("numpy") > 5
     with pytest.raises(PackageNotFoundError):
         footprint.installed_megabytes("no-such-package")
+
+
+def test_the_table_of_the_readme_is_that_of_the_record():
+    root = Path(__file__).resolve().parents[2]
+    record = json.loads((root / "docs/performance.json").read_text(encoding="utf-8"))
+    assert summary(record) in (root / "README.md").read_text(encoding="utf-8")
+    assert len(summary(record).splitlines()) == 2 + len(SUMMARY)
+    page = (root / "docs/performance.md").read_text(encoding="utf-8")
+    assert markdown(record) == page
+
+
+def test_a_summary_is_printed_without_measuring(capsys, tmp_path):
+    rows = [{**row("compiled", 0.001), "case": case, "size": size} for case, size, _ in SUMMARY]
+    (tmp_path / "record.json").write_text(json.dumps({**RECORD, "rows": rows}))
+    command.main(["--summary", str(tmp_path / "record.json")])
+    assert capsys.readouterr().out.count("| 1.00 | - | - | - | - | - |") == len(SUMMARY)
