@@ -107,6 +107,20 @@ def write(record: dict[str, Any], options: argparse.Namespace) -> None:
         print("no picture: matplotlib is not installed", file=sys.stderr)
 
 
+def _measured(given: Sequence[str]) -> list[str]:
+    """The arguments but for where to write.
+
+    >>> _measured(["--sizes", "s", "m", "--to", "speed", "--page", "docs/performance.md"])
+    ['--sizes', 's', 'm']
+    """
+    kept = list(given)
+    for option in ("--to", "--page"):
+        if option in kept:
+            at = kept.index(option)
+            del kept[at : at + 2]
+    return kept
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """Measure, show and write."""
     given = sys.argv[1:] if given is None else given
@@ -114,7 +128,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if options.summary is not None:
         print(summary(json.loads(options.summary.read_text(encoding="utf-8"))))
         return
-    record = measure(options, shlex.join(["python", "-m", "benchmarks.speed", *given]))
+    record = measure(options, shlex.join(["python", "-m", "benchmarks.speed", *_measured(given)]))
     if options.to is None:
         print("\n" + markdown(record))
 
