@@ -388,5 +388,4 @@ def _plain(options: AttentionOptions) -> AttentionOptions:
 
 
 def _array(x: Any) -> PlainArray:
-    found: PlainArray = x.view(np.ndarray)
-    return found
+    return np.asarray(x)
