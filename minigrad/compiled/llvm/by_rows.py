@@ -152,7 +152,7 @@ class _Kernel:
         self._outputs = [(view.value.shape[1:], view.value.dtype) for view in graph.outputs]
         self._layout = native.layout()
         text, self._room = _written(graph, self._layout)
-        self._library = native.library(text)
+        self._library = native.load_code(text)
         self._main = self._library.main()
 
     def __call__(

@@ -66,7 +66,7 @@ class ListProgram:
         self._worth, self._layout = worth, native.layout()
         self._sums = recipe.total is not None
         self.text = _module(recipe, target, self._layout)
-        self._library = native.library(self.text, target)
+        self._library = native.load_code(self.text, target)
         self._main = self._library.main()
 
     def __call__(

@@ -35,7 +35,7 @@ __all__ = [
     "host",
     "layout",
     "leave",
-    "library",
+    "load_code",
     "make_frame",
 ]
 
@@ -150,7 +150,7 @@ def _machine(target: Host) -> Any:
     return chosen.create_target_machine(cpu=target.cpu, features=target.features, opt=2)
 
 
-def library(text: str, target: Host | None = None) -> Library:
+def load_code(text: str, target: Host | None = None) -> Library:
     """Build a module, or load it from disk if the same text was built before for this processor.
 
     Raises:

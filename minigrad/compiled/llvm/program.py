@@ -103,7 +103,7 @@ class NativeProgram:
         counters, size = emitter.write(count)
         self._scope = plan.scope
         self.text = emitter.module.text()
-        self._library = native.library(self.text, target)
+        self._library = native.load_code(self.text, target)
         self.from_disk = self._library.from_disk
         self._main = self._library.main()
         self._workspace = _aligned(size)

@@ -22,6 +22,8 @@ from tests.minigrad.compiled.test_native_traces import compare, numbers
 from tests.minigrad.compiled.test_programs import F4, F8, Maker
 from tests.minigrad.compiled.test_programs import numbers as inputs_of
 
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_thread_that_never_comes_is_not_waited_for(monkeypatch):
         held.set()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@FORKS
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     share_everything(monkeypatch)
@@ -149,7 +151,7 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     check_in_a_fork(lambda: all(map(np.array_equal, mine(arrays), expected)))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@FORKS
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_may_call_what_another_thread_was_calling():
     inside, go = threading.Event(), threading.Event()
@@ -177,7 +179,7 @@ def test_a_forked_process_may_call_what_another_thread_was_calling():
         holder.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@FORKS
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_may_build_while_another_thread_does():
     done = threading.Event()

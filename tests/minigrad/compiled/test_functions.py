@@ -37,7 +37,7 @@ def program(name, kind, width):
     module.define("main", code.finish(head))
     built = library(module.text())
     main = built.main()
-    main.library = built
+    main.kept = built
     return main
 
 

@@ -60,7 +60,7 @@ def test_the_layout_of_tuples_and_arrays_is_found():
 
 @pytest.mark.parametrize("shape", ["checked", "slow"])
 def test_both_kinds_of_frames(shape):
-    assert run(native.library(increment(2.0, shape)), 3.0, shape) == 5.0
+    assert run(native.load_code(increment(2.0, shape)), 3.0, shape) == 5.0
 
 
 def test_no_layout_on_another_python(monkeypatch):
@@ -70,36 +70,36 @@ def test_no_layout_on_another_python(monkeypatch):
 
 def test_a_second_build_comes_from_disk(own_folder):
     text = increment()
-    assert not native.library(text).from_disk
-    again = native.library(text)
+    assert not native.load_code(text).from_disk
+    again = native.load_code(text)
     assert again.from_disk
     assert run(again, 1.0) == 2.0
-    assert not native.library(increment(5.0)).from_disk
+    assert not native.load_code(increment(5.0)).from_disk
 
 
 def test_the_cache_can_be_turned_off(own_folder, monkeypatch):
     monkeypatch.setenv("MINIGRAD_CACHE", "0")
     assert cache.folder() is None
-    native.library(increment())
-    assert not native.library(increment()).from_disk
+    native.load_code(increment())
+    assert not native.load_code(increment()).from_disk
     assert not own_folder.exists()
 
 
 @pytest.mark.parametrize("length", [0, 1, 22, 23, 60, 118, 119, 500, -1])
 def test_truncated_files_are_ignored_and_replaced(own_folder, length):
     text = increment()
-    native.library(text)
+    native.load_code(text)
     path = only_file(own_folder)
     path.write_bytes(path.read_bytes()[:length])
-    built = native.library(text)
+    built = native.load_code(text)
     assert not built.from_disk
     assert run(built, 1.0) == 2.0
-    assert native.library(text).from_disk
+    assert native.load_code(text).from_disk
 
 
 def test_a_fuzz_of_the_file(own_folder):
     text = increment()
-    native.library(text)
+    native.load_code(text)
     path = only_file(own_folder)
     whole = path.read_bytes()
     key = path.stem
@@ -116,38 +116,38 @@ def test_a_fuzz_of_the_file(own_folder):
 
 
 def test_code_of_another_key_is_ignored(own_folder):
-    native.library(increment(1.0))
+    native.load_code(increment(1.0))
     first = only_file(own_folder)
     data = first.read_bytes()
     first.unlink()
-    native.library(increment(2.0))
+    native.load_code(increment(2.0))
     only_file(own_folder).write_bytes(data)
-    built = native.library(increment(2.0))
+    built = native.load_code(increment(2.0))
     assert not built.from_disk
     assert run(built, 1.0) == 3.0
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no such rights on Windows")
 def test_a_folder_that_others_may_write_to_is_not_used(own_folder):
-    native.library(increment())
+    native.load_code(increment())
     own_folder.chmod(0o777)
-    assert not native.library(increment()).from_disk
+    assert not native.load_code(increment()).from_disk
     own_folder.chmod(0o700)
-    assert native.library(increment()).from_disk
+    assert native.load_code(increment()).from_disk
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "file" / "cache"))
-    assert run(native.library(increment()), 1.0) == 2.0
+    assert run(native.load_code(increment()), 1.0) == 2.0
 
 
 def test_a_directory_in_the_place_of_a_file(own_folder):
-    native.library(increment())
+    native.load_code(increment())
     path = only_file(own_folder)
     path.unlink()
     path.mkdir()
-    assert run(native.library(increment()), 1.0) == 2.0
+    assert run(native.load_code(increment()), 1.0) == 2.0
 
 
 def test_old_files_make_room(own_folder, monkeypatch):
@@ -225,7 +225,7 @@ def test_threads_build_at_once():
     results = [None] * len(texts)
 
     def build(number):
-        results[number] = run(native.library(texts[number]), 1.0)
+        results[number] = run(native.load_code(texts[number]), 1.0)
 
     threads = [threading.Thread(target=build, args=(number,)) for number in range(len(texts))]
     for thread in threads:
@@ -237,8 +237,8 @@ def test_threads_build_at_once():
 
 def test_subnormals_are_flushed_inside_only():
     text = increment(1e-310, flush=True)
-    assert run(native.library(text), 0.0) == 0.0
-    assert run(native.library(increment(1e-310)), 0.0) == 1e-310
+    assert run(native.load_code(text), 0.0) == 0.0
+    assert run(native.load_code(increment(1e-310)), 0.0) == 1e-310
     tiny = np.array([1e-310])
     assert (tiny / 2)[0] == 5e-311
 
@@ -246,7 +246,7 @@ def test_subnormals_are_flushed_inside_only():
 def test_status_flags_of_the_caller_stay_as_they_were():
     text = increment(1.0)
     with np.errstate(all="raise"):
-        run(native.library(text), np.inf)
+        run(native.load_code(text), np.inf)
         assert (np.ones(2) + 1)[0] == 2
 
 
@@ -278,4 +278,4 @@ def test_without_llvmlite_the_error_names_package_and_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     monkeypatch.setattr(native, "_binding", native._binding.__wrapped__)
     with pytest.raises(ImportError, match=r"pip install llvmlite.*\[fast\]"):
-        native.library(increment())
+        native.load_code(increment())

@@ -185,7 +185,7 @@ class _Kernel:
     def __init__(self, form: Form) -> None:
         self.layout = native.layout()
         written: Pass = (Backward if form.backward else Forward)(form, native.host(), self.layout)
-        self._library = native.library(written.text)
+        self._library = native.load_code(written.text)
         self.main: Callable[[int, int, int, int], int] = self._library.main()
         self.columns = written.products.columns
         self.room = written.room
