@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, Unsupported
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.crew import asked_for, crew
+from minigrad.compiled.llvm.crew import asked_for, run_in_room
 from minigrad.compiled.llvm.kernels.rows import RowKernel
 from minigrad.compiled.llvm.kernels.runtime import define_take
 from minigrad.compiled.llvm.planning.places import LINE
@@ -163,14 +163,8 @@ class _Kernel:
         rows = math.prod(lead)
         count = np.array([rows], np.int64)
         threads = asked_for() if rows * shape[-1] >= _WORTH_THREADS else 1
-        workspace = np.empty(LINE + threads * self._room, np.uint8)
-        workspace[:LINE] = 0
         frame, alive = native.make_frame((*outputs, *arrays, count), self._layout)
-        start = workspace.__array_interface__["data"][0]
-        if threads == 1:
-            self._main(frame, start, 0, 1)
-        else:
-            crew(threads).run(self._main, frame, start)
+        run_in_room(self._main, frame, threads, LINE, self._room)
         del alive
         return tuple(outputs)
 

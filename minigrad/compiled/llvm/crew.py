@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+import numpy as np
+
 from minigrad.ops.checks import OptionError
 
-__all__ = ["Crew", "Pace", "asked_for", "crew", "processors"]
+__all__ = ["Crew", "Pace", "asked_for", "crew", "processors", "run_in_room"]
 
 Main: TypeAlias = Callable[[int, int, int, int], int]
 
@@ -137,6 +139,17 @@ def asked_for() -> int:
 def crew(size: int) -> Crew:
     """The crew of that size; all programs share it."""
     return Crew(size)
+
+
+def run_in_room(main: Main, frame: int, threads: int, header: int, room: int) -> None:
+    """Run code in a workspace of its own: a header of zeros, and room for each thread, in bytes."""
+    workspace = np.empty(header + threads * room, np.uint8)
+    workspace[:header] = 0
+    start = workspace.__array_interface__["data"][0]
+    if threads == 1:
+        main(frame, start, 0, 1)
+    else:
+        crew(threads).run(main, frame, start)
 
 
 if hasattr(os, "register_at_fork"):

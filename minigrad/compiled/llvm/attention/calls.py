@@ -11,7 +11,7 @@ from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.attention.backward import Backward
 from minigrad.compiled.llvm.attention.blocks import COUNTERS, Form, Pass, multiple
 from minigrad.compiled.llvm.attention.forward import Forward
-from minigrad.compiled.llvm.crew import asked_for, crew
+from minigrad.compiled.llvm.crew import asked_for, run_in_room
 from minigrad.ops.nn.attention_plain import AttentionOptions
 
 __all__ = ["attention", "attention_gradient"]
@@ -168,14 +168,8 @@ class _Call:
         numbers = np.array([self.options.scale, kept], self.dtype)
         many = self.work >= _WORTH_THREADS and not self.shared
         threads = min(asked_for(), len(heads)) if many else 1
-        workspace = np.empty(COUNTERS + threads * room, np.uint8)
-        workspace[:COUNTERS] = 0
         frame, alive = native.make_frame((integers, numbers, *arrays), kernel.layout)
-        start = workspace.__array_interface__["data"][0]
-        if threads == 1:
-            kernel.main(frame, start, 0, 1)
-        else:
-            crew(threads).run(kernel.main, frame, start)
+        run_in_room(kernel.main, frame, threads, COUNTERS, room)
         del alive
 
 
