@@ -6,7 +6,6 @@ drawing, anomaly mode) gets the very numbers of the call.
 """
 
 import inspect
-import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import ARRAYS, Given
+from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.heard import Heard
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
@@ -39,9 +39,6 @@ from minigrad.profiling.watching import run_seen
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Program"]
-
-
-_kind = operator.attrgetter("_array.shape", "_array.dtype")  # of a tensor
 
 
 class _Operation(FusedOperation):
@@ -102,9 +99,7 @@ class Program:
         self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         self._types, self._parts = traced.kinds, traced.parts
-        self._captured = [reference for reference, _ in traced.captured]
-        self._kinds = [(value.shape, value.dtype) for _, value in traced.captured]
-        self._off_tape = [getattr(tensor(), "_node", None) is None for tensor in self._captured]
+        self._outside = Outside(traced.captured)
         self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
         self.on_tape = [i for i, recorded in enumerate(traced.recorded) if recorded]
@@ -184,16 +179,8 @@ class Program:
 
     def held(self) -> list[Any] | None:
         """The tensors from outside; None unless all that was read there is as it was."""
-        held: list[Any] = [tensor() for tensor in self._captured]
-        if not held:
-            return held if self.guards.hold() else None
-        try:
-            kinds = list(map(_kind, held))
-        except AttributeError:  # one of them is gone
-            return None
-        if kinds != self._kinds or [t._node is None for t in held] != self._off_tape:
-            return None
-        return held if self.guards.hold() else None
+        held = self._outside.held()
+        return held if held is not None and self.guards.hold() else None
 
     def run(
         self,
@@ -377,10 +364,10 @@ class Program:
                 "an anomaly check. Change it later, or make another copy of what was changed."
             )
         arguments = len(given.places)
-        captured = len(self._captured)
+        captured = len(self._outside)
         held = values[arguments : arguments + captured]
         before: list[Any] = []
-        for reference, value in zip(self._captured, held, strict=True):
+        for reference, value in zip(self._outside.references, held, strict=True):
             node = value._node if isinstance(value, Tensor) else None
             array = value._array if isinstance(value, Tensor) else value
             before.append((reference, array, node))

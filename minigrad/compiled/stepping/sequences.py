@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
 from minigrad.compiled.stepping.chunks import Chunks
 from minigrad.compiled.stepping.order import Order
@@ -98,10 +99,7 @@ class Sequences:
         self._dtype = current_mode().dtype
         give_lock(self, "_lock", threading.Lock)
         self._draws = [Draw(draw.request) for draw in traced.draws]
-        self._captured = [
-            (reference, value.shape, value.dtype, getattr(reference(), "_node", None) is not None)
-            for reference, value in traced.captured
-        ]
+        self._outside = Outside(traced.captured)
         self._states, self._fixed = states, len(traced.arguments) - 1 - states - padded
         self._chunks = Chunks(traced, states, padded, backend)
         self._rows: int | None = None
@@ -114,7 +112,7 @@ class Sequences:
             other = Chunks(again, states, padded, backend)
             if self._chunks.rows_apart(PIECE, roles) != other.rows_apart(OTHER, roles):
                 raise Mixed("what it computes depends on the size of the batch")
-        count = 1 + states + self._fixed + len(self._captured) + len(self._draws)
+        count = 1 + states + self._fixed + len(self._outside) + len(self._draws)
         series = [f"y{i}" for i in range(self._chunks.series)]
         last = [f"last{i}" for i in range(states)]
         recorded = [*traced.recorded[states:], *traced.recorded[:states]]
@@ -132,16 +130,7 @@ class Sequences:
 
     def fits(self) -> bool:
         """Whether everything that was read from outside is as it was."""
-        for reference, shape, dtype, recorded in self._captured:
-            tensor = reference()
-            if (
-                tensor is None
-                or tensor._array.shape != shape
-                or tensor._array.dtype != dtype
-                or (tensor._node is not None) != recorded
-            ):
-                return False
-        return self.guards.hold()
+        return self._outside.held() is not None and self.guards.hold()
 
     def run(
         self, x: Any, states: Sequence[Any], fixed: Sequence[Any], order: Order
@@ -150,7 +139,7 @@ class Sequences:
         mode = current_mode()
         steps = len(order.times(x.shape[1]))
         numbers = self._drawn(mode, steps, x.shape[0])
-        tensors = [x, *states, *fixed, *(reference() for reference, *_ in self._captured)]
+        tensors = [x, *states, *fixed, *(tensor() for tensor in self._outside.references)]
         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors] + numbers
         nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
         nodes += [None] * len(numbers)
@@ -211,7 +200,7 @@ class Sequences:
         """What is told of sequences, what is fixed, and the draws, for the rows of a piece."""
         first = 1 + self._states
         rest = [np.ascontiguousarray(array) for array in arrays[first:]]
-        captured = self._fixed + len(self._captured)
+        captured = self._fixed + len(self._outside)
         active = []
         if self._padded:
             active = [pieces.cut(order.active(arrays[0].shape[1]), piece, 1)]
@@ -268,9 +257,9 @@ class Sequences:
                 "anomaly check. Change it later, or make another copy of what was changed."
             )
         first = 1 + self._states + self._fixed
-        last = first + len(self._captured)
+        last = first + len(self._outside)
         before: list[Any] = []
-        for (reference, *_), value in zip(self._captured, values[first:last], strict=True):
+        for reference, value in zip(self._outside.references, values[first:last], strict=True):
             node = value._node if isinstance(value, Tensor) else None
             array = value._array if isinstance(value, Tensor) else value
             before.append((reference, array, node))
