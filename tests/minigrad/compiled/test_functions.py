@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.compiled.llvm.native import arguments, enter, host, layout, leave, library, make_frame
+from minigrad.compiled.llvm.native import (
+    arguments,
+    enter,
+    host,
+    layout,
+    leave,
+    load_code,
+    make_frame,
+)
 from minigrad.compiled.llvm.vectors.functions import ERRORS, FUNCTIONS, define
 from minigrad.compiled.llvm.vectors.ir import Code, Module
 
@@ -35,7 +43,7 @@ def program(name, kind, width):
     code.do(f"ret i32 {leave(code, host(), saved)}")
     head = "define i32 @main(ptr %frame, ptr %workspace, i64 %thread, i64 %threads)"
     module.define("main", code.finish(head))
-    built = library(module.text())
+    built = load_code(module.text())
     main = built.main()
     main.kept = built
     return main
