@@ -25,5 +25,20 @@ os.environ.pop("WAYLAND_DISPLAY", None)
 
 from minigrad.testing import register_profiles
 
+HERE = ("127.0.0.1", "::1", "localhost", None)
+
+
+def refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse every connection that leaves this machine: nothing may need, or use, a network."""
+    if event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+        if isinstance(address, tuple) and address[0] not in HERE:
+            raise RuntimeError(f"network: {event} to {address}")
+    if event == "socket.getaddrinfo" and arguments[0] not in HERE:
+        raise RuntimeError(f"network: looks up {arguments[0]!r}")
+
+
+sys.addaudithook(refuse_network)
+
 # Quick, default and thorough; pytest --hypothesis-profile=NAME chooses another one afterwards.
 register_profiles()

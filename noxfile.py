@@ -1,8 +1,10 @@
 """Checks in environments of their own: `nox` runs the quick ones, `nox --list` names all.
 
-The tests run on every supported Python whose interpreter is found; `.ci/run` runs everything once,
-on one of them.
+The tests run on every supported Python whose interpreter is found, each with the lowest NumPy that
+has a wheel for it and with the newest; `.ci/run` runs everything once, on one of them.
 """
+
+from pathlib import Path
 
 import nox
 
@@ -12,11 +14,45 @@ nox.options.error_on_missing_interpreters = False
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-@nox.session(python=["3.11", "3.12", "3.13"])
-def tests(session: nox.Session) -> None:
+LOWEST = {"3.11": "2.0.0", "3.12": "2.0.0", "3.13": "2.1.0", "3.14": "2.3.2"}
+"""For each Python, the first NumPy 2 with wheels for it."""
+
+EXTRAS = ([], ["draw"], ["plot"], ["fast"], ["testing"], ["all"])
+
+
+@nox.session(python=list(LOWEST))
+@nox.parametrize("numpy", ["newest", "lowest"])
+def tests(session: nox.Session, numpy: str) -> None:
     """The tests; arguments after `--` go to pytest."""
-    session.install("-e", ".[dev]")
+    pinned = [f"numpy=={LOWEST[str(session.python)]}"] if numpy == "lowest" else []
+    session.install("-e", ".[dev]", *pinned)
     session.run("python", "-m", "pytest", *session.posargs, env=THREADS)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """The wheel and the sdist, each installed alone: the core, and every extra."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    for extras in EXTRAS:
+        session.run("python", "tools/installed.py", str(next(folder.glob("*.whl"))), *extras)
+    session.run("python", "tools/installed.py", str(next(folder.glob("*.tar.gz"))))
+
+
+@nox.session
+def supply(session: nox.Session) -> None:
+    """Licences of all that `minigrad[all]` installs, and a bill of materials in `sbom.json`."""
+    session.install("pip-licenses", "cyclonedx-bom")
+    installed = Path(session.create_tmp(), "installed")
+    session.run("python", "-m", "venv", str(installed))
+    python = next(installed.glob("*/python*"))
+    session.run(str(python), "-m", "pip", "install", "--quiet", ".[all]", external=True)
+    session.run("pip-licenses", f"--python={python}", "--format=markdown", "--with-urls")
+    session.run(
+        "cyclonedx-py", "environment", "--pyproject=pyproject.toml", "--mc-type=library",
+        "--output-reproducible", "--output-file=sbom.json", str(python),
+    )  # fmt: skip
 
 
 @nox.session

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -87,3 +88,10 @@ def test_the_tests_run_with_one_blas_thread_no_display_and_no_time_limits():
     assert "DISPLAY" not in os.environ
     assert settings.default.deadline is None
     assert settings.default.print_blob
+
+
+def test_the_tests_cannot_use_a_network():
+    with pytest.raises(RuntimeError, match="network"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with pytest.raises(RuntimeError, match=r"network: looks up 'example.org'"):
+        socket.getaddrinfo("example.org", 80)

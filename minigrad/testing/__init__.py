@@ -7,8 +7,17 @@ profiles that say how many examples are drawn.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from minigrad.testing.checking import GradientMismatch, NotDifferentiable, check_gradients
+
+if TYPE_CHECKING:  # hypothesis is imported when one of these is used
+    from minigrad.testing.profiles import examples, register_profiles
+    from minigrad.testing.property_tests import Input, fused_test, property_test
+    from minigrad.testing.random_programs import check_program, programs
+    from minigrad.testing.state_machine import EngineMachine
+    from minigrad.testing.strategies import arrays, broadcastable_shapes, shapes, tensors
+    from minigrad.testing.tables.specifications import Specification
 
 __all__ = [
     "EngineMachine",
@@ -46,8 +55,10 @@ _WITH_HYPOTHESIS = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name in _WITH_HYPOTHESIS:
-        module = importlib.import_module(f"minigrad.testing.{_WITH_HYPOTHESIS[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # it would hide misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name in _WITH_HYPOTHESIS:
+            module = importlib.import_module(f"minigrad.testing.{_WITH_HYPOTHESIS[name]}")
+            return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
