@@ -23,6 +23,9 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("DISPLAY", None)
 os.environ.pop("WAYLAND_DISPLAY", None)
 
+import numpy as np
+import pytest
+
 from minigrad.testing import register_profiles
 
 HERE = ("127.0.0.1", "::1", "localhost", None)
@@ -39,6 +42,16 @@ def refuse_network(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(refuse_network)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on older versions of NumPy, what compares our signatures with the present ones."""
+    if np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        return
+    of_later = [item for item in items if item.get_closest_marker("present_numpy")]
+    items[:] = [item for item in items if item not in of_later]
+    config.hook.pytest_deselected(items=of_later)
+
 
 # Quick, default and thorough; pytest --hypothesis-profile=NAME chooses another one afterwards.
 register_profiles()

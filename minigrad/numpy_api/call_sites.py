@@ -135,6 +135,8 @@ def _site_in(frame: FrameType) -> Site | None:
     ]
     parts.sort(key=_end)  # of `d["x"].dot` d, d["x"] and the whole
     names: list[str] = []
+    if name.startswith("STORE") and (not parts or parts[0].opname.startswith(_OF_OBJECTS)):
+        names = _loaded_with_the_value(given, where)
     rooted = True
     for part in parts:
         if part.opname.startswith("LOAD") and isinstance(part.argval, str):
@@ -145,6 +147,19 @@ def _site_in(frame: FrameType) -> Site | None:
     if name.startswith("STORE"):
         return _store(frame, names) if rooted else Site("store")
     return _call(frame, names, rooted) if names else None
+
+
+def _loaded_with_the_value(given: list[dis.Instruction], target: Any) -> list[str]:
+    """The variable that `name[...] = value` writes into, when one instruction loads both."""
+    loaded = [
+        i.argval[1]
+        for i in given
+        if isinstance(i.argval, tuple)
+        and i.opname.startswith("LOAD_FAST")
+        and i.positions is not None
+        and (i.positions.lineno, i.positions.col_offset) >= (target[1], target[3])
+    ]
+    return loaded[-1:]
 
 
 def _end(instruction: dis.Instruction) -> tuple[Any, Any]:

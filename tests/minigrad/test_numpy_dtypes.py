@@ -78,8 +78,13 @@ def kind(error):
     return next(c for c in type(error).__mro__ if c.__module__ == "builtins" or c in public)
 
 
+# The sinc of integers had another dtype in NumPy 2.0.
+OF_LATER = pytest.param("np.sinc(x)", marks=pytest.mark.present_numpy)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # of NumPy 2.5, for arrays alone
+@pytest.mark.parametrize("call", [OF_LATER if c == "np.sinc(x)" else c for c in CALLS])
 def test_values_and_dtypes_are_those_of_numpy(call):
     for dtype in DTYPES:
         if (call, dtype) in DIFFERENT:

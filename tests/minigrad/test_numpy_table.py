@@ -193,6 +193,7 @@ def test_constant_functions_run_and_record_nothing(name):
         assert not isinstance(result, np.ndarray)
 
 
+@pytest.mark.present_numpy
 @pytest.mark.parametrize("name", names("metadata"))
 def test_metadata_functions_answer_as_for_arrays(name, monkeypatch):
     answer = call(name)
@@ -237,6 +238,7 @@ REFUSED_CALLS |= {
 }
 
 
+@pytest.mark.present_numpy
 @pytest.mark.parametrize("name", names("refused"))
 def test_refused_functions_name_themselves_and_the_alternative(name):
     function = resolve(name)

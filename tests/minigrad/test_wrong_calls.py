@@ -117,7 +117,14 @@ def test_there_are_enough_of_them_and_none_twice():
     assert len({call for call, _, _ in CALLS}) == len(CALLS)
 
 
-@pytest.mark.parametrize(("call", "kind", "message"), CALLS, ids=[call for call, _, _ in CALLS])
+def as_parameters(call, kind, message):
+    of_later = call.startswith(("np.cumulative_sum", "np.clip(x, 0, max"))  # NumPy 2.1 brought them
+    return pytest.param(
+        call, kind, message, id=call, marks=[pytest.mark.present_numpy] if of_later else []
+    )
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), [as_parameters(*call) for call in CALLS])
 def test_wrong_call(call, kind, message):
     error = error_of(call)
     assert type(error).__name__ == kind

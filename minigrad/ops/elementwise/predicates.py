@@ -59,7 +59,9 @@ __all__ = [
 ]
 
 
-def constant(function: Any, inputs: int, text: str, method: bool = False) -> Primitive[...]:
+def constant(
+    function: Any, inputs: int, text: str, method: bool = False, name: str = ""
+) -> Primitive[...]:
     """Declare an operation that records nothing, from a NumPy function of one or two arrays."""
 
     def unary(x: Array) -> Array:
@@ -69,7 +71,7 @@ def constant(function: Any, inputs: int, text: str, method: bool = False) -> Pri
         return function(x1, x2)
 
     forward: Any = unary if inputs == 1 else binary
-    forward.__name__ = forward.__qualname__ = function.__name__
+    forward.__name__ = forward.__qualname__ = name or function.__name__
     forward.__doc__ = text
     made: Primitive[...] = primitive(constant=True, method=method)(forward)
     return made
@@ -78,7 +80,8 @@ def constant(function: Any, inputs: int, text: str, method: bool = False) -> Pri
 floor = constant(np.floor, 1, "The largest integer up to `x`, elementwise.", method=True)
 ceil = constant(np.ceil, 1, "The smallest integer from `x` on, elementwise.", method=True)
 trunc = constant(np.trunc, 1, "The integer part of `x`, elementwise.", method=True)
-fix = constant(np.fix, 1, "The integer part of `x`, elementwise.")
+# NumPy 2.5 warns of its own `fix`, which is the same.
+fix = constant(np.trunc, 1, "The integer part of `x`, elementwise.", name="fix")
 rint = constant(np.rint, 1, "The nearest integer, the even one of two, elementwise.")
 floor_divide = constant(np.floor_divide, 2, "floor(x1 / x2), elementwise.", method=True)
 spacing = constant(np.spacing, 1, "The distance from `x` to the next number, elementwise.")

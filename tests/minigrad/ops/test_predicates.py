@@ -35,9 +35,10 @@ BITS = ["bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
 def test_functions_of_one_array_are_numpys_and_record_nothing(name, dtype):
     x = np.array(VALUES, dtype)
     theirs = getattr(np, name)
+    reference = np.trunc if name == "fix" else theirs  # NumPy 2.5 warns of its own `fix`
     with np.errstate(all="ignore"):
         ours = theirs(Tensor(x, requires_grad=True))
-        expected = theirs(x)
+        expected = reference(x)
     assert isinstance(ours, Tensor)
     assert not ours.requires_grad
     assert ours.dtype == expected.dtype
