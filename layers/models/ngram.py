@@ -12,8 +12,8 @@ from layers.base.renamed import renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_count, as_generator, as_integers
+from layers.models.configuration import Config
 from layers.models.generation.writing import TextModel
-from layers.models.saving import Config
 from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
@@ -286,6 +286,7 @@ class NGramConfig(Config):
     vocabulary_size: int
     order: int = 5
 
+    UNSEEN: ClassVar[Mapping[str, int]] = {"vocabulary_size": 0x110000, "order": 1_000_000}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "unigram": {"order": 1},
         "bigram": {"order": 2},
