@@ -16,7 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +112,17 @@ def with_error(save: Callable[[], Any], last: int) -> bool:
 def count(
     prepare: Callable[[Path], Any],
     save: Callable[[Path], Any],
-    look: Callable[[Path], Any],
+    looks: Mapping[str, Callable[[Path], Any]],
     attempt: Callable[[Callable[[], Any], int], bool],
 ) -> Counter[str]:
     """How often what is there after an attempt is "old", "new", or something else.
 
+    What that is is asked of each part by itself, and told with the name of the part before it.
+
     Args:
         prepare: makes the old.
         save: makes the new, in the same place.
-        look: what is there.
+        looks: what is there, by the names of parts.
         attempt: `in_child` or `with_error`.
     """
     found: Counter[str] = Counter()
@@ -130,17 +132,19 @@ def count(
             folder.mkdir()
             for make in makers:
                 make(folder)
-        known = {"old": look(old), "new": look(new)}
-        assert known["old"] != known["new"]
+        known = {part: {"old": look(old), "new": look(new)} for part, look in looks.items()}
+        assert all(one["old"] != one["new"] for one in known.values())
         for last in range(10_000):
             folder = Path(place, f"at {last}")
             shutil.copytree(old, folder)
             ended = attempt(lambda folder=folder: save(folder), last)  # type: ignore[misc]
-            try:
-                there = look(folder)
-                found[next((name for name, one in known.items() if one == there), "mixed")] += 1
-            except (OSError, ValueError) as error:
-                found[f"{type(error).__name__}: {error}"] += 1
+            for part, look in looks.items():
+                try:
+                    there = look(folder)
+                    which = next((n for n, one in known[part].items() if one == there), "mixed")
+                except (OSError, ValueError) as error:
+                    which = f"{type(error).__name__}: {error}"
+                found[part + which] += 1
             if attempt is with_error and any(p.suffix == ".partial" for p in folder.iterdir()):
                 found["a temporary file is left"] += 1
             shutil.rmtree(folder)
@@ -190,7 +194,7 @@ def kill_model(name: str, older: bool = False, attempt: Any = in_child) -> Count
             as_before(folder)
 
     new = model_of(name, 1)
-    return count(prepare, new.save, look_at_model, attempt)
+    return count(prepare, new.save, {"": look_at_model}, attempt)
 
 
 def kill_checkpoint(attempt: Any = in_child) -> Counter[str]:
@@ -203,11 +207,11 @@ def kill_checkpoint(attempt: Any = in_child) -> Counter[str]:
     def look(folder: Path) -> Any:
         return mg.load_checkpoint(folder / "c", model=loaded).step, told(loaded)
 
-    return count(lambda f: save(f, 0), lambda f: save(f, 1), look, attempt)
+    return count(lambda f: save(f, 0), lambda f: save(f, 1), {"": look}, attempt)
 
 
-def kill_run(file: str, attempt: Any = in_child) -> Counter[str]:
-    """Save what a run keeps after a validation, and look at one of its files, "last" or "model"."""
+def kill_run(attempt: Any = in_child) -> Counter[str]:
+    """Save what a run keeps after a validation."""
     loaded = model_of("lstm", 2)
 
     def save(folder: Path, seed: int) -> None:
@@ -217,22 +221,19 @@ def kill_run(file: str, attempt: Any = in_child) -> Counter[str]:
         run.save_last(seed, {"data": "same"}, None, model=model)
         run.log(step=seed)
 
-    def look(folder: Path) -> Any:
-        if file == "model":
-            return look_at_model(folder)
-        return RunFolder(folder, resume=True).load_last({"data": "same"}, model=loaded), told(
-            loaded
-        )
+    def look_at_last(folder: Path) -> Any:
+        run = RunFolder(folder, resume=True)
+        return run.load_last({"data": "same"}, model=loaded), told(loaded)
 
-    return count(lambda f: save(f, 0), lambda f: save(f, 1), look, attempt)
+    looks = {"model ": look_at_model, "checkpoint ": look_at_last}
+    return count(lambda f: save(f, 0), lambda f: save(f, 1), looks, attempt)
 
 
 CASES: dict[str, Callable[[], Counter[str]]] = {
     **{name: lambda name=name: kill_model(name) for name in make_models()},  # type: ignore[misc]
     "lstm over a folder of before": lambda: kill_model("lstm", older=True),
     "checkpoint": kill_checkpoint,
-    "run, checkpoint": lambda: kill_run("last"),
-    "run, model": lambda: kill_run("model"),
+    "run": kill_run,
     "lstm, calls that fail": lambda: kill_model("lstm", attempt=with_error),
     "checkpoint, calls that fail": lambda: kill_checkpoint(with_error),
 }
