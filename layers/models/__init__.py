@@ -69,7 +69,7 @@ def load(folder: str | os.PathLike[str], *, verify: bool = True) -> Any:
 
     Args:
         folder: what `save` of a model wrote.
-        verify: compare the checksums of all tensors; some seconds for each GB.
+        verify: compare the checksums of all tensors; about a second for each GB.
 
     Raises:
         FileNotFoundError: when there is no such folder, or no model in it.
