@@ -282,7 +282,7 @@ def places(value, path=()):
 HOSTILE = st.sampled_from(
     [None, True, False, 0, -1, 1, 2, 3, 4, 8, 64, 4096, 10**12, 10**4200, 0.5, 1e308, "", "x",
      "lstm", [], {}, ["a"], {"characters": "b"}, {"a": {"b": 1}}]
-)  # fmt: skip
+).map(copy.deepcopy)  # fmt: skip
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -315,7 +315,7 @@ def test_another_description_is_refused_or_is_what_loads(saved, tmp_path_factory
         model = load_within(folder)
     except ValueError as error:
         message = str(error)
-        assert "model.safetensors" in message or "config.json" in message
+        assert str(folder) in message
         return
     config = json.loads(json.dumps(dataclasses.asdict(model.config)))
     assert config == {**model.config.LATER, **content["config"]}
