@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from layers.base.allowance import take
 from layers.base.init import fan_in_bound, uniform_
 from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
@@ -129,7 +130,12 @@ class Identity(Module):
 
 
 def blank(*shape: int) -> "np.ndarray[Any, Any]":
-    """An array in the default dtype for a new parameter, to be filled."""
+    """An array in the default dtype for a new parameter, to be filled.
+
+    Raises:
+        ShapeError: within `allowing`, when it would be more than that allows.
+    """
+    take(shape)
     return np.empty(shape, current_mode().dtype)
 
 

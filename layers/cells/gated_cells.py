@@ -10,6 +10,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.init import fan_in_bound, ones_, uniform_, zeros_
 from layers.base.module import Module, Parameter
+from layers.basic.linear import blank
 from layers.cells.cell import Cell
 from layers.cells.cell_checks import check_nonlinearity
 from layers.cells.cell_equations import (
@@ -22,7 +23,6 @@ from layers.cells.cell_equations import (
     rnn_step,
 )
 from layers.cells.steps import Routes
-from minigrad.core.modes import current_mode
 from minigrad.ops.checks import check_sizes
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
@@ -85,7 +85,7 @@ class GatedCell(Cell):
         if layer_norm and cell_state:
             shapes |= {"norm_c": (hidden_size,), "norm_c_bias": (hidden_size,)}
         for name, shape in shapes.items():
-            self.register_parameter(name, Parameter(np.empty(shape, current_mode().dtype)))
+            self.register_parameter(name, Parameter(blank(*shape)))
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:

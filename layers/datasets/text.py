@@ -1,5 +1,6 @@
 """Texts as numbers: a tokenizer that gives every character a token id."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -51,7 +52,7 @@ class CharacterTokenizer:
                 "characters is empty; pass at least one, or a text to CharacterTokenizer.from_text"
             )
         if len(set(characters)) < len(characters):
-            twice = next(c for i, c in enumerate(characters) if c in characters[:i])
+            twice = Counter(characters).most_common(1)[0][0]
             raise ValueError(
                 f"characters has {twice!r} twice, so its token id would be ambiguous; "
                 "build the tokenizer of a text with CharacterTokenizer.from_text(text)"
@@ -133,22 +134,28 @@ class CharacterTokenizer:
         return {"characters": self.characters}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> "CharacterTokenizer":
+    def from_dict(cls, data: object) -> "CharacterTokenizer":
         """Build the tokenizer that `to_dict` described.
 
         Raises:
-            TypeError: the characters are not a string.
-            ValueError: there are no characters under that name.
+            TypeError: there is no dictionary, or the characters are not a string.
+            ValueError: there are no characters under that name, or there is something else; there
+                are none, or one stands there twice.
 
         >>> CharacterTokenizer.from_dict({"characters": "ab"})
         CharacterTokenizer('ab')
         """
-        characters = data.get("characters")
-        if characters is None:
-            raise ValueError(
-                f"data has no 'characters', only {sorted(data)}; "
+        if not isinstance(data, Mapping):
+            raise TypeError(
+                f"data must be a dictionary, got {type(data).__name__}; "
                 "pass what CharacterTokenizer.to_dict() returned"
             )
+        if set(data) != {"characters"}:
+            raise ValueError(
+                f"data must have 'characters' and nothing else, got {list(data)[:10]}; "
+                "pass what CharacterTokenizer.to_dict() returned"
+            )
+        characters = data["characters"]
         if not isinstance(characters, str):
             raise TypeError(
                 f"data['characters'] must be a string, got {type(characters).__name__}; "

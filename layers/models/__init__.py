@@ -16,7 +16,7 @@ from layers.models.generation.writing import TextModel
 from layers.models.gpt import GPT, GPTConfig
 from layers.models.latent import LatentAutoregressive, LatentConfig
 from layers.models.ngram import NGram, NGramConfig, NGramModel
-from layers.models.saving import SavedModel, read_config
+from layers.models.saving import SavedModel, read_folder
 from layers.models.series import SeriesModel
 from layers.models.translation import TranslationConfig, TranslationModel
 
@@ -58,15 +58,25 @@ MODELS: Final[tuple[type[Any], ...]] = (
 )
 
 KINDS: Final[dict[str, type[Any]]] = {model.KIND: model for model in MODELS}
-"""The models by what config.json calls them."""
+"""The models by what their files call them."""
 
 
-def load(folder: str | os.PathLike[str]) -> Any:
-    """The model in a folder, whatever its kind.
+def load(folder: str | os.PathLike[str], *, verify: bool = True) -> Any:
+    """The model in a folder, whatever its kind, in evaluation mode.
+
+    Everything is read from model.safetensors, and never from config.json, its copy for people.
+    Folders of before have their description in config.json alone, and are read, too.
+
+    Args:
+        folder: what `save` of a model wrote.
+        verify: compare the checksums of all tensors; about a second for each GB.
 
     Raises:
         FileNotFoundError: when there is no such folder, or no model in it.
-        ValueError: when its kind is unknown, or a file is damaged.
+        ValueError: when its kind is unknown, or a file is damaged; names the field or the tensor.
+
+    Warns:
+        UserWarning: when config.json says something else than model.safetensors.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -74,10 +84,11 @@ def load(folder: str | os.PathLike[str]) -> Any:
     ...     load(folder).config
     AutoregressiveConfig(order=3)
     """
-    kind = read_config(folder)["kind"]
+    saved = read_folder(folder, verify=verify)
+    kind = saved.description["kind"]
     if kind not in KINDS:
         raise ValueError(
             f"{os.fspath(folder)} holds a {kind!r}, which is unknown here; there are: "
             f"{', '.join(KINDS)}"
         )
-    return KINDS[kind].load(folder)
+    return KINDS[kind].from_folder(saved)

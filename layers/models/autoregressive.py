@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
+from layers.base.init import zeros_
 from layers.base.module import Parameter
-from layers.basic.linear import check_sizes
-from layers.models.saving import Config
+from layers.basic.linear import blank, check_sizes
+from layers.models.configuration import Config
 from layers.models.series import SeriesModel, as_series
 from minigrad import Tensor
 
@@ -60,8 +61,10 @@ class Autoregressive(SeriesModel):
     def __init__(self, config: AutoregressiveConfig) -> None:
         super().__init__()
         self.config = config
-        self.weight = Parameter(np.zeros(config.order, np.float64))  # (order,), the latest first
-        self.bias = Parameter(np.zeros((), np.float64))
+        self.weight = Parameter(blank(config.order), np.float64)  # (order,), the latest first
+        self.bias = Parameter(blank(), np.float64)
+        zeros_(self.weight)
+        zeros_(self.bias)
 
     @property
     def context(self) -> int:

@@ -17,9 +17,9 @@ from layers.basic.dropout import Dropout
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear
 from layers.datasets import CharacterTokenizer
+from layers.models.configuration import Config
 from layers.models.generation.decoding import reading
 from layers.models.generation.writing import TextModel
-from layers.models.saving import Config
 from layers.recurrent.layers import GRU, LSTM, RNN
 from minigrad import Tensor
 from minigrad.ops.checks import check_probabilities, check_sizes

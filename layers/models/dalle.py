@@ -15,11 +15,12 @@ from layers.base.module import Module
 from layers.base.renamed import OldName, renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
+from layers.models.configuration import Config
 from layers.models.discrete_vae import DiscreteVAE, DiscreteVAEConfig
 from layers.models.generation.decoding import Decoding, decode
 from layers.models.generation.targets import IGNORED
 from layers.models.gpt import GPT, GPTConfig, GPTDecoder
-from layers.models.saving import Config, SavedModel
+from layers.models.saving import SavedModel
 from minigrad import Tensor
 from minigrad.core.nodes import PlainArray
 
@@ -98,7 +99,7 @@ class DALLE(SavedModel, Module):
 
     KIND = "DALL-E"
     CONFIG = DALLEConfig
-    TOKENIZERS = ("tokenizer",)
+    TOKENIZERS: ClassVar[Mapping[str, str]] = {"tokenizer": "caption_size"}
 
     config: DALLEConfig
 

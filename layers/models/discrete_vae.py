@@ -17,8 +17,9 @@ from layers.base.init import normal_
 from layers.base.module import Module, Parameter
 from layers.base.renamed import OldName
 from layers.basic.convolution import Conv2d, ConvTranspose2d
-from layers.basic.linear import check_sizes
-from layers.models.saving import Config, SavedModel
+from layers.basic.linear import blank, check_sizes
+from layers.models.configuration import Config
+from layers.models.saving import SavedModel
 from minigrad import Tensor
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import PlainArray
@@ -50,6 +51,7 @@ class DiscreteVAEConfig(Config):
     channels: int = 32
     divergence: float = 1e-3
 
+    UNSEEN: ClassVar[Mapping[str, int]] = {"image_size": 65_536}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "digits": {},
         "tiny": {"book_size": 8, "code_width": 4, "channels": 8},
@@ -63,9 +65,10 @@ class DiscreteVAEConfig(Config):
             code_width=self.code_width,
             channels=self.channels,
         )
-        if not self.divergence >= 0:
+        if not 0 <= self.divergence < math.inf:
             raise ValueError(
-                f"DiscreteVAEConfig: divergence must be 0 or more, got {self.divergence}"
+                f"DiscreteVAEConfig: divergence must be a number of 0 or more, got "
+                f"{self.divergence}"
             )
         if self.image_size < 2 or self.image_size % 2:
             raise ValueError(
@@ -115,7 +118,7 @@ class DiscreteVAE(SavedModel, Module):
         self.encode_halved = Conv2d(channels, channels, 4, stride=2, padding=1)
         # The last part of the encoder; saved models know the name of before, not encode_logits.
         self.encode_scores = Conv2d(channels, config.book_size, 1)
-        self.book = Parameter(np.zeros((config.book_size, config.code_width), np.float32))
+        self.book = Parameter(blank(config.book_size, config.code_width), np.float32)
         normal_(self.book)
         self.decode_halved = Conv2d(config.code_width, channels, 3, padding=1)
         self.decode_whole = ConvTranspose2d(channels, channels, 4, stride=2, padding=1)

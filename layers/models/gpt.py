@@ -23,10 +23,10 @@ from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear, blank, check_sizes
 from layers.basic.normalization import LayerNorm
 from layers.datasets import CharacterTokenizer
+from layers.models.configuration import Config
 from layers.models.generation.decoding import reading
 from layers.models.generation.steps import Room, read_one
 from layers.models.generation.writing import TextModel
-from layers.models.saving import Config
 from layers.transformer.caches import KeyValueCache, PlacedCache, StackCache, check_cache
 from layers.transformer.positional import LearnedPositions
 from minigrad import Tensor

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import minigrad as mg
 from layers.basic.linear import Linear, check_sizes
-from layers.models.saving import Config
+from layers.models.configuration import Config
 from layers.models.series import SeriesModel
 from layers.recurrent.layers import GRU
 from minigrad import Tensor

@@ -12,38 +12,12 @@ from layers.base.renamed import renamed_arguments
 from layers.basic.linear import check_sizes
 from layers.datasets import CharacterTokenizer
 from layers.datasets.checks import as_count, as_generator, as_integers
+from layers.models.configuration import Config
 from layers.models.generation.writing import TextModel
-from layers.models.saving import Config
+from layers.models.ngram_levels import Level, read_levels
 from minigrad.ops.randomness import draw_numbers
 
 __all__ = ["NGram", "NGramConfig", "NGramModel"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """The counts of all grams of one length, that is of one context length.
-
-    A gram is its context followed by one token. Its key is ``context * vocabulary_size + token``,
-    where the context is named by its rank among the keys of the level below. Keys so stay below the
-    text's length times the vocabulary size, whatever the order, and fit in 64 bits for any
-    alphabet.
-    """
-
-    keys: NDArray[np.int64]  # (grams,), sorted
-    counts: NDArray[np.int64]  # (grams,)
-    totals: NDArray[np.int64]  # (contexts,): how often something followed the context
-    types: NDArray[np.int64]  # (contexts,): how many distinct tokens followed it
-
-    def find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rank of each key, or -1 where the gram was never seen."""
-        ranks = np.searchsorted(self.keys, keys)
-        ranks[ranks == len(self.keys)] = 0  # past the last key: the comparison refuses it
-        return np.where(self.keys[ranks] == keys, ranks, -1)
-
-    def find_one(self, key: int) -> int:
-        """Return the rank of one key, or -1 when the gram was never seen."""
-        rank = int(np.searchsorted(self.keys, key))
-        return rank if rank < len(self.keys) and self.keys[rank] == key else -1
 
 
 class NGram:
@@ -81,7 +55,7 @@ class NGram:
     def __init__(self, order: int, vocabulary_size: int) -> None:
         self.order = as_count("order", order)
         self.vocabulary_size = as_count("vocabulary_size", vocabulary_size)
-        self._levels: list[_Level] = []
+        self._levels: list[Level] = []
 
     @renamed_arguments(codes="token_ids")
     def fit(self, token_ids: ArrayLike) -> "NGram":
@@ -100,7 +74,7 @@ class NGram:
         token_ids = as_integers("token_ids", token_ids, self.vocabulary_size)
         if not len(token_ids):
             raise ValueError("token_ids is empty; fit the model to at least one token")
-        levels: list[_Level] = []
+        levels: list[Level] = []
         contexts, context_count = np.zeros(len(token_ids), dtype=np.int64), 1  # the empty context
         for length in range(min(self.order, len(token_ids))):
             keys, grams, counts = np.unique(
@@ -108,11 +82,7 @@ class NGram:
                 return_inverse=True,
                 return_counts=True,
             )
-            context_of_gram = keys // self.vocabulary_size
-            totals = np.zeros(context_count, dtype=np.int64)
-            np.add.at(totals, context_of_gram, counts)
-            types = np.bincount(context_of_gram, minlength=context_count)
-            levels.append(_Level(keys, counts, totals, types))
+            levels.append(Level.of(self.vocabulary_size, context_count, keys, counts))
             # The gram that ends at one position is the context, one token longer, of the next.
             contexts, context_count = grams[:-1], len(keys)
         self._levels = levels
@@ -236,7 +206,7 @@ class NGram:
         """How many distinct grams of all lengths were counted: the numbers that the model holds."""
         return sum(len(level.counts) for level in self._levels)
 
-    def _fitted_levels(self) -> list[_Level]:
+    def _fitted_levels(self) -> list[Level]:
         if not self._levels:
             raise RuntimeError("the model has no counts yet; call fit(token_ids) first")
         return self._levels
@@ -286,6 +256,7 @@ class NGramConfig(Config):
     vocabulary_size: int
     order: int = 5
 
+    UNSEEN: ClassVar[Mapping[str, int]] = {"vocabulary_size": 0x110000, "order": 1_000_000}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "unigram": {"order": 1},
         "bigram": {"order": 2},
@@ -347,15 +318,12 @@ class NGramModel(TextModel):
         return {
             f"{number}.{name}": getattr(level, name)
             for number, level in enumerate(self.counts._levels)
-            for name in _Level.__slots__
+            for name in Level.__slots__
         }
 
     def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
-        numbers = range(len(arrays) // len(_Level.__slots__))
-        self.counts._levels = [
-            _Level(**{name: arrays[f"{number}.{name}"] for name in _Level.__slots__})
-            for number in numbers
-        ]
+        levels = read_levels(arrays, self.config.order, self.config.vocabulary_size)
+        self.counts._levels = levels
 
 
 @dataclass(frozen=True)

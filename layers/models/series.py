@@ -11,6 +11,7 @@ import minigrad as mg
 from layers.base.module import Module
 from layers.models.saving import SavedModel
 from minigrad import Tensor
+from minigrad.core.errors import describe
 
 __all__ = ["SeriesModel", "as_series", "root_mean_square", "standardized_loss"]
 
@@ -65,6 +66,8 @@ class SeriesModel(SavedModel, Module):
         times: what the last of its values are labelled with, as many as are saved; none if nothing
             says when they were.
     """
+
+    DESCRIBED = ("series", "times")
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,8 +234,12 @@ class SeriesModel(SavedModel, Module):
         return {**named, "times": list(self.times[-TIMES_SAVED:])} if self.times else named
 
     def _take_description(self, content: Mapping[str, Any]) -> None:
-        self.series_name = str(content.get("series", ""))
-        self.times = tuple(map(str, content.get("times", ())))  # folders of before have none
+        name, times = content.get("series", ""), content.get("times", [])  # some have none
+        if not isinstance(name, str):
+            raise TypeError(f"series must be a text, got {describe(name)}")
+        if not isinstance(times, list) or not all(isinstance(label, str) for label in times):
+            raise TypeError(f"times must be a list of texts, got {describe(times)}")
+        self.series_name, self.times = name, tuple(times)
 
     def k_step(self, values: ArrayLike, steps: int) -> NDArray[np.float64]:
         """Forecasts `steps` ahead, each from the true values up to that long before.

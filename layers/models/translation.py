@@ -17,9 +17,10 @@ from layers.base.renamed import OldName
 from layers.basic.embedding import Embedding
 from layers.basic.linear import Linear, check_sizes
 from layers.datasets import CharacterTokenizer, pad
+from layers.models.configuration import Config
 from layers.models.generation.decoding import Decoding, decode, reading
 from layers.models.generation.targets import IGNORED, count_targets
-from layers.models.saving import Config, SavedModel
+from layers.models.saving import SavedModel
 from layers.transformer.encoder_decoder import Transformer
 from layers.transformer.positional import SinusoidalPositions
 from minigrad import Tensor
@@ -57,6 +58,7 @@ class TranslationConfig(Config):
     norm_first: bool = True
     longest: int = 64
 
+    UNSEEN: ClassVar[Mapping[str, int]] = {"longest": 1_000_000}
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"width": 16, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 1,
                  "feedforward": 32},
@@ -109,7 +111,10 @@ class TranslationModel(SavedModel, Module):
 
     KIND = "encoder-decoder Transformer"
     CONFIG = TranslationConfig
-    TOKENIZERS = ("source", "target")
+    TOKENIZERS: ClassVar[Mapping[str, str]] = {
+        "source": "source_size",
+        "target": "target_size",
+    }
 
     config: TranslationConfig
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from layers.base.module import Module
+from layers.models.configuration import Config
 from layers.models.generation.decoding import reading
-from layers.models.saving import Config
 from layers.training.averages import LossResult, weighted_mean
 from layers.training.interrupts import Interrupts
 from layers.training.options import History, Progress, TrainingOptions, planned_rate, share_done

@@ -1,12 +1,12 @@
 """Checkpoints: all that a run needs to go on after a stop as if it had not stopped."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from minigrad.io import serialize
+from minigrad.io import documents, serialize
 from minigrad.ops.randomness import generator_state, set_generator_state
 
 __all__ = ["Checkpoint", "Stateful", "load_checkpoint", "save_checkpoint"]
@@ -94,6 +94,7 @@ def load_checkpoint(
     path: str | os.PathLike[str],
     *,
     generator: "np.random.Generator | Mapping[str, np.random.Generator] | None" = None,
+    verify: bool = True,
     **parts: Stateful | None,
 ) -> Checkpoint:
     """Put the state of a run back; on an error nothing is changed.
@@ -101,6 +102,7 @@ def load_checkpoint(
     Args:
         path: the file that `save_checkpoint` wrote.
         generator: as given to `save_checkpoint`.
+        verify: compare the checksums in the file; those of before have none.
         parts: what to put back, under the names used there; made in the same way as then. Parts
             of the file that are not asked for are left alone.
 
@@ -109,19 +111,18 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no checkpoint.
+        ValueError: when it is no checkpoint, or damaged; when a checksum differs, the message names
+            the tensor.
         KeyError: when it lacks a part that is asked for, or does not fit.
     """
-    import json
-
-    notes = serialize.load_metadata(path)
-    if notes.get("kind") != KIND:
+    arrays, texts = serialize.load_all(path, verify=verify)
+    if texts.get("kind") != KIND:
         raise ValueError(
-            f"{os.fspath(path)} is not a {KIND!r}, but {notes.get('kind', 'a file of arrays')!r}; "
+            f"{os.fspath(path)} is not a {KIND!r}, but {texts.get('kind', 'a file of arrays')!r}; "
             "minigrad.load reads any file of arrays."
         )
-    arrays, saved = serialize.load(path), json.loads(notes["parts"])
-    states = json.loads(notes["generators"])
+    notes = _read_notes(os.fspath(path), texts)
+    saved, states = tuple(notes["parts"]), notes["generators"]
     own = _generators(generator)
     present = {name: part for name, part in parts.items() if part is not None}
     for name in (*present, *own):
@@ -141,15 +142,57 @@ def load_checkpoint(
             inner = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
             part.load_state_dict(inner)
         for name, other in own.items():
-            set_generator_state(_restored(states[name]), other)
-        set_generator_state(_restored(states[""]))
+            set_generator_state(states[name], other)
+        set_generator_state(states[""])
     except BaseException:
         for name in reversed(done):
             present[name].load_state_dict(before[name])
         for name, other in own.items():
             set_generator_state(before_own[name], other)
         raise
-    return Checkpoint(int(notes["step"]), json.loads(notes["metadata"]), tuple(saved))
+    return Checkpoint(notes["step"], notes["metadata"], saved)
+
+
+NOTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "step": ("a whole number", lambda value: type(value) is int),
+    "parts": ("a list of names", lambda value: type(value) is list and _texts(value)),
+    "generators": (
+        "states by name",
+        lambda value: type(value) is dict and all(type(one) is dict for one in value.values()),
+    ),
+    "metadata": ("texts by name", lambda value: type(value) is dict and _texts(value.values())),
+}
+"""What the metadata of a checkpoint hold beside its kind, in words and as a check."""
+
+
+def _texts(values: Iterable[Any]) -> bool:
+    return all(type(value) is str for value in values)
+
+
+def _read_notes(file: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """The entries of `NOTES`.
+
+    Raises:
+        ValueError: when one is missing, or is something else.
+    """
+    notes = {}
+    for name, (wanted, fits) in NOTES.items():
+        if name not in texts:
+            raise ValueError(f"{file} is damaged: it has no {name!r}")
+        notes[name] = documents.parse(texts[name], f"{name!r} of {file}")
+        if not fits(notes[name]):
+            raise ValueError(
+                f"{file} is damaged: its {name!r} must be {wanted}, got {texts[name][:80]}"
+            )
+    try:
+        notes["generators"] = _restored(notes["generators"])
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{file} is damaged: a state of its generators is none: {error}"
+        ) from error
+    if "" not in notes["generators"]:
+        raise ValueError(f"{file} is damaged: it has no state of the default generator")
+    return notes
 
 
 def _generators(given: Any) -> dict[str, "np.random.Generator"]:
@@ -171,5 +214,7 @@ def _restored(state: Any) -> Any:
     if not isinstance(state, dict):
         return state
     if state.keys() == {"array", "dtype"}:
+        if state["dtype"] not in ("uint32", "uint64"):
+            raise ValueError(f"a generator has no array of dtype {state['dtype']!r}")
         return np.array(state["array"], state["dtype"])
     return {name: _restored(value) for name, value in state.items()}

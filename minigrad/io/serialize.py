@@ -11,9 +11,10 @@ import numpy as np
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
+from minigrad.io import checksums
 from minigrad.io.packages import require
 
-__all__ = ["load", "load_metadata", "save", "write_atomically"]
+__all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
 
 METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
 PARTIAL = ".partial"  # how names of temporary files end
@@ -35,6 +36,7 @@ DTYPES = {
     "U32": "<u4",
     "U64": "<u8",
 }
+NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
 # -- files, whole or not at all --------------------------------------------------------------------
@@ -122,7 +124,7 @@ def save(
     tensors: Mapping[str, Any],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Save tensors or arrays by name, with text metadata.
+    """Save tensors or arrays by name, with text metadata and checksums.
 
     Args:
         path: a name that ends in ".npz" gives NumPy's format, any other the safetensors format,
@@ -133,6 +135,7 @@ def save(
     Raises:
         DtypeError: for an array that the format cannot hold.
         TypeError: when a name or the metadata is not text.
+        ValueError: when metadata has the name "minigrad.crc32", under which checksums are kept.
         FileNotFoundError: when the folder does not exist.
 
     >>> import tempfile, pathlib
@@ -170,35 +173,66 @@ def save(
         write_atomically(path, lambda temporary: _write_npz(temporary, arrays, notes))
         return
     library = require("safetensors.numpy", "all", "minigrad.save")
-    content = library.save(arrays, metadata=notes or None)  # an empty dict makes it unreadable
+    entries = ((name, NAMES[array.dtype], array.shape, array) for name, array in arrays.items())
+    content = library.save(arrays, metadata=checksums.with_checksums(notes, entries))
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, PlainArray]:
+def load(path: str | os.PathLike[str], *, verify: bool = True) -> dict[str, PlainArray]:
     """The arrays of a safetensors or npz file by name.
 
     PyTorch's bfloat16, which NumPy does not have, becomes float32, without any loss. Nothing in a
     file is ever executed.
+
+    Args:
+        path: the file.
+        verify: compare the checksums that `save` wrote into a safetensors file; files of other
+            programs have none. Those of npz files are always compared.
 
     Raises:
         FileNotFoundError: when there is no such file.
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
         ValueError: when it is neither; for a file of ``torch.save`` the message says what to do.
+            When a checksum differs; the message names the tensor.
     """
+    return load_all(path, verify=verify)[0]
+
+
+def load_all(
+    path: str | os.PathLike[str], *, verify: bool = True
+) -> tuple[dict[str, PlainArray], dict[str, str]]:
+    """The arrays and the metadata of a file, read at once, so that they belong together.
+
+    Args:
+        path, verify: as in `load`.
+
+    Raises:
+        As `load`.
+    """
+    import json
+
     file = _existing(path)
     if _is_zip(file):
-        return _read_npz(file)[0]
+        return _read_npz(file)
     library = require("safetensors", "all", "minigrad.load")
+    content = file.read_bytes()
     try:
-        entries = library.deserialize(file.read_bytes())
+        found = sorted(library.deserialize(content))
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except Exception as error:
         raise _damaged(file, error) from error
-    return {name: _decode(file, name, entry) for name, entry in sorted(entries)}
+    entries = ((n, entry["dtype"], entry["shape"], entry["data"]) for n, entry in found)
+    metadata = checksums.check(os.fspath(file), header.get("__metadata__", {}), entries, verify)
+    return {name: _decode(file, name, entry) for name, entry in found}, metadata
 
 
-def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+def load_metadata(path: str | os.PathLike[str], *, verify: bool = True) -> dict[str, str]:
     """The text metadata of a safetensors or npz file.
+
+    Args:
+        path: the file.
+        verify: compare the checksum of the texts; see `load`.
 
     Raises:
         As `load`.
@@ -209,9 +243,10 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     library = require("safetensors", "all", "minigrad.io.serialize.load_metadata")
     try:
         with library.safe_open(os.fspath(file), framework="numpy") as opened:
-            return dict(opened.metadata() or {})
+            metadata = dict(opened.metadata() or {})
     except Exception as error:
         raise _damaged(file, error) from error
+    return checksums.check(os.fspath(file), metadata, None, verify)
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

@@ -173,12 +173,38 @@ def set_generator_state(state: Any, generator: "np.random.Generator | None" = No
             "set_generator_state: state must be a dict that generator_state() gave, with the "
             f"name of a NumPy bit generator under 'bit_generator', got {describe(state)}"
         )
-    restored = maker(0)
     try:
+        restored = maker(0)
+        _check_state("state", state, restored.state)
         restored.state = dict(state)
         if generator is None:
             _generator = np.random.Generator(restored)
         else:
             generator.bit_generator.state = dict(state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise ValueError(f"set_generator_state: not a state of this generator ({error})") from error
+
+
+POSITIONS = {"pos": 624, "buffer_pos": 4}
+"""Where a generator goes on reading its numbers, and how many it has of them."""
+
+
+def _check_state(name: str, state: Any, known: Any) -> None:
+    """Refuse a state with which a generator would read memory beyond its own; NumPy takes those.
+
+    Args:
+        name: of this part of the state.
+        state: the new one.
+        known: one that the generator gave.
+
+    Raises:
+        ValueError: naming the part.
+    """
+    if isinstance(known, Mapping):
+        for inner, value in known.items():
+            _check_state(inner, state[inner], value)
+    elif isinstance(known, np.ndarray):
+        if np.shape(state) != known.shape:
+            raise ValueError(f"{name} must have shape {known.shape}, got {describe(state)}")
+    elif name in POSITIONS and not 0 <= state <= POSITIONS[name]:
+        raise ValueError(f"{name} must be from 0 to {POSITIONS[name]}, got {state}")

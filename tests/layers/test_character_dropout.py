@@ -1,6 +1,6 @@
 """Dropout in character models: in training alone, on what goes up and not on what goes on."""
 
-import json
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from layers.datasets import CharacterTokenizer
 from layers.models import CharacterConfig, CharacterModel
 from layers.training import TrainingOptions, fit_text
 from layers.training.run import describe_model
+from tests.older_folders import as_before
 
 TEXT = "the cat sat on the mat. " * 40
 LETTERS = CharacterTokenizer.from_text(TEXT)
@@ -73,10 +74,9 @@ def test_a_run_with_dropout_resumes_bit_for_bit(tmp_path):
 def test_folders_and_runs_of_before_still_load(tmp_path):
     model = made(dropout=0.0)
     model.save(tmp_path)
-    file = tmp_path / "config.json"
-    content = json.loads(file.read_text())
-    del content["config"]["dropout"]
-    file.write_text(json.dumps(content))
+    config = dataclasses.asdict(model.config)
+    del config["dropout"], config["forget_bias"]
+    as_before(tmp_path, config=config)
     loaded = layers.models.load(tmp_path)
     assert loaded.config == model.config
     assert loaded.complete("the", 9) == model.complete("the", 9)

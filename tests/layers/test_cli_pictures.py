@@ -184,7 +184,7 @@ def test_files_and_folders_of_another_kind(error, tmp_path):
     (tmp_path / "config.json").write_text('{"kind": "something else"}')
     assert "something else" in error("draw", tmp_path)
     (tmp_path / "empty").mkdir()
-    assert "config.json is missing" in error("flow", tmp_path / "empty")
+    assert "model.safetensors is missing" in error("flow", tmp_path / "empty")
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,13 @@ def test_tokenizers_are_equal_when_their_characters_are():
         (lambda t: t.decode([[0], [1]]), ValueError, r"got shape \(2, 1\); pass one sequence"),
         (lambda t: t.decode([0, 1, 2]), ValueError, r"token_ids\[2\] is 2, outside 0\.\.1"),
         (lambda t: t.decode([0, -1]), ValueError, r"token_ids\[1\] is -1, outside 0\.\.1"),
-        (lambda t: t.from_dict({"letters": "ab"}), ValueError, r"only \['letters'\]"),
+        (lambda t: t.from_dict({"letters": "ab"}), ValueError, r"got \['letters'\]"),
+        (
+            lambda t: t.from_dict({"characters": "ab", "size": 2}),
+            ValueError,
+            r"'characters' and nothing else, got \['characters', 'size'\]",
+        ),
+        (lambda t: t.from_dict(["ab"]), TypeError, "must be a dictionary, got list"),
         (lambda t: t.from_dict({"characters": 3}), TypeError, "must be a string, got int"),
     ],
 )

@@ -30,6 +30,7 @@ from layers.models import (
     TranslationConfig,
     TranslationModel,
 )
+from tests.older_folders import as_before
 
 LETTERS = CharacterTokenizer("\n abcdef")
 DIGITS = CharacterTokenizer("0123456789")
@@ -335,7 +336,7 @@ def test_a_code_is_drawn_as_the_softmax_says():
 
 
 def test_loading_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing; `minigrad"):
         layers.models.load(tmp_path)
     (tmp_path / "config.json").write_text('{"kind": "oracle", "config": {}}')
     with pytest.raises(ValueError, match="'oracle', which is unknown here"):
@@ -346,13 +347,11 @@ def test_loading_says_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="is damaged"):
         layers.models.load(tmp_path)
     made("gpt").save(tmp_path)
-    content = json.loads((tmp_path / "config.json").read_text())
-    content["config"]["width"] = 16
-    (tmp_path / "config.json").write_text(json.dumps(content))
+    config = dataclasses.asdict(made("gpt").config)
+    as_before(tmp_path, config=config | {"width": 16})
     with pytest.raises(ValueError, match="does not fit"):
         layers.models.load(tmp_path)
-    content["config"]["wings"] = 2
-    (tmp_path / "config.json").write_text(json.dumps(content))
+    as_before(tmp_path, config=config | {"wings": 2})
     with pytest.raises(ValueError, match=r"damaged.*wings"):
         layers.models.load(tmp_path)
     (tmp_path / "model.safetensors").unlink()

@@ -1,7 +1,7 @@
 """What all models that write text have in common: `generate`, one character after the other."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ class TextModel(SavedModel):
     A subclass gives a `decoder`, and has the attribute `tokenizer`.
     """
 
-    TOKENIZERS: ClassVar[tuple[str, ...]] = ("tokenizer",)
+    TOKENIZERS: ClassVar[Mapping[str, str]] = {"tokenizer": "vocabulary_size"}
 
     tokenizer: CharacterTokenizer | None
 
