@@ -1,8 +1,7 @@
 """Save and load arrays as safetensors or npz files, whole or not at all, and without pickle."""
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.io.packages import require
+from minigrad.io.whole_files import write_atomically
 
 __all__ = ["load", "load_metadata", "save", "write_atomically"]
 
 METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
-PARTIAL = ".partial"  # how names of temporary files end
-STRAY_SECONDS = 600.0  # a temporary file that nobody wrote to for so long was left by a crash
 
 # What a safetensors file calls the dtypes that NumPy has.
 DTYPES = {
@@ -35,83 +33,6 @@ DTYPES = {
     "U32": "<u4",
     "U64": "<u8",
 }
-
-
-# -- files, whole or not at all --------------------------------------------------------------------
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`.
-
-    A reader, or a run after a crash, finds either the old file or the new one, never a part. The
-    temporary file is removed when writing fails; one that a crash left behind for this path is
-    removed by the next call, once it is ten minutes old.
-
-    Raises:
-        FileNotFoundError: when the folder does not exist.
-        NotADirectoryError: when what should be a folder is a file.
-        IsADirectoryError: when `path` is a folder.
-        OSError: when the file cannot be written; names it as it was given.
-    """
-    target = Path(os.path.realpath(path))  # through a link to what it stands for
-    if not target.parent.is_dir():
-        folder = os.fspath(Path(path).parent)
-        nearest = next((p for p in Path(path).parents if os.path.lexists(p)), None)
-        if nearest is not None and nearest.exists() and not nearest.is_dir():
-            raise NotADirectoryError(
-                f"{os.fspath(path)!r} cannot be saved: {os.fspath(nearest)!r} is a file, not a "
-                "folder; name another place"
-            )
-        raise FileNotFoundError(
-            f"{os.fspath(path)!r} cannot be saved: there is no folder {folder!r}; make it first "
-            f"with os.makedirs({folder!r})"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(
-            f"{os.fspath(path)!r} cannot be saved: it is a folder; name a file in it"
-        )
-    _remove_strays(target)
-    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:  # which names the temporary file
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _remove_strays(target: Path) -> None:
-    """Remove temporary files for this target that nobody has written to for a while."""
-    before = time.time() - STRAY_SECONDS
-    for stray in target.parent.iterdir():
-        if not (stray.name.startswith(f".{target.name}.") and stray.name.endswith(PARTIAL)):
-            continue
-        try:
-            if stray.stat().st_mtime < before:
-                stray.unlink()
-        except OSError:
-            continue  # another process was faster, or it is not ours to remove
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system lets folders be synced."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 # -- arrays by name --------------------------------------------------------------------------------
