@@ -10,12 +10,18 @@ import numpy as np
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
+from minigrad.io.npz_files import (
+    MAX_BYTES,
+    check_booleans,
+    is_zip,
+    pickle_error,
+    read_npz,
+    write_npz,
+)
 from minigrad.io.packages import require
 from minigrad.io.whole_files import write_atomically
 
 __all__ = ["load", "load_metadata", "save", "write_atomically"]
-
-METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
 
 # What a safetensors file calls the dtypes that NumPy has.
 DTYPES = {
@@ -88,28 +94,38 @@ def save(
             )
         arrays[name] = array
     if npz:
-        write_atomically(path, lambda temporary: _write_npz(temporary, arrays, notes))
+        write_atomically(path, lambda temporary: write_npz(temporary, arrays, notes))
         return
     library = require("safetensors.numpy", "all", "minigrad.save")
     content = library.save(arrays, metadata=notes or None)  # an empty dict makes it unreadable
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, PlainArray]:
+def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[str, PlainArray]:
     """The arrays of a safetensors or npz file by name.
 
     PyTorch's bfloat16, which NumPy does not have, becomes float32, without any loss. Nothing in a
     file is ever executed.
 
+    Args:
+        path: the file.
+        max_bytes: how many bytes a compressed npz file may unfold to; a larger one is refused
+            before it is read. What is not compressed takes no more than its own size.
+
     Raises:
         FileNotFoundError: when there is no such file.
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
-        ValueError: when it is neither; for a file of ``torch.save`` the message says what to do.
+        ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
+            a file of ``torch.save`` the message says what to do.
     """
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 0:
+        raise ValueError(
+            f"load: max_bytes must be a whole number of bytes, 0 or more, got {max_bytes!r}"
+        )
     file = _existing(path)
-    if _is_zip(file):
-        return _read_npz(file)[0]
+    if is_zip(file):
+        return read_npz(file, max_bytes=max_bytes)[0]
     library = require("safetensors", "all", "minigrad.load")
     try:
         entries = library.deserialize(file.read_bytes())
@@ -125,8 +141,8 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         As `load`.
     """
     file = _existing(path)
-    if _is_zip(file):
-        return _read_npz(file, arrays=False)[1]
+    if is_zip(file):
+        return read_npz(file, arrays=False)[1]
     library = require("safetensors", "all", "minigrad.io.serialize.load_metadata")
     try:
         with library.safe_open(os.fspath(file), framework="numpy") as opened:
@@ -154,25 +170,13 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _is_zip(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-
-
 def _damaged(file: Path, error: Exception) -> ValueError:
     """The error for a file of another format."""
     with file.open("rb") as opened:
         pickled = opened.read(2) in (b"\x80\x02", b"\x80\x04", b"\x80\x05")
     if pickled:
-        return _pickled(file)
+        return pickle_error(file)
     return ValueError(f"{os.fspath(file)} is not a safetensors file: {error}")
-
-
-def _pickled(file: Path) -> ValueError:
-    return ValueError(
-        f"{os.fspath(file)} is a file of torch.save or pickle, which would run code on loading. "
-        "Save it in PyTorch with safetensors.torch.save_file(model.state_dict(), path) instead."
-    )
 
 
 def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
@@ -188,48 +192,8 @@ def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
             "to float32 where the file is made, for example with tensor.float() in PyTorch"
         )
     array = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
-    return array if array.flags.writeable else array.copy()
-
-
-# -- npz -------------------------------------------------------------------------------------------
-
-
-def _write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[str, str]) -> None:
-    import json  # here, because both would slow the import of the package
-    import zipfile
-
-    # Not with numpy.savez, which takes the arrays as keyword arguments and so refuses some names.
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-        if metadata:
-            archive.writestr(METADATA, json.dumps(metadata))
-
-
-def _read_npz(file: Path, arrays: bool = True) -> tuple[dict[str, PlainArray], dict[str, str]]:
-    import json
-    import zipfile
-
-    found: dict[str, PlainArray] = {}
-    metadata: dict[str, str] = {}
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            if any(name.endswith("/data.pkl") for name in names):
-                raise _pickled(file)
-            for member in names:
-                if member == METADATA:
-                    metadata = json.loads(archive.read(member))
-                elif arrays and member.endswith(".npy"):
-                    with archive.open(member) as opened:
-                        found[member.removesuffix(".npy")] = np.lib.format.read_array(
-                            opened, allow_pickle=False
-                        )
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{os.fspath(file)} is not an npz file: {error}") from error
+        check_booleans(name, array)
     except ValueError as error:
-        if "torch.save" in str(error):
-            raise
-        raise ValueError(f"{os.fspath(file)} holds what is no array of numbers: {error}") from error
-    return found, metadata
+        raise _damaged(file, error) from error
+    return array if array.flags.writeable else array.copy()
