@@ -119,7 +119,7 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[st
         ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
             a file of ``torch.save`` the message says what to do.
     """
-    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 0:
+    if type(max_bytes) is not int or max_bytes < 0:
         raise ValueError(
             f"load: max_bytes must be a whole number of bytes, 0 or more, got {max_bytes!r}"
         )
