@@ -186,15 +186,14 @@ def _remove_if_left(path: str) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system lets folders be synced."""
+    handle = None
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
         os.fsync(handle)
     except OSError as error:
-        # Some file systems do not know it; a failing disk is told.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+        # Windows and some file systems do not know it; a failing disk is told.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM):
             raise
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
