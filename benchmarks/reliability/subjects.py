@@ -4,6 +4,7 @@ Each version is made of one number, of which every part of it is full, so that a
 two versions cannot pass for one.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,9 @@ def save_model(path: Path, number: int) -> None:
 
 
 def load_model(path: Path) -> int:
-    model = CharacterModel.load(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the copy of the configuration for people may be behind
+        model = CharacterModel.load(path)
     assert model.tokenizer is not None
     letters = [ord(letter) - place for place, letter in enumerate(model.tokenizer.characters)]
     number, rest = divmod(only(letters) - FIRST_LETTER, LETTERS)

@@ -183,14 +183,9 @@ def _array(archive: "ZipFile", member: "ZipInfo") -> PlainArray:
                 raise EOFError(f"{member.filename!r} ends too early")
             part[:] = np.frombuffer(data, np.uint8)
         opened.read(1)  # nothing is left, and so its checksum is compared
-    check_booleans(member.filename, array)
+    if dtype.kind == "b":
+        array = array.view(np.uint8) != 0  # of other bytes NumPy makes what is neither
     return array.T if fortran else array
-
-
-def check_booleans(name: str, array: PlainArray) -> None:
-    """Raise ValueError for booleans whose bytes are neither 0 nor 1: results would be undefined."""
-    if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
-        raise ValueError(f"{name!r} has booleans that are neither 0 nor 1")
 
 
 def _header(name: str, raw: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
