@@ -184,7 +184,7 @@ def _array(archive: "ZipFile", member: "ZipInfo") -> PlainArray:
             part[:] = np.frombuffer(data, np.uint8)
         opened.read(1)  # nothing is left, and so its checksum is compared
     if dtype.kind == "b":
-        array = array.view(np.uint8) != 0  # of other bytes NumPy makes what is neither
+        array = array.view(np.uint8).astype(bool)  # of other bytes NumPy makes what is neither
     return array.T if fortran else array
 
 

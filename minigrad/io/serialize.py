@@ -186,7 +186,7 @@ def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
         halves = np.frombuffer(entry["data"], "<u2").astype(np.uint32)
         return (halves << 16).view(np.float32).reshape(shape)
     if kind == "BOOL":
-        return np.frombuffer(entry["data"], np.uint8).reshape(shape) != 0
+        return np.frombuffer(entry["data"], np.uint8).reshape(shape).astype(bool)
     if kind not in DTYPES:
         raise DtypeError(
             f"{os.fspath(file)}: {name!r} has dtype {kind}, which NumPy does not have; convert it "
