@@ -23,6 +23,7 @@ from benchmarks.speed.machine import describe, product_rate
 from benchmarks.speed.plot import plot
 from benchmarks.speed.report import markdown, milliseconds, summary
 from benchmarks.speed.rounds import environment, measure_case
+from minigrad.io.serialize import write_atomically
 
 __all__ = ["main"]
 
@@ -96,15 +97,20 @@ def measure(options: argparse.Namespace, command: str) -> dict[str, Any]:
 def write(record: dict[str, Any], options: argparse.Namespace) -> None:
     """The record as JSON, tables and a picture."""
     if options.page is not None:
-        options.page.write_text(markdown(record), encoding="utf-8")
+        save_text(options.page, markdown(record))
     if options.to is None:
         return
-    options.to.with_suffix(".json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    options.to.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
+    save_text(options.to.with_suffix(".json"), json.dumps(record, indent=1))
+    save_text(options.to.with_suffix(".md"), markdown(record))
     try:
         plot(record, options.to.with_suffix(".svg"))
     except ImportError:
         print("no picture: matplotlib is not installed", file=sys.stderr)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def _measured(given: Sequence[str]) -> list[str]:

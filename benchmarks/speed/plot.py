@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.contestants import CONTESTANTS
+from minigrad.io.serialize import write_atomically
 
 __all__ = ["plot"]
 
@@ -39,4 +40,4 @@ def plot(record: dict[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    figure.savefig(path)
+    write_atomically(path, lambda file: figure.savefig(file, format="svg"))

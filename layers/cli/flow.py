@@ -14,8 +14,8 @@ from layers.cli.arguments import AddCommand, check_output, refuse
 from layers.cli.saved import Source
 from layers.cli.sources import add_model_options, load
 from layers.examples.showcase import FORGETTING, NAMES, RECURRENT
+from layers.training.plots import save_figure
 from minigrad import Tensor
-from minigrad.io.serialize import write_atomically
 
 if TYPE_CHECKING:
     from minigrad.draw import Drawing, TimeGradients
@@ -229,8 +229,7 @@ def save(flows: dict[str, Flow], path: Path, theme: str) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     tell_apart(axes.lines)
     legend_of(axes, theme)
-    kind = path.suffix.lower()[1:]
-    write_atomically(path, lambda file: axes.figure.savefig(file, format=kind, dpi=130))
+    save_figure(axes.figure, path)
 
 
 def tell_apart(lines: Sequence[Any]) -> None:

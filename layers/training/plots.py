@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from minigrad.draw.plots.plot_axes import as_text, show_in_notebook
 from minigrad.io.packages import require
+from minigrad.io.serialize import write_atomically
 
-__all__ = ["plot_curves", "plot_pictures", "plot_table"]
+__all__ = ["plot_curves", "plot_pictures", "plot_table", "save_figure"]
 
 # Okabe and Ito's palette, told apart with any colour vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -30,10 +31,12 @@ def new_figure(width: float = 8.0, height: float = 4.5) -> Any:
     return figure
 
 
-def save(figure: Any, path: Path | None) -> Any:
-    """Write a figure as PNG, SVG or PDF, by the name's ending, and return it."""
+def save_figure(figure: Any, path: Path | None) -> Any:
+    """Write a figure as PNG, SVG or PDF, by the name's ending (PNG without), and return it."""
     if path is not None:
-        figure.savefig(path, dpi=RESOLUTION)
+        path = path if path.suffix else path.with_suffix(".png")
+        kind = path.suffix.lower()[1:]  # the temporary file has another ending
+        write_atomically(path, lambda file: figure.savefig(file, format=kind, dpi=RESOLUTION))
     return figure
 
 
@@ -80,7 +83,7 @@ def plot_curves(
         as_text(axes.get_xticklabels())
     axes.set(title=title, xlabel=x, ylabel=y)
     as_text([axes.title, axes.xaxis.label, axes.yaxis.label, *axes.legend().get_texts()])
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_table(
@@ -132,7 +135,7 @@ def plot_table(
         as_text([*named, *axes.get_xticklabels()] if columns else named)
     figure.colorbar(image, ax=figure.axes, shrink=0.8)
     as_text([figure.suptitle(title)])
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_pictures(
@@ -160,4 +163,4 @@ def plot_pictures(
         elif number % columns == 0:
             axes.set_ylabel(labels[number // columns], fontsize=8, rotation=0, ha="right")
     as_text([figure.suptitle(title)])
-    return save(figure, path)
+    return save_figure(figure, path)

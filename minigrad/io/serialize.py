@@ -1,8 +1,7 @@
 """Save and load arrays as safetensors or npz files, whole or not at all, and without pickle."""
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,17 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.io import checksums
+from minigrad.io.npz_files import (
+    MAX_BYTES,
+    is_zip,
+    pickle_error,
+    read_npz,
+    write_npz,
+)
 from minigrad.io.packages import require
+from minigrad.io.whole_files import write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
-
-METADATA = "metadata.json"  # the member of an npz archive that holds the metadata
-PARTIAL = ".partial"  # how names of temporary files end
-STRAY_SECONDS = 600.0  # a temporary file that nobody wrote to for so long was left by a crash
 
 # What a safetensors file calls the dtypes that NumPy has.
 DTYPES = {
@@ -37,83 +40,6 @@ DTYPES = {
     "U64": "<u8",
 }
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
-
-
-# -- files, whole or not at all --------------------------------------------------------------------
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`.
-
-    A reader, or a run after a crash, finds either the old file or the new one, never a part. The
-    temporary file is removed when writing fails; one that a crash left behind for this path is
-    removed by the next call, once it is ten minutes old.
-
-    Raises:
-        FileNotFoundError: when the folder does not exist.
-        NotADirectoryError: when what should be a folder is a file.
-        IsADirectoryError: when `path` is a folder.
-        OSError: when the file cannot be written; names it as it was given.
-    """
-    target = Path(os.path.realpath(path))  # through a link to what it stands for
-    if not target.parent.is_dir():
-        folder = os.fspath(Path(path).parent)
-        nearest = next((p for p in Path(path).parents if os.path.lexists(p)), None)
-        if nearest is not None and nearest.exists() and not nearest.is_dir():
-            raise NotADirectoryError(
-                f"{os.fspath(path)!r} cannot be saved: {os.fspath(nearest)!r} is a file, not a "
-                "folder; name another place"
-            )
-        raise FileNotFoundError(
-            f"{os.fspath(path)!r} cannot be saved: there is no folder {folder!r}; make it first "
-            f"with os.makedirs({folder!r})"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(
-            f"{os.fspath(path)!r} cannot be saved: it is a folder; name a file in it"
-        )
-    _remove_strays(target)
-    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}{PARTIAL}")
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:  # which names the temporary file
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _remove_strays(target: Path) -> None:
-    """Remove temporary files for this target that nobody has written to for a while."""
-    before = time.time() - STRAY_SECONDS
-    for stray in target.parent.iterdir():
-        if not (stray.name.startswith(f".{target.name}.") and stray.name.endswith(PARTIAL)):
-            continue
-        try:
-            if stray.stat().st_mtime < before:
-                stray.unlink()
-        except OSError:
-            continue  # another process was faster, or it is not ours to remove
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system lets folders be synced."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 # -- arrays by name --------------------------------------------------------------------------------
@@ -170,7 +96,7 @@ def save(
             )
         arrays[name] = array
     if npz:
-        write_atomically(path, lambda temporary: _write_npz(temporary, arrays, notes))
+        write_atomically(path, lambda temporary: write_npz(temporary, arrays, notes))
         return
     library = require("safetensors.numpy", "all", "minigrad.save")
     entries = ((name, NAMES[array.dtype], array.shape, array) for name, array in arrays.items())
@@ -178,7 +104,9 @@ def save(
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def load(path: str | os.PathLike[str], *, verify: bool = True) -> dict[str, PlainArray]:
+def load(
+    path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, verify: bool = True
+) -> dict[str, PlainArray]:
     """The arrays of a safetensors or npz file by name.
 
     PyTorch's bfloat16, which NumPy does not have, becomes float32, without any loss. Nothing in a
@@ -186,6 +114,8 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> dict[str, Plai
 
     Args:
         path: the file.
+        max_bytes: how many bytes a compressed npz file may unfold to; a larger one is refused
+            before it is read. What is not compressed takes no more than its own size.
         verify: compare the checksums that `save` wrote into a safetensors file; files of other
             programs have none. Those of npz files are always compared.
 
@@ -193,28 +123,33 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> dict[str, Plai
         FileNotFoundError: when there is no such file.
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
-        ValueError: when it is neither; for a file of ``torch.save`` the message says what to do.
-            When a checksum differs; the message names the tensor.
+        ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
+            a file of ``torch.save`` the message says what to do. When a checksum differs; the
+            message names the tensor.
     """
-    return load_all(path, verify=verify)[0]
+    return load_all(path, max_bytes=max_bytes, verify=verify)[0]
 
 
 def load_all(
-    path: str | os.PathLike[str], *, verify: bool = True
+    path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, verify: bool = True
 ) -> tuple[dict[str, PlainArray], dict[str, str]]:
     """The arrays and the metadata of a file, read at once, so that they belong together.
 
     Args:
-        path, verify: as in `load`.
+        path, max_bytes, verify: as in `load`.
 
     Raises:
         As `load`.
     """
     import json
 
+    if type(max_bytes) is not int or max_bytes < 0:
+        raise ValueError(
+            f"load: max_bytes must be a whole number of bytes, 0 or more, got {max_bytes!r}"
+        )
     file = _existing(path)
-    if _is_zip(file):
-        return _read_npz(file)
+    if is_zip(file):
+        return read_npz(file, max_bytes=max_bytes)
     library = require("safetensors", "all", "minigrad.load")
     content = file.read_bytes()
     try:
@@ -238,8 +173,8 @@ def load_metadata(path: str | os.PathLike[str], *, verify: bool = True) -> dict[
         As `load`.
     """
     file = _existing(path)
-    if _is_zip(file):
-        return _read_npz(file, arrays=False)[1]
+    if is_zip(file):
+        return read_npz(file, arrays=False)[1]
     library = require("safetensors", "all", "minigrad.io.serialize.load_metadata")
     try:
         with library.safe_open(os.fspath(file), framework="numpy") as opened:
@@ -268,25 +203,13 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _is_zip(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-
-
 def _damaged(file: Path, error: Exception) -> ValueError:
     """The error for a file of another format."""
     with file.open("rb") as opened:
         pickled = opened.read(2) in (b"\x80\x02", b"\x80\x04", b"\x80\x05")
     if pickled:
-        return _pickled(file)
+        return pickle_error(file)
     return ValueError(f"{os.fspath(file)} is not a safetensors file: {error}")
-
-
-def _pickled(file: Path) -> ValueError:
-    return ValueError(
-        f"{os.fspath(file)} is a file of torch.save or pickle, which would run code on loading. "
-        "Save it in PyTorch with safetensors.torch.save_file(model.state_dict(), path) instead."
-    )
 
 
 def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
@@ -296,6 +219,8 @@ def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
         # The upper half of a float32.
         halves = np.frombuffer(entry["data"], "<u2").astype(np.uint32)
         return (halves << 16).view(np.float32).reshape(shape)
+    if kind == "BOOL":
+        return np.frombuffer(entry["data"], np.uint8).reshape(shape).astype(bool)
     if kind not in DTYPES:
         raise DtypeError(
             f"{os.fspath(file)}: {name!r} has dtype {kind}, which NumPy does not have; convert it "
@@ -303,47 +228,3 @@ def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
         )
     array = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
     return array if array.flags.writeable else array.copy()
-
-
-# -- npz -------------------------------------------------------------------------------------------
-
-
-def _write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[str, str]) -> None:
-    import json  # here, because both would slow the import of the package
-    import zipfile
-
-    # Not with numpy.savez, which takes the arrays as keyword arguments and so refuses some names.
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-        if metadata:
-            archive.writestr(METADATA, json.dumps(metadata))
-
-
-def _read_npz(file: Path, arrays: bool = True) -> tuple[dict[str, PlainArray], dict[str, str]]:
-    import json
-    import zipfile
-
-    found: dict[str, PlainArray] = {}
-    metadata: dict[str, str] = {}
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            if any(name.endswith("/data.pkl") for name in names):
-                raise _pickled(file)
-            for member in names:
-                if member == METADATA:
-                    metadata = json.loads(archive.read(member))
-                elif arrays and member.endswith(".npy"):
-                    with archive.open(member) as opened:
-                        found[member.removesuffix(".npy")] = np.lib.format.read_array(
-                            opened, allow_pickle=False
-                        )
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{os.fspath(file)} is not an npz file: {error}") from error
-    except ValueError as error:
-        if "torch.save" in str(error):
-            raise
-        raise ValueError(f"{os.fspath(file)} holds what is no array of numbers: {error}") from error
-    return found, metadata

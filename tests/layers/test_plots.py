@@ -71,3 +71,16 @@ def test_a_history_is_short_in_a_notebook():
     made.interrupted = True
     assert repr(made).endswith("at step 20, interrupted)")
     assert repr(History()) == "History(0 steps in 0 s)"
+
+
+@pytest.mark.parametrize("name", ["plot", "plot.SVG", "plot.pdf"])
+def test_a_plot_is_written_like_every_file_and_in_the_format_of_its_name(tmp_path, name):
+    found = tmp_path / ("plot.png" if name == "plot" else name)
+    found.write_bytes(b"old")
+    found.chmod(0o600)
+    mode = found.stat().st_mode
+    plot_curves(tmp_path / name, {"loss": ([0, 1], [2, 1])}, title="", x="", y="")
+    assert [path.name for path in tmp_path.iterdir()] == [found.name]
+    assert found.stat().st_mode == mode
+    begin = {"plot": b"\x89PNG", "plot.SVG": b"<?xml", "plot.pdf": b"%PDF"}[name]
+    assert found.read_bytes().startswith(begin)

@@ -3,7 +3,6 @@ import json
 import os
 import pickle
 import stat
-import time
 import zipfile
 from pathlib import Path
 
@@ -125,22 +124,6 @@ def test_the_file_is_synced_before_and_its_folder_after_the_renaming(tmp_path, m
     monkeypatch.setattr(os, "replace", replaced)
     serialize.write_atomically(tmp_path / "a", lambda path: path.write_bytes(b"whole"))
     assert events in (["file", "rename", "folder"], ["file", "rename"])
-
-
-def test_temporary_files_of_a_crash_are_removed_and_those_in_use_are_not(tmp_path):
-    old, fresh, other = (
-        tmp_path / name
-        for name in (".a.npz.0a1b.partial", ".a.npz.2c3d.partial", ".b.npz.0a1b.partial")
-    )
-    for path in (old, fresh, other):
-        path.write_bytes(b"half")
-    hour_ago = time.time() - 3600
-    for path in (old, other):
-        os.utime(path, (hour_ago, hour_ago))
-    mg.save(tmp_path / "a.npz", {})
-    assert not old.exists()
-    assert fresh.exists()
-    assert other.exists()
 
 
 def test_files_have_the_usual_rights_and_links_stay(tmp_path):

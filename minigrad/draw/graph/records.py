@@ -7,6 +7,7 @@ All records are frozen; passes over them are functions from `Picture` to `Pictur
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -47,6 +48,11 @@ def _repair_texts(record: object, *fields: str) -> None:
         repaired = well_formed(text)
         if repaired is not text:
             object.__setattr__(record, field, repaired)
+
+
+def _check_shape(shape: tuple[int, ...] | None, where: str) -> None:
+    if shape and min(shape) < 0:
+        raise GraphFormatError(f"{where} must have no negative length, got {shape}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,16 @@ class PictureNode:
             )
         if self.count < 1:
             raise GraphFormatError(f"PictureNode.count of node {self.id} must be at least 1")
+        if self.offset < 0:
+            raise GraphFormatError(
+                f"PictureNode.offset of node {self.id} must not be negative, got {self.offset}"
+            )
+        if self.seconds is not None and not 0 <= self.seconds < math.inf:
+            raise GraphFormatError(
+                f"PictureNode.seconds of node {self.id} must be a time of 0 or more, got "
+                f"{self.seconds}"
+            )
+        _check_shape(self.shape, f"PictureNode.shape of node {self.id}")
         if self.last_step is not None and (self.step is None or self.last_step < self.step):
             raise GraphFormatError(
                 f"node {self.id} has last_step={self.last_step} with step={self.step}; "
@@ -199,6 +215,11 @@ class Edge:
             )
         if self.count < 1:
             raise GraphFormatError(f"Edge.count of {self.source} -> {self.target} must be >= 1")
+        if self.slot < 0:
+            raise GraphFormatError(
+                f"Edge.slot of {self.source} -> {self.target} must not be negative, got {self.slot}"
+            )
+        _check_shape(self.shape, f"Edge.shape of {self.source} -> {self.target}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +246,7 @@ class Picture:
         readings: what is read at the time steps 0, 1, ..., such as the letters of a text.
 
     Raises GraphFormatError if two nodes share an id, an edge names a node that is not there,
-    or the scopes form a loop.
+    single values depend on themselves, or the scopes form a loop.
     """
 
     nodes: tuple[PictureNode, ...]
@@ -262,6 +283,7 @@ class Picture:
                         f"edge {edge.source} -> {edge.target} names node {end}, "
                         "which is not in Picture.nodes"
                     )
+        _check_acyclic(self.nodes, self.edges)
         _check_scopes(self.scopes)
 
     def to_json(self) -> str:
@@ -277,6 +299,38 @@ class Picture:
         """Return the graph stored in JSON `text`. Raises GraphFormatError if it is not one."""
         sections = {"nodes": PictureNode, "edges": Edge, "scopes": PictureScope}
         return read_document(text, cls, SCHEMA, SCHEMA_VERSION, sections)
+
+
+def _check_acyclic(nodes: tuple[PictureNode, ...], edges: tuple[Edge, ...]) -> None:
+    """Raise GraphFormatError if single values depend on themselves.
+
+    What stands for many of them may lie on a cycle: it is after some and before others.
+    """
+    if all(edge.source < edge.target or edge.kind != "data" for edge in edges):
+        return
+    many = {
+        node.id
+        for node in nodes
+        if node.kind in ("elided", "group") or node.count > 1 or node.last_step is not None
+    }
+    targets: dict[int, list[int]] = {}
+    waiting: dict[int, int] = {}
+    for edge in edges:
+        if edge.kind == "data" and edge.source not in many and edge.target not in many:
+            targets.setdefault(edge.source, []).append(edge.target)
+            waiting[edge.target] = waiting.get(edge.target, 0) + 1
+    ready = [node for node in targets if node not in waiting]
+    while ready:
+        for target in targets.pop(ready.pop(), ()):
+            waiting[target] -= 1
+            if not waiting[target]:
+                del waiting[target]
+                ready.append(target)
+    if waiting:
+        raise GraphFormatError(
+            f"Picture.edges form a cycle through node {min(targets.keys() & waiting.keys())}; of "
+            "single values, only edges of kind 'rolled' may lead back"
+        )
 
 
 def _check_scopes(scopes: tuple[PictureScope, ...]) -> None:

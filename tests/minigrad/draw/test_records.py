@@ -21,7 +21,7 @@ from minigrad.draw import (
     elide,
     interesting_steps,
 )
-from minigrad.draw.graph.records import NODE_KINDS, well_formed
+from minigrad.draw.graph.records import EDGE_KINDS, NODE_KINDS, well_formed
 
 OLD_NAMES = {"Graph": Picture, "Node": PictureNode, "Scope": PictureScope}
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -34,6 +34,13 @@ STATISTICS = st.builds(
     finite=st.booleans(),
 )
 SHAPES = st.none() | st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
+
+
+def edge_of(one, other, kind, **fields):
+    low, high = min(one, other), max(one, other)
+    if low == high or kind != "data":
+        return Edge(high, low, kind="rolled" if kind == "data" else kind, **fields)
+    return Edge(low, high, **fields)
 
 
 @st.composite
@@ -61,9 +68,10 @@ def graphs(draw):
     )
     ends = st.integers(0, max(count - 1, 0))
     edges = st.builds(
-        Edge,
-        source=ends,
-        target=ends,
+        edge_of,  # values flow forward, and what is rolled up leads back, or to itself
+        ends,
+        ends,
+        kind=st.sampled_from(EDGE_KINDS),
         slot=st.integers(0, 3),
         shape=SHAPES,
         contribution=st.none() | st.builds(Contribution, norm=NUMBERS, share=st.none() | NUMBERS),
@@ -106,6 +114,29 @@ def test_lone_surrogates_become_replacement_characters():
     assert Picture((), title="\udfff").title == "\ufffd"
 
 
+def nodes(*ids, **fields):
+    return {"nodes": [{"id": number, "kind": "op", **fields} for number in ids]}
+
+
+def edge(source, target, **fields):
+    return {"source": source, "target": target, **fields}
+
+
+def test_what_stands_for_many_values_may_lie_on_a_cycle():
+    there_and_back = [edge(0, 1), edge(1, 0)]
+    for kind in ("group", "elided"):
+        content = {**json.loads(Picture(()).to_json()), **nodes(0, 1), "edges": there_and_back}
+        content["nodes"][0]["kind"] = kind
+        picture = Picture.from_json(json.dumps(content))
+        assert [(line.source, line.target) for line in picture.edges] == [(1, 0), (0, 1)]
+
+
+def test_a_long_chain_whose_numbers_fall_is_no_cycle():
+    count = 5000
+    chain = tuple(Edge(n + 1, n) for n in range(count))
+    assert len(Picture(tuple(PictureNode(n, "op") for n in range(count + 1)), chain).edges) == count
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -127,6 +158,17 @@ def test_lone_surrogates_become_replacement_characters():
         ({"nodes": [{"id": -1, "kind": "op"}]}, "must not be negative"),
         ({"nodes": [{"id": 0, "kind": "op"}] * 2}, "two nodes with the same id"),
         ({"edges": [{"source": 0, "target": 1}]}, "names node 0"),
+        (nodes(0, shape=[2, -1]), r"nodes\[0\]: .*no negative length, got \(2, -1\)"),
+        (nodes(0, offset=-1), r"nodes\[0\]: .*offset .*must not be negative"),
+        (nodes(0, seconds=-1.0), r"nodes\[0\]: .*seconds .*0 or more, got -1.0"),
+        (nodes(0, seconds="NaN"), r"nodes\[0\]: .*seconds .*0 or more, got nan"),
+        (nodes(0, 1) | {"edges": [edge(0, 1, shape=[-3])]}, r"edges\[0\]: .*no negative length"),
+        (nodes(0, 1) | {"edges": [edge(0, 1, slot=-1)]}, r"edges\[0\]: .*slot .*not be negative"),
+        (nodes(0) | {"edges": [edge(0, 0)]}, "cycle through node 0"),
+        (
+            nodes(0, 1, 2, 3) | {"edges": [edge(0, 1), edge(1, 2), edge(2, 3), edge(3, 1)]},
+            "cycle through node 1; .*'rolled'",
+        ),
         ({"scopes": [{"path": "a", "parent": "a"}]}, "its own ancestor"),
         ({"scopes": [{"path": "a", "parent": "b"}]}, "unknown parent 'b'"),
     ],
