@@ -22,6 +22,7 @@ from minigrad import Tensor
 from minigrad.core.errors import GradientError
 from minigrad.ops.randomness import generator_state, set_generator_state
 from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
+from minigrad.restoring import errstate
 
 __all__ = ["Batches", "Callback", "Loss", "Run"]
 
@@ -383,7 +384,7 @@ def diagnosis(loss: Tensor) -> str:
     """What the X-ray of a loss says of its first fault; "" if it finds none or cannot be drawn."""
     from minigrad.draw import DrawError, draw
 
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         try:
             graph = draw(loss, grad="norm").graph
         except (DrawError, GradientError):  # what is told is that the run cannot go on

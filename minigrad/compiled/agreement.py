@@ -5,13 +5,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.ops.pytree import replace_leaves
+from minigrad.restoring import errstate
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
@@ -84,7 +83,7 @@ def left_alone(guards: Guards, sources: list[Any]) -> Iterator[None]:
     """A block after which generators and everything that is guarded are as they were."""
     states = [(source, state_of(source)) for source in sources]
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from minigrad.restoring import errstate
+
 __all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "report"]
 
 INVALID: Final = 1
@@ -34,7 +36,7 @@ class Flags:
 
     def __enter__(self) -> "Flags":
         self.status = 0
-        self._block = np.errstate(
+        self._block = errstate(
             divide="call", over="call", invalid="call", under="ignore", call=self._note
         )
         self._block.__enter__()

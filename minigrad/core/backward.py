@@ -23,10 +23,12 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Array, Leaf, Node, last_write
 from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method, wrap
+from minigrad.restoring import quiet
 
 __all__ = ["backward", "pull_back", "seed_gradient"]
 
 
+@quiet
 def send_back(
     roots: Sequence[tuple[Node, Array]],
     *,
@@ -54,7 +56,7 @@ def send_back(
             if needed is None or node in needed:
                 observer.edge(None, None, 0, node, g)
     deriving = recorded or mode.deriving
-    with np.errstate(all="ignore"), ModeChange(recording=recorded, deriving=deriving):
+    with ModeChange(recording=recorded, deriving=deriving):
         while True:
             slot = -1
             for source in sources:
