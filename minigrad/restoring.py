@@ -132,12 +132,17 @@ class errstate(Setting):
     def __init__(self, **settings: Any) -> None:
         super().__init__(_errors)
         self._settings = settings
+        self._last: tuple[Any, Any] = None, None  # around the block, and within it
 
     def value(self, before: Any) -> Any:
         """NumPy's settings within."""
         if self._settings == _QUIET:
             return _ignoring(before)
-        return _settings_with(before, self._settings)
+        around, within = self._last
+        if around is not before:
+            within = _settings_with(before, self._settings)
+            self._last = before, within
+        return within
 
 
 _QUIET: Final = {"all": "ignore"}

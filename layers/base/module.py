@@ -65,17 +65,9 @@ class Module:
     _token: ModuleToken  # who this module is, in graphs; names are not unique
 
     def __init__(self) -> None:
-        self.__dict__.update(
-            _parameters={},
-            _modules={},
-            _buffers={},
-            _transient=set(),
-            _pre_hooks={},
-            _hooks={},
-            _name="",
-            _token=ModuleToken(),
-            training=True,
-        )
+        self.__dict__.update(_parameters={}, _modules={}, _buffers={}, _transient=set())
+        self.__dict__.update(_pre_hooks={}, _hooks={}, _name="", _token=ModuleToken())
+        self.__dict__["training"] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.flags import report
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
@@ -33,6 +32,7 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
 from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
+from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.profiling.watching import run_seen

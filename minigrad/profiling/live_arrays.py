@@ -11,6 +11,7 @@ from numpy import ndarray
 from minigrad.core.contributions import OutputGradients, SlicedGradient
 from minigrad.core.nodes import PlainArray
 from minigrad.debug.graph_view import memory_of, saved_arrays
+from minigrad.forks import give_lock
 
 __all__ = ["LiveArrays"]
 
@@ -30,13 +31,15 @@ class LiveArrays:
         peak: the most bytes that they held together.
     """
 
+    _lock: threading.Lock
+
     def __init__(self) -> None:
         self.peak = 0
         self._bytes = 0
         self._held: dict[int, _Held] = {}
         # Arrays die anywhere, also while the lock is held: their end is only noted there.
         self._freed: deque[int] = deque()
-        self._lock = threading.Lock()
+        give_lock(self, "_lock", threading.Lock)
 
     def add(self, values: Sequence[Any], given: Sequence[Any] = ()) -> tuple[int, int]:
         """See arrays, however nested; returns the bytes that are new, and all that are held now.

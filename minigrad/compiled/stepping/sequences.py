@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
@@ -29,6 +28,7 @@ from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
 from minigrad.restoring import errstate
 from minigrad.transforms.recorded_writes import rewritten
