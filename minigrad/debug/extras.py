@@ -31,7 +31,11 @@ class HookHandle(Restoring):
 
     def begin(self) -> "HookHandle":
         """The hook is in already."""
-        self.undone_by(self.remove)
+        try:
+            self.undone_by(self.remove)
+        except BaseException:
+            self.remove()
+            raise
         return self
 
 
@@ -40,8 +44,9 @@ def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
     if not callable(hook):
         raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
     key = next_number()
+    handle = HookHandle(hooks, key)
     hooks[key] = hook
-    return HookHandle(hooks, key)
+    return handle
 
 
 def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:

@@ -5,6 +5,7 @@ old state when it is computed again, and must not move it a second time.
 """
 
 import weakref
+from functools import partial
 from typing import Any
 
 from minigrad.core.observer import Observer
@@ -29,7 +30,7 @@ class Writes(Observer):
         """Note a tensor that is about to be written."""
         key = id(tensor)
         if key not in self._before:
-            gone = weakref.ref(tensor, lambda _: self._before.pop(key, None))
+            gone = weakref.ref(tensor, partial(self._before.pop, key))
             self._before[key] = gone, tensor._array, tensor._node
 
     def before(self) -> list[Written]:
