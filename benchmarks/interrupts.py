@@ -18,7 +18,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections import Counter
@@ -74,7 +73,6 @@ class Case:
             "profile function": sys.getprofile(),
             "signal handlers": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)],
             "warnings": list(warnings.filters),
-            "threads": threading.active_count(),
             "training": [m.training for model in self.models for m in model.modules()],
             "tape": [p._node is None for model in self.models for p in model.parameters()],
             "hooks": [len(m._hooks) for model in self.models for m in model.modules()],

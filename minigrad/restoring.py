@@ -57,14 +57,20 @@ class Restoring(io.IOBase):
 
 def _surely(undo: Callable[..., object], args: tuple[Any, ...]) -> Iterator[None]:
     """A generator whose second step calls a function, and calls it again after Ctrl-C."""
+    interrupt = None
     try:
         yield
-    finally:  # also when Ctrl-C comes as the second step begins
-        try:
-            undo(*args)
-        except BaseException:
-            undo(*args)
-            raise
+    except GeneratorExit:  # it was dropped before the block began
+        raise
+    except BaseException as error:  # Ctrl-C as the second step begins
+        interrupt = error
+    try:
+        undo(*args)
+    except BaseException:
+        undo(*args)
+        raise
+    if interrupt is not None:
+        raise interrupt
 
 
 class Setting(Restoring):
