@@ -17,7 +17,7 @@ from layers.base.module_text import constructor_arguments, tree
 from layers.base.parameter import Parameter
 from minigrad import Tensor
 from minigrad.core.errors import GradientError, describe
-from minigrad.core.modes import ModeChange, current_mode
+from minigrad.core.modes import current_mode, set_mode
 from minigrad.debug.extras import HookHandle, add_hook
 from minigrad.debug.scopes import ModuleToken, Scope
 
@@ -65,27 +65,23 @@ class Module:
     _token: ModuleToken  # who this module is, in graphs; names are not unique
 
     def __init__(self) -> None:
-        self.__dict__.update(
-            _parameters={},
-            _modules={},
-            _buffers={},
-            _transient=set(),
-            _pre_hooks={},
-            _hooks={},
-            _name="",
-            _token=ModuleToken(),
-            training=True,
-        )
+        self.__dict__.update(_parameters={}, _modules={}, _buffers={}, _transient=set())
+        self.__dict__.update(_pre_hooks={}, _hooks={}, _name="", _token=ModuleToken())
+        self.__dict__["training"] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""
         raise AttributeError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with ModeChange(scope=self._call_scope()):
+        before = current_mode()
+        try:
+            set_mode(before.replace(scope=self._call_scope()))
             if not self._pre_hooks and not self._hooks:
                 return self.forward(*args, **kwargs)
             return call_with_hooks(self, self.forward, args, kwargs)
+        finally:
+            set_mode(before)
 
     def _call_scope(self) -> Scope:
         # Cells declare as `routes` which ways their states take (see `layers.Routes`).

@@ -1,6 +1,7 @@
 """The values of a module: state dicts, loaded whole or not at all, and other dtypes."""
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,14 @@ from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import wrap
 
-__all__ = ["IncompatibleKeys", "StateDictError", "convert", "load_entries", "state_entries"]
+__all__ = [
+    "IncompatibleKeys",
+    "StateDictError",
+    "convert",
+    "load_entries",
+    "not_finite",
+    "state_entries",
+]
 
 
 class StateDictError(KeyError, ShapeError):
@@ -195,3 +203,9 @@ def convert(owner: str, tensors: Iterable[Tensor], dtype: Any) -> None:
             if node.grad is not None:
                 node.grad = wrap(node.grad.numpy().astype(target), None)
         tensor._array = array
+
+
+def not_finite(model: Any) -> str:
+    """The names of the first parameters with numbers that are not finite; "" if all are."""
+    bad = (n for n, p in model.named_parameters() if not np.isfinite(p.numpy()).all())
+    return ", ".join(islice(bad, 3))

@@ -11,6 +11,7 @@ from layers.cli.arguments import natural_int, positive_float, positive_int, real
 from layers.cli.saved import Source, saved
 from layers.examples.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, build, unknown_name
 from minigrad import Tensor
+from minigrad.restoring import errstate
 
 if TYPE_CHECKING:
     pass
@@ -65,7 +66,7 @@ def load(name: str, options: argparse.Namespace, steps: int = STEPS) -> Source:
     """
     steps = options.steps or steps
     if name in NAMES:
-        with np.errstate(all="ignore"):  # what overflows is shown, and said in the diagnosis
+        with errstate(all="ignore"):  # what overflows is shown, and said in the diagnosis
             return built_in(name, options, steps)
     path = Path(name)
     if path.is_dir():

@@ -12,6 +12,7 @@ from layers.base.module import Module
 from layers.models.saving import SavedModel
 from minigrad import Tensor
 from minigrad.core.errors import describe
+from minigrad.restoring import errstate
 
 __all__ = ["SeriesModel", "as_series", "root_mean_square", "standardized_loss"]
 
@@ -135,7 +136,7 @@ class SeriesModel(SavedModel, Module):
         mean, scale = self.mean.item(), self.scale.item()
         exponent = max(_exponent(values), _exponent(np.array([mean, scale])))
         values, mean, unit = (np.ldexp(part, -exponent) for part in (values, mean, scale))
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        with errstate(over="ignore", divide="ignore", invalid="ignore"):
             standard: NDArray[np.float64] = (values - mean) / unit
         if not np.isfinite(standard).all():
             raise ValueError(
@@ -147,7 +148,7 @@ class SeriesModel(SavedModel, Module):
         return standard
 
     def _in_units(self, standardized: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with errstate(over="ignore", invalid="ignore"):
             values: NDArray[np.float64] = standardized * self.scale.item() + self.mean.item()
         if not np.isfinite(values).all():
             step = int(np.argmin(np.isfinite(values))) + 1
@@ -187,7 +188,7 @@ class SeriesModel(SavedModel, Module):
         before = self.history if values is None else values
         series = self._standard(as_series("values", before, self.context))
         forecasts = np.empty(steps)
-        with mg.no_grad(), np.errstate(over="ignore", invalid="ignore"):  # refused at the end
+        with mg.no_grad(), errstate(over="ignore", invalid="ignore"):  # refused at the end
             forecasts[0], state = self.begin(series)
             for step in range(1, steps):
                 latest = float(forecasts[step - 1])

@@ -21,6 +21,7 @@ from layers.training.plots import plot_curves
 from minigrad import Tensor
 from minigrad.core.errors import GradientError
 from minigrad.optim import SGD
+from minigrad.restoring import errstate
 
 __all__ = ["AddingModel", "CopyModel", "gradient_by_lag", "run_dependencies", "run_gradients"]
 
@@ -311,7 +312,7 @@ def clipping_figures(setting: Setting) -> list[Figure]:
     learn(clipped, 1.0)
     after = mean_loss(clipped, test)
     diverged = False
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         try:
             learn(new_model(), None)
         except GradientError as error:

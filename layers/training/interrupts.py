@@ -2,10 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from types import FrameType
-from typing import Any, Final, Self
+from typing import Any, Final
+
+from minigrad.restoring import Restoring
 
 __all__ = ["Interrupts", "Terminated", "raising_terminated"]
 
@@ -31,26 +32,43 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-@contextmanager
-def raising_terminated() -> Iterator[None]:
+class _Handlers(Restoring):
+    """A block with other signal handlers; outside of the main thread nothing changes."""
+
+    def handlers(self) -> dict[int, Any]:
+        """By signal, what handles it within the block; SIGINT first."""
+        raise NotImplementedError
+
+    def begin(self) -> Any:
+        """Handle signals, those of the dictionary in its order."""
+        main = threading.current_thread() is threading.main_thread()
+        changed = self.handlers() if main else {}
+        # SIGINT comes last then: until everything is restored, it cannot interrupt.
+        before = [(number, signal.getsignal(number)) for number in reversed(changed)]
+        self.undone_by(_handle, before)
+        _handle(changed.items())
+        return self
+
+
+def _handle(handlers: Iterable[tuple[int, Any]]) -> None:
+    for number, handler in handlers:
+        signal.signal(number, handler)
+
+
+class raising_terminated(_Handlers):
     """A block in which SIGTERM and SIGHUP raise `Terminated` where they would end the process.
 
     Child processes can then be ended, and files put in order. Signals that are ignored, or handled
     by somebody else, stay so; outside of the main thread nothing changes.
     """
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.signal(number, _raise_terminated)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+    def handlers(self) -> dict[int, Any]:
+        """Of those that would end the process."""
+        ending = (number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL)
+        return dict.fromkeys(ending, _raise_terminated)
 
 
-class Interrupts:
+class Interrupts(_Handlers):
     """A block in which the first Ctrl-C, or request to end, is only noted; another one acts.
 
     Where a signal is ignored, or handled by somebody else, or outside of the main thread, this
@@ -61,21 +79,15 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.noted = 0
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            usual = {signal.SIGINT: (signal.default_int_handler,)}
-            usual |= dict.fromkeys(ENDING, (signal.SIG_DFL, _raise_terminated))
-            for number, handlers in usual.items():
-                if signal.getsignal(number) in handlers:
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def handlers(self) -> dict[int, Any]:
+        """Of those that are handled as usual."""
+        usual = {signal.SIGINT: (signal.default_int_handler,)}
+        usual |= dict.fromkeys(ENDING, (signal.SIG_DFL, _raise_terminated))
+        found = [number for number, known in usual.items() if signal.getsignal(number) in known]
+        return dict.fromkeys(found, self._note)
 
     def act(self) -> None:
         """Do what a request to end asks for, after the block; Ctrl-C is done with."""

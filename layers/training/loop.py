@@ -104,8 +104,9 @@ def fit(
             run.restore(exact)
         if resume and progress:
             say(run.beginning())
-    with one_blas_thread(), Interrupts() as interrupts:
+    with Interrupts() as interrupts, one_blas_thread():
         run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+    run.history.interrupted |= bool(interrupts.noted)  # also one that came after the last step
     interrupts.act()
     return run.history
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layers.base.module import Module
+from layers.base.module_state import not_finite
 from layers.models.configuration import Config
 from layers.models.generation.decoding import reading
 from layers.training.averages import LossResult, weighted_mean
@@ -22,6 +23,7 @@ from minigrad import Tensor
 from minigrad.core.errors import GradientError
 from minigrad.ops.randomness import generator_state, set_generator_state
 from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
+from minigrad.restoring import errstate
 
 __all__ = ["Batches", "Callback", "Loss", "Run"]
 
@@ -125,6 +127,7 @@ class Run:
         """Write the last checkpoint, and the model unless that holds the best weights."""
         if self.folder is None:
             return
+        self._check_weights()
         self.history.seconds = self.seconds
         engine = {"engine": asdict(self.engine), "batches": self.loss.kinds}
         self.folder.save_last(self.history.step, self.identity, engine, **self._parts())
@@ -132,6 +135,14 @@ class Run:
         if self.best is None or self.options.keep == "last":
             folder = self.folder
             self._with_average(lambda: folder.save_model(self.model))
+
+    def _check_weights(self) -> None:
+        if bad := not_finite(self.model):
+            kept = f" The checkpoint of step {self.saved} is kept." if self.saved >= 0 else ""
+            raise GradientError(
+                f"fit: not finite after {self.history.step} steps: {bad}. A lower rate than "
+                f"{self.options.rate}, or a max_norm, may help.{kept}"
+            )
 
     def _with_average(self, action: Callable[[], Any]) -> Any:
         """Do something while the model holds the averaged weights, if there are any."""
@@ -152,8 +163,7 @@ class Run:
     ) -> None:
         """All steps that are left."""
         self.begun = time.perf_counter() - self.history.seconds
-        already = self.history.seconds
-        history, options = self.history, self.options
+        history, options, already = self.history, self.options, self.history.seconds
         self.model.train()
         try:
             while not interrupts.noted:
@@ -197,6 +207,7 @@ class Run:
         self.save()
         if not history.interrupted and self._validate_when_due(at_the_end=True):
             self.save()
+        self._check_weights()
         self._settle()
         self.model.eval()
 
@@ -337,20 +348,20 @@ class Run:
     def _refuse(self, what: str, before: tuple[Any, Any, Any]) -> None:
         """Save the run as it was before the step, and say where the bad number came from."""
         self._go_back(before)
-        self.save()
+        bad = not_finite(self.model)
+        if not bad:
+            self.save()
         sentence = ""
         for _ in range(self.options.accumulate):
             batch = self.batches(self.generator)
             loss, _ = self.loss.as_written(batch)
             sentence = sentence or diagnosis(loss)
         self._go_back(before)
-        spoilt = [n for n, p in self.model.named_parameters() if not np.isfinite(p.numpy()).all()]
-        if spoilt:
-            sentence += f" Before the step already not finite: {', '.join(spoilt[:3])}."
+        if bad:
+            sentence += f" Before the step already not finite: {bad}."
         rate = self.options.rate
-        advice = f"A lower rate than {rate} may help."
-        if "lower learning rate" in sentence:  # it is advised already
-            advice = f"The rate was {rate}."
+        advised = "lower learning rate" in sentence
+        advice = f"The rate was {rate}." if advised else f"A lower rate than {rate} may help."
         raise GradientError(
             f"fit: {what} at step {self.history.step}. {sentence or 'Its cause was not found.'} "
             f"{advice}"
@@ -358,10 +369,7 @@ class Run:
 
 
 def describe_model(model: Module) -> str:
-    """What must be the same when a run is resumed: the class, and the configuration if it has one.
-
-    Weights of other shapes would be refused anyway; this says it in the user's own words.
-    """
+    """What must be the same when a run is resumed: the class, and its configuration."""
     config = getattr(model, "config", None)
     if config is None:
         return type(model).__name__
@@ -383,7 +391,7 @@ def diagnosis(loss: Tensor) -> str:
     """What the X-ray of a loss says of its first fault; "" if it finds none or cannot be drawn."""
     from minigrad.draw import DrawError, draw
 
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         try:
             graph = draw(loss, grad="norm").graph
         except (DrawError, GradientError):  # what is told is that the run cannot go on

@@ -1,17 +1,15 @@
 """A second trace of a function, with other values, that has to agree with the first."""
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.ops.pytree import replace_leaves
+from minigrad.restoring import Restoring, errstate
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
@@ -60,7 +58,7 @@ def _compared(
     seeded: bool,
     kernels: bool,
 ) -> str | None:
-    with left_alone(guards, random_sources(function, args, kwargs)):
+    with left_alone(guards, random_sources(function, args, kwargs)), errstate(all="ignore"):
         second = trace(function, args, kwargs, {}, recording, seeded=seeded, kernels=kernels)
         settle(second, guards.tensors)
         unwrite(second, guards)
@@ -79,15 +77,25 @@ def unwrite(traced: Traced, guards: Guards) -> None:
             tensor._array, tensor._node = array, node
 
 
-@contextlib.contextmanager
-def left_alone(guards: Guards, sources: list[Any]) -> Iterator[None]:
-    """A block after which generators and everything that is guarded are as they were."""
-    states = [(source, state_of(source)) for source in sources]
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        guards.restore()
+class left_alone(Restoring):
+    """A block after which generators and everything that is guarded are as they were.
+
+    No warning is shown meanwhile.
+    """
+
+    def __init__(self, guards: Guards, sources: list[Any]) -> None:
+        super().__init__()
+        self._guards, self._sources = guards, sources
+
+    def begin(self) -> None:
+        """Note what is to be put back."""
+        shown = warnings.catch_warnings()
+        shown.__enter__()  # which copies the filters
+        self.undone_by(self._put_back, [(s, state_of(s)) for s in self._sources], shown)
+        warnings.simplefilter("ignore")
+
+    def _put_back(self, states: list[tuple[Any, Any]], shown: "warnings.catch_warnings") -> None:
+        shown.__exit__(None, None, None)
+        self._guards.restore()
         for source, state in states:
             restore_state(source, state)

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from minigrad.restoring import errstate
+
 __all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "report"]
 
 INVALID: Final = 1
@@ -21,7 +23,7 @@ _KINDS: Final = (
 """Each bit with NumPy's setting, words and bit; in the order in which NumPy looks."""
 
 
-class Flags:
+class Flags(errstate):
     """A block in which NumPy's operations raise flags, and nothing is told of them.
 
     Attributes:
@@ -29,19 +31,15 @@ class Flags:
     """
 
     def __init__(self) -> None:
+        super().__init__(
+            divide="call", over="call", invalid="call", under="ignore", call=self._note
+        )
         self.status = 0
-        self._block: Any = None
 
     def __enter__(self) -> "Flags":
         self.status = 0
-        self._block = np.errstate(
-            divide="call", over="call", invalid="call", under="ignore", call=self._note
-        )
-        self._block.__enter__()
+        super().__enter__()
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._block.__exit__(*exc)
 
     def _note(self, _words: str, raised: int) -> None:
         for bit, _, _, theirs in _KINDS:

@@ -13,7 +13,6 @@ import numpy as np
 from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
 from minigrad.compiled.backends import default_backend, native_kernels, switched_off
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
@@ -26,6 +25,7 @@ from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor
+from minigrad.forks import give_lock
 from minigrad.profiling.watching import see_whole_calls, whole_work
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of

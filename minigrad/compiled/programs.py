@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.flags import report
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
@@ -33,9 +32,11 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
 from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
+from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.profiling.watching import run_seen
+from minigrad.restoring import errstate
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Program"]
@@ -342,7 +343,7 @@ class Program:
             factor = grads[0].reshape(())
             found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
         else:
-            with self._lock, np.errstate(all="ignore"):
+            with self._lock, errstate(all="ignore"):
                 found = run_seen(self._backward, [*inputs, *grads, *residuals])
         result: list[Any] = [None] * len(inputs)
         for i, gradient in zip(self._with_gradient, found, strict=True):

@@ -6,8 +6,8 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.restoring import Setting
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
 
@@ -117,7 +118,7 @@ def trace(
     arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     before = last_write()
-    with observed_by(tracer), ModeChange(fused=False), _kernels_kept():
+    with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
         if watch is not None:
@@ -141,16 +142,6 @@ def trace(
             tracer.refuse("it writes a tensor that it was given")
     traced.refusal = tracer.refusal
     return traced
-
-
-@contextmanager
-def _kernels_kept() -> Iterator[None]:
-    """A block in which large kernels are traced as they are."""
-    token = kernels_kept.set(True)
-    try:
-        yield
-    finally:
-        kernels_kept.reset(token)
 
 
 def _ignored(reason: str) -> None:

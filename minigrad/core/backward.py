@@ -5,7 +5,7 @@ comes. Nothing recurses: chains of a million nodes are fine. Beside this file: `
 it may go through a node; `contributions`, what a node sends to an input.
 """
 
-import os
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -23,10 +23,13 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Array, Leaf, Node, last_write
 from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method, wrap
+from minigrad.forks import give_lock
+from minigrad.restoring import quiet
 
 __all__ = ["backward", "pull_back", "seed_gradient"]
 
 
+@quiet
 def send_back(
     roots: Sequence[tuple[Node, Array]],
     *,
@@ -54,7 +57,7 @@ def send_back(
             if needed is None or node in needed:
                 observer.edge(None, None, 0, node, g)
     deriving = recorded or mode.deriving
-    with np.errstate(all="ignore"), ModeChange(recording=recorded, deriving=deriving):
+    with ModeChange(recording=recorded, deriving=deriving):
         while True:
             slot = -1
             for source in sources:
@@ -218,10 +221,7 @@ def own(g: Any) -> Any:
 
 
 _adding = threading.RLock()  # threads may add into the gradient of the same leaf
-if hasattr(os, "register_at_fork"):  # a new process does not have the thread that holds it
-    os.register_at_fork(
-        before=_adding.acquire, after_in_parent=_adding.release, after_in_child=_adding.release
-    )
+give_lock(sys.modules[__name__], "_adding", threading.RLock)
 
 
 @method

@@ -4,15 +4,15 @@ It lives in one ContextVar, so threads and async tasks each have their own, and 
 changes it puts it back. The blocks themselves, such as `no_grad`, are in `minigrad.core.blocks`.
 """
 
-import copy
 import functools
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad.core.observer import Observer
+from minigrad.restoring import Setting
 
 __all__ = ["Mode", "ModeChange", "current_mode", "set_mode"]
 
@@ -73,23 +73,20 @@ set_mode = _mode.set
 _GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR | CO_ASYNC_GENERATOR, without its import
 
 
-class ModeChange:
+class ModeChange(Setting):
     """A block, or a decorated function, that runs with some fields of the mode changed."""
 
     def __init__(self, **changes: Any) -> None:
+        super().__init__(_mode)
         self._changes = changes
-        self._tokens: list[Token[Mode]] = []
 
     def changes(self, mode: Mode) -> dict[str, Any]:
         """The fields that change, given the mode around the block."""
         return self._changes
 
-    def __enter__(self) -> None:
-        mode = current_mode()
-        self._tokens.append(set_mode(mode.replace(**self.changes(mode))))
-
-    def __exit__(self, *exc: object) -> None:
-        _mode.reset(self._tokens.pop())
+    def value(self, before: Mode) -> Mode:
+        """The mode within."""
+        return before.replace(**self.changes(before))
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function so that each of its calls runs inside such a block."""
@@ -103,9 +100,11 @@ class ModeChange:
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            block = copy.copy(self)  # one for each call: calls may run side by side in threads
-            block._tokens = []
-            with block:
+            before = current_mode()
+            try:
+                set_mode(self.value(before))
                 return function(*args, **kwargs)
+            finally:
+                set_mode(before)
 
         return wrapped  # type: ignore[return-value]  # the wrapper keeps the signature

@@ -9,6 +9,7 @@ and an entry goes with its array.
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,8 +151,7 @@ class Entry(weakref.ref[PlainArray]):
     that belongs to the engine, None or _DERIVED. It must not keep the array itself alive.
     """
 
-    __slots__ = ("key", "source")
-    key: int
+    __slots__ = ("source",)
     source: Any
 
 
@@ -161,15 +161,10 @@ _DERIVED = object()  # stands for the source of a constant that a derivative rul
 
 def enter(array: PlainArray, source: Any) -> None:
     """Enter an array in the table."""
-    entry = Entry(array, _forget)
-    entry.key, entry.source = id(array), source
-    _table[entry.key] = entry
-
-
-def _forget(entry: Any) -> None:
-    key = entry.key
-    if _table.get(key) is entry:
-        del _table[key]
+    # In C from end to end: what Ctrl-C raises in a callback is dropped. `pop` gives back the entry.
+    entry = Entry(array, partial(_table.pop, id(array)))
+    entry.source = source
+    _table[id(array)] = entry
 
 
 def known(array: PlainArray) -> Constant | Result | None:

@@ -13,27 +13,30 @@ from minigrad.core.contributions import OutputGradients, SlicedGradient, fit
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array, Node, next_number
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method
+from minigrad.restoring import Restoring
 
 __all__ = ["HookHandle", "NodeExtras", "extras_of"]
 
 
-class HookHandle:
+class HookHandle(Restoring):
     """A registered hook. `remove()` takes it out again, and so does the end of a `with` block."""
 
-    __slots__ = ("_hooks", "_key")
-
     def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        super().__init__()
         self._hooks, self._key = hooks, key
 
     def remove(self) -> None:
         """Take the hook out; once is enough, twice does no harm."""
         self._hooks.pop(self._key, None)
 
-    def __enter__(self) -> "HookHandle":
+    def begin(self) -> "HookHandle":
+        """The hook is in already."""
+        try:
+            self.undone_by(self.remove)
+        except BaseException:
+            self.remove()
+            raise
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
 
 
 def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
@@ -41,8 +44,9 @@ def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> HookHandle:
     if not callable(hook):
         raise TypeError(f"register_hook: hook must be callable, got {type(hook).__name__}")
     key = next_number()
+    handle = HookHandle(hooks, key)
     hooks[key] = hook
-    return HookHandle(hooks, key)
+    return handle
 
 
 def fit_all(node: Node, contributions: Sequence[Array | None]) -> list[Array | None]:

@@ -1,6 +1,7 @@
 """A view of the recorded graph, and a pause for the garbage collector."""
 
 import gc
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ from minigrad.debug.anomaly import anomaly_note, first_anomaly
 from minigrad.debug.calls import Result, source_of_tensor
 from minigrad.debug.replay import Recording
 from minigrad.debug.scopes import ScopeNames
+from minigrad.forks import after_forks, give_lock
 from minigrad.ops.pytree import labelled_leaves
+from minigrad.restoring import Restoring
 
 __all__ = ["Graph", "GraphSummary", "Tally", "graph", "paused_gc"]
 
@@ -237,11 +240,12 @@ def memory_of(array: "ndarray[Any, Any]") -> "ndarray[Any, Any]":
 
 
 _lock = threading.Lock()
-_pauses = 0
+give_lock(sys.modules[__name__], "_lock", threading.Lock)
+_pauses: dict[object, int] = {}  # each block that is open, and its thread
 _resume = False
 
 
-class paused_gc:
+class paused_gc(Restoring):
     """A block without garbage collection, in any number of threads; restored afterwards.
 
     The collector walks all live nodes again and again while a large graph is built, and never
@@ -253,17 +257,37 @@ class paused_gc:
     False
     """
 
-    def __enter__(self) -> None:
-        global _pauses, _resume
+    def begin(self) -> None:
+        """Pause."""
+        global _resume
+        pause = object()
+        self.undone_by(_end_pause, pause)
         with _lock:
-            if _pauses == 0:
+            if not _pauses:
                 _resume = gc.isenabled()
                 gc.disable()
-            _pauses += 1
+            _pauses[pause] = threading.get_ident()
 
-    def __exit__(self, *exc: object) -> None:
-        global _pauses
-        with _lock:
-            _pauses -= 1
-            if _pauses == 0 and _resume:
-                gc.enable()
+
+def _end_pause(pause: object) -> None:
+    with _lock:
+        _pauses.pop(pause, None)
+        _resume_if_last()
+
+
+def _resume_if_last() -> None:
+    global _resume
+    if not _pauses and _resume:
+        gc.enable()
+        _resume = False
+
+
+def _forget_other_threads() -> None:
+    here = threading.get_ident()
+    for pause, thread in list(_pauses.items()):
+        if thread != here:
+            del _pauses[pause]
+    _resume_if_last()
+
+
+after_forks(_forget_other_threads)

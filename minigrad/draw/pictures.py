@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from minigrad.compiled.lowered import Lowered
 from minigrad.core.nodes import Node
 from minigrad.core.tensors import Tensor
+from minigrad.debug.graph_view import paused_gc
 from minigrad.draw.analysis.flow import GradientFlow, gradient_flow
 from minigrad.draw.drawing import Drawing, draw_graph
 from minigrad.draw.graph.elision import elide
@@ -175,7 +174,7 @@ def view(
         measure = grad or ("norm" if flow else None)
         seconds = None if colour is None else _times(colour, outputs)
         chooser = _LevelChooser(outputs, measure, flow, show, depth, title, states, keys, seconds)
-        with collector_paused():
+        with paused_gc():
             if level == "auto" and states is not None:
                 level = "cells"
             graph = chooser.automatic(max_nodes) if level == "auto" else chooser.at(level)
@@ -246,21 +245,6 @@ def heading_of(graph: Picture) -> str:
     if any(edge.contribution is not None for edge in graph.edges):
         text += ", and the gradient's way back"
     return text
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Stop the collector of cycles while many records are created: none of them is garbage.
-
-    Its passes took a fifth of the time of a long picture.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class _LevelChooser:

@@ -10,6 +10,7 @@ from minigrad.core.errors import DetachError, DtypeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.restoring import quiet
 
 __all__ = [
     "as_constant",
@@ -32,9 +33,6 @@ __all__ = [
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-quiet = np.errstate(all="ignore")
-"""Decorates what may underflow or meet infinities without that being worth a warning."""
 
 
 def named(name: str) -> Callable[[Function], Function]:

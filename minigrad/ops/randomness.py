@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Drawn, Observer
+from minigrad.forks import wait_before_forks
 
 __all__ = [
     "DrawRequest",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _generator = np.random.default_rng()
+wait_before_forks(lambda: _generator.bit_generator.lock)  # while another thread draws
 
 
 def seed(number: Any = None) -> None:

@@ -1,7 +1,7 @@
 """Averages of weights over the steps of a run."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from minigrad.core.errors import GradientError, ShapeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
+from minigrad.restoring import Restoring
 
 __all__ = ["ExponentialAverage"]
 
@@ -61,35 +62,14 @@ class ExponentialAverage:
         self.averages = averages
         self.updates += 1
 
-    @contextmanager
-    def swapped_in(self) -> Iterator[None]:
+    def swapped_in(self) -> Restoring:
         """A block in which the parameters hold the averages; afterwards the weights come back.
 
         Raises:
             GradientError: at the end, when the parameters were written inside of the block; the
                 weights of before are back all the same.
         """
-        weights = [parameter.numpy() for parameter in self.parameters]
-        self._write(
-            [
-                average.astype(weight.dtype)
-                for average, weight in zip(self.averages, weights, strict=True)
-            ]
-        )
-        inside = [parameter._array for parameter in self.parameters]
-        written: list[str] = []
-        try:
-            yield
-        finally:
-            for parameter, array in zip(self.parameters, inside, strict=True):
-                if parameter._array is not array:
-                    written.append(f"{parameter.name or 'a parameter'} {describe(parameter)}")
-            self._write(weights)
-        if written:
-            raise GradientError(
-                f"ExponentialAverage: {', '.join(written)} was written while the averages were "
-                "swapped in, and that is lost. Train outside of the block."
-            )
+        return _SwappedIn(self)
 
     def _write(self, arrays: list[PlainArray]) -> None:
         for parameter, array in zip(self.parameters, arrays, strict=True):
@@ -125,3 +105,37 @@ class ExponentialAverage:
             for array, parameter in zip(averages, self.parameters, strict=True)
         ]
         self.updates = int(state["updates"])
+
+
+class _SwappedIn(Restoring):
+    """See `ExponentialAverage.swapped_in`."""
+
+    def __init__(self, average: ExponentialAverage) -> None:
+        super().__init__()
+        self._average = average
+
+    def begin(self) -> None:
+        """Write the averages into the parameters."""
+        average = self._average
+        weights = [parameter.numpy() for parameter in average.parameters]
+        inside: list[PlainArray] = []
+        self.undone_by(self._swap_back, weights, inside, sys.exc_info()[1])
+        average._write([a.astype(w.dtype) for a, w in zip(average.averages, weights, strict=True)])
+        inside += [parameter._array for parameter in average.parameters]
+
+    def _swap_back(
+        self, weights: list[PlainArray], inside: list[PlainArray], handled: BaseException | None
+    ) -> None:
+        average = self._average
+        written = [
+            f"{parameter.name or 'a parameter'} {describe(parameter)}"
+            for parameter, array in zip(average.parameters, inside, strict=False)
+            if parameter._array is not array
+        ]
+        inside.clear()  # what is written now is right, if this has to be repeated
+        average._write(weights)
+        if written and sys.exc_info()[1] is handled:  # else that error is told
+            raise GradientError(
+                f"ExponentialAverage: {', '.join(written)} was written while the averages were "
+                "swapped in, and that is lost. Train outside of the block."
+            )

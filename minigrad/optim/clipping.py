@@ -11,6 +11,7 @@ from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.elementwise.piecewise import clip
 from minigrad.optim.together.gradients import scaled, sum_of_squares
+from minigrad.restoring import errstate
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -113,14 +114,14 @@ def _norm(arrays: list[PlainArray], order: float) -> float:
     if not largest or not math.isfinite(largest) or order == math.inf:
         return largest
     scaled = (np.abs(array.astype(np.float64)) / largest for array in arrays)
-    with np.errstate(under="ignore", over="ignore"):
+    with errstate(under="ignore", over="ignore"):
         total = np.float64(sum((part**order).sum() for part in scaled))  # 1 or more
         return largest * float(total ** (1 / order))
 
 
 def _sum_of_squares(arrays: list[PlainArray]) -> float:
     total = 0.0
-    with np.errstate(over="ignore"):
+    with errstate(over="ignore"):
         for array in arrays:
             flat = array.ravel() if array.itemsize > 2 else array.ravel().astype(np.float32)
             total += float(np.dot(flat, flat))

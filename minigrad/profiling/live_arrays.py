@@ -11,6 +11,7 @@ from numpy import ndarray
 from minigrad.core.contributions import OutputGradients, SlicedGradient
 from minigrad.core.nodes import PlainArray
 from minigrad.debug.graph_view import memory_of, saved_arrays
+from minigrad.forks import give_lock
 
 __all__ = ["LiveArrays"]
 
@@ -30,13 +31,15 @@ class LiveArrays:
         peak: the most bytes that they held together.
     """
 
+    _lock: threading.Lock
+
     def __init__(self) -> None:
         self.peak = 0
         self._bytes = 0
         self._held: dict[int, _Held] = {}
         # Arrays die anywhere, also while the lock is held: their end is only noted there.
-        self._freed: deque[int] = deque()
-        self._lock = threading.Lock()
+        self._freed: deque[_Held] = deque()
+        give_lock(self, "_lock", threading.Lock)
 
     def add(self, values: Sequence[Any], given: Sequence[Any] = ()) -> tuple[int, int]:
         """See arrays, however nested; returns the bytes that are new, and all that are held now.
@@ -52,12 +55,15 @@ class LiveArrays:
                 key = id(owner)
                 held = self._held.get(key)
                 if (held is None or held() is not owner) and key not in before:
-                    self._held[key] = new = _Held(owner, self._forget)
+                    self._held[key] = new = _Held(owner, self._freed.append)
                     new.key, new.size = key, owner.nbytes
                     added += new.size
             self._bytes += added
             while self._freed:
-                self._bytes -= self._freed.popleft()
+                gone = self._freed.popleft()
+                self._bytes -= gone.size
+                if self._held.get(gone.key) is gone:
+                    del self._held[gone.key]
             self.peak = max(self.peak, self._bytes)
             return added, self._bytes
 
@@ -67,11 +73,6 @@ class LiveArrays:
             self._held.clear()
             self._freed.clear()
             self._bytes = 0
-
-    def _forget(self, held: _Held) -> None:
-        if self._held.get(held.key) is held:
-            del self._held[held.key]
-            self._freed.append(held.size)
 
 
 def _owners(values: Sequence[Any]) -> list[PlainArray]:

@@ -7,36 +7,20 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter_ns
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from minigrad.core.modes import Mode, ModeChange, current_mode
+from minigrad.core.modes import Mode, current_mode, set_mode
 from minigrad.core.nodes import Node
 from minigrad.debug.scopes import ScopeNames
+from minigrad.forks import give_lock
 from minigrad.io.serialize import write_atomically
 from minigrad.profiling.chrome import trace_events
 from minigrad.profiling.records import Nested, ProfileRecord, nested, records_of
 from minigrad.profiling.tables import SORTS, by_module, by_operation, kernels_text, table_text
 from minigrad.profiling.watching import ProfileObserver, label_of, timed
+from minigrad.restoring import Restoring
 
 __all__ = ["profile"]
-
-
-class _Watched(ModeChange):
-    """A block at which a profile looks on, with a mode that notes times."""
-
-    def __init__(self, observer: ProfileObserver) -> None:
-        super().__init__()
-        self._observer = observer
-
-    def changes(self, mode: Mode) -> dict[str, Any]:
-        """The observers with this one; one that looks on already does so once."""
-        known = self._observer in mode.observers
-        return {} if known else {"observers": (*mode.observers, self._observer)}
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        timed(current_mode())
 
 
 class _Span:
@@ -56,14 +40,15 @@ class _Block(NamedTuple):
     """A `with` block that is open."""
 
     of: "profile"
-    watched: _Watched
+    before: tuple["_Block", ...]  # those around it
+    mode: Mode  # around it
     span: _Span | None  # None within another block of the same profile
 
 
 _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("minigrad_profiles", default=())
 
 
-class profile:
+class profile(Restoring):
     """Measure time and memory of what runs in a block, by operation and by module.
 
     What is measured:
@@ -108,45 +93,52 @@ class profile:
     the profile itself ...
     """
 
+    _lock: threading.Lock
+
     def __init__(self, *, inside: bool = False) -> None:
+        super().__init__()
         self.inside = inside
         self._observer = ProfileObserver(inside)
         self._spans: list[_Span] = []
-        self._open = 0
-        self._lock = threading.Lock()
+        self._open: list[_Block] = []
+        give_lock(self, "_lock", threading.Lock)
 
     def __enter__(self) -> "profile":
-        watched, known = _Watched(self._observer), self._observer in current_mode().observers
-        with self._lock:
-            self._open += 1
-        watched.__enter__()
-        span = None if known else _Span()
-        if span is not None:
-            self._spans.append(span)
-        _blocks.set((*_blocks.get(), _Block(self, watched, span)))
+        before, mode = _blocks.get(), current_mode()
+        known = self._observer in mode.observers
+        block = _Block(self, before, mode, None if known else _Span())
+        try:
+            with self._lock:
+                self._open.append(block)
+            observers = mode.observers if known else (*mode.observers, self._observer)
+            set_mode(timed(mode.replace(observers=observers)))
+            if block.span is not None:
+                self._spans.append(block.span)
+            _blocks.set((*before, block))
+            self.undone_by(self._end, [])  # which finds its block: threads may take turns
+        except BaseException:
+            self._end([block])
+            raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        end = perf_counter_ns()
-        blocks = _blocks.get()
-        if not blocks or blocks[-1].of is not self:
-            raise RuntimeError(
-                "profile: this block was entered in another thread or task, or around another "
-                "profile that is still open; leave blocks where and in the order in which they "
-                "were entered (a generator must not hold one across a yield)"
-            )
-        block = blocks[-1]
-        block.watched.__exit__(kind, error, traceback)
-        _blocks.set(blocks[:-1])
+    def _end(self, ending: list[_Block]) -> None:
+        """End the innermost block, and note which one that is, to go on with after Ctrl-C."""
+        end, blocks = perf_counter_ns(), _blocks.get()
+        if not ending:
+            if not blocks or blocks[-1].of is not self:
+                raise RuntimeError(
+                    "profile: this block was entered in another thread or task, or around another "
+                    "profile that is still open; leave blocks where and in the order in which they "
+                    "were entered (a generator must not hold one across a yield)"
+                )
+            ending.append(blocks[-1])
+        block = ending[0]
+        set_mode(block.mode)
+        _blocks.set(block.before)
         if block.span is not None:
             block.span.end = end
         with self._lock:
-            self._open -= 1
+            self._open[:] = [other for other in self._open if other is not block]
             if not self._open:
                 self._observer.live.clear()
 

@@ -6,20 +6,20 @@ when it is asked. Backward, a node's work begins when its gradient has arrived, 
 gradient of the next one has: rules, casts and sums of what it sent are in between.
 """
 
-import contextlib
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from time import perf_counter_ns
 from typing import Any, Final
 
 from minigrad.core.contributions import output_plan
-from minigrad.core.modes import Mode, ModeChange, current_mode
+from minigrad.core.modes import Mode, current_mode, set_mode
 from minigrad.core.nodes import Leaf, Node, alias_plan
 from minigrad.core.observer import Applied, Observer
 from minigrad.profiling.live_arrays import LiveArrays
+from minigrad.restoring import Restoring
 
 __all__ = ["Entry", "PartNote", "ProfileObserver", "TimedMode", "WholeCalls", "label_of"]
 __all__ += ["run_seen", "see_whole_calls", "timed", "whole_work"]
@@ -241,25 +241,29 @@ class _Pass(Observer):
         thread.lost += perf_counter_ns() - now
 
 
-@contextlib.contextmanager
-def whole_work(name: str) -> Iterator[list[Any]]:
+class whole_work(Restoring):
     """A block that is one piece of work for profiles, whatever runs in it.
 
     What it makes goes into the list that it gives.
     """
-    made: list[Any] = []
-    observers = current_mode().observers
-    profiles = [observer for observer in observers if isinstance(observer, ProfileObserver)]
-    if not profiles:
-        yield made
-        return
-    start = perf_counter_ns()
-    try:
-        with ModeChange(observers=current_mode().without(ProfileObserver)):
-            yield made
-    finally:
-        for profile in profiles:
-            profile.work(name, start, made)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def begin(self) -> list[Any]:
+        """Have no profile look on."""
+        mode = current_mode()
+        made: list[Any] = []
+        self.undone_by(self._end, mode, perf_counter_ns(), made)
+        set_mode(mode.replace(observers=mode.without(ProfileObserver)))
+        return made
+
+    def _end(self, mode: Mode, start: int, made: list[Any]) -> None:
+        set_mode(mode)
+        for observer in mode.observers:
+            if isinstance(observer, ProfileObserver):
+                observer.work(self._name, start, made)
 
 
 def run_seen(program: Any, arrays: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import describe
 from minigrad.core.tensors import Tensor
+from minigrad.restoring import errstate
 
 __all__ = ["check_dtypes", "outputs_in"]
 
@@ -62,7 +63,7 @@ def check_dtypes(
     def run(kind: Any) -> Any:
         return call(*(tensors if kind == dtype else _leaves(arrays, kind)), **params)
 
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         outs = outputs_in(op, run, dtype, dtypes)
         for number, out in enumerate(outs):
             if not hasattr(out, "dtype"):

@@ -23,6 +23,7 @@ require("hypothesis", "testing", "minigrad.testing.random_programs")
 
 from hypothesis import strategies as st  # noqa: E402 - after the check that it is installed
 
+from minigrad.restoring import errstate  # noqa: E402
 from minigrad.testing.tables.array_table import ARRAYS  # noqa: E402
 from minigrad.testing.tables.elementwise_table import ELEMENTWISE  # noqa: E402
 from minigrad.testing.tables.matrix_table import MATRICES, NETWORKS  # noqa: E402
@@ -175,7 +176,7 @@ def programs(
     program = Program(leaves, [])
     size = 0
     for _ in range(draw(st.integers(1, max_operations))):
-        with np.errstate(all="ignore"):  # where an operation is not smooth, its step is dropped
+        with errstate(all="ignore"):  # where an operation is not smooth, its step is dropped
             step = _draw_step(draw, values, operations)
             if step is None:
                 continue

@@ -5,11 +5,11 @@ old state when it is computed again, and must not move it a second time.
 """
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from minigrad.core.observer import Observer
+from minigrad.restoring import Restoring
 
 __all__ = ["Writes", "put_back", "rewritten"]
 
@@ -30,7 +30,7 @@ class Writes(Observer):
         """Note a tensor that is about to be written."""
         key = id(tensor)
         if key not in self._before:
-            gone = weakref.ref(tensor, lambda _: self._before.pop(key, None))
+            gone = weakref.ref(tensor, partial(self._before.pop, key))
             self._before[key] = gone, tensor._array, tensor._node
 
     def before(self) -> list[Written]:
@@ -38,16 +38,18 @@ class Writes(Observer):
         return list(self._before.values())
 
 
-@contextmanager
-def rewritten(before: list[Written]) -> Iterator[None]:
+class rewritten(Restoring):
     """A block in which tensors start from noted values; afterwards they are as they were."""
-    alive = [(ref(), array, node) for ref, array, node in before]
-    kept = [(tensor, tensor._array, tensor._node) for tensor, _, _ in alive if tensor is not None]
-    try:
+
+    def __init__(self, before: list[Written]) -> None:
+        super().__init__()
+        self._before = before
+
+    def begin(self) -> None:
+        """Write the noted values."""
+        alive = [(ref(), array, node) for ref, array, node in self._before]
+        self.undone_by(put_back, [(t, t._array, t._node) for t, _, _ in alive if t is not None])
         put_back(alive)
-        yield
-    finally:
-        put_back(kept)
 
 
 def put_back(values: list[tuple[Any, Any, Any]]) -> None:

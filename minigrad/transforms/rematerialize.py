@@ -6,8 +6,7 @@ Nets with Sublinear Memory Cost" (2016) for the sequence.
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minigrad.core.backward import pull_back
@@ -20,6 +19,7 @@ from minigrad.core.tensors import Tensor, wrap
 from minigrad.debug.labels import step
 from minigrad.ops.pruning import Handle
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.restoring import Restoring
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import (
     Draw,
@@ -341,15 +341,19 @@ def outside_nodes(
     return sorted(found, key=lambda n: n.number)
 
 
-@contextmanager
-def rewound(states: States) -> Iterator[None]:
+class rewound(Restoring):
     """A block in which generators start from noted states; afterwards they go on as before."""
-    kept: States = []
-    try:
-        for source, state in states:
-            kept.append((source, state_of(source)))
-            restore_state(source, state)
-        yield
-    finally:
-        for source, state in kept:
-            restore_state(source, state)
+
+    def __init__(self, states: States) -> None:
+        super().__init__()
+        self._states = states
+
+    def begin(self) -> None:
+        """Rewind."""
+        self.undone_by(_restore, [(source, state_of(source)) for source, _ in self._states])
+        _restore(self._states)
+
+
+def _restore(states: States) -> None:
+    for source, state in states:
+        restore_state(source, state)

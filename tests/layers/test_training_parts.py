@@ -336,3 +336,31 @@ def test_pairs_are_validated_by_the_share_that_is_not_exact():
 def test_no_pairs_are_refused():
     with pytest.raises(ValueError, match="training is empty"):
         fit_pairs(None, [], steps=1)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_step_that_spoils_the_weights_is_refused_and_the_checkpoint_before_it_kept(
+    steps, tmp_path
+):
+    """Also when it was the last step, after which no loss would tell."""
+    model = layers.Linear(2, 1)
+    start = model.state_dict()
+    options = TrainingOptions(
+        steps=steps, rate=1e38, warmup=0, weight_decay=100.0, checkpoint_every=1
+    )
+    message = r"not finite after 1 steps: weight, bias\. A lower rate.* of step 0 is kept"
+    with pytest.raises(mg.GradientError, match=message), np.errstate(all="ignore"):
+        fit(
+            model,
+            lambda _: (np.ones((1, 2), np.float32),),
+            options,
+            loss=square_loss,
+            folder=tmp_path / "run",
+            progress=False,
+        )
+    kept = layers.Linear(2, 1)
+    RunFolder(tmp_path / "run", resume=True).load_last(
+        {"model": "Linear", **options.fixed()}, model=kept
+    )
+    for name, array in kept.state_dict().items():
+        np.testing.assert_array_equal(array, start[name])

@@ -15,6 +15,7 @@ from layers.base.renamed import renamed_arguments
 from layers.models.generation.stopping import sequences
 from minigrad.core.nodes import PlainArray
 from minigrad.ops.randomness import draw_numbers
+from minigrad.restoring import errstate
 
 __all__ = ["Decoding", "choose", "log_probabilities", "probabilities"]
 
@@ -141,7 +142,7 @@ def probabilities(logits: PlainArray, how: Decoding) -> PlainArray:
         certain: PlainArray = np.eye(exact.shape[1])[exact.argmax(axis=1)]
         return certain
     # A tiny temperature divides beyond the largest number: -inf, as it should be.
-    with np.errstate(over="ignore"):
+    with errstate(over="ignore"):
         lower = (exact - exact.max(axis=1, keepdims=True)) / how.temperature
     weights: PlainArray = np.exp(lower)  # (batch, vocabulary)
     weights /= weights.sum(axis=1, keepdims=True)

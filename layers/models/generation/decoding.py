@@ -6,19 +6,18 @@ on purpose, so that one can see that remembering changes nothing but the time it
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-import minigrad as mg
-from layers.base.modes import evaluating
+from layers.base.modes import evaluating, learning_parts, switch
 from layers.base.module import Module
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.beams import beam_search
 from layers.models.generation.choosing import Decoding, choose, probabilities
 from layers.models.generation.stopping import Growing
+from minigrad.core.modes import Mode, current_mode, set_mode
 from minigrad.core.nodes import PlainArray
 from minigrad.ops.randomness import choose_generator
 
@@ -34,14 +33,23 @@ __all__ = [
 ]
 
 
-@contextmanager
-def reading(model: Module) -> Iterator[None]:
+class reading(evaluating):
     """A block in which a model reads: nothing is recorded, and nothing dropped out.
 
     It is left before a token is given to the caller, whose own modes are as they were.
     """
-    with evaluating(model), mg.no_grad():
-        yield
+
+    def begin(self) -> None:
+        """Switch off the model's training, and recording."""
+        learning, mode = learning_parts(self._model), current_mode()
+        self.undone_by(_end_reading, learning, mode)
+        switch(learning, False)
+        set_mode(mode.replace(recording=False))
+
+
+def _end_reading(learning: list[Module], mode: Mode) -> None:
+    switch(learning, True)
+    set_mode(mode)
 
 
 class Decoder(Protocol):

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from minigrad.forks import after_forks
 from minigrad.ops.checks import OptionError
 
 __all__ = ["Crew", "Pace", "asked_for", "crew", "processors", "run_in_room"]
@@ -21,12 +22,12 @@ class _Job:
 
     def __init__(self, main: Main, frame: int, room: int) -> None:
         self._call = main, frame, room
-        self._begun = threading.Lock()
+        self._by: dict[str, str] = {}  # who had it first: a thread of the crew, or the caller
         self._done = threading.Event()
         self.status = 0
 
     def run(self, number: int, size: int) -> None:
-        if self._begun.acquire(blocking=False):
+        if self._by.setdefault("who", "crew") == "crew":
             main, frame, room = self._call
             try:
                 self.status = main(frame, room, number, size)
@@ -34,8 +35,8 @@ class _Job:
                 self._done.set()
 
     def finish(self) -> int:
-        """Call it off, or wait for it; returns its status flags."""
-        if not self._begun.acquire(blocking=False):
+        """Call it off, or wait for it; returns its status flags. May be called again."""
+        if self._by.setdefault("who", "caller") == "crew":
             self._done.wait()
         return self.status
 
@@ -60,13 +61,27 @@ class Crew:
             jobs.get().run(number, self.size)
 
     def run(self, main: Main, frame: int, room: int) -> int:
-        """Run a program; returns the status flags of all threads together."""
+        """Run a program; returns the status flags of all threads together.
+
+        Nobody works on the frame and the room any more when this returns or raises: Ctrl-C waits.
+        """
         jobs = [_Job(main, frame, room) for _ in self._queues]
-        for each, job in zip(self._queues, jobs, strict=True):
-            each.put(job)
-        status = main(frame, room, 0, self.size)
-        for job in jobs:
-            status |= job.finish()
+        status, interrupt = 0, None
+        try:
+            for each, job in zip(self._queues, jobs, strict=True):
+                each.put(job)
+            status = main(frame, room, 0, self.size)
+        finally:
+            finished = False
+            while not finished:
+                try:
+                    for job in jobs:
+                        status |= job.finish()
+                    finished = True
+                except KeyboardInterrupt as error:
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
         return status
 
 
@@ -152,5 +167,4 @@ def run_in_room(main: Main, frame: int, threads: int, header: int, room: int) ->
         crew(threads).run(main, frame, start)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=crew.cache_clear)  # a new process has none of the threads
+after_forks(crew.cache_clear)

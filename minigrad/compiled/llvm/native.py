@@ -24,6 +24,7 @@ import numpy as np
 from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.llvm import cache
 from minigrad.compiled.llvm.vectors.ir import Code
+from minigrad.forks import wait_before_forks
 from minigrad.io.packages import require
 
 __all__ = [
@@ -92,9 +93,8 @@ def _wait_before_forks(binding: Any) -> None:
     would never be free there.
     """
     lock = getattr(binding.ffi.lib, "_lock", None)
-    if lock is not None and hasattr(os, "register_at_fork"):
-        leave = functools.partial(lock.__exit__, None, None, None)
-        os.register_at_fork(before=lock.__enter__, after_in_parent=leave, after_in_child=leave)
+    if lock is not None:
+        wait_before_forks(lambda: lock)
 
 
 @functools.cache

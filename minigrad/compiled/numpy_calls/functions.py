@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad.compiled.graph import PlainArray, View
 from minigrad.ops.elementwise.special import erf
+from minigrad.restoring import errstate
 
 __all__ = [
     "FUNCTIONS",
@@ -80,7 +81,7 @@ def branch(
 
 def silently(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that raises no flags."""
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         return function(*arguments)
 
 

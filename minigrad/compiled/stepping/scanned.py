@@ -17,7 +17,6 @@ import numpy as np
 
 from minigrad.compiled.agreement import left_alone, unwrite, what_differs
 from minigrad.compiled.backends import compiles_natively, default_backend
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
@@ -32,7 +31,9 @@ from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.forks import give_lock
 from minigrad.ops.pytree import labelled_leaves
+from minigrad.restoring import errstate
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
@@ -322,7 +323,7 @@ class Scanned:
         active = None if active is None else _owned(active, rows)
         rest = active, tuple(_owned(array, rows) for array in fixed), *objects
         tree: tuple[Any, dict[str, Any]] = (x, carried, *rest), {}
-        with left_alone(guards, random_sources(self.step, *rest)):
+        with left_alone(guards, random_sources(self.step, *rest)), errstate(all="ignore"):
             traced = trace(self.step, *tree, {}, recorded, seeded=True)
             settle(traced, guards.tensors)
             unwrite(traced, guards)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.forks import give_lock
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
@@ -29,7 +28,9 @@ from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import make_node
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
+from minigrad.restoring import errstate
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -220,7 +221,7 @@ class Sequences:
         series = [order.steps(g) for g in grads[:n]]
         last = [np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
-        with self._lock, np.errstate(all="ignore"):
+        with self._lock, errstate(all="ignore"):
             for piece, chunks in zip(pieces.slices, kept, strict=True):
                 gradients = self._chunks.backward(
                     pieces.cut(x, piece, 1),

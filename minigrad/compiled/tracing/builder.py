@@ -16,6 +16,7 @@ from minigrad.compiled.graph import (
     View,
     size_of,
 )
+from minigrad.restoring import errstate
 
 __all__ = ["Builder", "as_number", "blank", "read"]
 
@@ -174,7 +175,7 @@ class Builder:
             arrays = [a.reshape(-1)[:1].reshape(()) if hasattr(a, "shape") else a for a in arrays]
         elif size_of(shape) > _FOLDED:
             return None
-        with np.errstate(all="ignore"):
+        with errstate(all="ignore"):
             result = np.asarray(function(*arrays)).astype(dtype, copy=False)
         return self.constant(result).broadcast(shape)
 
@@ -185,7 +186,7 @@ class Builder:
             return view
         value = view.value
         if value.op == "constant" and value.size <= _FOLDED:
-            with np.errstate(all="ignore"):
+            with errstate(all="ignore"):
                 return self.constant(read(value.array, view).astype(dtype, order="K"))
         if value.size < size_of(view.shape):  # convert before repeating
             return view.of(self.make("convert", [View(value)], value.shape, dtype).value)

@@ -26,6 +26,7 @@ from minigrad.core.observer import Applied, Drawn
 from minigrad.ops.fusing import FusedOperation, KernelObserver
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
+from minigrad.restoring import errstate
 
 __all__ = ["Captured", "Request", "Tracer"]
 
@@ -202,7 +203,7 @@ class Tracer(KnownArrays, KernelObserver):
             given.append(followed)
         followed_before, settings = len(self.followed), self._settings
         try:
-            with np.errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
+            with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
                 self._settings = np.geterr()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own

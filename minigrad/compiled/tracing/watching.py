@@ -13,6 +13,7 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from minigrad.core.tensors import Tensor
+from minigrad.restoring import Restoring
 
 __all__ = ["Watch", "is_ours", "is_users", "user_line"]
 
@@ -113,7 +114,7 @@ def user_line() -> str:
     return inner
 
 
-class Watch:
+class Watch(Restoring):
     """A block that notes the code that is entered, and tells of calls with effects outside.
 
     Attributes:
@@ -124,28 +125,27 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.entered: set[CodeType] = set()
         self.modules: set[str] = set()
         self.by_name = False
         self.refuse: Callable[[str], None] = lambda reason: None
         self._seen: dict[int, CodeType] = {}  # all code, by identity: to compare it takes long
         self._users: set[int] = set()
-        self._before: Any = None
-        self._collecting = False
 
-    def __enter__(self) -> "Watch":
-        self._before = sys.getprofile()
-        self._collecting = gc.isenabled()
-        gc.disable()  # its callbacks and finalizers are not the function's
+    def begin(self) -> "Watch":
+        """Watch, and stop the collector: its callbacks and finalizers are not the function's."""
+        self.undone_by(self._end, sys.getprofile(), gc.isenabled())
+        gc.disable()
         sys.setprofile(self._hook())
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        if self._before is None or callable(self._before):
-            sys.setprofile(self._before)
+    def _end(self, before: Any, collecting: bool) -> None:
+        if before is None or callable(before):
+            sys.setprofile(before)
         else:  # a profiler written in C
-            self._before.enable()
-        if self._collecting:
+            before.enable()
+        if collecting:
             gc.enable()
 
     @staticmethod

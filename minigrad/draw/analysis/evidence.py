@@ -12,6 +12,7 @@ from minigrad.core.nodes import Leaf, Node
 from minigrad.draw.reading.measure import Tape
 from minigrad.draw.reading.tape_states import value_of
 from minigrad.ops.fusing import FusedPlan
+from minigrad.restoring import errstate
 
 __all__ = ["Fault", "known_values"]
 
@@ -72,7 +73,7 @@ def computed_again(node: Node, values: dict[Node, Any]) -> Any:
         if any(array is None for array in inputs):
             return None
     given = (inputs,) if operation.list_input else inputs
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         value = operation.forward(*given, **node.params)
     value = np.asarray(value[0] if operation.aux else value)
     return value if value.shape == node.shape else None

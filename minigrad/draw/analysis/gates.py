@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.core.nodes import Node
 from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.tape_states import States, value_of
+from minigrad.restoring import errstate
 
 __all__ = ["GateSeries", "gate_series"]
 
@@ -103,7 +104,7 @@ def _series(cell: str, name: str, op: str, values: dict[int, Any]) -> GateSeries
     low, high = SQUASHING[op]
     margin = SATURATED * (high - low)
     arrays = [np.asarray(values[step], np.float64) for step in steps]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with errstate(divide="ignore", invalid="ignore"):
         logs = [float(np.log(a).mean()) if low == 0 else np.nan for a in arrays]
     return GateSeries(
         cell,

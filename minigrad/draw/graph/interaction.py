@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad.draw.graph.errors import GraphFormatError
 from minigrad.draw.graph.records import well_formed
+from minigrad.restoring import errstate
 
 MOST_ROUTES: Final = 12
 
@@ -129,7 +130,7 @@ def inner_products(parts: Sequence[Any]) -> tuple[float, tuple[float, ...]]:
     """
     rows = np.asarray(parts, np.float64).reshape(len(parts), -1)
     scale = float(np.abs(rows).max(initial=0.0))
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         unit = rows / scale if scale > 0 else rows
         table = unit @ unit.T
     return scale, tuple(table[np.triu_indices(len(rows))].tolist())

@@ -19,6 +19,7 @@ from minigrad.draw.plots.plot_axes import (
 )
 from minigrad.draw.style.theme import Theme, theme_named
 from minigrad.io.packages import require
+from minigrad.restoring import errstate
 
 __all__ = ["plot_attention", "plot_triangle"]
 
@@ -41,7 +42,7 @@ def plot_triangle(lane: LaneGradients, axes: Any = None, *, theme: str = "light"
         note(axes, theme, f"no gradient above 0 enters {name_of(str(lane.lane))} at any step")
         return finish(axes, theme, title, "state at step t", "loss at step k")
     colors = theme_named(theme)
-    with np.errstate(divide="ignore"):
+    with errstate(divide="ignore"):
         logs = np.log10(lane.triangle)
     logs[~np.isfinite(logs)] = np.nan
     ends = np.r_[lane.steps, lane.steps[-1] + 1] - 0.5

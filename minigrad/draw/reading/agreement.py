@@ -23,6 +23,7 @@ from minigrad.core.nodes import Node, next_number
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.ops.pruning import needed_nodes
+from minigrad.restoring import quiet
 
 __all__ = ["check_agreement"]
 
@@ -37,7 +38,7 @@ MOST_COMPARED = 6000
 through them takes as long as the rest of a picture."""
 
 
-@np.errstate(all="ignore")  # intermediate values of both may overflow
+@quiet  # intermediate values of both may overflow
 def check_agreement(node: Node, handles: Sequence[Any], results: tuple[Any, ...]) -> None:
     """Compare a reference with its kernel: the results, and the gradients of one random output.
 

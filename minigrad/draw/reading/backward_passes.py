@@ -20,6 +20,7 @@ from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write
 from minigrad.draw.graph.errors import DrawError
+from minigrad.restoring import errstate
 
 __all__ = ["Adjoints", "OnTerm", "backward_pass", "dense", "freed_error"]
 
@@ -72,7 +73,7 @@ def backward_pass(
     heap = [(-node.number, node) for node in waiting]
     heap.sort()
     written = last_write()
-    with np.errstate(all="ignore"), ModeChange(recording=False, observers=()):
+    with errstate(all="ignore"), ModeChange(recording=False, observers=()):
         while heap:
             node = heappop(heap)[1]
             parts = waiting.pop(node)

@@ -19,6 +19,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
+from minigrad.restoring import errstate
 
 __all__ = [
     "Measured",
@@ -148,7 +149,7 @@ def statistics_of(array: Any, norm: float | None = None) -> Statistics:
     values = np.asarray(array, np.float64)
     if not values.size:
         return Statistics(norm=0.0)
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         total = float(values.sum())
         return Statistics(
             norm=norm_of(values) if norm is None else norm,
@@ -161,7 +162,7 @@ def statistics_of(array: Any, norm: float | None = None) -> Statistics:
 
 def contribution_of(term: Any, total: Any) -> Contribution:
     """Norm and signed share of one term of a gradient; the share is None where the total is 0."""
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         return Contribution(norm=norm_of(term), share=share_of(term, total, norm_of(total)))
 
 
@@ -175,7 +176,7 @@ def share_of(term: Any, total: Any, scale: float) -> float | None:
     if term.__class__ is SlicedGradient:
         term, total = term.part, total[term.index]
     term, total = np.asarray(term, np.float64), np.asarray(total, np.float64)
-    with np.errstate(all="ignore"):
+    with errstate(all="ignore"):
         if _SAFE < scale * scale < 1 / _SAFE:
             return float(np.einsum("i,i->", term.ravel(), total.ravel())) / (scale * scale)
         if scale < 1e-300:  # its inverse overflows

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from minigrad.core.checks import check_unwritten
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write, next_number
@@ -21,6 +19,7 @@ from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.agreement import check_agreement
 from minigrad.draw.reading.measure import read_tape
 from minigrad.ops.fusing import FusedPlan, run_reference
+from minigrad.restoring import errstate
 
 __all__ = ["can_open", "copy_node", "has_kernels", "open_kernels"]
 
@@ -96,7 +95,7 @@ class _Opened:
         if node.scope is not None:
             node.scope = self.scopes.setdefault(node.scope, _uncounted(node.scope))
         mode = ModeChange(fused=False, deriving=False, observers=())
-        with mode, np.errstate(all="ignore"):
+        with mode, errstate(all="ignore"):
             handles, results = run_reference(node)
         check_agreement(node, handles, results)
         return results

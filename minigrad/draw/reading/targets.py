@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from minigrad.debug.calls import copy_like, enter, recording
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.recorded_data import with_data
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
+from minigrad.restoring import Restoring
 
 __all__ = ["is_frozen", "results_of"]
 
@@ -131,18 +131,27 @@ def is_frozen(leaf: Leaf) -> bool:
     return leaf.learned and (leaf.name or "").endswith(_FROZEN)
 
 
-@contextmanager
-def frozen_on_tape(module: Any) -> Iterator[None]:
-    """Put the frozen parameters of a module on the tape, and take them off again."""
-    named = getattr(module, "named_parameters", None)
-    frozen = []
-    for name, parameter in () if named is None else named():
-        if parameter._node is None and parameter.dtype.kind == "f":
+class frozen_on_tape(Restoring):
+    """A block in which the frozen parameters of a module are on the tape."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self._module = module
+
+    def begin(self) -> None:
+        """Put them on the tape."""
+        named = getattr(self._module, "named_parameters", None)
+        frozen = {
+            name: parameter
+            for name, parameter in (() if named is None else named())
+            if parameter._node is None and parameter.dtype.kind == "f"
+        }
+        self.undone_by(_take_off, frozen.values())
+        for name, parameter in frozen.items():
             short = name.rpartition(".")[2]
             parameter._node = Leaf(parameter._array, f"{short}{_FROZEN}", learned=True)
-            frozen.append(parameter)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter._node = None
+
+
+def _take_off(frozen: Iterable[Any]) -> None:
+    for parameter in frozen:
+        parameter._node = None

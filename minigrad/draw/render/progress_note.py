@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Final
+
+from minigrad.restoring import Restoring
 
 __all__ = ["ProgressNote"]
 
@@ -15,7 +16,7 @@ AFTER: Final = 2.0
 EVERY: Final = 1.0
 
 
-class ProgressNote:
+class ProgressNote(Restoring):
     """Writes what is being done, once a block of code has run for two seconds.
 
     In a terminal the line counts the seconds, and is erased at the end; elsewhere it is written
@@ -27,24 +28,21 @@ class ProgressNote:
     """
 
     def __init__(self, what: str, after: float = AFTER) -> None:
+        super().__init__()
         self.what, self.after = what, after
         self._done = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> ProgressNote:
-        self._thread = threading.Thread(target=self._write_after_delay, daemon=True)
-        self._thread.start()
+    def begin(self) -> ProgressNote:
+        """Start the thread."""
+        thread = threading.Thread(target=self._write_after_delay, daemon=True)
+        self.undone_by(self._end, thread)
+        thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self, thread: threading.Thread) -> None:
         self._done.set()
-        if self._thread is not None:
-            self._thread.join()
+        if thread.ident is not None:
+            thread.join()
 
     def _write_after_delay(self) -> None:
         begun = time.monotonic()

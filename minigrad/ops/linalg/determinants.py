@@ -13,6 +13,7 @@ from numpy.linalg import LinAlgError
 from minigrad.core.nodes import Array
 from minigrad.ops.linalg.decompositions import inv, matrices, transposed
 from minigrad.ops.primitives import primitive
+from minigrad.restoring import errstate
 
 __all__ = ["det"]
 
@@ -49,7 +50,7 @@ def cofactors(x: Array, /) -> Array:
     At one, of x = u s v^T, they are the products of all singular values but one, between u and v^T
     (G. Stewart, On the adjugate matrix, 1998).
     """
-    with np.errstate(all="ignore"), suppress(LinAlgError):
+    with errstate(all="ignore"), suppress(LinAlgError):
         scale = np.linalg.det(x)[..., None, None]
         found = scale * transposed(np.linalg.inv(x))
         if (np.abs(scale) > np.finfo(scale.dtype).tiny).all() and np.isfinite(found).all():

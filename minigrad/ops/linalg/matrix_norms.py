@@ -17,6 +17,7 @@ from minigrad.ops.linalg.spectra import svdvals
 from minigrad.ops.reduction.reductions import max as max_over
 from minigrad.ops.reduction.reductions import min as min_over
 from minigrad.ops.reduction.sums import sum as sum_over
+from minigrad.restoring import errstate
 
 __all__ = ["cond", "matrix_norm"]
 
@@ -91,7 +92,7 @@ def cond(x: Array, p: Any = None) -> Tensor:
     large, small = values[..., 0], values[..., -1]
     if p == -2:
         return small / large
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with errstate(divide="ignore", invalid="ignore"):
         return where(small == 0, math.inf, large / small)
 
 

@@ -8,6 +8,7 @@ from minigrad.core.nodes import Array
 from minigrad.ops.arguments import widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 from minigrad.ops.primitives import primitive
+from minigrad.restoring import errstate
 
 __all__ = ["p_norm"]
 
@@ -22,7 +23,7 @@ def p_norm(x: Array, /, p: float, axis: Axis, keepdims: bool) -> Array:
     x = np.abs(x) if x.dtype.kind == "c" else x
     dtype, x = x.dtype, widen(x)
     if p == 2:
-        with np.errstate(over="ignore", under="ignore"):
+        with errstate(over="ignore", under="ignore"):
             y = _root_of_squares(x, axis)
         limits = np.finfo(y.dtype)
         if not ((y > 2 * math.sqrt(limits.tiny)) & np.isfinite(y)).all():
@@ -33,7 +34,7 @@ def p_norm(x: Array, /, p: float, axis: Axis, keepdims: bool) -> Array:
     elif p == 1:
         y = np.abs(x).sum(axis=axis, keepdims=True)
     else:
-        with np.errstate(divide="ignore"):  # 0 to a negative power: the norm is 0
+        with errstate(divide="ignore"):  # 0 to a negative power: the norm is 0
             y = (np.abs(x) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
     y = y.astype(dtype, copy=False)
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, x.ndim))

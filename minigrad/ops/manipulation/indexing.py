@@ -15,6 +15,7 @@ from minigrad.ops.elementwise.arithmetic import add
 from minigrad.ops.manipulation.index_places import add_rows, locate
 from minigrad.ops.manipulation.reshaping import broadcast_to
 from minigrad.ops.primitives import primitive
+from minigrad.restoring import errstate
 
 __all__ = ["scatter_add"]
 
@@ -159,7 +160,7 @@ def _check_fits(x: Array, value: Array) -> Any:
         # Complex steps run through the functional update; `rebind` refuses it for tensors.
         return np.result_type(x, given)
     if not np.can_cast(given.dtype, x.dtype, "same_kind"):
-        with np.errstate(all="ignore"):
+        with errstate(all="ignore"):
             exact = isinstance(value, (bool, int, float)) and given.astype(x.dtype) == given
         if not exact:
             raise TypeError(

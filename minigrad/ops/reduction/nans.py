@@ -17,6 +17,7 @@ from minigrad.ops.reduction.reductions import prod as prod_over
 from minigrad.ops.reduction.statistics import std, var
 from minigrad.ops.reduction.sums import chosen, read_mask
 from minigrad.ops.reduction.sums import sum as sum_over
+from minigrad.restoring import errstate
 
 __all__ = [
     "nanargmax",
@@ -80,7 +81,7 @@ def nanmean(
     where: Any = None,
 ) -> Tensor:
     """The mean over `axis` ignoring NaN; NaN where there is nothing else. Arguments as in `sum`."""
-    with np.errstate(invalid="ignore"):  # NumPy warns of an empty slice alone
+    with errstate(invalid="ignore"):  # NumPy warns of an empty slice alone
         return mean_over(x, axis, dtype, keepdims=keepdims, where=_numbers(x, where))
 
 
@@ -129,7 +130,7 @@ def _of_numbers(
 ) -> Tensor:
     numbers = _numbers(x, where)
     count = sum_over(numbers, axis, keepdims=keepdims)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with errstate(divide="ignore", invalid="ignore"):
         y: Tensor = function(
             x,
             axis,

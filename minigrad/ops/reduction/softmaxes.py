@@ -13,6 +13,7 @@ from minigrad.ops.arguments import as_operand, floating, quiet, widen
 from minigrad.ops.axis_utils import Axis, normalize_axes, restore_axes
 from minigrad.ops.natives import by_rows
 from minigrad.ops.primitives import primitive
+from minigrad.restoring import errstate
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
@@ -110,7 +111,7 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
     x = widen(x.astype(dtype, copy=False))
     top = np.max(x.real, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # log(0) of empty rows
+    with errstate(divide="ignore"):  # log(0) of empty rows
         y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     y = y.astype(dtype, copy=False)
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, x.ndim))

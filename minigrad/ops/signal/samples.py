@@ -25,6 +25,7 @@ from minigrad.ops.primitives import primitive
 from minigrad.ops.reduction.cumulative import diff
 from minigrad.ops.reduction.reductions import mean
 from minigrad.ops.signal.convolution import conv1d
+from minigrad.restoring import errstate
 
 __all__ = [
     "convolve",
@@ -254,7 +255,7 @@ def _covariances(
     if freedom <= 0:
         warnings.warn(f"{name}: degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     distance = rows - mean(rows, 1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with errstate(divide="ignore", invalid="ignore"):
         share = np.divide(1.0, np.float64(max(freedom, 0)), dtype=rows.real.dtype)
         total: Tensor = matmul(distance, distance.swapaxes(0, 1)) * share
     return total[0, 0] if total.shape == (1, 1) else total
