@@ -18,6 +18,8 @@ from layers.models import DALLE, Autoregressive, AutoregressiveConfig, DALLEConf
 from layers.systems.drawing_digits import caption_tokenizer
 from layers.training.plots import plot_curves
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):

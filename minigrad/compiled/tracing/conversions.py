@@ -71,7 +71,7 @@ def conversion(*names: str, quiet: bool = False) -> Callable[[Conversion], Conve
 
     Args:
         names: of the operations.
-        quiet: whether these warn of nothing, as those decorated with `minigrad.ops.arguments.quiet`.
+        quiet: whether they warn of nothing, as those that `minigrad.ops.arguments.quiet` decorates.
     """
 
     def register(function: Conversion) -> Conversion:
@@ -140,7 +140,8 @@ def _floating(builder: Builder, call: Recorded) -> View | None:
 @conversion("positive", "dropout_off", "real", "conj")
 def _same(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
-    return x if isinstance(x, View) else None
+    changed = call.name == "conj" and call.result.dtype.kind == "c"
+    return x if isinstance(x, View) and not changed else None
 
 
 @conversion("fabs")
