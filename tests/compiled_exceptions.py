@@ -10,6 +10,7 @@ LINES = "the line of the test stands in a message: here it is that of the plugin
 EXCEPTIONS = {
     "the names, the number or the places of the nodes on the tape: a compiled call is one node": [
         "tests/minigrad/ops/test_products.py::test_multi_dot_takes_the_cheapest_order",
+        "tests/layers/test_cell_kernels.py::test_layers_name_a_kernel_which_is_optional",
         "tests/layers/test_recurrent_options.py::test_which_calls_the_kernels_know",
         "tests/minigrad/test_graphs.py::test_summary_by_scope_and_as_text",
     ],
@@ -27,6 +28,15 @@ EXCEPTIONS = {
     "all is freed without the garbage collector: a trace holds circles, once for each program": [
         "tests/minigrad/test_tape.py::test_graphs_are_freed_by_reference_count_alone",
         "tests/minigrad/test_tape.py::test_transforms_leave_nothing_behind",
+    ],
+    "the test compiles a function itself: what calls the plugin makes are no part of a trace": [
+        "tests/minigrad/ops/test_attention_reference.py::test_compiled_it_is_what_the_kernel",
+    ],
+    "a warning that Python code gives: it comes with the trace, and not with the program": [
+        "tests/minigrad/ops/test_samples.py::test_covariance_without_degrees_of_freedom_warns",
+    ],
+    "the derivative is a loop of 70,000 steps, whose trace takes a minute": [
+        "tests/minigrad/ops/test_half_counts.py::test_float16_agrees_with_float64[avg_pool1d",
     ],
     LINES: [
         "tests/minigrad/test_anomaly.py::test_planted_log_of_zero_is_named_with_layer_step_and_line",
@@ -47,6 +57,7 @@ EXCEPTIONS = {
         "tests/minigrad/test_replay.py::test_repeats_the_recorded_values_and_computes_with_others",
         "tests/minigrad/test_replay.py::test_recorded_derivatives_are_replayed",
         "tests/minigrad/test_replay.py::test_lstm",
+        "tests/minigrad/ops/test_attention.py::test_attention_with_bias",
     ],
     "the memory of a kernel: a first call runs its reference": [
         "tests/minigrad/ops/test_attention.py::test_4096_places_take_little_memory",

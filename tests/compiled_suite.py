@@ -68,6 +68,7 @@ class Suite:
     def _answer(self, name, function, args, kwargs):
         import minigrad as mg
         from minigrad.compiled.guarding.keys import flatten, key_of
+        from minigrad.compiled.operation import MOST_PROGRAMS
         from minigrad.core.modes import current_mode
 
         compiled = self._compiled.get(id(function))
@@ -76,7 +77,9 @@ class Suite:
         leaves = []
         key = key_of(flatten((args, kwargs), leaves), leaves, current_mode())
         if key not in compiled._entries:
-            compiled._count = 0  # as many programs as a test has shapes
+            if sum(map(len, compiled._entries.values())) >= MOST_PROGRAMS:
+                compiled._entries.clear()  # as many programs as a test has shapes
+            compiled._count = 0
             refused, result = self._trace(name, compiled, args, kwargs)
             if refused:
                 return result
@@ -121,7 +124,7 @@ class Suite:
             self.counts["compiled"] += 1
             return False, None
         self.counts["refused"] += 1
-        reason = compiled.refusals[-1].reason if compiled.refusals else "it has no guards"
+        reason = compiled.refusals[-1].reason if compiled.refusals else "no program is made"
         reason = re.sub(r"\(.*?\)|\[.*?\]|0x\w+|-?\d+", "...", reason)
         self.refused[reason, name] += 1
         self.first.setdefault(reason, self.test)

@@ -23,15 +23,15 @@ PAGE = Path(__file__).with_name("index.md")
 THEMES = ("light", "dark")
 
 
-def main(folder):
-    """Write all pictures into a folder."""
+def main(folder, themes=THEMES):
+    """Write the pictures of some themes into a folder."""
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "minigrad"  # ids of clip paths would be random otherwise
     with one_blas_thread(), chdir(folder):  # sums come out alike
         for snippet in snippets(PAGE):
-            for theme in THEMES if snippet.kind == "python" else ():
+            for theme in themes if snippet.kind == "python" else ():
                 execute(snippet.replacing("light", theme), PAGE, {"__name__": "__page__"})
     files = sorted(folder.glob("*.svg"))
     for path in files:  # Matplotlib notes the date

@@ -28,8 +28,7 @@ class Heard:
         read = {view.value for value in values for view in value.views}
         ends = [View(value) for value in values if value not in read and value.op != "call"]
         self._graph = Graph(inputs, values, ends)
-        # exp overflows in the formula of sigmoid
-        self._silent = {value for value in values if value not in loud or value.op == "sigmoid"}
+        self._silent = set(values) - loud
         self._program: Any = None
 
     def status(self, arrays: Sequence[Any]) -> int:

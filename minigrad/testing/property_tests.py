@@ -14,6 +14,7 @@ from minigrad.ops.fusing import FusedOperation
 from minigrad.testing import strategies
 from minigrad.testing.checking import check_gradients
 from minigrad.testing.dtype_checks import check_dtypes, outputs_in
+from minigrad.testing.profiles import examples
 from minigrad.transforms.derivatives import gradients_at
 
 require("hypothesis", "testing", "minigrad.testing.property_test")
@@ -158,6 +159,7 @@ def fused_test(
     shapes: Any = None,
     dtypes: tuple[Any, ...] = (np.float16, np.float32, np.float64),
     rtol: float = 1e-6,
+    factor: float = 1.0,
 ) -> Callable[[], None]:
     """A hypothesis test of a fused operation against its own reference.
 
@@ -168,8 +170,9 @@ def fused_test(
     f(x, tanh x), in first and second order.
 
     The arguments are those of `property_test`; `op` may be a function that calls the operation.
+    `factor` times as many examples are drawn as the profile says, as by `examples`.
     """
-    plain = property_test(
+    plain: Callable[[], None] = property_test(
         op,
         *inputs,
         params=params,
@@ -197,11 +200,12 @@ def fused_test(
 
             check_gradients(tied, case.arrays[slots[0]], rtol=rtol)
 
+    some = examples(factor)
+    parts = [some(plain), some(against_reference), *([some(repeated)] if len(inputs) > 1 else [])]
+
     def test() -> None:
-        plain()
-        against_reference()
-        if len(inputs) > 1:
-            repeated()
+        for part in parts:
+            part()
 
     return test
 

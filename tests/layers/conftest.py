@@ -29,3 +29,14 @@ def error(capsys):
         return captured.err
 
     return go
+
+
+@pytest.fixture(scope="module")
+def by_the_tape():
+    """Trainings of a few steps, for modules that are not about programs: to make one takes longer.
+
+    What compiled trainings do is tested in `test_compiled_training.py` and `test_systems.py`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIGRAD_COMPILE", "0")
+        yield

@@ -31,6 +31,8 @@ from layers.training import History, TrainingOptions, fit, fit_pairs, mean_loss
 from layers.training.averages import batch_length, running_means, weighted_mean
 from minigrad.optim import SGD
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 LETTERS = CharacterTokenizer("abcde")
 PAIRS = [("ab", "dedede"), ("c", "d"), ("d", "e"), ("abcd", "ee"), ("a", "de")]
 

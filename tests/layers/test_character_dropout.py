@@ -14,6 +14,8 @@ from layers.training import TrainingOptions, fit_text
 from layers.training.run import describe_model
 from tests.older_folders import as_before
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 TEXT = "the cat sat on the mat. " * 40
 LETTERS = CharacterTokenizer.from_text(TEXT)
 IDS = LETTERS.encode(TEXT)
@@ -100,8 +102,9 @@ def test_train_takes_dropout(tmp_path, kind, capsys):
     data = tmp_path / ("p.tsv" if kind == "translation" else "t.txt")
     data.write_text("ab\tc\nb\td\n" * 20 if kind == "translation" else TEXT)
     arguments = ["train", str(data), "--model", kind, "--steps", "2", "--dropout", "0.25"]
+    small = [] if kind == "translation" else ["--hidden-size", "12", "--layers", "1"]
     out = tmp_path / "m"
-    assert main([*arguments, "--out", str(out)]) == 0
+    assert main([*arguments, *small, "--out", str(out)]) == 0
     assert layers.models.load(out).config.dropout == 0.25
     with pytest.raises(SystemExit):
         main([*arguments, "--dropout", "1"])

@@ -17,6 +17,12 @@ from tests.processes import COMMAND_LINE
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def without_programs(monkeypatch):
+    """For tests of what surrounds a training: its program takes longer to make than it saves."""
+    monkeypatch.setenv("MINIGRAD_COMPILE", "0")
+
+
 def command(*arguments):
     return [sys.executable, "-m", "layers.cli", *map(str, arguments)]
 
@@ -95,6 +101,7 @@ def test_draw_writes_a_picture(demo, tmp_path, capsys, level):
     assert str(target) in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("without_programs")
 def test_train_learns_a_text_of_ones_own(tmp_path, capsys):
     file = tmp_path / "mine.txt"
     file.write_text("abc " * 200, encoding="utf-8")
@@ -169,6 +176,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     process.stderr.close()
 
 
+@pytest.mark.usefixtures("without_programs")
 def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
     process = subprocess.Popen(
         [
@@ -196,6 +204,7 @@ def test_ctrl_c_ends_training_keeps_the_model_and_still_draws(tmp_path):
     CharacterModel.load(tmp_path / "out" / "model")
 
 
+@pytest.mark.usefixtures("without_programs")
 def test_without_graphviz_the_demo_writes_dot_and_names_the_fix(tmp_path):
     # A process in which neither pygraphviz nor a dot program can be found.
     script = (

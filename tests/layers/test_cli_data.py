@@ -19,6 +19,8 @@ from layers.systems.drawing_digits import caption_tokenizer
 from layers.training.plots import plot_curves
 from tests.older_folders import as_before
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):

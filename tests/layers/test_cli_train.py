@@ -17,6 +17,8 @@ from layers.models import DALLE, DALLEConfig, DiscreteVAE, DiscreteVAEConfig
 from layers.systems.drawing_digits import caption_tokenizer
 from tests.processes import COMMAND_LINE
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 ROOT = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat. " * 40
 CSV = "year,rain\n" + "".join(f"{1900 + i},{10 + 5 * np.sin(i):.4f}\n" for i in range(80))

@@ -16,6 +16,8 @@ from layers.training.interrupts import Interrupts, Terminated, raising_terminate
 from layers.training.run_folder import RunFolder
 from tests.processes import COMMAND_LINE, HEAR_SIGNALS
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 ROOT = Path(__file__).parents[2]
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 TEXT = "the cat sat on the mat. " * 40

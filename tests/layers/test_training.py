@@ -22,6 +22,8 @@ from layers.training import (
 from minigrad.draw import DrawError
 from minigrad.optim import SGD, StepSchedule
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 ROOT = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat. " * 60
 

@@ -23,6 +23,8 @@ from layers.training import History, TrainingOptions, fit, fit_pairs, share_exac
 from layers.training.run import decay_groups
 from layers.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 # -- what decays -----------------------------------------------------------------------------------
 
 MODELS = {

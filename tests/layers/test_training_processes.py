@@ -14,6 +14,8 @@ from layers.models import CharacterModel
 from layers.training.run_folder import RunFolder
 from tests.processes import HEAR_SIGNALS
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = f"""{HEAR_SIGNALS}

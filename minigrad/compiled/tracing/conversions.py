@@ -47,6 +47,7 @@ class Recorded(NamedTuple):
 
 Conversion = Callable[[Builder, Recorded], View | None]
 _table: dict[str, Conversion] = {}
+_quiet: set[str] = set()
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -56,17 +57,26 @@ def convert(builder: Builder, call: Recorded) -> View | None:
     conversion = _table.get(call.name)
     if conversion is None or call.traced or not any(isinstance(o, View) for o in call.operands):
         return None
+    heard = builder.heard
+    builder.heard = heard and call.name not in _quiet
     view = conversion(builder, call)
+    builder.heard = heard
     if view is None or view.shape != call.result.shape:
         return None
     return view if view.dtype == call.result.dtype else None
 
 
-def conversion(*names: str) -> Callable[[Conversion], Conversion]:
-    """Register the conversion of operations of these names."""
+def conversion(*names: str, quiet: bool = False) -> Callable[[Conversion], Conversion]:
+    """Register the conversion of operations of these names.
+
+    Args:
+        names: of the operations.
+        quiet: whether they warn of nothing, as those that `minigrad.ops.arguments.quiet` decorates.
+    """
 
     def register(function: Conversion) -> Conversion:
         _table.update(dict.fromkeys(names, function))
+        _quiet.update(names if quiet else ())
         return function
 
     return register
@@ -121,7 +131,7 @@ def _invert(builder: Builder, call: Recorded) -> View | None:
     return builder.elementwise("bitwise_xor", x, -1) if call.result.dtype.kind == "i" else None
 
 
-@conversion("sigmoid")
+@conversion("sigmoid", quiet=True)
 def _floating(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     return builder.elementwise(call.name, x) if call.result.dtype in FLOATS else None
@@ -130,7 +140,8 @@ def _floating(builder: Builder, call: Recorded) -> View | None:
 @conversion("positive", "dropout_off", "real", "conj")
 def _same(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
-    return x if isinstance(x, View) else None
+    changed = call.name == "conj" and call.result.dtype.kind == "c"
+    return x if isinstance(x, View) and not changed else None
 
 
 @conversion("fabs")
@@ -165,20 +176,20 @@ def _astype(builder: Builder, call: Recorded) -> View | None:
     return builder.convert(x, wanted) if isinstance(x, View) and wanted.kind in "fiub" else None
 
 
-@conversion("dropout")
+@conversion("dropout", quiet=True)
 def _dropout(builder: Builder, call: Recorded) -> View | None:
     x, keep = call.operands
     kept = builder.elementwise("multiply", x, keep)
     return builder.elementwise("multiply", kept, call.params["scale"])
 
 
-@conversion("silu")
+@conversion("silu", quiet=True)
 def _silu(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     return builder.elementwise("multiply", x, builder.elementwise("sigmoid", x))
 
 
-@conversion("gelu")
+@conversion("gelu", quiet=True)
 def _gelu(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     if call.params["approximate"] != "none" or call.result.dtype != np.float32:

@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.memory import axes_in_memory, part_of
+from minigrad.compiled.tracing.memory import axes_in_memory, owner_of, part_of
 
 __all__ = ["KnownArrays"]
 
@@ -24,6 +24,7 @@ class KnownArrays:
         self.builder = builder
         self._views: dict[int, View] = {}
         self._known: dict[int, Any] = {}  # references
+        self._sharing: dict[int, set[int]] = {}  # keys of arrays, by whose memory they look at
 
     def enter_array(self, array: PlainArray, view: View) -> None:
         """Know an array as a view from now on, unless it is known."""
@@ -32,14 +33,24 @@ class KnownArrays:
 
     def know(self, array: PlainArray, view: View) -> None:
         """Know an array as long as it lives: then its identity may be given to another one."""
-        key = id(array)
+        key, owner = id(array), id(owner_of(array))
 
         def forget(_: Any) -> None:
             self._views.pop(key, None)
             self._known.pop(key, None)
+            self._sharing.get(owner, set()).discard(key)
+            if not self._sharing.get(owner, True):
+                del self._sharing[owner]
 
         self._views[key] = view
         self._known[key] = weakref.ref(array, forget)
+        self._sharing.setdefault(owner, set()).add(key)
+
+    def sharing(self, owner: PlainArray) -> list[PlainArray]:
+        """The known arrays that look at the memory of one."""
+        keys = list(self._sharing.get(id(owner), ()))
+        references = [r for key in keys if (r := self._known.get(key)) is not None]
+        return [array for r in references if (array := r()) is not None]
 
     def view_of(self, array: PlainArray) -> View | None:
         """The view that an array is, or the part of one that it looks at."""
@@ -66,3 +77,4 @@ class KnownArrays:
         """Know none any more."""
         self._views.clear()
         self._known.clear()
+        self._sharing.clear()

@@ -159,7 +159,7 @@ def _mean(builder: Builder, call: Recorded) -> View | None:
     return builder.elementwise("divide", total, size_of(x.shape) / size_of(total.shape))
 
 
-@conversion("softmax", "log_softmax")
+@conversion("softmax", "log_softmax", quiet=True)
 def _softmax(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
     if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):

@@ -311,8 +311,7 @@ class Tracer(KnownArrays, KernelObserver):
     def overwrite(self, out: Any, result: Any) -> None:
         """Know an array that NumPy wrote into by what it holds now, if nobody else looks at it."""
         view, owner = self.view_of(out), owner_of(out)
-        others = [a for r in self._known.values() if (a := r()) is not out and a is not owner]
-        others = [a for a in others if a is not None and owner_of(a) is owner]
+        others = [a for a in self.sharing(owner) if a is not out and a is not owner]
         shared = owner.shape != out.shape or bool(others)
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")

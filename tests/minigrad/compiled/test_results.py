@@ -114,3 +114,14 @@ def test_arguments_that_are_returned_are_the_very_objects():
         assert second is a
         assert third is not a
     assert len(compiled.programs) == 1
+
+
+def test_complex_numbers_are_conjugated():
+    z = np.array([1 + 2j, 3 - 4j])
+    for function in (np.conj, lambda z: np.conj(z) * 2, lambda z: np.conj(mg.Tensor(z))):
+        compiled = mg.compile(function)
+        for _ in range(3):
+            assert compiled(z).tolist() == function(z).tolist()
+    compiled = mg.compile(np.conj)
+    for _ in range(3):
+        assert compiled(mg.Tensor(z)).tolist() == [1 - 2j, 3 + 4j]
