@@ -73,12 +73,12 @@ def train_text(
         model: changed in place.
         title: its name in the table.
         label: ends the names of its files, where a system has several models.
-        options: of `TrainingOptions` that differ.
+        options: of `fit_text` that differ; `steps` before they are scaled, 2000 if not given.
 
     Returns:
         The run, and the nats per character of its last validation.
     """
-    steps = setting.steps(STEPS)
+    steps = setting.steps(options.pop("steps", STEPS))
     history = fit_text(
         model,
         text.training,
