@@ -96,7 +96,8 @@ def as_page(results: Sequence[Result], day: date | None = None) -> str:
         "",
         f"{passed} of {len(results)} systems reach all their bars. References are what a "
         "mainstream framework reaches with the same settings and data; the bar of a text figure is "
-        "the reference plus 0.05 nats. Every system runs on one thread; Python "
+        "the reference plus 0.05 nats, or less. Systems run side by side and share the processors; "
+        "Python "
         f"{platform.python_version()}, NumPy {np.__version__}. Seconds are those of the clock: "
         "a machine that does other work needs more.",
         "",

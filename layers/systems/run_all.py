@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from layers.systems.results import BROKEN, Figure, Result, System
+from minigrad.compiled.llvm.crew import processors
 
 __all__ = ["RESULT_FILE", "run_systems"]
 
@@ -28,16 +29,25 @@ class Children:
     """The processes of a run: none outlives it.
 
     Processes are started in threads, and ended in the main one, where signals arrive.
+
+    Args:
+        at_once: how many run at once. They share the processors: programs of two processes that
+            each use all of them wait for each other. `MINIGRAD_THREADS` of the user comes first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
+        self._threads = str(max(1, processors() // at_once))
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._ending = False
 
     def run(self, command: Sequence[str]) -> str:
         """Run a command to its end; what it printed on standard error, and what ended it."""
-        environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+        environment = {
+            "MINIGRAD_THREADS": self._threads,
+            **os.environ,
+            "PYTHONIOENCODING": "utf-8",
+        }
         with self._lock:
             if self._ending:
                 return "ended before it began"
@@ -95,7 +105,7 @@ def run_systems(
     A system whose process fails has a result that says so. An exception, such as Ctrl-C, ends the
     processes.
     """
-    children = Children()
+    children = Children(jobs)
     begun: dict[str, float] = {}
 
     def run(system: System) -> Result:

@@ -9,7 +9,7 @@ import pytest
 
 from layers.cli import main
 from layers.cli import systems as cli_systems
-from layers.systems import Result, find_system
+from layers.systems import Result, find_system, run_all
 from layers.systems.results import BROKEN, Figure, noted
 from layers.systems.run_all import CHILD, Children, run_systems
 
@@ -121,6 +121,18 @@ def test_a_process_that_is_killed_names_the_signal(tmp_path):
     )
     children.end()
     assert children.run(command) == "ended before it began"
+
+
+@pytest.mark.parametrize(("at_once", "setting", "threads"), [
+    (1, None, "6"), (2, None, "3"), (4, None, "1"), (9, None, "1"), (2, "5", "5"),
+])  # fmt: skip
+def test_processes_share_the_processors(monkeypatch, at_once, setting, threads):
+    monkeypatch.setattr(run_all, "processors", lambda: 6)
+    monkeypatch.delenv("MINIGRAD_THREADS", raising=False)
+    if setting:
+        monkeypatch.setenv("MINIGRAD_THREADS", setting)
+    show = "import os, sys; sys.exit(os.environ['MINIGRAD_THREADS'])"
+    assert Children(at_once).run([sys.executable, "-c", show]).strip() == threads
 
 
 def test_watch_is_told_what_runs(tmp_path):
