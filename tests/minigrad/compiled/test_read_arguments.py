@@ -128,7 +128,7 @@ def test_a_call_like_the_last_one_sees_the_mode(monkeypatch):
     assert len(compiled.programs) == 2
     with mg.profile() as profile:
         compiled(x)
-    assert [record.operation for record in profile.records] == ["compiled <lambda>"]
+    assert len(profile.records) == 1
     compiled.function = double
     compiled(x)
     assert not entered  # a program ran
