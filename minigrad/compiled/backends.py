@@ -10,13 +10,17 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from minigrad.compiled import plain
 from minigrad.ops.natives import Kernel, provide
 
 __all__ = ["compiles_natively", "default_backend", "list_builder", "machine", "native_kernel"]
 __all__ += ["native_kernels", "switched_off"]
+
+_SWITCH: Final = "MINIGRAD_COMPILE"
+_KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
+_KEPT_OFF: Final = os.environ.encodevalue("0")
 
 
 @functools.cache
@@ -31,7 +35,12 @@ def default_backend() -> Any:
 
 def switched_off() -> bool:
     """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
-    return os.environ.get("MINIGRAD_COMPILE", "") == "0"
+    # Each call of a compiled function asks, and `os.environ` raises an exception within itself for
+    # what is not set, which takes ten times as long as to look into the dict that it keeps.
+    kept = getattr(os.environ, "_data", None)
+    if kept is None:
+        return os.environ.get(_SWITCH, "") == "0"
+    return bool(kept.get(_KEPT_SWITCH) == _KEPT_OFF)
 
 
 def compiles_natively() -> bool:

@@ -6,7 +6,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from minigrad.compiled.backends import default_backend, native_kernels, switched
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
+from minigrad.compiled.guarding.made import Entry, Refusal
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, settle, trace
@@ -24,6 +25,7 @@ from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
+from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor
 from minigrad.forks import give_lock
 from minigrad.profiling.watching import see_whole_calls, whole_work
@@ -39,27 +41,6 @@ MOST_MISSES = 3  # calls for which a program does not hold, until a warning
 
 class CompileWarning(UserWarning):
     """A function runs as before, because it cannot be compiled; the message says why."""
-
-
-class Refusal(NamedTuple):
-    """Why calls of one kind are not compiled.
-
-    Attributes:
-        reason: in words.
-        line: where that was seen, as "file:line"; may be empty.
-        guards: what the function read; None when that is not known.
-    """
-
-    reason: str
-    line: str = ""
-    guards: Guards | None = None
-
-
-class Entry(NamedTuple):
-    """What was made of one call."""
-
-    program: Program | Refusal
-    held: Held
 
 
 def compile(
@@ -142,8 +123,13 @@ class Compiled:
         function: the user's own.
     """
 
-    _slots = "__dict__ __weakref__ _at_once _backend _calls _check _count _entries _tell _tracing"
-    __slots__ = (*_slots.split(), "_warned", "function")  # `functools.wraps` takes the rest over
+    _slots = "__dict__ __weakref__ _at_once _backend _calls _check _count _entries _last _tell"
+    __slots__ = (
+        *_slots.split(),
+        "_tracing",
+        "_warned",
+        "function",
+    )  # `functools.wraps` takes the rest over
 
     _tracing: Any  # a lock
 
@@ -159,6 +145,7 @@ class Compiled:
         self._check, self._backend = check, backend
         self._tell, self._at_once = tell, at_once
         self._entries: dict[Key, list[Entry]] = {}
+        self._last: Entry | None = None  # that served a call
         self._warned: set[str] = set()
         self._count = 0  # first calls since a program last served a later one
         self._calls = 0
@@ -170,31 +157,45 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
-        watchers = mode.watchers
-        if mode.deriving or not mode.fused or not see_whole_calls(watchers) or switched_off():
-            return self.function(*args, **kwargs)
-        tree = args, kwargs
-        leaves: list[Any] = []
-        key = key_of(flatten(tree, leaves), leaves, mode)
-        for program, held in self._entries.get(key, ()):
-            if isinstance(program, Refusal):
-                if program.guards is None or program.guards.hold():
-                    return self.function(*args, **kwargs)
-                continue
-            if not held.alive:
-                continue
-            found = program.held()
-            if found is not None:
-                self._calls += 1
-                self._count = 0
-                check = bool(self._check) and not self._calls % self._check
-                result = program.run(tree, leaves, found, mode, check, watchers)
-                if program.failure is not None:
-                    self._give_up(key, program)
-                elif program.misses == MOST_MISSES:
-                    self._warn("what it looks at in its arguments differs from call to call")
-                return result
-        return self._first_call(key, tree, leaves)
+        tree, last = (args, kwargs), self._last
+        watchers: tuple[Observer, ...] = ()
+        found = None
+        if last is not None and not mode.observers and mode.fused and not mode.deriving:
+            leaves = None if switched_off() else last.leaves(args, kwargs, mode)
+            if leaves is not None and last.held.alive:
+                program = last.program
+                found = program.held()
+        if found is None:
+            watchers = mode.watchers
+            if mode.deriving or not mode.fused or not see_whole_calls(watchers) or switched_off():
+                return self.function(*args, **kwargs)
+            leaves = []
+            key = key_of(flatten(tree, leaves), leaves, mode)
+            for entry in self._entries.get(key, ()):
+                program = entry.program
+                if isinstance(program, Refusal):
+                    if program.guards is None or program.guards.hold():
+                        return self.function(*args, **kwargs)
+                elif entry.held.alive:
+                    found = program.held()
+                    if found is not None:
+                        entry.served(tree, mode)
+                        self._last = entry
+                        break
+            else:
+                return self._first_call(key, tree, leaves)
+        check = False
+        if self._check:
+            self._calls += 1
+            check = not self._calls % self._check
+        if self._count:
+            self._count = 0
+        result = program.run(tree, leaves, found, mode, check, watchers)
+        if program.failure is not None:
+            self._give_up(program)
+        elif program.misses == MOST_MISSES:
+            self._warn("what it looks at in its arguments differs from call to call")
+        return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """The method of an instance, which has programs of its own."""
@@ -251,25 +252,19 @@ class Compiled:
     def _label(self) -> str:
         return getattr(self.function, "__qualname__", type(self.function).__name__)
 
+    def _every(self) -> list[Program | Refusal]:
+        """What was made of calls so far."""
+        return [e.program for entries in list(self._entries.values()) for e in entries]
+
     @property
     def programs(self) -> list[Program]:
         """The programs so far."""
-        return [
-            e.program
-            for es in list(self._entries.values())
-            for e in es
-            if isinstance(e.program, Program)
-        ]
+        return [one for one in self._every() if isinstance(one, Program)]
 
     @property
     def refusals(self) -> list[Refusal]:
         """Why calls run as before, for each kind of call that does."""
-        return [
-            e.program
-            for es in list(self._entries.values())
-            for e in es
-            if isinstance(e.program, Refusal)
-        ]
+        return [one for one in self._every() if isinstance(one, Refusal)]
 
     def lowered(self, *args: Any, **kwargs: Any) -> Lowered:
         """What becomes of a call: its graph after every pass, as text or to `minigrad.draw.draw`.
@@ -292,7 +287,7 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
-            if sum(map(len, list(self._entries.values()))) >= MOST_PROGRAMS:
+            if len(self._every()) >= MOST_PROGRAMS:
                 self._warn(
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
                 )
@@ -322,13 +317,15 @@ class Compiled:
         return result
 
     def _forget(self, key: Key) -> None:
+        self._last = None
         self._entries.pop(key, None)
 
-    def _give_up(self, key: Key, program: Program) -> None:
+    def _give_up(self, program: Program) -> None:
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
         refusal = Refusal(reason, "", program.guards)
-        entries = self._entries.get(key, [])
-        entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
+        self._last = None
+        for entries in list(self._entries.values()):
+            entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
         self._warn(reason)
 
     def _warn(self, reason: str, line: str = "") -> None:

@@ -29,7 +29,7 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import make_node
+from minigrad.core.nodes import Node, fill_node
 from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.forks import give_lock
@@ -47,8 +47,8 @@ class _Operation(FusedOperation):
 
     def __init__(self, program: "Program", name: str, count: int, outputs: int) -> None:
         def forward(*arrays: Any, given: Any = None) -> Any:
-            results, residuals, _ = program.compute(arrays)
-            return (*(results[i] for i in program.on_tape), residuals)
+            results, _ = program.compute(arrays, current_mode())
+            return (*(results[i] for i in program.on_tape), program._residuals_in(results))
 
         parameters = [
             inspect.Parameter(f"x{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(count)
@@ -100,6 +100,11 @@ class Program:
         self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         self._types, self._parts = traced.kinds, traced.parts
+        whole = all(
+            type(mark) is Output and self._types[mark] is Tensor and self._parts[mark] is None
+            for mark in self._marks
+        )
+        self._wrapped = [int(mark) for mark in self._marks] if whole else None  # tensors alone
         self._outside = Outside(traced.captured)
         self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
@@ -115,6 +120,7 @@ class Program:
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
         self._outputs = len(traced.outputs)
+        self._off_tape: list[Any] = [None] * self._outputs
         self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
         self.operation: _Operation | None = None
@@ -125,7 +131,9 @@ class Program:
         shapes = [traced.outputs[i].shape for i in self.on_tape]
         dtypes = [traced.outputs[i].dtype for i in self.on_tape]
         one = len(shapes) == 1
-        self._kind_of_node = (shapes[0], dtypes[0]) if one else (tuple(shapes), tuple(dtypes))
+        self._kind_of_node: tuple[Any, Any] = (
+            (shapes[0], dtypes[0]) if one else (tuple(shapes), tuple(dtypes))
+        )
 
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
@@ -133,7 +141,7 @@ class Program:
         lift = bool(getattr(backend, "LIFTS", False))
         builder = traced.tracer.builder
         assumed = {view.key: (view, array) for view, array in traced.tracer.assumed}.values()
-        self._assumed = [array for _, array in assumed]
+        self._assumed = [(array, array.tobytes()) for _, array in assumed]
         outputs = [
             *traced.outputs,
             *(view for _, view in traced.writes),
@@ -207,7 +215,7 @@ class Program:
         numbers = [draw.numbers(mode) for draw in self._draws] if self._draws else []
         arrays += numbers
         try:
-            results, residuals, status = self.compute(arrays)
+            results, status = self.compute(arrays, mode)
         except Exception as error:
             result = self._eager(self._arguments(tree, leaves), tensors, numbers)
             self.failure = error  # not the user's own, which was raised again
@@ -220,23 +228,25 @@ class Program:
                 status = self._heard.status(arrays)
             report(status, self.name, 3)
         if check:
-            self._check(arrays, self._arguments(tree, leaves), results, residuals)
-        tapes: list[Any] = [None] * self._outputs
-        node = None
+            self._check(arrays, self._arguments(tree, leaves), results)
+        tapes, node = self._off_tape, None
         if self.on_tape and mode.recording:
-            nodes = [t._node if isinstance(t, Tensor) else None for t in tensors]
-            given = self._arguments(tree, leaves)
-            node = self._put_on_tape(tapes, nodes, arrays, results, residuals, given)
+            given = self._given or self._arguments(tree, leaves)
+            node = self._node(tensors, arrays, results, given)
+            tapes = self._places_of(node)
         if self._writes:
             self._write(results, mode)
-        made = [
-            self._output(mark, results[mark], tapes[mark])
-            if type(mark) is Output
-            else (leaves[mark] if type(mark) is Argument else mark)
-            for mark in self._marks
-        ]
+        if self._wrapped is not None:
+            made = [wrap(results[i], tapes[i]) for i in self._wrapped]
+        else:
+            made = [
+                self._output(mark, results[mark], tapes[mark])
+                if type(mark) is Output
+                else (leaves[mark] if type(mark) is Argument else mark)
+                for mark in self._marks
+            ]
         for observer in watchers if self.operation is not None else ():
-            kept = (*results, residuals)
+            kept = (*results, self._residuals_in(results))
             observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return self._result(made)
 
@@ -250,13 +260,16 @@ class Program:
             tensor._part = self._parts[number]  # which refuses to be written, here too
         return tensor
 
-    def compute(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any], int]:
-        """The outputs and what else is returned, the residuals, and the status."""
+    def compute(self, arrays: Sequence[Any], mode: Any) -> tuple[list[Any], int]:
+        """The outputs and what else is returned, with the residuals, and the status."""
         forward = self._forward
         with self._lock:
-            results = run_seen(forward, arrays)
-            status = getattr(forward, "status", 0)
-        return results, [results[i] for i in self._residuals], status
+            results = run_seen(forward, arrays) if mode.observers else forward(arrays)
+            return results, getattr(forward, "status", 0)
+
+    def _residuals_in(self, results: Sequence[Any]) -> list[Any]:
+        """What the derivative needs besides the inputs."""
+        return [results[i] for i in self._residuals]
 
     def _arguments(self, tree: Any, leaves: Sequence[Any]) -> Given:
         """Those of a call, for the reference."""
@@ -267,7 +280,7 @@ class Program:
             self._given = given
         return given
 
-    def _check(self, arrays: Any, given: Given, results: Any, residuals: Any) -> None:
+    def _check(self, arrays: Any, given: Given, results: Any) -> None:
         """Compare outputs and gradients with those of the user's function.
 
         Raises:
@@ -283,6 +296,7 @@ class Program:
         outs = [every[i] for i in self.on_tape]
         seeds = [np.ones(out.shape, out.dtype) for out in outs]
         needed = [i in self._with_gradient for i in range(len(arrays))]
+        residuals = self._residuals_in(results)
         found = self.backward(seeds, residuals, arrays, needed) if outs else []
         nodes = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True)]
         expected = pull_back(nodes, hooks=False)
@@ -292,26 +306,24 @@ class Program:
                 wanted = as_array(arrived)
                 check_equal(self.name, f"the gradient by input {i}", found[i], wanted)
 
-    def _put_on_tape(
-        self,
-        tapes: list[Any],
-        nodes: Sequence[Any],
-        arrays: Sequence[Any],
-        results: Sequence[Any],
-        residuals: Any,
-        given: Given,
-    ) -> Any:
-        """Give the outputs their places in the graph; returns the node of the call."""
-        outs = [results[i] for i in self.on_tape]
-        several = len(outs) > 1
+    def _node(
+        self, tensors: list[Any], arrays: list[Any], results: list[Any], given: Given
+    ) -> Node:
+        """The node of a call."""
         sources: list[Any] = [None] * len(arrays)
         for i in self._with_gradient:
-            sources[i] = nodes[i]
-        node = make_node(self._plan, tuple(sources), *self._kind_of_node, given=given)
-        node.saved = node.plan.save(*arrays, *outs, residuals)
-        for k, i in enumerate(self.on_tape):
-            tapes[i] = output_node(node, k) if several else node
+            sources[i] = getattr(tensors[i], "_node", None)
+        node = fill_node(Node(), self._plan, tuple(sources), *self._kind_of_node, {"given": given})
+        node.saved = tuple(arrays), self._residuals_in(results)  # as the plan's `save` gives them
         return node
+
+    def _places_of(self, node: Node) -> list[Any]:
+        """The places of all outputs in the graph."""
+        places = list(self._off_tape)
+        several = len(self.on_tape) > 1
+        for k, i in enumerate(self.on_tape):
+            places[i] = output_node(node, k) if several else node
+        return places
 
     def _eager(self, given: Given, tensors: Sequence[Any], numbers: Sequence[Any]) -> Any:
         """Run the user's function, with the random numbers that were drawn already."""
@@ -322,7 +334,10 @@ class Program:
     def _holds(self, results: Sequence[Any]) -> bool:
         """Whether the values that our code looked at are those that were traced."""
         found = results[self._outputs + len(self._writes) : self._returned]
-        return all(map(np.array_equal, found, self._assumed))
+        for one, (array, kept) in zip(found, self._assumed, strict=True):
+            if one.tobytes() != kept and not np.array_equal(one, array):
+                return False
+        return True
 
     def _write(self, results: Sequence[Any], mode: Any) -> None:
         values = results[self._outputs : self._outputs + len(self._writes)]
@@ -340,8 +355,9 @@ class Program:
     ) -> list[Any]:
         """The gradients by the inputs."""
         if self._joint:
-            factor = grads[0].reshape(())
-            found = residuals if factor == 1 else [factor * gradient for gradient in residuals]
+            found = residuals
+            if grads[0].item() != 1:
+                found = [grads[0].reshape(()) * gradient for gradient in residuals]
         else:
             with self._lock, errstate(all="ignore"):
                 found = run_seen(self._backward, [*inputs, *grads, *residuals])

@@ -179,7 +179,8 @@ def pull_back(
     roots = [(node, convert(g)) for node, g in outputs if node is not None]
     kept = frozenset(keep)
     options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
-    watched = not recorded and any(o.records_passes for o in current_mode().observers)
+    observers = current_mode().observers
+    watched = not recorded and bool(observers) and any(o.records_passes for o in observers)
     met = set() if recorded or not rerun_nodes else meets_rerun([n for n, _ in roots], needed, stop)
     if not met and not watched:
         return send_back(roots, retain=retain, recorded=recorded, **options)

@@ -54,8 +54,11 @@ class Mode:
     def replace(self, **changes: Any) -> "Mode":
         """A copy with some fields changed."""
         mode: Mode = object.__new__(Mode)  # every backward pass makes one: quicker than __init__
-        for name in Mode.__slots__:
-            setattr(mode, name, changes[name] if name in changes else getattr(self, name))
+        mode.recording, mode.scope, mode.observers = self.recording, self.scope, self.observers
+        mode.fused, mode.deriving, mode.dtype = self.fused, self.deriving, self.dtype
+        mode.watchers = self.watchers
+        for name, value in changes.items():
+            setattr(mode, name, value)
         if "observers" in changes:
             mode.watchers = tuple(o for o in mode.observers if o.looks_at_calls)
         return mode

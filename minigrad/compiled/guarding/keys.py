@@ -16,15 +16,26 @@ from minigrad.core.modes import Mode
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pytree import entries, replace_leaves
 
-__all__ = ["ARRAYS", "Given", "Held", "Key", "flatten", "key_of", "objects_around", "what_hides"]
+__all__ = [
+    "ARRAYS",
+    "BY_TEXT",
+    "BY_VALUE",
+    "Given",
+    "Held",
+    "Key",
+    "flatten",
+    "key_of",
+    "objects_around",
+    "what_hides",
+]
 
 Key = tuple[Any, ...]
 
 ARRAYS = (Tensor, np.ndarray)
 """The leaves that are inputs of a program."""
 
-_BY_VALUE = frozenset((int, bool, str, bytes, type(None), type(Ellipsis), type, np.dtype))
-_BY_TEXT = frozenset((float, complex, slice))  # NaN is itself, and -0.0 is not 0.0
+BY_VALUE = frozenset((int, bool, str, bytes, type(None), type(Ellipsis), type, np.dtype))
+BY_TEXT = frozenset((float, complex, slice))  # NaN is itself, and -0.0 is not 0.0
 
 _PLAIN_ARRAYS = (np.ndarray, np.memmap)
 _METHODS = "_compiled_methods"  # kept by `Compiled.__get__`
@@ -66,9 +77,9 @@ def _key_in(key: Any) -> Any:
         return key
     if kind is tuple:
         return kind, *map(_key_in, key)
-    if kind in _BY_VALUE:
+    if kind in BY_VALUE:
         return kind, key
-    if kind in _BY_TEXT or isinstance(key, np.generic):
+    if kind in BY_TEXT or isinstance(key, np.generic):
         return kind, repr(key)
     return object, id(key)
 
@@ -151,9 +162,9 @@ def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
             parts += array.shape, array.dtype, leaf._node is not None
         elif isinstance(leaf, np.ndarray):
             parts.append((kind, leaf.shape, leaf.dtype))
-        elif kind in _BY_TEXT or isinstance(leaf, np.generic):
+        elif kind in BY_TEXT or isinstance(leaf, np.generic):
             parts.append((kind, repr(leaf)))
-        elif kind in _BY_VALUE:
+        elif kind in BY_VALUE:
             parts.append((kind, leaf))
         else:
             parts.append((object, id(leaf)))
@@ -173,7 +184,7 @@ class Held:
         for leaf in leaves:
             if (
                 isinstance(leaf, (Tensor, np.ndarray, np.generic))
-                or type(leaf) in _BY_VALUE | _BY_TEXT
+                or type(leaf) in BY_VALUE | BY_TEXT
             ):
                 continue
             try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy import empty, ndarray
 
 from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
@@ -110,7 +111,8 @@ class NativeProgram:
         self._room = self._workspace.__array_interface__["data"][0]
         self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
         self._counters = self._workspace[counters:]
-        self._outputs = [(view.value.shape, view.value.dtype) for view in graph.outputs]
+        self._shapes = [view.value.shape for view in graph.outputs]
+        self._dtypes = [view.value.dtype for view in graph.outputs]
         self._copied = plan.copied
         self._pace = Pace()
         self.status = 0
@@ -121,11 +123,13 @@ class NativeProgram:
         return kernel_work(self._scope)
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        outputs = list(map(empty, self._shapes, self._dtypes))
         # A scalar has no pointer where the program looks; a transposed or spread array has other
         # strides, and an array that is read-only gets the long way round, which copies nothing.
-        if not all([a.__class__ is np.ndarray and a.flags.carray for a in arrays]):  # noqa: C419
-            arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
+        for array in arrays:
+            if array.__class__ is not ndarray or not array.flags.carray:
+                arrays = [np.require(each, requirements=("C", "A")) for each in arrays]
+                break
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:

@@ -20,7 +20,8 @@ from minigrad.compiled.backends import compiles_natively, default_backend
 from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
-from minigrad.compiled.operation import MOST_PROGRAMS, Refusal
+from minigrad.compiled.guarding.made import Refusal
+from minigrad.compiled.operation import MOST_PROGRAMS
 from minigrad.compiled.stepping.batches import OTHER, PIECE
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed

@@ -2,16 +2,21 @@
 
 import functools
 import itertools
+import keyword
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.core.plans import compile_source
+
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "attribute_of", "cell_of"]
 __all__ += ["attribute_through", "same_content", "same_plain"]
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
+
+_SPELLED_OUT = 8  # parts of a container, each with a line of its own
 
 
 class _Missing:
@@ -72,9 +77,10 @@ class Absent:
 
 
 class Identities:
-    """Whether places hold the very objects that they held, asked without a call for each.
+    """Whether places hold the very objects that they held: a function that is written for them.
 
-    Nearly always they do; where not, they may hold equal ones.
+    Nearly always they do; where not, they may hold equal ones. Every call asks, so each place is
+    a line of its own, with no call where Python needs none.
     """
 
     def __init__(
@@ -83,72 +89,86 @@ class Identities:
         contents: Iterable[tuple[Any, Any, str]],
         absent: Iterable[Absent],
     ) -> None:
-        self._absent = [one.quick for one in absent]
-        tables: dict[int, tuple[Any, dict[Any, Any]]] = {}
-        objects: dict[int, tuple[Any, dict[Any, Any]]] = {}
-        referents: dict[int, tuple[Any, dict[Any, Any]]] = {}
-        self._single: list[Entry] = []
-        for entry in entries:
-            get, key, value = entry.get, entry.key, entry.value
-            if value is MISSING:
-                self._single.append(entry)
-            elif get is cell_of:
-                objects.setdefault(id(key), (key, {}))[1]["cell_contents"] = value
-            elif isinstance(get, functools.partial):
-                groups = objects if get.func is attribute_of else referents
-                groups.setdefault(id(get.args[0]), (get.args[0], {}))[1][key] = value
-            else:
-                table = get.__self__  # type: ignore[attr-defined]  # `get` of a namespace
-                tables.setdefault(id(table), (table, {}))[1][key] = value
-        self._fetched: list[tuple[Callable[[Any], tuple[Any, ...]], Any]] = []
-        self._expected: list[Any] = []
-        for kind, groups in (
-            (operator.itemgetter, tables),
-            (operator.attrgetter, objects),
-            (_getter_through, referents),
-        ):
-            for holder, values in groups.values():
-                names = [*values, *values][: max(len(values), 2)]  # of one it would make no tuple
-                self._fetched.append((kind(*names), holder))
-                self._expected += [values[name] for name in names]
-        self._empty: list[Any] = []
-        self._sized: list[Any] = []
-        self._lengths: list[int] = []
-        self._listed: list[Iterable[Any]] = []  # also the values of dicts, as they will be
-        self._arrays: list[tuple[Any, Any]] = []
+        self._scope: dict[str, Any] = {
+            "MISSING": MISSING, "all": all, "is_": operator.is_, "map": map, "same": same_content
+        }  # fmt: skip
+        self._names: dict[int, str] = {}
+        self._lines: list[str] = []
+        self._written: Callable[[], bool] | None = None
+        for one in absent:
+            self._absent(one)
         for holder, kept, _ in contents:
-            if isinstance(holder, np.ndarray):
-                self._arrays.append((holder, kept))
-                continue
-            if not kept:
-                self._empty.append(holder)
-                continue
-            self._sized.append(holder)
-            self._lengths.append(len(kept))
-            self._listed.append(holder)
-            self._expected += kept
-            if isinstance(holder, dict):
-                self._listed.append(holder.values())
-                self._expected += kept.values()
+            self._content(holder, kept)
+        for entry in entries:
+            self._entry(entry)
 
     def hold(self) -> bool:
         """True if all are identical; False tells nothing."""
+        if self._written is None:  # only now: many programs never see a second call
+            source = "\n    ".join(("def hold():", *self._lines, "return True\n"))
+            self._written = compile_source(source, "guards", self._scope)["hold"]
         try:
-            if any(self._empty) or list(map(len, self._sized)) != self._lengths:
-                return False
-            for are_absent, names in self._absent:
-                if not are_absent(names):
-                    return False
-            found = [fetch(holder) for fetch, holder in self._fetched]
-            found += self._listed  # type: ignore[arg-type]  # anything to go through
-            same = map(operator.is_, itertools.chain.from_iterable(found), self._expected)
-            if not all(same):
-                return False
+            return self._written()
         except (AttributeError, KeyError, RuntimeError, ValueError):  # gone, or being changed
             return False
-        return all(get(key, MISSING) is MISSING for get, key, *_ in self._single) and all(
-            itertools.starmap(same_content, self._arrays)
-        )
+
+    def _name(self, value: Any) -> str:
+        """What the function knows an object by."""
+        if value is None or value is True or value is False:
+            return str(value)
+        name = self._names.setdefault(id(value), f"o{len(self._names)}")
+        self._scope[name] = value
+        return name
+
+    def _refuse(self, condition: str) -> None:
+        self._lines.append(f"if {condition}: return False")
+
+    def _entry(self, entry: Entry) -> None:
+        get, key, value = entry.get, entry.key, self._name(entry.value)
+        if entry.value is MISSING:
+            self._refuse(f"{self._name(get)}({self._name(key)}, MISSING) is not MISSING")
+        elif get is cell_of:
+            self._refuse(f"{self._name(key)}.cell_contents is not {value}")
+        elif isinstance(get, functools.partial):
+            call = "" if get.func is attribute_of else "()"  # of a weak reference
+            what = f"{self._name(get.args[0])}{call}"
+            spelled = key.isidentifier() and not keyword.iskeyword(key)
+            what = f"{what}.{key}" if spelled else f"getattr({what}, {key!r})"
+            self._refuse(f"{what} is not {value}")
+        else:
+            table = get.__self__  # type: ignore[attr-defined]  # `get` of a namespace
+            self._refuse(f"{self._name(table)}[{key!r}] is not {value}")
+
+    def _content(self, holder: Any, kept: Any) -> None:
+        name = self._name(holder)
+        if isinstance(holder, np.ndarray):
+            self._refuse(f"not same({name}, {self._name(kept)})")
+        elif not kept:
+            self._refuse(name)
+        else:
+            self._sequence(name, list(kept))
+            if isinstance(holder, dict):
+                self._sequence(f"{name}.values()", list(kept.values()))
+
+    def _sequence(self, what: str, kept: list[Any]) -> None:
+        """What a container gives, in its order."""
+        if len(kept) > _SPELLED_OUT:
+            name = self._name(kept)
+            self._refuse(f"len({what}) != {len(kept)} or not all(map(is_, {what}, {name}))")
+            return
+        parts = [f"p{i}" for i in range(len(kept))]
+        self._lines.append(f"{', '.join(parts)}, = {what}")  # an error if there are more, or fewer
+        for part, value in zip(parts, kept, strict=True):
+            self._refuse(f"{part} is not {self._name(value)}")
+
+    def _absent(self, one: Absent) -> None:
+        are_absent, names = one.quick
+        condition = f"not {self._name(are_absent)}({self._name(names)})"
+        if len(one.table) < 4 * len(names):  # then it is quicker to see that no name has come
+            condition = (
+                f"[*{self._name(one.table)}] != {self._name(list(one.table))} and {condition}"
+            )
+        self._refuse(condition)
 
 
 def cell_of(cell: Any, default: Any) -> Any:
@@ -167,12 +187,6 @@ def attribute_of(value: Any, name: str, default: Any) -> Any:
 def attribute_through(reference: Any, name: str, default: Any) -> Any:
     """An attribute of what a weak reference refers to."""
     return getattr(reference(), name, default)
-
-
-def _getter_through(*names: str) -> Callable[[Any], Any]:
-    """As `operator.attrgetter`, through a weak reference."""
-    get = operator.attrgetter(*names)
-    return lambda reference: get(reference())
 
 
 def same_content(holder: Any, kept: Any) -> bool:

@@ -1,0 +1,60 @@
+"""What was made of the calls of a compiled function."""
+
+from typing import Any, NamedTuple
+
+from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import Held
+from minigrad.compiled.guarding.readers import Reader, write_reader
+from minigrad.core.modes import Mode
+
+__all__ = ["Entry", "Refusal"]
+
+
+class Refusal(NamedTuple):
+    """Why calls of one kind are not compiled.
+
+    Attributes:
+        reason: in words.
+        line: where that was seen, as "file:line"; may be empty.
+        guards: what the function read; None when that is not known.
+    """
+
+    reason: str
+    line: str = ""
+    guards: Guards | None = None
+
+
+class Entry:
+    """What was made of one call.
+
+    Attributes:
+        program: what runs in the place of calls like it; or why nothing does.
+        held: the objects of the call.
+    """
+
+    __slots__ = ("_asked", "_mode", "_read", "held", "program")
+
+    def __init__(self, program: Any, held: Held) -> None:
+        self.program, self.held = program, held
+        self._asked = False
+        self._mode: Mode | None = None
+        self._read: Reader | None = None
+
+    def served(self, tree: Any, mode: Mode) -> None:
+        """It ran for these arguments: calls like this one may come again."""
+        if not self._asked:
+            self._mode, self._read, self._asked = mode, write_reader(tree), True
+
+    def leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
+        """The leaves of arguments like those that it served; None for others.
+
+        Args:
+            args, kwargs: of a call.
+            mode: the current one, without observers.
+        """
+        known = self._mode
+        if known is not mode and (
+            known is None or known.recording != mode.recording or known.dtype != mode.dtype
+        ):
+            return None
+        return None if self._read is None else self._read(args, kwargs)
