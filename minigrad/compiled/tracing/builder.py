@@ -17,7 +17,7 @@ from minigrad.compiled.graph import (
     size_of,
 )
 
-__all__ = ["Builder", "as_number", "blank", "read"]
+__all__ = ["Builder", "as_number", "blank", "read", "same_numbers"]
 
 _SPELT_OUT = 1 << 16  # elements up to which a constant is stored as it is read
 _FOLDED = 4096  # elements up to which an operation on constants alone is done at once
@@ -26,6 +26,9 @@ _FOLDED = 4096  # elements up to which an operation on constants alone is done a
 class Builder:
     """Makes the values of a graph in order, and none that is equal to another.
 
+    Args:
+        before: where given, values that it has made are taken from it, and not made again.
+
     Attributes:
         values: what was made, but for inputs and constants.
         place: where in the user's program the next values come from.
@@ -33,12 +36,15 @@ class Builder:
         loud: the values that do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: "Builder | None" = None) -> None:
         self.values: list[Value] = []
         self.place = ""
         self.heard = False
         self.loud: set[Value] = set()
         self._made: dict[Any, Value] = {}
+        self._before = {} if before is None else before._made
+        self._large: list[Value] = []  # constants whose numbers are in no key, in order
+        self._large_before = [] if before is None else before._large
         self._keys: list[Any] = []  # of the values
 
     # -- values ------------------------------------------------------------------------------------
@@ -55,7 +61,7 @@ class Builder:
         given = tuple(operands)
         parts = tuple(o.key if isinstance(o, View) else (type(o), repr(o)) for o in given)
         key = op, parts, shape, np.dtype(dtype), options
-        value = self._made.get(key)
+        value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = Value(op, given, shape, dtype, options, place=self.place)
             self._made[key] = value
@@ -65,8 +71,10 @@ class Builder:
             self.loud.add(value)
         return View(value)
 
-    def input(self, index: int, array: PlainArray) -> View:
-        """Argument number `index`, an array like this one."""
+    def input(self, index: int, array: PlainArray, like: Value | None = None) -> View:
+        """Argument number `index`, an array like this one; `like`, if that is one, too."""
+        if like is not None and like.shape == array.shape and like.dtype == array.dtype:
+            return View(like)
         return View(Value("input", (), array.shape, array.dtype, (index,)))
 
     def constant(self, array: PlainArray) -> View:
@@ -82,9 +90,15 @@ class Builder:
         """A constant that holds all numbers of an array; equal ones of few elements are one."""
         kept = array.copy(order="C")
         kept.flags.writeable = False
-        content = kept.tobytes() if kept.size <= _FOLDED else id(kept)
-        key = "constant", kept.shape, kept.dtype, content
-        value = self._made.get(key)
+        if kept.size > _FOLDED:
+            number = len(self._large)
+            value = self._large_before[number] if number < len(self._large_before) else None
+            if value is None or not same_numbers(value.array, kept):
+                value = Value("constant", (), kept.shape, kept.dtype, array=kept)
+            self._large.append(value)
+            return View(value)
+        key = "constant", kept.shape, kept.dtype, kept.tobytes()
+        value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = self._made[key] = Value("constant", (), kept.shape, kept.dtype, array=kept)
         return View(value)
@@ -274,6 +288,14 @@ def _all_equal(array: PlainArray, first: Any) -> bool:
     return bool((array == first).all()) and not (
         array.dtype.kind == "f" and first == 0 and np.signbit(array).any()
     )
+
+
+def same_numbers(one: PlainArray | None, other: PlainArray | None) -> bool:
+    """Whether two arrays agree in shape, dtype and every bit."""
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    bits = np.ndarray.tobytes  # not of arrays that are followed: nobody reads these numbers
+    return bits(one) == bits(other)
 
 
 def as_number(operand: Operand) -> Operand:
