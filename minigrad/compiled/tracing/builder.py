@@ -59,8 +59,8 @@ class Builder:
     ) -> View:
         """The value of an operation, made unless there is an equal one."""
         given = tuple(operands)
-        parts = tuple(o.key if isinstance(o, View) else (type(o), repr(o)) for o in given)
-        key = op, parts, shape, np.dtype(dtype), options
+        parts = [o.key if isinstance(o, View) else (type(o), repr(o)) for o in given]
+        key = op, shape, np.dtype(dtype), options, *parts
         value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = Value(op, given, shape, dtype, options, place=self.place)
@@ -129,16 +129,15 @@ class Builder:
                 given.
         """
         given = list(operands)
-        views = [o for o in given if isinstance(o, View)]
-        shape = views[0].shape
-        if any(v.shape != shape for v in views):
-            shape = np.broadcast_shapes(*(v.shape for v in views))
+        shapes = [o.shape for o in given if isinstance(o, View)]
+        shape = shapes[0]
+        if shapes.count(shape) != len(shapes):
+            shape = np.broadcast_shapes(*shapes)
         data = given[1:] if op == "where" else given
-        kinds = [o.dtype if isinstance(o, View) else o for o in data]
-        if all(kind is kinds[0] for kind in kinds) and isinstance(kinds[0], np.dtype):
-            common = kinds[0]
-        else:
-            common = np.result_type(*kinds) if kinds else np.dtype(bool)
+        kinds = [o.value.dtype if isinstance(o, View) else o for o in data]
+        common = kinds[0]
+        if not isinstance(common, np.dtype) or any([k is not common for k in kinds]):  # noqa: C419
+            common = np.result_type(*kinds)
         if op in COMPARISONS or op in LOGICAL:
             result, wanted = np.dtype(bool), common if op in COMPARISONS else None
         else:
@@ -173,8 +172,7 @@ class Builder:
 
     def _folded(self, op: str, operands: Sequence[Any], shape: Shape, dtype: Any) -> View | None:
         """The result as a constant, when all operands are constants of few elements."""
-        function = getattr(np, op, None)
-        arrays = []
+        arrays: list[Any] = []
         for operand in operands:
             if not isinstance(operand, View):
                 arrays.append(operand)
@@ -182,6 +180,7 @@ class Builder:
                 arrays.append(read(operand.value.array, operand))
             else:
                 return None
+        function = getattr(np, op, None)
         if function is None or op == "copy":
             return None
         if size_of(shape) and all(v.value.size == 1 for v in operands if isinstance(v, View)):

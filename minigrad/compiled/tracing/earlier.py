@@ -1,91 +1,78 @@
-"""What a second trace of a function takes over from the first, so that only differences are made.
+"""What was converted is not converted again: in the backward pass, or in a second trace.
 
-Where it does the same with the same, its values are those of the first trace themselves, and
-nothing is converted twice. What differs gives other values, and so does all that depends on it.
+A second trace takes over the values of the first. Where it does the same with the same, nothing is
+made; what differs gives other values, and so does all that depends on it.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigrad.compiled.graph import Operand, View
-from minigrad.compiled.tracing.conversions import Recorded
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "is_plain"]
 
 _ATOMS = frozenset((int, float, bool, str, type(None), type(Ellipsis)))
-
-
-class _Call(NamedTuple):
-    """One call of an operation, and what it was converted to."""
-
-    operation: Any
-    operands: Sequence[Operand]
-    params: str
-    shape: tuple[int, ...]
-    dtype: Any
-    result: View
+_BOUNDS = frozenset((int, type(None)))
 
 
 class Calls:
-    """The converted calls of a trace by their numbers, to find each again in the next trace.
+    """The calls that were converted, with what they gave.
 
     Args:
-        before: those of the first trace; None in the first one, which keeps its own.
+        before: those of the first trace; None in the first one.
     """
 
     def __init__(self, before: "Calls | None" = None) -> None:
-        self._before = before
-        self._calls: dict[int, _Call] = {}
-        self._count = 0
+        self._first = before is None
+        self._results: dict[Any, View] = {} if before is None else before._results
 
-    def again(self, operation: Any, call: Recorded) -> View | None:
-        """What the next call gave in the first trace, if it is the same: of the same operands,
-        with the same parameters, to a result of the same kind."""
-        self._count += 1
-        before = None if self._before is None else self._before._calls.get(self._count)
-        if (
-            before is None
-            or before.operation is not operation
-            or before.shape != call.result.shape
-            or before.dtype != call.result.dtype
-            or len(before.operands) != len(call.operands)
-            or not all(map(_same_operand, before.operands, call.operands))
-            or before.params != _text(call.params)
-        ):
-            return None
-        return before.result
+    def key(
+        self, operation: Any, operands: Sequence[Operand], params: dict[str, Any], result: Any
+    ) -> Any:
+        """What equal calls share: of one operation, with the same operands and parameters, to an
+        array of the same kind. None if arrays may be among the parameters."""
+        text = ""
+        if params:
+            if not all(map(is_plain, params.values())):
+                return None
+            text = repr(params)
+        read = [o.key if isinstance(o, View) else (type(o), repr(o)) for o in operands]
+        return operation, text, result.shape, result.dtype, *read
 
-    def note(self, operation: Any, call: Recorded, result: View) -> None:
-        """Keep what the call was converted to, for a second trace."""
-        params = _text(call.params)
-        if self._before is None and params is not None:
-            shape, dtype = call.result.shape, call.result.dtype
-            self._calls[self._count] = _Call(operation, call.operands, params, shape, dtype, result)
+    def again(self, key: Any) -> View | None:
+        """What an equal call was converted to; None if there was none."""
+        return self._results.get(key)
 
+    def note(self, key: Any, result: View) -> None:
+        """Keep what a call of the first trace was converted to."""
+        if self._first and key is not None:
+            self._results[key] = result
 
-def _same_operand(one: Operand, other: Operand) -> bool:
-    if one is other:
-        return True
-    if isinstance(one, View) and isinstance(other, View):
-        return one.key == other.key
-    return type(one) is type(other) and repr(one) == repr(other)
+    def mark(self) -> int:
+        """How many there are."""
+        return len(self._results)
+
+    def back_to(self, mark: int) -> None:
+        """Forget those that were noted since then."""
+        while len(self._results) > mark:
+            self._results.popitem()
 
 
-def _text(value: Any) -> str | None:
-    """Parameters as text that only equal ones share; None of those that are not plain."""
+def is_plain(value: Any) -> bool:
+    """Whether a parameter cannot hold an array, and has a text that only equal ones share.
+
+    >>> is_plain((slice(None), 1)), is_plain([np.arange(2)])
+    (True, False)
+    """
     kind = type(value)
     if kind in _ATOMS:
-        return repr(value)
-    if kind is dict:
-        return "" if not value else _text([*value, *value.values()])
+        return True
     if kind is slice:
-        return _text(("slice", value.start, value.stop, value.step))
+        return _BOUNDS.issuperset((type(value.start), type(value.stop), type(value.step)))
     if kind is tuple or kind is list:
-        parts = [_text(part) for part in value]
-        inner = [part for part in parts if part is not None]
-        return f"{kind.__name__}({', '.join(inner)})" if len(inner) == len(parts) else None
+        return all(map(is_plain, value))
     if isinstance(value, np.dtype):
-        return repr(value)
-    return repr(value) if kind is type and value.__module__ in ("builtins", "numpy") else None
+        return True
+    return kind is type and value.__module__ in ("builtins", "numpy")

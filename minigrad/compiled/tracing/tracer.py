@@ -14,7 +14,7 @@ from numpy import ndarray
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders, with_index
-from minigrad.compiled.tracing.earlier import Calls
+from minigrad.compiled.tracing.earlier import Calls, is_plain
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.inputs import Inputs
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
@@ -31,7 +31,6 @@ __all__ = ["Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
-_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
@@ -95,11 +94,12 @@ class Tracer(Inputs, KernelObserver):
 
     # -- events ------------------------------------------------------------------------------------
 
-    @Watch.pausing
     def constant(self, value: Any, array: Any) -> Any:
         """A copy of what may be written later, in C order, so that rules make known views of it."""
-        if array.__class__ in _ATOMS:
-            return array
+        return array if is_plain(array) else self._constant(value, array)
+
+    @Watch.pausing
+    def _constant(self, value: Any, array: Any) -> Any:
         if isinstance(array, ndarray):
             known = self.view_of(value._array) if hasattr(value, "_array") else None
             if hasattr(value, "_array") and known is None:
@@ -139,34 +139,41 @@ class Tracer(Inputs, KernelObserver):
             self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
 
     def _convert(self, applied: Applied) -> None:
-        self.listen()
-        operation, params = applied.operation, applied.params
+        operation, params, result = applied.operation, applied.params, applied.results[0]
         if applied.node is not None:
             self.nodes.append(applied.node)
-        self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
-        leaves = list(params.values())
-        if not _ATOMS.issuperset(map(type, leaves)):
-            leaves = [leaf for _, leaf in labelled_leaves(params)]
+        self.listen()
+        key = self.calls.key(operation, operands, params, result)
+        known = None if self.builder.heard else self.calls.again(key)
+        if known is not None and len(applied.results) == 1:
+            self.enter_array(result, known)
+            return
+        self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
+        leaves = [] if key is not None else [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
-        recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
-        view = self.calls.again(operation, recorded) or convert(self.builder, recorded)
+        recorded = Recorded(operation.name, operands, params, bool(traced), result)
+        view = convert(self.builder, recorded)
         if view is None and list(params)[:1] == ["index"] and len(traced) == 1 and not traced[0]:
             view = with_index(self.builder, recorded, self.source(leaves[0], leaves[0]))
-        if view is not None and not _fits(view, applied.results[0]):
+        if view is not None and not _fits(view, result):
             view = None
         plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
         self.plain.extend(plain)
         if view is None or any(r.__class__ is ndarray for r in applied.results[1:]):
             self._call(applied, operands, leaves, traced)
         else:
-            self.calls.note(operation, recorded, view)
-            self.enter_array(applied.results[0], view)
+            self.calls.note(key, view)
+            self.enter_array(result, view)
 
     def listen(self) -> None:
-        """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
-        self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
+        """Find out whether what is computed now would warn: in no derivative, in no quiet block.
+
+        Nobody asks that of a second trace.
+        """
+        loud = self._before is None and not current_mode().deriving
+        self.builder.heard = loud and np.geterr() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -177,6 +184,7 @@ class Tracer(Inputs, KernelObserver):
         if len(applied.results) != 1 or applied.operation.list_input:
             return None
         mark, assumed, refusal = self.builder.mark(), len(self.assumed), self.refusal
+        converted = self.calls.mark()
         unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
@@ -202,6 +210,7 @@ class Tracer(Inputs, KernelObserver):
         if view is not None and clean and _fits(view, applied.results[0]):
             return view
         self.builder.back_to(mark)
+        self.calls.back_to(converted)
         del self.assumed[assumed:]
         self.refusal = refusal
         return None
