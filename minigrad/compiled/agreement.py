@@ -7,7 +7,7 @@ from typing import Any
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.other_values import other_argument
-from minigrad.compiled.trace import Traced, settle, trace
+from minigrad.compiled.trace import Traced, settle, trace, unfixed
 from minigrad.ops.pytree import replace_leaves
 from minigrad.restoring import Restoring, errstate
 from minigrad.transforms.generator_search import random_sources
@@ -59,7 +59,10 @@ def _compared(
     kernels: bool,
 ) -> str | None:
     with left_alone(guards, random_sources(function, args, kwargs)), errstate(all="ignore"):
-        second = trace(function, args, kwargs, {}, recording, seeded=seeded, kernels=kernels)
+        with unfixed(first):
+            second = trace(
+                function, args, kwargs, {}, recording, None, seeded, kernels, before=first
+            )
         settle(second, guards.tensors)
         unwrite(second, guards)
         changed = guards.changed()

@@ -368,5 +368,5 @@ def reachable(values: Iterable[Value], outputs: Iterable[View]) -> list[Value]:
         value = waiting.pop()
         if value not in seen:
             seen.add(value)
-            waiting.extend(view.value for view in value.views)
+            waiting += [o.value for o in value.operands if isinstance(o, View)]
     return [value for value in values if value in seen]

@@ -5,6 +5,7 @@ read piece by piece; a product that is only read transposed becomes the product 
 operands; and what turned out to be constant only after the trace is folded and shared now.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,8 +46,10 @@ class _Rewriting:
         self.builder = Builder()
         self._new: dict[Value, View] = {}
         self._uses: dict[Value, list[View]] = {}
-        for view in (*(v for value in order for v in value.views), *outputs):
-            self._uses.setdefault(view.value, []).append(view)
+        operands = itertools.chain.from_iterable(value.operands for value in order)
+        for view in itertools.chain(operands, outputs):
+            if isinstance(view, View):
+                self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
         self._absorbed = self._sums_of_parts(order)
         self._turned = {value for value in order if self._is_turned(value)}
@@ -104,9 +107,9 @@ class _Rewriting:
         """Whether a value adds arrays of parts that nothing else reads; those before are known."""
         self._summing[value] = value.op == "add" and all(
             isinstance(o, View)
-            and o.whole
-            and len(self._uses[o.value]) == 1
             and (o.value.op == "assemble" or self._summing.get(o.value, False))
+            and len(self._uses[o.value]) == 1
+            and o.whole
             for o in value.operands
         )
         return self._summing[value]

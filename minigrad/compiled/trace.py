@@ -6,8 +6,8 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
+from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow
 from minigrad.compiled.tracing.tracer import Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
@@ -27,7 +28,7 @@ from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Setting
 
-__all__ = ["Argument", "Output", "Traced", "array_leaves", "same_numbers", "settle", "trace"]
+__all__ = ["Argument", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Traced:
         kinds: what each is: `Tensor`, `np.ndarray` or, for a number of NumPy's, `np.generic`.
         parts: of each that users take for a part of a tensor, the operation that gave it.
         writes: tensors that the function wrote, with their new values.
+        constants: tensors that the function itself made, with their numbers.
         seeds: for each output that requires grad, the value that stands for its gradient.
         gradients: by the value of an argument or captured tensor, its gradient.
     """
@@ -63,6 +65,7 @@ class Traced:
     kinds: list[type] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)
     writes: list[tuple["weakref.ref[Any]", View]] = field(default_factory=list)
+    constants: list[tuple[Value, PlainArray]] = field(default_factory=list)
     seeds: list[Value] = field(default_factory=list)
     gradients: dict[Value, View] = field(default_factory=dict)
 
@@ -80,6 +83,7 @@ def trace(
     watch: Watch | None = None,
     seeded: bool = False,
     kernels: bool = False,
+    before: Traced | None = None,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -91,11 +95,12 @@ def trace(
         watch: a block for the call alone.
         seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
+        before: the first trace, if this is the second one.
 
     Raises:
         whatever the function raises.
     """
-    tracer = Tracer(states, kernels)
+    tracer = Tracer(states, kernels, None if before is None else before.tracer)
     if watch is not None:
         watch.refuse = tracer.refuse
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
@@ -117,13 +122,13 @@ def trace(
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
     arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
-    before = last_write()
+    writes = last_write()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
         if watch is not None:
             watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
-        if last_write() != before:
+        if last_write() != writes:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
             tracer.refuse("it writes into an array that it was given")
@@ -174,14 +179,6 @@ def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:
     """The tensors and arrays among the leaves of arguments."""
     return [leaf for leaf in leaves if isinstance(leaf, (Tensor, np.ndarray))]
-
-
-def same_numbers(one: PlainArray | None, other: PlainArray | None) -> bool:
-    """Whether two arrays agree in shape, dtype and every bit."""
-    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    bits = np.ndarray.tobytes  # not of arrays that are followed: nobody reads these numbers
-    return bits(one) == bits(other)
 
 
 def _read_result(traced: Traced, given: Sequence[Any]) -> None:
@@ -290,8 +287,25 @@ def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
         elif captured.value in traced.gradients or not made_here:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
         else:
-            captured.value.op, captured.value.array = "constant", captured.array
-            captured.value.options = ()
+            traced.constants.append((captured.value, captured.array))
+    fix(traced.constants)
     traced.draws = tracer.draws
     traced.refusal = tracer.refusal
     tracer.let_go()
+
+
+def fix(constants: Sequence[tuple[Value, PlainArray]]) -> None:
+    """Let values be constants that entered as inputs."""
+    for value, array in constants:
+        value.op, value.array, value.options = "constant", array, ()
+
+
+@contextmanager
+def unfixed(traced: Traced) -> Iterator[None]:
+    """A block in which a second trace finds all as it was while the first one ran."""
+    for value, _ in traced.constants:
+        value.op, value.array = "input", None
+    try:
+        yield
+    finally:
+        fix(traced.constants)

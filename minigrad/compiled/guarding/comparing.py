@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import PlainArray, Value, View
-from minigrad.compiled.trace import Traced, same_numbers
-from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.trace import Traced
+from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
 from minigrad.ops.pytree import labelled_leaves
@@ -38,7 +38,14 @@ def differences(first: Traced, second: Traced) -> str | None:
     pairs = zip(first.tracer.assumed, second.tracer.assumed, strict=False)
     if not all(same_numbers(one, other) for (_, one), (_, other) in pairs):
         return "what it does depends on its values"
-    return _Comparison().graphs(first, second)
+    comparison = _Comparison()
+    reason = comparison.graphs(first, second)
+    if comparison.copies:  # of these, what both traces share must be looked at, too
+        comparison = _Comparison(thorough=True)
+        reason = comparison.graphs(first, second)
+    if reason is None:
+        comparison.replace(first.tracer.builder)
+    return reason
 
 
 def _asked(draw: Request) -> tuple[Any, ...]:
@@ -47,11 +54,19 @@ def _asked(draw: Request) -> tuple[Any, ...]:
 
 
 class _Comparison:
-    """Compares what outputs are computed from, value by value."""
+    """Compares what outputs are computed from, value by value.
 
-    def __init__(self) -> None:
+    Args:
+        thorough: compare what the values depend on, too, that both traces share.
+
+    Attributes:
+        copies: constants of the first trace that are copies, with what they are copies of.
+    """
+
+    def __init__(self, thorough: bool = False) -> None:
         self.partner: dict[Value, Value] = {}
-        self._copies: list[tuple[Value, View]] = []
+        self.copies: list[tuple[Value, View]] = []
+        self._thorough = thorough
 
     def graphs(self, first: Traced, second: Traced) -> str | None:
         """The first difference."""
@@ -73,6 +88,7 @@ class _Comparison:
         if not _same_template(first.template, second.template):
             return "it returns a Python value that is computed from the arguments"
         self.partner = dict(zip(inputs, inputs2, strict=True))
+        self._thorough = self._thorough or inputs != inputs2
         self._traced = first, second
         pairs = zip((*outputs, *gradients), (*outputs2, *gradients2), strict=True)
         for one, other in pairs:
@@ -82,7 +98,6 @@ class _Comparison:
                 reason = self.views(one, other)
                 if reason is not None:
                     return reason
-        self._replace(first.tracer.builder)
         return None
 
     def _is_copy(self, a: Value, b: Value) -> bool:
@@ -103,12 +118,12 @@ class _Comparison:
         given = {view.value for view in found if view.value in first.arguments}
         if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
             return False
-        self._copies.append((a, found[0]))
+        self.copies.append((a, found[0]))
         return True
 
-    def _replace(self, builder: Builder) -> None:
+    def replace(self, builder: Builder) -> None:
         """Compute the constants that are copies after what they are copies of."""
-        for value, view in self._copies:
+        for value, view in self.copies:
             start = len(builder.values)
             source = builder.reshape(view, value.shape)
             made = builder.values[start:]
@@ -133,6 +148,8 @@ class _Comparison:
                     return f"{_place(a)} is computed from other values every time"
                 continue
             self.partner[a] = b
+            if a is b and not self._thorough:
+                continue
             if a.op != b.op or a.shape != b.shape or a.dtype != b.dtype:
                 return f"{_place(a)} is another operation every time"
             if a.op == "input":

@@ -1,5 +1,6 @@
 """Graphs that native code knows in part: native programs and NumPy calls in turn."""
 
+import functools
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any, TypeAlias
@@ -39,14 +40,13 @@ def is_native(value: Value) -> bool:
     if value.op == "loop":
         loop: Loop = value.options[0]
         return all(is_native(inner) and inner.op != "loop" for inner in loop.body)
+    if value.op in ELEMENTWISE:
+        given = (o.dtype if isinstance(o, View) else o for o in value.operands)
+        return _is_native_elementwise(value.op, value.dtype, *given)
     try:
         kinds = [register_kind(value.dtype), *(register_kind(view.dtype) for view in value.views)]
-        if value.op in ELEMENTWISE:
-            Elements(Code(Module()), 4).compute(value, ["%x"] * len(value.operands))
     except Unsupported:
         return False
-    if value.op in ELEMENTWISE:
-        return True
     if value.op == "matmul":
         return kinds[0] in ("float", "double")
     if value.op == "gather":
@@ -55,6 +55,17 @@ def is_native(value: Value) -> bool:
     if value.op == "row_max" and value.dtype.kind == "u":
         return False
     return "i1" not in kinds or value.op == "assemble"
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _is_native_elementwise(op: str, dtype: Any, *operands: Any) -> bool:
+    """The same of an elementwise operation of numbers, and of arrays of some dtypes."""
+    given = [View(Value("input", (), (), o)) if isinstance(o, np.dtype) else o for o in operands]
+    try:
+        Elements(Code(Module()), 4).compute(Value(op, given, (), dtype), ["%x"] * len(given))
+    except Unsupported:
+        return False
+    return True
 
 
 def _beside(table: View) -> tuple[int, ...]:

@@ -26,7 +26,8 @@ from minigrad.compiled.stepping.batches import OTHER, PIECE
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed
 from minigrad.compiled.stepping.sequences import Sequences
-from minigrad.compiled.trace import Output, Traced, same_numbers, settle, trace
+from minigrad.compiled.trace import Output, Traced, settle, trace
+from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.compiled.tracing.watching import Watch

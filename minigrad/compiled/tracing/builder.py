@@ -18,7 +18,7 @@ from minigrad.compiled.graph import (
 )
 from minigrad.restoring import errstate
 
-__all__ = ["Builder", "as_number", "blank", "read"]
+__all__ = ["Builder", "as_number", "blank", "read", "same_numbers"]
 
 _SPELT_OUT = 1 << 16  # elements up to which a constant is stored as it is read
 _FOLDED = 4096  # elements up to which an operation on constants alone is done at once
@@ -27,6 +27,9 @@ _FOLDED = 4096  # elements up to which an operation on constants alone is done a
 class Builder:
     """Makes the values of a graph in order, and none that is equal to another.
 
+    Args:
+        before: where given, values that it has made are taken from it, and not made again.
+
     Attributes:
         values: what was made, but for inputs and constants.
         place: where in the user's program the next values come from.
@@ -34,12 +37,15 @@ class Builder:
         loud: the values that do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: "Builder | None" = None) -> None:
         self.values: list[Value] = []
         self.place = ""
         self.heard = False
         self.loud: set[Value] = set()
         self._made: dict[Any, Value] = {}
+        self._before = {} if before is None else before._made
+        self._large: list[Value] = []  # constants whose numbers are in no key, in order
+        self._large_before = [] if before is None else before._large
         self._keys: list[Any] = []  # of the values
 
     # -- values ------------------------------------------------------------------------------------
@@ -54,9 +60,9 @@ class Builder:
     ) -> View:
         """The value of an operation, made unless there is an equal one."""
         given = tuple(operands)
-        parts = tuple(o.key if isinstance(o, View) else (type(o), repr(o)) for o in given)
-        key = op, parts, shape, np.dtype(dtype), options
-        value = self._made.get(key)
+        parts = [o.key if isinstance(o, View) else (type(o), repr(o)) for o in given]
+        key = op, shape, np.dtype(dtype), options, *parts
+        value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = Value(op, given, shape, dtype, options, place=self.place)
             self._made[key] = value
@@ -66,8 +72,10 @@ class Builder:
             self.loud.add(value)
         return View(value)
 
-    def input(self, index: int, array: PlainArray) -> View:
-        """Argument number `index`, an array like this one."""
+    def input(self, index: int, array: PlainArray, like: Value | None = None) -> View:
+        """Argument number `index`, an array like this one; `like`, if that is one, too."""
+        if like is not None and like.shape == array.shape and like.dtype == array.dtype:
+            return View(like)
         return View(Value("input", (), array.shape, array.dtype, (index,)))
 
     def constant(self, array: PlainArray) -> View:
@@ -83,9 +91,15 @@ class Builder:
         """A constant that holds all numbers of an array; equal ones of few elements are one."""
         kept = array.copy(order="C")
         kept.flags.writeable = False
-        content = kept.tobytes() if kept.size <= _FOLDED else id(kept)
-        key = "constant", kept.shape, kept.dtype, content
-        value = self._made.get(key)
+        if kept.size > _FOLDED:
+            number = len(self._large)
+            value = self._large_before[number] if number < len(self._large_before) else None
+            if value is None or not same_numbers(value.array, kept):
+                value = Value("constant", (), kept.shape, kept.dtype, array=kept)
+            self._large.append(value)
+            return View(value)
+        key = "constant", kept.shape, kept.dtype, kept.tobytes()
+        value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = self._made[key] = Value("constant", (), kept.shape, kept.dtype, array=kept)
         return View(value)
@@ -116,16 +130,15 @@ class Builder:
                 given.
         """
         given = list(operands)
-        views = [o for o in given if isinstance(o, View)]
-        shape = views[0].shape
-        if any(v.shape != shape for v in views):
-            shape = np.broadcast_shapes(*(v.shape for v in views))
+        shapes = [o.shape for o in given if isinstance(o, View)]
+        shape = shapes[0]
+        if shapes.count(shape) != len(shapes):
+            shape = np.broadcast_shapes(*shapes)
         data = given[1:] if op == "where" else given
-        kinds = [o.dtype if isinstance(o, View) else o for o in data]
-        if all(kind is kinds[0] for kind in kinds) and isinstance(kinds[0], np.dtype):
-            common = kinds[0]
-        else:
-            common = np.result_type(*kinds) if kinds else np.dtype(bool)
+        kinds = [o.value.dtype if isinstance(o, View) else o for o in data]
+        common = kinds[0]
+        if not isinstance(common, np.dtype) or any([k is not common for k in kinds]):  # noqa: C419
+            common = np.result_type(*kinds)
         if op in COMPARISONS or op in LOGICAL:
             result, wanted = np.dtype(bool), common if op in COMPARISONS else None
         else:
@@ -160,8 +173,7 @@ class Builder:
 
     def _folded(self, op: str, operands: Sequence[Any], shape: Shape, dtype: Any) -> View | None:
         """The result as a constant, when all operands are constants of few elements."""
-        function = getattr(np, op, None)
-        arrays = []
+        arrays: list[Any] = []
         for operand in operands:
             if not isinstance(operand, View):
                 arrays.append(operand)
@@ -169,6 +181,7 @@ class Builder:
                 arrays.append(read(operand.value.array, operand))
             else:
                 return None
+        function = getattr(np, op, None)
         if function is None or op == "copy":
             return None
         if size_of(shape) and all(v.value.size == 1 for v in operands if isinstance(v, View)):
@@ -275,6 +288,14 @@ def _all_equal(array: PlainArray, first: Any) -> bool:
     return bool((array == first).all()) and not (
         array.dtype.kind == "f" and first == 0 and np.signbit(array).any()
     )
+
+
+def same_numbers(one: PlainArray | None, other: PlainArray | None) -> bool:
+    """Whether two arrays agree in shape, dtype and every bit."""
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    bits = np.ndarray.tobytes  # not of arrays that are followed: nobody reads these numbers
+    return bits(one) == bits(other)
 
 
 def as_number(operand: Operand) -> Operand:

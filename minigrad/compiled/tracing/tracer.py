@@ -12,15 +12,15 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
-from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
+from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders, with_index
+from minigrad.compiled.tracing.earlier import Calls, is_plain
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.inputs import Inputs
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
-from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.reductions import ufunc_reduction
-from minigrad.compiled.tracing.watching import Watch, is_users, user_line
+from minigrad.compiled.tracing.watching import Watch, is_users
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn
 from minigrad.ops.fusing import FusedOperation, KernelObserver
@@ -28,47 +28,46 @@ from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 from minigrad.restoring import errstate
 
-__all__ = ["Captured", "Request", "Tracer"]
+__all__ = ["Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
-_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
-class Tracer(KnownArrays, KernelObserver):
+class Tracer(Inputs, KernelObserver):
     """Makes values of a graph from the operations that it sees.
 
     Args:
         states: where given, draws come from these states of generators by their identity, so that
             the generators themselves stay where they are; else they are drawn as always.
         kernels: whether large kernels stay what they are, see `minigrad.compiled.tracing.kernels`.
+        before: see `Inputs`.
 
     Attributes:
-        builder: what the values are made by.
-        captured: tensors from outside, in the order in which they were first read.
-        draws: random numbers, in the order in which they were drawn.
+        calls: the operations that were converted.
         written: tensors that were written in-place, with the array and node that they held before.
         assumed: values that our own code looked at, with what they were: a program holds for these.
         followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
         nodes: of the operations that were seen, to look for hooks.
-        refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
     """
 
     records_passes = True
 
-    def __init__(self, states: dict[int, Any] | None = None, kernels: bool = False) -> None:
-        super().__init__(Builder())
+    def __init__(
+        self,
+        states: dict[int, Any] | None = None,
+        kernels: bool = False,
+        before: "Tracer | None" = None,
+    ) -> None:
+        super().__init__(before)
+        self.calls: Calls = Calls(None if before is None else before.calls)
         self._kernels = KeptKernels(self) if kernels else None
-        self.captured: list[Captured] = []
-        self.draws: list[Request] = []
         self.written: dict[int, tuple[weakref.ref[Any], PlainArray, Any]] = {}
         self.assumed: list[tuple[View, PlainArray]] = []
         self.followed: list[tuple[PlainArray, View]] = []
         self.plain: list[Any] = []
-        self.refusal: str | None = None
-        self.line = ""
         self._states = states
         self.nodes: list[Any] = []
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
@@ -76,32 +75,17 @@ class Tracer(KnownArrays, KernelObserver):
 
     # -- values ------------------------------------------------------------------------------------
 
-    def input(self, index: int, array: PlainArray) -> View:
-        """Know an array as an input of the graph."""
-        if not array.dtype.isnative:
-            self.refuse("it computes with numbers in the order of bytes of another machine")
-        view = self.builder.input(index, array)
-        self.enter_array(array, view)
-        return view
-
     def source(self, value: Any, array: Any) -> Any:
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
-            return self._capture(value) if found is None else found
+            return self.capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
                 return found
         if isinstance(array, (ndarray, np.generic)):
             return self.builder.constant(np.asarray(array))
         return array
-
-    def _capture(self, tensor: Any) -> View:
-        array = tensor._array
-        view = self.input(-1, array)
-        view.value.place = "captured"
-        self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
-        return view
 
     def let_go(self) -> None:
         """Forget the arrays that were met, once nobody will ask for them."""
@@ -111,15 +95,16 @@ class Tracer(KnownArrays, KernelObserver):
 
     # -- events ------------------------------------------------------------------------------------
 
-    @Watch.pausing
     def constant(self, value: Any, array: Any) -> Any:
         """A copy of what may be written later, in C order, so that rules make known views of it."""
-        if array.__class__ in _ATOMS:
-            return array
+        return array if is_plain(array) else self._constant(value, array)
+
+    @Watch.pausing
+    def _constant(self, value: Any, array: Any) -> Any:
         if isinstance(array, ndarray):
             known = self.view_of(value._array) if hasattr(value, "_array") else None
             if hasattr(value, "_array") and known is None:
-                known = self._capture(value)
+                known = self.capture(value)
             if known is None and array.__class__ is ndarray:
                 known = self.view_of(array)
             if known is None and isinstance(value, ndarray):
@@ -141,7 +126,7 @@ class Tracer(KnownArrays, KernelObserver):
         """Follow what our own code computes from arguments and draws."""
         known = self.view_of(array)
         if known is None and _is_array(value):
-            known = self.view_of(value) if isinstance(value, ndarray) else self._capture(value)
+            known = self.view_of(value) if isinstance(value, ndarray) else self.capture(value)
         return array if known is None else self._follow(array, known)
 
     @Watch.pausing
@@ -155,33 +140,41 @@ class Tracer(KnownArrays, KernelObserver):
             self.refuse(f"{applied.operation.name} fails with {type(error).__name__}: {error}")
 
     def _convert(self, applied: Applied) -> None:
-        self.listen()
-        operation, params = applied.operation, applied.params
+        operation, params, result = applied.operation, applied.params, applied.results[0]
         if applied.node is not None:
             self.nodes.append(applied.node)
-        self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
-        leaves = list(params.values())
-        if not _ATOMS.issuperset(map(type, leaves)):
-            leaves = [leaf for _, leaf in labelled_leaves(params)]
+        self.listen()
+        key = self.calls.key(operation, operands, params, result)
+        known = None if self.builder.heard else self.calls.again(key)
+        if known is not None and len(applied.results) == 1:
+            self.enter_array(result, known)
+            return
+        self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
+        leaves = [] if key is not None else [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
-        recorded = Recorded(operation.name, operands, params, bool(traced), applied.results[0])
+        recorded = Recorded(operation.name, operands, params, bool(traced), result)
         view = convert(self.builder, recorded)
         if view is None and list(params)[:1] == ["index"] and len(traced) == 1 and not traced[0]:
             view = with_index(self.builder, recorded, self.source(leaves[0], leaves[0]))
-        if view is not None and not _fits(view, applied.results[0]):
+        if view is not None and not _fits(view, result):
             view = None
         plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
         self.plain.extend(plain)
         if view is None or any(r.__class__ is ndarray for r in applied.results[1:]):
             self._call(applied, operands, leaves, traced)
         else:
-            self.enter_array(applied.results[0], view)
+            self.calls.note(key, view)
+            self.enter_array(result, view)
 
     def listen(self) -> None:
-        """Find out whether what is computed now would warn: in no derivative, in no quiet block."""
-        self.builder.heard = not current_mode().deriving and np.geterr() == self._settings
+        """Find out whether what is computed now would warn: in no derivative, in no quiet block.
+
+        Nobody asks that of a second trace.
+        """
+        loud = self._before is None and not current_mode().deriving
+        self.builder.heard = loud and np.geterr() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -192,6 +185,7 @@ class Tracer(KnownArrays, KernelObserver):
         if len(applied.results) != 1 or applied.operation.list_input:
             return None
         mark, assumed, refusal = self.builder.mark(), len(self.assumed), self.refusal
+        converted = self.calls.mark()
         unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
@@ -217,6 +211,7 @@ class Tracer(KnownArrays, KernelObserver):
         if view is not None and clean and _fits(view, applied.results[0]):
             return view
         self.builder.back_to(mark)
+        self.calls.back_to(converted)
         del self.assumed[assumed:]
         self.refusal = refusal
         return None
@@ -348,10 +343,8 @@ class Tracer(KnownArrays, KernelObserver):
         if not isinstance(numbers, ndarray) or any(map(_is_array, given)):
             self.refuse(f"{request.name} draws one number, or by other numbers of arrays")
             return drawn
-        view = self.builder.input(-1, numbers)
-        view.value.place = f"drawn by {request.name}"
+        view = self.drawn(request, numbers)
         numbers = self._follow(numbers, view)
-        self.draws.append(Request(request, view.value))
         return numbers, *drawn[1:]
 
     def leave(self, tensor: Any, read_by: str = "") -> None:
@@ -382,13 +375,8 @@ class Tracer(KnownArrays, KernelObserver):
         key = id(tensor)
         if key not in self.written:
             if self.view_of(tensor._array) is None:
-                self._capture(tensor)
+                self.capture(tensor)
             self.written[key] = weakref.ref(tensor), tensor._array, tensor._node
-
-    def refuse(self, reason: str) -> None:
-        """Note the first reason why the function cannot be compiled."""
-        if self.refusal is None:
-            self.refusal, self.line = reason, user_line()
 
 
 def _is_array(value: Any) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from minigrad.compiled.graph import Shape, View
 
 __all__ = ["LINE", "Buffer", "Place", "allocate", "seen_from"]
@@ -48,20 +50,19 @@ def allocate(buffers: Iterable[Buffer], start: int = 0) -> int:
     >>> one.offset, two.offset, three.offset
     (0, 0, 128)
     """
-    placed: list[Buffer] = []
-    end = start
-    for buffer in sorted(buffers, key=lambda buffer: -buffer.bytes):
-        offset = start
-        for other in placed:  # in the order of offsets
-            if buffer.first <= other.last and other.first <= buffer.last:
-                if offset + _lines(buffer.bytes) <= other.offset:
-                    break
-                offset = max(offset, other.offset + _lines(other.bytes))
-        buffer.offset = offset
-        place = next((i for i, b in enumerate(placed) if b.offset > offset), len(placed))
-        placed.insert(place, buffer)
-        end = max(end, offset + _lines(buffer.bytes))
-    return end
+    order = sorted(buffers, key=lambda buffer: -buffer.bytes)
+    first = np.array([buffer.first for buffer in order])
+    last = np.array([buffer.last for buffer in order])
+    begins, ends = np.full((2, len(order)), start, np.int64)  # of the buffers that have a place
+    for count, buffer in enumerate(order):
+        size = _lines(buffer.bytes)
+        beside = np.flatnonzero((first[:count] <= buffer.last) & (last[:count] >= buffer.first))
+        beside = beside[np.argsort(begins[beside])]
+        free = np.maximum.accumulate(np.concatenate([[start], ends[beside]]))  # from there on
+        fits = np.flatnonzero(free[:-1] + size <= begins[beside])
+        buffer.offset = int(free[fits[0]] if len(fits) else free[-1])
+        begins[count], ends[count] = buffer.offset, buffer.offset + size
+    return int(ends.max(initial=start))
 
 
 def _lines(size: int) -> int:

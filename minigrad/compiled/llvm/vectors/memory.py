@@ -7,6 +7,7 @@
 | bool | a mask, `i1` | `i8`, 0 or 1 |
 """
 
+import functools
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,7 @@ _KINDS: Final = {
 }
 
 
+@functools.lru_cache(maxsize=256)
 def register_kind(dtype: Any) -> str:
     """The type of an element in registers.
 

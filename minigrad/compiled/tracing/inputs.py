@@ -1,0 +1,81 @@
+"""What enters a graph: arguments, tensors from outside, random numbers."""
+
+import weakref
+from typing import Any
+
+from minigrad.compiled.graph import PlainArray, Value, View
+from minigrad.compiled.tracing.builder import Builder, same_numbers
+from minigrad.compiled.tracing.called import Captured, Request
+from minigrad.compiled.tracing.known import KnownArrays
+from minigrad.compiled.tracing.watching import user_line
+from minigrad.ops.randomness import DrawRequest
+
+__all__ = ["Inputs"]
+
+
+class Inputs(KnownArrays):
+    """The inputs of one trace; those of a second one are the values of the first, one by one.
+
+    Args:
+        before: the first trace, if this is the second one.
+
+    Attributes:
+        builder: what the values are made by.
+        entered: arguments and gradients of outputs.
+        captured: tensors from outside, in the order in which they were first read.
+        draws: random numbers, in the order in which they were drawn.
+        refusal: why the function cannot be compiled, or None; and `line`, where that was seen.
+    """
+
+    def __init__(self, before: "Inputs | None" = None) -> None:
+        super().__init__(Builder(None if before is None else before.builder))
+        self.entered: list[Value] = []
+        self.captured: list[Captured] = []
+        self.draws: list[Request] = []
+        self.refusal: str | None = None
+        self.line = ""
+        self._before = before
+
+    def input(self, index: int, array: PlainArray) -> View:
+        """Know an array as an input of the graph."""
+        before = self._before.entered if self._before is not None else []
+        count = len(self.entered)
+        view = self._entered(index, array, before[count] if count < len(before) else None)
+        self.entered.append(view.value)
+        return view
+
+    def capture(self, tensor: Any) -> View:
+        """Know a tensor from outside as an input of the graph."""
+        array = tensor._array
+        before = self._before.captured if self._before is not None else []
+        count = len(self.captured)
+        like = before[count] if count < len(before) else None
+        if like is not None and not (
+            like.array is array or like.tensor() is tensor or same_numbers(like.array, array)
+        ):
+            like = None
+        view = self._entered(-1, array, None if like is None else like.value)
+        view.value.place = "captured"
+        self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
+        return view
+
+    def drawn(self, request: DrawRequest, numbers: PlainArray) -> View:
+        """Random numbers as an input of the graph."""
+        before = self._before.draws if self._before is not None else []
+        count = len(self.draws)
+        view = self.builder.input(-1, numbers, before[count].value if count < len(before) else None)
+        view.value.place = f"drawn by {request.name}"
+        self.draws.append(Request(request, view.value))
+        return view
+
+    def _entered(self, index: int, array: PlainArray, like: Value | None) -> View:
+        if not array.dtype.isnative:
+            self.refuse("it computes with numbers in the order of bytes of another machine")
+        view = self.builder.input(index, array, like)
+        self.enter_array(array, view)
+        return view
+
+    def refuse(self, reason: str) -> None:
+        """Note the first reason why the function cannot be compiled."""
+        if self.refusal is None:
+            self.refusal, self.line = reason, user_line()
