@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value, View
 from minigrad.compiled.llvm.kernels.layouts import Walk
 from minigrad.compiled.llvm.planning.fuse import Kernel, Region
@@ -75,6 +77,7 @@ class RowKernel:
         self.sums: list[Sum] = []
         self._strides: list[Shape] = []
         self._reads: dict[tuple[Value, int], int] = {}
+        self._counted: dict[int, int] = {}
         self._writes: dict[Value, int] = {}
         self._phase: dict[Value, int] = {}
         self._space = kernel.space
@@ -88,6 +91,7 @@ class RowKernel:
         self._walk = Walk(kernel.space, self._strides, rows_stay=rowed)
         self.length = self._walk.lead[0]
         self.elements = self._walk.size
+        self._along_row = [0] * len(self._walk.lead) + [1]
         self._width = self._choose_width(vector_bytes)
         for value in kernel.values:
             self._find_scratch(value, value)
@@ -131,6 +135,8 @@ class RowKernel:
                 at = Place(place.base, place.offset, (), place.step, place.slots, place.shift)
                 number = self._pointer(at, strides, memory_kind(view.dtype))
                 self._reads[value, index] = number
+                if view.value.op == "constant" and (start := _counts_from(view)) is not None:
+                    self._counted[number] = start
 
     def _find_writes(self, value: Value) -> None:
         if value not in self._region.stored:
@@ -319,8 +325,10 @@ class RowKernel:
         return self._code.at(self._pointers[number], step, self.kinds[number]), stride
 
     def _load(self, number: int, j: int | str) -> str:
-        pointer, stride = self._at(number, j)
         kind = self.kinds[number]
+        if number in self._counted and self._walk.strides[number] == self._along_row:
+            return self._elements.counted(self._code.add(j, self._counted[number]), kind)
+        pointer, stride = self._at(number, j)
         return self._elements.load(pointer, "i1" if kind == "i8" else kind, stride, self._width)
 
     def _load_scalar(self, number: int) -> str:
@@ -372,3 +380,11 @@ class RowKernel:
             ]
             memo[value] = self._elements.compute(value, operands)
         return memo[value]
+
+
+def _counts_from(view: View) -> int | None:
+    """The first of integers that count up along a row, which need not be read; None for others."""
+    if view.dtype.kind != "i" or not view.shape or view.strides[-1] != 1:
+        return None
+    row = view.value.array.reshape(-1)[view.offset :][: view.shape[-1]]  # type: ignore[union-attr]
+    return int(row[0]) if len(row) > 1 and (np.diff(row) == 1).all() else None
