@@ -105,9 +105,9 @@ def _pick(builder: Builder, x: View, chosen: _Chosen, shape: Shape) -> View:
         if value.op == "copy" and view.whole:
             return pick(next(value.views))
         if value.op in ELEMENTWISE and view.whole and len(made) < _DEEP:
-            operands = [pick(o) if isinstance(o, View) else o for o in value.operands]
             if value.op == "convert":
-                return builder.convert(operands[0], value.dtype)
+                return builder.convert(pick(next(value.views)), value.dtype)
+            operands = [pick(o) if isinstance(o, View) else o for o in value.operands]
             return builder.elementwise(value.op, *operands, dtype=value.dtype)
         start = builder.constant(_starts(view, axis).reshape(codes.shape))
         step = builder.elementwise("multiply", codes, view.strides[axis])
