@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.minigrad.compiled.programs import compare
 
 import minigrad as mg
 from minigrad.compiled import backends, plain
+from tests.minigrad.compiled.programs import compare
 
 BACKENDS = {"plain": plain, "default": backends.default_backend()}
 
