@@ -43,6 +43,7 @@ class RowAccess:
         kernel, region: what is computed.
         place_of: where stored values are.
         vector_bytes: of the widest vectors.
+        by_rows: whether to walk row by row even where nothing belongs to a row as a whole.
 
     Attributes:
         places: of its pointers, in order, and `kinds`, of what they point to.
@@ -53,7 +54,12 @@ class RowAccess:
     """
 
     def __init__(
-        self, kernel: Kernel, region: Region, place_of: PlaceOf, vector_bytes: int
+        self,
+        kernel: Kernel,
+        region: Region,
+        place_of: PlaceOf,
+        vector_bytes: int,
+        by_rows: bool = False,
     ) -> None:
         self._region, self._place_of = region, place_of
         self._values = kernel.values
@@ -73,8 +79,8 @@ class RowAccess:
             self._phase[value] = self._phase_of(value)
         self._kept_in_scratch: dict[Value, int] = {}
         self.scratch_bytes = 0
-        rowed = any(value.op in ROWS or region.is_row(value) for value in kernel.values)
-        self._walk = Walk(kernel.space, self._strides, rows_stay=rowed)
+        by_rows = by_rows or any(v.op in ROWS or region.is_row(v) for v in kernel.values)
+        self._walk = Walk(kernel.space, self._strides, rows_stay=by_rows)
         self.length = self._walk.lead[0]
         self.elements = self._walk.size
         self._along_row = [0] * len(self._walk.lead) + [1]

@@ -35,6 +35,7 @@ class RowKernel(RowAccess):
         kernel, region: what is computed.
         place_of: where stored values are.
         vector_bytes: of the widest vectors.
+        by_rows: whether to walk row by row even where nothing belongs to a row as a whole.
 
     Attributes:
         name: of the function, of which `lo` and `hi` refer to `length`.
@@ -44,9 +45,15 @@ class RowKernel(RowAccess):
     """
 
     def __init__(
-        self, module: Module, kernel: Kernel, region: Region, place_of: PlaceOf, vector_bytes: int
+        self,
+        module: Module,
+        kernel: Kernel,
+        region: Region,
+        place_of: PlaceOf,
+        vector_bytes: int,
+        by_rows: bool = False,
     ) -> None:
-        super().__init__(kernel, region, place_of, vector_bytes)
+        super().__init__(kernel, region, place_of, vector_bytes, by_rows)
         self._module = module
         self._code = Code(module)
         self._elements = Elements(self._code, self._width)
