@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.called import CalledOperation, Captured, Request, of_leaves
+from minigrad.compiled.tracing.called import ATOMS, CalledOperation, Captured, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
 from minigrad.compiled.tracing.indexed import with_index
@@ -32,7 +32,7 @@ __all__ = ["Captured", "Request", "Tracer"]
 
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
-_ATOMS = frozenset((int, float, bool, str, type(None), type))  # parameters that hold nothing
+_ATOMS = frozenset(ATOMS)
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
