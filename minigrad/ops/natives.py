@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from numpy import ndarray
 
-__all__ = ["WORTH_ROWS", "Kernel", "by_rows", "native_kernel", "provide"]
+__all__ = ["WORTH_ROWS", "Kernel", "by_elements", "by_rows", "native_kernel", "provide"]
 
 WORTH_ROWS: Final = 65_536
 """Elements up to which NumPy is as fast, or nearly."""
@@ -20,6 +20,9 @@ STEP: Final = 64
 Each length has a kernel of its own, and takes a part of a second at its first call. Features and
 classes keep their number; sequences do not, and should not be compiled for every length.
 """
+
+RUN: Final = 64
+"""So many elements are computed at a time, where each is by itself."""
 
 LONG: Final = 4096
 """Rows from which on every length has a kernel: they are classes."""
@@ -53,3 +56,20 @@ def by_rows(name: str, *arrays: Any) -> Any:
         return None
     kernel = native_kernel("rows")
     return None if kernel is None else kernel(name, arrays)
+
+
+def by_elements(name: str, *arrays: Any) -> Any:
+    """What native code for single elements gives, an array; None where there is none.
+
+    Args:
+        name: of an elementwise operation; see `minigrad.compiled.llvm.by_rows`.
+        arrays: what it computes with, of one shape.
+    """
+    if any(array.__class__ is not ndarray for array in arrays):
+        return None
+    whole, *others = arrays
+    shape = whole.shape
+    if whole.size < WORTH_ROWS or whole.size % RUN or any(a.shape != shape for a in others):
+        return None
+    found = by_rows(name, *(array.reshape(-1, RUN) for array in arrays))
+    return found[0].reshape(shape) if found else None

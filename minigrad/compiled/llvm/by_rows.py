@@ -1,4 +1,4 @@
-"""Operations on rows that are called by themselves: native code for any number of rows.
+"""Operations that are called by themselves: native code for any number of rows or elements.
 
 What they compute is written down once more, as formulas of other operations. A formula is traced
 with a few rows and becomes one kernel, which is told at run time how many there are. Here
@@ -27,6 +27,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.comparisons import equal, where
 from minigrad.ops.elementwise.powers import exp, sqrt
 from minigrad.ops.elementwise.predicates import isfinite
+from minigrad.ops.nn.activations import gelu, gelu_rule
 from minigrad.ops.reduction.softmaxes import log_softmax, softmax
 
 __all__ = ["FORMULAS", "by_rows"]
@@ -77,6 +78,10 @@ def _log_partition(x: Any) -> tuple[Any, ...]:
 
 
 FORMULAS: Final[dict[str, Callable[..., Any]]] = {
+    "gelu_none": gelu,
+    "gelu_none_gradient": lambda g, x: gelu_rule(g, x, "none"),
+    "gelu_tanh": lambda x: gelu(x, approximate="tanh"),
+    "gelu_tanh_gradient": lambda g, x: gelu_rule(g, x, "tanh"),
     "softmax": lambda x: softmax(x, axis=-1),
     "softmax_gradient": lambda g, y: y * (g - (g * y).sum(axis=-1, keepdims=True)),
     "log_softmax": lambda x: log_softmax(x, axis=-1),
@@ -87,7 +92,7 @@ FORMULAS: Final[dict[str, Callable[..., Any]]] = {
     "rms_norm": lambda x, eps: x / sqrt(_mean(x * x) + eps),
     "rms_norm_gradient": _rms_norm_gradient,
 }
-"""What is computed along the last axis; see the operations of these names, and their rules."""
+"""What is computed; see the operations of these names, and their rules."""
 
 
 def by_rows(name: str, arrays: Sequence[Any]) -> tuple[PlainArray, ...] | None:
@@ -180,8 +185,8 @@ def _written(graph: Graph, layout: Any) -> tuple[str, int]:
         raise Unsupported("rows of more than one kernel")
     module = Module()
     rows = RowKernel(
-        module, region.kernels[0], region, plan.place_of, target.vector_bytes
-    )  # fmt: skip
+        module, region.kernels[0], region, plan.place_of, target.vector_bytes, by_rows=True
+    )
     if rows.length != _ROWS or rows.sums:
         raise Unsupported("rows that are not taken one by one")
     code = Code(module)

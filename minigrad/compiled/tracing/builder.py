@@ -60,8 +60,7 @@ class Builder:
     ) -> View:
         """The value of an operation, made unless there is an equal one."""
         given = tuple(operands)
-        parts = [o.key if isinstance(o, View) else (type(o), repr(o)) for o in given]
-        key = op, shape, np.dtype(dtype), options, *parts
+        key = op, _parts(given), shape, np.dtype(dtype), options
         value = self._made.get(key) or self._before.get(key)
         if value is None:
             value = Value(op, given, shape, dtype, options, place=self.place)
@@ -71,6 +70,10 @@ class Builder:
         if self.heard:
             self.loud.add(value)
         return View(value)
+
+    def equate(self, known: View, op: str, *operands: Operand) -> None:
+        """Have an operation that is asked for later give a value that it is known to be."""
+        self._made[op, _parts(operands), known.shape, known.dtype, ()] = known.value
 
     def input(self, index: int, array: PlainArray, like: Value | None = None) -> View:
         """Argument number `index`, an array like this one; `like`, if that is one, too."""
@@ -277,6 +280,11 @@ class Builder:
         """Zeros of a shape with parts written, each where the second view of its pair says."""
         places = tuple((there.strides, there.offset) for _, there in parts)
         return self.make("assemble", [v for v, _ in parts], shape, parts[0][0].dtype, places)
+
+
+def _parts(operands: Iterable[Operand]) -> tuple[Any, ...]:
+    """What equal operands share."""
+    return tuple(o.key if isinstance(o, View) else (type(o), repr(o)) for o in operands)
 
 
 def blank(shape: Shape, dtype: Any) -> View:

@@ -1,5 +1,6 @@
 """What a trace keeps besides values: tensors from outside, draws, operations run as they are."""
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,10 @@ from minigrad.compiled.graph import PlainArray, Value
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 
-__all__ = ["CalledOperation", "Captured", "Refused", "Request", "of_leaves"]
+__all__ = ["ATOMS", "CalledOperation", "Captured", "Refused", "Request", "of_leaves"]
+
+ATOMS = (int, float, bool, str, type(None), type)
+"""Parameters that hold nothing."""
 
 
 class Refused(Exception):
@@ -47,6 +51,9 @@ class Request(NamedTuple):
 
 class CalledOperation:
     """An operation that runs as it is, on arrays.
+
+    Calls of minigrad's own operations with equal parameters are equal, so that on the same arrays
+    they become one; what a user's operation does besides nobody knows.
 
     Attributes:
         name: of the operation.
@@ -118,6 +125,19 @@ class CalledOperation:
         values = [*self._inputs, *leaves]
         entered = set(self._places)
         return [None if i in entered else value for i, value in enumerate(values)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CalledOperation) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @functools.cached_property
+    def _key(self) -> Any:
+        if not getattr(self._operation.forward, "__module__", "").startswith("minigrad."):
+            return id(self)
+        fixed = [(v.__class__, repr(v)) if isinstance(v, ATOMS) else id(v) for v in self.fixed]
+        return id(self._operation), tuple(self._places), tuple(fixed), self.fresh
 
     def __repr__(self) -> str:
         return self.name

@@ -18,13 +18,12 @@ from minigrad.compiled.graph import (
     UNARY,
     Operand,
     View,
-    contiguous,
     size_of,
 )
 from minigrad.compiled.tracing.builder import Builder, as_number, blank
 from minigrad.core.observer import Applied
 
-__all__ = ["FLOATS", "Recorded", "conversion", "convert", "what_hinders", "with_index"]
+__all__ = ["FLOATS", "Recorded", "conversion", "convert", "what_hinders"]
 
 
 class Recorded(NamedTuple):
@@ -329,22 +328,6 @@ def _matmul(builder: Builder, call: Recorded) -> View | None:
     if len(b.shape) == 1:
         b = builder.reshape(b, (*b.shape, 1))
     return builder.reshape(builder.matmul(a, b), call.result.shape)
-
-
-def with_index(builder: Builder, call: Recorded, index: View) -> View | None:
-    """Operations that read or add up rows of a table by integers that the graph knows."""
-    x, *others = call.operands
-    if others or not isinstance(x, View) or x.dtype not in FLOATS:
-        return None
-    if index.dtype.kind not in "iu":
-        return None
-    index = builder.convert(index, np.int64)
-    if call.name == "embedding" and x.strides == contiguous(x.shape):
-        return builder.make("gather", [x, index], (*index.shape, *x.shape[1:]), x.dtype)
-    if call.name == "embedding_gradient" and call.params["padding_idx"] is None:
-        shape = (call.params["rows"], x.shape[-1])
-        return builder.make("scatter_add", [index, x], shape, x.dtype)
-    return None
 
 
 def what_hinders(applied: Applied, operands: Sequence[Operand], known: Sequence[View]) -> str:

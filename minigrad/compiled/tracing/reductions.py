@@ -170,9 +170,13 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
     total = builder.reduce("sum", exponentials, axes, keepdims=True)
     empty = builder.elementwise("equal", total, 0.0)
     total = builder.elementwise("where", empty, 1.0, total)
-    if call.name == "softmax":
-        return builder.elementwise("divide", exponentials, total)
-    return builder.elementwise("subtract", shifted, builder.elementwise("log", total))
+    share = builder.elementwise("divide", 1.0, total)  # of totals from 1 on, never out of range
+    y = builder.elementwise("multiply", exponentials, share)
+    if call.name == "log_softmax":
+        logarithm = builder.elementwise("log", total)
+        y, probabilities = builder.elementwise("subtract", shifted, logarithm), y
+        builder.equate(probabilities, "exp", y)
+    return y
 
 
 def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:

@@ -13,9 +13,10 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders, with_index
+from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders
 from minigrad.compiled.tracing.earlier import Calls, is_plain
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
+from minigrad.compiled.tracing.indexed import with_index
 from minigrad.compiled.tracing.inputs import Inputs
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
 from minigrad.compiled.tracing.memory import owner_of
@@ -156,8 +157,8 @@ class Tracer(Inputs, KernelObserver):
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
         recorded = Recorded(operation.name, operands, params, bool(traced), result)
         view = convert(self.builder, recorded)
-        if view is None and list(params)[:1] == ["index"] and len(traced) == 1 and not traced[0]:
-            view = with_index(self.builder, recorded, self.source(leaves[0], leaves[0]))
+        if view is None and "index" in params:
+            view = with_index(self.builder, recorded, lambda leaf: self.source(leaf, leaf))
         if view is not None and not _fits(view, result):
             view = None
         plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]

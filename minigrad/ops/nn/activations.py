@@ -13,6 +13,7 @@ from minigrad.core.nodes import Array
 from minigrad.ops.arguments import floating, quiet, widen
 from minigrad.ops.checks import OptionError, check_option
 from minigrad.ops.elementwise.special import erf, erfc
+from minigrad.ops.natives import by_elements
 from minigrad.ops.primitives import primitive
 
 __all__ = [
@@ -225,7 +226,11 @@ def _gelu_tanh_inner(x: Array) -> Array:
     return np.tanh(GELU_SCALE * (x + GELU_CUBIC * (x * x * x)))
 
 
-def _gelu_rule(g: Array, x: Array, approximate: str) -> Array:
+def gelu_rule(g: Array, x: Array, approximate: str) -> Array:
+    """The gradient of `gelu` by x."""
+    found = by_elements(f"gelu_{approximate}_gradient", g, x)
+    if found is not None:
+        return found
     wide = widen(x)
     if approximate == "none":
         bell = np.exp(wide * wide * -0.5)
@@ -250,6 +255,9 @@ def gelu(x: Array, /, approximate: str = "none") -> Array:
         ValueError: when `approximate` is another word.
     """
     check_option("approximate", approximate, ("none", "tanh"))
+    found = by_elements(f"gelu_{approximate}", x)
+    if found is not None:
+        return found
     wide = widen(floating(x))
     if approximate == "none":
         y = wide * _normal_distribution(wide)
@@ -258,7 +266,7 @@ def gelu(x: Array, /, approximate: str = "none") -> Array:
     return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-gelu.vjp(x=_gelu_rule)
+gelu.vjp(x=gelu_rule)
 
 
 def _silu_rule(g: Array, x: Array) -> Array:

@@ -15,6 +15,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_numbers, as_tensor, as_tensors, named, quiet, widen
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.fusing import fused
+from minigrad.ops.manipulation.selecting import along_axis
 from minigrad.ops.natives import by_rows
 from minigrad.ops.nn.class_targets import (
     check_reduction,
@@ -206,7 +207,11 @@ def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, Pl
 
 def _reference(logits: Any, q: Any, reduction: str, count: PlainArray, axis: int) -> Any:
     log_p = log_softmax(logits, axis=axis)
-    rows = (_surprise(log_p, q) * q).sum(axis=axis)
+    return _mean_or_sum((_surprise(log_p, q) * q).sum(axis=axis), reduction, count)
+
+
+def _mean_or_sum(rows: Any, reduction: str, count: PlainArray) -> Any:
+    """`_reduced` in operations."""
     if reduction != "mean":
         return _reduced(rows, reduction, count)
     total = count.sum(dtype=np.float64).astype(count.dtype)  # an array: it may be traced
@@ -229,8 +234,14 @@ def _of_classes_reference(
 ) -> Any:
     wide = widen(logits)
     dtype = np.finfo(wide.dtype).dtype  # of a complex dtype, that of its parts
-    q, count = _spread(target, wide.shape, dtype, weight, ignore_index, label_smoothing, axis)
-    return _reference(wide, q, reduction, count, axis).astype(logits.dtype)
+    if label_smoothing:
+        q, count = _spread(target, wide.shape, dtype, weight, ignore_index, label_smoothing, axis)
+        return _reference(wide, q, reduction, count, axis).astype(logits.dtype)
+    _, places, count = _kept(target, weight, ignore_index, dtype)
+    index = along_axis(np.expand_dims(places, axis), wide.shape, wide.ndim + axis)
+    chosen = log_softmax(wide, axis=axis)[index].reshape(places.shape)
+    rows = np.where(count == 0, 0, -chosen * count)
+    return _mean_or_sum(rows, reduction, count).astype(logits.dtype)
 
 
 def _of_classes_backward(

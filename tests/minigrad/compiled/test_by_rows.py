@@ -40,6 +40,12 @@ OPERATIONS = {
 }
 
 
+ELEMENTWISE = {
+    "gelu": lambda x: mg.gelu(x),
+    "gelu by tanh": lambda x: mg.gelu(x, approximate="tanh"),
+}
+
+
 def results(name, arrays, natively):
     """The output and the gradients of those that were used."""
     worth, compiling = (1, "1") if natively else (10**9, "0")
@@ -48,7 +54,7 @@ def results(name, arrays, natively):
         mock.patch.dict("os.environ", MINIGRAD_COMPILE=compiling),
     ):
         leaves = [mg.Tensor(a, requires_grad=True) for a in arrays]
-        y = OPERATIONS[name](*leaves)
+        y = (OPERATIONS | ELEMENTWISE)[name](*leaves)
         weights = np.random.default_rng(6).standard_normal(y.shape).astype(y.dtype)
         y.backward(weights)
     return [y.numpy(), *(leaf.grad.numpy() for leaf in leaves if leaf.grad is not None)]
@@ -77,6 +83,29 @@ def assert_same(found, expected):
 def test_it_is_what_numpy_computes(name, lead, length, dtype):
     arrays = inputs(lead, length, dtype)
     assert_same(results(name, arrays, True), results(name, arrays, False))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elements_are_what_numpy_computes(name, dtype):
+    x = np.linspace(-15, 15, 5 * 64).astype(dtype).reshape(2, 10, 16)
+    x[0, 0, :4] = np.inf, -np.inf, np.nan, -0.0
+    with mock.patch.object(by_rows, "_kernel", wraps=by_rows._kernel) as kernel:
+        found = results(name, [x], True)
+    made = [by_rows._kernel(*call.args) for call in kernel.call_args_list]
+    exact_of_float64 = name == "gelu" and dtype is np.float64  # needs erfc
+    assert [kernel is None for kernel in made] == [exact_of_float64] * 2
+    for one, other in zip(found, results(name, [x], False), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE[one.dtype])
+
+
+def test_elements_that_fill_no_row_are_left_to_numpy():
+    x = np.ones((3, 63), np.float32)
+    with (
+        mock.patch.object(natives, "WORTH_ROWS", 1),
+        mock.patch.object(by_rows, "_kernel", side_effect=AssertionError),
+    ):
+        np.testing.assert_allclose(mg.gelu(x).numpy(), 0.8413447, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

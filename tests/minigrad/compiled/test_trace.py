@@ -145,3 +145,28 @@ def test_a_profiler_written_in_c_goes_on_after_a_first_call():
     names = {name for _, _, name in pstats.Stats(profiler).stats}
     assert "seen_by_the_profiler" in names
     assert function.refusals == []
+
+
+@mg.primitive
+def doubled(x):
+    """An operation of a user, which NumPy would not follow."""
+    return np.ndarray.copy(np.asarray(x)) * 2
+
+
+doubled.vjp(x=lambda g: g * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [
+        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x, axis=0), 1),
+        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x, axis=1), 2),
+        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x + 1, axis=0), 2),
+        (lambda x: doubled(x) * doubled(x), 2),
+    ],
+)
+def test_equal_calls_of_our_own_operations_are_one(function, count):
+    traced = compare(lambda x: function(x).sum(), [numbers(3, 4, dtype=np.float64)], 1e-12)
+    graph = traced.graph(traced.arguments, traced.outputs)
+    names = [value.options[0].name for value in graph.values if value.op == "call"]
+    assert len(names) == count, names

@@ -4,46 +4,30 @@ A kernel is a function `void @rows(ptr %p0, ..., ptr %scratch, i64 %lo, i64 %hi)
 leading axes, of which the first runs from `lo` to `hi`, and vectors along each row. The last vector
 ends where the row does, so it may begin within the one before: then some elements are computed
 twice. Lanes without an element would raise status flags of their own.
-
-Sums and maxima over rows cut the work on a row into phases: what a phase reads of an earlier one is
-computed again if that is cheap, or else kept in a row of scratch. Sums over leading axes add to
-memory, which the caller has set to zero.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value, View
-from minigrad.compiled.llvm.kernels.layouts import Walk
+from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Value, View
+from minigrad.compiled.llvm.kernels.row_access import PlaceOf, RowAccess
 from minigrad.compiled.llvm.planning.fuse import Kernel, Region
-from minigrad.compiled.llvm.planning.places import LINE, Place, seen_from
 from minigrad.compiled.llvm.vectors.elements import Elements
-from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Module
+from minigrad.compiled.llvm.vectors.ir import Code, Module
 from minigrad.compiled.llvm.vectors.memory import memory_kind, register_kind
 
 __all__ = ["RowKernel"]
 
-_CHEAP: Final = frozenset(
-    ("add", "subtract", "multiply", "negative", "copy", "where", "maximum", "minimum")
-)
-"""What is rather computed twice than stored."""
-
 _UNROLLED: Final = 4
 """Up to how many vectors a row is written out without a loop."""
 
-PlaceOf = Callable[[Value], Place]
+_TOTALS: Final = 4
+"""In how many parts a long row is summed, where nothing else is done with it."""
+
+Sweep = Callable[[int | str, list[str], int], list[str]]
 
 
-@dataclass(frozen=True)
-class Sum:
-    """A sum of a kernel into memory: the number of its pointer, and the value."""
-
-    pointer: int
-    value: Value
-
-
-class RowKernel:
+class RowKernel(RowAccess):
     """A kernel as a function of a module.
 
     Args:
@@ -51,147 +35,31 @@ class RowKernel:
         kernel, region: what is computed.
         place_of: where stored values are.
         vector_bytes: of the widest vectors.
+        by_rows: whether to walk row by row even where nothing belongs to a row as a whole.
 
     Attributes:
-        name: of the function.
-        places: of its pointers, in order, and `kinds`, of what they point to.
-        sums: those that the caller has to set to zero.
-        length: of the first axis, to which `lo` and `hi` refer.
-        elements: how many there are in all.
-        scratch_bytes: how much room there must be at `%scratch`.
+        name: of the function, of which `lo` and `hi` refer to `length`.
 
     Raises:
         Unsupported: for operations and dtypes without native code.
     """
 
     def __init__(
-        self, module: Module, kernel: Kernel, region: Region, place_of: PlaceOf, vector_bytes: int
+        self,
+        module: Module,
+        kernel: Kernel,
+        region: Region,
+        place_of: PlaceOf,
+        vector_bytes: int,
+        by_rows: bool = False,
     ) -> None:
-        self._module, self._region, self._place_of = module, region, place_of
-        self._values = kernel.values
-        self._members = set(kernel.values)
-        self.places: list[Place] = []
-        self.kinds: list[str] = []
-        self.sums: list[Sum] = []
-        self._strides: list[Shape] = []
-        self._reads: dict[tuple[Value, int], int] = {}
-        self._writes: dict[Value, int] = {}
-        self._phase: dict[Value, int] = {}
-        self._space = kernel.space
-        for value in kernel.values:
-            self._find_reads(value, value)
-            self._find_writes(value)
-            self._phase[value] = self._phase_of(value)
-        self._kept_in_scratch: dict[Value, int] = {}
-        self.scratch_bytes = 0
-        rowed = any(value.op in ROWS or region.is_row(value) for value in kernel.values)
-        self._walk = Walk(kernel.space, self._strides, rows_stay=rowed)
-        self.length = self._walk.lead[0]
-        self.elements = self._walk.size
-        self._width = self._choose_width(vector_bytes)
-        for value in kernel.values:
-            self._find_scratch(value, value)
+        super().__init__(kernel, region, place_of, vector_bytes, by_rows)
+        self._module = module
         self._code = Code(module)
         self._elements = Elements(self._code, self._width)
         self._hoisted: dict[int, str] = {}
         self._row_values: dict[Value, str] = {}
         self.name = self._define()
-
-    # -- what is read and written ---------------------------------------------------------------
-
-    def _pointer(self, place: Place, strides: Sequence[int], kind: str) -> int:
-        """The number of a pointer; equal ones are one."""
-        strides = tuple(strides)
-        for number, (other, theirs) in enumerate(zip(self.places, self._strides, strict=True)):
-            if other == place and theirs == strides and self.kinds[number] == kind:
-                return number
-        self.places.append(place)
-        self._strides.append(strides)
-        self.kinds.append(kind)
-        return len(self.places) - 1
-
-    def _in_rows(self, strides: Shape, shape: Shape) -> Shape:
-        """Strides over the space, of something that may have one element for each row."""
-        if shape == self._space:
-            return strides
-        return (*strides[:-1], 0)
-
-    def _is_here(self, host: Value, view: View) -> bool:
-        return view.value in self._members and self._region.in_registers(host, view)
-
-    def _find_reads(self, value: Value, host: Value) -> None:
-        for index, view in enumerate(value.operands):
-            if not isinstance(view, View):
-                continue
-            if self._region.is_inlined(view.value):
-                self._find_reads(view.value, host)
-            elif not self._is_here(host, view):
-                place = seen_from(view, self._place_of(view.value))
-                strides = self._in_rows(place.strides, view.shape)
-                at = Place(place.base, place.offset, (), place.step, place.slots, place.shift)
-                number = self._pointer(at, strides, memory_kind(view.dtype))
-                self._reads[value, index] = number
-
-    def _find_writes(self, value: Value) -> None:
-        if value not in self._region.stored:
-            return
-        place, kind = self._place_of(value), memory_kind(value.dtype)
-        at = Place(place.base, place.offset, (), place.step, place.slots, place.shift)
-        if value.op == "total":
-            strides: Shape = (0,) * len(self._space)
-        elif value.op == "lead_sum":
-            strides = (0,) * value.options[0] + place.strides
-        else:
-            strides = self._in_rows(place.strides, value.shape)
-        self._writes[value] = self._pointer(at, strides, kind)
-        if value.op in REDUCTIONS:
-            self.sums.append(Sum(self._writes[value], value))
-
-    def _inner(self, value: Value, host: Value) -> list[Value]:
-        """The members that a value reads, also through inlined ones."""
-        found = []
-        for view in value.views:
-            if self._region.is_inlined(view.value):
-                found += self._inner(view.value, host)
-            elif self._is_here(host, view):
-                found.append(view.value)
-        return found
-
-    def _phase_of(self, value: Value) -> int:
-        return max(
-            (self._phase[other] + (other.op in ROWS) for other in self._inner(value, value)),
-            default=0,
-        )
-
-    def _is_row(self, value: Value) -> bool:
-        return self._region.is_row(value)
-
-    def _find_scratch(self, value: Value, host: Value) -> None:
-        for other in self._inner(value, host):
-            if self._is_row(other) or self._phase[other] == self._phase[host]:
-                continue
-            if other in self._writes or other in self._kept_in_scratch:
-                continue
-            if other.op in _CHEAP and not any(
-                not self._is_row(inner) for inner in self._inner(other, other)
-            ):
-                continue
-            self._kept_in_scratch[other] = self.scratch_bytes
-            size = self._walk.row * BYTES[memory_kind(other.dtype)]
-            self.scratch_bytes += -(-size // LINE) * LINE + LINE  # rows at powers of two collide
-
-    def _choose_width(self, vector_bytes: int) -> int:
-        """How many elements a vector has: as many as fit, as a row has, or one.
-
-        Vectors shorter than a register of 16 bytes would be computed with lanes of anything.
-        """
-        kinds = [*self.kinds, *(memory_kind(value.dtype) for value in self._values)]
-        sizes = [BYTES[kind] for kind in kinds if kind != "i8"] or [4]
-        least = 16 // min(sizes)
-        width = max(vector_bytes // max(sizes), least)
-        while width > max(self._walk.row, 1):
-            width //= 2
-        return width if width >= least else 1
 
     # -- code -----------------------------------------------------------------------------------
 
@@ -285,10 +153,7 @@ class RowKernel:
             for number in range(whole):
                 totals = body(number * width, totals, width)
         else:
-            pairs = [(self._elements.type(k), x) for k, x in zip(kinds, totals, strict=True)]
-            totals = self._code.loop(
-                0, whole * width, width, lambda j, values: body(j, values, width), pairs
-            )
+            totals = self._long_sweep(whole, body, carried, totals, 1 if targets else _TOTALS)
         if row % width:
             totals = body(row - width, totals, row % width)
         for value, kind, x in zip(carried, kinds, totals, strict=True):
@@ -301,6 +166,37 @@ class RowKernel:
                 old = self._load_scalar(self._writes[value])
                 total = self._elements.arithmetic("add", old, result, kind)
                 self._store(total, self._writes[value], 0, 1)
+
+    def _long_sweep(
+        self, whole: int, body: Sweep, carried: Sequence[Value], totals: list[str], several: int
+    ) -> list[str]:
+        """A loop over whole vectors; sums in `several` parts need not wait for each other."""
+        width, count = self._width, len(carried)
+        kinds = [register_kind(value.dtype) for value in carried]
+        several = several if carried and whole >= 4 * several else 1
+        types = [self._elements.type(kind) for kind in kinds]
+        pairs = list(zip(types, totals, strict=True)) * several
+
+        def step(j: int | str, values: list[str]) -> list[str]:
+            after: list[str] = []
+            for part in range(several):
+                at = self._code.add(j, part * width)
+                after += body(at, values[part * count :][:count], width)
+            return after
+
+        rounds = whole // several * several
+        values = self._code.loop(0, rounds * width, several * width, step, pairs)
+        totals = values[:count]
+        for part in range(1, several):
+            totals = [
+                self._elements.combine(value.op, total, x, kind)
+                for value, total, x, kind in zip(
+                    carried, totals, values[part * count :][:count], kinds, strict=True
+                )
+            ]
+        for number in range(rounds, whole):
+            totals = body(number * width, totals, width)
+        return totals
 
     def _is_across(self, value: Value) -> bool:
         """Whether a sum into memory has one element for a whole row."""
@@ -319,8 +215,10 @@ class RowKernel:
         return self._code.at(self._pointers[number], step, self.kinds[number]), stride
 
     def _load(self, number: int, j: int | str) -> str:
-        pointer, stride = self._at(number, j)
         kind = self.kinds[number]
+        if number in self._counted and self._walk.strides[number] == self._along_row:
+            return self._elements.counted(self._code.add(j, self._counted[number]), kind)
+        pointer, stride = self._at(number, j)
         return self._elements.load(pointer, "i1" if kind == "i8" else kind, stride, self._width)
 
     def _load_scalar(self, number: int) -> str:

@@ -71,6 +71,14 @@ class Memory:
         """A number in all lanes."""
         return f"splat ({kind} {literal(number, kind)})"
 
+    def counted(self, first: Index, kind: str) -> str:
+        """Integers from `first` on, one up in each lane."""
+        lanes = "<" + ", ".join(f"{kind} {lane}" for lane in range(self.width)) + ">"
+        start = str(first)
+        if kind != "i64" and not isinstance(first, int):
+            start = self.code.value(f"trunc i64 {first} to {kind}")
+        return self.code.value(f"add {self.type(kind)} {self._splat(start, kind)}, {lanes}")
+
     def select(self, mask: str, a: str, b: str, kind: str) -> str:
         """a where the mask is set, b elsewhere."""
         full = self.type(kind)

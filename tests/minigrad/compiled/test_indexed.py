@@ -1,0 +1,87 @@
+"""Elements chosen by integers: one for each place of the other axes, in programs."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.compiled import backends, plain
+from tests.minigrad.compiled.programs import compare
+
+BACKENDS = {"plain": plain, "default": backends.default_backend()}
+
+
+def rows(*shape):
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def codes(length, *shape):
+    return np.random.default_rng(1).integers(-length, length, shape)
+
+
+def along(axis):
+    def chosen(x, index):
+        grid = list(np.meshgrid(*map(np.arange, index.shape), indexing="ij", sparse=True))
+        grid.insert(axis, index)
+        return (x * x)[tuple(grid)] * np.arange(1.0, 1 + index.size).reshape(index.shape)
+
+    return chosen
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_element_for_each_place_along_any_axis(axis, backend):
+    shape = (3, 4, 5)
+    index = codes(shape[axis], *shape[:axis], *shape[axis + 1 :])
+    x = mg.Tensor(rows(*shape), requires_grad=True)
+    x_too = mg.Tensor(x.numpy(), requires_grad=True)
+    compiled = mg.compile(along(axis), backend=BACKENDS[backend])
+    for moved in (index, index[..., ::-1].copy()):
+        for tensor, function in ((x, compiled), (x_too, along(axis))):
+            tensor.grad = None
+            function(tensor, moved).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), x_too.grad.numpy(), rtol=1e-12)
+    assert not any("call" in line for line in str(compiled.lowered(x, index)).splitlines())
+
+
+def test_a_formula_is_computed_for_the_chosen_elements_alone():
+    def function(x, b, index):
+        y = mg.tanh(x.reshape(6, 5) * 2 + b) - x.sum(axis=-1).reshape(6, 1)
+        return y[np.arange(6), index]
+
+    text = str(mg.compile(function).lowered(rows(2, 3, 5), rows(5), codes(5, 6)))
+    plan = text[text.index("fused") :]
+    assert "tanh(" in plan
+    assert "[6, 5]  # kernel" not in plan
+    arrays = [rows(2, 3, 5), rows(5), codes(5, 6)]
+    compare(function, arrays, 1e-12, backends.default_backend().build)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("only", ["value", "gradient"])
+@pytest.mark.parametrize("wrong", [4, -5])
+def test_an_integer_out_of_bounds_is_an_error_even_if_only_the_gradient_is_asked_for(
+    wrong, only, backend
+):
+    def value(x, index):
+        return x[np.arange(3), index].sum()
+
+    function = value if only == "value" else mg.grad(value)
+    compiled = mg.compile(function, backend=BACKENDS[backend])
+    x = mg.Tensor(rows(3, 4))
+    for index in ([0, 3, -4], [1, 2, 3]):
+        found = compiled(x, np.array(index)).numpy()
+        np.testing.assert_allclose(found, function(x, np.array(index)).numpy())
+    with pytest.raises(IndexError, match="out of bounds"):
+        compiled(x, np.array([0, wrong, 1]))
+
+
+def test_the_log_softmax_of_chosen_classes_has_one_exponential():
+    def loss(x, index):
+        return -mg.log_softmax(x)[np.arange(4), index].mean()
+
+    x, index = mg.Tensor(rows(4, 7)), codes(7, 4)
+    compiled = mg.compile(mg.value_and_grad(loss))
+    text = str(compiled.lowered(x, index))
+    assert text[text.index("fused") :].count("= exp(") == 1
+    for one, other in zip(compiled(x, index), mg.value_and_grad(loss)(x, index), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12)
