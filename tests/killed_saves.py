@@ -78,7 +78,10 @@ def watch(end: Callable[[], None], last: int, after: bool) -> Callable[[], None]
 
 def in_child(save: Callable[[], Any], last: int) -> bool:
     """Save in a child process that dies at a step; whether it came to its end before that."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads, of which the child uses none.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         watch(lambda: os._exit(9), last, after=True)
         try:

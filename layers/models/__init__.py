@@ -74,6 +74,7 @@ def load(folder: str | os.PathLike[str], *, verify: bool = True) -> Any:
     Raises:
         FileNotFoundError: when there is no such folder, or no model in it.
         ValueError: when its kind is unknown, or a file is damaged; names the field or the tensor.
+        DtypeError: when its weights are numbers that NumPy does not know.
 
     Warns:
         UserWarning: when config.json says something else than model.safetensors.

@@ -92,9 +92,14 @@ class RunFolder:
         """
         notes = serialize.load_metadata(self.path / LAST)
         try:
-            return json.loads(json.loads(notes["metadata"]).get(name, "null"))
-        except (KeyError, ValueError) as error:
+            record = json.loads(json.loads(notes["metadata"]).get(name, "null"))
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{self.path / LAST} is not the checkpoint of a run") from error
+        if not isinstance(record, dict | None):
+            raise ValueError(
+                f"{self.path / LAST} is not the checkpoint of a run: its {name!r} is {record!r:.80}"
+            )
+        return record
 
     def load_last(self, identity: Mapping[str, Any], **parts: Any) -> int:
         """Put the run back to where it was, and drop the log's lines from after that.

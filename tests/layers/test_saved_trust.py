@@ -17,8 +17,10 @@ import layers
 import minigrad as mg
 from layers import models
 from layers.models.saving import DIGEST, MODEL, _digest
+from layers.training.run_folder import RunFolder
 from minigrad.io import serialize
-from tests.fixtures.saved_cases import FOLDER
+from minigrad.ops.randomness import default_generator
+from tests.fixtures.saved_cases import make_models
 from tests.killed_saves import CASES, model_of, told
 from tests.older_folders import as_before
 
@@ -143,13 +145,25 @@ def test_the_parts_of_two_models_of_before_are_refused_where_that_shows(saved, t
         models.load(tmp_path / "m")
 
 
-def test_loading_draws_what_it_drew_before(saved):
+def test_loading_draws_what_making_draws(saved):
+    """So results that follow a load stay as they were in versions before."""
     mg.seed(3)
     models.load(saved / "gpt")
-    found = mg.ops.randomness.default_generator().random()
+    found = default_generator().random()
     mg.seed(3)
-    models.load(FOLDER / "models" / "gpt")
-    assert mg.ops.randomness.default_generator().random() == found
+    make_models()["gpt"]()
+    assert default_generator().random() == found
+
+
+@pytest.mark.parametrize("record", ["[]", "[" * 10_000, "3", "{}{}", '"x"'])
+def test_a_checkpoint_of_no_run_is_refused(record, tmp_path):
+    run = RunFolder(tmp_path, resume=True)
+    run.save_last(1, {"data": "same"})
+    arrays, texts = serialize.load_all(tmp_path / "last.safetensors")
+    for metadata in (record, json.dumps({"identity": record}), json.dumps({"identity": 3})):
+        mg.save(tmp_path / "last.safetensors", arrays, {**texts, "metadata": metadata})
+        with pytest.raises(ValueError, match=r"last\.safetensors is not the checkpoint of a run"):
+            run.load_last({"data": "same"})
 
 
 # -- descriptions ----------------------------------------------------------------------------------
