@@ -158,7 +158,8 @@ def load_all(
     except Exception as error:
         raise _damaged(file, error) from error
     entries = ((n, entry["dtype"], entry["shape"], entry["data"]) for n, entry in found)
-    metadata = checksums.check(os.fspath(file), header.get("__metadata__", {}), entries, verify)
+    texts = header.get("__metadata__") or {}  # null stands for none, too
+    metadata = checksums.check(os.fspath(file), texts, entries, verify)
     return {name: _decode(file, name, entry) for name, entry in found}, metadata
 
 

@@ -144,6 +144,13 @@ def test_files_of_others_have_no_checksums(tmp_path):
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize("header", [b"{}", b'{"__metadata__":null}', b'{"__metadata__":{}}'])
+def test_a_file_without_metadata_has_none(tmp_path, header):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert content(path) == ({}, {})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
