@@ -129,7 +129,11 @@ def tokenizer(folder: Path) -> Made:
     path = folder / "tokenizer.json"
 
     def read() -> str:
-        return CharacterTokenizer.from_dict(json.loads(path.read_bytes())).characters
+        try:
+            content = json.loads(path.read_bytes())
+        except RecursionError as error:
+            raise ValueError("the text is not JSON") from error
+        return CharacterTokenizer.from_dict(content).characters
 
     seed = json.dumps(CharacterTokenizer("abc é한").to_dict()).encode()
     return Made((seed,), path, read)
