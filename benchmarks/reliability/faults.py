@@ -186,7 +186,7 @@ def _vanishing(subject: Subject, owner: Any, name: str) -> int:
     with tempfile.TemporaryDirectory() as above:
         target = Path(above, "own", subject.name)
         target.parent.mkdir()
-        call, seen = getattr(owner, name), []
+        call, seen = getattr(owner, name), list[str]()
 
         def called(*given: Any, **options: Any) -> Any:
             if not seen:
