@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import signal
 import sys
 import tempfile
@@ -27,6 +26,11 @@ from typing import Any
 from benchmarks.reliability.formats import FORMATS, Format, Made
 from benchmarks.reliability.kills import child
 from benchmarks.reliability.mutants import mutate_bytes
+
+try:
+    import resource
+except ImportError:  # Windows, which has no processes that fork, either
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["fuzz", "in_child", "main"]
 
