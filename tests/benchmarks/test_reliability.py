@@ -13,13 +13,10 @@ from benchmarks.reliability import faults, hostile_files, kills
 from benchmarks.reliability.formats import FORMATS, Made
 from benchmarks.reliability.subjects import SUBJECTS
 
-# A model's folder is two files, and what describes it is read in `layers`, with tests there.
-SAVED = sorted(SUBJECTS.keys() - {"model folder"})
-READ = sorted(FORMATS.keys() - {"checkpoint", "model", "config.json", "tokenizer"})
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and limits memory")
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_a_killed_save_leaves_a_whole_version_and_the_next_one_tidies_up(name):
     found = kills.kill_savings(SUBJECTS[name], 4)
     assert found["finished"] + found["being written"] == 4
@@ -29,7 +26,7 @@ def test_a_killed_training_is_resumed_bit_for_bit():
     assert kills.kill_trainings(1, steps=4)["whole runs"] >= 1
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_whatever_fails_the_old_version_or_the_new_one_is_there(name):
     found = faults.failing_calls(SUBJECTS[name])
     assert found["old"] >= 4  # when opening, filling, syncing and renaming fail
@@ -37,7 +34,7 @@ def test_whatever_fails_the_old_version_or_the_new_one_is_there(name):
     assert faults.places(SUBJECTS[name])["without rights"] == 1
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", FORMATS)
 def test_changed_files_are_read_or_refused(name):
     figures = hostile_files.in_child(name, 50)
     assert figures["faults"] == []
