@@ -14,7 +14,6 @@ import contextlib
 import errno
 import io
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +24,11 @@ from typing import Any
 
 from benchmarks.reliability.kills import child
 from benchmarks.reliability.subjects import SUBJECTS, Subject, files_in
+
+try:
+    import resource
+except ImportError:  # Windows, which has no processes that fork, either
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["failing_calls", "full_disks", "main", "places"]
 
@@ -186,7 +190,7 @@ def _vanishing(subject: Subject, owner: Any, name: str) -> int:
     with tempfile.TemporaryDirectory() as above:
         target = Path(above, "own", subject.name)
         target.parent.mkdir()
-        call, seen = getattr(owner, name), []
+        call, seen = getattr(owner, name), list[str]()
 
         def called(*given: Any, **options: Any) -> Any:
             if not seen:

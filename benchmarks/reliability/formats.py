@@ -3,6 +3,7 @@
 import json
 import random
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,10 @@ def arrays(folder: Path, suffix: str) -> Made:
     mg.save(path, ARRAYS, TEXTS)
     seeds = [path.read_bytes()]
     if suffix == ".npz":
-        np.savez_compressed(path, **ARRAYS)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in ARRAYS.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
     else:
         path.write_bytes(safetensors.numpy.save({"w": np.ones(5, np.float16)}))
     seeds.append(path.read_bytes())
@@ -129,7 +133,11 @@ def tokenizer(folder: Path) -> Made:
     path = folder / "tokenizer.json"
 
     def read() -> str:
-        return CharacterTokenizer.from_dict(json.loads(path.read_bytes())).characters
+        try:
+            content = json.loads(path.read_bytes())
+        except RecursionError as error:
+            raise ValueError("the text is not JSON") from error
+        return CharacterTokenizer.from_dict(content).characters
 
     seed = json.dumps(CharacterTokenizer("abc é한").to_dict()).encode()
     return Made((seed,), path, read)
@@ -166,8 +174,8 @@ def graph(folder: Path) -> Made:
 
 def film(folder: Path) -> Made:
     path, drawn = folder / "film.json", picture()
-    numbers = {"edge_norms": (1.0, None, 2.0), "edge_shares": (None,) * 3}
-    boxes = {"gradient_norms": (1.0,) * 4, "value_norms": (None,) * 4}
+    numbers: dict[str, Any] = {"edge_norms": (1.0, None, 2.0), "edge_shares": (None,) * 3}
+    boxes: dict[str, Any] = {"gradient_norms": (1.0,) * 4, "value_norms": (None,) * 4}
     lane = LossNorms("h", (0, 1), (1,), ((0.25, 0.5),))
     frames = tuple(
         FilmFrame(step, 0.5, (), **numbers, **boxes, loss_norms=(lane,)) for step in (0, 5)

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import signal
 import sys
 import tempfile
@@ -27,6 +26,11 @@ from typing import Any
 from benchmarks.reliability.formats import FORMATS, Format, Made
 from benchmarks.reliability.kills import child
 from benchmarks.reliability.mutants import mutate_bytes
+
+try:
+    import resource
+except ImportError:  # Windows, which has no processes that fork, either
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["fuzz", "in_child", "main"]
 
@@ -87,7 +91,7 @@ def fuzz(kind: Format, count: int, seed: int = 0) -> dict[str, Any]:
     """
     rng, outcomes, faults = random.Random(seed), Counter[str](), list[str]()
     guard, longest = Guard(), 0.0
-    signal.signal(signal.SIGVTALRM, _too_long)
+    signal.signal(signal.SIGPROF, _too_long)
     with tempfile.TemporaryDirectory() as name:
         made, sound = kind.make(Path(name)), []
         for content in made.seeds:
@@ -136,7 +140,7 @@ def _read(kind: Format, made: Made, guard: Guard) -> "_Value | str":
     """What a file holds; a word when it is refused, a sentence when something must not be."""
     guard.heard.clear()
     found: _Value | str
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         guard.listening = True
         found = _Value(made.read())
@@ -147,7 +151,7 @@ def _read(kind: Format, made: Made, guard: Guard) -> "_Value | str":
     except Exception as error:
         found = f"undocumented: {type(error).__name__}: {error!s:.200} {_where(error)}"
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         guard.listening = False
     return f"harmful: {guard.heard[0]}" if guard.heard else found
 

@@ -30,7 +30,7 @@ from layers.cli import main as command_line
 
 __all__ = ["kill_savings", "kill_trainings", "main"]
 
-LONGEST = 0.05  # seconds that a child has: many saves of a subject fit in
+LONGEST = 3.0  # that a child goes on after its first save, in the seconds which that one took
 TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 40
 
 
@@ -79,7 +79,13 @@ def kill_savings(subject: Subject, count: int, seed: int = 0) -> dict[str, int]:
 
 
 def _killed(subject: Subject, place: Path, last: int, delay: float) -> tuple[int, str]:
-    """Kill a child after some seconds of saving; the version that is there, and which it is."""
+    """Kill a child that has saved and goes on; the version that is there, and which it is.
+
+    Args:
+        subject, place: what is saved, and where.
+        last: the version that is there.
+        delay: how long it goes on, in times of its first save.
+    """
     reading, writing = os.pipe()
 
     def save_on() -> None:
@@ -91,8 +97,10 @@ def _killed(subject: Subject, place: Path, last: int, delay: float) -> tuple[int
 
     process = child(save_on)
     os.close(writing)
+    began = time.perf_counter()
     with os.fdopen(reading, "rb") as told:
-        time.sleep(delay)
+        last += len(told.read(1))
+        time.sleep(delay * (time.perf_counter() - began))
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         finished = last + len(told.read())

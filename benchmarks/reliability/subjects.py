@@ -102,7 +102,7 @@ def load_model(path: Path) -> int:
 
 
 def save_picture(path: Path, number: int) -> None:
-    nodes = tuple(PictureNode(place, "input", name=str(number)) for place in range(200))
+    nodes = tuple(PictureNode(place, "input", name=str(number)) for place in range(40))
     draw(Picture(nodes)).save(path)
 
 

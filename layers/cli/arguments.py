@@ -117,10 +117,13 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
 
     Raises:
         ValueError: for a suffix that is none of the given ones.
-        OSError: where there is no folder for it, or it may not be written to.
+        OSError: where there is no folder for it, or it may not be written to, or what is there is
+            no file, such as a pipe.
     """
     if path.is_dir():
         raise IsADirectoryError(f"--out {path}: this is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"--out {path}: this is no file that can be replaced; name another")
     if path.suffix.lower() not in suffixes:
         raise ValueError(
             f"--out {path}: the suffix {path.suffix!r} is no format; choose one of "

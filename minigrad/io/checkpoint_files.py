@@ -20,7 +20,7 @@ class Stateful(Protocol):
     def state_dict(self) -> Mapping[str, Any]:
         """Arrays by name."""
 
-    def load_state_dict(self, state: Any) -> None:
+    def load_state_dict(self, state: Any) -> object:
         """Take over such a dict, or change nothing."""
 
 

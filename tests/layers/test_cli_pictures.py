@@ -1,6 +1,7 @@
 """`minigrad draw` and `minigrad flow`, as a user types them."""
 
 import json
+import os
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -173,6 +174,13 @@ def test_where_it_cannot_be_written_is_said_before_the_work(error, tmp_path, mon
     assert "there is no folder" in error("draw", "lstm", "-o", tmp_path / "no" / "a.svg")
     assert "this is a folder" in error("draw", "lstm", "-o", tmp_path)
     assert ".svg, .html, .png, .pdf" in error("flow", "lstm", "-o", tmp_path / "a.txt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_a_pipe_is_refused_before_anything_is_computed(error, monkeypatch, tmp_path):
+    monkeypatch.setattr("layers.cli.sources.build", None)
+    os.mkfifo(tmp_path / "pipe.svg")
+    assert "pipe.svg: this is no file" in error("draw", "lstm", "-o", tmp_path / "pipe.svg")
 
 
 def test_files_and_folders_of_another_kind(error, tmp_path):

@@ -139,3 +139,9 @@ def test_what_is_wrong_with_a_series_is_said(write, content, column, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_series(tmp_path / "no.csv")
+
+
+def test_a_table_may_begin_far_below(write):
+    series = read_series(write("\n" * 3000 + "year;rain\n1900;3\n1901;4\n"))
+    assert series.values.tolist() == [3, 4]
+    assert series.times == ("1900", "1901")

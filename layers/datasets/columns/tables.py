@@ -201,7 +201,8 @@ def _spell(separator: str | None) -> str:
 
 def _choose_separator(lines: Sequence[str], decimal: str | None) -> str | None:
     """The separator that gives every row as many cells; None if lines are single cells."""
-    lines, all_lines = lines[:SAMPLE], len(lines)
+    begin = next(place for place, line in enumerate(lines) if line.strip())
+    lines, all_lines = lines[begin : begin + SAMPLE], len(lines) - begin
     whole = [line.strip().strip('"').strip() for line in lines if line.strip()]
     counts: dict[str, int] = {}
     for candidate in SEPARATORS:
