@@ -1,13 +1,14 @@
 """Locks over `os.fork`: a new process has none of the other threads, which may hold some."""
 
 import os
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 __all__ = ["after_forks", "give_lock", "wait_before_forks"]
 
-_given: WeakKeyDictionary[Any, list[tuple[str, Callable[[], Any]]]] = WeakKeyDictionary()
+_given: dict[int, tuple[weakref.ref[Any], list[tuple[str, Callable[[], Any]]]]] = {}
 
 
 def give_lock(owner: Any, name: str, make: Callable[[], Any]) -> None:
@@ -22,7 +23,8 @@ def give_lock(owner: Any, name: str, make: Callable[[], Any]) -> None:
         make: `threading.Lock` or `threading.RLock`.
     """
     setattr(owner, name, make())
-    _given.setdefault(owner, []).append((name, make))
+    gone = weakref.ref(owner, partial(_given.pop, id(owner)))  # in C: see `minigrad.restoring`
+    _given.setdefault(id(owner), (gone, []))[1].append((name, make))
 
 
 def wait_before_forks(find: Callable[[], Any]) -> None:
@@ -52,8 +54,9 @@ def after_forks(function: Callable[[], object]) -> None:
 
 
 def _renew() -> None:
-    for owner, locks in list(_given.items()):
-        for name, make in locks:
+    for reference, locks in list(_given.values()):
+        owner = reference()
+        for name, make in locks if owner is not None else ():
             setattr(owner, name, make())
 
 

@@ -5,6 +5,9 @@ and where a loop goes back. An `__exit__` written in Python may so be interrupte
 line, and what `__enter__` did is never undone. Here a block ends in C: `__exit__` of files does
 nothing but call `close`, which is an iterator over what is to be undone. Where a function only
 changes a context variable for itself, `try` with one call of C in `finally` is as safe, and faster.
+
+What Python drops are errors in callbacks of weak references and in destructors, Ctrl-C among them.
+Callbacks of our own are functions in C, such as `dict.pop`, for that reason.
 """
 
 import io

@@ -1,11 +1,10 @@
 """How much new parameters may take, while a model is made as a file says."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from minigrad.core.errors import ShapeError
+from minigrad.restoring import Setting
 
 __all__ = ["allowing", "take"]
 
@@ -25,8 +24,7 @@ class _Allowance:
 _allowance: ContextVar[_Allowance | None] = ContextVar("layers_allowance", default=None)
 
 
-@contextmanager
-def allowing(tensors: int, numbers: int) -> Iterator[None]:
+class allowing(Setting):
     """A block in which no more parameters are made than a file has values for.
 
     Their shapes follow from sizes in a configuration; sizes that are wrong are noticed before
@@ -36,11 +34,14 @@ def allowing(tensors: int, numbers: int) -> Iterator[None]:
         tensors: how many parameters and buffers may be made.
         numbers: how many numbers they may hold in all.
     """
-    token = _allowance.set(_Allowance(tensors, numbers))
-    try:
-        yield
-    finally:
-        _allowance.reset(token)
+
+    def __init__(self, tensors: int, numbers: int) -> None:
+        super().__init__(_allowance)
+        self._most = tensors, numbers
+
+    def value(self, before: object) -> _Allowance:
+        """All of it is left."""
+        return _Allowance(*self._most)
 
 
 def take(shape: tuple[int, ...]) -> None:

@@ -1,13 +1,17 @@
 """`summary`: what a model consists of, what comes out of its parts, and what it costs."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import minigrad as mg
+from layers.base.modes import evaluating
 from layers.base.module import Module
 from minigrad.core.modes import ModeChange, current_mode
+from minigrad.debug.extras import HookHandle
 from minigrad.debug.flops import multiply_adds
 from minigrad.debug.scopes import Scope
 from minigrad.ops.pytree import labelled_leaves
+from minigrad.restoring import Restoring
 
 __all__ = ["ModelSummary", "ModuleRow", "summary"]
 
@@ -130,8 +134,7 @@ def summary(model: Module, *inputs: Any, **keywords: Any) -> ModelSummary:
     scopes: dict[int, tuple[str, Scope]] = {}  # the scope is kept, so that its id stays its own
     shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
     calls = dict.fromkeys(modules, 0)
-    training = {path: module.training for path, module in modules.items()}
-    handles = []
+    hooks: list[tuple[Callable[[Any], HookHandle], Any]] = []
     for path, module in modules.items():
 
         def enter(module: Module, args: Any, path: str = path) -> None:
@@ -145,16 +148,10 @@ def summary(model: Module, *inputs: Any, **keywords: Any) -> ModelSummary:
                 leaf.shape for _, leaf in labelled_leaves(output) if hasattr(leaf, "shape")
             )
 
-        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
-    try:
-        model.eval()
-        with ModeChange(scope=None), mg.recording(replay=True, fused=False):
-            work = multiply_adds(model(*inputs, **keywords))
-    finally:
-        for handle in handles:
-            handle.remove()
-        for path, module in modules.items():
-            object.__setattr__(module, "training", training[path])
+        hooks += [(module.register_forward_pre_hook, enter), (module.register_forward_hook, leave)]
+    recording = mg.recording(replay=True, fused=False)
+    with _Hooked(hooks), evaluating(model), ModeChange(scope=None), recording:
+        work = multiply_adds(model(*inputs, **keywords))
     counts = dict.fromkeys(modules, 0)
     for operation in work:
         around = operation.scope.chain() if operation.scope is not None else []
@@ -185,3 +182,23 @@ def summary(model: Module, *inputs: Any, **keywords: Any) -> ModelSummary:
 def _within(path: str, other: str, calls: dict[str, int]) -> bool:
     """Whether one module is within another one that was called."""
     return calls[other] > 0 and path.startswith(f"{other}.")
+
+
+class _Hooked(Restoring):
+    """A block with hooks: what registers each, and the hook."""
+
+    def __init__(self, hooks: Iterable[tuple[Callable[[Any], HookHandle], Any]]) -> None:
+        super().__init__()
+        self._hooks = hooks
+
+    def begin(self) -> None:
+        """Register them."""
+        handles: list[HookHandle] = []
+        self.undone_by(_remove, handles)
+        for register, hook in self._hooks:
+            handles.append(register(hook))
+
+
+def _remove(handles: list[HookHandle]) -> None:
+    for handle in handles:
+        handle.remove()

@@ -137,7 +137,7 @@ class Run:
             self._with_average(lambda: folder.save_model(self.model))
 
     def _check_weights(self) -> None:
-        if bad := not_finite(self.model):
+        if self.history.step and (bad := not_finite(self.model)):  # at step 0 the loss will tell
             kept = f" The checkpoint of step {self.saved} is kept." if self.saved >= 0 else ""
             raise GradientError(
                 f"fit: not finite after {self.history.step} steps: {bad}. A lower rate than "

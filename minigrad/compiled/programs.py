@@ -119,9 +119,8 @@ class Program:
         ]
         found = [traced.gradients.get(value) for value in inputs]
         self._with_gradient = [i for i, view in enumerate(found) if view is not None]
-        self._outputs = len(traced.outputs)
+        self._outputs, self._keep = len(traced.outputs), keep
         self._off_tape: list[Any] = [None] * self._outputs
-        self._keep = keep
         self._make(traced, inputs, [view for view in found if view is not None], backend)
         self.operation: _Operation | None = None
         if not inputs:  # it computes with nothing, and nothing of it is recorded

@@ -6,8 +6,8 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
-from minigrad.restoring import Setting
+from minigrad.restoring import Restoring, Setting
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
 
@@ -300,12 +300,15 @@ def fix(constants: Sequence[tuple[Value, PlainArray]]) -> None:
         value.op, value.array, value.options = "constant", array, ()
 
 
-@contextmanager
-def unfixed(traced: Traced) -> Iterator[None]:
+class unfixed(Restoring):
     """A block in which a second trace finds all as it was while the first one ran."""
-    for value, _ in traced.constants:
-        value.op, value.array = "input", None
-    try:
-        yield
-    finally:
-        fix(traced.constants)
+
+    def __init__(self, traced: Traced) -> None:
+        super().__init__()
+        self._constants = traced.constants
+
+    def begin(self) -> None:
+        """Let them be inputs again."""
+        self.undone_by(fix, self._constants)
+        for value, _ in self._constants:
+            value.op, value.array = "input", None

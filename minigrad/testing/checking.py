@@ -1,5 +1,6 @@
 """Check gradients: compare recorded derivatives with numerical ones."""
 
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.restoring import errstate
 from minigrad.testing.finite_differences import SAME, Kink, Steps, complex_step, sides, slope
 from minigrad.transforms.derivatives import gradients_at
+from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["GradientMismatch", "NotDifferentiable", "check_gradients"]
 
@@ -123,15 +125,10 @@ class _Problem:
 
     def call(self, tensors: Sequence[Tensor]) -> list[Any]:
         """The floating outputs, with tensors in the places of the values."""
-        held = [(t, t._array, t._node) for t in self.parameters]
-        try:
-            for parameter, tensor in zip(self.parameters, tensors[self.given :], strict=True):
-                parameter._array, parameter._node = tensor._array, tensor._node
+        pairs = zip(self.parameters, tensors[self.given :], strict=True)
+        with rewritten([(weakref.ref(p), t._array, t._node) for p, t in pairs]):
             leaves = [tensors[x.i] if isinstance(x, _Place) else x for x in self.leaves]
             result = self.f(*replace_leaves(self.args, leaves))
-        finally:
-            for parameter, array, node in held:
-                parameter._array, parameter._node = array, node
         outs = [out for _, out in labelled_leaves(result)]
         return [out for out in outs if getattr(getattr(out, "dtype", None), "kind", "f") in "fc"]
 
