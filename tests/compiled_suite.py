@@ -157,9 +157,9 @@ class Suite:
             if function not in made:
                 made[function] = self._wrapped(name, function)
             setattr(mg, name, made[function])
-        for table in (methods, numpy_functions):
+        for table in (methods, numpy_functions, vars(mg.linalg)):
             for name, function in list(table.items()):
-                if function in made:
+                if callable(function) and function in made:
                     table[name] = made[function]
         for name in methods:
             setattr(Tensor, name, methods[name])

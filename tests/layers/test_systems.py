@@ -19,7 +19,7 @@ import pytest
 
 from layers.cli import main
 from layers.datasets import shakespeare, sunspots
-from layers.models import load
+from layers.models import GPTConfig, load
 from layers.systems import SYSTEMS, Setting, dependencies, find_system, recurrent, run_system
 from layers.systems.attention import attention_by_loop, held_bytes
 from layers.systems.report import as_page, as_text
@@ -38,6 +38,14 @@ TRAINED = {"rnn", "dependencies", "lstm", "gru", "masked-decoder", "translation"
 AT_ONCE = [system.name for system in SYSTEMS if system.name not in TRAINED | {"latent"}]
 TRAINED_SOON = ["rnn", "latent"]
 """Trained in about 20 seconds each, and held to their bars by the profile "thorough"."""
+
+
+class TinyConfig(GPTConfig):
+    """The configuration of a GPT that writes a page in no time, whatever preset is asked for."""
+
+    @classmethod
+    def preset(cls, _name, **options):
+        return GPTConfig.preset("tiny", **options)
 
 
 def pytest_generate_tests(metafunc):
@@ -63,6 +71,7 @@ def test_systems_reach_all_their_bars(held_to_its_bars, tmp_path):
 def test_systems_that_train_run_to_their_end_and_draw(name, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIGRAD_COMPILE", "0")  # programs would pay later than after these steps
     monkeypatch.setattr("layers.systems.texts.shakespeare", lambda: shakespeare()[:60_000])
+    monkeypatch.setattr("layers.systems.texts.GPTConfig", TinyConfig)
     result = run_system(find_system(name), Setting(tmp_path, scale=0.001, progress=False))
     assert result.figures
     assert all(math.isfinite(figure.value) for figure in result.figures)

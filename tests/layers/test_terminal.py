@@ -14,6 +14,8 @@ from layers.cli.terminal import any_terminal
 from layers.datasets import CharacterTokenizer
 from layers.models import CharacterConfig, CharacterModel
 
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
 ROOT = Path(__file__).parents[2]
 TEXT = "naïve “quotes” — ☃ 中文 λ. " * 30
 ODD = os.fsdecode(b"m-\xfc \xe2\x98\x83")  # a name that is no UTF-8

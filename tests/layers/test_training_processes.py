@@ -61,11 +61,18 @@ def finish(folder):
     return CharacterModel.load(folder)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The model of a process that nothing ended."""
+    return finish(tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize(("number", "step"), [
     (signal.SIGKILL, 23), (signal.SIGINT, 31), (signal.SIGTERM, 17), (signal.SIGHUP, 3),
 ])  # fmt: skip
-def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(tmp_path, number, step):
-    whole = finish(tmp_path / "whole")
+def test_a_process_that_is_killed_or_interrupted_is_resumed_bit_for_bit(
+    whole, tmp_path, number, step
+):
     folder = tmp_path / "cut"
     process = training_process(folder, 0.02)
     read_until(process, f"step {step}")

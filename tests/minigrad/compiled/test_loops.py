@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minigrad.compiled import plain
 from minigrad.compiled.graph import Loop, Value, View
 from minigrad.compiled.llvm import emit
 from minigrad.compiled.llvm.program import build
+from minigrad.testing import examples
 from tests.minigrad.compiled.evaluating import evaluate
 from tests.minigrad.compiled.programs import share_everything
 from tests.minigrad.compiled.test_programs import F4, F8, Maker
@@ -92,7 +93,7 @@ def loops(draw):
     return m.graph(*outputs)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.5)
 @given(loops(), st.sampled_from([1, 2]))
 def test_random_loops(graph, threads):
     arrays = inputs_of(graph)

@@ -6,13 +6,14 @@ so all gradients are compared, for cells, losses and lengths of many kinds.
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import layers
 import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.llvm import program as native
+from minigrad.testing import examples
 from tests.minigrad.compiled.test_native_traces import numbers
 
 B, N, IN = 2, 4, 3  # batch, units, inputs
@@ -148,7 +149,7 @@ def models(draw):
     return function, count
 
 
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 @given(models(), st.sampled_from([np.float32, np.float64]), st.integers(0, 1000))
 def test_random_cells(model, dtype, seed):
     function, count = model

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import minigrad as mg
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.llvm.program import build
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.trace import settle, trace
+from minigrad.testing import examples
 from minigrad.testing.random_programs import programs
 from tests.minigrad.compiled.programs import eager, run_traced
 from tests.minigrad.compiled.test_trace import CASES, numbers
@@ -41,7 +42,7 @@ def test_traced_calls(name, dtype):
     compare(function, arrays, rtol=1e-5 if dtype is np.float32 else 1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(0.5)
 @given(programs(max_operations=12))
 def test_random_programs(program):
     def loss(*leaves):

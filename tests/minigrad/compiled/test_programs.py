@@ -10,6 +10,7 @@ from minigrad.compiled.graph import Graph, Loop, Unsupported, Value, View
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.planning.sums import sum_products
 from minigrad.compiled.llvm.program import build
+from minigrad.testing import examples
 from tests.minigrad.compiled.evaluating import evaluate
 from tests.minigrad.compiled.programs import share_everything
 
@@ -151,7 +152,7 @@ def test_products(sizes, swapped, threads, monkeypatch):
     check(m.graph(m.add("multiply", c, 2.0), c), threads=threads)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(0.3), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.tuples(st.sampled_from([1, 3, 12, 40, 250]), st.sampled_from([1, 17, 64, 90])),
     st.lists(st.sampled_from([1, 5, 48, 390]), min_size=2, max_size=4),

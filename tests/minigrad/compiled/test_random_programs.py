@@ -9,6 +9,7 @@ import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
 from minigrad.compiled.rolling.rolled import roll
+from minigrad.testing import examples
 from minigrad.testing.random_programs import programs
 from tests.minigrad.compiled.programs import compare
 
@@ -98,7 +99,7 @@ def recurrences(draw):
     return function, count
 
 
-@settings(deadline=None)
+@examples(0.5)
 @given(recurrences(), st.integers(0, 1000))
 def test_random_recurrences(recurrence, seed):
     function, count = recurrence
