@@ -333,10 +333,8 @@ class Program:
     def _holds(self, results: Sequence[Any]) -> bool:
         """Whether the values that our code looked at are those that were traced."""
         found = results[self._outputs + len(self._writes) : self._returned]
-        for one, (array, kept) in zip(found, self._assumed, strict=True):
-            if one.tobytes() != kept and not np.array_equal(one, array):
-                return False
-        return True
+        pairs = zip(found, self._assumed, strict=True)
+        return all(x.tobytes() == kept or np.array_equal(x, array) for x, (array, kept) in pairs)
 
     def _write(self, results: Sequence[Any], mode: Any) -> None:
         values = results[self._outputs : self._outputs + len(self._writes)]

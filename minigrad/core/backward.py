@@ -19,7 +19,7 @@ from minigrad.core.checks import check_saved, meets_rerun, rerun_nodes
 from minigrad.core.contributions import SlicedGradient, fit
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import GradientError, ShapeError, describe
-from minigrad.core.modes import ModeChange, current_mode
+from minigrad.core.modes import current_mode, set_mode
 from minigrad.core.nodes import Array, Leaf, Node, last_write
 from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor, as_array, as_tensor, method, wrap
@@ -57,7 +57,8 @@ def send_back(
             if needed is None or node in needed:
                 observer.edge(None, None, 0, node, g)
     deriving = recorded or mode.deriving
-    with ModeChange(recording=recorded, deriving=deriving):
+    try:
+        set_mode(mode.replace(recording=recorded, deriving=deriving))
         while True:
             slot = -1
             for source in sources:
@@ -124,6 +125,8 @@ def send_back(
             if not retain and not recorded:
                 node.saved = None
             sources, where = node.inputs, node.plan.name
+    finally:  # quicker than a block, and every backward pass comes here
+        set_mode(mode)
 
 
 def observed(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError
-from minigrad.core.nodes import Array, Node, make_node
+from minigrad.core.nodes import Array, Node, fill_node
 
 __all__ = ["OutputGradients", "SlicedGradient", "fit", "output_node", "unbroadcast"]
 
@@ -95,7 +95,8 @@ output_plan = OutputPlan()
 
 def output_node(source: Node, index: int) -> Node:
     """The node of one output of a node that has several."""
-    return make_node(output_plan, (source,), source.shape[index], source.dtype[index], index=index)
+    shape, dtype = source.shape[index], source.dtype[index]
+    return fill_node(Node(), output_plan, (source,), shape, dtype, {"index": index})
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...], where: str) -> Array:

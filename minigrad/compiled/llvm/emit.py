@@ -82,7 +82,8 @@ class Emitter(Writer):
         self._arguments = arguments(code, count, self._layout)
         self._region(self.plan.scope)
         code.do(f"ret i32 {leave(code, self._target, saved)}")
-        head = "define i32 @main(ptr %frame, ptr %workspace, i64 %thread, i64 %threads)"
+        threads = "" if self._threads == 1 else ", i64 %thread, i64 %threads"
+        head = f"define i32 @main(ptr %frame, ptr %workspace{threads})"
         self.module.define("main", code.finish(head))
         return size, size + COUNTERS * self._jobs
 

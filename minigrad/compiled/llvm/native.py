@@ -1,10 +1,10 @@
 """Building code with llvmlite, and calling it on arrays.
 
-A program is a function `i32 main(ptr frame, ptr workspace, i64 thread, i64 threads)`. The frame is
-a tuple of arrays, out of which the program itself reads where their elements are: asking NumPy for
-`array.ctypes.data` costs a microsecond or more for each. Where items and pointers lie is checked
-once against `__array_interface__`; where that fails, on another Python, the frame is a table of
-addresses.
+A program is a function `i32 main(ptr frame, ptr workspace, i64 thread, i64 threads)`; one for a
+single thread may leave out the numbers. The frame is a tuple of arrays, out of which the program
+itself reads where their elements are: asking NumPy for `array.ctypes.data` costs a microsecond or
+more for each. Where items and pointers lie is checked once against `__array_interface__`; where
+that fails, on another Python, the frame is a table of addresses.
 
 Registers of control: `enter` clears the status flags, and lets subnormal numbers be zero in
 programs of float32; `leave` reads the flags, restores everything, and returns them.
@@ -141,6 +141,14 @@ class Library:
         kind = ctypes.CFUNCTYPE(
             ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
         )
+        return kind(self.address("main"))
+
+    def main_alone(self) -> Callable[[int, int], int]:
+        """That of a program for one thread, which takes frame and workspace.
+
+        ctypes spends more on two numbers than small programs on what they compute.
+        """
+        kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
         return kind(self.address("main"))
 
 

@@ -106,7 +106,10 @@ class NativeProgram:
         self.text = emitter.module.text()
         self._library = native.load_code(self.text, target)
         self.from_disk = self._library.from_disk
-        self._main = self._library.main()
+        if self.threads == 1:
+            self._alone = self._library.main_alone()
+        else:
+            self._main = self._library.main()
         self._workspace = _aligned(size)
         self._room = self._workspace.__array_interface__["data"][0]
         self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
@@ -133,7 +136,7 @@ class NativeProgram:
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:
-            status = self._main(frame, self._room, 0, 1)
+            status = self._alone(frame, self._room)
         else:
             status = self._run_with_threads(frame)
         del alive
