@@ -156,12 +156,11 @@ class Program:
             graph = finish(builder, inputs, [*outputs, *gradients])
             # A gradient that is returned, too, is one array: those of tensors never change.
             known = {graph.outputs[i].key: i for i, k in enumerate(traced.kinds) if k is Tensor}
-            added = {view.key: view for view in graph.outputs[len(outputs) :]}
-            added = {key: view for key, view in added.items() if key not in known}
+            kept, more = graph.outputs[: len(outputs)], graph.outputs[len(outputs) :]
+            added = {view.key: view for view in more if view.key not in known}
             known |= {key: len(outputs) + i for i, key in enumerate(added)}
-            self._residuals = [known[view.key] for view in graph.outputs[len(outputs) :]]
-            kept = [*graph.outputs[: len(outputs)], *added.values()]
-            straight = [Graph(inputs, graph.values, kept)]
+            self._residuals = [known[view.key] for view in more]
+            straight = [Graph(inputs, graph.values, [*kept, *added.values()])]
         else:
             halves = split(builder, inputs, outputs, traced.seeds, gradients)
             straight = [halves.forward, halves.backward]

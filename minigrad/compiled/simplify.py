@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import ELEMENTWISE, Graph, Value, View, reachable, size_of
+from minigrad.compiled.graph import (
+    ELEMENTWISE,
+    Graph,
+    Operand,
+    Value,
+    View,
+    reachable,
+    size_of,
+)
 from minigrad.compiled.tracing.builder import Builder, read
 
 __all__ = ["finish"]
@@ -81,7 +89,7 @@ class _Rewriting:
             made = self.builder.copied(self.read(next(value.views)))
         elif made is None:
             operands = [self.read(o) if isinstance(o, View) else o for o in value.operands]
-            if value.op in _FORMULAS:
+            if value.op in _FORMULAS and any(map(_may_fold, operands)):
                 made = self.builder.elementwise(value.op, *operands, dtype=value.dtype)
             else:
                 made = self.builder.make(
@@ -170,3 +178,8 @@ class _Rewriting:
             view.shape == shape and view.strides == strides and not view.offset
             for view in self._uses[value]
         )
+
+
+def _may_fold(operand: Operand) -> bool:
+    """Whether an operand is, or may have become, a number."""
+    return isinstance(operand, View) and (operand.value.op == "constant" or operand.value.size == 1)

@@ -32,8 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.tracing.called import Refused
-from minigrad.compiled.tracing.held import (
+from minigrad.compiled.guarding.held import (
     MISSING,
     PLAIN,
     Absent,
@@ -45,6 +44,7 @@ from minigrad.compiled.tracing.held import (
     same_content,
     same_plain,
 )
+from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
 

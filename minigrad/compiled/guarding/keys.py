@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.tracing.held import same_plain
+from minigrad.compiled.guarding.held import same_plain
 from minigrad.core.modes import Mode
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pytree import entries, replace_leaves

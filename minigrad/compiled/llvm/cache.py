@@ -1,4 +1,4 @@
-"""Object code on disk: found again by a key, written whole or not at all.
+"""Object code on disk, and notes on programs: found again by a key, written whole or not at all.
 
 The folder is `MINIGRAD_CACHE`, or `minigrad` in the user's folder for caches; `MINIGRAD_CACHE=0`
 turns it off. A file is a line that names the format, the key, the checksum of the code, and the

@@ -33,7 +33,9 @@ __all__ = [
     "Library",
     "arguments",
     "enter",
+    "from_disk",
     "host",
+    "key_of",
     "layout",
     "leave",
     "load_code",
@@ -158,6 +160,25 @@ def _machine(target: Host) -> Any:
     return chosen.create_target_machine(cpu=target.cpu, features=target.features, opt=2)
 
 
+def key_of(text: str, target: Host) -> str:
+    """The name that code of a module has on disk."""
+    kind = target.cpu, target.features, target.triple
+    return cache.key_of(text, *kind, binding_version(), sys.version, FORMAT)
+
+
+def from_disk(key: str, target: Host) -> Library | None:
+    """The code of a name, if it was built before."""
+    code = cache.read(key)
+    if code is None:
+        return None
+    binding = _binding()
+    empty = binding.parse_assembly(f'target triple = "{target.triple}"')
+    engine = binding.create_mcjit_compiler(empty, _machine(target))
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return Library(engine, from_disk=True)
+
+
 def load_code(text: str, target: Host | None = None) -> Library:
     """Build a module, or load it from disk if the same text was built before for this processor.
 
@@ -167,17 +188,11 @@ def load_code(text: str, target: Host | None = None) -> Library:
     """
     binding = _binding()
     target = target or host()
-    key = cache.key_of(
-        text, target.cpu, target.features, target.triple, binding_version(), sys.version, FORMAT
-    )
+    key = key_of(text, target)
+    found = from_disk(key, target)
+    if found is not None:
+        return found
     machine = _machine(target)
-    code = cache.read(key)
-    if code is not None:
-        empty = binding.parse_assembly(f'target triple = "{target.triple}"')
-        engine = binding.create_mcjit_compiler(empty, machine)
-        engine.add_object_file(binding.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        return Library(engine, from_disk=True)
     module = binding.parse_assembly(text)
     module.triple = target.triple
     # Vectors and loops are written as they should be: LLVM inlines, and makes instructions of them.

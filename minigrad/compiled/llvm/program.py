@@ -1,5 +1,6 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
 from minigrad.compiled.llvm.planning.plan import Plan
 from minigrad.compiled.llvm.planning.sums import sum_products
 from minigrad.compiled.llvm.planning.work import kernel_work
+from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.profiling.tables import KernelWork
 
@@ -91,39 +93,51 @@ class NativeProgram:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
-        text: the module, as LLVM reads it.
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
-        plan = Plan(sum_products(graph))
         self.threads = threads if threads > 1 and _work(graph) >= _WORTH_THREADS else 1
-        self._layout = native.layout()
-        emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
-        self._constants = [np.ascontiguousarray(value.array) for value in plan.constants]
-        count = len(graph.outputs) + len(graph.inputs) + len(self._constants)
-        counters, size = emitter.write(count)
-        self._scope = plan.scope
-        self.text = emitter.module.text()
-        self._library = native.load_code(self.text, target)
-        self.from_disk = self._library.from_disk
+        self._graph, self._layout = graph, native.layout()
+        key = key_of(graph, target, self.threads)
+        known = None if key is None else recall(key)
+        library = None if known is None else native.from_disk(known.code, target)
+        if known is None or library is None:
+            known, library = self._built(target)
+            if key is not None:
+                remember(key, known)
+        constants = graph.constants
+        self._constants = [np.ascontiguousarray(constants[i].array) for i in known.constants]
+        self._library, self.from_disk = library, library.from_disk
         if self.threads == 1:
-            self._alone = self._library.main_alone()
+            self._alone = library.main_alone()
         else:
-            self._main = self._library.main()
-        self._workspace = _aligned(size)
+            self._main = library.main()
+        self._workspace = _aligned(known.size)
         self._room = self._workspace.__array_interface__["data"][0]
         self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
-        self._counters = self._workspace[counters:]
+        self._counters = self._workspace[known.counters :]
         self._shapes = [view.value.shape for view in graph.outputs]
         self._dtypes = [view.value.dtype for view in graph.outputs]
-        self._copied = plan.copied
+        self._copied = known.copied
         self._pace = Pace()
         self.status = 0
 
-    @property
+    @functools.cached_property
     def kernels(self) -> list[KernelWork]:
         """What it consists of, with an estimate of the work."""
-        return kernel_work(self._scope)
+        return kernel_work(Plan(sum_products(self._graph)).scope)
+
+    def _built(self, target: native.Host) -> tuple[Recalled, native.Library]:
+        """The code, planned and written, and what else is known of it then."""
+        graph = self._graph
+        plan = Plan(sum_products(graph))
+        emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
+        counters, size = emitter.write(len(graph.outputs) + len(graph.inputs) + len(plan.constants))
+        text = emitter.module.text()
+        places = {value: i for i, value in enumerate(graph.constants)}
+        constants = [places[value] for value in plan.constants]
+        found = Recalled(native.key_of(text, target), counters, size, plan.copied, constants)
+        return found, native.load_code(text, target)
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = list(map(empty, self._shapes, self._dtypes))
