@@ -23,7 +23,7 @@ from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.trace import Argument, Output, Traced
-from minigrad.compiled.tracing.draws import Draw, Repeat
+from minigrad.compiled.tracing.called import Draw, Repeat
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node

@@ -27,6 +27,7 @@ from minigrad.core.tensors import Tensor
 from minigrad.ops.elementwise.comparisons import equal, where
 from minigrad.ops.elementwise.powers import exp, sqrt
 from minigrad.ops.elementwise.predicates import isfinite
+from minigrad.ops.manipulation.reshaping import broadcast_to
 from minigrad.ops.nn.activations import gelu, gelu_rule
 from minigrad.ops.reduction.softmaxes import log_softmax, softmax
 
@@ -68,11 +69,25 @@ def _rms_norm_gradient(g: Any, x: Any, eps: Any) -> Any:
     return g * scale - x * (_mean(g * x) * (scale * scale * scale))
 
 
-def _log_partition(x: Any) -> tuple[Any, ...]:
+def _finite(x: Any, top: Any) -> Any:
+    """Scores whose maximum may be infinite: those that are share the probability."""
+    zero, least = x.dtype.type(0), x.dtype.type(-math.inf)
+    certain = equal(broadcast_to(top, x.shape), math.inf)
+    return where(certain, where(equal(x, math.inf), zero, least), x)
+
+
+def _shifted(x: Any) -> tuple[Any, Any]:
     top = x.max(axis=-1, keepdims=True)
-    infinite = where(equal(x, math.inf), 0.0, -math.inf)  # those that are share the probability
-    scores = where(equal(top, math.inf), infinite, x)
-    difference = scores - where(isfinite(top), top, 0.0)
+    return _finite(x, top) - where(isfinite(top), top, x.dtype.type(0)), top
+
+
+def _partition(x: Any) -> tuple[Any, ...]:
+    difference, top = _shifted(x)
+    return top, exp(difference).sum(axis=-1, keepdims=True)
+
+
+def _log_partition(x: Any) -> tuple[Any, ...]:
+    difference, _ = _shifted(x)
     e = exp(difference)
     return difference, e, e.sum(axis=-1, keepdims=True)
 
@@ -86,7 +101,9 @@ FORMULAS: Final[dict[str, Callable[..., Any]]] = {
     "softmax_gradient": lambda g, y: y * (g - (g * y).sum(axis=-1, keepdims=True)),
     "log_softmax": lambda x: log_softmax(x, axis=-1),
     "log_softmax_gradient": lambda g, y: g - exp(y) * g.sum(axis=-1, keepdims=True),
+    "partition": _partition,
     "log_partition": _log_partition,
+    "shares": lambda x, top, shift, factor: exp(_finite(x, top) - shift) * factor,
     "layer_norm": _layer_norm,
     "layer_norm_gradient": _layer_norm_gradient,
     "rms_norm": lambda x, eps: x / sqrt(_mean(x * x) + eps),

@@ -21,7 +21,7 @@ from minigrad.compiled.stepping.chunks import Chunks
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
-from minigrad.compiled.tracing.draws import Draw, Repeat
+from minigrad.compiled.tracing.called import Draw, Repeat
 from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError

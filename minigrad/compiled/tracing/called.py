@@ -9,10 +9,12 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Value
+from minigrad.core.observer import Drawn, Observer
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
-from minigrad.ops.randomness import DrawRequest
+from minigrad.ops.randomness import DrawRequest, default_generator
 
-__all__ = ["ATOMS", "CalledOperation", "Captured", "Refused", "Request", "of_leaves"]
+__all__ = ["ATOMS", "CalledOperation", "Captured", "Draw", "Refused", "Repeat", "Request"]
+__all__ += ["of_leaves"]
 
 ATOMS = (int, float, bool, str, type(None), type)
 """Parameters that hold nothing."""
@@ -151,3 +153,33 @@ def of_leaves(function: Any, tree: Any) -> Callable[..., Any]:
         return np.asarray(function(*args, **options))
 
     return run
+
+
+class Repeat(Observer):
+    """Gives draws the numbers of the call, in order."""
+
+    def __init__(self, numbers: Sequence[Any]) -> None:
+        self._numbers = iter(numbers)
+
+    def draw(self, request: DrawRequest, ask: Callable[[], Drawn]) -> Drawn:
+        """The next ones; the generator stays where it is."""
+        state = request.generator.bit_generator.state
+        return next(self._numbers), state, state
+
+
+class Draw:
+    """Random numbers that a program asks for at each call."""
+
+    def __init__(self, request: DrawRequest) -> None:
+        self._request = request
+        self._default = request.generator is default_generator()
+
+    def numbers(self, mode: Any, other: Callable[[DrawRequest], DrawRequest] | None = None) -> Any:
+        """New ones, from the generator that the function would ask; perhaps others than traced."""
+        request = self._request
+        if self._default and request.generator is not default_generator():
+            self._request = request = request._replace(generator=default_generator())
+        if other is not None:
+            request = other(request)
+        observers = [o for o in mode.observers if o.looks_at_draws]
+        return request.drawn_by(observers)[0] if observers else request.straight()

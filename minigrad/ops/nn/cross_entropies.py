@@ -16,7 +16,6 @@ from minigrad.ops.arguments import as_numbers, as_tensor, as_tensors, named, qui
 from minigrad.ops.checks import check_probabilities
 from minigrad.ops.fusing import fused
 from minigrad.ops.manipulation.selecting import along_axis
-from minigrad.ops.natives import by_rows
 from minigrad.ops.nn.class_targets import (
     check_reduction,
     class_axis,
@@ -25,7 +24,13 @@ from minigrad.ops.nn.class_targets import (
     per_class,
 )
 from minigrad.ops.primitives import primitive
-from minigrad.ops.reduction.softmaxes import is_last, log_softmax, shifted
+from minigrad.ops.reduction.softmaxes import (
+    below,
+    log_partition,
+    log_softmax,
+    partition,
+    shares,
+)
 
 __all__ = ["cross_entropy", "nll_loss"]
 
@@ -193,18 +198,6 @@ def _surprise(log_p: Array, q: Array) -> Array:
     return np.where((log_p == -math.inf) * (q == 0), 0, -log_p)
 
 
-def _log_partition(x: PlainArray, axis: int) -> tuple[PlainArray, PlainArray, PlainArray]:
-    """The scores minus their maximum, the exponentials of that, and their sum."""
-    if is_last(axis, x):
-        found = by_rows("log_partition", x)
-        if found is not None:
-            difference, e, total = found
-            return difference, e, total
-    difference = shifted(x, axis)
-    e = np.exp(difference)
-    return difference, e, e.sum(axis=axis, keepdims=True)
-
-
 def _reference(logits: Any, q: Any, reduction: str, count: PlainArray, axis: int) -> Any:
     log_p = log_softmax(logits, axis=axis)
     return _mean_or_sum((_surprise(log_p, q) * q).sum(axis=axis), reduction, count)
@@ -256,13 +249,13 @@ def _of_classes_backward(
     label_smoothing: float,
     axis: int,
 ) -> tuple[Any, ...]:
-    e, total, count = residuals
+    e, top, total, count = residuals
     g = _row_gradient(grads[0], reduction, count, axis)
     if label_smoothing:
         q, _ = _spread(target, e.shape, e.dtype, weight, ignore_index, label_smoothing, axis)
         return (e * (g * q.sum(axis=axis, keepdims=True) / total) - g * q,)
     row = g * np.expand_dims(count, axis)
-    d = e * (row / total)
+    d = shares(widen(inputs[0]), top, row / total) if e is None else e * (row / total)
     places = np.expand_dims(np.where(target == ignore_index, 0, target), axis)
     at = np.take_along_axis(d, places, axis)
     np.put_along_axis(d, places, at - row, axis)
@@ -283,16 +276,23 @@ def _of_classes(
     axis: int,
 ) -> Array:
     x = widen(logits)
-    difference, e, total = _log_partition(x, axis)
+    found = None if label_smoothing else partition(x, axis)
+    difference = e = top = None
+    if found is None:
+        difference, e, total = log_partition(x, axis)
+    else:
+        top, total = found  # and nothing of the size of the scores is kept
     if label_smoothing:
         q, count = _spread(target, x.shape, x.dtype, weight, ignore_index, label_smoothing, axis)
         rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     else:
         _, places, count = _kept(target, weight, ignore_index, x.dtype)
-        chosen = np.take_along_axis(difference, np.expand_dims(places, axis), axis)
+        index = np.expand_dims(places, axis)
+        chosen = np.take_along_axis(x if difference is None else difference, index, axis)
+        chosen = chosen if top is None else below(chosen, top)
         rows = np.where(count == 0, 0, np.squeeze(np.log(total) - chosen, axis) * count)
     loss = _reduced(rows, reduction, count)
-    return loss.astype(logits.dtype), (e, total, count)
+    return loss.astype(logits.dtype), (e, top, total, count)
 
 
 # -- probabilities ---------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def _of_probabilities(
     label_smoothing: float,
     axis: int,
 ) -> Array:
-    difference, e, total = _log_partition(widen(logits), axis)
+    difference, e, total = log_partition(widen(logits), axis)
     q = _blend(widen(target), weight, label_smoothing, axis)
     rows = (_surprise(difference - np.log(total), q) * q).sum(axis=axis)
     loss = _reduced(rows, reduction, _places(e.shape, axis))

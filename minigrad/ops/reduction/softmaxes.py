@@ -28,15 +28,40 @@ def shifted(x: Array, axis: Any) -> Array:
 
     Where that is -inf, as it is; where it is +inf, 0 for those that are and -inf for all others.
     """
-    if not x.size:
-        return x
-    top = np.max(x.real, axis=axis, keepdims=True)
+    return below(x, np.max(x.real, axis=axis, keepdims=True)) if x.size else x
+
+
+def below(x: Array, top: Array) -> Array:
+    """`x` minus its maximum, where that is known; see `shifted`."""
     finite = np.isfinite(top)
     if not finite.all():
         infinite = x.dtype.type(np.inf)
         x = np.where(top == np.inf, np.where(x.real == np.inf, x.dtype.type(0), -infinite), x)
         top = np.where(finite, top, 0)
     return x - top
+
+
+def log_partition(x: Array, axis: int) -> tuple[Array, Array, Array]:
+    """The scores minus their maximum, the exponentials of that, and their sum."""
+    if is_last(axis, x):
+        found = by_rows("log_partition", x)
+        if found is not None:
+            difference, e, total = found
+            return difference, e, total
+    difference = shifted(x, axis)
+    e = np.exp(difference)
+    return difference, e, e.sum(axis=axis, keepdims=True)
+
+
+def partition(x: Array, axis: int) -> tuple[Array, Array] | None:
+    """The maximum and the sum of exp(x - maximum), where native code makes them at once."""
+    return by_rows("partition", x) if is_last(axis, x) else None
+
+
+def shares(x: Array, top: Array, factor: Array) -> Array:
+    """exp(x - top) times a factor for each row."""
+    found = by_rows("shares", x, top, np.where(np.isfinite(top), top, top.dtype.type(0)), factor)
+    return np.exp(below(x, top)) * factor if found is None else found[0]
 
 
 @primitive(method=True)

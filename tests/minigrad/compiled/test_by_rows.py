@@ -23,9 +23,9 @@ def of_every_length():
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-13}
 
 
-def cross_entropy(x, *_):
+def cross_entropy(x, *_, **options):
     target = np.arange(x.size // x.shape[-1]).reshape(x.shape[:-1]) % x.shape[-1]
-    return mg.cross_entropy(x, target, reduction="none")
+    return mg.cross_entropy(x, target, reduction="none", **options)
 
 
 OPERATIONS = {
@@ -33,6 +33,7 @@ OPERATIONS = {
     "softmax of the last": lambda x, *_: mg.softmax(x, axis=x.ndim - 1),
     "log_softmax": lambda x, *_: mg.log_softmax(x, axis=-1),
     "cross_entropy": cross_entropy,
+    "smoothed": lambda x, *_: cross_entropy(x, label_smoothing=0.1),
     "layer_norm": lambda x, w, b: mg.layer_norm(x, w, b),
     "layer_norm alone": lambda x, *_: mg.layer_norm(x, eps=1e-3),
     "rms_norm": lambda x, w, _: mg.rms_norm(x, w),
@@ -115,8 +116,9 @@ def test_kernels_are_used(name):
     asked = {call.args[0] for call in kernel.call_args_list}
     assert asked
     assert all(by_rows._kernel(*call.args) is not None for call in kernel.call_args_list)
-    alone = {"log_partition"} if name == "cross_entropy" else None
-    assert alone == asked or any(one.endswith("_gradient") for one in asked)
+    wanted = {"cross_entropy": {"partition", "shares"}, "smoothed": {"log_partition"}}
+    assert asked == wanted.get(name, asked)
+    assert name in wanted or any(one.endswith("_gradient") for one in asked)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
