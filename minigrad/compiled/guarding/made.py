@@ -32,18 +32,19 @@ class Entry:
         held: the objects of the call.
     """
 
-    __slots__ = ("_asked", "_mode", "_read", "held", "program")
+    __slots__ = ("_asked", "_kind", "_read", "held", "program")
 
     def __init__(self, program: Any, held: Held) -> None:
         self.program, self.held = program, held
         self._asked = False
-        self._mode: Mode | None = None
+        self._kind: tuple[Any, ...] = ()  # what counts of the mode, which may hold observers
         self._read: Reader | None = None
 
     def served(self, tree: Any, mode: Mode) -> None:
         """It ran for these arguments: calls like this one may come again."""
         if not self._asked:
-            self._mode, self._read, self._asked = mode, write_reader(tree), True
+            self._kind, self._read = (mode.recording, mode.dtype), write_reader(tree)
+            self._asked = True
 
     def leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
         """The leaves of arguments like those that it served; None for others.
@@ -52,9 +53,7 @@ class Entry:
             args, kwargs: of a call.
             mode: the current one, without observers.
         """
-        known = self._mode
-        if known is not mode and (
-            known is None or known.recording != mode.recording or known.dtype != mode.dtype
-        ):
+        read = self._read
+        if read is None or (mode.recording, mode.dtype) != self._kind:
             return None
-        return None if self._read is None else self._read(args, kwargs)
+        return read(args, kwargs)
