@@ -32,6 +32,8 @@ EXCEPTIONS = {
     ],
     "the test compiles a function itself: what calls the plugin makes are no part of a trace": [
         "tests/minigrad/ops/test_attention_reference.py::test_compiled_it_is_what_the_kernel",
+        "tests/layers/test_compiled_",
+        "tests/minigrad/compiled/",
     ],
     "a warning that Python code gives: it comes with the trace, and not with the program": [
         "tests/minigrad/ops/test_samples.py::test_covariance_without_degrees_of_freedom_warns",
