@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from benchmarks.interrupts import CASES, Case, at_random, everywhere, main
+from benchmarks.reliability.interrupts import CASES, Case, at_random, everywhere, main
 from minigrad.compiled.llvm.crew import Crew
 
 pytestmark = [
