@@ -1,7 +1,7 @@
 """Ctrl-C at every place where Python can act on it: what stays switched, and what is swallowed.
 
     python -m benchmarks.reliability.interrupts
-    python -m benchmarks.reliability.interrupts --cases training generating --most 2000 --signals 5000
+    python -m benchmarks.reliability.interrupts --cases training --most 2000 --signals 5000
 
 Python acts on signals as a function of its own begins, and after calls of functions written in C.
 A profile function sends SIGINT to the process at the first of these places, then at the second, and
