@@ -328,6 +328,7 @@ def main() -> int:
     parser.add_argument("--signals", type=int, default=500, help="by a timer, for each case")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell's `&` began it
     failed = False
     print(f"{'case':12}{'how':12}{'interrupts':>12}{'left':>8}{'swallowed':>11}{'dropped':>9}")
     for name in options.cases:
