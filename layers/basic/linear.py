@@ -129,14 +129,14 @@ class Identity(Module):
 # -- what layers with weights share ----------------------------------------------------------------
 
 
-def blank(*shape: int) -> "np.ndarray[Any, Any]":
-    """An array in the default dtype for a new parameter, to be filled.
+def blank(*shape: int, dtype: Any = None) -> "np.ndarray[Any, Any]":
+    """An array for a new parameter, to be filled; in the default dtype unless another is given.
 
     Raises:
         ShapeError: within `allowing`, when it would be more than that allows.
     """
     take(shape)
-    return np.empty(shape, current_mode().dtype)
+    return np.empty(shape, current_mode().dtype if dtype is None else dtype)
 
 
 def draw_uniform(module: Any, bound: float, generator: "np.random.Generator | None") -> None:
