@@ -167,12 +167,13 @@ def test_each_kind_of_change_is_made_in_a_program():
 
 
 def test_all_functions_of_a_module_are_found():
-    functions = module_functions("minigrad.optim.schedules", "layers.models.generation")
+    modules = ("minigrad.optim.schedules", "minigrad.core.backward", "layers.models.generation")
+    functions = module_functions(*modules)
     names = {f"{f.__module__}.{f.__qualname__}" for f in functions}
     assert {
         "minigrad.optim.schedules.Schedule.rates",  # a property
         "minigrad.optim.schedules.Schedule.__new__",  # a static method
-        "layers.models.generation.decoding.reading",  # decorated
+        "minigrad.core.backward.send_back",  # decorated
         "layers.models.generation.choosing.Decoding.__post_init__",
     } <= names
     changed = module_mutants("layers.models.generation.targets", "layers.training.threads")
