@@ -1,7 +1,9 @@
 """What the values of one step read, seen over all steps of a region."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from minigrad.compiled.graph import Operand, Value, View
 from minigrad.compiled.rolling.regions import Region
@@ -77,7 +79,58 @@ def references_of(
             for step in range(region.steps)
         ]
         body.append([_reference(row, places, regions, region) for row in zip(*steps, strict=True)])
+    _check_beginnings(reference for row in body for reference in row)
     return body
+
+
+def _check_beginnings(references: Iterable[Reference]) -> None:
+    """Refuse a value of the step before in whose place the first step reads several things.
+
+    Of a gradient that meets another one before a step, one reader takes what came first, and
+    another one the sum.
+    """
+    known: dict[int, _Origins] = {}
+    seen: set[Any] = set()
+    for reference in references:
+        if not isinstance(reference, Before):
+            continue
+        initial = reference.initial
+        origin = initial.key if isinstance(initial, View) else repr(initial)
+        key = reference.item, reference.view.key, origin
+        if key in seen:  # as most are
+            continue
+        seen.add(key)
+        origins = known.setdefault(reference.item, _Origins(reference))
+        if not origins.agree(reference):
+            raise Irregular("the first step reads several things in the place of one")
+
+
+class _Origins:
+    """From where each element of a carried value comes as the first step begins."""
+
+    def __init__(self, reference: Before) -> None:
+        self._initial = reference.initial
+        self._places = np.full(reference.view.value.size, -1)
+
+    def agree(self, reference: Before) -> bool:
+        """Whether one more read, of all or of a part, is of the same elements."""
+        one, other = self._initial, reference.initial
+        if not isinstance(one, View) or not isinstance(other, View):
+            return repr(one) == repr(other)
+        read, come = _numbers(reference.view), _numbers(other)
+        if one.value is not other.value or read.shape != come.shape:
+            return False
+        before = self._places[read]
+        self._places[read] = come
+        return bool(((before == come) | (before < 0)).all())
+
+
+def _numbers(view: View) -> Any:
+    """Which elements of its value a view shows."""
+    found: Any = np.asarray(view.offset)
+    for length, stride in zip(view.shape, view.strides, strict=True):
+        found = np.add.outer(found, np.arange(length) * stride)
+    return found
 
 
 def _reference(
@@ -96,6 +149,10 @@ def _reference(
         step, index = divmod(place - region.start, region.period)
         if any(_offset(o) != second.offset for o in row[2:]):
             raise Irregular("a value of a step is read at several places")
+        # Reads may move evenly, but by more or less than a step at each.
+        at = (places.get(o.value) for o in row[1:] if isinstance(o, View))
+        if list(at) != [place + i * region.period for i in range(len(row) - 1)]:
+            raise Irregular("each step reads from a step further away")
         if step == 1 and _alike(second, row[0]) and _offset(row[0]) == second.offset:
             return Here(index, second)
         if step == 0:

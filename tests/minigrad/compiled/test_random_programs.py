@@ -120,6 +120,38 @@ def test_random_recurrences(recurrence, seed):
     assert compiled.refusals == [], function.names
 
 
+def recurrence_of(names, count):
+    def function(x, w, h):
+        c, total, states = h * 0.5, 0.0, []
+        for t in range(count):
+            inputs = x[t]
+            for name in names:
+                h, c = STEPS[name](h, c, inputs, w)
+            total = total + (h * c).mean()
+            states.append(h)
+        return np.stack(states[1::3], axis=1)
+
+    return function
+
+
+@pytest.mark.parametrize("lift", [False, True])
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        # A gradient that meets another one before the first step of a loop: one reader takes what
+        # came first, and another one the sum.
+        (("doubled", "largest", "largest"), 8),
+        # Reads that move evenly, but by two steps at each.
+        (("tanh of a product", "swap", "tanh of a product"), 7),
+    ],
+)
+def test_steps_that_only_look_alike(names, count, lift):
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(shape) for shape in ((count, 3, N), (N, N), (3, N))]
+    function = recurrence_of(names, count)
+    compare(function, arrays, 1e-6, lambda graph: plain.build(roll(graph, lift)))
+
+
 @settings(deadline=None)
 @given(recurrences(), st.booleans())
 def test_both_ways_to_roll_compute_the_same(recurrence, lift):
