@@ -23,7 +23,8 @@ class _Job:
     def __init__(self, main: Main, frame: int, room: int) -> None:
         self._call = main, frame, room
         self._by: dict[str, str] = {}  # who had it first: a thread of the crew, or the caller
-        self._done = threading.Event()
+        self._working = threading.Lock()  # no event: its own lock could be left taken by Ctrl-C
+        self._working.acquire()
         self.status = 0
 
     def run(self, number: int, size: int) -> None:
@@ -32,12 +33,13 @@ class _Job:
             try:
                 self.status = main(frame, room, number, size)
             finally:
-                self._done.set()
+                self._working.release()
 
     def finish(self) -> int:
         """Call it off, or wait for it; returns its status flags. May be called again."""
         if self._by.setdefault("who", "caller") == "crew":
-            self._done.wait()
+            with self._working:
+                pass
         return self.status
 
 
