@@ -40,6 +40,7 @@ class Restoring(io.IOBase):
 
     def begin(self) -> Any:
         """Change something, once `undone_by` knows the way back; returns what `with` gives."""
+        # Not abstract: a `Setting` begins in `__enter__`, and has none.
         raise NotImplementedError(f"{type(self).__name__} does not say what it changes")
 
     def undone_by(self, undo: Callable[..., object], *args: Any) -> None:

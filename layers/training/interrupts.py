@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from abc import abstractmethod
 from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Final
@@ -35,9 +36,9 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
 class _Handlers(Restoring):
     """A block with other signal handlers; outside of the main thread nothing changes."""
 
+    @abstractmethod
     def handlers(self) -> dict[int, Any]:
         """By signal, what handles it within the block; SIGINT first."""
-        raise NotImplementedError
 
     def begin(self) -> Any:
         """Handle signals, those of the dictionary in its order."""

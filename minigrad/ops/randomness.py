@@ -183,6 +183,7 @@ def set_generator_state(state: Any, generator: "np.random.Generator | None" = No
             _generator = np.random.Generator(restored)
         else:
             generator.bit_generator.state = dict(state)
+    # `BitGenerator` itself, which a file may name, has no state: NotImplementedError.
     except (LookupError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise ValueError(f"set_generator_state: not a state of this generator ({error})") from error
 

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import threading
 from contextlib import contextmanager
 
@@ -13,23 +12,12 @@ import minigrad as mg
 from minigrad.core import backward
 from minigrad.debug import graph_view
 from minigrad.ops.randomness import default_generator
+from tests.forked import exit_code_of_fork
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
-
-
-def exit_code_of_fork(run):
-    """The exit code of a forked process: 0 if what it runs is true; negative if it hangs."""
-    child = os.fork()
-    if not child:
-        signal.alarm(20)
-        try:
-            os._exit(0 if run() else 1)
-        finally:
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @contextmanager

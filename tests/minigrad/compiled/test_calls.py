@@ -1,7 +1,6 @@
 """Calls of native programs: threads, the slow way in, subnormal numbers, stages, errors."""
 
 import os
-import signal
 import threading
 
 import numpy as np
@@ -16,6 +15,7 @@ from minigrad.compiled.llvm.crew import Pace, crew, processors
 from minigrad.compiled.llvm.program import NativeProgram, build
 from minigrad.compiled.llvm.stages import StagedProgram
 from minigrad.ops.checks import OptionError
+from tests.forked import exit_code_of_fork
 from tests.minigrad.compiled.evaluating import evaluate
 from tests.minigrad.compiled.programs import share_everything
 from tests.minigrad.compiled.test_native_traces import compare, numbers
@@ -38,15 +38,8 @@ def product(size=200):
 
 
 def check_in_a_fork(holds):
-    """Check something in a forked process, which is rather killed than waited for."""
-    child = os.fork()
-    if not child:
-        signal.alarm(30)
-        try:
-            os._exit(0 if holds() else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """Check something in a forked process."""
+    assert exit_code_of_fork(holds) == 0
 
 
 def test_small_programs_use_one_thread():
