@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -96,10 +95,10 @@ class Run:
             exact: refuse one that another back end wrote, rather than warn of it.
         """
         assert self.folder is not None
-        engine = self.folder.engine()
-        if engine is not None:  # versions before did not note it
-            Engine(**engine["engine"]).go_on(self.engine, self.folder.path, exact)
-            self.loss.kinds = list(engine["batches"])
+        record = self.folder.engine()
+        if record is not None:  # versions before did not note it
+            engine, self.loss.kinds = Engine.read(record, self.folder.path)
+            engine.go_on(self.engine, self.folder.path, exact)
         self.folder.load_last(self.identity, **self._parts())
         if self.history.best is not None:
             self.best = self.folder.best_weights()
@@ -129,7 +128,7 @@ class Run:
             return
         self._check_weights()
         self.history.seconds = self.seconds
-        engine = {"engine": asdict(self.engine), "batches": self.loss.kinds}
+        engine = self.engine.record(self.loss.kinds)
         self.folder.save_last(self.history.step, self.identity, engine, **self._parts())
         self.saved, self.saved_at = self.history.step, time.perf_counter()
         if self.best is None or self.options.keep == "last":
