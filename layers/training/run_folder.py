@@ -23,6 +23,8 @@ class RunFolder:
     - what `model.save` writes, when the model has it: the weights to use
 
     Each but the log is written whole or not at all; a line that a kill cut is dropped on resuming.
+    A better validation is in its files before the last checkpoint knows of it, so that no kill
+    costs the best weights: going on makes that validation again.
 
     Args:
         path: the folder, made when missing.
@@ -132,9 +134,28 @@ class RunFolder:
         if hasattr(model, "save"):
             model.save(self.path)
 
-    def best_weights(self) -> dict[str, Any]:
-        """The weights that `save_best` wrote."""
-        arrays = serialize.load(self.path / BEST)
+    def best_weights(self, best: int, last: int) -> dict[str, Any]:
+        """The weights that `save_best` wrote.
+
+        A kill after that, and before `save_last`, leaves those of a validation that the run comes
+        to again when it goes on.
+
+        Args:
+            best: the step of the best validation, as the last checkpoint knows it.
+            last: the step of that checkpoint.
+
+        Raises:
+            FileNotFoundError: when there are none.
+            ValueError: when they are of a step at which the run had no best validation.
+        """
+        arrays, texts = serialize.load_all(self.path / BEST)
+        step = texts.get("step")
+        if step is None or not step.isdecimal() or (int(step) != best and int(step) < last):
+            raise ValueError(
+                f"{self.path / BEST} has the weights of step {step}, and the best validation of "
+                f"the run was at step {best}: it was changed. Put back the file of that step, or "
+                "begin anew (--overwrite)"
+            )
         return {
             name.removeprefix("model."): array
             for name, array in arrays.items()

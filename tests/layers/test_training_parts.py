@@ -97,7 +97,9 @@ def test_a_validation_as_good_as_the_best_is_no_progress():
     answers = []
     for value in (2.0, 2.0, 3.0, 1.0, 1.5):
         history.note_step(0.0, 1.0)
-        answers.append((history.note_validation(value), history.stale))
+        better = history.improves(value)
+        history.note_validation(value)
+        answers.append((better, history.stale))
     assert answers == [(True, 0), (False, 1), (False, 2), (True, 0), (False, 1)]
     assert history.best == (4, 1.0)
     assert history.validations == [(1, 2.0), (2, 2.0), (3, 3.0), (4, 1.0), (5, 1.5)]
