@@ -53,7 +53,8 @@ class RunFolder:
         """The step of the last checkpoint; 0 when there is none, or another file in its place."""
         if not self.has_run:
             return 0
-        return int(serialize.load_metadata(self.path / LAST).get("step", 0))
+        told = serialize.load_metadata(self.path / LAST).get("step", "")
+        return int(told) if told.isdecimal() else 0
 
     def clear(self) -> None:
         """Remove the run, and leave the model."""
@@ -173,10 +174,10 @@ class RunFolder:
         if not log.is_file():
             return
         kept = []
-        for line in log.read_text(encoding="utf-8").splitlines():
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # cut in the middle when the run was killed
         serialize.write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))

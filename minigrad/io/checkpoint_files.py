@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.io import documents, serialize
 from minigrad.ops.randomness import generator_state, set_generator_state
 
@@ -202,11 +203,9 @@ def _generators(given: Any) -> dict[str, "np.random.Generator"]:
     return dict(given) if isinstance(given, Mapping) else {"generator": given}
 
 
-def _plain(value: Any) -> Any:
-    """Arrays and NumPy's numbers in the state of a generator, as JSON knows them."""
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
-    return value.item()
+def _plain(array: PlainArray) -> dict[str, Any]:
+    """An array in the state of a generator, as JSON knows it; all else there is Python's own."""
+    return {"array": array.tolist(), "dtype": str(array.dtype)}
 
 
 def _restored(state: Any) -> Any:
