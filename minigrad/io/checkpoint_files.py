@@ -61,6 +61,7 @@ def save_checkpoint(
 
     Raises:
         TypeError: when a part has no state dict.
+        ValueError: for names that could not be told apart on loading.
 
     >>> import tempfile, pathlib
     >>> from minigrad import Tensor
@@ -79,8 +80,12 @@ def save_checkpoint(
     for name, part in present.items():
         if not hasattr(part, "state_dict"):
             raise TypeError(f"save_checkpoint: {name} has no state_dict, got {type(part).__name__}")
+        if any(other.startswith(f"{name}.") for other in present):
+            raise ValueError(f"save_checkpoint: another part begins with {name + '.'!r}; rename it")
         arrays |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
     states = {name: generator_state(own) for name, own in _generators(generator).items()}
+    if "" in states:
+        raise ValueError('save_checkpoint: the generator "" is the default one; name it otherwise')
     notes = {
         "kind": KIND,
         "step": str(int(step)),

@@ -159,16 +159,21 @@ def test_modes_decorate_functions():
     assert mg.is_recording()
 
 
-def test_generator_functions_are_refused_by_the_decorator():
+def test_functions_that_pause_are_refused_by_the_decorator():
     def numbers():
         yield 1
 
     async def later():
         yield 1
 
+    async def once():
+        return 1
+
     for mode in (mg.no_grad(), mg.enable_grad(), mg.anomaly_mode(), mg.step(1)):
-        for function in (numbers, later):
-            with pytest.raises(TypeError, match=f"{function.__name__} is a generator.*inside"):
+        for function in (numbers, later, once):
+            with pytest.raises(
+                TypeError, match=f"{function.__name__} is a generator or a coroutine.*inside"
+            ):
                 mode(function)
 
 

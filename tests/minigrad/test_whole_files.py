@@ -237,6 +237,22 @@ def test_an_error_about_a_file_that_is_read_meanwhile_stays_its_own(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_folder_that_cannot_be_opened_is_not_synced(tmp_path, monkeypatch):
+    """As on Windows."""
+    real, refused = os.open, []
+
+    def open_files(path, flags, *mode, **more):
+        if os.path.isdir(path):
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, flags, *mode, **more)
+
+    monkeypatch.setattr(os, "open", open_files)
+    write(tmp_path / "a")
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"new")
+    assert [os.fspath(path) for path in refused] == [os.path.realpath(tmp_path)]
+
+
 @posix
 @pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
 def test_a_folder_that_cannot_be_synced_is_told_if_the_disk_fails(
