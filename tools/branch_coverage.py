@@ -42,18 +42,26 @@ TESTS: Final = (
 )
 """The tests that concern them, as patterns: others take the same branches again, and minutes."""
 
+NOT_TRACED: Final = (
+    "tests/minigrad/test_modes.py::test_eight_threads_give_the_results_of_one",
+    "tests/minigrad/test_modes.py::test_threads_add_into_one_leaf_without_losing_any",
+)
+"""Tests that switch threads every few microseconds, in which Python 3.11 may fail to trace one."""
+
 
 def main() -> int:
     """Measure, print, and return 0 where the tests passed and all packages reach `LEAST`."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    tests = [str(path) for pattern in TESTS for path in sorted(ROOT.glob(pattern))]
+    tests = [
+        str(path)
+        for pattern in TESTS
+        for path in sorted(ROOT.glob(pattern)) or [ROOT / pattern]  # pytest refuses what is missing
+    ]
+    options = ["-q", "-n", "0", "--hypothesis-profile=quick"]
+    options += [f"--deselect={test}" for test in NOT_TRACED]
     with tempfile.TemporaryDirectory() as folder:
         data = f"--data-file={folder}/coverage"
-        codes = [
-            coverage(
-                "run", data, "-m", "pytest", "-q", "-n", "0", "--hypothesis-profile=quick", *tests
-            )
-        ]
+        codes = [coverage("run", data, "-m", "pytest", *options, *tests)]
         for package in settings["tool"]["coverage"]["run"]["source"]:
             print(f"\n{package}", flush=True)
             codes.append(

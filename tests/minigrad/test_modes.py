@@ -35,7 +35,7 @@ def test_eight_threads_give_the_results_of_one():
 
     alone = [work(seed) for seed in range(8)]
     results: list[Any] = [None] * 8
-    start = threading.Barrier(8)
+    start = threading.Barrier(8, timeout=60)  # a thread that does not come is an error
 
     def target(seed: int) -> None:
         start.wait()
