@@ -30,6 +30,13 @@ def tests(session: nox.Session, numpy: str) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the packages that must not fail, 98 % of each; a few minutes."""
+    session.install("-e", ".[dev]", "coverage>=7.6")
+    session.run("python", "-m", "tools.branch_coverage", *session.posargs, env=THREADS)
+
+
+@nox.session
 def packages(session: nox.Session) -> None:
     """The wheel and the sdist, each installed alone: the core, and every extra."""
     session.install("build")

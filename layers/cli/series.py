@@ -1,6 +1,8 @@
 """Series on the command line: what `minigrad train` and `minigrad sample` do with them."""
 
 import argparse
+import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,14 +70,16 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     folder = prepare_folder(options)
     for note in series.notes:
         inform(options, note)
-    yardsticks = series_yardsticks(values, len(validation))
+    yardsticks = {
+        name: in_range(error) for name, error in series_yardsticks(values, len(validation)).items()
+    }
     yardsticks.pop(f"AR({order})" if options.model == "ar" else "", None)
     found = {"column": series.name, "values": len(values), "notes": list(series.notes)}
     if not folder.has_run:
         folder.log(step=0, column=series.name, yardsticks=yardsticks)
     if options.model == "ar":
         model = Autoregressive(AutoregressiveConfig(order)).fit_least_squares(training)
-        error = model.root_mean_squared_error(values, len(validation))
+        error = in_range(model.root_mean_squared_error(values, len(validation)))
         model.fit_least_squares(values).series_name = series.name
         model.times = series.times if series.has_times else ()
         model.save(options.out)
@@ -110,7 +114,19 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
     )
     latent.history = values  # forecasts go on from the end of all that is known
     latent.save(options.out)
-    return {**outcome(options, history, MEASURE), **found, "yardsticks": yardsticks}
+    told = outcome(options, history, MEASURE)
+    if told[MEASURE] is not None:
+        told[MEASURE] = in_range(told[MEASURE])
+    return {**told, **found, "yardsticks": yardsticks}
+
+
+def in_range(error: float) -> float | str:
+    """An error, or words where it is more than float64 holds, as that of a series of 1e308 may be.
+
+    >>> in_range(0.5), in_range(math.inf)
+    (0.5, 'beyond the largest number, 1.8e+308')
+    """
+    return error if math.isfinite(error) else f"beyond the largest number, {sys.float_info.max:.2g}"
 
 
 def labelled(model: Autoregressive) -> dict[str, float]:
@@ -153,8 +169,9 @@ def write_forecast(model: SeriesModel, options: argparse.Namespace) -> None:
         found["coefficients"] = labelled(model)
     count = len(values) - model.context
     if options.data is not None and count > 0:
-        found["one_step_error"] = model.root_mean_squared_error(values)
-        found["persistence_error"] = series_yardsticks(values, count, orders=())["persistence"]
+        found["one_step_error"] = in_range(model.root_mean_squared_error(values))
+        persistence = series_yardsticks(values, count, orders=())["persistence"]
+        found["persistence_error"] = in_range(persistence)
     if options.json:
         tell(options, model, times=labels, forecast=forecast.tolist(), **found)
     else:
@@ -210,9 +227,12 @@ def sentences(found: dict[str, Any]) -> list[str]:
     """What is told of the model beside its forecast."""
     told = [f"{name}: {value:.5g}" for name, value in found.get("coefficients", {}).items()]
     if "one_step_error" in found:
+        model, persistence = (
+            error if isinstance(error, str) else f"{error:.4g}"
+            for error in (found["one_step_error"], found["persistence_error"])
+        )
         told.append(
-            f"root mean squared error of one-step forecasts of this series: "
-            f"{found['one_step_error']:.4g}; of persistence, the value before: "
-            f"{found['persistence_error']:.4g}"
+            f"root mean squared error of one-step forecasts of this series: {model}; of "
+            f"persistence, the value before: {persistence}"
         )
     return told

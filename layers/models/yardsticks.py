@@ -47,7 +47,8 @@ def series_yardsticks(
         orders: p of each AR(p) model; left out where the values before are too few or all equal.
 
     Returns:
-        By name, persistence first: the forecast that is the value before.
+        By name, persistence first: the forecast that is the value before. Infinity stands for an
+        error beyond the largest float64, as values of 1e308 may have.
 
     >>> series_yardsticks([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], held_out=1, orders=[1])
     {'persistence': 16.0, 'AR(1)': 0.0...}

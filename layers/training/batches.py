@@ -55,10 +55,12 @@ class ShuffledBatches:
         Raises:
             ValueError: when it belongs to other data.
         """
-        left = np.asarray(state["left"], np.int64)
-        if left.size and left.max() >= len(self.arrays[0]):
+        left, count = np.asarray(state["left"], np.int64), len(self.arrays[0])
+        bad = left[(left < 0) | (left >= count)]
+        if bad.size or left.ndim != 1:
+            what = f"example {bad[0]}" if bad.size else f"examples of shape {left.shape}"
             raise ValueError(
-                f"ShuffledBatches: the state has example {left.max()}, and there are "
-                f"{len(self.arrays[0])}; it belongs to other data"
+                f"ShuffledBatches: the state has {what}, and there are {count} in a row; it "
+                "belongs to other data"
             )
         self._left = left.copy()

@@ -104,10 +104,13 @@ def fit(
             run.restore(exact)
         if resume and progress:
             say(run.beginning())
-    with Interrupts() as interrupts, one_blas_thread():
-        run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
-    run.history.interrupted |= bool(interrupts.noted)  # also one that came after the last step
-    interrupts.act()
+    interrupts = Interrupts()
+    try:
+        with interrupts, one_blas_thread():
+            run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+        run.history.interrupted |= bool(interrupts.noted)  # also one that came after the last step
+    finally:
+        interrupts.act()  # whoever handles an error of the run must not swallow it
     return run.history
 
 

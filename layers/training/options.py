@@ -239,14 +239,17 @@ class History:
         known = len(self.weights) == len(self.losses)
         return self.weights if known else [1.0] * len(self.losses)
 
-    def note_validation(self, value: float) -> bool:
-        """Add a validation; whether it is the best so far."""
+    def improves(self, value: float) -> bool:
+        """Whether a validation would be the best so far."""
+        return self.best is None or value < self.best[1]
+
+    def note_validation(self, value: float) -> None:
+        """Add a validation."""
         self.validations.append((self.step, value))
-        if self.best is None or value < self.best[1]:
+        if self.improves(value):
             self.best, self.stale = (self.step, value), 0
-            return True
-        self.stale += 1
-        return False
+        else:
+            self.stale += 1
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Losses and validations as arrays, for a checkpoint."""

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -96,13 +95,13 @@ class Run:
             exact: refuse one that another back end wrote, rather than warn of it.
         """
         assert self.folder is not None
-        engine = self.folder.engine()
-        if engine is not None:  # versions before did not note it
-            Engine(**engine["engine"]).go_on(self.engine, self.folder.path, exact)
-            self.loss.kinds = list(engine["batches"])
+        record = self.folder.engine()
+        if record is not None:  # versions before did not note it
+            engine, self.loss.kinds = Engine.read(record, self.folder.path)
+            engine.go_on(self.engine, self.folder.path, exact)
         self.folder.load_last(self.identity, **self._parts())
         if self.history.best is not None:
-            self.best = self.folder.best_weights()
+            self.best = self.folder.best_weights(self.history.best[0], self.history.step)
 
     def beginning(self) -> str:
         """Where a run that may be resumed begins, in words."""
@@ -129,7 +128,7 @@ class Run:
             return
         self._check_weights()
         self.history.seconds = self.seconds
-        engine = {"engine": asdict(self.engine), "batches": self.loss.kinds}
+        engine = self.engine.record(self.loss.kinds)
         self.folder.save_last(self.history.step, self.identity, engine, **self._parts())
         self.saved, self.saved_at = self.history.step, time.perf_counter()
         if self.best is None or self.options.keep == "last":
@@ -224,6 +223,8 @@ class Run:
         """Leave the model with the weights to use."""
         if self.best is not None and self.options.keep == "best":
             self.model.load_state_dict(self.best)
+            if self.folder:  # a kill may have left it those of the best validation before
+                self.folder.save_model(self.model)
         elif self.average is not None and self.average.updates:
             with self.average.swapped_in():
                 averaged = self.model.state_dict()
@@ -241,13 +242,11 @@ class Run:
             value = float(self._with_average(self._measure))
         finally:
             set_generator_state(before)
-        better = history.note_validation(value)
-        if better:
-            self.best = self._with_average(self.model.state_dict)
+        if history.improves(value):  # kept before it is noted: Ctrl-C may come between
+            self._with_average(lambda: self._keep_best(value))
+        history.note_validation(value)
         if self.folder:
             self.folder.log(step=history.step, validation=value, seconds=self.seconds)
-            if better:
-                self._with_average(lambda: self._save_best(value))
         return True
 
     def _measure(self) -> float:
@@ -258,11 +257,12 @@ class Run:
             raise GradientError(f"fit: validate gave nan at step {self.history.step}")
         return value
 
-    def _save_best(self, value: float) -> None:
-        assert self.folder is not None
-        self.folder.save_best(self.history.step, value, self.model)
-        if self.options.keep == "best":
-            self.folder.save_model(self.model)
+    def _keep_best(self, value: float) -> None:
+        if self.folder:
+            self.folder.save_best(self.history.step, value, self.model)
+            if self.options.keep == "best":
+                self.folder.save_model(self.model)
+        self.best = self.model.state_dict()
 
     # -- a step ------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ class RunFolder:
     - what `model.save` writes, when the model has it: the weights to use
 
     Each but the log is written whole or not at all; a line that a kill cut is dropped on resuming.
+    A better validation is in its files before the last checkpoint knows of it, so that no kill
+    costs the best weights: going on makes that validation again.
 
     Args:
         path: the folder, made when missing.
@@ -51,7 +53,8 @@ class RunFolder:
         """The step of the last checkpoint; 0 when there is none, or another file in its place."""
         if not self.has_run:
             return 0
-        return int(serialize.load_metadata(self.path / LAST).get("step", 0))
+        told = serialize.load_metadata(self.path / LAST).get("step", "")
+        return int(told) if told.isdecimal() else 0
 
     def clear(self) -> None:
         """Remove the run, and leave the model."""
@@ -132,9 +135,28 @@ class RunFolder:
         if hasattr(model, "save"):
             model.save(self.path)
 
-    def best_weights(self) -> dict[str, Any]:
-        """The weights that `save_best` wrote."""
-        arrays = serialize.load(self.path / BEST)
+    def best_weights(self, best: int, last: int) -> dict[str, Any]:
+        """The weights that `save_best` wrote.
+
+        A kill after that, and before `save_last`, leaves those of a validation that the run comes
+        to again when it goes on.
+
+        Args:
+            best: the step of the best validation, as the last checkpoint knows it.
+            last: the step of that checkpoint.
+
+        Raises:
+            FileNotFoundError: when there are none.
+            ValueError: when they are of a step at which the run had no best validation.
+        """
+        arrays, texts = serialize.load_all(self.path / BEST)
+        step = texts.get("step")
+        if step is None or not step.isdecimal() or (int(step) != best and int(step) < last):
+            raise ValueError(
+                f"{self.path / BEST} has the weights of step {step}, and the best validation of "
+                f"the run was at step {best}: it was changed. Put back the file of that step, or "
+                "begin anew (--overwrite)"
+            )
         return {
             name.removeprefix("model."): array
             for name, array in arrays.items()
@@ -152,10 +174,10 @@ class RunFolder:
         if not log.is_file():
             return
         kept = []
-        for line in log.read_text(encoding="utf-8").splitlines():
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # cut in the middle when the run was killed
         serialize.write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))

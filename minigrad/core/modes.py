@@ -73,7 +73,7 @@ current_mode = _mode.get
 set_mode = _mode.set
 
 
-_GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR | CO_ASYNC_GENERATOR, without its import
+_PAUSING = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 class ModeChange(Setting):
@@ -94,11 +94,11 @@ class ModeChange(Setting):
     def __call__(self, function: Function) -> Function:
         """Decorate a function so that each of its calls runs inside such a block."""
         code = getattr(function, "__code__", None)
-        if code is not None and code.co_flags & _GENERATOR_FLAGS:
+        if code is not None and code.co_flags & _PAUSING:
             raise TypeError(
-                f"{function.__name__} is a generator: a block that changes the mode must not be "
-                "held across a yield, or the mode would leak into the caller. Put the `with` "
-                "block inside, around the work between two yields."
+                f"{function.__name__} is a generator or a coroutine: a block that changes the mode "
+                "must not be held across a yield or an await, or the mode would leak into the "
+                "caller. Put the `with` block inside, around the work between two of them."
             )
 
         @functools.wraps(function)

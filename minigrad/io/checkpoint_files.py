@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from minigrad.core.nodes import PlainArray
 from minigrad.io import documents, serialize
 from minigrad.ops.randomness import generator_state, set_generator_state
 
@@ -60,6 +61,7 @@ def save_checkpoint(
 
     Raises:
         TypeError: when a part has no state dict.
+        ValueError: for names that could not be told apart on loading.
 
     >>> import tempfile, pathlib
     >>> from minigrad import Tensor
@@ -78,8 +80,12 @@ def save_checkpoint(
     for name, part in present.items():
         if not hasattr(part, "state_dict"):
             raise TypeError(f"save_checkpoint: {name} has no state_dict, got {type(part).__name__}")
+        if any(other.startswith(f"{name}.") for other in present):
+            raise ValueError(f"save_checkpoint: another part begins with {name + '.'!r}; rename it")
         arrays |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
     states = {name: generator_state(own) for name, own in _generators(generator).items()}
+    if "" in states:
+        raise ValueError('save_checkpoint: the generator "" is the default one; name it otherwise')
     notes = {
         "kind": KIND,
         "step": str(int(step)),
@@ -202,11 +208,9 @@ def _generators(given: Any) -> dict[str, "np.random.Generator"]:
     return dict(given) if isinstance(given, Mapping) else {"generator": given}
 
 
-def _plain(value: Any) -> Any:
-    """Arrays and NumPy's numbers in the state of a generator, as JSON knows them."""
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
-    return value.item()
+def _plain(array: PlainArray) -> dict[str, Any]:
+    """An array in the state of a generator, as JSON knows it; all else there is Python's own."""
+    return {"array": array.tolist(), "dtype": str(array.dtype)}
 
 
 def _restored(state: Any) -> Any:

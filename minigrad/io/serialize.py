@@ -155,7 +155,7 @@ def load_all(
     try:
         found = sorted(library.deserialize(content))
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except Exception as error:
+    except (library.SafetensorError, ValueError) as error:
         raise _damaged(file, error) from error
     entries = ((n, entry["dtype"], entry["shape"], entry["data"]) for n, entry in found)
     texts = header.get("__metadata__") or {}  # null stands for none, too
@@ -180,7 +180,7 @@ def load_metadata(path: str | os.PathLike[str], *, verify: bool = True) -> dict[
     try:
         with library.safe_open(os.fspath(file), framework="numpy") as opened:
             metadata = dict(opened.metadata() or {})
-    except Exception as error:
+    except library.SafetensorError as error:
         raise _damaged(file, error) from error
     return checksums.check(os.fspath(file), metadata, None, verify)
 

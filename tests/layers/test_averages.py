@@ -272,6 +272,8 @@ def test_weighted_means_are_means_of_repeated_values(pairs):
         ([("ab", "c"), ("d", "e"), ("f", "g")], 3),
         ((["ab", "c"], np.zeros(2)), 2),
         ((0.5, np.zeros((5, 1))), 5),
+        ((0.5, "ab"), 1),
+        ({"x": 3}, 1),
         (np.array(3.0), 1),
         (None, 1),
     ],

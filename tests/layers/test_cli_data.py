@@ -89,6 +89,22 @@ def test_a_series_has_persistence_and_ar_beside_it_and_in_the_log(run, rain, tmp
         assert list(found["coefficients"].values()) == pytest.approx(model.coefficients.tolist())
 
 
+def test_an_error_that_no_number_holds_is_told_in_words(run, tmp_path):
+    """Values near the largest float64, whose steps are longer than it in the last tenth."""
+    values = [1.7e308 * (-1) ** (i // 7) for i in range(54)] + [1.7e308, -1.7e308] * 3
+    (tmp_path / "s.csv").write_text("\n".join(["value", *map(repr, values)]))
+    beyond = "beyond the largest number, 1.8e+308"
+    assert f"for comparison, persistence: {beyond}" in run("train", "s.csv", "--out", "m").out
+    arguments = ["train", "s.csv", "--model", "latent", "--steps", 2, "--out", "n", "--json"]
+    found = json.loads(run(*arguments).out, parse_constant=pytest.fail)
+    assert found["yardsticks"] == dict.fromkeys(["persistence", "AR(1)", "AR(2)"], beyond)
+    log = (tmp_path / "n" / "log.jsonl").read_text().splitlines()[0]
+    assert json.loads(log)["yardsticks"] == found["yardsticks"]
+    np.savetxt(tmp_path / "t.csv", [1.7e308, -1.7e308] * 16, header="value", comments="")
+    told = run("sample", "n", "--data", "t.csv", "--out", "t.png").err
+    assert f"; of persistence, the value before: {beyond}" in told
+
+
 @pytest.mark.parametrize("kind", ["lstm", "ngram"])
 def test_a_text_has_n_grams_beside_it_and_in_the_log(run, tmp_path, kind):
     (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 40)

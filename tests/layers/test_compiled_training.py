@@ -280,16 +280,45 @@ def test_exact_refuses_another_engine_and_changes_nothing(tmp_path):
     assert history.resumed == 3
 
 
+def change_record(folder, change):
+    """Let a function change what the last checkpoint says of its engine."""
+    last = folder / "last.safetensors"
+    arrays, metadata = serialize.load_all(last)
+    inner = json.loads(metadata["metadata"])
+    record = change(json.loads(inner.pop("engine")))
+    if record is not None:
+        inner["engine"] = json.dumps(record)
+    serialize.save(last, arrays, metadata={**metadata, "metadata": json.dumps(inner)})
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_checkpoints_of_before_load_without_a_word(tmp_path, exact):
     cut_run(tmp_path, compiled=False)
-    last = tmp_path / "last.safetensors"
-    metadata = serialize.load_metadata(last)
-    inner = json.loads(metadata["metadata"])
-    assert inner.pop("engine")
-    arrays = serialize.load(last)
-    serialize.save(last, arrays, metadata={**metadata, "metadata": json.dumps(inner)})
+    change_record(tmp_path, lambda record: None)
     assert train(new_net(), tmp_path, resume=True, exact=exact).resumed == 3
+
+
+def test_what_a_checkpoint_says_of_its_engine_is_not_trusted(tmp_path):
+    cut_run(tmp_path, compiled=False)
+    engine = {"steps": "eager", "updates": "numpy", "vectors": "", "threads": 1}
+    for record, message in [
+        ({}, "has no 'batches'"),
+        ({"engine": engine, "batches": [1]}, r"has \[1\] as 'batches'.* a list of texts"),
+        ({"engine": [], "batches": []}, r"has \[\] as 'engine'.* an object"),
+        ({"engine": {**engine, "steps": ["eager"]}, "batches": []}, "as 'steps'.* eager"),
+        ({"engine": {**engine, "updates": "tape"}, "batches": []}, "'tape' as 'updates'"),
+        ({"engine": {**engine, "vectors": 2}, "batches": []}, "2 as 'vectors'"),
+        ({"engine": {**engine, "threads": True}, "batches": []}, "True as 'threads'"),
+        ({"engine": {**engine, "color": 1}, "batches": []}, "the unknown field 'color'"),
+        ({"engine": {"updates": "numpy"}, "batches": []}, "has no 'steps'"),
+    ]:
+        change_record(tmp_path, lambda _, record=record: record)
+        before, net = (tmp_path / "last.safetensors").read_bytes(), new_net()
+        weights = digest_of(net)
+        with pytest.raises(ValueError, match=rf"{message}.*damaged or of another version"):
+            train(net, tmp_path, resume=True)
+        assert digest_of(net) == weights
+        assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
 # -- the command line ------------------------------------------------------------------------------

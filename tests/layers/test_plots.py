@@ -58,8 +58,47 @@ def test_a_history_plots_weighted_means_and_validations():
     assert steps.tolist() == list(range(2, 101))
     expected = np.average(made.losses[8:10], weights=made.weights[8:10])
     assert means[8] == pytest.approx(expected)
+    made.validations = []
+    assert [line.get_label() for line in made.plot().axes[0].lines] == ["training"]
     with pytest.raises(ValueError, match="nothing to plot"):
         History().plot()
+
+
+def test_curves_have_lines_scales_and_ticks():
+    lines = {"bar": 2.5, "floor": 0.5}
+    figure = plot_curves(
+        None, {"one": ([1, 10], [2, 3]), "two": ([1, 10], [3, 4])}, title="t", x="time", y="loss",
+        lines=lines, log="xy", ticks={1: "Jan $1", 10: "Oct"}, marker="o",
+    )  # fmt: skip
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    drawn = {line.get_label(): line for line in axes.lines}
+    assert {name: set(drawn[name].get_ydata()) for name in lines} == {"bar": {2.5}, "floor": {0.5}}
+    assert drawn["bar"].get_linestyle() != drawn["floor"].get_linestyle()
+    assert drawn["one"].get_marker() == "o"
+    assert axes.get_xticks().tolist() == [1, 10]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Jan $1", "Oct"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(drawn)
+    plain = plot_curves(None, {"one": ([1, 10], [2, 3])}, title="t", x="x", y="y").axes[0]
+    assert (plain.get_xscale(), plain.get_yscale(), len(plain.lines)) == ("linear", "linear", 1)
+
+
+def test_tables_have_names_and_a_scale_and_pictures_their_labels():
+    values = [[1.0, -3.0], [0.5, 2.0]]
+    axes = plot_table(
+        None, values, title="t", x="x", y="y", rows=["a", "b"], columns=["c", "d"], center=True
+    ).axes[0]
+    assert axes.images[0].get_clim() == (-3, 3)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["c", "d"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    heads = plot_table(None, [values, values], title="t", x="x", y="y", lowest=-1, highest=4)
+    assert [one.get_title() for one in heads.axes[:2]] == ["head 1", "head 2"]
+    assert heads.axes[1].images[0].get_clim() == (-1, 4)
+    pictures = np.zeros((4, 2, 2))
+    rows = plot_pictures(None, pictures, labels=["top", "low"], title="t", columns=2).axes
+    assert [one.get_ylabel() for one in rows] == ["top", "", "low", ""]
+    each = plot_pictures(None, pictures, labels=NAMES, title="t", columns=2).axes
+    assert [(one.get_title(), one.get_ylabel()) for one in each] == [(name, "") for name in NAMES]
 
 
 def test_a_history_is_short_in_a_notebook():

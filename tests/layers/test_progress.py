@@ -92,6 +92,20 @@ def test_a_notebook_shows_a_bar_and_a_closed_stream_nothing(monkeypatch):
     bar.close()
 
 
+def test_lines_are_told_above_the_bar_and_nothing_where_there_is_no_stream(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    bar = ProgressBar(TrainingOptions(steps=2))
+    bar.say("compiled")
+    bar.close()
+    assert "compiled\n" in stream.getvalue()
+    monkeypatch.setattr(sys, "stderr", None)  # as under pythonw
+    bar = ProgressBar(TrainingOptions(steps=2))
+    bar.say("compiled")
+    bar.show(History([1.0]), 1e-3, 1.0, 1.0)
+    bar.close()
+
+
 def test_a_run_of_one_step_says_so(monkeypatch):
     assert show_run(monkeypatch, io.StringIO(), steps=1).count("step 1/1") == 1
 

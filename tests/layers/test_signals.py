@@ -9,9 +9,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import layers.models
+import minigrad as mg
+from layers.training import TrainingOptions, fit
 from layers.training.interrupts import Interrupts, Terminated, raising_terminated
 from layers.training.run_folder import RunFolder
 from tests.processes import COMMAND_LINE, HEAR_SIGNALS
@@ -165,6 +168,20 @@ def test_a_second_request_acts_at_once():
         assert interrupts.noted == signal.SIGTERM
 
 
+def test_a_second_ctrl_c_acts_at_once_and_a_third_too():
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt) as caught:
+                    signal.raise_signal(signal.SIGINT)
+                assert caught.type is KeyboardInterrupt
+        assert interrupts.noted == signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def test_ctrl_c_and_then_a_request_is_a_request():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -180,6 +197,27 @@ def test_ctrl_c_and_then_a_request_is_a_request():
             interrupts.act()  # nothing: Ctrl-C only ends the block early
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def test_a_request_is_not_lost_when_the_run_fails_before_it_ends():
+    """Or who trains again with a lower rate would go on until the process is killed."""
+
+    requests = [signal.SIGTERM]
+
+    def loss(model, batch):
+        while requests:
+            signal.raise_signal(requests.pop())
+        return model(batch).sum() * np.inf
+
+    with raising_terminated(), pytest.raises(Terminated) as caught, np.errstate(all="ignore"):
+        fit(
+            layers.Linear(1, 1),
+            lambda _: np.ones((1, 1), np.float32),
+            TrainingOptions(steps=1),
+            loss=loss,
+            progress=False,
+        )
+    assert isinstance(caught.value.__context__, mg.GradientError)
 
 
 def test_handlers_of_others_stay():

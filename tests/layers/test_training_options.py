@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.training import ShuffledBatches, TrainingOptions
+from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
+from layers.training import ShuffledBatches, TrainingOptions, text_options
 from layers.training.options import planned_rate
+from layers.training.threads import one_blas_thread
 
 
 @given(
@@ -81,3 +84,51 @@ def test_rates_of_a_run_of_eight_steps(schedule, expected):
     timed = TrainingOptions(seconds=8.0, warmup=2, schedule=schedule, final=0.2, rate=3.0)
     rates = [planned_rate(timed, 7, seconds) for seconds in (2.0, 4.0, 8.0, 100.0)]
     np.testing.assert_allclose(rates, 3 * np.array(expected[1:]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ([1, 4], "has example 4, and there are 4 in a row"),
+        ([1, -1], "has example -1, "),
+        ([[1, 2]], r"has examples of shape \(1, 2\), "),
+        (1, r"has examples of shape \(\), "),
+    ],
+)
+def test_a_state_of_other_data_is_refused_and_changes_nothing(left, message):
+    batches, generator = ShuffledBatches([np.arange(4)], 3), np.random.default_rng(0)
+    batches(generator)
+    before = batches.state_dict()["left"]
+    with pytest.raises(ValueError, match=message):
+        batches.load_state_dict({"left": np.array(left)})
+    assert len(before) == 1
+    np.testing.assert_array_equal(batches.state_dict()["left"], before)
+
+
+def test_each_kind_of_text_model_has_its_rate():
+    def rate(**config):
+        return text_options(CharacterModel(CharacterConfig(3, **config)), steps=1).rate
+
+    assert rate(cell="rnn", hidden_size=4) == 2e-3
+    assert rate(cell="gru", hidden_size=4) == 5e-3
+    assert rate(cell="lstm", hidden_size=129) == 4e-3
+    gpt = text_options(GPT(GPTConfig(3, 4, 1, 1, 4)), steps=1)
+    assert (gpt.rate, gpt.weight_decay) == (1e-3, 0.1)
+    assert text_options(GPT(GPTConfig(3, 4, 1, 1, 4)), steps=1, rate=0.5).rate == 0.5
+
+
+@pytest.mark.parametrize("chosen", [None, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+def test_products_use_one_thread_unless_the_user_chose(monkeypatch, chosen):
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.ThreadpoolController()
+                .select(user_api="blas").info()]  # fmt: skip
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(chosen, "2")
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with one_blas_thread():
+            assert threads() == (before if chosen else [1] * len(before))
+        assert threads() == before

@@ -97,7 +97,9 @@ def test_a_validation_as_good_as_the_best_is_no_progress():
     answers = []
     for value in (2.0, 2.0, 3.0, 1.0, 1.5):
         history.note_step(0.0, 1.0)
-        answers.append((history.note_validation(value), history.stale))
+        better = history.improves(value)
+        history.note_validation(value)
+        answers.append((better, history.stale))
     assert answers == [(True, 0), (False, 1), (False, 2), (True, 0), (False, 1)]
     assert history.best == (4, 1.0)
     assert history.validations == [(1, 2.0), (2, 2.0), (3, 3.0), (4, 1.0), (5, 1.5)]
@@ -124,6 +126,8 @@ def test_the_step_of_a_folder(tmp_path):
     assert folder.step == 0
     mg.save(tmp_path / "new" / "last.safetensors", {"a": np.ones(2)})
     assert folder.step == 0  # another file in its place
+    mg.save(tmp_path / "new" / "last.safetensors", {"a": np.ones(2)}, {"step": "1.5e3"})
+    assert folder.step == 0
     folder.save_last(7, {}, model=layers.Linear(1, 1))
     assert folder.step == 7
     with pytest.raises(FileExistsError, match="holds a run already"):
@@ -138,13 +142,38 @@ def test_resuming_cuts_the_log_to_the_steps_that_stay(tmp_path):
         folder.log(step=step, loss=0.5)
     folder.save_last(2, {"text": "a"}, model=model)
     with (tmp_path / "log.jsonl").open("a") as file:
-        file.write('[1]\n"text"\n{"no": 1}\n{"step": 1, "lo')
+        file.write(f'[1]\n"text"\n{{"no": 1}}\n{"[" * 100_000}\n{{"step": 1, "lo')
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b"\xff")
     assert folder.load_last({"text": "a"}, model=model) == 2
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
     for other in ({"text": "b"}, {}, {"text": "a", "rate": 1}):
         with pytest.raises(ValueError, match="cannot be resumed with"):
             folder.load_last(other, model=model)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "is not the checkpoint of a run$"),
+        ({"metadata": "["}, "is not the checkpoint of a run$"),
+        ({"metadata": "[]"}, "is not the checkpoint of a run$"),
+        ({"metadata": '{"identity": 3}'}, "is not the checkpoint of a run$"),
+        (
+            {"metadata": '{"identity": "[1]"}'},
+            r"not the checkpoint of a run: its 'identity' is \[1\]",
+        ),
+        ({"metadata": '{"identity": "null"}'}, "is not the checkpoint of a run$"),
+    ],
+)
+def test_another_file_in_the_place_of_the_last_checkpoint_is_refused(tmp_path, metadata, message):
+    folder, model = RunFolder(tmp_path, resume=False), layers.Linear(1, 1)
+    before = model.state_dict()["weight"]
+    mg.save(tmp_path / "last.safetensors", {"model.weight": np.full((1, 1), 7.0)}, metadata)
+    with pytest.raises(ValueError, match=message):
+        folder.load_last({}, model=model)
+    assert model.weight.numpy() == before
 
 
 # -- runs ------------------------------------------------------------------------------------------

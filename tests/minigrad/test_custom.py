@@ -169,3 +169,15 @@ def test_mistakes_say_what_to_do():
     layer = Layer()
     with pytest.raises(TypeError, match="declared inside a class"):
         layer.forward(x)
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_a_primitive_that_gives_several_results_has_to_name_them(kind):
+    @mg.primitive
+    def both(a):
+        return kind([a, a])
+
+    with pytest.raises(
+        mg.DtypeError, match=rf"returned a {kind.__name__} of 2; .* outputs by name"
+    ):
+        both(np.ones(3))

@@ -29,6 +29,7 @@ def test_nodes_come_in_the_order_of_recording():
     numbers = [node.number for node in recorded]
     assert numbers == sorted(numbers)
     assert repr(recorded) == "Graph(6 nodes, outputs: sum)"
+    assert repr(list(recorded)[2]) == f"Node(tanh, number={numbers[2]}, shape=(2,))"
 
 
 def test_shared_nodes_and_several_outputs_count_once():

@@ -35,7 +35,7 @@ def test_eight_threads_give_the_results_of_one():
 
     alone = [work(seed) for seed in range(8)]
     results: list[Any] = [None] * 8
-    start = threading.Barrier(8)
+    start = threading.Barrier(8, timeout=60)  # a thread that does not come is an error
 
     def target(seed: int) -> None:
         start.wait()
@@ -159,16 +159,21 @@ def test_modes_decorate_functions():
     assert mg.is_recording()
 
 
-def test_generator_functions_are_refused_by_the_decorator():
+def test_functions_that_pause_are_refused_by_the_decorator():
     def numbers():
         yield 1
 
     async def later():
         yield 1
 
+    async def once():
+        return 1
+
     for mode in (mg.no_grad(), mg.enable_grad(), mg.anomaly_mode(), mg.step(1)):
-        for function in (numbers, later):
-            with pytest.raises(TypeError, match=f"{function.__name__} is a generator.*inside"):
+        for function in (numbers, later, once):
+            with pytest.raises(
+                TypeError, match=f"{function.__name__} is a generator or a coroutine.*inside"
+            ):
                 mode(function)
 
 

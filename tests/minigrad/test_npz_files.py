@@ -1,5 +1,6 @@
 """npz archives from strangers: the arrays that were saved, or a ValueError, in bounded memory."""
 
+import errno
 import io
 import tracemalloc
 import zipfile
@@ -221,3 +222,27 @@ def test_booleans_are_zero_or_one_whatever_the_bytes(tmp_path):
         found = mg.load(tmp_path / name)["w"]
         assert found.flags.writeable
         assert found.view(np.uint8).tolist() == [0, 1]
+
+
+def test_an_array_that_ends_before_its_length_is_refused(tmp_path):
+    """Its checksum is right: both lists of the archive tell a length that is too large."""
+    begin = npy(shape="(4,)", data=bytes(16))
+    file = archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, w_npy=begin)
+    told, longer = (n.to_bytes(4, "little") for n in (len(begin), len(begin) + 16))
+    content = file.read_bytes()
+    assert content.count(told) == 2
+    file.write_bytes(content.replace(told, longer))
+    with pytest.raises(ValueError, match=r"a\.npz is not an npz file: 'w\.npy' ends too early"):
+        mg.load(file)
+
+
+def test_a_disk_that_fails_is_not_a_damaged_file(tmp_path, monkeypatch):
+    file = archive(tmp_path / "a.npz", w_npy=npy())
+
+    def failing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", failing)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        mg.load(file)
+    assert caught.value.errno == errno.EIO

@@ -193,3 +193,25 @@ def test_a_node_hook_on_several_outputs_keeps_the_history():
     with node.register_hook(lambda inputs, outputs: tuple(2 * g for g in inputs)):
         (first**2 + second).sum().backward(create_graph=True)
     assert x.grad.requires_grad
+
+
+def test_edges_of_outputs_that_depend_on_no_input_are_not_told():
+    seen = []
+
+    class Edges(Observer):
+        def edge(self, node, gradient, slot, source, part):
+            seen.append((None if node is None else node.plan.name, slot, part.tolist()))
+
+    x, other = leaf([1, 2]), leaf([3, 4])
+    with observed_by(Edges()):
+        _, back = mg.vjp(lambda a: (a * 2.0, other * 3.0), x)
+        (found,) = back((np.ones(2), np.ones(2)))
+    assert found.tolist() == [2, 2]
+    assert seen == [(None, 0, [1, 1]), ("multiply", -1, [1, 1]), ("multiply", 0, [2, 2]),
+                    ("alias", -1, [2, 2])]  # fmt: skip
+
+
+def test_a_pass_within_a_function_that_is_traced_gives_its_gradient():
+    slope = mg.compile(lambda a: mg.grad(lambda b: (b**3).sum())(a))
+    for values in ([1.0, 2.0], [1.0, 3.0]):  # traced, and then run as a program
+        assert slope(np.array(values)).tolist() == [3 * value**2 for value in values]

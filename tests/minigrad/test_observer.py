@@ -140,6 +140,23 @@ def test_observers_may_keep_copies_and_replace_draws():
     assert kept in ([0.0] * 3, [2.0] * 3)  # all numbers drawn are 0
 
 
+def test_an_observer_that_counts_draws_leaves_them_as_they_are():
+    class Counter(Observer):
+        count = 0
+
+        def draw(self, request: Any, ask: Any) -> Any:
+            self.count += 1
+            return super().draw(request, ask)
+
+    counter, ones = Counter(), mg.Tensor(np.ones(64))
+    mg.seed(3)
+    alone = mg.dropout(ones, 0.5).tolist()
+    mg.seed(3)
+    with observed_by(counter):
+        assert mg.dropout(ones, 0.5).tolist() == alone
+    assert counter.count == 1
+
+
 def test_blocks_nest_and_both_see():
     outer, inner = Notes(), Notes()
     with observed_by(outer), observed_by(inner):

@@ -131,6 +131,19 @@ def test_several_generators_by_name(tmp_path):
         assert generators[name].random() == np.random.default_rng(i).random()
 
 
+def test_names_that_could_not_be_told_apart_are_refused(tmp_path):
+    file = tmp_path / "run.safetensors"
+    with pytest.raises(ValueError, match=r"another part begins with 'model\.'"):
+        mg.save_checkpoint(file, **{"model.weight": Weights(2.0), "model": Weights(1.0)})
+    with pytest.raises(ValueError, match='generator "" is the default one'):
+        mg.save_checkpoint(file, generator={"": np.random.default_rng(0)})
+    assert not file.exists()
+    mg.save_checkpoint(file, model=Weights(1.0), models=Weights(2.0))
+    one, two = Weights(0.0), Weights(0.0)
+    mg.load_checkpoint(file, model=one, models=two)
+    assert (one.weight.item(), two.weight.item()) == (1, 2)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     file = tmp_path / "weights.safetensors"
     mg.save(file, {"w": np.zeros(1)}, {"kind": "weights"})

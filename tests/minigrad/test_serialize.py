@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
 from minigrad.io import serialize
+from minigrad.io.packages import require
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", ">f4", ">i8"]
@@ -86,6 +88,9 @@ def test_names_and_metadata_must_be_text(tmp_path):
         mg.save(tmp_path / "a.npz", {3: np.zeros(1)})
     with pytest.raises(TypeError, match="metadata must be texts by name"):
         mg.save(tmp_path / "a.npz", {}, {"step": 3})
+    with pytest.raises(TypeError, match=r"a dict of tensors.*got list; of a module, save module"):
+        mg.save(tmp_path / "a.npz", [np.zeros(1)])
+    assert not (tmp_path / "a.npz").exists()
     mg.save(tmp_path / "c.npz", {"z": np.zeros(2, complex)})
     assert mg.load(tmp_path / "c.npz")["z"].dtype == np.complex128
 
@@ -241,3 +246,27 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monke
         mg.save(place, {"w": np.ones(2)})
     assert caught.value.filename == str(place)
     assert "partial" not in str(caught.value)
+
+
+def test_a_package_that_is_missing_is_named_with_what_needs_it():
+    with pytest.raises(
+        mg.MissingPackageError,
+        match=r"^reading needs the package 'no_such_package', .* pip install no_such_package, or "
+        r'.*"\.\[all\]"$',
+    ):
+        require("no_such_package.inner", "all", "reading")
+
+
+@pytest.mark.parametrize("name", ["load", "load_metadata"])
+def test_what_is_no_fault_of_the_file_stays_its_own_error(tmp_path, monkeypatch, name):
+    """Out of memory, a file is not called damaged."""
+    file = tmp_path / "a.safetensors"
+    mg.save(file, {"w": np.zeros(2)})
+
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(safetensors, "deserialize", exhausted)
+    monkeypatch.setattr(safetensors, "safe_open", exhausted)
+    with pytest.raises(MemoryError):
+        getattr(serialize, name)(file)

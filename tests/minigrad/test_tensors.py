@@ -255,3 +255,35 @@ def test_no_module_is_named_like_a_public_function():
     modules = {m.name for m in pkgutil.iter_modules(mg.__path__)}
     functions = {n for n in mg.__all__ if callable(getattr(mg, n))}
     assert not modules & functions
+
+
+def test_requiring_grad_is_switched_in_place():
+    t = mg.Tensor([1.0, 2.0])
+    t.requires_grad = True
+    t.name = "t"
+    assert t.requires_grad_() is t
+    assert t.name == "t"  # the same leaf
+    y = t * t
+    assert y.requires_grad_() is y
+    with pytest.raises(mg.GradientError, match=r"computed by multiply .*t\.detach\(\)"):
+        y.requires_grad = False
+    y.sum().backward()
+    assert t.grad.tolist() == [2, 4]
+    t.requires_grad = False
+    assert (t.requires_grad, t.grad, t.name, (t * t).requires_grad) == (False, None, None, False)
+
+
+def test_a_part_that_requires_grad_is_a_value_of_its_own():
+    rows = mg.Tensor([[1.0, 2.0], [3.0, 4.0]])
+    row = rows[0].requires_grad_()
+    with mg.no_grad():
+        row[0] = 9.0
+    assert row.tolist() == [9, 2]
+    assert rows.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_gradient_of_another_dtype_is_cast_to_that_of_the_tensor():
+    x = mg.Tensor([1.0, 2.0], dtype="float32", requires_grad=True)
+    (x * x).backward(mg.Tensor(np.array([1.0, 10.0])))
+    assert x.grad.dtype == np.float32
+    assert x.grad.tolist() == [2, 40]

@@ -174,6 +174,32 @@ def test_a_temporary_file_that_was_taken_for_a_stray_is_made_again(tmp_path, mon
     assert names(tmp_path) == ["a"]
 
 
+@posix
+def test_ctrl_c_before_the_lock_leaves_no_file_and_no_handle(tmp_path, monkeypatch):
+    handles = []
+
+    def interrupted(handle, _):
+        handles.append(handle)
+        raise KeyboardInterrupt
+
+    write(tmp_path / "a", b"old")
+    monkeypatch.setattr(whole_files.fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a")
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"old")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handles[0])
+
+
+@posix
+def test_a_folder_and_a_link_named_like_strays_stay(tmp_path):
+    (tmp_path / ".minigrad-0.partial").mkdir()
+    (tmp_path / ".minigrad-1.partial").symlink_to(tmp_path / "a")
+    write(tmp_path / "a")
+    write(tmp_path / "a")
+    assert names(tmp_path) == [".minigrad-0.partial", ".minigrad-1.partial", "a"]
+
+
 @pytest.mark.parametrize("without", ["fcntl", "locks"])
 def test_without_locks_only_old_files_are_strays(tmp_path, monkeypatch, without):
     def no_locks(*_):
@@ -209,6 +235,22 @@ def test_an_error_about_a_file_that_is_read_meanwhile_stays_its_own(tmp_path):
         write_atomically(tmp_path / "a", lambda file: (tmp_path / "font").read_bytes())
     assert caught.value.filename == os.fspath(tmp_path / "font")
     assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_opened_is_not_synced(tmp_path, monkeypatch):
+    """As on Windows."""
+    real, refused = os.open, []
+
+    def open_files(path, flags, *mode, **more):
+        if os.path.isdir(path):
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, flags, *mode, **more)
+
+    monkeypatch.setattr(os, "open", open_files)
+    write(tmp_path / "a")
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"new")
+    assert [os.fspath(path) for path in refused] == [os.path.realpath(tmp_path)]
 
 
 @posix

@@ -1,9 +1,10 @@
 """What runs the steps of a run: what its bits depend on beside the seeds."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend, list_builder, machine, switched_off
@@ -11,6 +12,23 @@ from minigrad.compiled.backends import default_backend, list_builder, machine, s
 __all__ = ["Engine"]
 
 _WORDS = {"native": "native code", "numpy": "NumPy", "eager": "the tape"}
+
+Check = tuple[str, Callable[[Any], bool]]
+
+_FIELDS: Final[Mapping[str, Check]] = {
+    "steps": ("native, numpy or eager", lambda value: type(value) is str and value in _WORDS),
+    "updates": ("native or numpy", lambda value: value in ("native", "numpy")),
+    "vectors": ("a text", lambda value: type(value) is str),
+    "threads": ("a whole number from 1 on", lambda value: type(value) is int and value > 0),
+}
+_RECORD: Final[Mapping[str, Check]] = {
+    "engine": ("an object", lambda value: type(value) is dict),
+    "batches": (
+        "a list of texts",
+        lambda value: type(value) is list and all(type(kind) is str for kind in value),
+    ),
+}
+"""What a checkpoint says, in words and as a check: it may come from strangers."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,25 @@ class Engine:
         updates = "numpy" if list_builder() is None else "native"
         where: dict[str, Any] = machine() if "native" in (steps, updates) else {}
         return cls(steps, updates, **where)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any], path: Path) -> tuple[Self, list[str]]:
+        """What `record` noted in a checkpoint.
+
+        Args:
+            record: as it was found.
+            path: the folder, for messages.
+
+        Raises:
+            ValueError: names the field that is missing, not known or something else.
+        """
+        _check(record, _RECORD, f"the record of the engine in {path}")
+        _check(record["engine"], _FIELDS, f"the engine in {path}")
+        return cls(**record["engine"]), record["batches"]
+
+    def record(self, batches: list[str]) -> dict[str, Any]:
+        """What a checkpoint keeps: the engine, and the kinds of batches that have programs."""
+        return {"engine": asdict(self), "batches": batches}
 
     def go_on(self, now: "Engine", path: Path, exact: bool) -> None:
         """Warn where a run goes on by another engine, whose last digits differ.
@@ -81,3 +118,18 @@ class Engine:
             return words
         count = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return f"{words} (vectors: {self.vectors}; {count})"
+
+
+def _check(record: Mapping[str, Any], fields: Mapping[str, Check], what: str) -> None:
+    for name in sorted({*record, *fields}):
+        if name not in fields or name not in record:
+            said = "has no" if name in fields else "has the unknown field"
+            raise ValueError(
+                f"{what} {said} {name!r}: its checkpoint is damaged or of another version"
+            )
+        wanted, fits = fields[name]
+        if not fits(record[name]):
+            raise ValueError(
+                f"{what} has {record[name]!r:.80} as {name!r}, which must be {wanted}: its "
+                "checkpoint is damaged or of another version"
+            )

@@ -221,3 +221,9 @@ def test_a_number_along_its_only_possible_axis_is_a_vector():
     assert np.take(s, 0, axis=0).shape == ()
     with pytest.raises(mg.AxisError):
         np.repeat(s, 2, axis=1)
+
+
+@pytest.mark.parametrize("join", [mg.stack, mg.concatenate])
+def test_what_is_no_list_of_tensors_is_refused(join):
+    with pytest.raises(mg.DtypeError, match=r"must be a list or tuple of tensors, got float 3\.0"):
+        join(3.0)
