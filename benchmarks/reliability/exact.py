@@ -81,6 +81,8 @@ class Exact:
         ulps: how many units in the last place values and slopes may be off.
         value_ulps: the same of values; infinite for what NumPy itself computes.
         slack: how many ulps of its `scale` a slope may be off, too.
+        way: the largest number on the way from a row to the result, where NumPy's function may
+            overflow though the result could be held.
     """
 
     name: str
@@ -91,9 +93,17 @@ class Exact:
     ulps: float = 8.0
     value_ulps: float = math.inf
     slack: float = 8.0
+    way: Callable[[Numbers], Number] | None = None
 
     def __repr__(self) -> str:
         return self.name
+
+    def overflows(self, inputs: list[Numbers], format: Format) -> list[bool]:
+        """For each element, whether it or a number on the way is too large for the format."""
+        values = self.value(inputs)
+        if self.way is not None and all(mpmath.isfinite(x) for x in inputs[0]):
+            values = [max(abs(value), self.way(inputs[0])) for value in values]
+        return [mpmath.isfinite(v) and abs(v) > format.most / 4 for v in values]
 
 
 def real(function: Callable[..., Number], *xs: Number) -> Number:

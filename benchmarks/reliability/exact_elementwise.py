@@ -372,12 +372,10 @@ def _number_choice(x: Number, z: Number, first: bool) -> Number:
 
 
 def _of_hypotenuse(x: Number, z: Number) -> Number:
-    if mpmath.isnan(x) or mpmath.isnan(z) or (mpmath.isinf(x) and mpmath.isinf(z)):
+    if mpmath.isnan(x) or mpmath.isnan(z):
         return BAD
-    if mpmath.isinf(x):
-        return mp.sign(x)
-    if mpmath.isinf(z):
-        return mpf(0)
+    if mpmath.isinf(x) or mpmath.isinf(z):
+        return OPEN  # a quotient of infinities
     if not (x or z):
         return mpf(0)
     length = mp.sqrt(x * x + z * z)
@@ -455,7 +453,7 @@ BINARY: tuple[Exact, ...] = (
     binary("hypot", mp.hypot, _of_hypotenuse, lambda x, z: _of_hypotenuse(z, x)),
     binary(
         "arctan2",
-        mp.atan2,
+        lambda x, z: mp.atan2(x, z) if x else BAD,  # the sign of 0 would tell
         lambda x, z: _of_angle(x, z, z),
         lambda x, z: _of_angle(x, z, -x),
     ),

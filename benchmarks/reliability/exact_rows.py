@@ -7,7 +7,7 @@ from typing import Any
 import mpmath
 from mpmath import mp, mpf
 
-from benchmarks.reliability.exact import BAD, Exact, Format, Number, Numbers, Slope, Term, real
+from benchmarks.reliability.exact import BAD, Exact, Number, Numbers, Slope, Term, real
 from minigrad import ops
 
 __all__ = ["ROWS"]
@@ -44,6 +44,19 @@ def over_row(name: str, value: Row, slopes: Row, **more: Any) -> Exact:
 
     made = more.pop("function", None) or getattr(ops, name)
     return Exact(name, made, 1, values, terms, **more)
+
+
+def _total(row: Numbers) -> Number:
+    return sum(abs(x) for x in row)
+
+
+def _squares(row: Numbers) -> Number:
+    return 4 * sum(x * x for x in row)
+
+
+def _largest_product(row: Numbers) -> Number:
+    """Of any of the numbers, in whatever order they are multiplied."""
+    return mp.fprod(max(abs(x), mpf(1)) for x in row)
 
 
 def _usual(row: Numbers) -> bool:
@@ -138,7 +151,12 @@ def _spread_slopes(row: Numbers) -> list[Any]:
         # The mean of equal numbers may be off by a rounding, in which case no slope is known.
         return [Slope(mpf(0), free=row[0] != 0)] * len(row)
     return [
-        Slope(d / (len(row) * spread), _size(row) / spread, free=spread < _size(row) * 1e-2)
+        Slope(
+            d / (len(row) * spread),
+            _size(row) / spread,
+            abs(d) / spread**3,  # its square may be subnormal
+            free=spread < _size(row) * 1e-2,
+        )
         for d in _deviations(row)
     ]
 
@@ -148,6 +166,8 @@ def _norm(p: float) -> tuple[Row, Row]:
         return sum(abs(x) ** p for x in row) ** (mpf(1) / p) if _usual(row) else BAD
 
     def slopes(row: Numbers) -> list[Any]:
+        if p == 1:
+            return [mp.sign(x) if not mpmath.isnan(x) else BAD for x in row]
         if any(mpmath.isnan(x) for x in row):
             return [BAD] * len(row)
         if not _usual(row):
@@ -155,7 +175,8 @@ def _norm(p: float) -> tuple[Row, Row]:
         y = value(row)
         if y == 0:
             return [mpf(0)] * len(row)
-        return [mp.sign(x) * (abs(x) / y) ** (p - 1) for x in row]
+        found = [mp.sign(x) * (abs(x) / y) ** (p - 1) for x in row]
+        return [Slope(s, p * abs(s * mp.log(y)), abs(s) / y) for s in found]  # by a root of y ** p
 
     return value, slopes
 
@@ -213,25 +234,21 @@ def _cross_entropy(x: Any) -> Any:
     return ops.cross_entropy(x, [0] * x.shape[0] if x.ndim > 1 else 0, reduction="sum").reshape(1)
 
 
-def limits(format: Format) -> tuple[Number, Number]:
-    """Where squares begin to underflow and to overflow."""
-    return mp.sqrt(format.least), mp.sqrt(format.most)
-
-
 ROWS: tuple[Exact, ...] = (
-    reduction("sum", lambda row: sum(row), lambda row: [mpf(1)] * len(row)),
-    reduction("mean", lambda row: sum(row) / len(row), lambda row: [mpf(1) / len(row)] * len(row)),
-    reduction("prod", _product, _others),
+    reduction("sum", lambda row: sum(row), lambda row: [mpf(1)] * len(row), way=_total),
+    reduction("mean", lambda row: sum(row) / len(row), lambda row: [mpf(1) / len(row)] * len(row), way=_total),
+    reduction("prod", _product, _others, way=_largest_product),
     reduction("max", max, _extremum(1)),
     reduction("min", min, _extremum(-1)),
     reduction("logsumexp", _log_total, _shares),
-    reduction("var", _variance, _variance_slopes),
-    reduction("std", lambda row: mp.sqrt(_variance(row)), _spread_slopes),
+    reduction("var", _variance, _variance_slopes, way=_squares),
+    reduction("std", lambda row: mp.sqrt(_variance(row)), _spread_slopes, way=_squares),
     reduction("norm", *_norm(2.0)),
     reduction(
         "norm_of_order_1",
         *_norm(1.0),
         function=lambda x: ops.norm(x, ord=1, axis=-1, keepdims=True),
+        way=_total,
     ),
     reduction(
         "norm_of_order_3",
@@ -248,11 +265,13 @@ ROWS: tuple[Exact, ...] = (
         "cumsum",
         lambda row: [sum(row[: k + 1]) for k in range(len(row))],
         lambda row: [[mpf(int(i <= k)) for i in range(len(row))] for k in range(len(row))],
+        way=_total,
     ),
     over_row(
         "cumprod",
         lambda row: [_product(row[: k + 1]) for k in range(len(row))],
         _cumulative_slopes,
+        way=_largest_product,
     ),
     over_row("softmax", _shares, _softmax_slopes, value_ulps=8),
     over_row(
@@ -265,6 +284,7 @@ ROWS: tuple[Exact, ...] = (
         lambda row: [x / _root_mean(row, 1e-5) for x in row] if _usual(row) else [BAD] * len(row),
         _rms_slopes,
         function=lambda x: ops.rms_norm(x, eps=1e-5),
+        way=_squares,
     ),
     over_row(
         "layer_norm",
@@ -273,5 +293,6 @@ ROWS: tuple[Exact, ...] = (
         else [BAD] * len(row),
         _layer_norm_slopes,
         function=lambda x: ops.layer_norm(x, eps=1e-5),
+        way=_squares,
     ),
 )

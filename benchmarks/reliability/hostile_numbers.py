@@ -13,7 +13,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath
@@ -125,20 +125,31 @@ def _known(values: list[Any], program: Program, format: Format) -> list[list[Gra
         if number < count or not any(parts[number]):
             continue
         operation, inputs = program.steps[number - count]
-        for which, i, k, slope in operation.slopes([arrays[j] for j in inputs]):
+        given = [arrays[j] for j in inputs]
+        overflows = operation.overflows(given, format)
+        for which, i, k, slope in operation.slopes(given):
+            if overflows[k] and mpmath.isfinite(slope.value):
+                slope = replace(slope, free=True)
             found = known[number][k].times(slope, operation.ulps, operation.slack, format)
             parts[inputs[which]][i].append(found)
     return known
 
 
 def _value_fault(operation: Exact, inputs: list[Any], found: Any, format: Format) -> str:
-    if operation.value_ulps == np.inf:
+    """What is wrong with a value: not finite where the true one is, or, of ours, too far from it."""
+    if not all(mpmath.isfinite(x) for row in inputs for x in row):
         return ""
-    for true, mine in zip(operation.value(inputs), _exact(found), strict=True):
-        if not mpmath.isfinite(true):
+    overflows = operation.overflows(inputs, format)
+    largest = max(1, *(abs(x) for row in inputs for x in row))
+    ours = operation.value_ulps < np.inf
+    for over, true, mine in zip(
+        overflows, operation.value(inputs), _exact(found), strict=True
+    ):
+        if over or not mpmath.isfinite(true):
             continue
-        near = operation.value_ulps * format.eps * abs(true) + format.normal
-        if abs(true) < format.most / 4 and not abs(true - mine) <= near:
+        near = format.normal * largest
+        near += operation.value_ulps * format.eps * abs(true) if ours else 0
+        if not mpmath.isfinite(mine) or (ours and abs(true - mine) > near):
             return f"the value {mpmath.nstr(mine, 9)} should be {mpmath.nstr(true, 9)}"
     return ""
 
