@@ -17,6 +17,7 @@ __all__ = ["BAD", "Exact", "Format", "Gradient", "Slope", "Term", "real"]
 
 DIGITS = 60
 BAD = mpmath.nan  # a slope that does not exist, or is infinite
+WIDE = mpmath.mpf(2) ** 127  # about the largest number of float32, in which float16 is computed
 Number = Any  # an mpmath number: mpmath has no types
 Numbers = Sequence[Number]
 
@@ -56,12 +57,14 @@ class Slope:
         value: the number, or `BAD`.
         scale: the size of the terms that it is a difference of; 0 for no more than its own.
         lost: how far it moves when a number on the way moves by one.
+        way: a number on the way to it, of float32 at least.
         free: nothing is promised of it.
     """
 
     value: Number
     scale: Number = 0
     lost: Number = 0
+    way: Number = 0
     free: bool = False
 
 
@@ -83,6 +86,7 @@ class Exact:
         slack: how many ulps of its `scale` a slope may be off, too.
         way: the largest number on the way from a row to the result, where NumPy's function may
             overflow though the result could be held.
+        of_value: whether slopes are computed from the value, and mean nothing when that overflows.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Exact:
     value_ulps: float = math.inf
     slack: float = 8.0
     way: Callable[[Numbers], Number] | None = None
+    of_value: bool = True
 
     def __repr__(self) -> str:
         return self.name
@@ -136,13 +141,13 @@ class Gradient:
             return Gradient("open")
         if not mpmath.isfinite(slope.value):
             return Gradient("open" if self.kind == "finite" and self.value == 0 else "bad")
-        if self.kind == "bad":  # 0 times an infinity is NaN, but a rule may choose 0
-            return Gradient("open" if abs(slope.value) <= 4 * format.least else "bad")
         size = abs(slope.value)
-        if size > format.most / 4:
-            return Gradient("open")
         off = format.eps * (ulps * size + slack * slope.scale) + format.normal
         off += 4 * slope.lost * format.least
+        if self.kind == "bad":  # 0 times an infinity is NaN, but a rule may choose 0
+            return Gradient("open" if size <= off else "bad")
+        if size > format.most / 4 or abs(slope.way) > max(format.most, WIDE):
+            return Gradient("open")
         value = self.value * slope.value
         error = self.error * (size + off) + abs(self.value) * off
         error += 4 * format.eps * abs(value) + 4 * format.least

@@ -64,7 +64,7 @@ def unary(
             yield 0, i, i, rule(x)
 
     made = function or getattr(ops, name)
-    return Exact(name, made, 1, values, slopes, value_ulps=value_ulps)
+    return Exact(name, made, 1, values, slopes, value_ulps=value_ulps, of_value=False)
 
 
 def binary(
@@ -105,7 +105,8 @@ def binary(
                 yield number, element, k, slope
 
     made = function or getattr(ops, name)
-    return Exact(name, made, 2, values, slopes, value_ulps=value_ulps)
+    of_value = name == "hypot"
+    return Exact(name, made, 2, values, slopes, value_ulps=value_ulps, of_value=of_value)
 
 
 # -- of one number -------------------------------------------------------------------------------
@@ -335,8 +336,9 @@ def _power_first(x: Number, z: Number) -> Number:
         return OPEN
     if x < 0 and z != mp.floor(z):
         return OPEN  # the value is NaN
-    slope = real(lambda: z * x ** (z - 1))
-    return Slope(slope, abs(slope * mp.log(abs(x)) * (abs(z) + 1)) if x else 0)
+    power = real(lambda: x ** (z - 1))
+    off = abs(z * power * mp.log(abs(x)) * (abs(z) + 1)) if x else 0
+    return Slope(z * power, off, way=power if mpmath.isfinite(power) else 0)
 
 
 def _power_second(x: Number, z: Number) -> Number:

@@ -69,8 +69,11 @@ def _product(row: Numbers) -> Number:
 
 def _others(row: Numbers) -> list[Any]:
     """The products of all others; of others that are not finite nothing is promised."""
-    rest = [[*row[:i], *row[i + 1 :]] for i in range(len(row))]
-    return [Slope(mp.fprod(r)) if _usual(r) else Slope(BAD, free=True) for r in rest]
+    rest = [mp.fprod([*row[:i], *row[i + 1 :]]) for i in range(len(row))]
+    if not _usual(row):
+        return [Slope(r, free=True) for r in rest]
+    least = mp.fprod(min(abs(x) or mpf(1), mpf(1)) for x in row)  # of any order, where none is 0
+    return [Slope(r, lost=abs(r) / least) for r in rest]
 
 
 def _extremum(sign: int) -> Row:
@@ -273,7 +276,7 @@ ROWS: tuple[Exact, ...] = (
         _cumulative_slopes,
         way=_largest_product,
     ),
-    over_row("softmax", _shares, _softmax_slopes, value_ulps=8),
+    over_row("softmax", _shares, _softmax_slopes, value_ulps=1000),
     over_row(
         "log_softmax",
         lambda row: [x - _log_total(row) if _usual([x]) else BAD for x in row],

@@ -128,7 +128,7 @@ def _known(values: list[Any], program: Program, format: Format) -> list[list[Gra
         given = [arrays[j] for j in inputs]
         overflows = operation.overflows(given, format)
         for which, i, k, slope in operation.slopes(given):
-            if overflows[k] and mpmath.isfinite(slope.value):
+            if overflows[k] and operation.of_value and mpmath.isfinite(slope.value):
                 slope = replace(slope, free=True)
             found = known[number][k].times(slope, operation.ulps, operation.slack, format)
             parts[inputs[which]][i].append(found)
