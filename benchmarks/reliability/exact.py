@@ -27,6 +27,7 @@ class Format:
     """What a floating dtype can hold, as numbers of mpmath."""
 
     dtype: Any
+    flushes: bool = False  # subnormal numbers to 0, as compiled programs may
 
     @property
     def eps(self) -> Number:
@@ -36,7 +37,8 @@ class Format:
     @property
     def least(self) -> Number:
         """The smallest positive number."""
-        return mpmath.mpf(float(np.finfo(self.dtype).smallest_subnormal))
+        limits = np.finfo(self.dtype)
+        return mpmath.mpf(float(limits.tiny if self.flushes else limits.smallest_subnormal))
 
     @property
     def normal(self) -> Number:
@@ -56,7 +58,8 @@ class Slope:
     Attributes:
         value: the number, or `BAD`.
         scale: the size of the terms that it is a difference of; 0 for no more than its own.
-        lost: how far it moves when a number on the way moves by one.
+        lost: how far it moves when a number on the way, perhaps subnormal, moves by one.
+        floor: how far a gradient moves when a product with it moves by one.
         way: a number on the way to it, of float32 at least.
         free: nothing is promised of it.
     """
@@ -64,6 +67,7 @@ class Slope:
     value: Number
     scale: Number = 0
     lost: Number = 0
+    floor: Number = 0
     way: Number = 0
     free: bool = False
 
@@ -92,8 +96,8 @@ class Exact:
     name: str
     function: Callable[..., Any]
     inputs: int
-    value: Callable[[list[Numbers]], list[Number]]
-    slopes: Callable[[list[Numbers]], Iterator[Term]]
+    value: Callable[[Sequence[Numbers]], list[Number]]
+    slopes: Callable[[Sequence[Numbers]], Iterator[Term]]
     ulps: float = 8.0
     value_ulps: float = math.inf
     slack: float = 8.0
@@ -103,7 +107,7 @@ class Exact:
     def __repr__(self) -> str:
         return self.name
 
-    def overflows(self, inputs: list[Numbers], format: Format) -> list[bool]:
+    def overflows(self, inputs: Sequence[Numbers], format: Format) -> list[bool]:
         """For each element, whether it or a number on the way is too large for the format."""
         values = self.value(inputs)
         if self.way is not None and all(mpmath.isfinite(x) for x in inputs[0]):
@@ -150,7 +154,7 @@ class Gradient:
             return Gradient("open")
         value = self.value * slope.value
         error = self.error * (size + off) + abs(self.value) * off
-        error += 4 * format.eps * abs(value) + 4 * format.least
+        error += 4 * format.eps * abs(value) + 4 * (1 + slope.floor) * format.least
         return Gradient("finite", value, error).within(format)
 
     def within(self, format: Format) -> "Gradient":

@@ -1,7 +1,7 @@
 """Elementwise operations in extended precision, and their conventions at kinks and infinities."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mpmath
@@ -16,6 +16,7 @@ Rule = Callable[..., Any]
 NAN = "nan"  # the key of a slope at NaN
 OPEN = Slope(BAD, free=True)  # nothing is promised
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+EVEN = 2**11  # from here on all numbers of float16 are even
 ROOT_PI = mpmath.sqrt(mpmath.pi)
 
 
@@ -56,10 +57,10 @@ def unary(
             return Slope(BAD)
         return found if isinstance(found, Slope) else Slope(real(lambda: found), scale)
 
-    def values(inputs: list[Numbers]) -> list[Number]:
+    def values(inputs: Sequence[Numbers]) -> list[Number]:
         return [real(value, x) if mpmath.isfinite(x) else BAD for x in inputs[0]]
 
-    def slopes(inputs: list[Numbers]) -> Iterator[Term]:
+    def slopes(inputs: Sequence[Numbers]) -> Iterator[Term]:
         for i, x in enumerate(inputs[0]):
             yield 0, i, i, rule(x)
 
@@ -77,12 +78,12 @@ def binary(
 ) -> Exact:
     """An operation on pairs of numbers that broadcast; its slopes state their conventions."""
 
-    def pairs(inputs: list[Numbers]) -> Iterator[tuple[int, int, int]]:
+    def pairs(inputs: Sequence[Numbers]) -> Iterator[tuple[int, int, int]]:
         n = max(map(len, inputs))
         for k in range(n):
             yield k, k % len(inputs[0]), k % len(inputs[1])
 
-    def values(inputs: list[Numbers]) -> list[Number]:
+    def values(inputs: Sequence[Numbers]) -> list[Number]:
         one, other = inputs
         return [
             real(value, one[i], other[j])
@@ -91,7 +92,7 @@ def binary(
             for _, i, j in pairs(inputs)
         ]
 
-    def slopes(inputs: list[Numbers]) -> Iterator[Term]:
+    def slopes(inputs: Sequence[Numbers]) -> Iterator[Term]:
         one, other = inputs
         for k, i, j in pairs(inputs):
             for number, element, rule in ((0, i, first), (1, j, second)):
@@ -334,8 +335,8 @@ def _power_first(x: Number, z: Number) -> Number:
         return mpf(0)  # x ** 0 is constant
     if not (mpmath.isfinite(x) and mpmath.isfinite(z)):
         return OPEN
-    if x < 0 and z != mp.floor(z):
-        return OPEN  # the value is NaN
+    if x < 0 and (z != mp.floor(z) or abs(z) > EVEN):
+        return OPEN  # the value is NaN, or z - 1 is rounded to an even number
     power = real(lambda: x ** (z - 1))
     off = abs(z * power * mp.log(abs(x)) * (abs(z) + 1)) if x else 0
     return Slope(z * power, off, way=power if mpmath.isfinite(power) else 0)
@@ -346,7 +347,7 @@ def _power_second(x: Number, z: Number) -> Number:
         return mpf(0)
     if not (mpmath.isfinite(x) and mpmath.isfinite(z)):
         return OPEN
-    return real(lambda: x**z * mp.log(x)) if x > 0 else BAD
+    return Slope(real(lambda: x**z * mp.log(x)), lost=abs(mp.log(x))) if x > 0 else BAD
 
 
 def _xlogy_first(x: Number, z: Number) -> Number:

@@ -1,7 +1,7 @@
 """Operations on rows of numbers in extended precision: sums, extrema, norms, softmax, losses."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -20,10 +20,10 @@ def reduction(
 ) -> Exact:
     """An operation that makes one number of a row."""
 
-    def values(inputs: list[Numbers]) -> list[Number]:
+    def values(inputs: Sequence[Numbers]) -> list[Number]:
         return [real(value, inputs[0])]
 
-    def terms(inputs: list[Numbers]) -> Iterator[Term]:
+    def terms(inputs: Sequence[Numbers]) -> Iterator[Term]:
         for i, slope in enumerate(slopes(inputs[0])):
             yield 0, i, 0, slope if isinstance(slope, Slope) else Slope(slope)
 
@@ -34,10 +34,10 @@ def reduction(
 def over_row(name: str, value: Row, slopes: Row, **more: Any) -> Exact:
     """An operation that makes a row of a row, with a matrix of slopes: `[output][input]`."""
 
-    def values(inputs: list[Numbers]) -> list[Number]:
+    def values(inputs: Sequence[Numbers]) -> list[Number]:
         return list(value(inputs[0]))
 
-    def terms(inputs: list[Numbers]) -> Iterator[Term]:
+    def terms(inputs: Sequence[Numbers]) -> Iterator[Term]:
         for k, line in enumerate(slopes(inputs[0])):
             for i, slope in enumerate(line):
                 yield 0, i, k, slope if isinstance(slope, Slope) else Slope(slope)
@@ -109,6 +109,14 @@ def _log_total(row: Numbers) -> Number:
     return top + mp.log(sum(mp.exp(x - top) for x in row if x > -mpmath.inf)) if _usual(
         [top]
     ) else top  # fmt: skip
+
+
+def _log_total_slopes(row: Numbers) -> list[Slope]:
+    found = []
+    for x, share in zip(row, _shares(row), strict=True):
+        exponent = abs(x - max(row)) if _usual(row) else 0  # which is rounded
+        found.append(Slope(share, share * exponent))
+    return found
 
 
 def _softmax_slopes(row: Numbers) -> list[list[Any]]:
@@ -221,7 +229,10 @@ def _cumulative_slopes(row: Numbers) -> list[list[Any]]:
     n = len(row)
     lines: list[list[Any]] = []
     for k in range(n):
-        others = _others(list(row[: k + 1]))
+        others = [
+            replace(slope, floor=k / abs(x) if x else 0)  # by sums of products, divided by x
+            for slope, x in zip(_others(row[: k + 1]), row, strict=False)
+        ]
         lines.append([*others, *[mpf(0)] * (n - k - 1)])
     return lines
 
@@ -239,11 +250,16 @@ def _cross_entropy(x: Any) -> Any:
 
 ROWS: tuple[Exact, ...] = (
     reduction("sum", lambda row: sum(row), lambda row: [mpf(1)] * len(row), way=_total),
-    reduction("mean", lambda row: sum(row) / len(row), lambda row: [mpf(1) / len(row)] * len(row), way=_total),
+    reduction(
+        "mean",
+        lambda row: sum(row) / len(row),
+        lambda row: [mpf(1) / len(row)] * len(row),
+        way=_total,
+    ),
     reduction("prod", _product, _others, way=_largest_product),
     reduction("max", max, _extremum(1)),
     reduction("min", min, _extremum(-1)),
-    reduction("logsumexp", _log_total, _shares),
+    reduction("logsumexp", _log_total, _log_total_slopes),
     reduction("var", _variance, _variance_slopes, way=_squares),
     reduction("std", lambda row: mp.sqrt(_variance(row)), _spread_slopes, way=_squares),
     reduction("norm", *_norm(2.0)),
@@ -291,9 +307,11 @@ ROWS: tuple[Exact, ...] = (
     ),
     over_row(
         "layer_norm",
-        lambda row: [d / _root_mean(_deviations(row), 1e-5) for d in _deviations(row)]
-        if _usual(row)
-        else [BAD] * len(row),
+        lambda row: (
+            [d / _root_mean(_deviations(row), 1e-5) for d in _deviations(row)]
+            if _usual(row)
+            else [BAD] * len(row)
+        ),
         _layer_norm_slopes,
         function=lambda x: ops.layer_norm(x, eps=1e-5),
         way=_squares,

@@ -24,7 +24,7 @@ from benchmarks.reliability.exact import DIGITS, Exact, Format, Gradient
 from benchmarks.reliability.exact_elementwise import BINARY, UNARY
 from benchmarks.reliability.exact_rows import ROWS
 
-__all__ = ["DTYPES", "OPERATIONS", "Program", "check", "draw", "hostile", "main"]
+__all__ = ["DTYPES", "OPERATIONS", "Program", "check", "check_compiled", "draw", "main"]
 
 DTYPES = (np.float16, np.float32, np.float64)
 OPERATIONS: tuple[Exact, ...] = (*UNARY, *BINARY, *ROWS)
@@ -57,7 +57,7 @@ class Program:
 # -- drawing -------------------------------------------------------------------------------------
 
 
-def hostile(dtype: Any) -> list[float]:
+def _hostile(dtype: Any) -> list[float]:
     """The numbers of a dtype at which rules fail first."""
     limits = np.finfo(dtype)
     eps, tiny, most = float(limits.eps), float(limits.tiny), float(limits.max)
@@ -72,7 +72,7 @@ def hostile(dtype: Any) -> list[float]:
 
 def draw(rng: random.Random, dtype: Any, most_steps: int = 6) -> Program:
     """A program at random; that of one step is an operation on hostile numbers alone."""
-    numbers = hostile(dtype)
+    numbers = _hostile(dtype)
 
     def number() -> float:
         kind = rng.random()
@@ -136,15 +136,13 @@ def _known(values: list[Any], program: Program, format: Format) -> list[list[Gra
 
 
 def _value_fault(operation: Exact, inputs: list[Any], found: Any, format: Format) -> str:
-    """What is wrong with a value: not finite where the true one is, or, of ours, too far from it."""
+    """What is wrong with a value: it is not finite where the true one is or, if ours, too far off."""
     if not all(mpmath.isfinite(x) for row in inputs for x in row):
         return ""
     overflows = operation.overflows(inputs, format)
     largest = max(1, *(abs(x) for row in inputs for x in row))
     ours = operation.value_ulps < np.inf
-    for over, true, mine in zip(
-        overflows, operation.value(inputs), _exact(found), strict=True
-    ):
+    for over, true, mine in zip(overflows, operation.value(inputs), _exact(found), strict=True):
         if over or not mpmath.isfinite(true):
             continue
         near = format.normal * largest
@@ -164,7 +162,7 @@ def check(program: Program, run: Any = None) -> tuple[Counter[str], list[str]]:
     Returns:
         Of how many gradients what was known, and what is wrong, in words.
     """
-    format = Format(program.leaves[0].dtype)
+    format = Format(program.leaves[0].dtype, flushes=run is not None)
     faults: list[str] = []
     kinds: Counter[str] = Counter()
     with np.errstate(all="ignore"), mpmath.workdps(DIGITS):
@@ -188,6 +186,35 @@ def check(program: Program, run: Any = None) -> tuple[Counter[str], list[str]]:
     return kinds, faults
 
 
+def _told(kinds: Counter[str]) -> str:
+    names = {"finite": "finite", "bad": "not finite", "open": "open"}
+    return "gradients " + ", ".join(f"{kinds[kind]} {name}" for kind, name in names.items())
+
+
+def draw_normal(rng: random.Random, dtype: Any, operation: Exact) -> Program:
+    """An operation on hostile numbers without subnormal ones, which compiled code may take as 0."""
+    tiny = np.finfo(dtype).tiny
+    leaves: list[Any] = []
+    while len(leaves) < operation.inputs:
+        row = draw(rng, dtype, 1).leaves[0]
+        leaves.append(np.where(np.abs(row) < tiny, dtype(0), row))
+    return Program(leaves, [(operation, tuple(range(operation.inputs)))])
+
+
+def check_compiled(
+    operation: Exact, dtype: Any, count: int, seed: int = 0
+) -> tuple[Counter[str], list[str]]:
+    """Compare a compiled operation with extended precision, as `check` does, so many times."""
+    rng, kinds, faults = random.Random(seed), Counter[str](), []
+    compiled = mg.compile(lambda *inputs: operation.function(*inputs))
+    for _ in range(count):
+        program = draw_normal(rng, dtype, operation)
+        found, wrong = check(program, compiled)
+        kinds += found
+        faults += [f"{program}: {fault}" for fault in wrong]
+    return kinds, faults
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Print a line of figures for each dtype, and what is wrong; whether anything was."""
     parser = argparse.ArgumentParser(
@@ -198,6 +225,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=20_000, help="programs of each dtype")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--operations", type=int, default=6, help="of a program, at most")
+    parser.add_argument("--compiled", type=int, default=20, help="calls of each, compiled")
     options = parser.parse_args(given)
     bad = 0
     for dtype in DTYPES:
@@ -209,12 +237,18 @@ def main(given: Sequence[str] | None = None) -> int:
             faults += bool(wrong)
             if wrong and faults <= 40:
                 print(f"  {program}\n    {'; '.join(wrong)}", flush=True)
-        told = ", ".join(f"{kinds[kind]} {kind}" for kind in ("finite", "bad", "open"))
-        print(
-            f"{np.dtype(dtype).name}: {options.count} programs: gradients {told}; {faults} faults",
-            flush=True,
-        )
+        name = np.dtype(dtype).name
+        print(f"{name}: {options.count} programs: {_told(kinds)}; {faults} faults", flush=True)
         bad += faults
+    for dtype in DTYPES[1:]:
+        kinds, wrong = Counter(), []
+        for operation in OPERATIONS:
+            found, faults_of = check_compiled(operation, dtype, options.compiled, options.seed)
+            kinds += found
+            wrong += faults_of
+        print(*(f"  {fault}" for fault in wrong[:40]), sep="\n", end="\n" if wrong else "")
+        print(f"{np.dtype(dtype).name}, compiled: {_told(kinds)}; {len(wrong)} faults", flush=True)
+        bad += len(wrong)
     return 1 if bad else 0
 
 

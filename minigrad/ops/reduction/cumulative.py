@@ -81,9 +81,8 @@ def _cumprod_rule(g: Array, x: Array, y: Array, axis: int | None) -> Array:
         x = x.reshape((-1,))
     else:
         k = normalize_axis(axis, x.ndim)
-    terms = widen(g) * y
-    if divisible(y) and divisible(np.where(g == 0, 1, terms)):
-        return (_reversed(cumsum.generic(_reversed(terms, k), k), k) / x).reshape(shape)
+    if divisible(y * y):  # so that g y is within the range for all but extreme g, too
+        return (_reversed(cumsum.generic(_reversed(widen(g) * y, k), k), k) / x).reshape(shape)
     length = x.shape[k]
     ones = np.ones([1 if a == k else n for a, n in enumerate(x.shape)], x.dtype)
     before = np.concatenate([ones, y[along(k, slice(0, length - 1))]], axis=k)

@@ -79,7 +79,7 @@ def _products_of_others(x: Array) -> Array:
 def divisible(y: Array) -> bool:
     """Whether products can be divided by their factors: none is 0, infinite or subnormal."""
     size = np.abs(y)
-    return bool(np.logical_and(size >= np.finfo(y.dtype).tiny, np.isfinite(size)).all())
+    return bool(np.logical_and(size >= np.finfo(size.dtype).tiny, np.isfinite(size)).all())
 
 
 def _prod_rule(
