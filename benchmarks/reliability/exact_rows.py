@@ -179,8 +179,8 @@ def _norm(p: float) -> tuple[Row, Row]:
     def slopes(row: Numbers) -> list[Any]:
         if p == 1:
             return [mp.sign(x) if not mpmath.isnan(x) else BAD for x in row]
-        if any(mpmath.isnan(x) for x in row):
-            return [BAD] * len(row)
+        if any(mpmath.isnan(x) for x in row):  # at 0 it is 0, whatever the others are
+            return [Slope(BAD, free=x == 0) for x in row]
         if not _usual(row):
             return [Slope(BAD, free=True)] * len(row)
         y = value(row)

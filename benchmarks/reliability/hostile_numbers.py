@@ -21,7 +21,8 @@ import numpy as np
 
 import minigrad as mg
 from benchmarks.reliability.exact import DIGITS, Exact, Format, Gradient
-from benchmarks.reliability.exact_elementwise import BINARY, UNARY
+from benchmarks.reliability.exact_elementwise import UNARY
+from benchmarks.reliability.exact_pairs import BINARY
 from benchmarks.reliability.exact_rows import ROWS
 
 __all__ = ["DTYPES", "OPERATIONS", "Program", "check", "check_compiled", "draw", "main"]
@@ -136,7 +137,7 @@ def _known(values: list[Any], program: Program, format: Format) -> list[list[Gra
 
 
 def _value_fault(operation: Exact, inputs: list[Any], found: Any, format: Format) -> str:
-    """What is wrong with a value: it is not finite where the true one is or, if ours, too far off."""
+    """What is wrong with a value: not finite where the true one is or, if ours, too far off."""
     if not all(mpmath.isfinite(x) for row in inputs for x in row):
         return ""
     overflows = operation.overflows(inputs, format)
