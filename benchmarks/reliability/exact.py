@@ -60,7 +60,7 @@ class Slope:
         scale: the size of the terms that it is a difference of; 0 for no more than its own.
         lost: how far it moves when a number on the way, perhaps subnormal, moves by one.
         floor: how far a gradient moves when a product with it moves by one.
-        way: a number on the way to it, of float32 at least.
+        way: a number on the way to it, of float32 at least, or to its product with a gradient.
         free: nothing is promised of it.
     """
 
@@ -150,7 +150,9 @@ class Gradient:
         off += 4 * slope.lost * format.least
         if self.kind == "bad":  # 0 times an infinity is NaN, but a rule may choose 0
             return Gradient("open" if size <= off else "bad")
-        if size > format.most / 4 or abs(slope.way) > max(format.most, WIDE):
+        if size > format.most / 4 or abs(slope.way) * max(1, abs(self.value)) > max(
+            format.most, WIDE
+        ):
             return Gradient("open")
         value = self.value * slope.value
         error = self.error * (size + off) + abs(self.value) * off

@@ -230,7 +230,8 @@ def _cumulative_slopes(row: Numbers) -> list[list[Any]]:
     lines: list[list[Any]] = []
     for k in range(n):
         others = [
-            replace(slope, floor=k / abs(x) if x else 0)  # by sums of products, divided by x
+            # By sums of products, divided by x, or products with gradients from the end.
+            replace(slope, floor=k / abs(x) if x else 0, way=_largest_product(row))
             for slope, x in zip(_others(row[: k + 1]), row, strict=False)
         ]
         lines.append([*others, *[mpf(0)] * (n - k - 1)])

@@ -132,6 +132,26 @@ def test_rms_norm_in_native_code_has_the_same_gradient_at_large_numbers():
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
+def test_std_of_large_numbers_passes_small_gradients_on():
+    x = mg.Tensor(np.array([3e18, 5e18], np.float32), requires_grad=True)
+    ops.std(x).backward(np.float32(1e-36))
+    np.testing.assert_allclose(x.grad.tolist(), [-5e-37, 5e-37], rtol=1e-6)
+
+
+def test_compiled_programs_look_for_zeros_at_every_call(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
+    edges = {
+        "xlogy": (ops.xlogy, [[2.0, 3.0], [1.0, 4.0]], [[0.0, 3.0], [0.0, 4.0]]),
+        "xlog1py": (ops.xlog1py, [[2.0, 3.0], [1.0, 4.0]], [[0.0, 3.0], [-1.0, 4.0]]),
+        "logit": (lambda x: ops.logit(x, eps=0.1), [[0.5, 0.25]], [[0.01, 0.25]]),
+    }
+    for function, ordinary, special in edges.values():
+        compiled = mg.compile(function)
+        for _ in range(2):
+            gradients(compiled, *ordinary)
+        assert gradients(compiled, *special) == gradients(function, *special)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sinc_of_the_largest_number_is_0_nearly(dtype):
     limits = np.finfo(dtype)
