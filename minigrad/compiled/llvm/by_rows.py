@@ -66,7 +66,8 @@ def _layer_norm_gradient(g: Any, normal: Any, scale: Any, weight: Any) -> Any:
 
 def _rms_norm_gradient(g: Any, x: Any, eps: Any) -> Any:
     scale = 1 / sqrt(_mean(x * x) + eps)
-    return g * scale - x * (_mean(g * x) * (scale * scale * scale))
+    normal = x * scale
+    return scale * (g - normal * _mean(g * normal))
 
 
 def _finite(x: Any, top: Any) -> Any:

@@ -45,7 +45,7 @@ def divide(x1: Array, x2: Array) -> Array:
     return np.divide(x1, x2)
 
 
-divide.vjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * y / x2)
+divide.vjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * (y / x2))
 
 
 @primitive

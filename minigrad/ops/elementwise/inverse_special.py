@@ -115,8 +115,7 @@ def logit(x: Array, /, eps: float | None = None) -> Array:
 def _logit_rule(g: Array, x: Array, eps: float | None) -> Array:
     if eps is None:
         return g / np.where((x >= 0) & (x <= 1), x * (1 - x), np.nan)
-    inside = (x >= eps) & (x <= 1 - eps)
-    inside = np.asarray(getattr(inside, "_array", inside))
+    inside = np.logical_and(x >= eps, x <= 1 - eps)
     z = np.where(inside, x, 0.5)
     return np.where(inside, g / (z * (1 - z)), 0)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import method
+from minigrad.ops.arguments import widen
 from minigrad.ops.elementwise.comparisons import _doubled
 from minigrad.ops.primitives import primitive
 
@@ -88,8 +89,10 @@ tanh.vjp(x=lambda g, y: g * (1 - y * y))
 
 def _power_x1(g: Array, x1: Array, x2: Array) -> Array:
     # At x2 = 0 the derivative is 0 even where x1 is 0: x1 ** 0 is constant.
+    x1 = widen(x1)  # x1 ** (x2 - 1) may be larger than the derivative, and than float16 holds
     if isinstance(x2, (int, float)):
         return g * (x2 * x1 ** (x2 - 1)) if x2 else g * 0
+    x2 = widen(x2)
     return g * np.where(x2 == 0, 0, x2 * x1 ** np.where(x2 == 0, 1, x2 - 1))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import Array
+from minigrad.ops.arguments import widen
 from minigrad.ops.primitives import primitive
 
 __all__ = ["erf", "erfc", "sinc"]
@@ -191,6 +192,13 @@ def erfc(x: Array) -> Array:
 
 erfc.vjp(x=lambda g, x: g * (-SLOPE * np.exp(-x * x)))
 
+
+def _half_turns(x: Array) -> Array:
+    """pi x, where that overflows a number nearer to 0: both are integers, and sinc is 0 there."""
+    wide = widen(x)
+    return math.pi * np.where(np.abs(wide) > np.finfo(wide.dtype).max / 4, wide / 4, wide)
+
+
 SERIES_END = 3.0  # up to here in pi * x by the series, beyond by the recurrence
 SERIES_TERMS = 18
 
@@ -203,7 +211,7 @@ def sinc_derivative(x: Array, /, order: int) -> Array:
     z s_n + n s_{n-1} = sin_n(z), which loses digits only for small z; there the power series of
     sin(z) / z is differentiated term by term.
     """
-    z = math.pi * x
+    z = _half_turns(x)
     near = np.abs(z) < SERIES_END
     small, large = np.where(near, z, 0), np.where(near, 1, z)
     first = (order + 1) // 2  # the first power of z * z that survives
@@ -227,8 +235,10 @@ sinc_derivative.vjp(x=lambda g, x, order: g * sinc_derivative.generic(x, order +
 @primitive
 def sinc(x: Array) -> Array:
     """sin(pi x) / (pi x), elementwise, and 1 at 0; smooth there to every order."""
-    z = math.pi * np.asarray(x)
-    return np.where(z == 0, 1, np.sin(z) / np.where(z == 0, 1, z))
+    x = np.asarray(x)
+    z = _half_turns(x)
+    y = np.where(z == 0, 1, np.sin(z) / np.where(z == 0, 1, z))
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
 
 
-sinc.vjp(x=lambda g, x: g * sinc_derivative.generic(x, 1))
+sinc.vjp(x=lambda g, x: g * sinc_derivative.generic(widen(x), 1))

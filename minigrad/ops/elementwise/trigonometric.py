@@ -175,14 +175,16 @@ hypot.vjp(x1=lambda g, x1, y: g * _cosine(x1, y), x2=lambda g, x2, y: g * _cosin
 def _arctan2_rule(g: Array, side: Array, x1: Array, x2: Array) -> Array:
     # side / (x1 * x1 + x2 * x2) in two divisions, so that the squares cannot under- or overflow.
     length = np.hypot(x1, x2)
-    return g * (_cosine(side, length) / np.where(length == 0, 1, length))
+    nowhere = np.logical_or(length == 0, length == np.inf)
+    length = np.where(nowhere, 1, length)
+    return g * np.where(nowhere, 0, side / length / length)
 
 
 @primitive(method=True)
 def arctan2(x1: Array, x2: Array) -> Array:
     """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`, elementwise.
 
-    At (0, 0) the gradient is 0, as in PyTorch.
+    At (0, 0) the gradient is 0, as in PyTorch, and so it is at infinite numbers, the limit.
     """
     return np.arctan2(x1, x2)
 

@@ -1,7 +1,5 @@
 """The p-norm, which `norm`, `vector_norm` and `matrix_norm` share."""
 
-import math
-
 import numpy as np
 
 from minigrad.core.nodes import Array
@@ -13,8 +11,23 @@ from minigrad.restoring import errstate
 __all__ = ["p_norm"]
 
 
-def _root_of_squares(x: Array, axis: Axis) -> Array:
-    return np.sqrt((x * x).sum(axis=axis, keepdims=True))
+def _of_powers(x: Array, p: float, axis: Axis) -> tuple[Array, Array]:
+    """The norm, and the sum of powers that it is the root of."""
+    if p == 2:
+        total = (x * x).sum(axis=axis, keepdims=True)
+        return np.sqrt(total), total
+    total = (np.abs(x) ** p).sum(axis=axis, keepdims=True)
+    return total ** (1 / p), total
+
+
+def _unit(x: Array, p: float, axis: Axis) -> Array:
+    """By what to divide `x`: its largest size or, for p < 0, the smallest, if these are numbers."""
+    size = np.abs(x)
+    if p > 0:
+        unit = size.max(axis=axis, keepdims=True, initial=0)
+    else:
+        unit = size.min(axis=axis, keepdims=True, initial=np.inf)
+    return np.where((unit > 0) & np.isfinite(unit), unit, x.dtype.type(1))
 
 
 @primitive
@@ -22,20 +35,17 @@ def p_norm(x: Array, /, p: float, axis: Axis, keepdims: bool) -> Array:
     """sum(abs(x) ** p) ** (1 / p) over `axis`, for finite p other than 0."""
     x = np.abs(x) if x.dtype.kind == "c" else x
     dtype, x = x.dtype, widen(x)
-    if p == 2:
-        with errstate(over="ignore", under="ignore"):
-            y = _root_of_squares(x, axis)
-        limits = np.finfo(y.dtype)
-        if not ((y > 2 * math.sqrt(limits.tiny)) & np.isfinite(y)).all():
-            # Squares over- or underflowed, or x is 0: once more, scaled by the largest element.
-            top = np.abs(x).max(axis=axis, keepdims=True, initial=0)
-            top = np.where((top > 0) & np.isfinite(top), top, 1).astype(y.dtype)
-            y = _root_of_squares(x / top, axis) * top
-    elif p == 1:
+    if p == 1:
         y = np.abs(x).sum(axis=axis, keepdims=True)
     else:
-        with errstate(divide="ignore"):  # 0 to a negative power: the norm is 0
-            y = (np.abs(x) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
+        # 0 to a negative power is infinite, and the norm is 0.
+        with errstate(over="ignore", under="ignore", divide="ignore"):
+            y, total = _of_powers(x, p, axis)
+        if not ((total > 4 * np.finfo(y.dtype).tiny) & np.isfinite(total)).all():
+            # Powers over- or underflowed, or x is 0: once more, scaled.
+            unit = _unit(x, p, axis)
+            with errstate(divide="ignore"):
+                y = _of_powers(x / unit, p, axis)[0] * unit
     y = y.astype(dtype, copy=False)
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, x.ndim))
 

@@ -185,8 +185,8 @@ def _rms_norm_rule(g: Array, x: Array, axes: Axes, eps: float) -> Array:
         return cast(Array, found[0])
     wide, slope, count = widen(x), widen(g), _count(x.shape, axes)
     scale = 1 / np.sqrt((wide * wide).sum(axis=axes, keepdims=True) / count + eps)
-    level = (slope * wide).sum(axis=axes, keepdims=True) * (scale * scale * scale / count)
-    return slope * scale - wide * level
+    normal = wide * scale  # and no powers of the scale, which underflow
+    return scale * (slope - normal * ((slope * normal).sum(axis=axes, keepdims=True) / count))
 
 
 @primitive

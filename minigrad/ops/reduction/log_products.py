@@ -31,9 +31,8 @@ def xlogy(x1: Array, x2: Array) -> Array:
 
 
 def _outside(x1: Array, x2: Array, edge: float) -> Array:
-    """1 where x1 is 0 and x2 not beyond the edge of the logarithm, else 0: a constant."""
-    first, second = (np.asarray(getattr(x, "_array", x)) for x in (x1, x2))
-    return (first == 0) & (second <= edge)
+    """Whether x1 is 0 and x2 not beyond the edge of the logarithm."""
+    return np.logical_and(x1 == 0, x2 <= edge)
 
 
 def _xlogy_first(g: Array, x1: Array, x2: Array) -> Array:

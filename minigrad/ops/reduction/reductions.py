@@ -76,14 +76,20 @@ def _products_of_others(x: Array) -> Array:
     return others
 
 
+def divisible(y: Array) -> bool:
+    """Whether products can be divided by their factors: none is 0, infinite or subnormal."""
+    size = np.abs(y)
+    return bool(np.logical_and(size >= np.finfo(size.dtype).tiny, np.isfinite(size)).all())
+
+
 def _prod_rule(
     g: Array, x: Array, y: Array, axis: Axis, keepdims: bool, initial: Any, where: Any
 ) -> Array:
     g, shape = restore_axes(g, x.shape, axis, keepdims), x.shape
     if where is not None:
         x = np.where(mask_of(where), x, 1)
-    if bool(np.logical_and(y != 0, np.isfinite(y)).all()):
-        return masked(g * restore_axes(y, shape, axis, keepdims) / x, where)
+    if divisible(y):
+        return masked(g * (restore_axes(y, shape, axis, keepdims) / x), where)
     axes = normalize_axes(axis, x.ndim)
     kept = tuple(a for a in range(x.ndim) if a not in axes)
     order = (*kept, *axes)

@@ -133,9 +133,9 @@ def _std_rule(
     where: Any,
 ) -> Array:
     freedom = _freedom(x.shape, axis, ddof, correction, where)
-    scale = np.where(y == 0, 0, widen(g) / np.where(y == 0, 1, widen(y)))
-    scale = restore_axes(scale, x.shape, axis, keepdims) / freedom
-    return masked(scale * _distance(x, axis, where), where)
+    level = restore_axes(np.where(y == 0, 0, widen(g)), x.shape, axis, keepdims) / freedom
+    spread = restore_axes(np.where(y == 0, 1, widen(y)), x.shape, axis, keepdims)
+    return masked(level * (_distance(x, axis, where) / spread), where)
 
 
 std.vjp(x=_std_rule)
