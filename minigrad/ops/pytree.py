@@ -5,11 +5,17 @@ The transforms take and give them, leaf by leaf, in the order in which they are 
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from minigrad.core.plans import compile_source
 
 __all__ = ["entries", "labelled_leaves", "map_leaves", "rebuilding", "replace_leaves"]
+
+_BRACKETS: Final[dict[Any, tuple[str, str]]] = {
+    tuple: ("(", ",)"),
+    list: ("[", "]"),
+    dict: ("{", "}"),
+}
 
 
 def entries(tree: Any) -> list[tuple[str, Any]] | None:
@@ -88,7 +94,7 @@ def _written(tree: Any, start: int, scope: dict[str, Any]) -> tuple[str, int]:
             name = f"k{len(scope)}"
             scope[name], part = key, f"{name}: {part}"
         parts.append(part)
-    opened, closed = {tuple: ("(", ",)"), list: ("[", "]"), dict: ("{", "}")}[kind]
+    opened, closed = _BRACKETS[kind]
     if kind is not dict and parts and all(entries(value) is None for value in tree):
         parts = [f"*leaves[{start}:{stop}]"]
     return (f"{opened}{', '.join(parts)}{closed}" if parts else f"{kind.__name__}()"), stop
