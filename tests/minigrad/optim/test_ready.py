@@ -161,6 +161,18 @@ def test_steps_alike_are_prepared_once(prepared):
     assert prepared == [0, 6]
 
 
+def test_values_that_nobody_holds_are_written_in_place():
+    run = Training()
+    for _ in range(2):
+        run.step()
+    array, address = weakref.ref(run.parameters[0]._array), run.parameters[0]._array.ctypes.data
+    before = run.parameters[0].tolist()
+    run.step()
+    assert run.parameters[0]._array is array()
+    assert run.parameters[0]._array.ctypes.data == address
+    assert run.parameters[0].tolist() != before
+
+
 def test_values_that_somebody_holds_stay_as_they_were():
     run = Training()
     for _ in range(3):
