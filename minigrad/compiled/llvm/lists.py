@@ -8,6 +8,7 @@ sum is one of the sums of chunks.
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -105,7 +106,7 @@ class ListProgram:
             status = crew(threads).run(self._main, frame, room.address)
         del alive
         self._rooms.append(room)
-        return float(totals.sum()) if self._sums else 0.0, status
+        return math.fsum(totals.tolist()), status
 
 
 class _Room:
