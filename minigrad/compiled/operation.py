@@ -19,7 +19,7 @@ from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_
 from minigrad.compiled.guarding.made import Entry, Refusal
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
-from minigrad.compiled.trace import Traced, settle, trace
+from minigrad.compiled.trace import Traced, array_leaves, settle, trace
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
@@ -161,8 +161,9 @@ class Compiled:
         watchers: tuple[Observer, ...] = ()
         found = None
         if last is not None and not mode.observers and mode.fused and not mode.deriving:
-            leaves = None if switched_off() else last.leaves(args, kwargs, mode)
-            if leaves is not None and last.held.alive:
+            read = None if switched_off() else last.read(args, kwargs, mode)
+            if read is not None and last.held.alive:
+                leaves, tensors, arrays = read
                 program = last.program
                 found = program.held()
         if found is None:
@@ -181,6 +182,8 @@ class Compiled:
                     if found is not None:
                         entry.served(tree, mode)
                         self._last = entry
+                        tensors = array_leaves(leaves)
+                        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors]
                         break
             else:
                 return self._first_call(key, tree, leaves)
@@ -190,7 +193,7 @@ class Compiled:
             check = not self._calls % self._check
         if self._count:
             self._count = 0
-        result = program.run(tree, leaves, found, mode, check, watchers)
+        result = program.run(tree, leaves, tensors, arrays, found, mode, check, watchers)
         if program.failure is not None:
             self._give_up(program)
         elif program.misses == MOST_MISSES:

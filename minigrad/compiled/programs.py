@@ -16,7 +16,7 @@ from minigrad.compiled.flags import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
-from minigrad.compiled.guarding.keys import ARRAYS, Given
+from minigrad.compiled.guarding.keys import Given
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.heard import Heard
 from minigrad.compiled.rolling.rolled import roll
@@ -193,6 +193,8 @@ class Program:
         self,
         tree: Any,
         leaves: list[Any],
+        tensors: list[Any],
+        arrays: list[Any],
         held: Sequence[Any],
         mode: Any,
         check: bool = False,
@@ -202,14 +204,15 @@ class Program:
 
         Args:
             tree, leaves: the arguments in their containers, and their leaves.
+            tensors, arrays: the leaves that are such, and their arrays; both of this call alone.
             held: see there.
             mode: the current one.
             check: compare with the function itself.
             watchers: they see the call as that of one operation.
         """
-        tensors = [leaf for leaf in leaves if isinstance(leaf, ARRAYS)]
-        tensors += held
-        arrays = [t._array if isinstance(t, Tensor) else t for t in tensors]
+        if held:
+            tensors += held
+            arrays += [tensor._array for tensor in held]
         numbers = [draw.numbers(mode) for draw in self._draws] if self._draws else []
         arrays += numbers
         try:

@@ -163,7 +163,8 @@ class Tensor(TensorMethods):
         leaf = self._leaf("grad")
         if value is not None:
             value = value if isinstance(value, Tensor) else Tensor(value, dtype=self.dtype)
-            if value.shape != self.shape or value.dtype != self.dtype:
+            own, given = self._array, value._array
+            if given.shape != own.shape or given.dtype != own.dtype:
                 raise ShapeError(
                     f"grad: must have the tensor's own shape and dtype {describe(self)}, "
                     f"got {describe(value)}"

@@ -4,11 +4,18 @@ The transforms take and give them, leaf by leaf, in the order in which they are 
 """
 
 import copy
-import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
+
+from minigrad.core.plans import compile_source
 
 __all__ = ["entries", "labelled_leaves", "map_leaves", "rebuilding", "replace_leaves"]
+
+_BRACKETS: Final[dict[Any, tuple[str, str]]] = {
+    tuple: ("(", ",)"),
+    list: ("[", "]"),
+    dict: ("{", "}"),
+}
 
 
 def entries(tree: Any) -> list[tuple[str, Any]] | None:
@@ -58,35 +65,39 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def rebuilding(tree: Any) -> Callable[[list[Any]], Any]:
-    """`replace_leaves` for one container and many lists of leaves: what is known is done at once.
+    """`replace_leaves` for one container and many lists of leaves, as a function written for it.
 
     >>> make = rebuilding({"w": [1.0, 2.0], "b": 3.0})
     >>> make([10, 20, 30])
     {'w': [10, 20], 'b': 30}
     """
-    return _rebuilding(tree, 0)[0]
+    scope: dict[str, Any] = {"replace_leaves": replace_leaves}
+    text, _ = _written(tree, 0, scope)
+    made: Callable[[list[Any]], Any] = compile_source(
+        f"def rebuild(leaves):\n    return {text}\n", "containers of results", scope
+    )["rebuild"]
+    return made
 
 
-def _rebuilding(tree: Any, start: int) -> tuple[Callable[[list[Any]], Any], int]:
-    """The function, which takes leaves from a place on, and the place after its last one."""
+def _written(tree: Any, start: int, scope: dict[str, Any]) -> tuple[str, int]:
+    """The expression for a container whose leaves begin at a place, and the place after them."""
     if entries(tree) is None:
-        return operator.itemgetter(start), start + 1
+        return f"leaves[{start}]", start + 1
     kind, stop, parts = type(tree), start, []
     if kind is not tuple and kind is not list and kind is not dict:
-        stop += len(labelled_leaves(tree))
-        return lambda leaves: replace_leaves(tree, leaves[start:stop]), stop
-    for value in tree.values() if kind is dict else tree:
-        part, stop = _rebuilding(value, stop)
-        parts.append(part)
-    if all(type(part) is operator.itemgetter for part in parts):
+        name = f"k{len(scope)}"
+        scope[name], stop = tree, start + len(labelled_leaves(tree))
+        return f"replace_leaves({name}, leaves[{start}:{stop}])", stop
+    for key, value in tree.items() if kind is dict else enumerate(tree):
+        part, stop = _written(value, stop, scope)
         if kind is dict:
-            keys = list(tree)
-            return lambda leaves: dict(zip(keys, leaves[start:stop], strict=True)), stop
-        return lambda leaves: kind(leaves[start:stop]), stop
-    if kind is dict:
-        named = list(zip(tree, parts, strict=True))
-        return lambda leaves: {key: part(leaves) for key, part in named}, stop
-    return lambda leaves: kind([part(leaves) for part in parts]), stop
+            name = f"k{len(scope)}"
+            scope[name], part = key, f"{name}: {part}"
+        parts.append(part)
+    opened, closed = _BRACKETS[kind]
+    if kind is not dict and parts and all(entries(value) is None for value in tree):
+        parts = [f"*leaves[{start}:{stop}]"]
+    return (f"{opened}{', '.join(parts)}{closed}" if parts else f"{kind.__name__}()"), stop
 
 
 def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:

@@ -50,7 +50,8 @@ def clip_grad_norm(
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm: norm_type must be above 0, got {norm_type}")
     held = _with_gradient(parameters)
-    norm = _norm([gradient.numpy() for _, gradient in held], norm_type)
+    observed = bool(current_mode().observers)  # they are told of what leaves the graph
+    norm = _norm([g.numpy() if observed else g._array for _, g in held], norm_type)
     if not math.isfinite(norm):
         names = [p.name or str(p.shape) for p, g in held if not np.isfinite(g.numpy()).all()]
         raise GradientError(
@@ -62,7 +63,7 @@ def clip_grad_norm(
     if scale < 1:
         gradients = _scaled([gradient for _, gradient in held], scale)
         for (parameter, _), gradient in zip(held, gradients, strict=True):
-            parameter.grad = gradient
+            parameter._leaf("grad").grad = gradient  # of the shape and the dtype that it had
     return norm
 
 
@@ -89,7 +90,7 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, max_value: float) -> 
 
 def _with_gradient(parameters: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, Tensor]]:
     given = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [(p, p.grad) for p in given if p.grad is not None]
+    return [(p, gradient) for p in given if (gradient := p.grad) is not None]
 
 
 def _scaled(gradients: list[Tensor], factor: float) -> list[Tensor]:

@@ -19,8 +19,9 @@ from minigrad.optim.options import (
     warnings_raise,
     with_rate,
 )
-from minigrad.optim.states import State, converted, working, working_dtype
-from minigrad.optim.together.updates import Job, update_together
+from minigrad.optim.states import State, fitting, working, working_dtype
+from minigrad.optim.together.ready import Job, Ready, by_point
+from minigrad.optim.together.updates import update_together
 
 __all__ = ["Optimizer"]
 
@@ -68,6 +69,7 @@ class Optimizer(metaclass=OptimizerType):
         self.steps = 0
         self._state: dict[Tensor, State] = {}
         self._seen: list[dict[str, Any]] = []  # the groups as they were last checked
+        self._ready = Ready()
         for group in groups_of(type(self).__name__, parameters):
             self.add_group(group)
         if not self.parameters:
@@ -174,10 +176,14 @@ class Optimizer(metaclass=OptimizerType):
         """
         # An update that is defined elsewhere may fail for reasons of its own.
         foreign = not type(self).__module__.startswith("minigrad.")
-        pending = self._pending(foreign)
-        undo = [self._kept(job[0]) for job in pending] if foreign or warnings_raise() else []
+        keep = foreign or warnings_raise()
+        self._check_groups()
+        known = None if keep else self._ready.jobs(self.groups, self._state)
+        alike = self._pending(foreign) if known is None else known
+        jobs = [job for some in alike.values() for job in some] if keep else []
+        undo = [self._kept(job[0]) for job in jobs]
         try:
-            left = pending if foreign else update_together(self, pending, keep=bool(undo))
+            left = jobs if foreign else update_together(self, alike, keep)
             for parameter, leaf, state, group in left:
                 new = self._updated(parameter, leaf.grad._array, state, group)
                 if foreign:  # which may return an array that it keeps
@@ -190,12 +196,13 @@ class Optimizer(metaclass=OptimizerType):
                     parameter.write(value)
                 self._state[parameter] = old
             raise
+        if known is None and not keep:
+            self._ready.note(self.groups, {} if left else alike, self._state)
         self.steps += 1
 
-    def _pending(self, foreign: bool) -> list[Job]:
-        """Parameters that have gradients, their states and groups: checked, and nothing written."""
-        self._check_groups()
-        pending = []
+    def _pending(self, foreign: bool) -> Mapping[Any, list[Job]]:
+        """Parameters that have gradients: checked, and nothing written; see `by_point`."""
+        pending: list[Job] = []
         for group in self.groups:
             for parameter in group["parameters"]:
                 held = parameter.grad
@@ -214,9 +221,9 @@ class Optimizer(metaclass=OptimizerType):
                     state = {"steps": 0}
                     self.begin(state, working(value), group)
                 elif len(state) > 1:
-                    state = self._fitting(parameter, state, foreign)
+                    state = fitting(type(self).__name__, parameter, state, not foreign)
                 pending.append((parameter, leaf, state, group))
-        return pending
+        return {None: pending} if foreign else by_point(pending)
 
     def _check_groups(self) -> None:
         """Check the options of groups that were changed since they were last checked."""
@@ -229,21 +236,6 @@ class Optimizer(metaclass=OptimizerType):
             group.update(plain_options(group))
             self.check(group)
             self._seen[i : i + 1] = [dict(group)]
-
-    def _fitting(self, parameter: Tensor, state: State, foreign: bool) -> State:
-        """A state itself; or a converted one, when the parameter was converted in between."""
-        shape = parameter._array.shape or (1,)
-        dtype, fits = working_dtype(parameter._array), True
-        for name, entry in state.items():
-            if entry.__class__ is np.ndarray:
-                fits = fits and entry.dtype == dtype
-                if entry.shape != shape and not foreign:
-                    raise ShapeError(
-                        f"{type(self).__name__}.step: {name!r} of the state of "
-                        f"{describe(parameter)} has shape {entry.shape}: the parameter was given "
-                        "another shape"
-                    )
-        return state if fits else converted(state, dtype)
 
     def _kept(self, parameter: Tensor) -> tuple[Tensor, PlainArray, State]:
         """What an update of a parameter changes, to go back to."""
@@ -382,7 +374,7 @@ class Optimizer(metaclass=OptimizerType):
                 problems += [f"missing: state.{number}.{name}" for name in sorted(lacking)]
         if problems:
             raise KeyError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
-        self.steps, self._state = int(arrays["steps"]), states
+        self.steps, self._state, self._ready = int(arrays["steps"]), states, Ready()
         for group, loaded in zip(self.groups, groups, strict=True):
             group.pop("base_rate", None)
             group.update(loaded)

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import PlainArray
+from minigrad.core.tensors import Tensor
 
 __all__ = [
     "PlainArray",
     "State",
-    "converted",
+    "fitting",
     "follow",
     "follow_square",
     "working",
@@ -44,8 +46,29 @@ def working(array: PlainArray) -> PlainArray:
     return wide if wide.ndim else wide.reshape(1)
 
 
-def converted(state: State, dtype: Any) -> State:
-    """A state with its arrays in another dtype."""
+def fitting(owner: str, parameter: Tensor, state: State, shaped: bool) -> State:
+    """A state itself; or a converted one, when the parameter was converted in between.
+
+    Args:
+        owner: whose step it is, for errors.
+        parameter, state: as they are now.
+        shaped: arrays must have the shape of the parameter.
+
+    Raises:
+        ShapeError: when they have another one.
+    """
+    shape = parameter._array.shape or (1,)
+    dtype, fits = working_dtype(parameter._array), True
+    for name, entry in state.items():
+        if entry.__class__ is np.ndarray:
+            fits = fits and entry.dtype == dtype
+            if entry.shape != shape and shaped:
+                raise ShapeError(
+                    f"{owner}.step: {name!r} of the state of {describe(parameter)} has shape "
+                    f"{entry.shape}: the parameter was given another shape"
+                )
+    if fits:
+        return state
     return {
         name: entry.astype(dtype) if isinstance(entry, np.ndarray) else entry
         for name, entry in state.items()

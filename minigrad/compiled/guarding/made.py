@@ -46,8 +46,8 @@ class Entry:
             self._kind, self._read = (mode.recording, mode.dtype), write_reader(tree)
             self._asked = True
 
-    def leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
-        """The leaves of arguments like those that it served; None for others.
+    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
+        """What a `Reader` finds in arguments like those that it served; None for others.
 
         Args:
             args, kwargs: of a call.

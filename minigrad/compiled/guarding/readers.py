@@ -17,13 +17,16 @@ from minigrad.ops.pytree import entries
 
 __all__ = ["Reader", "write_reader"]
 
-Reader = Callable[[tuple[Any, ...], dict[str, Any]], "list[Any] | None"]
+Reader = Callable[
+    [tuple[Any, ...], dict[str, Any]], "tuple[list[Any], list[Any], list[Any]] | None"
+]
+"""From arguments to their leaves, to those that are tensors or arrays, and to their arrays."""
 
 _MOST = 200  # parts; of more containers, the key takes no longer
 
 
 def write_reader(tree: Any) -> Reader | None:
-    """A function from positional and keyword arguments to their leaves.
+    """A function from positional and keyword arguments to their leaves; see `Reader`.
 
     It gives None where the key of the arguments differs, or may differ, from that of these; see
     `minigrad.compiled.guarding.keys`.
@@ -52,13 +55,16 @@ class _Writer:
         self._scope: dict[str, Any] = {"Tensor": Tensor, "ndarray": np.ndarray}
         self._lines: list[str] = []
         self._leaves: list[str] = []
+        self._tensors: list[str] = []
+        self._arrays: list[str] = []
         self._count = 0
         for name, part in zip(("args", "kwargs"), tree, strict=True):
             self._part(name, part)
 
     def reader(self) -> Reader:
         """The function."""
-        lines = (*self._lines, f"return [{', '.join(self._leaves)}]")
+        found = (f"[{', '.join(some)}]" for some in (self._leaves, self._tensors, self._arrays))
+        lines = (*self._lines, f"return {', '.join(found)}")
         body = "\n        ".join(lines)
         source = (
             f"def read(args, kwargs):\n    try:\n        {body}\n"
@@ -119,18 +125,17 @@ class _Writer:
     def _leaf(self, name: str, value: Any) -> None:
         kind = value.__class__
         if isinstance(value, (Tensor, np.ndarray)):
-            array = value
+            array, where = value, name
+            self._refuse(f"{name}.__class__ is not {self._fixed(kind)}")
             if isinstance(value, Tensor):
-                array = value._array
-                self._refuse(f"{name}.__class__ is not {self._fixed(kind)}")
+                array, where = value._array, f"a{len(self._arrays)}"
                 there = "is not" if value._node is None else "is"
                 self._refuse(f"{name}._node {there} None")
-                self._lines.append(f"a = {name}._array")
-            else:
-                self._refuse(f"{name}.__class__ is not {self._fixed(kind)}")
-                self._lines.append(f"a = {name}")
+                self._lines.append(f"{where} = {name}._array")
             shape, dtype = self._fixed(array.shape), self._fixed(array.dtype)
-            self._refuse(f"a.dtype is not {dtype} or a.shape != {shape}")
+            self._refuse(f"{where}.dtype is not {dtype} or {where}.shape != {shape}")
+            self._tensors.append(name)
+            self._arrays.append(where)
         elif value is None or value is True or value is False:
             self._refuse(f"{name} is not {value}")
         elif kind in BY_TEXT or isinstance(value, np.generic):

@@ -7,6 +7,8 @@ sum is one of the sums of chunks.
 """
 
 import functools
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -38,6 +40,9 @@ _CHUNKS, _NUMBERS, _TOTALS, _FIRST = range(4)
 _WORKSPACE: Final = 3 * LINE // 8
 """Chunks taken, chunks done, and how many there are: each in a cache line."""
 
+_NOTHING: Final = np.zeros(0)
+"""The sums of chunks, where none are wanted."""
+
 
 @functools.cache
 def build(recipe: Recipe) -> "ListProgram":
@@ -68,6 +73,7 @@ class ListProgram:
         self.text = _module(recipe, target, self._layout)
         self._library = native.load_code(self.text, target)
         self._main = self._library.main()
+        self._rooms: list[_Room] = []  # those that no call uses now
 
     def __call__(
         self, entries: Sequence[Sequence[PlainArray]], numbers: Sequence[float]
@@ -83,20 +89,41 @@ class ListProgram:
             The sum over everything, 0 if none is wanted; and the status flags.
         """
         chunks = _chunks(tuple([entry[-1].size for entry in entries]))
-        totals = np.zeros(len(chunks) if self._sums else 0)
-        workspace = np.zeros(_WORKSPACE, np.int64)
-        workspace[2 * LINE // 8] = len(chunks)
-        rest = [array for entry in entries for array in entry]
+        count = len(chunks)
+        totals = np.zeros(count) if self._sums else _NOTHING
+        try:
+            room = self._rooms.pop()
+        except IndexError:
+            room = _Room()
+        room.begin(count)
+        rest = itertools.chain.from_iterable(entries)
         given = (chunks, np.array(numbers, np.float64), totals, *rest)
         frame, alive = native.make_frame(given, self._layout)
-        room = workspace.__array_interface__["data"][0]
-        threads = asked_for() if len(chunks) * _CHUNK >= self._worth else 1
+        threads = asked_for() if count * _CHUNK >= self._worth else 1
         if threads == 1:
-            status = self._main(frame, room, 0, 1)
+            status = self._main(frame, room.address, 0, 1)
         else:
-            status = crew(threads).run(self._main, frame, room)
+            status = crew(threads).run(self._main, frame, room.address)
         del alive
-        return float(totals.sum()), status
+        self._rooms.append(room)
+        return math.fsum(totals.tolist()), status
+
+
+class _Room:
+    """Where the threads of one call agree on who takes which chunk.
+
+    Attributes:
+        address: where it begins.
+    """
+
+    def __init__(self) -> None:
+        self._counters = np.zeros(_WORKSPACE, np.int64)
+        self.address: int = self._counters.__array_interface__["data"][0]
+
+    def begin(self, chunks: int) -> None:
+        """None of so many chunks are taken."""
+        self._counters.fill(0)
+        self._counters[2 * LINE // 8] = chunks
 
 
 @functools.lru_cache(maxsize=64)

@@ -73,6 +73,11 @@ class Host:
             return "x86"
         return "arm" if name in ("aarch64", "arm64") else name
 
+    @property
+    def scales(self) -> bool:
+        """Whether it has AVX-512, with an instruction that multiplies with powers of two."""
+        return self.vector_bytes == 64 and self.architecture == "x86"
+
 
 @functools.cache
 def _binding() -> ModuleType:

@@ -1,5 +1,6 @@
 """The native back end: `build(graph)` gives a function from arrays to arrays."""
 
+import ctypes
 import functools
 import math
 import time
@@ -114,7 +115,7 @@ class NativeProgram:
             self._main = library.main()
         self._workspace = _aligned(known.size)
         self._room = self._workspace.__array_interface__["data"][0]
-        self._bad_index = self._workspace[BAD_INDEX : BAD_INDEX + 8].view(np.int64)
+        self._bad_index = ctypes.c_int64.from_address(self._room + BAD_INDEX)
         self._counters = self._workspace[known.counters :]
         self._shapes = [view.value.shape for view in graph.outputs]
         self._dtypes = [view.value.dtype for view in graph.outputs]
@@ -154,11 +155,12 @@ class NativeProgram:
         else:
             status = self._run_with_threads(frame)
         del alive
-        if self._bad_index[0]:
-            self._bad_index[0] = 0
+        if self._bad_index.value:
+            self._bad_index.value = 0
             raise IndexError("an index is negative, or not below the number of rows")
-        for number, source in self._copied.items():
-            np.copyto(outputs[number], given[source])
+        if self._copied:
+            for number, source in self._copied.items():
+                np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
 

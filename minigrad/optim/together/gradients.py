@@ -1,7 +1,9 @@
 """The sum of squares of all gradients, and gradients times a number, by native code."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,14 +13,16 @@ from minigrad.core.nodes import PlainArray
 
 __all__ = ["contiguous", "is_plain", "scaled", "sum_of_squares"]
 
+_SINGLE: Final = np.dtype(np.float32)
+_DOUBLE: Final = np.dtype(np.float64)
+
 
 def is_plain(array: PlainArray) -> bool:
     """Whether native code can run over an array as it lies in memory."""
     dtype = array.dtype
     return (
         array.__class__ is np.ndarray
-        and dtype.char in "fd"
-        and dtype.isnative
+        and (dtype is _SINGLE or dtype is _DOUBLE or dtype in (_SINGLE, _DOUBLE))
         and array.flags.c_contiguous
     )
 
@@ -34,14 +38,15 @@ def sum_of_squares(arrays: Sequence[PlainArray]) -> float | None:
     if build is None or not all(map(is_plain, arrays)):
         return None
     return math.fsum(
-        build(_squares(dtype.name))([(a,) for a in arrays if a.dtype == dtype], ())[0]
+        _squares(build, dtype)([(a,) for a in arrays if a.dtype == dtype], ())[0]
         for dtype in {array.dtype for array in arrays}
     )
 
 
-def _squares(dtype: str) -> Recipe:
-    steps = (("array", (), dtype), ("convert", (0,), "float64"), ("square", (1,), "float64"))
-    return Recipe(steps, (), 2)
+@functools.cache
+def _squares(build: Callable[[Recipe], Any], dtype: Any) -> Any:
+    steps = ("array", (), dtype.name), ("convert", (0,), "float64"), ("square", (1,), "float64")
+    return build(Recipe(steps, (), 2))
 
 
 def scaled(arrays: Sequence[PlainArray], factor: float) -> list[PlainArray] | None:
@@ -49,10 +54,15 @@ def scaled(arrays: Sequence[PlainArray], factor: float) -> list[PlainArray] | No
     build = list_builder()
     if build is None or not all(map(is_plain, arrays)):
         return None
-    made = [np.empty_like(array) for array in arrays]
+    made = [np.empty(array.shape, array.dtype) for array in arrays]
     for dtype in {array.dtype for array in arrays}:
-        name = dtype.name
-        steps = ("array", (), name), ("number", (), name), ("multiply", (0, 1), name)
         some = [(new, array) for new, array in zip(made, arrays, strict=True) if new.dtype == dtype]
-        build(Recipe(steps, (2,)))(some, (factor,))
+        _times(build, dtype)(some, (factor,))
     return made
+
+
+@functools.cache
+def _times(build: Callable[[Recipe], Any], dtype: Any) -> Any:
+    name = dtype.name
+    steps = ("array", (), name), ("number", (), name), ("multiply", (0, 1), name)
+    return build(Recipe(steps, (2,)))

@@ -1,8 +1,9 @@
 """Updates of all parameters in one pass of native code, where there is some."""
 
+import operator
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,24 +13,21 @@ from minigrad.compiled.graph import COMPARISONS, Unsupported
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.optim.states import State
-from minigrad.optim.together.gradients import contiguous, is_plain
+from minigrad.optim.together.gradients import contiguous
+from minigrad.optim.together.ready import Job
 from minigrad.optim.together.recorded import Recorder, Unfollowed
 
-__all__ = ["Job", "update_together"]
-
-Job: TypeAlias = tuple[Tensor, Leaf, State, dict[str, Any]]
-"""A parameter to update: its leaf, its state, and the options of its group."""
+__all__ = ["update_together"]
 
 _ORDERED: Final = COMPARISONS | {"maximum", "minimum", "sign"}
 
 
-def update_together(optimizer: Any, jobs: Sequence[Job], keep: bool) -> Sequence[Job]:
+def update_together(optimizer: Any, alike: Mapping[Any, list[Job]], keep: bool) -> list[Job]:
     """Update what can be updated by native code, with the bits of NumPy.
 
     Args:
         optimizer: its `update` is the rule; the states of parameters are in its `_state`.
-        jobs: the parameters that have gradients, checked.
+        alike: parameters that have gradients, checked, and those together that are alike.
         keep: undo it where NumPy would warn, and leave that to NumPy.
 
     Returns:
@@ -38,35 +36,12 @@ def update_together(optimizer: Any, jobs: Sequence[Job], keep: bool) -> Sequence
     build = list_builder()
     handling = np.geterr()
     if build is None or handling["under"] != "ignore" or {"print", "log"} & {*handling.values()}:
-        return jobs
+        return [job for jobs in alike.values() for job in jobs]
     left: list[Job] = []
-    alike: dict[Any, list[Job]] = {}
-    for job in jobs:
-        point = _point(*job)
-        (left if point is None else alike.setdefault(point, [])).append(job)
-    for some in alike.values():
-        left += some if not _updated(optimizer, some, build, keep) else ()
+    for point, jobs in alike.items():
+        if point is None or not _updated(optimizer, jobs, build, keep):
+            left += jobs
     return left
-
-
-def _point(parameter: Tensor, leaf: Leaf, state: State, group: Any) -> tuple[Any, ...] | None:
-    """What must be the same of two parameters whose updates differ in arrays alone.
-
-    None for dtypes without native code, and where an array lies in memory in another order than
-    that of its axes.
-    """
-    value = parameter._array
-    if not is_plain(value) or leaf.grad._array.__class__ is not np.ndarray:
-        return None
-    point: list[Any] = [id(group), value.dtype.char]
-    for name, entry in state.items():
-        if entry.__class__ is not np.ndarray:
-            point.append((name, entry))
-        elif entry.flags.c_contiguous:
-            point.append(name)
-        else:
-            return None
-    return tuple(point)
 
 
 def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
@@ -80,14 +55,15 @@ def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
     except (Unfollowed, Unsupported):
         return False
     names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
+    arrays_of = operator.itemgetter(*names) if len(names) > 1 else None
     entries: list[tuple[PlainArray, ...]] = []
     before: list[tuple[PlainArray, PlainArray]] = []
     for parameter, leaf, state, _ in jobs:
         own = not keep and _held_alone(parameter, leaf)
         value, gradient = parameter._array, leaf.grad._array
-        arrays = [state[name] for name in names]
-        old = [array.copy() for array in arrays] if keep else arrays
-        before += zip(arrays, old, strict=True)
+        arrays = arrays_of(state) if arrays_of else tuple([state[name] for name in names])
+        old = tuple([array.copy() for array in arrays]) if keep else arrays
+        before += zip(arrays, old, strict=True) if keep else ()
         new = value if own else np.empty_like(value)
         entries.append((new, *arrays, value, contiguous(gradient), *old))
     _, status = program(entries, recorder.numbers)
@@ -120,20 +96,18 @@ class _Holder:
         self._array = self.value = np.zeros(1)
 
 
-def _references(holder: Any) -> int:
-    """How often an array is held; 0 where Python does not count."""
-    return sys.getrefcount(holder._array) if hasattr(sys, "getrefcount") else 0
+_count: Final[Callable[[Any], int]] = getattr(sys, "getrefcount", lambda _: 0)
+"""How often an array is held; 0 where Python does not count."""
 
-
-_ALONE: Final = _references(_Holder()) or -1
+_HOLDER: Final = _Holder()
+_ALONE: Final = _count(_HOLDER._array) or -1
 """The count of an array that nobody holds but a parameter and its leaf."""
 
 
 def _held_alone(parameter: Tensor, leaf: Leaf) -> bool:
     """Whether nobody could see that the array of a parameter is written: no view, no tape."""
-    return (
-        _references(parameter) == _ALONE
-        and parameter._array is leaf.value
-        and parameter._array.flags.owndata
-        and parameter._array.flags.writeable
-    )
+    if _count(parameter._array) != _ALONE:
+        return False
+    value = parameter._array
+    flags = value.flags
+    return bool(value is leaf.value and flags.owndata and flags.writeable)

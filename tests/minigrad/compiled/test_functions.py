@@ -27,7 +27,7 @@ WIDTHS = {"float": (1, 4, 16), "double": (1, 2, 8)}
 @functools.cache
 def program(name, kind, width):
     """`f(y, x)` on 16 elements."""
-    module = Module()
+    module = Module(host().scales)
     called = define(module, name, kind, width)
     code = Code(module)
     saved = enter(code, host(), flush=False)

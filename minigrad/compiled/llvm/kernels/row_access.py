@@ -175,8 +175,16 @@ class RowAccess:
         """How many elements a vector has: as many as fit, as a row has, or one.
 
         Vectors shorter than a register of 16 bytes would be computed with lanes of anything.
+        Integers that count along a row, or belong to it as a whole, lie in no memory of that
+        width: the numbers of classes do not halve the vectors of their scores.
         """
-        kinds = [*self.kinds, *(memory_kind(value.dtype) for value in self._values)]
+        kinds = [
+            kind
+            for number, kind in enumerate(self.kinds)
+            if not kind.startswith("i")
+            or (self._walk.strides[number][-1] and number not in self._counted)
+        ]
+        kinds += [memory_kind(v.dtype) for v in self._values if not self._is_row(v)]
         sizes = [BYTES[kind] for kind in kinds if kind != "i8"] or [4]
         least = 16 // min(sizes)
         width = max(vector_bytes // max(sizes), least)

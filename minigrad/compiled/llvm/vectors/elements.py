@@ -71,6 +71,8 @@ class Elements(Memory):
     def across(self, op: str, x: str, kind: str) -> str:
         """The sum or the maximum of all lanes, in all lanes."""
         full, suffix = self.type(kind), self._suffix(kind)
+        if op == "row_max" and kind not in _LEAST:
+            return self._largest(x, kind)
         if op != "row_max":
             if kind in _LEAST:
                 found = self.code.intrinsic(kind, f"llvm.vector.reduce.add.{suffix}", f"{full} {x}")
@@ -80,9 +82,23 @@ class Elements(Memory):
                 zero = literal(-0.0, kind)
                 found = self.code.value(f"call reassoc {kind} @{name}({kind} {zero}, {full} {x})")
         else:
-            name = "smax" if kind in _LEAST else "fmaximum"
-            found = self.code.intrinsic(kind, f"llvm.vector.reduce.{name}.{suffix}", f"{full} {x}")
+            found = self.code.intrinsic(kind, f"llvm.vector.reduce.smax.{suffix}", f"{full} {x}")
         return self._splat(found, kind)
+
+    def _largest(self, x: str, kind: str) -> str:
+        """The maximum of floats in all lanes, or NaN.
+
+        LLVM's own takes 50 instructions, one after the other, to tell zeros by their signs.
+        """
+        full, step = self.type(kind), self.width // 2
+        while step:
+            lanes = ", ".join(f"i32 {(lane + step) % self.width}" for lane in range(self.width))
+            turned = self.code.value(
+                f"shufflevector {full} {x}, {full} poison, <{self.width} x i32> <{lanes}>"
+            )
+            x = self._larger("maximum", x, turned, kind)
+            step //= 2
+        return x
 
     # -- operations ---------------------------------------------------------------------------
 
@@ -205,8 +221,8 @@ class Elements(Memory):
             chosen = self._compare(predicate, a, b, kind, unsigned)
             return self.select(chosen, a, b, kind)
         v = self.floats(kind)
-        ordered = v.compare("ogt" if op == "maximum" else "olt", a, b)
-        return v.select(v.either(ordered, v.compare("uno", a, a)), a, b)
+        found = v.most(a, b) if op == "maximum" else v.least(a, b)  # b where one is NaN
+        return v.select(v.compare("uno", a, a), a, found)
 
     def _of_floats(self, op: str, x: Sequence[str], v: Vectors) -> str:
         if op in FUNCTIONS:

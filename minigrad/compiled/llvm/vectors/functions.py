@@ -64,8 +64,8 @@ def _nearest(v: Vectors, x: str) -> tuple[str, str]:
     return v.sub(shifted, v.number(magic)), integers
 
 
-def _split_exponent(v: Vectors, x: str) -> tuple[str, str]:
-    """n and r with x = n ln(2) + r, |r| <= ln(2) / 2; n as an integer."""
+def _split_exponent(v: Vectors, x: str) -> tuple[str, str, str]:
+    """n and r with x = n ln(2) + r, |r| <= ln(2) / 2; n as a float and as an integer."""
     n, whole = _nearest(v, v.mul(x, v.number(1 / math.log(2))))
     # ln(2) in two parts, the first so short that n times it is exact
     if v.kind == "float":
@@ -73,7 +73,7 @@ def _split_exponent(v: Vectors, x: str) -> tuple[str, str]:
     else:
         high, low = 0.6931471803691238, 1.9082149292705877e-10
     r = v.fma(n, v.number(-high), x)
-    return whole, v.fma(n, v.number(-low), r)
+    return n, whole, v.fma(n, v.number(-low), r)
 
 
 def _tail_of_exp(v: Vectors, r: str) -> str:
@@ -88,19 +88,28 @@ def _clamped(v: Vectors, x: str, low: float, high: float) -> str:
 
 
 def exp(v: Vectors, x: str) -> str:
-    """e ** x. The power of two goes in by halves, so that subnormal results are right."""
+    """e ** x, also where the result is subnormal."""
     low, high = (-104.0, 89.0) if v.kind == "float" else (-746.0, 710.0)
-    n, r = _split_exponent(v, _clamped(v, x, low, high))
-    y = v.add(_tail_of_exp(v, r), v.number(1.0))
-    half = v.whole("ashr", n, v.integer(1))
-    y = _scaled(v, _scaled(v, y, half), v.whole("sub", n, half))
-    return v.select(v.compare("uno", x, x), x, y)
+    within = v.most(v.number(low), v.least(v.number(high), x))  # NaN stays
+    n, whole, r = _split_exponent(v, within)
+    return _scaled_fully(v, v.add(_tail_of_exp(v, r), v.number(1.0)), n, whole)
+
+
+def _scaled_fully(v: Vectors, y: str, n: str, whole: str) -> str:
+    """y times 2 ** n, rounded once, where y is near 1; n as a float and as an integer."""
+    if v.code.module.scales and v.width * v.bits == 512:
+        name = f"llvm.x86.avx512.mask.scalef.{'ps' if v.kind == 'float' else 'pd'}.512"
+        operands = (f"{v.type} {operand}" for operand in (y, n, "zeroinitializer"))
+        return v.code.intrinsic(v.type, name, *operands, f"i{v.width} -1", "i32 4")
+    # by halves, of which each is a normal number
+    half = v.whole("ashr", whole, v.integer(1))
+    return _scaled(v, _scaled(v, y, half), v.whole("sub", whole, half))
 
 
 def expm1(v: Vectors, x: str) -> str:
     """e ** x - 1 = 2 ** n (exp(r) - 1) + (2 ** n - 1), with its relative error also near zero."""
     low, high, largest = (-50.0, 89.0, 127) if v.kind == "float" else (-100.0, 710.0, 1023)
-    n, r = _split_exponent(v, _clamped(v, x, low, high))
+    _, n, r = _split_exponent(v, _clamped(v, x, low, high))
     # 2 ** 128 is no float: then half of everything, and twice the result
     top = v.code.value(f"icmp sgt {v.integers} {n}, {v.integer(largest)}")
     less = v.code.value(f"zext {v.mask} {top} to {v.integers}")

@@ -41,9 +41,14 @@ def literal(value: float, kind: str) -> str:
 
 
 class Module:
-    """The text of a module: declarations and functions, each once."""
+    """The text of a module: declarations and functions, each once.
 
-    def __init__(self) -> None:
+    Attributes:
+        scales: whether the processor multiplies 64 bytes with powers of two by one instruction.
+    """
+
+    def __init__(self, scales: bool = False) -> None:
+        self.scales = scales
         self._declarations: dict[str, None] = {}
         self._functions: dict[str, str] = {}
         self._shared: dict[str, str] = {}
@@ -231,12 +236,7 @@ class Code:
 
     def when(self, condition: str, body: Callable[[], None]) -> None:
         """Run the body if the condition, an i1, holds."""
-        number = self.name("")
-        self.do(f"br i1 {condition}, label %then{number}, label %done{number}")
-        self.label(f"then{number}")
-        body()
-        self.do(f"br label %done{number}")
-        self.label(f"done{number}")
+        self.choose(condition, body, lambda: None)
 
     def repeat(self, condition: Callable[[], str], body: Callable[[], None]) -> None:
         """Run the body as long as the condition, computed anew each time, holds."""
