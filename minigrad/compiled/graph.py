@@ -79,6 +79,8 @@ LOGICAL: Final = _names(
     "logical_and logical_or logical_not logical_xor isnan isinf isfinite signbit"
 )
 ELEMENTWISE: Final = UNARY | BINARY | BITWISE | COMPARISONS | LOGICAL | {"where", "convert"}
+COUNTED: Final = COMPARISONS | {"add", "subtract", "multiply", "divide"}
+"""Operations by which a loop may count: a whole number among their operands may move evenly."""
 ROWS: Final = frozenset(("row_sum", "row_max"))
 REDUCTIONS: Final = frozenset(("lead_sum", "total"))
 

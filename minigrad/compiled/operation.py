@@ -21,7 +21,7 @@ from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
 from minigrad.compiled.tracing.called import Refused
-from minigrad.compiled.tracing.memory import give_back
+from minigrad.compiled.tracing.memory import give_back, uncollected
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import current_mode
@@ -278,7 +278,7 @@ class Compiled:
         tree = args, kwargs
         leaves: list[Any] = []
         flatten(tree, leaves)
-        with self._tracing:
+        with self._tracing, uncollected():
             _, program, undo = self._traced_apart(tree, leaves, keep=True)
             undo()
         if isinstance(program, Refusal):
@@ -300,7 +300,7 @@ class Compiled:
             if count >= MOST_PROGRAMS and count & (count - 1):  # still tried, but ever more rarely
                 self._warn("objects among its arguments are new ones at each call")
                 return self.function(*tree[0], **tree[1])
-            with whole_work(f"compile {self._label}") as made:
+            with uncollected(), whole_work(f"compile {self._label}") as made:
                 if self._at_once:
                     result, program, undo = self._traced_apart(tree, leaves)
                 else:

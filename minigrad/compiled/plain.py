@@ -7,6 +7,7 @@ other back ends with.
 
 from collections.abc import Callable, Collection, Sequence
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class PlainProgram(Instructions):
         self._flags, self._place = Flags(), place
         self._users = users_of(graph)
         self._returned = {view.value for view in graph.outputs}
-        self._inputs = [self.room_of(value) for value in graph.inputs]
+        self._inputs: list[Any] = [self.room_of(value) for value in graph.inputs]
         for value in chains(graph.values):
             if isinstance(value, Chain):
                 self._chain(value, graph)
@@ -82,7 +83,7 @@ class PlainProgram(Instructions):
                 self._loop(value.options[0])
             elif value.op != "stack":
                 self._emit(value, self._operand, self.room_of)
-        self._outputs = [self.read_view(view) for view in graph.outputs]
+        self._outputs: list[Any] = [self.read_view(view) for view in graph.outputs]
         self._handed = [
             None if value in self._returned else self._worth(value) for value in graph.inputs
         ]
@@ -99,7 +100,7 @@ class PlainProgram(Instructions):
         self._lent = [uses for uses in (*self._handed, *self._fresh) if uses is not None]
         self._made = [self._rooms[value] for value in graph.values if value.op == "call"]
         self._taken = self._take_results(results, first)
-        self._seen.clear()
+        self._let_go()
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         return self._ran(arrays, self._run)
@@ -124,15 +125,15 @@ class PlainProgram(Instructions):
     def _ran(self, arrays: Sequence[PlainArray], run: Callable[[], None]) -> list[PlainArray]:
         """The outputs, given the inputs and what runs the instructions."""
         for room, uses, array in zip(self._inputs, self._handed, arrays, strict=True):
-            if uses is None:
+            if room is not None:
                 room[...] = array
-            else:
+            elif uses is not None:
                 hand(uses, np.ascontiguousarray(array))
-        results = list(self._outputs)
+        results: list[Any] = list(self._outputs)
         for i, uses in enumerate(self._fresh):
             if uses is not None:
                 make = np.zeros if self._zeroed[i] else np.empty
-                results[i] = array = make(results[i].shape, results[i].dtype)
+                results[i] = array = make(*self._kinds[i])
                 hand(uses, array)
         with self._flags:
             run()
@@ -146,6 +147,18 @@ class PlainProgram(Instructions):
                 results[i] = np.array(results[i])
         self._release()
         return results
+
+    def _let_go(self) -> None:
+        """Keep no room in whose place each call uses an array of its own."""
+        self._seen.clear()
+        self._rooms.clear()
+        self._release()
+        handed = zip(self._inputs, self._handed, strict=True)
+        self._inputs = [room if uses is None else None for room, uses in handed]
+        self._kinds = [(room.shape, room.dtype) for room in self._outputs]
+        for i, uses in enumerate(self._fresh):
+            if uses is not None or self._taken[i] is not None or self._sources[i] != i:
+                self._outputs[i] = None
 
     def _release(self) -> None:
         """Keep nothing alive that came from outside or from calls, so that it can be used again."""

@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
-from minigrad.compiled.tracing.followed import Followed, follow
+from minigrad.compiled.tracing.followed import Followed, follow, set_free
 from minigrad.compiled.tracing.tracer import Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.backward import pull_back
@@ -103,6 +103,22 @@ def trace(
     tracer = Tracer(states, kernels, None if before is None else before.tracer)
     if watch is not None:
         watch.refuse = tracer.refuse
+    try:
+        return _traced(tracer, function, args, kwargs, differentiate, watch, seeded)
+    finally:  # what a second trace puts somewhere is put back
+        survivors = tuple(array for array in tracer.alive() if isinstance(array, Followed))
+        set_free(survivors, replace=before is None)
+
+
+def _traced(
+    tracer: Tracer,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    differentiate: bool,
+    watch: Watch | None,
+    seeded: bool,
+) -> Traced:
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
     originals: dict[int, Any] = {}
@@ -120,7 +136,10 @@ def trace(
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
         number += 1
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
-    arrays = [leaf._array if isinstance(leaf, Tensor) else leaf for leaf in array_leaves(leaves)]
+    arrays = [
+        leaf._array if isinstance(leaf, Tensor) else np.ndarray.view(leaf, np.ndarray)
+        for leaf in array_leaves(leaves)
+    ]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     writes = last_write()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
@@ -241,6 +260,11 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded:
             if node in targets:
                 tracer.refuse("two of its inputs share one place in the graph")
             targets[node] = value
+    known = tracer.derivatives.get(roots[0][0].number) if alone and not traced.seeds else None
+    if known is not None and known.keys() <= {node.number for node in targets}:
+        gradients = {value: known.get(node.number) for node, value in targets.items()}
+        traced.gradients = {value: view for value, view in gradients.items() if view is not None}
+        return  # the function did it all
     with ModeChange(recording=False):  # nobody differentiates this once more
         found = pull_back(
             roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False

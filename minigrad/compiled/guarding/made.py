@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held
 from minigrad.compiled.guarding.readers import Reader, write_reader
+from minigrad.compiled.tracing.memory import give_back
 from minigrad.core.modes import Mode
 
 __all__ = ["Entry", "Refusal"]
@@ -41,8 +42,9 @@ class Entry:
         self._read: Reader | None = None
 
     def served(self, tree: Any, mode: Mode) -> None:
-        """It ran for these arguments: calls like this one may come again."""
+        """It runs for these arguments: calls like this one may come again."""
         if not self._asked:
+            give_back()  # once more: what the result of the first call held may be free by now
             self._kind, self._read = (mode.recording, mode.dtype), write_reader(tree)
             self._asked = True
 

@@ -22,7 +22,7 @@ from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.profiling.tables import KernelWork
 
-__all__ = ["LIFTS", "NativeProgram", "build", "kernels_of"]
+__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -59,7 +59,17 @@ def build(
         threads = asked_for()
     if all(is_native(value) for value in graph.values):
         return NativeProgram(graph, threads, host)
-    return StagedProgram(graph, lambda part: NativeProgram(part, threads, host))
+    stages: list[NativeProgram] = []
+
+    def stage(part: Graph) -> NativeProgram:
+        stages.append(NativeProgram(part, threads, host))
+        return stages[-1]
+
+    program = StagedProgram(graph, stage)
+    workspace = aligned(max((each.size for each in stages), default=0))
+    for each in stages:  # they run one after the other
+        each.work_in(workspace)
+    return program
 
 
 def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
@@ -94,6 +104,7 @@ class NativeProgram:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
+        size: of the workspace, in bytes.
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
@@ -113,15 +124,20 @@ class NativeProgram:
             self._alone = library.main_alone()
         else:
             self._main = library.main()
-        self._workspace = _aligned(known.size)
-        self._room = self._workspace.__array_interface__["data"][0]
-        self._bad_index = ctypes.c_int64.from_address(self._room + BAD_INDEX)
-        self._counters = self._workspace[known.counters :]
+        self.size, self._first_counter = known.size, known.counters
+        self.work_in(aligned(self.size))
         self._shapes = [view.value.shape for view in graph.outputs]
         self._dtypes = [view.value.dtype for view in graph.outputs]
         self._copied = known.copied
         self._pace = Pace()
         self.status = 0
+
+    def work_in(self, workspace: PlainArray) -> None:
+        """Use a workspace of `size` bytes or more, with zeros at its beginning, perhaps with others
+        that run before and after."""
+        self._room = workspace.__array_interface__["data"][0]
+        self._bad_index = ctypes.c_int64.from_address(self._room + BAD_INDEX)
+        self._counters = workspace[self._first_counter : self.size]  # keeps the room alive, too
 
     @functools.cached_property
     def kernels(self) -> list[KernelWork]:
@@ -176,7 +192,7 @@ class NativeProgram:
         return status
 
 
-def _aligned(size: int) -> PlainArray:
+def aligned(size: int) -> PlainArray:
     """Zeros that begin at a page, of which only what is written takes memory."""
     room = np.zeros(size + 4096, np.uint8)
     start = -room.__array_interface__["data"][0] % 4096

@@ -93,7 +93,8 @@ class StagedProgram:
                 last[view.value] = max(last.get(view.value, 0), stage[value])
         end = max(stage.values(), default=0) + 1
         last.update((view.value, end) for view in graph.outputs)
-        self._programs: list[tuple[Program, list[int], list[int]]] = []
+        # Each with the slots of what it is given, of what it makes, and of what nobody needs then.
+        self._programs: list[tuple[Program, list[int], list[int], list[int]]] = []
         self._slots = {value: number for number, value in enumerate(graph.inputs)}
         for number in sorted(set(stage.values())):
             values = [value for value in graph.values if stage[value] == number]
@@ -111,7 +112,9 @@ class StagedProgram:
             program = plain.build(part) if number % 2 else build(part)
             for value in made:
                 self._slots[value] = len(self._slots)
-            self._programs.append((program, given, [self._slots[value] for value in made]))
+            over = [self._slots[value] for value in read if last[value] == number]
+            slots = [self._slots[value] for value in made]
+            self._programs.append((program, given, slots, over))
         self._outputs = [view.value for view in graph.outputs]
         self._given = len(graph.inputs)
         self.stages = len(self._programs)
@@ -120,7 +123,7 @@ class StagedProgram:
     @property
     def kernels(self) -> list[KernelWork]:
         """What its native stages consist of, with an estimate of the work."""
-        return [k for program, _, _ in self._programs for k in getattr(program, "kernels", ())]
+        return [k for program, *_ in self._programs for k in getattr(program, "kernels", ())]
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         return self._run(arrays, lambda _, program, given: program(given))
@@ -147,11 +150,13 @@ class StagedProgram:
         """The outputs, given the inputs and what runs a stage."""
         found: list[Any] = [*arrays, *[None] * (len(self._slots) - self._given)]
         self.status = 0
-        for number, (program, given, made) in enumerate(self._programs):
+        for number, (program, given, made, over) in enumerate(self._programs):
             results = run(number, program, [found[slot] for slot in given])
             self.status |= getattr(program, "status", 0)
             for slot, result in zip(made, results, strict=True):
                 found[slot] = result
+            for slot in over:
+                found[slot] = None
         return self._returned(found)
 
     def _returned(self, found: list[Any]) -> list[PlainArray]:

@@ -101,7 +101,7 @@ class Lifted:
                 raise Irregular("a partial sum is read")
             return self._total(index)
         slot = self.slot(step)
-        return self.every(index).seen_through(lambda dummy: dummy[slot])
+        return self.every(index).seen_through(lambda dummy: dummy[slot, ...])
 
     def every(self, index: int) -> View:
         """A value at all steps, (steps, *shape), each step contiguous."""

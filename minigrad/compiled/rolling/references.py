@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled.graph import Operand, Value, View
+from minigrad.compiled.graph import COMPARISONS, COUNTED, Operand, Value, View
 from minigrad.compiled.rolling.regions import Region
 
 __all__ = ["Before", "Fixed", "Here", "Irregular", "Moving", "Number", "Other", "Reference"]
@@ -78,7 +78,9 @@ def references_of(
             values[region.start + step * region.period + index].operands
             for step in range(region.steps)
         ]
-        body.append([_reference(row, places, regions, region) for row in zip(*steps, strict=True)])
+        reader = values[region.start + index]
+        rows = zip(*steps, strict=True)
+        body.append([_reference(row, places, regions, region, reader) for row in rows])
     _check_beginnings(reference for row in body for reference in row)
     return body
 
@@ -133,15 +135,32 @@ def _numbers(view: View) -> Any:
     return found
 
 
+def _number(row: Sequence[Operand], reader: Value) -> Number | Moving:
+    """A number, given at all steps; one that counts them is read from a constant."""
+    if all(repr(o) == repr(row[1]) for o in row):
+        return Number(row[1])
+    if reader.op not in COUNTED or any(type(o) is not int for o in row):
+        raise Irregular("a number changes")
+    compared = next(reader.views).dtype
+    try:
+        counts = np.array(row, compared if reader.op in COMPARISONS else reader.dtype)
+    except OverflowError:
+        raise Irregular("a number changes to one that its dtype does not have") from None
+    value = Value("constant", (), counts.shape, counts.dtype, array=counts)
+    return Moving(View(value, reader.shape, (0,) * len(reader.shape)), 1)
+
+
 def _reference(
-    row: Sequence[Operand], places: dict[Value, int], regions: Sequence[Region], region: Region
+    row: Sequence[Operand],
+    places: dict[Value, int],
+    regions: Sequence[Region],
+    region: Region,
+    reader: Value,
 ) -> Reference:
-    """One operand, given at all steps."""
+    """One operand of a value of the body, its reader, given at all steps."""
     second, third = row[1], row[2]
     if not isinstance(second, View) or not isinstance(third, View):
-        if any(isinstance(o, View) or repr(o) != repr(second) for o in row):
-            raise Irregular("a number changes")
-        return Number(second)
+        return _number(row, reader)
     if any(not _alike(second, operand) for operand in row[2:]):
         raise Irregular("a value is read in several ways")
     place = places.get(second.value)

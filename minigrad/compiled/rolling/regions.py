@@ -1,8 +1,8 @@
 """Where a straight list of values repeats itself.
 
 In a stretch with the period p, equal values read values whose places move by constants from one
-step to the next, and so do the offsets of what they read. So second differences vanish, and the
-longest such stretches are found without knowing of the program that made them.
+step to the next, and so do the offsets of what they read, and whole numbers. So second differences
+vanish, and the longest such stretches are found without knowing of the program that made them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.compiled.graph import Value, View
+from minigrad.compiled.graph import COUNTED, Value, View
 
 __all__ = ["Region", "find_regions"]
 
@@ -67,6 +67,9 @@ class _Table:
                     if place is None:
                         place = _apart(outside.setdefault(operand.value, len(outside)))
                     self.reads[i, slot], self.offsets[i, slot] = place, operand.offset
+                elif value.op in COUNTED and type(operand) is int and abs(operand) < _SPACING:
+                    self.reads[i, slot] = _apart(outside.setdefault(int, len(outside)))
+                    self.offsets[i, slot] = operand
                 else:
                     key = type(operand), repr(operand)
                     self.reads[i, slot] = _apart(outside.setdefault(key, len(outside)))

@@ -29,6 +29,7 @@ from minigrad.compiled.stepping.sequences import Sequences
 from minigrad.compiled.trace import Output, Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
+from minigrad.compiled.tracing.memory import uncollected
 from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
@@ -260,7 +261,7 @@ class Scanned:
         active = None if order.lengths is None else np.asarray(t < order.lengths)
         args = x[:, t], states, active, tuple(fixed), *objects
         number = len(states) if isinstance(states, tuple) else 1
-        with within:
+        with within, uncollected():
             begun, program = self._traced(args, number, order, batch is None)
         self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
         if isinstance(program, Refusal) or (program.draws and current_mode().observers):
@@ -330,9 +331,7 @@ class Scanned:
             settle(traced, guards.tensors)
             unwrite(traced, guards)
             changed = guards.changed()
-        reason = traced.refusal
-        if reason is None and changed is not None:
-            reason = f"it changes {changed}"
+        reason = traced.refusal or (changed and f"it changes {changed}")
         if reason is None:
             shapes = [s.shape if rows is None else (rows, *s.shape[1:]) for s in given]
             kinds = [(shape, s.dtype) for shape, s in zip(shapes, given, strict=True)]

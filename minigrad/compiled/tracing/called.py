@@ -74,8 +74,10 @@ class CalledOperation:
     ) -> None:
         self.name: str = operation.name
         self.fresh = fresh
-        self._operation, self._inputs, self._params = operation, list(inputs), params
-        self._places = places
+        # What enters is not kept: it would live as long as the program.
+        entering = {place for place in places if place is not None}
+        self._inputs = [None if i in entering else value for i, value in enumerate(inputs)]
+        self._operation, self._params, self._places = operation, params, places
         leaves = [leaf for _, leaf in labelled_leaves(params)]
         pairs_of_leaves = zip(leaves, params.values(), strict=False)
         flat = len(leaves) == len(params) and all(x is y for x, y in pairs_of_leaves)

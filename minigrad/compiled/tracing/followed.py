@@ -6,15 +6,17 @@ one of its numbers is looked at by our own code, as in a check, the program assu
 """
 
 import functools
+import gc
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import CellType
 from typing import Any
 
 import numpy as np
 
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
-__all__ = ["Followed", "NumpyCall", "follow"]
+__all__ = ["Followed", "NumpyCall", "follow", "set_free"]
 
 
 _OF_SHAPE = frozenset(
@@ -264,6 +266,30 @@ def follow(array: Any, tracer: Any) -> Followed:
     followed: Followed = np.ndarray.view(array, Followed)
     followed.tracer = tracer
     return followed
+
+
+def set_free(survivors: Sequence[Followed], replace: bool) -> None:
+    """Have nobody follow arrays any more that outlive their trace.
+
+    Args:
+        survivors: the arrays.
+        replace: put arrays of NumPy's own in their place, in the user's lists, dictionaries,
+            attributes and closures.
+    """
+    for array in survivors:
+        array.tracer = None
+    if not survivors or not replace:
+        return
+    plain = {id(array): _plain(array) for array in survivors}
+    for holder in gc.get_referrers(*survivors):
+        if isinstance(holder, CellType):
+            holder.cell_contents = plain[id(holder.cell_contents)]
+            continue
+        table = holder if isinstance(holder, (list, dict)) else getattr(holder, "__dict__", None)
+        if isinstance(table, list):
+            table[:] = [plain.get(id(value), value) for value in table]
+        elif isinstance(table, dict) and "__module__" not in table:  # which a class has
+            table.update((k, plain[id(v)]) for k, v in list(table.items()) if id(v) in plain)
 
 
 def _picks(name: str, args: Any) -> bool:

@@ -73,6 +73,10 @@ class KnownArrays:
         self._views[id(array)] = copy
         return copy
 
+    def alive(self) -> list[PlainArray]:
+        """The known arrays."""
+        return [a for reference in list(self._known.values()) if (a := reference()) is not None]
+
     def forget(self) -> None:
         """Know none any more."""
         self._views.clear()

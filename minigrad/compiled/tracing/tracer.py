@@ -28,6 +28,7 @@ from minigrad.ops.fusing import FusedOperation, KernelObserver
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 from minigrad.restoring import errstate
+from minigrad.transforms.derivatives import DerivativeObserver
 
 __all__ = ["Request", "Tracer"]
 
@@ -36,7 +37,7 @@ _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
-class Tracer(Inputs, KernelObserver):
+class Tracer(Inputs, KernelObserver, DerivativeObserver):
     """Makes values of a graph from the operations that it sees.
 
     Args:
@@ -52,6 +53,7 @@ class Tracer(Inputs, KernelObserver):
         followed: arrays that NumPy computed, with the views that they are.
         plain: what operations keep for their derivatives that is no array, such as lengths.
         nodes: of the operations that were seen, to look for hooks.
+        derivatives: of outputs that the function itself differentiated, by the numbers of nodes.
     """
 
     records_passes = True
@@ -71,6 +73,7 @@ class Tracer(Inputs, KernelObserver):
         self.plain: list[Any] = []
         self._states = states
         self.nodes: list[Any] = []
+        self.derivatives: dict[int, dict[int, View]] = {}
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
         self._settings = np.geterr()  # under which warnings are those of a call
 
@@ -228,6 +231,14 @@ class Tracer(Inputs, KernelObserver):
     def kernel_gradients(self, node: Any, g: Any) -> Sequence[Any] | None:
         """What such a kernel sends back."""
         return None if self._kernels is None else self._kernels.gradients(node, g)
+
+    @Watch.pausing
+    def derivative(self, output: Any, found: dict[Any, Any]) -> None:
+        """Note the gradients of an output, which may be returned with them, unless hooks ran."""
+        views = {node.number: self.view_of(g._array) for node, g in found.items()}
+        known = {number: view for number, view in views.items() if view is not None}
+        if len(known) == len(found) and all(node.extras is None for node in found):
+            self.derivatives[output.number] = known
 
     def _is_followed(self, leaf: Any) -> bool:
         if hasattr(leaf, "_array"):

@@ -4,7 +4,6 @@ Python's profiler hook tells of every call. What is ours, NumPy's or Python's ow
 """
 
 import functools
-import gc
 import random
 import sys
 import sysconfig
@@ -134,19 +133,16 @@ class Watch(Restoring):
         self._users: set[int] = set()
 
     def begin(self) -> "Watch":
-        """Watch, and stop the collector: its callbacks and finalizers are not the function's."""
-        self.undone_by(self._end, sys.getprofile(), gc.isenabled())
-        gc.disable()
+        """Watch; whoever does that has stopped the collector."""
+        self.undone_by(self._end, sys.getprofile())
         sys.setprofile(self._hook())
         return self
 
-    def _end(self, before: Any, collecting: bool) -> None:
+    def _end(self, before: Any) -> None:
         if before is None or callable(before):
             sys.setprofile(before)
         else:  # a profiler written in C
             before.enable()
-        if collecting:
-            gc.enable()
 
     @staticmethod
     def pausing(function: Function) -> Function:

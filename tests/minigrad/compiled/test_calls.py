@@ -232,7 +232,7 @@ def test_memory_is_used_again():
     for _ in range(20):
         x = m.matmul(x, x)
     built = build(m.graph(x))
-    assert built._workspace.nbytes < 8 * 64 * 64 * 4
+    assert built.size < 8 * 64 * 64 * 4
 
 
 def test_what_native_code_does_not_know_is_done_by_numpy():

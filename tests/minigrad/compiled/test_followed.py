@@ -106,3 +106,64 @@ def test_what_numpy_computes_on_the_way_of_an_argument(name, options):
         expected = np.tanh(a - getattr(a, name)(**options)).sum()
         assert compiled(a).item() == pytest.approx(expected)
     assert compiled.refusals == []
+
+
+class Kept:
+    """Places of a user's, in which a function leaves an array."""
+
+    def __init__(self):
+        self.places = {"list": [None]}
+
+    def put(self, name, array):
+        if name == "list":
+            self.places["list"][0] = array
+        elif name == "dictionary":
+            self.places["dictionary"] = array
+        elif name == "attribute":
+            self.array = array
+        else:
+            self.places["function"] = lambda: array
+
+    def found(self, name):
+        if name == "list":
+            return self.places["list"][0]
+        if name == "function":
+            return self.places["function"]()
+        return self.array if name == "attribute" else self.places["dictionary"]
+
+
+@pytest.mark.parametrize("name", ["list", "dictionary", "attribute", "function"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_left_outside_is_an_array_of_numpys_own(name, fails):
+    kept, lengths = Kept(), np.array([1, 3])
+
+    def function(x, lengths):
+        mask = np.arange(3) < lengths[:, None]
+        kept.put(name, mask)
+        if fails:
+            raise ArithmeticError
+        return (x * mask).sum()
+
+    compiled = mg.compile(function)
+    if fails:
+        with pytest.raises(ArithmeticError):
+            compiled(mg.Tensor(np.ones((2, 3))), lengths)
+    else:
+        with pytest.warns(mg.CompileWarning, match="it changes"):
+            assert compiled(mg.Tensor(np.ones((2, 3))), lengths).item() == 4
+    assert type(kept.found(name)) is np.ndarray
+    np.testing.assert_array_equal(kept.found(name), [[True, False, False], [True] * 3])
+
+
+def test_what_cannot_be_replaced_is_followed_no_longer():
+    kept = []
+
+    def function(x, lengths):
+        kept.append((np.arange(3) < lengths[:, None],))
+        return (x * kept[-1][0]).sum()
+
+    with pytest.warns(mg.CompileWarning, match="it changes kept"):
+        mg.compile(function)(mg.Tensor(np.ones((2, 3))), np.array([1, 3]))
+    ((mask,),) = kept
+    assert type(np.sum(mask, axis=1)) is np.ndarray
+    assert set(np.unique(mask)) == {True, False}

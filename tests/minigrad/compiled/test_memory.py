@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compiled import plain
 from minigrad.compiled.guarding.other_values import other_values
+from minigrad.compiled.llvm import program as native
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.tracer import Tracer
 
@@ -87,3 +89,32 @@ def test_memory_goes_back_on_every_system(monkeypatch):
     give_back()
     monkeypatch.setattr("minigrad.compiled.tracing.memory.ctypes.CDLL", lambda name: object())
     give_back()  # a C library without such a function
+
+
+def test_stages_share_one_workspace(tmp_path, monkeypatch):
+    """Between them are sorts, which native code does not know."""
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
+
+    def function(x):
+        for _ in range(3):
+            x = np.sort(mg.tanh(x @ x) @ x, axis=0)
+        return x
+
+    compiled, x = mg.compile(function, backend=native), np.ones((50, 50), F) / 50
+    compiled(x)
+    np.testing.assert_allclose(compiled(x).numpy(), function(mg.Tensor(x)).numpy(), rtol=1e-5)
+    (program,) = compiled.programs
+    stages = [stage for stage, *_ in program.built[0]._programs]
+    rooms = {stage._room for stage in stages if isinstance(stage, native.NativeProgram)}
+    assert len(stages) > 4
+    assert len(rooms) == 1
+
+
+def test_a_program_of_numpy_calls_keeps_no_room_for_what_it_is_given(traced_memory):
+    x = mg.Tensor(np.ones(MEGABYTE, F))
+    compiled, (before, _) = mg.compile(lambda x: np.sort(x).sum(), backend=plain), traced_memory()
+    compiled(x)
+    assert compiled(x).item() == MEGABYTE
+    after, _ = traced_memory()
+    assert after - before < MEGABYTE  # a quarter of the array
+    assert compiled.refusals == []

@@ -170,3 +170,44 @@ def test_equal_calls_of_our_own_operations_are_one(function, count):
     graph = traced.graph(traced.arguments, traced.outputs)
     names = [value.options[0].name for value in graph.values if value.op == "call"]
     assert len(names) == count, names
+
+
+def with_gradients(x, w):
+    loss = (mg.tanh(x @ w) ** 2).sum()
+    return loss, *mg.gradients(loss, [x, w])
+
+
+def test_gradients_that_a_function_returns_are_not_computed_again():
+    x, w = (mg.Tensor(numbers(*shape), requires_grad=True) for shape in [(2, 3), (3, 4)])
+    traced = trace(with_gradients, [x, w], {})
+    found = [traced.gradients[value].key for value in traced.arguments]
+    assert found == [view.key for view in traced.outputs[1:]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        with_gradients,
+        lambda x, w: (loss := (x * w.sum()).sum(), mg.gradients(loss, x)),
+        lambda x, w: (loss := (x * w.sum()).sum(), mg.gradients(loss, w, gradient=2.0)),
+        lambda x, w: (loss := (x**2).sum(), mg.gradients([loss, loss], x), w * 1),
+        lambda x, w: ((loss := (x**2).sum()) * 1, mg.gradients(loss, x, create_graph=False)),
+    ],
+    ids=["of all", "of one", "of another seed", "of several outputs", "of another output"],
+)
+def test_returned_gradients_leave_the_derivative_what_it_is(function):
+    x, w = (mg.Tensor(numbers(*shape), requires_grad=True) for shape in [(2, 3), (3, 4)])
+    compiled = mg.compile(function)
+    expected = mg.gradients(function(x, w)[0], x, create_graph=False).numpy()
+    for _ in range(2):
+        found = mg.gradients(compiled(x, w)[0], x, create_graph=False).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert compiled.refusals == []
+
+
+def test_returned_gradients_after_hooks_are_not_those_of_the_program():
+    x, w = (mg.Tensor(numbers(*shape), requires_grad=True) for shape in [(2, 3), (3, 4)])
+    x.register_hook(lambda g: g + g)
+    traced = trace(with_gradients, [x, w], {})
+    found = [traced.gradients[value].key for value in traced.arguments]
+    assert found[0] != traced.outputs[1].key
