@@ -166,13 +166,12 @@ def own_loop() -> str:
     return digest({str(place): value.numpy() for place, value in enumerate(parameters)})
 
 
-def command(part: str, folder: Path) -> str:
+def command(folder: Path) -> str:
     """`minigrad train`: the digest of the files of the model, as they are on the disk."""
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     out = folder / "command"
-    given = f"--out {out} --model lstm --hidden-size 16 --dropout 0.1 --resume --checkpoint-every 1"
-    steps = STEPS // 2 if part == "first half" else STEPS
-    arguments = ["train", str(folder / "text.txt"), *given.split(), f"--steps={steps}"]
+    given = f"--out {out} --model lstm --hidden-size 16 --dropout 0.1 --steps {STEPS}"
+    arguments = ["train", str(folder / "text.txt"), *given.split()]
     with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.redirect_stdout(told):
         if command_line(arguments):
             raise AssertionError(f"minigrad train: {told.getvalue()}")
@@ -187,7 +186,7 @@ def trainings(part: str, folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{name}, compiled", trained(name, part, folder, True)
     if part == "whole":
         yield "a loop of one's own", own_loop()
-    yield "minigrad train", command(part, folder)
+        yield "minigrad train", command(folder)
 
 
 # -- drawings --------------------------------------------------------------------------------------

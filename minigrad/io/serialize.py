@@ -11,6 +11,7 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.io import checksums
+from minigrad.io.memory import require_memory
 from minigrad.io.npz_files import (
     MAX_BYTES,
     is_zip,
@@ -109,6 +110,7 @@ def load(
         FileNotFoundError: when there is no such file.
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
+        MemoryError: when it is larger than what this process can have.
         ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
             a file of ``torch.save`` the message says what to do. When a checksum differs; the
             message names the tensor.
@@ -134,6 +136,12 @@ def load_all(
             f"load: max_bytes must be a whole number of bytes, 0 or more, got {max_bytes!r}"
         )
     file = _existing(path)
+    require_memory(
+        os.fspath(file),
+        file.stat().st_size,
+        "while it is read",
+        "Free what is not needed, or use a machine with more memory.",
+    )
     if is_zip(file):
         return read_npz(file, max_bytes=max_bytes)
     library = require("safetensors", "all", "minigrad.load")
