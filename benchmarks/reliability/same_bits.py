@@ -166,6 +166,15 @@ def own_loop() -> str:
     return digest({str(place): value.numpy() for place, value in enumerate(parameters)})
 
 
+def long_products() -> str:
+    """Products of which a BLAS may share one sum between threads."""
+    generator = np.random.default_rng(2)
+    long = mg.Tensor(generator.standard_normal(10**6, np.float32))
+    matrix = mg.Tensor(generator.standard_normal((8, 10**5), np.float32))
+    made = {"vectors": long @ long, "matrices": matrix @ matrix.T, "mixed": matrix @ matrix[0]}
+    return digest({name: value.numpy() for name, value in made.items()})
+
+
 def command(folder: Path) -> str:
     """`minigrad train`: the digest of the files of the model, as they are on the disk."""
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
@@ -186,6 +195,7 @@ def trainings(part: str, folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{name}, compiled", trained(name, part, folder, True)
     if part == "whole":
         yield "a loop of one's own", own_loop()
+        yield "products of long vectors", long_products()
         yield "minigrad train", command(folder)
 
 

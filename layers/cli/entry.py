@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"minigrad: {error}")
             return 1
         except MemoryError as error:
-            say(f"minigrad: out of memory: {error or 'choose smaller sizes, or fewer data'}")
+            say(f"minigrad: out of memory: {str(error) or 'choose smaller sizes, or fewer data'}")
             return 1
         except Terminated as signal:
             say(f"\nminigrad: {signal}")
