@@ -5,8 +5,8 @@
 Short trainings (recurrent, Transformers, with dropout, eager and compiled, `minigrad train`) and
 drawings in every format run in processes that differ from the first one in one thing: nothing, the
 seed of hashes, the threads of NumPy's BLAS, those of compiled programs, a stop halfway and another
-process for the rest. Each interpreter named by `--python` takes part with everything, too. Printed
-is what is equal to the first process, and by name what is not.
+process for the rest. Interpreters named by `--python` make the drawings, too. Printed is what is
+equal to the first process, and by name what is not.
 """
 
 import argparse
@@ -111,17 +111,20 @@ def main(given: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--python", nargs="+", default=[], help="other interpreters")
+    names = [process.name for process in PROCESSES]
+    parser.add_argument("--only", choices=names, nargs="*", default=names, help="processes")
     options = parser.parse_args(given)
-    first, wrong = digests(Process("first")), False
+    wanted = ("trainings", "drawings") if options.only else ("drawings",)
+    first, wrong = digests(Process("first", wanted=wanted)), False
     print(f"the first process: {len(first)} digests", flush=True)
-    for process in PROCESSES:
+    for process in (process for process in PROCESSES if process.name in options.only):
         wrong |= _tell(process, digests(process), first)
     for python in options.python:
         name = subprocess.run(
             [python, "-c", _VERSIONS], capture_output=True, encoding="utf-8", check=True
         ).stdout.strip()
-        process = Process(name, equal=False)
-        _tell(process, digests(process, python), first)
+        process = Process(name, wanted=("drawings",))
+        wrong |= _tell(process, digests(process, python), first)
     sys.exit(wrong)
 
 

@@ -56,7 +56,7 @@ def checkpointed_chain(length: int) -> float:
     h = mg.Tensor(0.0, dtype="float64")
     mg.checkpoint_sequence(lambda h, t: a * h + x[t], h, steps=length).backward()
     assert a.grad is not None
-    return abs(a.grad.item() / expected - 1)
+    return abs(float(a.grad.item()) / expected - 1)
 
 
 def scanned(length: int) -> float:
@@ -66,7 +66,7 @@ def scanned(length: int) -> float:
     _, last = layers.scan(lambda x, h: x if h is None else a * h + x, x.reshape(1, length, 1))
     last.sum().backward()
     assert a.grad is not None
-    return abs(a.grad.item() / expected - 1)
+    return abs(float(a.grad.item()) / expected - 1)
 
 
 def lstm_gradient(length: int, segment: int) -> Any:
