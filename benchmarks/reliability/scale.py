@@ -195,7 +195,7 @@ PARAMETERS: Mapping[str, tuple[Callable[[], Any], str]] = {
     "a layer of 8 GB": (lambda: layers.Linear(50_000, 40_000), "Linear.weight"),
     "a table of 8 GB": (lambda: layers.Embedding(10**9, 2), "Embedding.weight"),
     "an LSTM of 8 GB": (lambda: layers.LSTM(15_000, 16_000), "LSTMCell.weight_ih"),
-    "a GPT of 13 GB, no part of which has 1 GB": (
+    "a GPT of 13 GB, in parts of 1 GB at most": (
         lambda: GPT(GPTConfig(100, width=2**13, num_heads=16)),
         ".weight",
     ),
