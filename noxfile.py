@@ -53,7 +53,7 @@ def supply(session: nox.Session) -> None:
     session.install("pip-licenses", "cyclonedx-bom")
     installed = Path(session.create_tmp(), "installed")
     session.run("python", "-m", "venv", str(installed))
-    python = next(installed.glob("*/python*"))
+    python = next(path for path in installed.glob("*/python*") if path.is_file())
     session.run(str(python), "-m", "pip", "install", "--quiet", ".[all]", external=True)
     session.run("pip-licenses", f"--python={python}", "--format=markdown", "--with-urls")
     session.run(

@@ -194,7 +194,7 @@ EQUIVALENT: dict[str, str] = {
     "layers.base.init._*_std: constant in `0.0`": "there are no weights then",
     "layers.models.generation.choosing.choose: drop right in `drawn *": "the sum is 1, but rounded",
     "layers.models.generation.choosing.choose: * `weights*": "for sums that rounding would reach",
-    "layers.transformer.attention.MultiheadAttention.__init__: swap in `blank(1, 1, *": "1 and 1",
+    "layers.*.__init__: swap in `blank(self, *": "a word in a message",
     "layers.cells.gated_cells.LSTMCell.__init__: drop part 0 in `proj_size and *": "0 is below all",
     "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
     "layers.training.run.Run._accumulate: constant in `1`": "multiplied or divided by 1",

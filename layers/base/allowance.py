@@ -2,9 +2,14 @@
 
 import math
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from minigrad.core.errors import ShapeError
+from minigrad.io.memory import require_memory
 from minigrad.restoring import Setting
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["allowing", "take"]
 
@@ -44,18 +49,29 @@ class allowing(Setting):
         return _Allowance(*self._most)
 
 
-def take(shape: tuple[int, ...]) -> None:
+def take(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
     """Count a new parameter.
+
+    Args:
+        name: of its module and of itself, for messages.
+        shape, dtype: of it.
 
     Raises:
         ShapeError: when it is more than the block around allows.
+        MemoryError: when it is more than this process can have.
     """
+    numbers = math.prod(map(int, shape))
     left = _allowance.get()
-    if left is None:
-        return
-    left.tensors -= 1
-    left.numbers -= math.prod(map(int, shape))
-    if left.tensors < 0:
-        raise ShapeError(f"there are fewer tensors than parameters; {shape} is one too many")
-    if left.numbers < 0:
-        raise ShapeError(f"there are too few numbers for a parameter of shape {shape}")
+    if left is not None:
+        left.tensors -= 1
+        left.numbers -= numbers
+        if left.tensors < 0:
+            raise ShapeError(f"there are fewer tensors than parameters; {name} is one too many")
+        if left.numbers < 0:
+            raise ShapeError(f"there are too few numbers for {name} of shape {shape}")
+    require_memory(
+        f"{name} of shape {shape} in {dtype}",
+        numbers * dtype.itemsize,
+        "while its first numbers are made",
+        "Choose smaller sizes, or free what is not needed.",
+    )

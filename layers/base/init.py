@@ -11,7 +11,7 @@ distribution to PyTorch's, not one by one.
 
 import functools
 import math
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from minigrad.core.errors import DtypeError, ShapeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
+from minigrad.numpy_api.inplace import replace
 from minigrad.ops.randomness import draw_numbers
 
 __all__ = [
@@ -43,6 +44,9 @@ __all__ = [
 
 Generator = np.random.Generator
 T = TypeVar("T", bound=Tensor)
+
+BLOCK: Final = 2**22
+"""How many random numbers are drawn at a time: 32 MB."""
 
 GAINS = {
     "linear": 1.0,
@@ -83,8 +87,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | N
     """
     if not a <= b:
         raise ValueError(f"uniform_: a must not be above b, got a={a} and b={b}")
-    numbers = draw_numbers(generator, "uniform", a, b, tensor.shape, name="uniform_")
-    return _write("uniform_", tensor, numbers)
+    return _draw("uniform_", tensor, generator, "uniform", a, b)
 
 
 def normal_(
@@ -97,8 +100,7 @@ def normal_(
     """
     if not std >= 0:
         raise ValueError(f"normal_: std must be 0 or more, got {std}")
-    numbers = draw_numbers(generator, "normal", mean, std, tensor.shape, name="normal_")
-    return _write("normal_", tensor, numbers)
+    return _draw("normal_", tensor, generator, "normal", mean, std)
 
 
 def trunc_normal_(
@@ -140,17 +142,17 @@ def trunc_normal_(
 
 def constant_(tensor: T, val: float) -> T:
     """Fill with one number."""
-    return _write("constant_", tensor, np.full(tensor.shape, val))
+    return _fill("constant_", tensor, val)
 
 
 def ones_(tensor: T) -> T:
     """Fill with 1."""
-    return _write("ones_", tensor, np.ones(tensor.shape))
+    return _fill("ones_", tensor, 1.0)
 
 
 def zeros_(tensor: T) -> T:
     """Fill with 0."""
-    return _write("zeros_", tensor, np.zeros(tensor.shape))
+    return _fill("zeros_", tensor, 0.0)
 
 
 # -- variances that suit the layer -----------------------------------------------------------------
@@ -166,10 +168,7 @@ def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = 
         ShapeError: when the tensor has fewer than 2 axes.
     """
     bound = math.sqrt(3.0) * _xavier_std("xavier_uniform_", tensor, gain)
-    numbers = draw_numbers(
-        generator, "uniform", -bound, bound, tensor.shape, name="xavier_uniform_"
-    )
-    return _write("xavier_uniform_", tensor, numbers)
+    return _draw("xavier_uniform_", tensor, generator, "uniform", -bound, bound)
 
 
 def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
@@ -179,8 +178,7 @@ def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = N
         ShapeError: when the tensor has fewer than 2 axes.
     """
     std = _xavier_std("xavier_normal_", tensor, gain)
-    numbers = draw_numbers(generator, "normal", 0.0, std, tensor.shape, name="xavier_normal_")
-    return _write("xavier_normal_", tensor, numbers)
+    return _draw("xavier_normal_", tensor, generator, "normal", 0.0, std)
 
 
 def kaiming_uniform_(
@@ -204,10 +202,7 @@ def kaiming_uniform_(
         ValueError: for another mode or nonlinearity.
     """
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    numbers = draw_numbers(
-        generator, "uniform", -bound, bound, tensor.shape, name="kaiming_uniform_"
-    )
-    return _write("kaiming_uniform_", tensor, numbers)
+    return _draw("kaiming_uniform_", tensor, generator, "uniform", -bound, bound)
 
 
 def kaiming_normal_(
@@ -219,8 +214,7 @@ def kaiming_normal_(
 ) -> T:
     """Fill with normal numbers of the variance gain^2 / fan; arguments as in `kaiming_uniform_`."""
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
-    numbers = draw_numbers(generator, "normal", 0.0, std, tensor.shape, name="kaiming_normal_")
-    return _write("kaiming_normal_", tensor, numbers)
+    return _draw("kaiming_normal_", tensor, generator, "normal", 0.0, std)
 
 
 # -- matrices of a kind ----------------------------------------------------------------------------
@@ -340,6 +334,31 @@ def _kaiming_std(name: str, tensor: Any, a: float, mode: str, nonlinearity: str)
         raise ValueError(f'{name}: mode must be "fan_in" or "fan_out", got {mode!r}')
     fan = calculate_fan_in_and_fan_out(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def _draw(
+    name: str, tensor: T, generator: Generator | None, method: str, first: float, second: float
+) -> T:
+    """Put random numbers into a tensor, in its own shape and dtype.
+
+    They are drawn in double precision, one after the other; of a large tensor so many at a time,
+    which gives the same numbers in half the memory.
+    """
+    draw = functools.partial(draw_numbers, generator, method, first, second, name=name)
+    if tensor.size <= BLOCK or not isinstance(tensor, Tensor):
+        return _write(name, tensor, draw(tensor.shape))
+    numbers = np.empty(tensor.shape, tensor.dtype)
+    flat = numbers.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start : start + BLOCK]
+        part[:] = draw(part.size)
+    replace(tensor, numbers)
+    return tensor
+
+
+def _fill(name: str, tensor: T, number: float) -> T:
+    """Put one number into all of a tensor."""
+    return _write(name, tensor, np.broadcast_to(np.asarray(number, tensor.dtype), tensor.shape))
 
 
 def _write(name: str, tensor: T, numbers: Any) -> T:

@@ -227,7 +227,7 @@ class PReLU(Module):
         super().__init__()
         check_sizes("PReLU", 1, num_parameters=num_parameters)
         self.num_parameters, self.init = num_parameters, init
-        self.weight = Parameter(blank(num_parameters))
+        self.weight = Parameter(blank(self, "weight", num_parameters))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

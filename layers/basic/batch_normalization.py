@@ -42,11 +42,11 @@ class _Statistics(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self.weight = Parameter(blank(size)) if affine else None
-        self.bias = Parameter(blank(size)) if affine else None
+        self.weight = Parameter(blank(self, "weight", size)) if affine else None
+        self.bias = Parameter(blank(self, "bias", size)) if affine else None
         tracked = track_running_stats
-        self.register_buffer("running_mean", blank(size) if tracked else None)
-        self.register_buffer("running_var", blank(size) if tracked else None)
+        self.register_buffer("running_mean", blank(self, "running_mean", size) if tracked else None)
+        self.register_buffer("running_var", blank(self, "running_var", size) if tracked else None)
         self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
         self.reset_parameters()
 

@@ -62,8 +62,8 @@ class _Convolution(Module):
         first, second = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         )
-        self.weight = Parameter(blank(first, second // groups, *self.kernel_size))
-        self.bias = Parameter(blank(out_channels)) if bias else None
+        self.weight = Parameter(blank(self, "weight", first, second // groups, *self.kernel_size))
+        self.bias = Parameter(blank(self, "bias", out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:

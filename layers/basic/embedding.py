@@ -60,7 +60,7 @@ class Embedding(Module):
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
         self.scale_grad_by_freq = scale_grad_by_freq
-        self.weight = Parameter(blank(num_embeddings, embedding_dim))
+        self.weight = Parameter(blank(self, "weight", num_embeddings, embedding_dim))
         self.reset_parameters()
 
     @classmethod

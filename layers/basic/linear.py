@@ -43,8 +43,8 @@ class Linear(Module):
         sizes = {"in_features": in_features, "out_features": out_features}
         check_sizes("Linear", **sizes)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(blank(out_features, in_features))
-        self.bias = Parameter(blank(out_features)) if bias else None
+        self.weight = Parameter(blank(self, "weight", out_features, in_features))
+        self.bias = Parameter(blank(self, "bias", out_features)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
@@ -86,8 +86,8 @@ class Bilinear(Module):
         check_sizes("Bilinear", **sizes, out_features=out_features)
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
-        self.weight = Parameter(blank(out_features, in1_features, in2_features))
-        self.bias = Parameter(blank(out_features)) if bias else None
+        self.weight = Parameter(blank(self, "weight", out_features, in1_features, in2_features))
+        self.bias = Parameter(blank(self, "bias", out_features)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:
@@ -129,14 +129,21 @@ class Identity(Module):
 # -- what layers with weights share ----------------------------------------------------------------
 
 
-def blank(*shape: int, dtype: Any = None) -> "np.ndarray[Any, Any]":
-    """An array for a new parameter, to be filled; in the default dtype unless another is given.
+def blank(module: Any, name: str, *shape: int, dtype: Any = None) -> "np.ndarray[Any, Any]":
+    """An array for a new parameter or buffer, to be filled; takes no memory until it is copied.
+
+    Args:
+        module, name: whose parameter it becomes, under which name, for messages.
+        shape: of it.
+        dtype: the default dtype unless given.
 
     Raises:
         ShapeError: within `allowing`, when it would be more than that allows.
+        MemoryError: when it would be more than this process can have.
     """
-    take(shape)
-    return np.empty(shape, current_mode().dtype if dtype is None else dtype)
+    dtype = np.dtype(current_mode().dtype if dtype is None else dtype)
+    take(f"{type(module).__name__}.{name}", shape, dtype)
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def draw_uniform(module: Any, bound: float, generator: "np.random.Generator | None") -> None:

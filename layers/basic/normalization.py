@@ -46,8 +46,10 @@ class LayerNorm(Module):
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         affine = elementwise_affine
-        self.weight = Parameter(blank(*self.normalized_shape)) if affine else None
-        self.bias = Parameter(blank(*self.normalized_shape)) if affine and bias else None
+        self.weight = Parameter(blank(self, "weight", *self.normalized_shape)) if affine else None
+        self.bias = (
+            Parameter(blank(self, "bias", *self.normalized_shape)) if affine and bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -85,7 +87,9 @@ class RMSNorm(Module):
         self.normalized_shape = _shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.weight = Parameter(blank(*self.normalized_shape)) if elementwise_affine else None
+        self.weight = (
+            Parameter(blank(self, "weight", *self.normalized_shape)) if elementwise_affine else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -134,8 +138,8 @@ class GroupNorm(Module):
             )
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
-        self.weight = Parameter(blank(num_channels)) if affine else None
-        self.bias = Parameter(blank(num_channels)) if affine else None
+        self.weight = Parameter(blank(self, "weight", num_channels)) if affine else None
+        self.bias = Parameter(blank(self, "bias", num_channels)) if affine else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

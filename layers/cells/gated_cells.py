@@ -85,7 +85,7 @@ class GatedCell(Cell):
         if layer_norm and cell_state:
             shapes |= {"norm_c": (hidden_size,), "norm_c_bias": (hidden_size,)}
         for name, shape in shapes.items():
-            self.register_parameter(name, Parameter(blank(*shape)))
+            self.register_parameter(name, Parameter(blank(self, name, *shape)))
         self.reset_parameters()
 
     def reset_parameters(self, generator: "np.random.Generator | None" = None) -> None:

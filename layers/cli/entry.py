@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
             say(f"minigrad: {error}")
             return 1
+        except MemoryError as error:
+            say(f"minigrad: out of memory: {str(error) or 'choose smaller sizes, or fewer data'}")
+            return 1
         except Terminated as signal:
             say(f"\nminigrad: {signal}")
             return 128 + signal.number

@@ -61,8 +61,9 @@ class Autoregressive(SeriesModel):
     def __init__(self, config: AutoregressiveConfig) -> None:
         super().__init__()
         self.config = config
-        self.weight = Parameter(blank(config.order, dtype=np.float64))  # (order,), the latest first
-        self.bias = Parameter(blank(dtype=np.float64))
+        # (order,), the latest first
+        self.weight = Parameter(blank(self, "weight", config.order, dtype=np.float64))
+        self.bias = Parameter(blank(self, "bias", dtype=np.float64))
         zeros_(self.weight)
         zeros_(self.bias)
 

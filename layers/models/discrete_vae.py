@@ -118,7 +118,8 @@ class DiscreteVAE(SavedModel, Module):
         self.encode_halved = Conv2d(channels, channels, 4, stride=2, padding=1)
         # The last part of the encoder; saved models know the name of before, not encode_logits.
         self.encode_scores = Conv2d(channels, config.book_size, 1)
-        self.book = Parameter(blank(config.book_size, config.code_width, dtype=np.float32))
+        shape = config.book_size, config.code_width
+        self.book = Parameter(blank(self, "book", *shape, dtype=np.float32))
         normal_(self.book)
         self.decode_halved = Conv2d(config.code_width, channels, 3, padding=1)
         self.decode_whole = ConvTranspose2d(channels, channels, 4, stride=2, padding=1)

@@ -110,8 +110,9 @@ class CausalSelfAttention(Module):
     def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.num_heads, self.dropout = num_heads, dropout
-        self.in_proj_weight = Parameter(blank(3 * width, width))  # rows of q, then of k, then of v
-        self.in_proj_bias = Parameter(blank(3 * width))
+        # Rows of q, then of k, then of v.
+        self.in_proj_weight = Parameter(blank(self, "in_proj_weight", 3 * width, width))
+        self.in_proj_bias = Parameter(blank(self, "in_proj_bias", 3 * width))
         self.out_proj = Linear(width, width)
         self.reset_parameters()
 

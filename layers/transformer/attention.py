@@ -100,15 +100,17 @@ class MultiheadAttention(Module):
         self.dropout, self.add_zero_attn = dropout, add_zero_attn
         self.batch_first, self.method = batch_first, method
         together = kdim == vdim == embed_dim
-        self.in_proj_weight = Parameter(blank(3 * embed_dim, embed_dim)) if together else None
+        self.in_proj_weight = (
+            Parameter(blank(self, "in_proj_weight", 3 * embed_dim, embed_dim)) if together else None
+        )
         if not together:
-            self.q_proj_weight = Parameter(blank(embed_dim, embed_dim))
-            self.k_proj_weight = Parameter(blank(embed_dim, kdim))
-            self.v_proj_weight = Parameter(blank(embed_dim, vdim))
-        self.in_proj_bias = Parameter(blank(3 * embed_dim)) if bias else None
+            self.q_proj_weight = Parameter(blank(self, "q_proj_weight", embed_dim, embed_dim))
+            self.k_proj_weight = Parameter(blank(self, "k_proj_weight", embed_dim, kdim))
+            self.v_proj_weight = Parameter(blank(self, "v_proj_weight", embed_dim, vdim))
+        self.in_proj_bias = Parameter(blank(self, "in_proj_bias", 3 * embed_dim)) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias)
-        self.bias_k = Parameter(blank(1, 1, embed_dim)) if add_bias_kv else None
-        self.bias_v = Parameter(blank(1, 1, embed_dim)) if add_bias_kv else None
+        self.bias_k = Parameter(blank(self, "bias_k", 1, 1, embed_dim)) if add_bias_kv else None
+        self.bias_v = Parameter(blank(self, "bias_v", 1, 1, embed_dim)) if add_bias_kv else None
         self.rotary = rotary
         if rotary is not None and rotary.size != self.head_dim:
             raise ValueError(

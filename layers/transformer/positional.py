@@ -179,7 +179,7 @@ class LearnedPositions(_Added):
         super().__init__()
         check_sizes("LearnedPositions", least=1, max_length=max_length, size=size)
         self.max_length, self.size, self.batch_first = max_length, size, batch_first
-        self.weight = Parameter(blank(max_length, size))
+        self.weight = Parameter(blank(self, "weight", max_length, size))
         self.dropout = Dropout(dropout)
         self.reset_parameters()
 

@@ -57,6 +57,7 @@ __all__ = [
     "contiguous",
     "everything",
     "reachable",
+    "reshape_view",
     "size_of",
 ]
 
@@ -89,6 +90,7 @@ Operand: TypeAlias = "View | float | int | bool"
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
 _next_number = itertools.count(1).__next__
+_RESHAPE_CAN_REFUSE: Final = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 _one_byte = np.zeros(1, np.uint8)
 
 
@@ -99,6 +101,22 @@ class Unsupported(Exception):
 def size_of(shape: Shape) -> int:
     """How many elements an array of this shape has."""
     return math.prod(shape)
+
+
+def reshape_view(array: PlainArray, shape: Shape) -> PlainArray:
+    """A view in another shape.
+
+    Raises:
+        ValueError: where only a copy has it.
+    """
+    if _RESHAPE_CAN_REFUSE:
+        return np.reshape(array, shape, copy=False)
+    seen = array[...]
+    try:
+        seen.shape = shape
+    except AttributeError as error:
+        raise ValueError(f"only a copy has the shape {shape}") from error
+    return seen
 
 
 @functools.lru_cache(maxsize=4096)

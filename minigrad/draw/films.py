@@ -198,7 +198,7 @@ class Film:
         gates = [(gate.mean, gate.most_open) for gate in frame.gates]
         means, open_units = (
             {
-                name: sum(pair[part]) / len(pair[part])
+                name: math.fsum(pair[part]) / len(pair[part])
                 for name, pair in zip(names, gates, strict=True)
             }
             for part in (0, 1)

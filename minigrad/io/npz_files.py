@@ -59,12 +59,13 @@ def write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[st
     import zipfile
 
     # Not with numpy.savez, which takes the arrays as keyword arguments and so refuses some names.
+    # A `ZipInfo` has no date of today, so that equal contents are equal files.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
         if metadata:
-            archive.writestr(METADATA, json.dumps(metadata))
+            archive.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
 
 
 def read_npz(

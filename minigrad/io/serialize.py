@@ -11,6 +11,7 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.io import checksums
+from minigrad.io.memory import require_memory
 from minigrad.io.npz_files import (
     MAX_BYTES,
     is_zip,
@@ -19,27 +20,10 @@ from minigrad.io.npz_files import (
     write_npz,
 )
 from minigrad.io.packages import require
+from minigrad.io.safetensors_files import DTYPES, NAMES, write_safetensors
 from minigrad.io.whole_files import write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
-
-# What a safetensors file calls the dtypes that NumPy has.
-DTYPES = {
-    "BOOL": "?",
-    "C64": "<c8",
-    "F16": "<f2",
-    "F32": "<f4",
-    "F64": "<f8",
-    "I8": "<i1",
-    "I16": "<i2",
-    "I32": "<i4",
-    "I64": "<i8",
-    "U8": "<u1",
-    "U16": "<u2",
-    "U32": "<u4",
-    "U64": "<u8",
-}
-NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
 # -- arrays by name --------------------------------------------------------------------------------
@@ -52,6 +36,8 @@ def save(
 ) -> None:
     """Save tensors or arrays by name, with text metadata and checksums.
 
+    Equal tensors and metadata, in the same order, give equal bytes.
+
     Args:
         path: a name that ends in ".npz" gives NumPy's format, any other the safetensors format,
             which PyTorch's world reads too.
@@ -61,7 +47,9 @@ def save(
     Raises:
         DtypeError: for an array that the format cannot hold.
         TypeError: when a name or the metadata is not text.
-        ValueError: when metadata has the name "minigrad.crc32", under which checksums are kept.
+        ValueError: when metadata has the name "minigrad.crc32", under which checksums are kept, or
+            a tensor of a safetensors file the name "__metadata__"; when names are no valid Unicode,
+            or names and metadata take more than the 100 MB that readers of the format allow.
         FileNotFoundError: when the folder does not exist.
 
     >>> import tempfile, pathlib
@@ -98,10 +86,9 @@ def save(
     if npz:
         write_atomically(path, lambda temporary: write_npz(temporary, arrays, notes))
         return
-    library = require("safetensors.numpy", "all", "minigrad.save")
     entries = ((name, NAMES[array.dtype], array.shape, array) for name, array in arrays.items())
-    content = library.save(arrays, metadata=checksums.with_checksums(notes, entries))
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    texts = checksums.with_checksums(notes, entries)
+    write_atomically(path, lambda temporary: write_safetensors(temporary, arrays, texts))
 
 
 def load(
@@ -123,6 +110,7 @@ def load(
         FileNotFoundError: when there is no such file.
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
+        MemoryError: when it is larger than what this process can have.
         ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
             a file of ``torch.save`` the message says what to do. When a checksum differs; the
             message names the tensor.
@@ -148,6 +136,12 @@ def load_all(
             f"load: max_bytes must be a whole number of bytes, 0 or more, got {max_bytes!r}"
         )
     file = _existing(path)
+    require_memory(
+        os.fspath(file),
+        file.stat().st_size,
+        "while it is read",
+        "Free what is not needed, or use a machine with more memory.",
+    )
     if is_zip(file):
         return read_npz(file, max_bytes=max_bytes)
     library = require("safetensors", "all", "minigrad.load")

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, GradientError, ShapeError, describe
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import Leaf
+from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.numpy_api.call_sites import calling_function
 from minigrad.ops.arguments import source_of
@@ -20,7 +20,7 @@ from minigrad.ops.manipulation import indexing, selecting, sorting
 from minigrad.ops.manipulation.indexing import plain_index
 from minigrad.ops.parts import as_value, refuse_part, refuse_row
 
-__all__ = ["METHODS", "NUMPY", "in_place", "rebind"]
+__all__ = ["METHODS", "NUMPY", "in_place", "rebind", "replace"]
 
 
 T = TypeVar("T", bound=Tensor)
@@ -94,8 +94,12 @@ def write(self: Tensor, value: Any) -> None:
         ShapeError: when the value has another shape or dtype.
         ReadOnlyError: for a part of another value, such as `x[0]`.
     """
+    replace(self, np.array(value))
+
+
+def replace(self: Tensor, value: PlainArray) -> None:
+    """`write` an array that nobody else has or will have, and so need not be copied."""
     refuse_part(self, "write")
-    value = np.array(value)
     if value.shape != self.shape or value.dtype != self.dtype:
         raise ShapeError(
             f"write: the value must be {describe(self)} like the tensor, got {describe(value)}"

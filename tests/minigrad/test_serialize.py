@@ -12,9 +12,11 @@ import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors import safe_open
+from safetensors.numpy import save as library_save
 
 import minigrad as mg
-from minigrad.io import serialize
+from minigrad.io import safetensors_files, serialize
 from minigrad.io.packages import require
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -93,6 +95,45 @@ def test_names_and_metadata_must_be_text(tmp_path):
     assert not (tmp_path / "a.npz").exists()
     mg.save(tmp_path / "c.npz", {"z": np.zeros(2, complex)})
     assert mg.load(tmp_path / "c.npz")["z"].dtype == np.complex128
+
+
+@given(data=st.data())
+def test_safetensors_files_are_those_of_the_library_of_the_format(tmp_path_factory, data):
+    arrays = data.draw(
+        st.dictionaries(
+            st.text(max_size=3).filter(lambda name: name != "__metadata__"),
+            st.sampled_from([dtype for dtype in DTYPES if ">" not in dtype]).flatmap(
+                lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=1, min_side=0))
+            ),
+        )
+    )
+    file = tmp_path_factory.mktemp("arrays") / "a.safetensors"
+    mg.save(file, arrays)
+    with safe_open(file, framework="numpy") as opened:
+        metadata = opened.metadata()  # the checksums alone; of several texts it keeps no order
+    assert file.read_bytes() == library_save(arrays, metadata)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
+def test_equal_contents_are_equal_files(tmp_path, suffix, monkeypatch):
+    metadata = {str(place): "text" for place in range(20)}
+    for place, name in enumerate("ab"):
+        monkeypatch.setattr("time.time", lambda day=place: 1e9 + 86400 * day)
+        mg.save(tmp_path / f"{name}.{suffix}", {"w": np.arange(3)}, metadata)
+    first, second = (tmp_path / f"{name}.{suffix}" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_no_reader_of_safetensors_would_take_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "a.safetensors"
+    with pytest.raises(ValueError, match=r"must not have the name '__metadata__'"):
+        mg.save(file, {"__metadata__": np.zeros(1)})
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        mg.save(file, {"\ud800": np.zeros(1)})
+    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", 1000)
+    with pytest.raises(ValueError, match=r"take 1,\d+ bytes, and .* may have 1,000; .*\.npz"):
+        mg.save(file, {"w": np.zeros(1)}, {"text": "x" * 1000})
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- whole or not at all ---------------------------------------------------------------------------

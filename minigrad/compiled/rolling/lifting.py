@@ -17,6 +17,7 @@ from minigrad.compiled.graph import (
     Value,
     View,
     contiguous,
+    reshape_view,
     size_of,
 )
 from minigrad.compiled.rolling.plans import Plan
@@ -254,10 +255,8 @@ class Lifted:
         count, m, k = a.shape
         n = b.shape[-1]
         try:
-            left = a.seen_through(
-                lambda d: np.reshape(d.transpose(1, 0, 2), (m, count * k), copy=False)
-            )
-            right = b.seen_through(lambda d: np.reshape(d, (count * k, n), copy=False))
+            left = a.seen_through(lambda d: reshape_view(d.transpose(1, 0, 2), (m, count * k)))
+            right = b.seen_through(lambda d: reshape_view(d, (count * k, n)))
         except ValueError:
             return None
         if turned and not term.view.whole:

@@ -14,6 +14,7 @@ from minigrad.compiled.graph import (
     Shape,
     Value,
     View,
+    reshape_view,
     size_of,
 )
 from minigrad.restoring import errstate
@@ -222,7 +223,7 @@ class Builder:
     def reshape(self, view: View, shape: Shape) -> View:
         """In another shape; copied where no view has it."""
         try:
-            return view.seen_through(lambda dummy: np.reshape(dummy, shape, copy=False))
+            return view.seen_through(lambda dummy: reshape_view(dummy, shape))
         except ValueError:
             return self.copied(view).seen_through(lambda dummy: dummy.reshape(shape))
 

@@ -44,8 +44,8 @@ class EdgeSum:
         largest = max(wholes, default=0.0)
         share = None
         if self.parts and 0 < largest < math.inf:
-            size = sum((whole / largest) ** 2 for whole in wholes)
-            share = sum((whole / largest) ** 2 * part for whole, part in self.parts) / size
+            size = math.fsum((whole / largest) ** 2 for whole in wholes)
+            share = math.fsum((whole / largest) ** 2 * part for whole, part in self.parts) / size
         return Contribution(norm=total_norm(self.norms), share=share)
 
 

@@ -275,7 +275,7 @@ class _CellsWriter:
             if column.width == 0:
                 # A column of initial states alone has its states beside its centre.
                 near = [pill.x for key, pill in grid.pills.items() if key[2] == column.step]
-                x = sum(near) / len(near) if near else x
+                x = math.fsum(near) / len(near) if near else x
             place = Place(x, grid.axis_y, width, 14)
             self._text(text, place, size=10, color=self.colors.faint_text)
             reading = labels.reading_text(self.graph, column.step, column.last_step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ Format = Literal["svg", "png", "pdf"]
 FORMATS: Final = ("svg", "png", "pdf")
 DEFAULT_TIME_LIMIT: Final = 60.0
 
+_DATE: Final = re.compile(rb"/CreationDate \(D:[^()]*\)")
 _CHILD: Final = Path(__file__).with_name("render_child.py")
 _warned_scripts: set[str] = set()
 
@@ -113,7 +115,15 @@ def render_dot(
         )
     if picture_format != "svg":
         _warn_of_missing_glyphs(source)
-    return finished.stdout
+    return _undated(finished.stdout) if picture_format == "pdf" else finished.stdout
+
+
+def _undated(pdf: bytes) -> bytes:
+    """A PDF file without the time when it was made, so that equal pictures are equal files.
+
+    Spaces take the place of the entry, because the file has a table of where its parts begin.
+    """
+    return _DATE.sub(lambda found: b" " * len(found[0]), pdf)
 
 
 # One character of each writing system that the usual Latin fonts lack.

@@ -186,8 +186,8 @@ def _by_part(boxes: Mapping[int, Box], sources: Links, targets: Links, gap: floa
         for member in part:
             levels[ranks[member]].append(member)
         length = len(levels)
-        tall = sum(max(boxes[m].height for m in level) + gap for level in levels.values())
-        wide = max(sum(boxes[m].width + BESIDE for m in level) for level in levels.values())
+        tall = math.fsum(max(boxes[m].height for m in level) + gap for level in levels.values())
+        wide = max(math.fsum(boxes[m].width + BESIDE for m in level) for level in levels.values())
         stretches = max(1, round(math.sqrt(ASPECT * tall / wide)))
         ranks_each = max(LONGEST, math.ceil(length / stretches))
         stretch = {member: ranks[member] // ranks_each for member in part}
@@ -244,7 +244,7 @@ def _arrange(tile: Tile, boxes: dict[int, Box], sources: Links, targets: Links, 
                 if not found and downwards:
                     found = [centre[other] for other in targets[member] if other in inside]
                 if found:
-                    centre[member] = sum(found) / len(found)
+                    centre[member] = math.fsum(found) / len(found)
             row.sort(key=lambda member: (centre[member], member))
             _spread(row, centre, boxes)
     left = min(centre[m] - boxes[m].width / 2 for m in tile.members)
@@ -291,9 +291,9 @@ def _spread(row: Sequence[int], centre: dict[int, float], boxes: Mapping[int, Bo
 
 def _pack(tiles: Sequence[Tile]) -> None:
     """Arrange the tiles in rows, with about the shape of a screen."""
-    area = sum((t.width + TILE_DISTANCE) * (t.height + TILE_DISTANCE) for t in tiles)
+    area = math.fsum((t.width + TILE_DISTANCE) * (t.height + TILE_DISTANCE) for t in tiles)
     widest = max(tile.width for tile in tiles)
-    whole = sum(tile.width + TILE_DISTANCE for tile in tiles)
+    whole = math.fsum(tile.width + TILE_DISTANCE for tile in tiles)
     # Rows of about the same length, so that no tile is alone in the last one.
     rows = max(1, round(whole / math.sqrt(ASPECT * area)))
     room = max(widest, whole / rows + widest / 2)

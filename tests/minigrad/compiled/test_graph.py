@@ -1,17 +1,19 @@
 """Values, views and loops of a compiled graph."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.compiled.graph import Value, View, contiguous, reachable, size_of
+from minigrad.compiled import graph
+from minigrad.compiled.graph import Value, View, contiguous, reachable, reshape_view, size_of
 
 VIEWS = {
     "transpose": lambda a: a.transpose(2, 0, 1),
     "swap": lambda a: np.swapaxes(a, 0, 2),
     "reversed": lambda a: a[:, ::-1, 1:],
     "stepped": lambda a: a[::2, None, :, -1],
-    "flat": lambda a: np.reshape(a, -1, copy=False),
+    "flat": lambda a: reshape_view(a, (a.size,)),
     "repeated": lambda a: np.broadcast_to(a[:1], (3, *a.shape[1:])),
 }
 
@@ -34,6 +36,19 @@ def test_a_view_reads_what_numpy_reads(first, second):
         view = view.seen_through(VIEWS[name])
     np.testing.assert_array_equal(read(view, array), expected)
     assert view.whole == (expected.shape == array.shape and expected.flags.c_contiguous)
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of NumPy 2.5
+@pytest.mark.parametrize("can_refuse", sorted({False, graph._RESHAPE_CAN_REFUSE}))
+def test_only_views_are_reshaped_also_by_the_lowest_numpy(monkeypatch, can_refuse):
+    monkeypatch.setattr(graph, "_RESHAPE_CAN_REFUSE", can_refuse)
+    array = np.arange(24.0).reshape(2, 3, 4)
+    seen = reshape_view(array[:, :, ::2], (6, 2))
+    np.testing.assert_array_equal(seen, array[:, :, ::2].reshape(6, 2))
+    assert np.shares_memory(seen, array)
+    assert reshape_view(array[:1, :1, :1], ()).shape == ()
+    with pytest.raises(ValueError, match="copy"):
+        reshape_view(array.transpose(2, 1, 0), (24,))
 
 
 def test_broadcasting_adds_axes_of_stride_0():

@@ -40,6 +40,13 @@ def test_the_suffix_chooses_the_format(ops_graph, tmp_path, suffix, start):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_pdf_does_not_say_when_it_was_made(ops_graph):
+    content = draw_graph(ops_graph).pdf()
+    assert b"Date" not in content
+    table = int(content.rsplit(b"startxref", 1)[1].split()[0])
+    assert content[table:].startswith(b"xref")  # what the file says of its parts is still true
+
+
 def test_an_unknown_suffix_lists_the_known_ones(ops_graph, tmp_path):
     with pytest.raises(ValueError, match=r"suffix '\.jpg'.*\.svg, \.png, \.pdf, \.json"):
         draw_graph(ops_graph).save(tmp_path / "picture.jpg")
