@@ -422,9 +422,7 @@ def test_text_in_the_still_picture_is_what_was_given(ops_graph):
     assert "<x" not in still
 
 
-@pytest.mark.parametrize(
-    ("steps", "layers", "most"), [(100, 2, 300_000), (1000, 1, 1_000_000)]
-)
+@pytest.mark.parametrize(("steps", "layers", "most"), [(100, 2, 300_000), (1000, 1, 1_000_000)])
 def test_the_page_of_a_real_lstm_with_all_measures_stays_small(steps, layers, most):
     mg.seed(0)
     lstm = LSTM(8, 32, num_layers=layers)
