@@ -1,5 +1,6 @@
 """Settings of every test run: threads, display and Hypothesis profiles."""
 
+import gc
 import os
 import sys
 
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     of_later = [item for item in items if item.get_closest_marker("present_numpy")]
     items[:] = [item for item in items if item not in of_later]
     config.hook.pytest_deselected(items=of_later)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take the millions of objects that the tests consist of out of the collector's way."""
+    gc.collect()
+    gc.freeze()
 
 
 # Quick, default and thorough; pytest --hypothesis-profile=NAME chooses another one afterwards.

@@ -19,12 +19,18 @@ from typing import Final
 __all__ = ["LIMIT", "folder", "key_of", "read", "write"]
 
 LIMIT: Final = 256 * 2**20
-"""Bytes: past that, the files that were used least recently are deleted, down to half of it."""
+"""Bytes: past that, the files that were used least recently are deleted, down to half of it.
+
+A process looks when it writes its first file, and now and then.
+"""
 
 _HEAD: Final = b"minigrad object code 1\n"
 _SUFFIX: Final = ".code"
 _ABANDONED: Final = 3600.0
 """Seconds after which a file that some process began to write is taken for abandoned."""
+
+_since_tidied: Final[dict[Path, int]] = {}
+"""Bytes that this process wrote into each folder since it tidied it."""
 
 
 def key_of(*parts: str) -> str:
@@ -104,7 +110,11 @@ def write(key: str, code: bytes) -> bool:
         with os.fdopen(handle, "wb") as file:
             file.write(_HEAD + key.encode() + hashlib.sha256(code).digest() + code)
         os.replace(beside, place / (key + _SUFFIX))
-        _tidy(place)
+        written = _since_tidied.get(place, LIMIT) + len(code)
+        if written > LIMIT // 16:  # to look at thousands of files takes long
+            _tidy(place)
+            written = 0
+        _since_tidied[place] = written
     except OSError:  # no room, no rights, or Windows while another process reads the old file
         with contextlib.suppress(OSError):
             if beside:

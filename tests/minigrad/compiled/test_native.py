@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -161,7 +162,17 @@ def test_old_files_make_room(own_folder, monkeypatch):
     assert f"{0:064x}" not in left
 
 
-def test_abandoned_files_are_deleted(own_folder):
+def test_a_folder_is_tidied_now_and_then(own_folder, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 16_000)
+    tidied = mock.Mock()
+    monkeypatch.setattr(cache, "_tidy", tidied)
+    for number in range(10):
+        cache.write(f"{number:064x}", bytes(400))
+    assert tidied.call_count == 4  # at the first, and then whenever three hold more than 1,000
+
+
+def test_abandoned_files_are_deleted(own_folder, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 50)  # at every file
     cache.write("0" * 64, b"code")
     old, new = own_folder / "old.part", own_folder / "new.part"
     old.write_bytes(b"half")
