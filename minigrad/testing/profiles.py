@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, settings  # noqa: E402 - after the check tha
 
 __all__ = ["examples", "register_profiles"]
 
-EXAMPLES = {"quick": 10, "default": 30, "thorough": 1000}
+EXAMPLES = {"quick": 10, "default": 20, "thorough": 1000}
 
 
 def register_profiles(load: str | None = "default") -> None:
     """Register the hypothesis profiles "quick", "default" and "thorough", and load one.
 
-    They draw 10, 30 and 1000 examples for each test. The first two draw the same ones at every
+    They draw 10, 20 and 1000 examples for each test. The first two draw the same ones at every
     run, so a test that turned red did so by a change, and anyone can repeat it; "thorough" draws
     fresh ones, to find new faults. Time is never a failure. Put the call into a `conftest.py`, and
     choose another one with ``pytest --hypothesis-profile=thorough``.

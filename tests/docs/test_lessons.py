@@ -6,6 +6,7 @@ import pytest
 
 from tools import lessons
 
+QUICK = 2  # the first lessons, which train nothing for long
 SLOWER = 2  # times the budget: other machines, and tests that run beside these
 FRONT_MATTER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
 
@@ -17,10 +18,20 @@ INCLUDED = re.compile(
 every_lesson = pytest.mark.parametrize("page", lessons.pages(), ids=lambda page: page.stem)
 
 
-@every_lesson
-def test_the_lesson_and_its_solutions_run(page, tmp_path, monkeypatch, record_property):
+def pytest_generate_tests(metafunc):
+    """Run every lesson in the profile "thorough", and else those that take seconds.
+
+    The others train models; `.ci/run` runs all of them apart from the other tests.
+    """
+    if "lesson" in metafunc.fixturenames:
+        thorough = metafunc.config.getoption("--hypothesis-profile") == "thorough"
+        chosen = lessons.pages() if thorough else lessons.pages()[:QUICK]
+        metafunc.parametrize("lesson", chosen, ids=[page.stem for page in chosen])
+
+
+def test_the_lesson_and_its_solutions_run(lesson, tmp_path, monkeypatch, record_property):
     monkeypatch.chdir(tmp_path)  # some cells write files
-    spent = lessons.run(page)
+    spent = lessons.run(lesson)
     record_property("seconds of the cells", round(spent.cells, 1))
     record_property("seconds of the solutions", round(spent.solutions, 1))
     assert spent.cells < SLOWER * lessons.BUDGET, "see python -m tools.lessons"

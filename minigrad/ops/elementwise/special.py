@@ -195,7 +195,7 @@ erfc.vjp(x=lambda g, x: g * (-SLOPE * np.exp(-x * x)))
 
 def _half_turns(x: Array) -> Array:
     """pi x, where that overflows a number nearer to 0: both are integers, and sinc is 0 there."""
-    wide = widen(x)
+    wide = widen(x) if x.dtype.kind in "fc" else x.astype(np.float64)
     return math.pi * np.where(np.abs(wide) > np.finfo(wide.dtype).max / 4, wide / 4, wide)
 
 

@@ -11,7 +11,7 @@ from minigrad.testing import examples, register_profiles
 def test_each_profile_draws_more_than_the_one_before():
     register_profiles(load=None)
     counts = [settings.get_profile(name).max_examples for name in ("quick", "default", "thorough")]
-    assert counts == [10, 30, 1000]
+    assert counts == [10, 20, 1000]
     assert settings.get_profile("default").derandomize
     assert not settings.get_profile("thorough").derandomize
 
