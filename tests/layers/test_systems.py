@@ -37,9 +37,7 @@ from tests.processes import COMMAND_LINE
 TRAINED = {"rnn", "dependencies", "lstm", "gru", "masked-decoder", "translation", "gpt", "dalle"}
 TRAINED_SOON = ["rnn", "latent", "positions", "multi-head", "markov"]
 """Ready in 10 to 20 seconds each, and held to their bars by the profile "thorough"."""
-AT_ONCE = [
-    system.name for system in SYSTEMS if system.name not in TRAINED.union(TRAINED_SOON)
-]
+AT_ONCE = [system.name for system in SYSTEMS if system.name not in TRAINED.union(TRAINED_SOON)]
 
 
 class TinyConfig(GPTConfig):
