@@ -152,13 +152,24 @@ def footprint(record: Record) -> list[str]:
     return table(["", "import, ms", "installed with all it needs, MB"], rows)
 
 
+def title_of(record: Record) -> str:
+    """The title of the page.
+
+    >>> title_of({"rows": [{"size": "l"}], "threads": 2})
+    'Performance of large sizes with 2 threads'
+    """
+    large = all(row["size"] == "l" for row in record["rows"])
+    threads = f" with {record['threads']} threads" if record["threads"] > 1 else ""
+    return "Performance" + " of large sizes" * large + threads
+
+
 def markdown(record: Record) -> str:
     """The whole page."""
     machine, notes = record["machine"], list[str]()
     loads = [row["load"] for row in record["rows"] if row.get("load") is not None]
     load = f"the load was {min(loads):.1f} to {max(loads):.1f}" if loads else "the load is unknown"
     lines = [
-        "# Performance",
+        f"# {title_of(record)}",
         "",
         f"Written by `{record['command']}` on {record['date']}: {record['rounds']} alternated "
         f"rounds, {record['threads']} thread{'s' * (record['threads'] > 1)}; {load}. "
