@@ -68,6 +68,12 @@ class uncollected(Restoring):
     function's, and it would go over the small objects of a graph again and again, which live on."""
 
     def begin(self) -> None:
-        """Stop it, unless it has been stopped."""
-        self.undone_by(gc.enable if gc.isenabled() else gc.disable)
-        gc.disable()
+        """Stop it, unless it has been stopped.
+
+        Blocks of two threads may end in any order, so only the one that stopped it starts it again.
+        """
+        if gc.isenabled():
+            self.undone_by(gc.enable)
+            gc.disable()
+        else:
+            self.undone_by(gc.isenabled)

@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.guarding.other_values import other_values
 from minigrad.compiled.llvm import program as native
-from minigrad.compiled.tracing.memory import give_back
+from minigrad.compiled.tracing.memory import give_back, uncollected
 from minigrad.compiled.tracing.tracer import Tracer
 
 F = np.float32
@@ -118,3 +118,19 @@ def test_a_program_of_numpy_calls_keeps_no_room_for_what_it_is_given(traced_memo
     after, _ = traced_memory()
     assert after - before < MEGABYTE  # a quarter of the array
     assert compiled.refusals == []
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_collector_is_as_before_when_two_threads_have_compiled(order, running):
+    (gc.enable if running else gc.disable)()
+    try:
+        blocks = [uncollected(), uncollected()]
+        for block in blocks:
+            block.__enter__()
+        assert not gc.isenabled()
+        for number in order:
+            blocks[number].__exit__(None, None, None)
+        assert gc.isenabled() == running
+    finally:
+        gc.enable()
