@@ -16,7 +16,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
-from minigrad.compiled.stepping.in_traces import refusing_in_traces
+from minigrad.compiled.stepping.in_traces import run_in_traces
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.scanned import Begun, Scanned
 
@@ -123,13 +123,18 @@ def run_steps(
     if lengths is not None:
         x = clear_padding(x, lengths)
     order = Order(lengths, reverse)
-    with refusing_in_traces(x.shape[1], order):
-        if not isinstance(advance, Step):
-            return _one_by_one(advance, x, states, order)
-        if _is_other_at_first(x, states) and Scanned.wanted(x, order):
-            return _first_apart(advance, x, states, order)
-        found = run_compiled(advance, x, states, order)
-        return found if isinstance(found, Run) else _one_by_one(advance, x, states, order, found)
+    return run_in_traces(
+        lambda order: _run_in_order(advance, x, states, order), x.shape[1], order, advance
+    )
+
+
+def _run_in_order(advance: Advance | Step, x: Any, states: Any, order: Order) -> Run:
+    if not isinstance(advance, Step):
+        return _one_by_one(advance, x, states, order)
+    if _is_other_at_first(x, states) and Scanned.wanted(x, order):
+        return _first_apart(advance, x, states, order)
+    found = run_compiled(advance, x, states, order)
+    return found if isinstance(found, Run) else _one_by_one(advance, x, states, order, found)
 
 
 def parts_of(states: Any) -> tuple[Any, ...]:

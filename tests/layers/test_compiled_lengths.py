@@ -49,18 +49,23 @@ def test_one_program_serves_all_lengths(kind, options, backend):
     assert compiled.refusals == []
 
 
-def test_padding_draws_nothing_and_says_so():
-    layer = LSTM(3, 4, zoneout=0.5)
+@pytest.mark.parametrize("generator", [None, np.random.default_rng(1)], ids=["ours", "given"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_draws_nothing_and_says_so(bidirectional, generator):
+    layer = LSTM(3, 4, zoneout=0.5, bidirectional=bidirectional, generator=generator)
     function = summary(layer)
     compiled = mg.compile(function)
     x = np.ones((2, 5, 3), np.float32)
+    state = None if generator is None else generator.bit_generator.state
     mg.seed(3)
     expected = outcome(function, layer, x, (3, 2))
-    drawn = mg.dropout(np.ones(9), 0.5).numpy()
+    drawn = mg.dropout(np.ones(9), 0.5, generator=generator).numpy()
     mg.seed(3)
+    if generator is not None:
+        generator.bit_generator.state = state
     with pytest.warns(mg.CompileWarning, match=r"longest.*has 3 steps while 5.*x\[:, :3\]"):
         found = outcome(compiled, layer, x, (3, 2))
-    np.testing.assert_array_equal(mg.dropout(np.ones(9), 0.5).numpy(), drawn)
+    np.testing.assert_array_equal(mg.dropout(np.ones(9), 0.5, generator=generator).numpy(), drawn)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
