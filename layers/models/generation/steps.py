@@ -110,6 +110,6 @@ def read_one(model: SteppingModel, token_ids: PlainArray, cache: StackCache) -> 
     token_ids = np.ascontiguousarray(token_ids)
     logits, added = steps.run(model, token_ids, places, rooms)
     for layer, (key, value) in zip(cache.layers, added, strict=True):
-        layer.own.extend(key, value)
+        layer.own.write(key.numpy(), value.numpy())
     result: Tensor = logits
     return result
