@@ -38,12 +38,14 @@ from minigrad.compiled.guarding.held import (
     Absent,
     Entry,
     Identities,
+    Places,
     attribute_of,
     attribute_through,
     cell_of,
     same_content,
     same_plain,
 )
+from minigrad.compiled.guarding.words import Words, quick_check
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
@@ -73,9 +75,8 @@ class Guards:
 
     def __init__(self, roots: Iterable[Any], watch: Watch, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[int, Tensor] = {}
-        self._entries: list[Entry] = []
-        self._contents: list[tuple[Any, Any, str]] = []
-        self._absent: list[Absent] = []
+        self._places = Places([], [], [])
+        self._entries, self._contents, self._absent = self._places
         self._classes: set[type] = set()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
@@ -91,20 +92,13 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
-        self._anything = bool(self._entries or self._contents or self._absent)
-        self._identities = Identities(self._entries, self._contents, self._absent)
+        self._quick: Words | Identities | None = None
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if not self._anything or self._identities.hold():
-            return True
-        for get, key, value, _, _ in self._entries:
-            now = get(key, MISSING)
-            if now is not value and not same_plain(now, value):
-                return False
-        return all(same_content(holder, kept) for holder, kept, _ in self._contents) and not any(
-            absent.found() for absent in self._absent
-        )
+        if self._quick is None:  # only now: many programs never see a second call
+            self._quick = quick_check(self._places)
+        return self._quick.hold() or self._places.hold()
 
     def changed(self) -> str | None:
         """A place that holds something else now; None when there is none."""
