@@ -89,7 +89,7 @@ def ufunc_reduction(
         if value is None or value is True or value is np._NoValue
     }
     op = {"maximum.reduce": "max", "minimum.reduce": "min"}.get(name)
-    initial = options.get("initial")
+    initial: Any = options.get("initial")
     limited = type(initial) is int or (type(initial) is float and dtype in FLOATS)
     if op and limited:
         usual.add("initial")
