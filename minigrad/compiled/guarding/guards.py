@@ -19,7 +19,7 @@ import sys
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, MappingView, Sequence
+from collections.abc import Callable, Iterable, Iterator, MappingView, Sequence
 from types import (
     CodeType,
     FunctionType,
@@ -37,7 +37,6 @@ from minigrad.compiled.guarding.held import (
     PLAIN,
     Absent,
     Entry,
-    Identities,
     Places,
     attribute_of,
     attribute_through,
@@ -45,7 +44,7 @@ from minigrad.compiled.guarding.held import (
     same_content,
     same_plain,
 )
-from minigrad.compiled.guarding.words import Words, quick_check
+from minigrad.compiled.guarding.words import quick_check
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
@@ -92,13 +91,13 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
-        self._quick: Words | Identities | None = None
+        self._hold: Callable[[], bool] | None = None
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if self._quick is None:  # only now: many programs never see a second call
-            self._quick = quick_check(self._places)
-        return self._quick.hold() or self._places.hold()
+        if self._hold is None:  # only now: many programs never see a second call
+            self._hold = quick_check(self._places)
+        return self._hold()
 
     def changed(self) -> str | None:
         """A place that holds something else now; None when there is none."""
