@@ -232,11 +232,15 @@ class Guards:
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
-        get = functools.partial(attribute_of, value)
-        if id(value) in self._given and type(value).__weakrefoffset__:
-            get = functools.partial(attribute_through, weakref.ref(value))
+        get = self._getter(value)
         for name in names:
             self._entry(get, name, f"{label}.{name}")
+
+    def _getter(self, value: Any) -> Any:
+        """What gives an attribute of an object by its name."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(attribute_through, weakref.ref(value))
+        return functools.partial(attribute_of, value)
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
@@ -271,6 +275,7 @@ class Guards:
             names = dict.fromkeys(table if inherited else self._named(table))
             names.update(dict.fromkeys(_set_by(self._watch.entered)))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
+            self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:
