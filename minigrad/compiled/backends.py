@@ -17,7 +17,7 @@ from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
 __all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
-__all__ += ["native_kernel", "native_kernels", "switched_off"]
+__all__ += ["native_kernel", "native_kernels", "switched_off", "word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -100,6 +100,15 @@ def list_builder() -> Callable[[Any], Any] | None:
     from minigrad.compiled.llvm import lists
 
     return lists.build
+
+
+def word_comparer() -> Callable[[int, int, int], int] | None:
+    """The function that compares words in memory, or None where there is no native code."""
+    if not compiles_natively():
+        return None
+    from minigrad.compiled.llvm import words
+
+    return words.first_change()
 
 
 def machine() -> dict[str, str | int]:

@@ -227,7 +227,7 @@ class Program:
         if status:
             with self._lock:
                 status = self._heard.status(arrays)
-            report(status, self.name, 3)
+            report(status, self.name, 4)
         if check:
             self._check(arrays, self._arguments(tree, leaves), results)
         tapes, node = self._off_tape, None

@@ -19,7 +19,7 @@ import sys
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, MappingView, Sequence
+from collections.abc import Callable, Iterable, Iterator, MappingView, Sequence
 from types import (
     CodeType,
     FunctionType,
@@ -37,13 +37,14 @@ from minigrad.compiled.guarding.held import (
     PLAIN,
     Absent,
     Entry,
-    Identities,
+    Places,
     attribute_of,
     attribute_through,
     cell_of,
     same_content,
     same_plain,
 )
+from minigrad.compiled.guarding.words import quick_check
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
@@ -73,9 +74,8 @@ class Guards:
 
     def __init__(self, roots: Iterable[Any], watch: Watch, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[int, Tensor] = {}
-        self._entries: list[Entry] = []
-        self._contents: list[tuple[Any, Any, str]] = []
-        self._absent: list[Absent] = []
+        self._places = Places([], [], [])
+        self._entries, self._contents, self._absent = self._places
         self._classes: set[type] = set()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
@@ -91,20 +91,13 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
-        self._anything = bool(self._entries or self._contents or self._absent)
-        self._identities = Identities(self._entries, self._contents, self._absent)
+        self._hold: Callable[[], bool] | None = None
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if not self._anything or self._identities.hold():
-            return True
-        for get, key, value, _, _ in self._entries:
-            now = get(key, MISSING)
-            if now is not value and not same_plain(now, value):
-                return False
-        return all(same_content(holder, kept) for holder, kept, _ in self._contents) and not any(
-            absent.found() for absent in self._absent
-        )
+        if self._hold is None:  # only now: many programs never see a second call
+            self._hold = quick_check(self._places)
+        return self._hold()
 
     def changed(self) -> str | None:
         """A place that holds something else now; None when there is none."""
@@ -239,11 +232,15 @@ class Guards:
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
-        get = functools.partial(attribute_of, value)
-        if id(value) in self._given and type(value).__weakrefoffset__:
-            get = functools.partial(attribute_through, weakref.ref(value))
+        get = self._getter(value)
         for name in names:
             self._entry(get, name, f"{label}.{name}")
+
+    def _getter(self, value: Any) -> Any:
+        """What gives an attribute of an object by its name."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(attribute_through, weakref.ref(value))
+        return functools.partial(attribute_of, value)
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
@@ -278,6 +275,7 @@ class Guards:
             names = dict.fromkeys(table if inherited else self._named(table))
             names.update(dict.fromkeys(_set_by(self._watch.entered)))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
+            self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:

@@ -1,5 +1,6 @@
 """What was made of the calls of a compiled function."""
 
+import weakref
 from typing import Any, NamedTuple
 
 from minigrad.compiled.guarding.guards import Guards
@@ -8,7 +9,7 @@ from minigrad.compiled.guarding.readers import Reader, write_reader
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.core.modes import Mode
 
-__all__ = ["Entry", "Refusal"]
+__all__ = ["Entry", "Methods", "Refusal"]
 
 
 class Refusal(NamedTuple):
@@ -59,3 +60,18 @@ class Entry:
         if read is None or (mode.recording, mode.dtype) != self._kind:
             return None
         return read(args, kwargs)
+
+
+class Methods(dict[Any, Any]):
+    """The compiled methods of one instance; of its copies, others are made.
+
+    Attributes:
+        owner: a weak reference to the instance.
+    """
+
+    def __init__(self, owner: Any = None) -> None:
+        super().__init__()
+        self.owner = (lambda: None) if owner is None else weakref.ref(owner)
+
+    def __reduce__(self) -> Any:
+        return Methods, ()

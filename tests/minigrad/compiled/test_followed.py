@@ -78,11 +78,18 @@ def test_what_is_written_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["min", "max"])
-@pytest.mark.parametrize("options", [{}, {"axis": 1}, {"axis": 0, "keepdims": True}])
-def test_bounds_of_places_are_values_of_the_graph(name, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({}, {"axis": 1}, {"axis": 0, "keepdims": True}),
+        *({"initial": 4}, {"axis": 1, "initial": 0}, {"axis": 0, "initial": -(10**6)}),
+    ],
+)
+@pytest.mark.parametrize("array", [[[3, -7, 5], [2, 9, 4]], [[3.5, np.nan, -np.inf], [0.5, 1, 2]]])
+def test_bounds_of_places_are_values_of_the_graph(name, options, array):
     """Our own checks ask for them, and a program of native code must not call NumPy for that."""
     tracer = Tracer()
-    array = np.array([[3, -7, 5], [2, 9, 4]])
+    array = np.array(array)
     view = tracer.input(0, array)
     followed = follow(array, tracer)
     tracer.enter_array(followed, view)
