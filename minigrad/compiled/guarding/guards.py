@@ -11,7 +11,6 @@ Not seen, and listed in the docs: what only C code holds (iterators, caches of f
 attributes that a property computes from what none of this reaches.
 """
 
-import dis
 import functools
 import itertools
 import operator
@@ -21,17 +20,21 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, MappingView, Sequence
 from types import (
+    BuiltinMethodType,
     CodeType,
     FunctionType,
     MappingProxyType,
     MemberDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
 )
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.guarding.codes import globals_in, matches_classes, modules_in
+from minigrad.compiled.guarding.codes import names_in, nested, set_by
 from minigrad.compiled.guarding.held import (
     MISSING,
     PLAIN,
@@ -55,6 +58,7 @@ _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
 _UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
+_CACHES = type(functools.lru_cache(lambda: None))
 _WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
@@ -77,11 +81,13 @@ class Guards:
         self._contents: list[tuple[Any, Any, str]] = []
         self._absent: list[Absent] = []
         self._classes: set[type] = set()
+        self._found: set[CodeType] = set()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._watch = watch
+        self._by_name = watch.by_name or any(map(matches_classes, watch.entered))
         self._given = frozenset(map(id, given))
-        self._names = frozenset(itertools.chain.from_iterable(map(_names, watch.entered)))
+        self._names = frozenset(itertools.chain.from_iterable(map(names_in, watch.entered)))
         self._waiting: list[tuple[Any, str]] = [(root, "") for root in (*roots, *given)]
         while self._waiting:
             value, label = self._waiting.pop()
@@ -91,6 +97,9 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
+        for code in watch.asked - self._found:
+            line = f"{code.co_filename}:{code.co_firstlineno}"
+            raise Refused(f"it calls {code.co_name} ({line}) in a way that cannot be watched")
         self._anything = bool(self._entries or self._contents or self._absent)
         self._identities = Identities(self._entries, self._contents, self._absent)
 
@@ -155,6 +164,10 @@ class Guards:
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
+        elif isinstance(value, (BuiltinMethodType, MethodWrapperType)):
+            self._follow(getattr(value, "__self__", None), label)  # as in `table.get`
+        elif isinstance(value, _CACHES):
+            self._follow(value.__wrapped__, label)
         elif isinstance(value, functools.partial):
             self._attributes(value, ("func", "args", "keywords"), label)
         elif isinstance(value, weakref.ref):
@@ -165,8 +178,10 @@ class Guards:
             self._follow(value.fget, label)
         elif isinstance(value, ModuleType):
             if not is_ours(value.__name__) and not _is_closed(value.__name__):
-                names = [n for n in vars(value) if n in self._names]
-                self._mapping(vars(value), names, f"{value.__name__}.", self._names)
+                asked = self._names | {"__getattr__"}
+                names = [n for n in vars(value) if n in asked]
+                self._mapping(vars(value), names, f"{value.__name__}.", asked)
+                self._attributes(value, ("__class__",), label)
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, (list, dict, set, deque)):
@@ -215,15 +230,16 @@ class Guards:
 
     def _named(self, table: Any) -> Iterator[str]:
         """The names in a namespace that entered code may ask for."""
-        return (n for n in list(table) if self._watch.by_name or n in self._names)
+        return (n for n in list(table) if self._by_name or n in self._names)
 
     @property
     def _asked(self) -> frozenset[str] | None:
         """The names that entered code may ask for; None for any."""
-        return None if self._watch.by_name else self._names
+        return None if self._by_name else self._names
 
     def _function(self, function: FunctionType) -> None:
         name = function.__qualname__
+        self._found.update(nested(function.__code__))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
@@ -232,23 +248,31 @@ class Guards:
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
         if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
-            asked = {*_found(code, "LOAD_GLOBAL"), *_found(code, "LOAD_NAME"), *_texts(code)}
+            asked = globals_in(code)
             self._mapping(table, [n for n in asked if n in table], "global ", asked)
-            for module in filter(sys.modules.__contains__, _found(code, "IMPORT_NAME")):
+            for module in filter(sys.modules.__contains__, modules_in(code)):
                 self._entry(sys.modules.get, module, f"the module {module}")
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
-        get = functools.partial(attribute_of, value)
-        if id(value) in self._given and type(value).__weakrefoffset__:
-            get = functools.partial(attribute_through, weakref.ref(value))
+        get = self._getter(value)
         for name in names:
             self._entry(get, name, f"{label}.{name}")
+
+    def _getter(self, value: Any) -> Any:
+        """A function that gives attributes of an object, and keeps none alive that was given."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(attribute_through, weakref.ref(value))
+        return functools.partial(attribute_of, value)
+
+    def _is_read_by(self, module: str) -> bool:
+        """Whether code of Python's own or NumPy's, as that of `vectorize`, may have read."""
+        return module in self._watch.modules or module == "numpy"
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
         if not _is_closed(kind.__module__):
-            self._attributes(kind, ("__mro__",), kind.__qualname__)
+            self._attributes(kind, ("__mro__", "__class__"), kind.__qualname__)
         for base in kind.__mro__:
             if base in self._classes:
                 continue
@@ -274,10 +298,15 @@ class Guards:
         table = getattr(value, "__dict__", None)
         if table is not None:
             # What code of Python's own read, as that of `collections.UserDict`, is not known.
-            inherited = any(base.__module__ in self._watch.modules for base in kind.__mro__)
+            inherited = any(self._is_read_by(base.__module__) for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
-            names.update(dict.fromkeys(_set_by(self._watch.entered)))
+            names.update(
+                dict.fromkeys(itertools.chain.from_iterable(map(set_by, self._watch.entered)))
+            )
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
+            # Another table may come in its place, and each thread has its own of a `local`.
+            place = self._getter(value), "__dict__", table, f"{name}.__dict__", None
+            self._entries.append(Entry(*place))
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:
@@ -314,32 +343,6 @@ def _set(table: dict[str, Any], name: str, value: Any) -> None:
 def _fill(cell: Any, value: Any) -> None:
     if value is not MISSING:
         cell.cell_contents = value
-
-
-@functools.lru_cache(maxsize=4096)
-def _names(code: CodeType) -> tuple[str, ...]:
-    """The names of attributes and globals in code, also those in its strings."""
-    return (*code.co_names, *_texts(code))
-
-
-def _texts(code: CodeType) -> list[str]:
-    """The strings in code that may be names."""
-    texts = [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
-    for constant in code.co_consts:
-        if isinstance(constant, tuple):
-            texts += [c for c in constant if isinstance(c, str) and c.isidentifier()]
-    return texts
-
-
-def _set_by(entered: Iterable[CodeType]) -> Iterator[str]:
-    """The attributes that code sets."""
-    return itertools.chain.from_iterable(_found(code, "STORE_ATTR") for code in entered)
-
-
-@functools.lru_cache(maxsize=4096)
-def _found(code: CodeType, operation: str) -> tuple[str, ...]:
-    """The names that an operation of Python's virtual machine is given in code."""
-    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == operation)
 
 
 def _is_closed(module: str) -> bool:
