@@ -44,7 +44,7 @@ def set_by(code: CodeType) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def matches_classes(code: CodeType) -> bool:
-    """Whether code has patterns such as `case Point(x, y)`: the class tells which names that asks."""
+    """Whether code has patterns such as `case Point(x, y)`, which ask for names that it has not."""
     return any(i.opname == "MATCH_CLASS" for i in dis.get_instructions(code))
 
 

@@ -33,8 +33,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.guarding.codes import globals_in, matches_classes, modules_in
-from minigrad.compiled.guarding.codes import names_in, nested, set_by
+from minigrad.compiled.guarding.codes import (
+    globals_in,
+    matches_classes,
+    modules_in,
+    names_in,
+    nested,
+    set_by,
+)
 from minigrad.compiled.guarding.held import (
     MISSING,
     PLAIN,

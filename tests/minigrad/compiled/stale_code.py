@@ -15,7 +15,7 @@ import numpy as np
 from tests.minigrad.compiled.stale_places import attribute, item
 
 LOOK = getattr
-GLOBAL = "planted_for_nested_code"
+inner_rate = 1.0
 
 
 @dataclasses.dataclass
@@ -32,27 +32,26 @@ class Held:
 
 
 def planted(monkeypatch, function):
-    monkeypatch.setitem(globals(), GLOBAL, 1.0)
-    return function, item(globals(), GLOBAL)
+    return function, lambda: monkeypatch.setitem(globals(), "inner_rate", 5.0)
 
 
 def in_a_lambda(monkeypatch):
-    return planted(monkeypatch, lambda x: (lambda v: v * planted_for_nested_code)(x))
+    return planted(monkeypatch, lambda x: (lambda v: v * inner_rate)(x))
 
 
 def in_a_comprehension(monkeypatch):
-    return planted(monkeypatch, lambda x: sum([x * planted_for_nested_code for _ in range(2)]))
+    return planted(monkeypatch, lambda x: sum([x * inner_rate for _ in range(2)]))
 
 
 def in_a_generator(monkeypatch):
-    return planted(monkeypatch, lambda x: sum(x * planted_for_nested_code for _ in range(2)))
+    return planted(monkeypatch, lambda x: sum(x * inner_rate for _ in range(2)))
 
 
 def in_a_class_inside(monkeypatch):
     def function(x):
         class Inside:
             def rate(self):
-                return planted_for_nested_code
+                return inner_rate
 
         return x * Inside().rate()
 
@@ -62,7 +61,7 @@ def in_a_class_inside(monkeypatch):
 def in_a_class_body(monkeypatch):
     def function(x):
         class Inside:
-            rate = planted_for_nested_code
+            rate = inner_rate
 
         return x * Inside.rate
 
