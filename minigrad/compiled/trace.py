@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.guarding.keys import repeated, wrap_as
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
@@ -122,24 +123,28 @@ def _traced(
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
     originals: dict[int, Any] = {}
-    number = 0
+    arrays: list[PlainArray] = []
+    numbers: dict[int, int] = {}
+    again = repeated(leaves)
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, (Tensor, np.ndarray)):
             continue
+        if i in again:  # it is the same object for the function, too, which may ask
+            leaves[i] = leaves[again[i]]
+            arrays.append(arrays[numbers[again[i]]])
+            entered.append((tracer.input(len(entered), arrays[-1], unread=True).value, None))
+            continue
         leaves[i] = leaf = _apart(tracer, leaf)
         array = leaf._array if isinstance(leaf, Tensor) else leaf
-        view = tracer.input(number, array)
+        numbers[i] = len(arrays)
+        arrays.append(array)
+        view = tracer.input(len(entered), array)
         if isinstance(leaf, np.ndarray):
             leaves[i] = leaf = follow(array, tracer)
             tracer.enter_array(leaf, view)
             originals[id(leaf)] = array
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
-        number += 1
     args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
-    arrays = [
-        leaf._array if isinstance(leaf, Tensor) else np.ndarray.view(leaf, np.ndarray)
-        for leaf in array_leaves(leaves)
-    ]
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     writes = last_write()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
@@ -182,7 +187,8 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
         return leaf
     if not isinstance(leaf, Tensor):
         return array.copy(order="K")
-    return wrap(array.copy(order="K"), None if leaf._node is None else alias_node(leaf._node))
+    node = None if leaf._node is None else alias_node(leaf._node)
+    return wrap_as(type(leaf), array.copy(order="K"), node)
 
 
 def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:

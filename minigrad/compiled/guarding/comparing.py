@@ -115,7 +115,8 @@ class _Comparison:
             for (one, view), (other, _) in zip(*sides, strict=False)
             if _same_in_order(a.array, one) and _same_in_order(b.array, other)
         ]
-        given = {view.value for view in found if view.value in first.arguments}
+        arrays = dict(zip(first.arguments, map(id, first.given), strict=True))
+        given = {arrays[view.value] for view in found if view.value in arrays}
         if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
             return False
         self.copies.append((a, found[0]))

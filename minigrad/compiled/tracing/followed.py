@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.tracing.watching import is_users, is_users_line
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
 __all__ = ["Followed", "NumpyCall", "follow", "set_free"]
@@ -21,7 +22,8 @@ __all__ = ["Followed", "NumpyCall", "follow", "set_free"]
 
 _OF_SHAPE = frozenset(
     (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj)
-) | {np.may_share_memory, np.shares_memory}
+)
+_OF_MEMORY = frozenset((np.may_share_memory, np.shares_memory))
 _SHAPED_BY_VALUES = frozenset(
     ("argwhere", "flatnonzero", "repeat", "tile", "compress", "extract", "bincount", "delete")
 ) | {"unique", "union1d", "intersect1d", "setdiff1d", "setxor1d", "trim_zeros", "unique_values"}
@@ -80,6 +82,10 @@ class Followed(np.ndarray[Any, Any]):
     def _told(self, name: str, function: Any, args: Any, options: Any, result: Any) -> Any:
         tracer = self.tracer
         if tracer is None or function in _OF_SHAPE or result is None:
+            return result
+        if function in _OF_MEMORY:
+            if is_users():
+                tracer.refuse(f"{name} tells where arrays lie in memory")
             return result
         known = isinstance(result, (np.ndarray, np.generic))
         if not known and not isinstance(result, str):
@@ -233,6 +239,43 @@ class Followed(np.ndarray[Any, Any]):
 
     def __reduce__(self) -> Any:
         return _plain(self).__reduce__()
+
+    # A number of NumPy's has more than an array without axes, and another class.
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> Any:
+        return self.dtype.type if self.number else Followed
+
+    def __getattr__(self, name: str) -> Any:
+        if self.number and hasattr(self.dtype.type, name):
+            return getattr(self._looked_at(name)[()], name)
+        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        if not self.number:
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(self._looked_at("hash()")[()])
+
+    def __round__(self, digits: Any = None) -> Any:
+        if not self.number:
+            raise TypeError("type numpy.ndarray doesn't define __round__ method")
+        return round(self._looked_at("round()")[()], digits)
+
+
+def _of_memory(name: str) -> Any:
+    """An attribute that tells how an array lies in memory, which no program asks."""
+    attribute = getattr(np.ndarray, name)
+
+    def read(self: Followed) -> Any:
+        if self.tracer is not None and is_users_line():
+            self.tracer.refuse(f"{name} tells how an array lies in memory")
+        return attribute.__get__(self)
+
+    return property(read)
+
+
+for _name in ("flags", "strides", "base", "ctypes", "__array_interface__"):
+    setattr(Followed, _name, _of_memory(_name))
 
 
 def _by_function(name: str) -> Any:

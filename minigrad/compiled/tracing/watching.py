@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import Restoring
 
-__all__ = ["Watch", "is_ours", "is_users", "user_line"]
+__all__ = ["Watch", "is_ours", "is_users", "is_users_line", "user_line"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -103,6 +103,11 @@ def is_users() -> bool:
             return kind == "user"
         frame = frame.f_back
     return False
+
+
+def is_users_line() -> bool:
+    """Whether it is a line of the user's, rather than of what that calls, that runs just now."""
+    return _kind_of(sys._getframe(2)) == "user"
 
 
 def user_line() -> str:
