@@ -211,8 +211,7 @@ class Compiled:
         except TypeError:  # a class, or without attributes: programs for it as for an argument
             return MethodType(self, instance)
         if self not in bound:
-            method = MethodType(self.function, instance)
-            bound[self] = self._of(method)
+            bound[self] = self._of(MethodType(self.function, instance))
         return bound[self]
 
     def _of(self, function: Callable[..., Any]) -> "Compiled":
@@ -290,6 +289,8 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
+            if any(entry.serves() for entry in self._entries.get(key, ())):
+                return self(*tree[0], **tree[1])  # another thread was first
             if len(self._every()) >= MOST_PROGRAMS:
                 self._warn(
                     f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
@@ -334,8 +335,7 @@ class Compiled:
     def _warn(self, reason: str, line: str = "") -> None:
         if reason not in self._warned:
             self._warned.add(reason)
-            where = f" ({line})" if line else ""
-            message = f"{self._label} runs as before: {reason}{where}"
+            message = f"{self._label} runs as before: {reason}{line and f' ({line})'}"
             if self._tell is not None:
                 self._tell(message)
             else:

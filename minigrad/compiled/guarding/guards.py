@@ -311,8 +311,9 @@ class Guards:
             )
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
             # Another table may come in its place, and each thread has its own of a `local`.
-            place = self._getter(value), "__dict__", table, f"{name}.__dict__", None
-            self._entries.append(Entry(*place))
+            if type(table) is dict:
+                place = self._getter(value), "__dict__", table, f"{name}.__dict__", None
+                self._entries.append(Entry(*place))
         if _is_closed(kind.__module__):
             return
         for base in kind.__mro__:

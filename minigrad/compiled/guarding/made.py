@@ -41,6 +41,13 @@ class Entry:
         self._kind: tuple[Any, ...] = ()  # what counts of the mode, which may hold observers
         self._read: Reader | None = None
 
+    def serves(self) -> bool:
+        """Whether it answers a call with its key now."""
+        program = self.program
+        if isinstance(program, Refusal):
+            return program.guards is None or program.guards.hold()
+        return self.held.alive and program.held() is not None
+
     def served(self, tree: Any, mode: Mode) -> None:
         """It runs for these arguments: calls like this one may come again."""
         if not self._asked:
