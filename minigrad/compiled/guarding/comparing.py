@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import PlainArray, Value, View
-from minigrad.compiled.trace import Traced
+from minigrad.compiled.guarding.held import same_plain
+from minigrad.compiled.trace import Argument, Output, Traced
 from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
@@ -85,8 +86,9 @@ class _Comparison:
         (inputs, outputs, gradients), (inputs2, outputs2, gradients2) = sides
         if len(inputs) != len(inputs2) or len(outputs) != len(outputs2):
             return "it computes another number of values every time"
-        if not _same_template(first.template, second.template):
-            return "it returns a Python value that is computed from the arguments"
+        reason = _other_result(first.template, second.template)
+        if reason is not None:
+            return reason
         self.partner = dict(zip(inputs, inputs2, strict=True))
         self._thorough = self._thorough or inputs != inputs2
         self._traced = first, second
@@ -206,6 +208,24 @@ def _same_options(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
         pairs = list(zip(called.fixed, again.fixed, strict=False))
         return len(called.fixed) == len(again.fixed) and all(_same_plain(x, y) for x, y in pairs)
     return one == other
+
+
+def _other_result(one: Any, other: Any) -> str | None:
+    """What of two results would be frozen: all that is neither plain nor the very same object."""
+    leaves, leaves2 = labelled_leaves(one), labelled_leaves(other)
+    if [label for label, _ in leaves] != [label for label, _ in leaves2]:
+        return "it returns other containers every time"
+    for (label, x), (_, y) in zip(leaves, leaves2, strict=True):
+        mark = isinstance(x, (Argument, Output)) and type(x) is type(y) and x == y
+        if x is y or mark or same_plain(x, y):
+            continue
+        if same_plain(x, x):
+            return "it returns a Python value that is computed from the arguments"
+        return (
+            f"its result{label} is a {type(x).__qualname__} made by the call; return tensors and "
+            "plain values in tuples, lists, dicts and dataclasses"
+        )
+    return None
 
 
 def _same_template(one: Any, other: Any) -> bool:

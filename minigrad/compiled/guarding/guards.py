@@ -50,6 +50,7 @@ from minigrad.compiled.guarding.held import (
     attribute_of,
     attribute_through,
     cell_of,
+    put_through,
     same_content,
     same_plain,
 )
@@ -220,18 +221,25 @@ class Guards:
             self._follow(value, label)
 
     def _mapping(
-        self, table: Any, names: Iterable[str], prefix: str, asked: Iterable[str] | None
+        self,
+        table: Any,
+        names: Iterable[str],
+        prefix: str,
+        asked: Iterable[str] | None,
+        owner: Any = None,
     ) -> None:
         """Guards of some names in a namespace; and of those asked for, which may come later.
 
-        None of them stands for all.
+        None of them stands for all. A table that is read-only is written by its owner's attributes.
         """
         names = list(names)
         asked = None if asked is None else frozenset(asked).union(names)
         self._absent.append(Absent(table, asked, prefix))
         for name in filter(table.__contains__, names):
-            fixed = isinstance(table, MappingProxyType)
-            put = None if fixed else functools.partial(_set, table, name)
+            if owner is None:
+                put = functools.partial(_set, table, name)
+            else:
+                put = functools.partial(setattr, owner, name)
             self._entry(table.get, name, f"{prefix}{name}", put)
 
     def _named(self, table: Any) -> Iterator[str]:
@@ -271,6 +279,12 @@ class Guards:
             return functools.partial(attribute_through, weakref.ref(value))
         return functools.partial(attribute_of, value)
 
+    def _putter(self, value: Any, name: str) -> Any:
+        """A function that puts an attribute of an object back; as for `_getter`."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(put_through, weakref.ref(value), name)
+        return functools.partial(setattr, value, name)
+
     def _is_read_by(self, module: str) -> bool:
         """Whether code of Python's own or NumPy's, as that of `vectorize`, may have read."""
         return module in self._watch.modules or module == "numpy"
@@ -287,7 +301,7 @@ class Guards:
                 table = vars(base)
                 names = dict.fromkeys(self._named(table))
                 names.update((n, None) for n, v in table.items() if self._is_entered(v))
-                self._mapping(table, names, f"{base.__qualname__}.", self._asked)
+                self._mapping(table, names, f"{base.__qualname__}.", self._asked, base)
 
     def _is_entered(self, value: Any) -> bool:
         value = getattr(value, "fget", getattr(value, "__func__", value))
@@ -319,7 +333,9 @@ class Guards:
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
-                    self._attributes(value, (slot,), name)
+                    self._entry(
+                        self._getter(value), slot, f"{name}.{slot}", self._putter(value, slot)
+                    )
         self._attributes(value, ("__class__",), name)
 
     def _content(self, holder: Any, label: str) -> None:

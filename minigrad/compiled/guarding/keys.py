@@ -29,7 +29,9 @@ __all__ = [
     "objects_around",
     "repeated",
     "what_hides",
+    "what_is_beside",
     "wrap_as",
+    "wrap_like",
 ]
 
 Key = tuple[Any, ...]
@@ -114,13 +116,18 @@ def what_hides(tree: Any) -> str | None:
             return f"an argument is a {kind.__qualname__}, which may be more than an array"
         if isinstance(part, Tensor) and not is_ours(kind.__module__):
             return f"an argument is a {kind.__qualname__}, which may be more than a tensor"
+    beside = what_is_beside(tree)
+    return beside and f"an argument, a {beside}; pass that as an argument, too"
+
+
+def what_is_beside(tree: Any) -> str | None:
+    """The first attribute of a container that is none of its parts, with the container's class."""
+    for part in _every_part(tree):
+        kind = type(part)
         labelled = None if kind in _PLAIN_CONTAINERS else entries(part)
         beside = _beside(part, labelled) if labelled is not None else None
         if beside:
-            return (
-                f"an argument, a {kind.__qualname__}, has the attribute {beside[0]} beside what it "
-                "contains; pass that as an argument, too"
-            )
+            return f"{kind.__qualname__}, has the attribute {beside[0]} beside what it contains"
     return None
 
 
@@ -189,6 +196,15 @@ def wrap_as(kind: type, array: Any, node: Any) -> Any:
     tensor: Any = object.__new__(kind)
     tensor._array, tensor._node = array, node
     return tensor
+
+
+def wrap_like(tensor: Tensor, array: Any, node: Any) -> Any:
+    """A tensor of another array, which refuses to be written if that one does."""
+    made = wrap_as(type(tensor), array, node)
+    part = getattr(tensor, "_part", None)
+    if part is not None:
+        made._part = part
+    return made
 
 
 class Held:

@@ -109,7 +109,8 @@ REFUSED = {
     "an attribute kept": (Model().keeping, r"it changes .*last"),
     "an argument": (written, "it writes a tensor that it was given"),
     "a new leaf": (makes_a_leaf, "it makes a leaf"),
-    "a Python result": (lambda x: (x.sum(), object()), "returns a Python value"),
+    "a Python result": (lambda x: (x.sum(), id(x)), "returns a Python value"),
+    "a new object": (lambda x: (x.sum(), object()), "its result.1. is a object made by the call"),
 }
 
 
