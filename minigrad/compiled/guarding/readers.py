@@ -65,8 +65,8 @@ class _Writer:
 
     def reader(self) -> Reader:
         """The function."""
-        for groups in self._alike.values():
-            self._same_as_before(list(groups.values()))
+        for (kind, *_), groups in self._alike.items():
+            self._same_as_before(kind, list(groups.values()))
         found = (f"[{', '.join(some)}]" for some in (self._leaves, self._tensors, self._arrays))
         lines = (*self._lines, f"return {', '.join(found)}")
         body = "\n        ".join(lines)
@@ -77,18 +77,20 @@ class _Writer:
         read: Reader = compile_source(source, "reader of arguments", self._scope)["read"]
         return read
 
-    def _same_as_before(self, groups: list[list[str]]) -> None:
+    def _same_as_before(self, kind: type, groups: list[list[str]]) -> None:
         """Refuse other ones that are the same object, or that are no more.
 
         Args:
-            groups: the names of tensors or arrays of one kind, those of one object together.
+            kind: the class of some tensors or arrays of one shape and dtype.
+            groups: their names, those of one object together.
         """
         for first, *more in groups:
             for name in more:
                 self._refuse(f"{name} is not {first}")
         names = [group[0] for group in groups]
         if len(names) > _COMPARED:
-            every = ", ".join(f"id({name})" for name in names)
+            by_identity = issubclass(kind, Tensor)  # as Python hashes them
+            every = ", ".join(name if by_identity else f"id({name})" for name in names)
             self._refuse(f"len({{{every}}}) != {len(names)}")
             return
         for i, name in enumerate(names):
