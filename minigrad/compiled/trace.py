@@ -30,7 +30,7 @@ from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Restoring, Setting
 
-__all__ = ["Argument", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
+__all__ = ["Argument", "Outer", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
 
 
 @dataclass
@@ -262,6 +262,16 @@ class Output(int):
     """Stands in a template for an output of this number."""
 
 
+class Outer(Output):
+    """Stands for an output that is a tensor from outside itself: that one is returned.
+
+    Attributes:
+        tensor: a weak reference to it.
+    """
+
+    tensor: "weakref.ref[Any]"
+
+
 class Argument(int):
     """Stands in a template for a tensor or an array that came among the arguments."""
 
@@ -328,7 +338,14 @@ def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
             tracer.refuse("it keeps a tensor that requires grad")
         else:
             traced.writes.append((reference, view))
-    returned = {id(leaf) for _, leaf in labelled_leaves(traced.result)}
+    leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
+    marks = [mark for _, mark in labelled_leaves(traced.template)]
+    for i, (leaf, mark) in enumerate(zip(leaves, marks, strict=True)):
+        if type(mark) is Output and id(leaf) in known:
+            marks[i] = outer = Outer(mark)
+            outer.tensor = weakref.ref(leaf)
+    traced.template = replace_leaves(traced.template, marks)
+    returned = set(map(id, leaves))
     for captured in tracer.captured:
         tensor = captured.tensor()
         made_here = tensor is None or id(tensor) in returned
