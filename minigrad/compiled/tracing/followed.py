@@ -115,7 +115,7 @@ class Followed(np.ndarray[Any, Any]):
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """The same numbers in another shape, followed where NumPy has to copy them, too."""
         result = _plain(self).reshape(*shape, **options)
-        if not np.may_share_memory(result, self):  # it may look at a copy that nobody knows
+        if not np.may_share_memory(result, _plain(self)):  # it may look at a copy that nobody knows
             result = result.copy()
         name = "reshaped" if options.get("order", "C") == "C" else "reshaped in another order"
         function = functools.partial(_reshaped, shape=shape, options=options)
