@@ -48,11 +48,13 @@ _OUTSIDE = frozenset(
         "_random",
         "_queue",
         "_contextvars",
+        "_thread",
         "importlib",
         "genericpath",
     ]
 )
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
+_FRAMES = frozenset(("_getframe", "_current_frames"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
 _MAKES_TENSOR = Tensor.__init__.__code__
 _BACKWARD = Tensor.backward.__code__
@@ -143,6 +145,7 @@ class Watch(Restoring):
         self.refuse: Callable[[str], None] = lambda reason: None
         self._seen: dict[int, CodeType] = {}  # all code, by identity: to compare it takes long
         self._users: set[int] = set()
+        self._standard: set[int] = set()
         self.asked: set[CodeType] = set()
 
     def begin(self) -> "Watch":
@@ -179,14 +182,17 @@ class Watch(Restoring):
 
     def _hook(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls for each call; dozens of times for each operation."""
-        seen, users = self._seen, self._users
+        seen, users, standard = self._seen, self._users, self._standard
 
         def hook(frame: FrameType, event: str, argument: Any) -> None:
             if event == "call":
                 if id(frame.f_code) not in seen:
                     self._enter(frame, frame.f_code)
-            elif event == "c_call" and id(frame.f_code) in users:
-                self._call(argument)
+            elif event == "c_call":
+                if id(frame.f_code) in users:
+                    self._call(argument)
+                elif id(frame.f_code) in standard:
+                    self._call_within(frame, argument)
 
         hook.of_watch = self  # type: ignore[attr-defined]
         return hook
@@ -206,11 +212,13 @@ class Watch(Restoring):
         module = str(frame.f_globals.get("__name__", ""))
         if kind == "standard":
             self.modules.add(module)
+            self._standard.add(id(code))
         package = module.partition(".")[0] if kind == "standard" else ""
         if package in _READ_ALL:
             self.by_name = self.by_name or self._is_asked(frame)
             return
-        if package in _OUTSIDE or (code.co_name in _FILES and _is_numpy(module)):
+        files = module.startswith("minigrad.io.")
+        if files or package in _OUTSIDE or (code.co_name in _FILES and _is_numpy(module)):
             if self._is_asked(frame):
                 self.refuse(f"it calls {module}.{code.co_name}")
             return
@@ -232,22 +240,35 @@ class Watch(Restoring):
             caller = caller.f_back
         return caller is not None and caller.f_code in self.entered
 
+    def _call_within(self, frame: FrameType, function: Any) -> None:
+        """Code of Python's own calls one that is written in C, as `glob` asks for files."""
+        name, module = _called(function)
+        if module in _OUTSIDE and name != "fspath" and self._is_asked(frame):
+            self.refuse(f"it calls {name} in {frame.f_globals.get('__name__', '')}")
+
     def _call(self, function: Any) -> None:
-        name = getattr(function, "__name__", "")
-        owner = getattr(function, "__self__", None)
-        kind = owner if isinstance(owner, type) else type(owner)
-        module = getattr(function, "__module__", None) or kind.__module__
-        if isinstance(owner, random.Random):
-            module = "random"
+        name, module = _called(function)
         if module in _READ_ALL or (name in _BY_NAME and module == "builtins"):
             self.by_name = True  # under whatever name it is called
         effect = name in _EFFECTS and module in ("builtins", "io", "_io")
         if effect or module in _OUTSIDE or (name in _FILES and _is_numpy(module)):
             self.refuse(f"it calls {name}")
+        elif module == "sys" and name in _FRAMES:
+            self.refuse("it looks at the frames of its callers")
         elif module == "_warnings":
             self.refuse("it warns")
         elif module == "datetime" and name in ("now", "today", "utcnow"):
             self.refuse(f"it calls {name}")
+
+
+def _called(function: Any) -> tuple[str, str]:
+    """The name of a function that is written in C, and its module."""
+    owner = getattr(function, "__self__", None)
+    kind = owner if isinstance(owner, type) else type(owner)
+    module = getattr(function, "__module__", None) or kind.__module__
+    if isinstance(owner, random.Random):
+        module = "random"
+    return getattr(function, "__name__", ""), module
 
 
 def _is_importing(frame: FrameType | None) -> bool:
