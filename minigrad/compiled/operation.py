@@ -16,7 +16,7 @@ from minigrad.compiled.backends import default_backend, native_kernels, switched
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
-from minigrad.compiled.guarding.made import Entry, Refusal
+from minigrad.compiled.guarding.made import TOO_MANY, Entry, Refusal
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
@@ -83,8 +83,10 @@ def compile(
     """
     if function is None:
         return lambda function: compile(function, check=check, backend=backend)
-    if not callable(function):
-        raise TypeError(f"compile: takes a function, got {type(function).__name__}")
+    if isinstance(function, staticmethod) or not callable(function):
+        kind = type(function).__name__
+        below = "; put it below that" if kind in ("staticmethod", "classmethod") else ""
+        raise TypeError(f"compile: takes a function, got {kind}{below}")
     if check < 0:
         raise ValueError(f"compile: check must be 0 or more, got {check}")
     return Compiled(function, check, backend or default_backend())
@@ -292,9 +294,7 @@ class Compiled:
             if any(entry.serves() for entry in self._entries.get(key, ())):
                 return self(*tree[0], **tree[1])  # another thread was first
             if len(self._every()) >= MOST_PROGRAMS:
-                self._warn(
-                    f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
-                )
+                self._warn(TOO_MANY.format(MOST_PROGRAMS))
                 return self.function(*tree[0], **tree[1])
             count = self._count
             self._count += 1

@@ -8,7 +8,12 @@ from minigrad.compiled.guarding.readers import Reader, write_reader
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.core.modes import Mode
 
-__all__ = ["Entry", "Refusal"]
+__all__ = ["TOO_MANY", "Entry", "Refusal"]
+
+TOO_MANY = (
+    "it has {} programs for other shapes, flags and values already; numbers that change may be "
+    "tensors among the arguments"
+)
 
 
 class Refusal(NamedTuple):

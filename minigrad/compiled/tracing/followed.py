@@ -149,6 +149,20 @@ class Followed(np.ndarray[Any, Any]):
         """The same memory as another type, which is not followed."""
         return self._looked_at("view").view(*args, **options)
 
+    @property  # type: ignore[misc]
+    def real(self) -> Any:
+        """The same numbers, or one part of them."""
+        return self._part("real") if self.dtype.kind == "c" else self
+
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:
+        """The other part."""
+        return self._part("imag")
+
+    def _part(self, name: str) -> Any:
+        read = operator.attrgetter(name)
+        return self._told(f"{name} part", read, (self,), {}, read(_plain(self)).copy())
+
     @property
     def flat(self) -> Any:
         """Numbers that leave."""

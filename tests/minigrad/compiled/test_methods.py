@@ -171,3 +171,13 @@ def test_calls_that_come_at_once_make_one_program():
         thread.join()
     assert found == pytest.approx([6 * np.tanh(3) ** 2] * 3)
     assert len(compiled.programs) == 1
+
+
+def test_methods_without_an_instance_are_compiled_below_the_decorator():
+    class Static:
+        double = staticmethod(mg.compile(lambda x: x * 2))
+
+    assert Static().double(mg.Tensor([1.0])).tolist() == [2.0]
+    for decorator in (staticmethod, classmethod):
+        with pytest.raises(TypeError, match=f"got {decorator.__name__}; put it below that"):
+            mg.compile(decorator(lambda x: x))

@@ -157,3 +157,11 @@ def test_what_cannot_be_watched_is_refused(make, monkeypatch, tmp_path):
     change()
     assert compiled(given()).numpy().tolist() != before.tolist()
     assert compiled.programs == []
+
+
+def test_a_tensor_that_is_given_and_read_from_outside_is_named():
+    w = mg.Tensor(np.ones(3, F), requires_grad=True)
+    compiled = mg.compile(lambda x, also: (x * w * also).sum())
+    with pytest.warns(mg.CompileWarning, match="from outside that it is given, too"):
+        y = compiled(given(), w)
+    assert mg.gradients(y, w).tolist() == [1.0, 2.0, 3.0]
