@@ -51,6 +51,7 @@ class Followed(np.ndarray[Any, Any]):
 
     def __array_finalize__(self, source: Any) -> None:
         self.tracer = getattr(source, "tracer", None)
+        self.number = self.ndim == 0 and getattr(source, "number", False)  # as `T` of a number
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if any(hasattr(value, "_array") for value in inputs):
@@ -73,7 +74,7 @@ class Followed(np.ndarray[Any, Any]):
         leaves = [leaf for _, leaf in labelled_leaves((args, kwargs))]
         if any(hasattr(leaf, "_array") for leaf in leaves):
             return NotImplemented
-        args_, kwargs_ = replace_leaves((args, kwargs), map(_plain, leaves))
+        args_, kwargs_ = replace_leaves((args, kwargs), map(_own, leaves))
         result = func(*args_, **kwargs_)
         if (result is None or kwargs.get("out") is not None) and self.tracer is not None:
             self.tracer.refuse(f"np.{func.__name__} writes into an array")
@@ -105,12 +106,12 @@ class Followed(np.ndarray[Any, Any]):
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         """The same numbers in another dtype, followed."""
-        result = _plain(self).astype(*args, **kwargs)
+        result = _own(self).astype(*args, **kwargs)
         return self._told("astype", _astype(args, kwargs), (self,), {}, result)
 
     def copy(self, order: Any = "C") -> Any:
         """The same numbers, followed."""
-        return self._told("positive", np.copy, (self,), {}, _plain(self).copy(order))
+        return self._told("positive", np.copy, (self,), {}, _own(self).copy(order))
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """The same numbers in another shape, followed where NumPy has to copy them, too."""
@@ -358,6 +359,11 @@ def _picks(name: str, args: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return np.ndarray.view(value, np.ndarray) if isinstance(value, Followed) else value
+
+
+def _own(value: Any) -> Any:
+    """The array or the number that NumPy would have given."""
+    return _plain(value)[()] if isinstance(value, Followed) and value.number else _plain(value)
 
 
 def _by_method(array: Any, name: str, args: Any, options: dict[str, Any]) -> Any:

@@ -241,9 +241,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
             self.derivatives[output.number] = known
 
     def _is_followed(self, leaf: Any) -> bool:
-        if hasattr(leaf, "_array"):
-            return True
-        return isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        known = isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        return known or hasattr(leaf, "_array")
 
     def _call(
         self, applied: Applied, operands: list[Any], leaves: list[Any], traced: list[int]

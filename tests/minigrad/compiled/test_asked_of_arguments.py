@@ -143,3 +143,23 @@ def test_what_tells_how_an_array_lies_in_memory_is_refused(name):
     for a in (np.arange(4.0).reshape(2, 2).T, np.arange(4.0).reshape(2, 2)):
         expected = [5.0, 10.0] if IN_MEMORY[name](a) else [2.0, 4.0]
         assert compiled(tensor(1.0, 2.0), a).tolist() == expected
+
+
+STILL_NUMBERS = {
+    "astype": lambda s: s.astype(F),
+    "transposed": lambda s: s.T,
+    "squeeze": lambda s: np.squeeze(s),
+    "copy": lambda s: s.copy(),
+}
+
+
+@pytest.mark.parametrize("name", STILL_NUMBERS)
+def test_what_numpy_makes_of_numbers_are_numbers(name):
+    def function(a):
+        return STILL_NUMBERS[name](a.sum()), a * 2
+
+    compiled = mg.compile(function)
+    for k in range(3):
+        (found, _), (expected, _) = compiled(np.ones(2) + k), function(np.ones(2) + k)
+        assert type(found) is type(expected)
+        assert found == expected
