@@ -199,13 +199,13 @@ class Guards:
         elif isinstance(value, (tuple, frozenset)):
             for i, part in enumerate(value):
                 self._follow(part, f"{label}[{i}]")
-        elif isinstance(value, _UNWATCHED) and _is_closed(type(value).__module__):
+        elif isinstance(value, _UNWATCHED) and _is_closed(_home(type(value))):
             raise Refused(
                 f"it can read the {type(value).__name__} {label}, which cannot be watched"
             )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
-        if isinstance(value, _CONTAINERS) and not _is_closed(type(value).__module__):
+        if isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value))):
             self._object(value, label)  # its class may give it attributes and methods
 
     def _follow(self, value: Any, label: str) -> None:
@@ -291,13 +291,13 @@ class Guards:
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
-        if not _is_closed(kind.__module__):
+        if not _is_closed(_home(kind)):
             self._attributes(kind, ("__mro__", "__class__"), kind.__qualname__)
         for base in kind.__mro__:
             if base in self._classes:
                 continue
             self._classes.add(base)
-            if not _is_closed(base.__module__) and not base.__module__.startswith("minigrad."):
+            if not _is_closed(_home(base)) and not _home(base).startswith("minigrad."):
                 table = vars(base)
                 names = dict.fromkeys(self._named(table))
                 names.update((n, None) for n, v in table.items() if self._is_entered(v))
@@ -311,14 +311,14 @@ class Guards:
         """Guards of the attributes of an instance; also of those that code would only set."""
         kind = type(value)
         name = label or kind.__qualname__
-        if kind.__module__.startswith("minigrad."):  # ours that hold functions of the user's
+        if _home(kind).startswith("minigrad."):  # ours that hold functions of the user's
             self._follow(getattr(value, "function", None), label)
             self._follow(getattr(value, "rule", None), label)
             return
         table = getattr(value, "__dict__", None)
         if table is not None:
             # What code of Python's own read, as that of `collections.UserDict`, is not known.
-            inherited = any(self._is_read_by(base.__module__) for base in kind.__mro__)
+            inherited = any(self._is_read_by(_home(base)) for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
             names.update(
                 dict.fromkeys(itertools.chain.from_iterable(map(set_by, self._watch.entered)))
@@ -328,7 +328,7 @@ class Guards:
             if type(table) is dict:
                 place = self._getter(value), "__dict__", table, f"{name}.__dict__", None
                 self._entries.append(Entry(*place))
-        if _is_closed(kind.__module__):
+        if _is_closed(_home(kind)):
             return
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
@@ -354,6 +354,12 @@ class Guards:
 def _module_of(function: FunctionType) -> str:
     """Where a function was written; what wraps another tells that one's module for its own."""
     return str(function.__globals__.get("__name__", ""))
+
+
+def _home(kind: type) -> str:
+    """The module of a class; one of an extension module may have something else by that name."""
+    module: Any = kind.__module__
+    return module if isinstance(module, str) else ""
 
 
 def _set(table: dict[str, Any], name: str, value: Any) -> None:

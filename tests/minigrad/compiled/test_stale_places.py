@@ -112,3 +112,19 @@ def test_default_dtype_and_recording_have_programs_of_their_own():
             assert not compiled(given()).requires_grad
         assert compiled(given()).requires_grad
     assert len(compiled.programs) == 3
+
+
+def test_classes_whose_module_is_no_name_are_watched():
+    """As functions of Cython's have it, in which the name is an attribute of each of them."""
+
+    class Function:
+        def __init__(self):
+            self.rate = 1.0
+
+    Function.__module__ = property(lambda self: "somewhere")
+    value = Function()
+    compiled = mg.compile(lambda x: x * value.rate)
+    for value.rate in (1.0, 5.0):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(given()).numpy(), given().numpy() * value.rate)
+    assert compiled.refusals == []
