@@ -100,13 +100,13 @@ def by_a_path_of_names(monkeypatch):
 
 
 def by_getattr_under_another_name(monkeypatch):
-    value, name = Held(rate=1.0), "ra"
-    return lambda x: x * LOOK(value, name + "te"), attribute(value)
+    value, name = Held(rate=1.0), "r"
+    return lambda x: x * LOOK(value, name + "ate"), attribute(value)
 
 
 def by_getattribute(monkeypatch):
-    value, name = Held(rate=1.0), "ra"
-    return lambda x: x * object.__getattribute__(value, name + "te"), attribute(value)
+    value, name = Held(rate=1.0), "r"
+    return lambda x: x * object.__getattribute__(value, name + "ate"), attribute(value)
 
 
 def by_a_method_of_a_dict(monkeypatch):
