@@ -6,6 +6,7 @@ from typing import Any
 
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import repeated
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import Traced, settle, trace, unfixed
 from minigrad.ops.pytree import replace_leaves
@@ -40,6 +41,8 @@ def what_differs(
     failure = ""
     for signs in (False, True):
         others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
+        for i, same in repeated(leaves).items():
+            others[i] = others[same]
         args, kwargs = replace_leaves(tree, others)
         try:
             return _compared(function, first, guards, args, kwargs, recording, seeded, kernels)

@@ -15,7 +15,7 @@ from minigrad.compiled.backends import chosen_backend, default_backend, native_k
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
-from minigrad.compiled.guarding.made import Entry, Methods, Refusal
+from minigrad.compiled.guarding.made import TOO_MANY, Entry, Methods, Refusal
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
@@ -82,8 +82,10 @@ def compile(
     """
     if function is None:
         return lambda function: compile(function, check=check, backend=backend)
-    if not callable(function):
-        raise TypeError(f"compile: takes a function, got {type(function).__name__}")
+    if isinstance(function, staticmethod) or not callable(function):
+        kind = type(function).__name__
+        below = "; put it below that" if kind in ("staticmethod", "classmethod") else ""
+        raise TypeError(f"compile: takes a function, got {kind}{below}")
     if check < 0:
         raise ValueError(f"compile: check must be 0 or more, got {check}")
     return Compiled(function, check, chosen_backend(backend))
@@ -210,8 +212,7 @@ class Compiled:
         except TypeError:  # a class, or without attributes: programs for it as for an argument
             return MethodType(self, instance)
         if self not in bound:
-            method = MethodType(self.function, instance)
-            bound[self] = self._of(method)
+            bound[self] = self._of(MethodType(self.function, instance))
         return bound[self]
 
     def _of(self, function: Callable[..., Any]) -> "Compiled":
@@ -289,10 +290,10 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
+            if any(entry.serves() for entry in self._entries.get(key, ())):
+                return self(*tree[0], **tree[1])  # another thread was first
             if len(self._every()) >= MOST_PROGRAMS:
-                self._warn(
-                    f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
-                )
+                self._warn(TOO_MANY.format(MOST_PROGRAMS))
                 return self.function(*tree[0], **tree[1])
             count = self._count
             self._count += 1
@@ -334,8 +335,7 @@ class Compiled:
     def _warn(self, reason: str, line: str = "") -> None:
         if reason not in self._warned:
             self._warned.add(reason)
-            where = f" ({line})" if line else ""
-            message = f"{self._label} runs as before: {reason}{where}"
+            message = f"{self._label} runs as before: {reason}{line and f' ({line})'}"
             if self._tell is not None:
                 self._tell(message)
             else:

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.core.plans import compile_source
 
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "Places", "attribute_of"]
-__all__ += ["attribute_through", "cell_of", "same_content", "same_plain"]
+__all__ += ["attribute_through", "cell_of", "put_through", "same_content", "same_plain"]
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
@@ -224,6 +224,11 @@ def attribute_of(value: Any, name: str, default: Any) -> Any:
 def attribute_through(reference: Any, name: str, default: Any) -> Any:
     """An attribute of what a weak reference refers to."""
     return getattr(reference(), name, default)
+
+
+def put_through(reference: Any, name: str, value: Any) -> None:
+    """Set an attribute of what a weak reference refers to."""
+    setattr(reference(), name, value)
 
 
 def same_content(holder: Any, kept: Any) -> bool:

@@ -9,7 +9,12 @@ from minigrad.compiled.guarding.readers import Reader, write_reader
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.core.modes import Mode
 
-__all__ = ["Entry", "Methods", "Refusal"]
+__all__ = ["TOO_MANY", "Entry", "Methods", "Refusal"]
+
+TOO_MANY = (
+    "it has {} programs for other shapes, flags and values already; numbers that change may be "
+    "tensors among the arguments"
+)
 
 
 class Refusal(NamedTuple):
@@ -41,6 +46,13 @@ class Entry:
         self._asked = False
         self._kind: tuple[Any, ...] = ()  # what counts of the mode, which may hold observers
         self._read: Reader | None = None
+
+    def serves(self) -> bool:
+        """Whether it answers a call with its key now."""
+        program = self.program
+        if isinstance(program, Refusal):
+            return program.guards is None or program.guards.hold()
+        return self.held.alive and program.held() is not None
 
     def served(self, tree: Any, mode: Mode) -> None:
         """It runs for these arguments: calls like this one may come again."""

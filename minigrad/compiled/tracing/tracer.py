@@ -241,9 +241,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
             self.derivatives[output.number] = known
 
     def _is_followed(self, leaf: Any) -> bool:
-        if hasattr(leaf, "_array"):
-            return True
-        return isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        known = isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        return known or hasattr(leaf, "_array")
 
     def _call(
         self, applied: Applied, operands: list[Any], leaves: list[Any], traced: list[int]
@@ -281,6 +280,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]
+        if any(isinstance(leaf, Followed) and self.view_of(leaf) is None for leaf in leaves):
+            self.refuse(f"np.{name} reads a part of an array that is not followed")
         view = None
         if name in ("positive", "astype"):
             view = self.view_of(leaves[0])
