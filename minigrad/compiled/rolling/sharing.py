@@ -46,7 +46,8 @@ def share_stacks(graph: Graph) -> Graph:
         stack = loop.stacked[inner]
         if stack not in returned and _moved(graph, stack, partial(seen_in, part=part)):
             del loop.stacked[inner]
-    return Graph(graph.inputs, reachable(graph.values, graph.outputs), graph.outputs)
+    values = reachable(_stacks_first(graph.values), graph.outputs)
+    return Graph(graph.inputs, values, graph.outputs)
 
 
 def trim_stacks(graph: Graph) -> Graph:
@@ -73,6 +74,15 @@ def trim_stacks(graph: Graph) -> Graph:
                 del loop.stacked[inner]
                 loop.stacked[kept] = steps
     return graph
+
+
+def _stacks_first(values: Iterable[Value]) -> Iterator[Value]:
+    """The values, with what loops keep right after them: it may now be read earlier than before."""
+    for value in values:
+        if value.op != "stack":
+            yield value
+        if value.op == "loop":
+            yield from value.options[0].stacked.values()
 
 
 def _loops(values: Iterable[Value]) -> Iterator[Loop]:

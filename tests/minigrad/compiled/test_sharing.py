@@ -85,6 +85,9 @@ def test_a_loop_keeps_the_parts_of_what_it_keeps_once(lift):
             if whole.op == "assemble":
                 parts = {view.value for view in whole.views if view.whole}
                 assert len(parts & kept) <= 1  # the part that only one of both products has
+    place = {value: i for i, value in enumerate(graph.values)}
+    for i, value in enumerate(graph.values):
+        assert all(place.get(view.value, -1) < i for view in value.views)
     expected = plain.build(straight)(GATED)
     for found, wanted in zip(plain.build(graph)(GATED), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
