@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, View, size_of
+from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.core.tensors import Tensor
 
@@ -87,7 +88,7 @@ class StandIns(Tracer):
         return ndarray(like.shape, like.dtype, room, self._count * 31 % _PERIOD * step)
 
     def _constant(self, value: Any, array: Any) -> Any:
-        """Stand-ins are written by nobody, so they need no copies."""
-        base = getattr(array, "base", None)
+        """Nobody writes a stand-in, or a view of one, so neither needs a copy."""
+        base: Any = owner_of(array).base if isinstance(array, ndarray) else None
         is_stand_in = any(base is room for room in self._rooms.values())
         return array if is_stand_in else super()._constant(value, array)
