@@ -83,9 +83,10 @@ def native_kernels() -> dict[str, Kernel]:
     """All of them by the names that operations ask for."""
     if default_backend() is plain:
         return {}
-    from minigrad.compiled.llvm import by_rows
+    from minigrad.compiled.llvm import by_rows, native
     from minigrad.compiled.llvm.attention import calls
 
+    native.host()  # loads llvmlite now, not in a trace: what an import runs may be anybody's code
     return {
         "attention": calls.attention,
         "attention_gradient": calls.attention_gradient,

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.guarding.containers import Containers
 from minigrad.compiled.guarding.keys import repeated, what_is_beside, wrap_like
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
-from minigrad.compiled.tracing.containers import Containers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
+from minigrad.compiled.tracing.stand_ins import StandIns
 from minigrad.compiled.tracing.tracer import Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.backward import pull_back
@@ -86,6 +87,7 @@ def trace(
     seeded: bool = False,
     kernels: bool = False,
     before: Traced | None = None,
+    stand_ins: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -98,11 +100,13 @@ def trace(
         seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
+        stand_ins: whether large results are not computed, see `StandIns`.
 
     Raises:
         whatever the function raises.
     """
-    tracer = Tracer(states, kernels, None if before is None else before.tracer)
+    kind = StandIns if stand_ins else Tracer
+    tracer = kind(states, kernels, None if before is None else before.tracer)
     if watch is not None:
         watch.refuse = tracer.refuse
     try:

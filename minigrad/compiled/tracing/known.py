@@ -1,6 +1,7 @@
 """Which arrays are which values of a graph, and which are parts of them."""
 
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,7 @@ class KnownArrays:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self._views: dict[int, View] = {}
-        self._known: dict[int, Any] = {}  # references
-        self._sharing: dict[int, set[int]] = {}  # keys of arrays, by whose memory they look at
+        self._known: dict[int, Any] = {}  # references, some of them to what is gone
 
     def enter_array(self, array: PlainArray, view: View) -> None:
         """Know an array as a view from now on, unless it is known."""
@@ -33,24 +33,14 @@ class KnownArrays:
 
     def know(self, array: PlainArray, view: View) -> None:
         """Know an array as long as it lives: then its identity may be given to another one."""
-        key, owner = id(array), id(owner_of(array))
-
-        def forget(_: Any) -> None:
-            self._views.pop(key, None)
-            self._known.pop(key, None)
-            self._sharing.get(owner, set()).discard(key)
-            if not self._sharing.get(owner, True):
-                del self._sharing[owner]
-
+        key = id(array)
         self._views[key] = view
-        self._known[key] = weakref.ref(array, forget)
-        self._sharing.setdefault(owner, set()).add(key)
+        # No function of Python's: thousands of arrays die in a trace, and a profiler looks on.
+        self._known[key] = weakref.ref(array, partial(self._views.pop, key))
 
     def sharing(self, owner: PlainArray) -> list[PlainArray]:
         """The known arrays that look at the memory of one."""
-        keys = list(self._sharing.get(id(owner), ()))
-        references = [r for key in keys if (r := self._known.get(key)) is not None]
-        return [array for r in references if (array := r()) is not None]
+        return [array for array in self.alive() if owner_of(array) is owner]
 
     def view_of(self, array: PlainArray) -> View | None:
         """The view that an array is, or the part of one that it looks at."""
@@ -81,4 +71,3 @@ class KnownArrays:
         """Know none any more."""
         self._views.clear()
         self._known.clear()
-        self._sharing.clear()
