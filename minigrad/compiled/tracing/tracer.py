@@ -106,19 +106,18 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
     @Watch.pausing
     def _constant(self, value: Any, array: Any) -> Any:
         if isinstance(array, ndarray):
-            known = self.view_of(value._array) if hasattr(value, "_array") else None
-            if hasattr(value, "_array") and known is None:
-                known = self.capture(value)
-            if known is None and array.__class__ is ndarray:
-                known = self.view_of(array)
-            if known is None and isinstance(value, ndarray):
-                known = self.view_of(value)
-            kept = array
-            if known is None or array.base is not None or not array.flags.c_contiguous:
-                kept = np.array(array, order="C")
-            if known is None:
-                known = self.builder.constant(kept)
-            self.enter_array(kept, known)
+            known = None
+            if hasattr(value, "_array"):
+                known = self.view_of(value._array)
+                if known is not None and current_mode().deriving:
+                    return array  # within a rule: nobody writes what it has computed
+                known = known or self.capture(value)
+            for one in (array, value):
+                if known is None and isinstance(one, ndarray):
+                    known = self.view_of(one)
+            whole = known is not None and array.base is None and array.flags.c_contiguous
+            kept = array if whole else np.array(array, order="C")
+            self.enter_array(kept, known or self.builder.constant(kept))
             return kept
         leaves = [leaf for _, leaf in labelled_leaves(array)]
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
