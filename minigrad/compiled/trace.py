@@ -6,7 +6,7 @@ the same graph, without rules of its own.
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,15 +18,18 @@ from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
 from minigrad.compiled.tracing.tracer import Request, Tracer
-from minigrad.compiled.tracing.watching import Watch
+from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import alias_node, last_write
+from minigrad.core.plans import RulePlan
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Restoring, Setting
+from minigrad.transforms.custom_rules import CustomPlan
+from minigrad.transforms.rematerialize import CheckpointPlan
 
 __all__ = ["Argument", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
 
@@ -92,7 +95,7 @@ def trace(
         args, kwargs: the arguments.
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
-        watch: a block for the call alone.
+        watch: a block for the call, and for its derivative if that runs code of the user's.
         seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
@@ -145,8 +148,6 @@ def _traced(
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
             result = function(*args, **kwargs)
-        if watch is not None:
-            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != writes:
             tracer.refuse("it writes a leaf that requires grad")
         if any(not same_numbers(array, copy) for array, copy in given):
@@ -156,9 +157,11 @@ def _traced(
         try:
             _read_result(traced, leaves)
             if differentiate and tracer.refusal is None and any(traced.recorded):
-                _differentiate(traced, entered, seeded)
+                _differentiate(traced, entered, seeded, watch)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         traced.result = map_leaves(lambda leaf: _unfollowed(leaf, originals), result)
     tracer.builder.heard = False
     for leaf in leaves:
@@ -237,7 +240,9 @@ class Argument(int):
     """Stands in a template for a tensor or an array that came among the arguments."""
 
 
-def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:
+def _differentiate(
+    traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool, watch: Watch | None
+) -> None:
     """Send gradients back from all outputs that require grad, and see what that computes."""
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
@@ -265,7 +270,10 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded:
         gradients = {value: known.get(node.number) for node, value in targets.items()}
         traced.gradients = {value: view for value, view in gradients.items() if view is not None}
         return  # the function did it all
-    with ModeChange(recording=False):  # nobody differentiates this once more
+    watched: Any = nullcontext()
+    if watch is not None and _runs_code_of_users((node for node, _ in roots), targets):
+        watched = watch  # what these read is guarded, too
+    with watched, ModeChange(recording=False):  # nobody differentiates this once more
         found = pull_back(
             roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False
         )
@@ -274,6 +282,26 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
         else:
             tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
+
+
+def _runs_code_of_users(roots: Iterable[Any], targets: Container[Any]) -> bool:
+    """Whether a pass from some nodes back to others runs rules or functions of the user's."""
+    plans: set[Any] = set()
+    seen: set[Any] = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            plans.add(node.plan)
+            if node not in targets:
+                waiting += [source for source in node.inputs if source is not None]
+    return any(
+        any(not is_ours(rule.__module__) for rule in plan.operation.rules.values())
+        if isinstance(plan, RulePlan)
+        else isinstance(plan, (CustomPlan, CheckpointPlan))
+        for plan in plans
+    )
 
 
 def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
