@@ -82,7 +82,7 @@ class Suite:
             compiled = self._compiled[id(function)] = mg.compile(function, backend=self.backend)
         leaves = []
         key = key_of(flatten((args, kwargs), leaves), leaves, current_mode())
-        if key not in compiled._entries:
+        if not any(_holds(entry) for entry in compiled._entries.get(key, ())):
             if sum(map(len, compiled._entries.values())) >= MOST_PROGRAMS:
                 compiled._entries.clear()  # as many programs as a test has shapes
             compiled._count = 0
@@ -205,6 +205,14 @@ class Suite:
             yield
         finally:
             self._inside.on = False
+
+
+def _holds(entry):
+    """Whether what was made of a call answers another one."""
+    program = entry.program
+    if not hasattr(program, "held"):  # a refusal
+        return program.guards is None or program.guards.hold()
+    return entry.held.alive and program.held() is not None
 
 
 def pytest_addoption(parser):
