@@ -1,6 +1,6 @@
 """The tests with every public operation, method and layer compiled: a plugin of pytest.
 
-    python -m pytest -n 0 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
+    python -m pytest -n 2 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
 
 A call of an operation of `minigrad`, of a NumPy function or a method that stands for one, or of a
 module, unless it comes from another one, is traced with the arguments that the test gives it, put
@@ -257,6 +257,22 @@ def pytest_runtest_call(item):
             return (yield)
     finally:
         suite.forget()
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # in a process of pytest-xdist
+        suite = session.config.stash[SUITE]
+        told = list(suite.counts.items()), list(suite.refused.items()), list(suite.first.items())
+        session.config.workeroutput["compiled"] = told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    suite = node.config.stash[SUITE]
+    counts, refused, first = map(dict, getattr(node, "workeroutput", {}).get("compiled", [()] * 3))
+    suite.counts.update(counts)
+    suite.refused.update(refused)
+    suite.first = first | suite.first
 
 
 def pytest_terminal_summary(terminalreporter, config):
