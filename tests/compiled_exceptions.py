@@ -45,6 +45,10 @@ EXCEPTIONS = {
         "tests/minigrad/ops/test_half_counts.py::test_float16_agrees_with_float64[avg_pool1d",
     ],
     LINES: [
+        *(
+            f"tests/layers/test_renamed.py::test_arguments_go_by_their_old_names_too[{model}.forward"
+            for model in ("GPT", "CharacterModel", "DALLE")
+        ),
         "tests/minigrad/test_anomaly.py::test_planted_log_of_zero_is_named_with_layer_step_and_line",
         "tests/minigrad/test_anomaly.py::test_marks_survive_the_backward",
         "tests/minigrad/test_anomaly.py::test_finite_inputs_gave_others",
