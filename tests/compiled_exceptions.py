@@ -40,6 +40,7 @@ EXCEPTIONS = {
         "tests/minigrad/ops/test_attention_reference.py::test_compiled_it_is_what_the_kernel",
         "tests/layers/test_compiled_",
         "tests/layers/test_sequence_programs.py",
+        "tests/layers/test_steps.py",
         "tests/minigrad/compiled/",
     ],
     "a warning that Python code gives: it comes with the trace, and not with the program": [
