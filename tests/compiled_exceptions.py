@@ -19,6 +19,7 @@ EXCEPTIONS = {
         "tests/layers/test_cell_kernels.py::test_layers_name_a_kernel_which_is_optional",
         "tests/layers/test_recurrent_options.py::test_which_calls_the_kernels_know",
         "tests/minigrad/test_graphs.py::test_summary_by_scope_and_as_text",
+        "tests/minigrad/test_graphs.py::test_a_summary_tells_two_modules_of_one_name_apart",
     ],
     "a kernel is recorded: a call that is refused is traced, without kernels, the first time": [
         "tests/minigrad/ops/test_cross_entropies.py::test_cross_entropy_of_classes",
@@ -42,6 +43,7 @@ EXCEPTIONS = {
         "tests/layers/test_sequence_programs.py",
         "tests/layers/test_sequence_batches.py",
         "tests/layers/test_steps.py",
+        "tests/minigrad/test_observed_passes.py::test_a_pass_within_a_function_that_is_traced",
         "tests/minigrad/compiled/",
     ],
     "a warning that Python code gives: it comes with the trace, and not with the program": [
@@ -73,6 +75,7 @@ EXCEPTIONS = {
         "tests/minigrad/test_replay.py::test_repeats_the_recorded_values_and_computes_with_others",
         "tests/minigrad/test_replay.py::test_recorded_derivatives_are_replayed",
         "tests/minigrad/test_replay.py::test_lstm",
+        "tests/minigrad/test_replay_programs.py::test_random_programs",
         "tests/minigrad/ops/test_attention.py::test_attention_with_bias",
     ],
     "the memory of a kernel: a first call runs its reference": [

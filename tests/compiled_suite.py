@@ -62,12 +62,12 @@ class Suite:
 
         if self._inside.on:
             return plain(*args, **kwargs)
-        if switched_off():
-            self.counts["left alone: the test switches programs off"] += 1
-            return plain(*args, **kwargs)
         mode = current_mode()
         if mode.watchers or mode.deriving or not mode.fused:
             self.counts["left alone: recorded for replay, or a derivative"] += 1
+            return plain(*args, **kwargs)
+        if switched_off():
+            self.counts["left alone: the test switches programs off"] += 1
             return plain(*args, **kwargs)
         self._inside.on = True
         try:

@@ -29,11 +29,11 @@ from minigrad.compiled.stepping.sequences import Sequences
 from minigrad.compiled.trace import Output, Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
-from minigrad.compiled.tracing.memory import uncollected
 from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.debug.graph_view import paused_gc
 from minigrad.forks import give_lock
 from minigrad.ops.pytree import labelled_leaves
 from minigrad.restoring import errstate
@@ -261,7 +261,7 @@ class Scanned:
         active = None if order.lengths is None else np.asarray(t < order.lengths)
         args = x[:, t], states, active, tuple(fixed), *objects
         number = len(states) if isinstance(states, tuple) else 1
-        with within, uncollected():
+        with within, paused_gc():
             begun, program = self._traced(args, number, order, batch is None)
         self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
         if isinstance(program, Refusal) or (program.draws and current_mode().observers):
