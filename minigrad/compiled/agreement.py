@@ -6,6 +6,7 @@ from typing import Any
 
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import repeated
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import Traced, settle, trace, unfixed
 from minigrad.ops.pytree import replace_leaves
@@ -37,9 +38,11 @@ def what_differs(
         tree, leaves: its arguments in their containers, and their leaves.
         recording, seeded, kernels: as it was traced.
     """
-    failure = ""
+    failure, same = "", repeated(leaves)
     for signs in (False, True):
         others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
+        for place, first_place in same.items():
+            others[place] = others[first_place]
         args, kwargs = replace_leaves(tree, others)
         try:
             return _compared(function, first, guards, args, kwargs, recording, seeded, kernels)

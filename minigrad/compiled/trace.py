@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.guarding.keys import repeated
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
@@ -125,9 +126,15 @@ def _traced(
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
     originals: dict[int, Any] = {}
-    number = 0
+    number, same = 0, repeated(leaves)
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, (Tensor, np.ndarray)):
+            continue
+        if i in same:  # an input that nothing reads
+            leaves[i] = leaf = leaves[same[i]]
+            array = leaf._array if isinstance(leaf, Tensor) else np.ndarray.view(leaf, np.ndarray)
+            entered.append((tracer.input(number, array.copy()).value, None))
+            number += 1
             continue
         leaves[i] = leaf = _apart(tracer, leaf)
         array = leaf._array if isinstance(leaf, Tensor) else leaf

@@ -26,6 +26,7 @@ __all__ = [
     "flatten",
     "key_of",
     "objects_around",
+    "repeated",
     "what_hides",
 ]
 
@@ -151,10 +152,10 @@ def _every_part(tree: Any) -> Iterator[Any]:
 def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
     """The kinds of the leaves, and what of the mode changes results.
 
-    Tensors and arrays count by shape, dtype and whether they require grad, plain values by value,
-    and other objects by identity.
+    Tensors and arrays count by shape, dtype, whether they require grad and which are the same,
+    plain values by value, and other objects by identity.
     """
-    parts: list[Any] = [structure, mode.recording, mode.dtype]
+    parts: list[Any] = [structure, mode.recording, mode.dtype, *repeated(leaves).items()]
     for leaf in leaves:
         kind = leaf.__class__
         if isinstance(leaf, Tensor):
@@ -169,6 +170,20 @@ def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
         else:
             parts.append((object, id(leaf)))
     return tuple(parts)
+
+
+def repeated(leaves: Iterable[Any]) -> dict[int, int]:
+    """Of tensors and arrays that came before, the place, and that of the first.
+
+    Functions may ask whether two arguments are one object, as attention does of queries and keys.
+
+    >>> x, y = np.ones(2), np.ones(2)
+    >>> repeated([x, y, 3, x])
+    {3: 0}
+    """
+    seen: dict[int, int] = {}
+    places = {i: seen.setdefault(id(v), i) for i, v in enumerate(leaves) if isinstance(v, ARRAYS)}
+    return {} if len(seen) == len(places) else {i: k for i, k in places.items() if i != k}
 
 
 class Held:
@@ -210,6 +225,7 @@ class Given:
         self.leaves = [None if isinstance(leaf, ARRAYS) else leaf for leaf in leaves]
         self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)]
+        self._repeated = repeated(leaves)
         self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves) and all(
             isinstance(one, type) for one in objects_around(tree)
         )
@@ -220,6 +236,8 @@ class Given:
         for place, value in zip(self.places, values, strict=True):
             tensor = self.tensors[place] and not isinstance(value, Tensor)
             leaves[place] = wrap(value, None) if tensor else value
+        for place, first in self._repeated.items():
+            leaves[place] = leaves[first]
         return replace_leaves(self.tree, leaves)
 
     def __repr__(self) -> str:

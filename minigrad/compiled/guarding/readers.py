@@ -58,8 +58,15 @@ class _Writer:
         self._tensors: list[str] = []
         self._arrays: list[str] = []
         self._count = 0
+        self._kinds: dict[Any, dict[int, str]] = {}  # of tensors and arrays: the names by identity
         for name, part in zip(("args", "kwargs"), tree, strict=True):
             self._part(name, part)
+        for names in self._kinds.values():
+            if len(names) == 2:  # which are none of each other
+                self._refuse(" is ".join(names.values()))
+            elif len(names) > 2:
+                ids = ", ".join(f"id({name})" for name in names.values())
+                self._refuse(f"len({{{ids}}}) != {len(names)}")
 
     def reader(self) -> Reader:
         """The function."""
@@ -134,6 +141,10 @@ class _Writer:
                 self._lines.append(f"{where} = {name}._array")
             shape, dtype = self._fixed(array.shape), self._fixed(array.dtype)
             self._refuse(f"{where}.dtype is not {dtype} or {where}.shape != {shape}")
+            alike = self._kinds.setdefault((kind, array.shape, array.dtype), {})
+            first = alike.setdefault(id(value), name)
+            if first != name:
+                self._refuse(f"{name} is not {first}")
             self._tensors.append(name)
             self._arrays.append(where)
         elif value is None or value is True or value is False:
