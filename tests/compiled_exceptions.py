@@ -77,9 +77,6 @@ EXCEPTIONS = {
         "tests/minigrad/test_anomaly.py::test_elements_that_an_index_leaves_out_are_recognised",
         "tests/minigrad/test_anomaly.py::test_an_infinite_slope_that_counts_keeps_its_advice",
     ],
-    "trainings in processes of their own, which the suite does not reach": [
-        "tests/layers/test_training_processes.py",
-    ],
     "equal bits, where sums are taken in another order": [
         "tests/minigrad/test_anomaly.py::test_training_step_gives_the_same_with_and_without",
         "tests/minigrad/test_replay.py::test_repeats_the_recorded_values_and_computes_with_others",

@@ -251,10 +251,16 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup():
+    os.environ.pop("MINIGRAD_COMPILE", None)  # one fixture sets it where trainings are short
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     suite = item.config.stash[SUITE]
     suite.test = item.nodeid
-    os.environ.pop("MINIGRAD_COMPILE", None)  # fixtures set it where trainings are short
+    os.environ.pop("MINIGRAD_COMPILE", None)
     excepted = reason_of(item.nodeid) is not None
     try:
         with suite.suspended() if excepted else contextlib.nullcontext():
