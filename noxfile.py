@@ -37,6 +37,20 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def compiled(session: nox.Session) -> None:
+    """The tests with every call compiled, and random programs in native code; half an hour."""
+    session.install("-e", ".[dev,fast]")
+    run = ("python", "-m", "pytest", "-n", "2", "--dist", "worksteal")
+    suite = ("--hypothesis-profile=quick", "-p", "tests.compiled_suite", "--compiled", "plain")
+    session.run(*run, *suite, "tests", *session.posargs, env=THREADS)
+    folder = "tests/minigrad/compiled"
+    session.run(
+        *run, "--hypothesis-profile=thorough", f"{folder}/test_random_programs.py",
+        f"{folder}/test_native_operations.py", "-k", "random_programs or native_code", env=THREADS,
+    )  # fmt: skip
+
+
+@nox.session
 def packages(session: nox.Session) -> None:
     """The wheel and the sdist, each installed alone: the core, and every extra."""
     session.install("build")

@@ -10,9 +10,23 @@ LINES = "the line of the test stands in a message: here it is that of the plugin
 EXCEPTIONS = {
     "the names, the number or the places of the nodes on the tape: a compiled call is one node": [
         "tests/minigrad/ops/test_products.py::test_multi_dot_takes_the_cheapest_order",
+        "tests/layers/test_module.py::test_scopes_name_modules_and_number_repeated_calls",
+        "tests/layers/test_module.py::test_a_module_called_once_has_no_time_step",
+        "tests/layers/test_activations.py::test_graphs_show_the_module",
+        "tests/minigrad/profiling/test_blocks.py::test_backward_outside_of_the_block_is_not_seen",
+        "tests/minigrad/profiling/test_memory.py::test_gradients_count_where_they_are_sent_from",
+        "tests/layers/test_gpt.py::test_a_picture_shows_each_step_of_attention_written_out",
+        "tests/layers/test_containers.py::test_calls_have_scopes_named_by_their_places",
+        "tests/layers/test_containers.py::test_scopes_follow_a_list_that_is_filled_later",
+        "tests/layers/test_containers.py::test_lists_are_lists",
+        "tests/layers/test_containers.py::test_slices_share_their_modules_and_leave_names_alone",
+        "tests/layers/test_scan.py::test_steps_states_and_routes_are_in_the_graph",
+        "tests/layers/test_scan.py::test_declared_routes_name_scopes_of_the_cell",
+        "tests/layers/test_scan.py::test_a_cell_of_ones_own",
         "tests/layers/test_cell_kernels.py::test_layers_name_a_kernel_which_is_optional",
         "tests/layers/test_recurrent_options.py::test_which_calls_the_kernels_know",
         "tests/minigrad/test_graphs.py::test_summary_by_scope_and_as_text",
+        "tests/minigrad/test_graphs.py::test_a_summary_tells_two_modules_of_one_name_apart",
     ],
     "a kernel is recorded: a call that is refused is traced, without kernels, the first time": [
         "tests/minigrad/ops/test_cross_entropies.py::test_cross_entropy_of_classes",
@@ -33,6 +47,10 @@ EXCEPTIONS = {
     "the test compiles a function itself: what calls the plugin makes are no part of a trace": [
         "tests/minigrad/ops/test_attention_reference.py::test_compiled_it_is_what_the_kernel",
         "tests/layers/test_compiled_",
+        "tests/layers/test_sequence_programs.py",
+        "tests/layers/test_sequence_batches.py",
+        "tests/layers/test_steps.py",
+        "tests/minigrad/test_observed_passes.py::test_a_pass_within_a_function_that_is_traced",
         "tests/minigrad/compiled/",
     ],
     "a warning that Python code gives: it comes with the trace, and not with the program": [
@@ -42,6 +60,10 @@ EXCEPTIONS = {
         "tests/minigrad/ops/test_half_counts.py::test_float16_agrees_with_float64[avg_pool1d",
     ],
     LINES: [
+        *(
+            f"tests/layers/test_renamed.py::test_arguments_go_by_their_old_names_too[{model}.forward"
+            for model in ("GPT", "CharacterModel", "DALLE")
+        ),
         "tests/minigrad/test_anomaly.py::test_planted_log_of_zero_is_named_with_layer_step_and_line",
         "tests/minigrad/test_anomaly.py::test_marks_survive_the_backward",
         "tests/minigrad/test_anomaly.py::test_finite_inputs_gave_others",
@@ -61,12 +83,16 @@ EXCEPTIONS = {
         "tests/minigrad/test_replay.py::test_repeats_the_recorded_values_and_computes_with_others",
         "tests/minigrad/test_replay.py::test_recorded_derivatives_are_replayed",
         "tests/minigrad/test_replay.py::test_lstm",
+        "tests/minigrad/test_replay_programs.py::test_random_programs",
         "tests/minigrad/ops/test_attention.py::test_attention_with_bias",
     ],
     "the memory of a kernel: a first call runs its reference": [
         "tests/minigrad/ops/test_attention.py::test_4096_places_take_little_memory",
         "tests/minigrad/ops/test_attention.py::test_memory_stays_linear_with_every_option",
         "tests/minigrad/ops/test_attention.py::test_blocks_are_the_default_where",
+        "tests/layers/test_systems.py::test_systems_reach_all_their_bars[attention-cost",
+        "tests/layers/test_systems.py::test_plain_attention_holds_the_weights",
+        "tests/layers/test_systems.py::test_what_is_held_does_not_depend_on_other_threads",
     ],
 }
 """By the reason: beginnings of the names of tests."""

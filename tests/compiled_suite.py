@@ -1,6 +1,6 @@
 """The tests with every public operation, method and layer compiled: a plugin of pytest.
 
-    python -m pytest -n 0 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
+    python -m pytest -n 2 --hypothesis-profile=quick -p tests.compiled_suite --compiled plain tests
 
 A call of an operation of `minigrad`, of a NumPy function or a method that stands for one, or of a
 module, unless it comes from another one, is traced with the arguments that the test gives it, put
@@ -28,6 +28,12 @@ from tests.compiled_exceptions import LINES, reason_of
 NOT_OPERATIONS = {"MODULES", "primitive", "fused", "seed", "default_dtype", "set_default_dtype"}
 
 
+class Inside(threading.local):
+    """Whether a thread is in a call that the suite answers."""
+
+    on = False
+
+
 class Suite:
     """Answers calls by programs, and counts them.
 
@@ -43,7 +49,7 @@ class Suite:
         self.counts, self.refused = Counter(), Counter()
         self.first, self.test = {}, ""
         self._compiled = {}
-        self._inside = threading.local()
+        self._inside = Inside()
 
     def forget(self):
         """Let go of all programs, as each test needs its own."""
@@ -51,13 +57,17 @@ class Suite:
 
     def call(self, name, function, plain, args, kwargs):
         """Call a function by its program; `plain` is the function itself."""
+        from minigrad.compiled.backends import switched_off
         from minigrad.core.modes import current_mode
 
-        if getattr(self._inside, "on", False):
+        if self._inside.on:
             return plain(*args, **kwargs)
         mode = current_mode()
         if mode.watchers or mode.deriving or not mode.fused:
             self.counts["left alone: recorded for replay, or a derivative"] += 1
+            return plain(*args, **kwargs)
+        if switched_off():
+            self.counts["left alone: the test switches programs off"] += 1
             return plain(*args, **kwargs)
         self._inside.on = True
         try:
@@ -76,18 +86,25 @@ class Suite:
             compiled = self._compiled[id(function)] = mg.compile(function, backend=self.backend)
         leaves = []
         key = key_of(flatten((args, kwargs), leaves), leaves, current_mode())
-        if key not in compiled._entries:
+        if not any(_holds(entry) for entry in compiled._entries.get(key, ())):
             if sum(map(len, compiled._entries.values())) >= MOST_PROGRAMS:
                 compiled._entries.clear()  # as many programs as a test has shapes
             compiled._count = 0
             refused, result = self._trace(name, compiled, args, kwargs)
             if refused:
                 return result
-        before = len(compiled.refusals), sum(p.misses for p in compiled.programs)
+        before = compiled._every(), sum(p.misses for p in compiled.programs)
         result = self._quietly(compiled, args, kwargs)
-        after = len(compiled.refusals), sum(p.misses for p in compiled.programs)
-        self.counts["run by a program" if before == after else "run as before"] += 1
+        made = len(compiled._every()) - len(before[0])
+        if made:
+            self._note("the call is traced again, as what it can read has changed", name)
+        same = before == (compiled._every(), sum(p.misses for p in compiled.programs))
+        self.counts["run by a program" if same else "run as before"] += 1
         return result
+
+    def _note(self, reason, name):
+        self.refused[reason, name] += 1
+        self.first.setdefault(reason, self.test)
 
     def _trace(self, name, compiled, args, kwargs):
         """The first call: whether it is refused, and its result; else all is as it was."""
@@ -126,8 +143,7 @@ class Suite:
         self.counts["refused"] += 1
         reason = compiled.refusals[-1].reason if compiled.refusals else "no program is made"
         reason = re.sub(r"\(.*?\)|\[.*?\]|0x\w+|-?\d+", "...", reason)
-        self.refused[reason, name] += 1
-        self.first.setdefault(reason, self.test)
+        self._note(reason, name)
         return True, compiled.function(*args, **kwargs) if watched else result
 
     def _quietly(self, compiled, args, kwargs):
@@ -163,21 +179,27 @@ class Suite:
                     table[name] = made[function]
         for name in methods:
             setattr(Tensor, name, methods[name])
-        call = Module.__call__
+        call, suite = Module.__call__, self._hidden()
 
         @functools.wraps(call)
         def module_call(module, *args, **kwargs):
             plain = functools.partial(call, module)
-            return self.call(type(module).__name__, module, plain, args, kwargs)
+            return suite(0).call(type(module).__name__, module, plain, args, kwargs)
 
         Module.__call__ = module_call
 
     def _wrapped(self, name, function):
+        suite = self._hidden()
+
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
-            return self.call(name, function, function, args, kwargs)
+            return suite(0).call(name, function, function, args, kwargs)
 
         return wrapper
+
+    def _hidden(self):
+        """Gives the suite, for 0, where no guard finds it: its counts change at every call."""
+        return (self,).__getitem__
 
     @contextlib.contextmanager
     def suspended(self):
@@ -187,6 +209,14 @@ class Suite:
             yield
         finally:
             self._inside.on = False
+
+
+def _holds(entry):
+    """Whether what was made of a call answers another one."""
+    program = entry.program
+    if not hasattr(program, "held"):  # a refusal
+        return program.guards is None or program.guards.hold()
+    return entry.held.alive and program.held() is not None
 
 
 def pytest_addoption(parser):
@@ -216,16 +246,38 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup():
+    os.environ.pop("MINIGRAD_COMPILE", None)  # one fixture sets it where trainings are short
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     suite = item.config.stash[SUITE]
     suite.test = item.nodeid
-    os.environ.pop("MINIGRAD_COMPILE", None)  # fixtures set it where trainings are short
+    os.environ.pop("MINIGRAD_COMPILE", None)
     excepted = reason_of(item.nodeid) is not None
     try:
         with suite.suspended() if excepted else contextlib.nullcontext():
             return (yield)
     finally:
         suite.forget()
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # in a process of pytest-xdist
+        suite = session.config.stash[SUITE]
+        told = list(suite.counts.items()), list(suite.refused.items()), list(suite.first.items())
+        session.config.workeroutput["compiled"] = told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    suite = node.config.stash[SUITE]
+    counts, refused, first = map(dict, getattr(node, "workeroutput", {}).get("compiled", [()] * 3))
+    suite.counts.update(counts)
+    suite.refused.update(refused)
+    suite.first = first | suite.first
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -20,12 +20,13 @@ from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
 from minigrad.compiled.tracing.called import Refused
-from minigrad.compiled.tracing.memory import give_back, uncollected
+from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import Mode, current_mode
 from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor
+from minigrad.debug.graph_view import paused_gc
 from minigrad.forks import give_lock
 from minigrad.profiling.watching import see_whole_calls, whole_work
 from minigrad.transforms.generator_search import random_sources
@@ -275,10 +276,9 @@ class Compiled:
         The function runs for it, unless it has to be refused at once, twice, and leaves random
         generators and what it writes as they were.
         """
-        tree = args, kwargs
-        leaves: list[Any] = []
+        tree, leaves = (args, kwargs), list[Any]()
         flatten(tree, leaves)
-        with self._tracing, uncollected():
+        with self._tracing, paused_gc():
             _, program, undo = self._traced_apart(tree, leaves, keep=True)
             undo()
         if isinstance(program, Refusal):
@@ -300,7 +300,7 @@ class Compiled:
             if count >= MOST_PROGRAMS and count & (count - 1):  # still tried, but ever more rarely
                 self._warn("objects among its arguments are new ones at each call")
                 return self.function(*tree[0], **tree[1])
-            with uncollected(), whole_work(f"compile {self._label}") as made:
+            with paused_gc(), whole_work(f"compile {self._label}") as made:
                 if self._at_once:
                     result, program, undo = self._traced_apart(tree, leaves)
                 else:

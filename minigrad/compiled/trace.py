@@ -21,7 +21,7 @@ from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
 from minigrad.compiled.tracing.stand_ins import StandIns
 from minigrad.compiled.tracing.tracer import Request, Tracer
-from minigrad.compiled.tracing.watching import Watch
+from minigrad.compiled.tracing.watching import Watch, runs_code_of_users
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange, current_mode
@@ -96,7 +96,7 @@ def trace(
         args, kwargs: the arguments.
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
-        watch: a block for the call alone.
+        watch: a block for the call, and for its derivative if that runs code of the user's.
         seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
@@ -165,8 +165,6 @@ def _traced(
                 changed = containers.changed(lambda leaf: _unfollowed(leaf, originals))
         if changed is not None:
             tracer.refuse(f"it changes a {changed} that it was given")
-        if watch is not None:
-            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != writes:
             tracer.refuse("it writes a leaf that requires grad")
         for array, copy in given:
@@ -181,9 +179,11 @@ def _traced(
         try:
             _read_result(traced, leaves)
             if differentiate and tracer.refusal is None and any(traced.recorded):
-                _differentiate(traced, entered, seeded)
+                _differentiate(traced, entered, seeded, watch)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
+        if watch is not None:
+            watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         traced.result = map_leaves(lambda leaf: _unfollowed(leaf, originals), result)
     if dtype != current_mode().dtype:
         tracer.refuse("it calls set_default_dtype")
@@ -280,7 +280,9 @@ class Argument(int):
     """Stands in a template for a tensor or an array that came among the arguments."""
 
 
-def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool) -> None:
+def _differentiate(
+    traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool, watch: Watch | None
+) -> None:
     """Send gradients back from all outputs that require grad, and see what that computes."""
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
@@ -308,7 +310,10 @@ def _differentiate(traced: Traced, entered: Sequence[tuple[Value, Any]], seeded:
         gradients = {value: known.get(node.number) for node, value in targets.items()}
         traced.gradients = {value: view for value, view in gradients.items() if view is not None}
         return  # the function did it all
-    with ModeChange(recording=False):  # nobody differentiates this once more
+    watched: Any = nullcontext()
+    if watch is not None and runs_code_of_users((node for node, _ in roots), targets):
+        watched = watch  # what these read is guarded, too
+    with watched, ModeChange(recording=False):  # nobody differentiates this once more
         found = pull_back(
             roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False
         )

@@ -57,6 +57,7 @@ from minigrad.compiled.guarding.held import (
 from minigrad.compiled.guarding.words import quick_check
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
+from minigrad.core.plans import PlanTable
 from minigrad.core.tensors import Tensor
 
 __all__ = ["Guards"]
@@ -184,6 +185,8 @@ class Guards:
                 self._attributes(value, ("__class__",), label)
         elif isinstance(value, type):
             self._class(value)
+        elif isinstance(value, PlanTable):  # plans are made on demand; they follow from the rules
+            self._look_at(value.operation.rules, label)
         elif isinstance(value, (list, dict, set, deque)):
             self._content(value, label)
             parts = value.items() if isinstance(value, dict) else enumerate(value)

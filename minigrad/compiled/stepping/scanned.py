@@ -29,10 +29,10 @@ from minigrad.compiled.stepping.sequences import Sequences
 from minigrad.compiled.trace import Output, Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
-from minigrad.compiled.tracing.memory import uncollected
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor, wrap
+from minigrad.debug.graph_view import paused_gc
 from minigrad.forks import give_lock
 from minigrad.ops.pytree import labelled_leaves
 from minigrad.restoring import errstate
@@ -246,7 +246,7 @@ class Scanned:
         active = None if order.lengths is None else np.asarray(t < order.lengths)
         args = x[:, t], states, active, tuple(fixed), *objects
         number = len(states) if isinstance(states, tuple) else 1
-        with within, uncollected():
+        with within, paused_gc():
             begun, program = self._traced(args, number, order, batch is None)
         self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
         if isinstance(program, Refusal) or (program.draws and current_mode().observers):
@@ -259,22 +259,23 @@ class Scanned:
         self, args: tuple[Any, ...], states: int, order: Order, any_batch: bool
     ) -> tuple[Begun, Sequences | Refusal]:
         """The first step, and what to run in the place of all of them, perhaps in any batch."""
-        watch = Watch()
+        watch, objects = Watch(), args[4:]
         first = trace(self.step, args, {}, None, False, watch=watch)
         begun = Begun(*first.result)
-        guards = None
+        guards = again = None
         try:
-            guards = Guards([self.step, *args[4:]], watch)
+            guards = Guards([self.step, *objects], watch)
             if first.refusal is not None:
                 return begun, Refusal(first.refusal, first.tracer.line, guards)
-            traced = self._derived(first, args, guards, states, PIECE if any_batch else None)
-            if traced.refusal is not None:
-                return begun, Refusal(traced.refusal, traced.tracer.line, guards)
-            again, objects = None, args[4:]
-            if any_batch:
-                again = self._derived(first, args, guards, states, OTHER, alone=True)
-                if again.refusal is not None:
-                    return begun, Refusal(again.refusal, again.tracer.line, guards)
+            rows, entered = PIECE if any_batch else None, len(watch.entered)
+            traced = self._derived(first, args, guards, states, rows, watch)
+            if len(watch.entered) > entered:  # rules of the user's
+                guards = Guards([self.step, *objects], watch)
+            if any_batch and traced.refusal is None:
+                again = self._derived(first, args, guards, states, OTHER, None)
+            for one in (traced, again):
+                if one is not None and one.refusal is not None:
+                    return begun, Refusal(one.refusal, one.tracer.line, guards)
             return begun, Sequences(
                 lambda *given: self.loop(*given, *objects),
                 traced,
@@ -298,10 +299,10 @@ class Scanned:
         guards: Guards,
         states: int,
         rows: int | None,
-        alone: bool = False,
+        watch: Watch | None,
     ) -> Traced:
-        """The step traced twice more, or once, with its derivative if it has one; states of later
-        steps require grad wherever results do. It may get other rows than the first step had."""
+        """The step traced twice more, or once with no watch, with its derivative, perhaps of other
+        rows than the first step had; states of later steps require grad wherever results do."""
         x, form, active, fixed, *objects = args
         given = form if isinstance(form, tuple) else (form,)
         recorded = any(first.recorded) and current_mode().recording
@@ -312,7 +313,7 @@ class Scanned:
         rest = active, tuple(_owned(array, rows) for array in fixed), *objects
         tree: tuple[Any, dict[str, Any]] = (x, carried, *rest), {}
         with left_alone(guards, random_sources(self.step, *rest)), errstate(all="ignore"):
-            traced = trace(self.step, *tree, {}, recorded, seeded=True)
+            traced = trace(self.step, *tree, {}, recorded, watch, seeded=True)
             settle(traced, guards.tensors)
             unwrite(traced, guards)
             changed = guards.changed()
@@ -323,7 +324,7 @@ class Scanned:
             reason = _what_hinders(traced, kinds, isinstance(form, tuple))
         if reason is None and rows is None and not traced.draws:
             reason = None if _same_results(first, traced) else "arrays and tensors differ in it"
-        if reason is None and not alone:
+        if reason is None and watch is not None:
             leaves = [leaf for _, leaf in labelled_leaves(tree)]
             reason = what_differs(self.step, traced, guards, tree, leaves, recorded, seeded=True)
         traced.refusal = reason

@@ -1,15 +1,13 @@
 """Which array looks at the memory of which, and memory that goes back to the system."""
 
 import ctypes
-import gc
 import os
 
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Unsupported, Value, View
-from minigrad.restoring import Restoring
 
-__all__ = ["axes_in_memory", "give_back", "owner_of", "part_of", "uncollected"]
+__all__ = ["axes_in_memory", "give_back", "owner_of", "part_of"]
 
 
 def owner_of(array: PlainArray) -> PlainArray:
@@ -61,19 +59,3 @@ def give_back() -> None:
     trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-class uncollected(Restoring):
-    """A block in which the collector of cycles waits: its callbacks and finalizers are not the
-    function's, and it would go over the small objects of a graph again and again, which live on."""
-
-    def begin(self) -> None:
-        """Stop it, unless it has been stopped.
-
-        Blocks of two threads may end in any order, so only the one that stopped it starts it again.
-        """
-        if gc.isenabled():
-            self.undone_by(gc.enable)
-            gc.disable()
-        else:
-            self.undone_by(gc.isenabled)

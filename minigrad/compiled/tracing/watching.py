@@ -7,14 +7,17 @@ import functools
 import random
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from minigrad.core.plans import RulePlan
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import Restoring
+from minigrad.transforms.custom_rules import CustomPlan
+from minigrad.transforms.rematerialize import CheckpointPlan
 
-__all__ = ["Watch", "is_ours", "is_users", "is_users_line", "user_line"]
+__all__ = ["Watch", "is_ours", "is_users", "is_users_line", "runs_code_of_users", "user_line"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -282,3 +285,23 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def _is_numpy(module: str) -> bool:
     return module.partition(".")[0] == "numpy"
+
+
+def runs_code_of_users(roots: Iterable[Any], targets: Container[Any]) -> bool:
+    """Whether a pass from some nodes back to others runs rules or functions of the user's."""
+    plans: set[Any] = set()
+    seen: set[Any] = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            plans.add(node.plan)
+            if node not in targets:
+                waiting += [source for source in node.inputs if source is not None]
+    return any(
+        any(not is_ours(rule.__module__) for rule in plan.operation.rules.values())
+        if isinstance(plan, RulePlan)
+        else isinstance(plan, (CustomPlan, CheckpointPlan))
+        for plan in plans
+    )

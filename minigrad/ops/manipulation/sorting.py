@@ -10,7 +10,8 @@ from minigrad.core.tensors import Tensor, method
 from minigrad.ops.arguments import named, source_of
 from minigrad.ops.axis_utils import normalize_axis, whole_number
 from minigrad.ops.checks import check_option
-from minigrad.ops.manipulation.selecting import take_along_axis
+from minigrad.ops.manipulation.indexing import scatter
+from minigrad.ops.manipulation.selecting import along_axis, take_along_axis
 from minigrad.ops.primitives import primitive
 
 __all__ = ["argpartition", "argsort", "partition", "sort", "topk"]
@@ -28,19 +29,10 @@ def _order(x: Array, axis: int, descending: bool) -> Array:
     return np.flip(x.shape[axis] - 1 - order, axis)
 
 
-def _inverse(order: Array, axis: int) -> Array:
-    """The permutation that undoes another one, along an axis."""
-    inverse = np.empty_like(order)
-    places = np.arange(order.shape[axis]).reshape(
-        tuple(-1 if k == axis % order.ndim else 1 for k in range(order.ndim))
-    )
-    np.put_along_axis(inverse, order, np.broadcast_to(places, order.shape), axis)
-    return inverse
-
-
 def _unsort(g: Array, x_shape: tuple[int, ...], order: Array, axis: int | None) -> Array:
-    k = -1 if axis is None else axis
-    return take_along_axis.generic(g, _inverse(order, k), k).reshape(x_shape)
+    shape = g.shape if axis is None else x_shape
+    k = 0 if axis is None else normalize_axis(axis, len(shape))
+    return scatter.generic(g, shape, along_axis(order, shape, k)).reshape(x_shape)
 
 
 @primitive(aux=("order",))

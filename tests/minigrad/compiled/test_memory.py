@@ -1,6 +1,8 @@
 """What a first call keeps, and how much room it needs."""
 
 import gc
+import os
+import threading
 import tracemalloc
 import weakref
 
@@ -11,8 +13,10 @@ import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.guarding.other_values import other_values
 from minigrad.compiled.llvm import program as native
-from minigrad.compiled.tracing.memory import give_back, uncollected
+from minigrad.compiled.operation import Compiled
+from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.tracer import Tracer
+from tests.forked import exit_code_of_fork
 
 F = np.float32
 MEGABYTE = 1 << 20
@@ -125,12 +129,45 @@ def test_a_program_of_numpy_calls_keeps_no_room_for_what_it_is_given(traced_memo
 def test_the_collector_is_as_before_when_two_threads_have_compiled(order, running):
     (gc.enable if running else gc.disable)()
     try:
-        blocks = [uncollected(), uncollected()]
-        for block in blocks:
-            block.__enter__()
+        threads = [TracedByAThread() for _ in range(2)]
         assert not gc.isenabled()
         for number in order:
-            blocks[number].__exit__(None, None, None)
+            threads[number].end()
         assert gc.isenabled() == running
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_collector_runs_in_a_process_forked_while_a_thread_compiles():
+    thread = TracedByAThread()
+    try:
+        assert not gc.isenabled()
+        assert exit_code_of_fork(gc.isenabled) == 0
+    finally:
+        thread.end()
+    assert gc.isenabled()
+
+
+class TracedByAThread:
+    """A function that another thread traces, until `end`."""
+
+    def __init__(self):
+        begun, self._go = threading.Event(), threading.Event()
+        go = self._go
+
+        def waits(x):
+            begun.set()
+            go.wait()
+            return x * 2
+
+        told = []  # that it calls a function of threads
+        compiled = Compiled(waits, 0, plain, told.append)
+        self._thread = threading.Thread(target=compiled, args=(mg.Tensor(1.0),))
+        self._thread.start()
+        begun.wait()
+
+    def end(self):
+        self._go.set()
+        self._thread.join()

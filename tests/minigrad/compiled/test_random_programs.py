@@ -13,6 +13,7 @@ from minigrad.testing import examples
 from minigrad.testing.random_programs import programs
 from tests.minigrad.compiled.programs import compare
 
+MANY = 2 if settings().max_examples >= 1000 else 1  # 2,000 with the profile `thorough`
 CLOSE = {"rtol": 1e-7, "atol": 1e-7, "equal_nan": True}
 
 
@@ -31,7 +32,7 @@ def outcome(function, leaves, weights):
 
 
 @pytest.mark.parametrize("backend", [plain, default_backend()], ids=["plain", "native"])
-@settings(deadline=None)  # 2,000 programs with --hypothesis-profile=thorough
+@examples(MANY)
 @given(programs(max_operations=12), st.booleans())
 def test_random_programs(backend, program, several):
     def function(*leaves):

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.compiled import plain
+from minigrad.compiled.backends import default_backend
 from minigrad.compiled.guarding.keys import flatten, key_of
 from minigrad.compiled.guarding.readers import write_reader
 from minigrad.core.modes import current_mode
@@ -138,3 +140,29 @@ def test_a_call_like_the_last_one_sees_the_mode(monkeypatch):
     monkeypatch.setenv("MINIGRAD_COMPILE", "0")
     compiled(x)
     assert entered
+
+
+def doubled_if_one(x, y, *more):
+    """The sum of 4 x ** 2 for one object twice, of (x y) ** 2 for two, and of others than x."""
+    first = mg.multiply(x, 2.0) if x is y else mg.multiply(x, y)
+    return (first * first).sum() + sum(mg.sum(one) for one in more if one is not x)
+
+
+@pytest.mark.parametrize("backend", [plain, default_backend()], ids=["plain", "native"])
+@pytest.mark.parametrize("kind", [np.array, lambda a: mg.Tensor(np.array(a), None, True)])
+def test_arguments_that_are_one_object_are_no_two(backend, kind):
+    compiled = mg.compile(doubled_if_one, backend=backend)
+    for k in range(3):
+        x, y, z = kind([1.0 + k, 2.0]), kind([3.0, 4.0]), kind([5.0, 6.0])
+        for args in ((x, x), (x, y), (y, y), (x, x, x), (x, x, z), (x, y, x), (x, y, z)):
+            found, expected = compiled(*args), doubled_if_one(*args)
+            assert found.item() == expected.item()
+            if not isinstance(x, mg.Tensor):
+                continue
+            for _ in range(2):  # the second derivative runs the function
+                found = mg.gradients(found, args[0], create_graph=True)
+                expected = mg.gradients(expected, args[0], create_graph=True)
+                np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+                found, expected = (found * found).sum(), (expected * expected).sum()
+    assert compiled.refusals == []
+    assert len(compiled.programs) == 6

@@ -1,0 +1,110 @@
+"""Derivative rules of the user's: what they read from outside counts as what the function reads."""
+
+import numpy as np
+import pytest
+
+import layers
+import minigrad as mg
+from minigrad.compiled import plain
+
+scale = 2.0
+
+
+def scaled(g):
+    return scale * g
+
+
+@mg.primitive
+def square(x):
+    return x * x
+
+
+square.vjp(x=lambda g, x: scaled(g) * x)
+
+
+@mg.custom_vjp
+def rounded(x):
+    return x * x
+
+
+@rounded.vjp
+def rule_of_rounded(g, x):
+    return scaled(g) * x
+
+
+def recomputed(x):
+    return mg.checkpoint(square)(x)
+
+
+class Leaky(layers.Cell):
+    """h * 0.5 + x ** 2, with the rule above."""
+
+    gates = ("added",)
+    routes = layers.Routes("h", ("added",))
+
+    def step(self, x, states):
+        (h,) = states
+        with mg.scope("added"):
+            added = square(x)
+        return h * 0.5 + added, (added,)
+
+
+def gradient(function, x):
+    x.grad = None
+    function(x).backward()
+    return x.grad.numpy()
+
+
+@pytest.mark.parametrize("operation", [square, rounded, recomputed], ids=lambda f: f.__name__)
+def test_a_global_that_a_rule_reads_is_guarded(operation, monkeypatch):
+    compiled = mg.compile(lambda x: operation(x).sum(), backend=plain)
+    x = mg.Tensor(np.arange(3.0), requires_grad=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(gradient(compiled, x), 2 * np.arange(3.0))
+    monkeypatch.setitem(globals(), "scale", 5.0)
+    for _ in range(2):
+        np.testing.assert_array_equal(gradient(compiled, x), 5 * np.arange(3.0))
+    assert (len(compiled.programs), compiled.refusals) == (2, [])
+
+
+def test_so_it_is_in_the_steps_of_a_scan(monkeypatch):
+    cell, x = Leaky(3, 3), mg.Tensor(np.ones((2, 20, 3)), requires_grad=True)
+
+    def total(x):
+        return layers.scan(cell, x)[0].sum()
+
+    weights = 2 - 0.5 ** np.arange(19, -1, -1.0)  # of a step: in all states that come after it
+    for factor in (2.0, 5.0, 2.0):
+        monkeypatch.setitem(globals(), "scale", factor)
+        for _ in range(2):
+            expected = np.broadcast_to(factor * weights[None, :, None], x.shape)
+            np.testing.assert_allclose(gradient(total, x), expected, rtol=1e-12)
+
+
+def test_a_rule_that_prints_is_refused(capsys):
+    noisy = mg.primitive(double)
+    noisy.vjp(x=lambda g: print("asked") or 2 * g)
+    compiled = mg.compile(lambda x: noisy(x).sum(), backend=plain)
+    x = mg.Tensor(np.ones(3), requires_grad=True)
+    with pytest.warns(mg.CompileWarning, match="it calls print"):
+        gradient(compiled, x)
+    capsys.readouterr()
+    np.testing.assert_array_equal(gradient(compiled, x), 2 * np.ones(3))
+    assert capsys.readouterr().out == "asked\n"
+
+
+def double(x):
+    return 2 * x
+
+
+def test_a_derivative_by_more_inputs_is_no_change_of_an_operation():
+    compiled = mg.compile(lambda x, y, f=mg.multiply: f(x, y).sum(), backend=plain)
+    x, y = (mg.Tensor(np.ones(3), requires_grad=flag) for flag in (True, False))
+    compiled(x, y)
+    operation = mg.multiply.operation
+    operation.plans.pop(3, None)
+    compiled(x, y)
+    mg.multiply(x, x)
+    assert 3 in operation.plans
+    compiled(x, y)
+    assert len(compiled.programs) == 1
