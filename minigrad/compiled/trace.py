@@ -314,9 +314,7 @@ def _differentiate(
     if watch is not None and runs_code_of_users((node for node, _ in roots), targets):
         watched = watch  # what these read is guarded, too
     with watched, ModeChange(recording=False):  # nobody differentiates this once more
-        found = pull_back(
-            roots, targets, stop=targets.keys(), retain=True, recorded=True, hooks=False
-        )
+        found = pull_back(roots, targets, stop=targets.keys(), retain=True, hooks=False)
     for node, gradient in found.items():
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
