@@ -15,6 +15,8 @@ EXCEPTIONS = {
         "tests/layers/test_activations.py::test_graphs_show_the_module",
         "tests/minigrad/profiling/test_blocks.py::test_backward_outside_of_the_block_is_not_seen",
         "tests/minigrad/profiling/test_memory.py::test_gradients_count_where_they_are_sent_from",
+        "tests/minigrad/draw/test_faults.py::test_what_cannot_be_known_is_said",
+        "tests/layers/test_cell_pictures.py::test_steps_states_routes_and_gates_are_in_the_graph",
         "tests/layers/test_gpt.py::test_a_picture_shows_each_step_of_attention_written_out",
         "tests/layers/test_containers.py::test_calls_have_scopes_named_by_their_places",
         "tests/layers/test_containers.py::test_scopes_follow_a_list_that_is_filled_later",
