@@ -323,7 +323,7 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
-        view = self.builder.convert(self._views[id(result)], out.dtype)
+        view = self.builder.convert(self._known[id(result)][1], out.dtype)
         for array in (out, owner):
             self.know(array, view)
 
