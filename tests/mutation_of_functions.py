@@ -74,6 +74,17 @@ TARGETS = {
         ),
     ),
     "optim": Target(("minigrad.optim",), ("tests/minigrad/optim",)),
+    "io": Target(
+        ("minigrad.io",),
+        (
+            "tests/minigrad/test_checksums.py",
+            "tests/minigrad/test_memory.py",
+            "tests/minigrad/test_npz_files.py",
+            "tests/minigrad/test_resuming.py",
+            "tests/minigrad/test_serialize.py",
+            "tests/minigrad/test_whole_files.py",
+        ),
+    ),
     "training": Target(
         (  # all but what draws and what shows a bar
             "layers.training.averages",
