@@ -199,14 +199,9 @@ def pytest_addoption(parser):
 
 
 def pytest_sessionstart(session):
-    from minigrad.compiled import plain
-
     session.config.stash[FOLDER] = folder = tempfile.TemporaryDirectory()
     os.environ.setdefault("MINIGRAD_CACHE", folder.name)
-    backend = plain
-    if session.config.getoption("--compiled") == "native":
-        from minigrad.compiled.llvm import program as backend
-    session.config.stash[SUITE] = suite = Suite(backend)
+    session.config.stash[SUITE] = suite = Suite(session.config.getoption("--compiled"))
     suite.install()
 
 

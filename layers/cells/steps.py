@@ -16,8 +16,9 @@ import numpy as np
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
+from minigrad.compiled.stepping.in_traces import run_in_traces
 from minigrad.compiled.stepping.order import Order
-from minigrad.compiled.stepping.scanned import Begun, Scanned, stop_long_traces
+from minigrad.compiled.stepping.scanned import Begun, Scanned
 
 __all__ = ["Advance", "Routes", "Run", "Step", "clear_padding", "freeze_finished"]
 __all__ += ["label_states", "run_compiled", "run_steps"]
@@ -122,7 +123,12 @@ def run_steps(
     if lengths is not None:
         x = clear_padding(x, lengths)
     order = Order(lengths, reverse)
-    stop_long_traces(x.shape[1])
+    return run_in_traces(
+        lambda order: _run_in_order(advance, x, states, order), x.shape[1], order, advance
+    )
+
+
+def _run_in_order(advance: Advance | Step, x: Any, states: Any, order: Order) -> Run:
     if not isinstance(advance, Step):
         return _one_by_one(advance, x, states, order)
     if _is_other_at_first(x, states) and Scanned.wanted(x, order):
@@ -285,7 +291,8 @@ def freeze_finished(active: Any, after: Any, before: Any) -> Any:
 def active_at(t: int, lengths: "np.ndarray[Any, Any] | None") -> Any:
     """Which sequences have a step t, (batch,); None when all of them."""
     active = None if lengths is None else t < lengths
-    return None if active is None or active.all() else active
+    # Inside `mg.compile` the lengths are data, and a program serves them all.
+    return None if type(active) is np.ndarray and active.all() else active
 
 
 def expand_batch(active: Any, value: Any) -> Any:

@@ -321,12 +321,12 @@ class Run:
                 f"fit: nothing counts in the batch of step {self.history.step}: its loss has the "
                 "weight 0, so there is nothing to learn from it"
             )
-        total = sum(weights) / weights[0]
+        total = math.fsum(weights) / weights[0]
         if total != 1:
             for parameter in self.optimizer.parameters:
                 if parameter.grad is not None:
                     parameter.grad = parameter.grad / total
-        return weighted_mean(values, weights), sum(weights)
+        return weighted_mean(values, weights), math.fsum(weights)
 
     def _place(self) -> tuple[Any, Any, Any]:
         """Where the generators and the batches are."""

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from minigrad.compiled import plain
+from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["compiles_natively", "default_backend", "list_builder", "machine", "native_kernel"]
-__all__ += ["native_kernels", "switched_off"]
+__all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
+__all__ += ["native_kernel", "native_kernels", "switched_off"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -31,6 +32,30 @@ def default_backend() -> Any:
     from minigrad.compiled.llvm import program
 
     return program
+
+
+def chosen_backend(asked: Any) -> Any:
+    """The back end of a name, "native" or "plain"; one that is an object; the default of None.
+
+    Raises:
+        TypeError, ValueError: for what is neither.
+        MissingPackageError: for "native" without llvmlite.
+    """
+    if asked is None:
+        return default_backend()
+    if isinstance(asked, str):
+        if asked not in ("native", "plain"):
+            raise ValueError(f'compile: backend must be "native" or "plain", got {asked!r}')
+        if asked == "plain":
+            return plain
+        require("llvmlite", "fast", 'compile: backend "native"')
+        return default_backend()
+    if not callable(getattr(asked, "build", None)):
+        raise TypeError(
+            'compile: backend must be "native", "plain" or an object with a function '
+            f"build(graph), got {asked!r}"
+        )
+    return asked
 
 
 def switched_off() -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
-from minigrad.compiled.backends import default_backend, native_kernels, switched_off
+from minigrad.compiled.backends import chosen_backend, default_backend, native_kernels, switched_off
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
@@ -55,18 +55,18 @@ def compile(
     followed runs as before, after one warning that says why. Derivatives of higher order, drawings
     and anomaly mode run the function itself, with the random numbers of the call.
 
-    The environment variable ``MINIGRAD_COMPILE=0`` leaves everything as it is. Native code of
-    large programs runs on all processors while that is faster, and on ``MINIGRAD_THREADS`` at
-    most, where that is set; results have the same bits with any number.
+    ``MINIGRAD_COMPILE=0`` in the environment leaves everything as it is. Native code of large
+    programs runs on all processors while that is faster, or on ``MINIGRAD_THREADS`` at most;
+    results have the same bits with any number.
 
     Args:
         function: takes and returns tensors, arrays and containers of them. Without it, the result
             is a decorator.
         check: compare every n-th call with the function itself, values and gradients; 0 for never.
-        backend: an object with a function `build(graph)`; the best one that is there unless given.
+        backend: "native", "plain" for NumPy, or an object with `build(graph)`; the best if None.
 
     Raises:
-        TypeError: when it is not callable.
+        TypeError, ValueError, MissingPackageError: naming the argument, or what to install.
         CompileError: at a call that is checked and differs.
 
     >>> import numpy as np
@@ -87,7 +87,7 @@ def compile(
         raise TypeError(f"compile: takes a function, got {type(function).__name__}")
     if check < 0:
         raise ValueError(f"compile: check must be 0 or more, got {check}")
-    return Compiled(function, check, backend or default_backend())
+    return Compiled(function, check, chosen_backend(backend))
 
 
 class _Methods(dict["Compiled", "Compiled"]):
@@ -107,7 +107,7 @@ class _Methods(dict["Compiled", "Compiled"]):
 
 def _compiled(function: Callable[..., Any], check: int, backend: Any, *options: Any) -> "Compiled":
     """For pickle."""
-    return Compiled(function, check, backend or default_backend(), *options)
+    return Compiled(function, check, chosen_backend(backend), *options)
 
 
 class Compiled:

@@ -38,9 +38,13 @@ def send_back(
     stop: AbstractSet[Node] = frozenset(),
     retain: bool = False,
     recorded: bool = False,
+    watched: bool = False,
     hooks: bool = True,
 ) -> dict[Node, Array]:
-    """Send gradients back from the roots; see `pull_back` for the arguments."""
+    """Send gradients back from the roots; see `pull_back` for the arguments.
+
+    With both `recorded` and `watched` the rules run on tensors, and nothing is recorded.
+    """
     mode, written = current_mode(), last_write()
     observers = [o.of_pass() for o in mode.observers if o.looks_at_edges]
     results: dict[Node, Array] = {}
@@ -58,7 +62,7 @@ def send_back(
                 observer.edge(None, None, 0, node, g)
     deriving = recorded or mode.deriving
     try:
-        set_mode(mode.replace(recording=recorded, deriving=deriving))
+        set_mode(mode.replace(recording=recorded and not watched, deriving=deriving))
         while True:
             slot = -1
             for source in sources:
@@ -187,7 +191,8 @@ def pull_back(
     met = set() if recorded or not rerun_nodes else meets_rerun([n for n, _ in roots], needed, stop)
     if not met and not watched:
         return send_back(roots, retain=retain, recorded=recorded, **options)
-    found = send_back([(n, as_tensor(g)) for n, g in roots], retain=True, recorded=True, **options)
+    options |= {"retain": True, "recorded": True, "watched": watched}
+    found = send_back([(n, as_tensor(g)) for n, g in roots], **options)
     if watched:  # tensors, because observers know an array by its identity
         return {node: wrap(as_array(g), None) for node, g in found.items()}
     if not retain:

@@ -36,7 +36,7 @@ class Observer:
 
     The engine knows nothing of its observers but these eight events. It asks only those who have
     something to do with an event, which is noted when a subclass is made. A subclass that sets
-    `records_passes` has every backward pass recorded, to see the rules.
+    `records_passes` has the rules of every backward pass run on tensors, to see them.
     """
 
     looks_at_calls = looks_at_edges = looks_at_draws = records_passes = False

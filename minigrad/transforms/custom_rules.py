@@ -234,8 +234,8 @@ class CustomPlan:
         return [_array_of(part) for part in self._vjp(node, g, recorded=False)]
 
     def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
-        """Run the rule on tensors in their places in the graph."""
-        return self._vjp(node, g, recorded=True)
+        """Run the rule on tensors in their places in the graph, unless it is only watched."""
+        return self._vjp(node, g, recorded=is_recording())
 
     def _vjp(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
         assert node.saved is not None

@@ -22,10 +22,22 @@ class Order(NamedTuple):
     reverse: bool = False
     skipped: int = 0
 
+    @property
+    def lengths_are_data(self) -> bool:
+        """Whether the lengths are an input of a function that is being traced."""
+        return self.lengths is not None and type(self.lengths) is not np.ndarray
+
+    def longest(self) -> int:
+        """How many steps the longest sequence has."""
+        return 0 if self.lengths is None else int(self.lengths.max(initial=0))
+
     def times(self, time: int) -> range:
-        """The numbers of the steps that some sequence has, one at least, as they run."""
-        count = time if self.lengths is None else max(int(self.lengths.max(initial=0)), 1)
-        times = range(count)
+        """The numbers of the steps that some sequence has, one at least, as they run.
+
+        Where lengths are data all steps run, as a program has to serve other lengths too.
+        """
+        every = self.lengths is None or self.lengths_are_data
+        times = range(time if every else max(self.longest(), 1))
         return (times[::-1] if self.reverse else times)[self.skipped :]
 
     def steps(self, x: PlainArray) -> PlainArray:

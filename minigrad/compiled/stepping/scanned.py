@@ -30,7 +30,6 @@ from minigrad.compiled.trace import Output, Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.memory import uncollected
-from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.modes import current_mode
 from minigrad.core.tensors import Tensor, wrap
@@ -40,13 +39,10 @@ from minigrad.restoring import errstate
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
-__all__ = ["FEWEST", "Begun", "Scanned", "stop_long_traces"]
+__all__ = ["FEWEST", "Begun", "Scanned"]
 
 FEWEST = 16
 """Sequences of fewer steps run one by one: they would not pay for a program."""
-
-MOST_IN_TRACES = 256
-"""Steps up to which a sequence may be part of another program, which is traced step by step."""
 
 MOST_BATCHES = 2
 """For how many sizes of batches there are programs of exactly that size, before those for any."""
@@ -55,17 +51,6 @@ MOST_ALIKE = 8
 """How many functions of the same code have programs: one may be made anew for each sequence."""
 
 _alike: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-
-
-def stop_long_traces(steps: int) -> None:
-    """Refuse the trace of a function that goes on, if so many steps would take it too long."""
-    if steps > MOST_IN_TRACES:
-        for observer in current_mode().observers:
-            if isinstance(observer, Tracer):
-                observer.refuse(
-                    f"a sequence of {steps} steps is in it, more than {MOST_IN_TRACES}: layers and "
-                    "scan compile these by themselves"
-                )
 
 
 class Begun(NamedTuple):

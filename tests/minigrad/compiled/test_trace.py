@@ -2,6 +2,7 @@
 
 import cProfile
 import pstats
+import warnings
 
 import numpy as np
 import pytest
@@ -211,3 +212,27 @@ def test_returned_gradients_after_hooks_are_not_those_of_the_program():
     traced = trace(with_gradients, [x, w], {})
     found = [traced.gradients[value].key for value in traced.arguments]
     assert found[0] != traced.outputs[1].key
+
+
+@pytest.mark.parametrize("saved", ["gy", "gx"])
+def test_a_rule_of_ones_own_may_look_at_numbers(saved):
+    """It runs as it does without compile: its gradient is not recorded, so `float` may take it."""
+    clipped = mg.custom_vjp(lambda x: mg.tanh(x))
+
+    def by_output(g, y):
+        return g * (1 - y * y) if float(g.sum()) < 1 else g * float(y.max())
+
+    def by_input(g, x):
+        return g * 2 if float(x.max()) < 1 else -g
+
+    clipped.vjp(by_output if saved == "gy" else by_input)
+    function = mg.value_and_grad(lambda x: (clipped(x) ** 2).sum())
+    compiled = mg.compile(function)
+    for scale in (0.1, 1.0, 2.0):
+        x = np.linspace(0, scale, 5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mg.CompileWarning)
+            found = compiled(mg.Tensor(x))
+        for one, other in zip(found, function(mg.Tensor(x)), strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert "float() takes numbers out of the graph" in compiled.refusals[0].reason
