@@ -51,14 +51,18 @@ class Case:
         run: does it; true if it noted Ctrl-C by itself, and ended early.
         models: whose modes it switches.
         folder: where it writes; emptied after each run.
+        trains: it leaves the models in evaluation mode, as training does; each run begins anew.
     """
 
     run: Callable[[], object]
     models: tuple[layers.Module, ...] = ()
     folder: Path | None = None
+    trains: bool = False
 
     def tidy(self) -> None:
-        """Empty the folder."""
+        """Empty the folder, and put back what training changes on purpose."""
+        for model in self.models if self.trains else ():
+            model.train()
         if self.folder is not None:
             shutil.rmtree(self.folder)
             self.folder.mkdir()
@@ -248,10 +252,9 @@ def _training(compiled: bool = False) -> Case:
             model, batches, options, loss=loss, folder=folder / "run", progress=False,
             compiled=compiled, validate=lambda: float(np.square(model[0].weight.numpy()).sum()),
         )  # fmt: skip
-        model.train()
         return done.interrupted
 
-    return Case(run, (model,), folder)
+    return Case(run, (model,), folder, trains=True)
 
 
 def _drawing() -> Case:
