@@ -264,7 +264,13 @@ class Module:
 
     def modules(self) -> Iterator["Module"]:
         """This module and those within, each once."""
-        return (module for _, module in self.named_modules())
+        found: dict[int, Module] = {}
+        stack: list[Module] = [self]
+        while stack:  # no paths, as in `named_modules`: each token that is generated asks
+            if id(module := stack.pop()) not in found:
+                found[id(module)] = module
+                stack += [*module._modules.values()][::-1] if module._modules else ()
+        return iter(found.values())
 
     def get_submodule(self, path: str) -> "Module":
         """The module at a path such as "encoder.layers.0"; this module itself at "".

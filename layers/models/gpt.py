@@ -25,7 +25,7 @@ from layers.basic.normalization import LayerNorm
 from layers.datasets import CharacterTokenizer
 from layers.models.configuration import Config
 from layers.models.generation.decoding import reading
-from layers.models.generation.steps import Room, read_one
+from layers.models.generation.steps import Room, read_again, read_one
 from layers.models.generation.writing import TextModel
 from layers.transformer.caches import KeyValueCache, PlacedCache, StackCache, check_cache
 from layers.transformer.positional import LearnedPositions
@@ -372,8 +372,10 @@ class GPTDecoder:
         longer = np.concatenate([window, token_ids[:, None]], axis=1)  # (B, T + 1)
         if longer.shape[1] > self.model.config.block_size:
             return self.begin(longer)
-        with reading(self.model):
-            logits = read_one(self.model, token_ids[:, None], cache)  # (B, 1, V)
+        logits = read_again(self.model, token_ids[:, None], cache)  # (B, 1, V)
+        if logits is None:
+            with reading(self.model):
+                logits = read_one(self.model, token_ids[:, None], cache)  # (B, 1, V)
         return logits.numpy()[:, -1], (longer, cache)  # (B, V)
 
     def reorder(self, state: Any, index: np.ndarray[Any, Any]) -> Any:

@@ -83,16 +83,21 @@ class KeyValueCache:
             self.keys = mg.concatenate([self.keys, keys], axis=2)
             self.values = mg.concatenate([self.values, values], axis=2)
         else:
-            self.keys, self.values = self._write(before, keys.numpy(), values.numpy())
+            self.write(keys.numpy(), values.numpy())
         return self.keys, self.values
 
-    def _write(self, before: int, *new: PlainArray) -> list[Tensor]:
-        """Keys and values in arrays with room for more, so that no place is copied every time."""
+    def write(self, *new: PlainArray) -> None:
+        """Add keys and values whose shapes and padding are known to continue those of before.
+
+        No gradient flows to them. They come into the arrays of `room`, so that no place is copied
+        every time.
+        """
+        before = len(self)
         after = before + new[0].shape[2]
-        room = self.room(after)
+        keys, values = room = self.room(after)
         for into, array in zip(room, new, strict=True):
             into[:, :, before:after] = array
-        return [wrap(array[:, :, :after], None) for array in room]
+        self.keys, self.values = wrap(keys[:, :, :after], None), wrap(values[:, :, :after], None)
 
     def room(self, places: int) -> tuple[PlainArray, PlainArray]:
         """The arrays that keys and values are written into, for so many places or more.

@@ -2,12 +2,16 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.guarding.keys import repeated
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import Traced, settle, trace, unfixed
+from minigrad.compiled.tracing.stand_ins import LARGE
 from minigrad.ops.pytree import replace_leaves
 from minigrad.restoring import Restoring, errstate
 from minigrad.transforms.generator_search import random_sources
@@ -37,32 +41,36 @@ def what_differs(
         tree, leaves: its arguments in their containers, and their leaves.
         recording, seeded, kernels: as it was traced.
     """
+
+    def compared(signs: bool, stand_ins: bool) -> str | None:
+        others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
+        for i, same in repeated(leaves).items():
+            others[i] = others[same]
+        args, kwargs = replace_leaves(tree, others)
+        again = partial(trace, function, args, kwargs, {}, recording, None, seeded, kernels, first)
+        sources = random_sources(function, args, kwargs)
+        return _compared(partial(again, stand_ins), first, guards, sources)
+
+    if any(value.size >= LARGE for value in first.tracer.builder.values):
+        with suppress(Exception):  # of numbers that the function never meets
+            if compared(signs=False, stand_ins=True) is None:
+                return None
     failure = ""
     for signs in (False, True):
-        others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
-        args, kwargs = replace_leaves(tree, others)
         try:
-            return _compared(function, first, guards, args, kwargs, recording, seeded, kernels)
+            return compared(signs, stand_ins=False)
         except Exception as error:  # perhaps of the values alone
             failure = failure or f"{type(error).__name__}: {error}"
     return f"with other values it fails with {failure}"
 
 
 def _compared(
-    function: Callable[..., Any],
-    first: Traced,
-    guards: Guards,
-    args: Any,
-    kwargs: Any,
-    recording: bool,
-    seeded: bool,
-    kernels: bool,
+    again: Callable[[], Traced], first: Traced, guards: Guards, sources: list[Any]
 ) -> str | None:
-    with left_alone(guards, random_sources(function, args, kwargs)), errstate(all="ignore"):
+    """What a second trace does not share with the first, or None."""
+    with left_alone(guards, sources), errstate(all="ignore"):
         with unfixed(first):
-            second = trace(
-                function, args, kwargs, {}, recording, None, seeded, kernels, before=first
-            )
+            second = again()
         settle(second, guards.tensors)
         unwrite(second, guards)
         changed = guards.changed()

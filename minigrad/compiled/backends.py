@@ -17,7 +17,7 @@ from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
 __all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
-__all__ += ["native_kernel", "native_kernels", "switched_off"]
+__all__ += ["native_kernel", "native_kernels", "switched_off", "word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -83,9 +83,10 @@ def native_kernels() -> dict[str, Kernel]:
     """All of them by the names that operations ask for."""
     if default_backend() is plain:
         return {}
-    from minigrad.compiled.llvm import by_rows
+    from minigrad.compiled.llvm import by_rows, native
     from minigrad.compiled.llvm.attention import calls
 
+    native.host()  # loads llvmlite now, not in a trace: what an import runs may be anybody's code
     return {
         "attention": calls.attention,
         "attention_gradient": calls.attention_gradient,
@@ -100,6 +101,15 @@ def list_builder() -> Callable[[Any], Any] | None:
     from minigrad.compiled.llvm import lists
 
     return lists.build
+
+
+def word_comparer() -> Callable[[int, int, int], int] | None:
+    """The function that compares words in memory, or None where there is no native code."""
+    if not compiles_natively():
+        return None
+    from minigrad.compiled.llvm import words
+
+    return words.first_change()
 
 
 def machine() -> dict[str, str | int]:

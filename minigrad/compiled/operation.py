@@ -3,7 +3,6 @@
 import copy
 import threading
 import warnings
-import weakref
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -16,7 +15,7 @@ from minigrad.compiled.backends import chosen_backend, default_backend, native_k
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
-from minigrad.compiled.guarding.made import Entry, Refusal
+from minigrad.compiled.guarding.made import TOO_MANY, Entry, Methods, Refusal
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
@@ -24,7 +23,7 @@ from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.memory import give_back, uncollected
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.blocks import observed_by
-from minigrad.core.modes import current_mode
+from minigrad.core.modes import Mode, current_mode
 from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor
 from minigrad.forks import give_lock
@@ -83,26 +82,13 @@ def compile(
     """
     if function is None:
         return lambda function: compile(function, check=check, backend=backend)
-    if not callable(function):
-        raise TypeError(f"compile: takes a function, got {type(function).__name__}")
+    if isinstance(function, staticmethod) or not callable(function):
+        kind = type(function).__name__
+        below = "; put it below that" if kind in ("staticmethod", "classmethod") else ""
+        raise TypeError(f"compile: takes a function, got {kind}{below}")
     if check < 0:
         raise ValueError(f"compile: check must be 0 or more, got {check}")
     return Compiled(function, check, chosen_backend(backend))
-
-
-class _Methods(dict["Compiled", "Compiled"]):
-    """The compiled methods of one instance; of its copies, others are made.
-
-    Attributes:
-        owner: a weak reference to the instance.
-    """
-
-    def __init__(self, owner: Any = None) -> None:
-        super().__init__()
-        self.owner = (lambda: None) if owner is None else weakref.ref(owner)
-
-    def __reduce__(self) -> Any:
-        return _Methods, ()
 
 
 def _compiled(function: Callable[..., Any], check: int, backend: Any, *options: Any) -> "Compiled":
@@ -157,20 +143,13 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
-        tree, last = (args, kwargs), self._last
+        tree, served = (args, kwargs), self._served(args, kwargs, mode)
         watchers: tuple[Observer, ...] = ()
-        found = None
-        if last is not None and not mode.observers and mode.fused and not mode.deriving:
-            read = None if switched_off() else last.read(args, kwargs, mode)
-            if read is not None and last.held.alive:
-                leaves, tensors, arrays = read
-                program = last.program
-                found = program.held()
-        if found is None:
+        if served is None:
             watchers = mode.watchers
             if mode.deriving or not mode.fused or not see_whole_calls(watchers) or switched_off():
                 return self.function(*args, **kwargs)
-            leaves = []
+            leaves: list[Any] = []
             key = key_of(flatten(tree, leaves), leaves, mode)
             for entry in self._entries.get(key, ()):
                 program = entry.program
@@ -184,9 +163,31 @@ class Compiled:
                         self._last = entry
                         tensors = array_leaves(leaves)
                         arrays = [t._array if isinstance(t, Tensor) else t for t in tensors]
+                        served = program, leaves, tensors, arrays, found
                         break
             else:
                 return self._first_call(key, tree, leaves)
+        return self._run(tree, served, mode, watchers)
+
+    def _served(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
+        """The program of the last call and what it is given, if it serves this one; else None."""
+        last = self._last
+        if last is None or mode.observers or not mode.fused or mode.deriving or switched_off():
+            return None
+        read = last.read(args, kwargs, mode)
+        if read is None or not last.held.alive:
+            return None
+        found = last.program.held()
+        return None if found is None else (last.program, *read, found)
+
+    def again(self, *args: Any) -> Any:
+        """The result, if the program of the last call serves this one; else None."""
+        mode = current_mode()
+        served = self._served(args, {}, mode)
+        return None if served is None else self._run((args, {}), served, mode)
+
+    def _run(self, tree: Any, served: Any, mode: Mode, watchers: tuple[Observer, ...] = ()) -> Any:
+        program, leaves, tensors, arrays, found = served
         check = False
         if self._check:
             self._calls += 1
@@ -195,7 +196,7 @@ class Compiled:
             self._count = 0
         result = program.run(tree, leaves, tensors, arrays, found, mode, check, watchers)
         if program.failure is not None:
-            self._give_up(program)
+            self._warn(self._given_up(program))
         elif program.misses == MOST_MISSES:
             self._warn("what it looks at in its arguments differs from call to call")
         return result
@@ -207,12 +208,11 @@ class Compiled:
         try:
             bound = vars(instance).get("_compiled_methods")
             if bound is None or bound.owner() is not instance:
-                bound = vars(instance)["_compiled_methods"] = _Methods(instance)
+                bound = vars(instance)["_compiled_methods"] = Methods(instance)
         except TypeError:  # a class, or without attributes: programs for it as for an argument
             return MethodType(self, instance)
         if self not in bound:
-            method = MethodType(self.function, instance)
-            bound[self] = self._of(method)
+            bound[self] = self._of(MethodType(self.function, instance))
         return bound[self]
 
     def _of(self, function: Callable[..., Any]) -> "Compiled":
@@ -290,10 +290,10 @@ class Compiled:
 
     def _first_call(self, key: Key, tree: Any, leaves: list[Any]) -> Any:
         with self._tracing:
+            if any(entry.serves() for entry in self._entries.get(key, ())):
+                return self(*tree[0], **tree[1])  # another thread was first
             if len(self._every()) >= MOST_PROGRAMS:
-                self._warn(
-                    f"it has {MOST_PROGRAMS} programs for other shapes, flags and values already"
-                )
+                self._warn(TOO_MANY.format(MOST_PROGRAMS))
                 return self.function(*tree[0], **tree[1])
             count = self._count
             self._count += 1
@@ -323,19 +323,19 @@ class Compiled:
         self._last = None
         self._entries.pop(key, None)
 
-    def _give_up(self, program: Program) -> None:
+    def _given_up(self, program: Program) -> str:
+        """Why a program is not to run any more."""
         reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
         refusal = Refusal(reason, "", program.guards)
         self._last = None
         for entries in list(self._entries.values()):
             entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
-        self._warn(reason)
+        return reason
 
     def _warn(self, reason: str, line: str = "") -> None:
         if reason not in self._warned:
             self._warned.add(reason)
-            where = f" ({line})" if line else ""
-            message = f"{self._label} runs as before: {reason}{where}"
+            message = f"{self._label} runs as before: {reason}{line and f' ({line})'}"
             if self._tell is not None:
                 self._tell(message)
             else:

@@ -22,7 +22,7 @@ from minigrad.compiled.heard import Heard
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
-from minigrad.compiled.trace import Argument, Output, Traced
+from minigrad.compiled.trace import Argument, Outer, Output, Traced
 from minigrad.compiled.tracing.called import Draw, Repeat
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
@@ -227,7 +227,7 @@ class Program:
         if status:
             with self._lock:
                 status = self._heard.status(arrays)
-            report(status, self.name, 3)
+            report(status, self.name, 4)
         if check:
             self._check(arrays, self._arguments(tree, leaves), results)
         tapes, node = self._off_tape, None
@@ -240,19 +240,18 @@ class Program:
         if self._wrapped is not None:
             made = [wrap(results[i], tapes[i]) for i in self._wrapped]
         else:
-            made = [
-                self._output(mark, results[mark], tapes[mark])
-                if type(mark) is Output
-                else (leaves[mark] if type(mark) is Argument else mark)
-                for mark in self._marks
-            ]
+            made = [self._made(mark, leaves, results, tapes) for mark in self._marks]
         for observer in watchers if self.operation is not None else ():
             kept = (*results, self._residuals_in(results))
             observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return self._result(made)
 
-    def _output(self, number: int, out: Any, tape: Any) -> Any:
-        """An output as the function gives it: a tensor, an array or a number."""
+    def _made(self, mark: Any, leaves: Any, results: Any, tapes: Any) -> Any:
+        """What the function returns in a place: a tensor, an array, a number or a plain value."""
+        if type(mark) is not Output:
+            outer = mark.tensor() if type(mark) is Outer else mark
+            return leaves[mark] if type(mark) is Argument else outer
+        number, out, tape = int(mark), results[mark], tapes[mark]
         kind = self._types[number]
         if kind is not Tensor:
             return out[()] if kind is np.generic else out
@@ -397,4 +396,4 @@ class Program:
             result = self.function(*args, **kwargs)
         leaves = [leaf for _, leaf in labelled_leaves(result)]
         pairs = zip(self._marks, leaves, strict=True)
-        return {int(mark): leaf for mark, leaf in pairs if type(mark) is Output}
+        return {int(mark): leaf for mark, leaf in pairs if isinstance(mark, Output)}

@@ -6,6 +6,7 @@ operands; and what turned out to be constant only after the trace is folded and 
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ class _Rewriting:
             if isinstance(view, View):
                 self._uses.setdefault(view.value, []).append(view)
         self._summing: dict[Value, bool] = {}  # whether a value is a sum of parts
+        self._sums: set[Value] = set()  # those that become one array
         self._absorbed = self._sums_of_parts(order)
         self._turned = {value for value in order if self._is_turned(value)}
 
@@ -100,24 +102,38 @@ class _Rewriting:
     # -- sums of arrays that are zero but for a part ------------------------------------------
 
     def _sums_of_parts(self, order: Sequence[Value]) -> set[Value]:
-        """The values that vanish in the sum that reads them."""
-        absorbed: set[Value] = set()
+        """Find the sums that become one array; returns what vanishes in them.
+
+        An array of parts may be read by several sums, as gates that see two products are.
+        """
+        inner: set[Value] = set()  # sums that are terms of a larger one
         for value in order:
             if self._adds_parts(value):
-                absorbed.update(view.value for view in value.views)
+                inner.update(view.value for view in value.views)
+        absorbed: set[Value] = set()
+        read: Counter[Value] = Counter()
         for value in reversed(order):
-            if value not in absorbed and self._summing[value] and not self._disjoint(value):
-                for part in self._sum_tree(value):
-                    absorbed.discard(part)
-        return absorbed
+            if value in inner or not self._summing[value]:
+                continue
+            terms = self._sum_tree(value)
+            if self._disjoint(value):
+                self._sums.add(value)
+                absorbed.update(term for term in terms if term.op == "add")
+                read.update(term for term in terms if term.op == "assemble")
+            else:
+                inner.difference_update(terms)
+        return absorbed.union(v for v, times in read.items() if times == len(self._uses[v]))
 
     def _adds_parts(self, value: Value) -> bool:
-        """Whether a value adds arrays of parts that nothing else reads; those before are known."""
+        """Whether a value adds arrays of parts, or such sums that nothing else reads; those before
+        are known."""
         self._summing[value] = value.op == "add" and all(
             isinstance(o, View)
-            and (o.value.op == "assemble" or self._summing.get(o.value, False))
-            and len(self._uses[o.value]) == 1
             and o.whole
+            and (
+                o.value.op == "assemble"
+                or (self._summing.get(o.value, False) and len(self._uses[o.value]) == 1)
+            )
             for o in value.operands
         )
         return self._summing[value]
@@ -159,8 +175,7 @@ class _Rewriting:
 
     def _sum(self, value: Value) -> View | None:
         """The one array that a sum of parts is."""
-        first = next(value.views, None)
-        if value.op != "add" or first is None or first.value not in self._absorbed:
+        if value not in self._sums:
             return None
         parts = self._leaves(value)
         operands = [self.read(view) for view, _ in parts]

@@ -14,21 +14,24 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.guarding.containers import Containers
+from minigrad.compiled.guarding.keys import repeated, what_is_beside, wrap_like
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
+from minigrad.compiled.tracing.stand_ins import StandIns
 from minigrad.compiled.tracing.tracer import Request, Tracer
 from minigrad.compiled.tracing.watching import Watch
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
-from minigrad.core.modes import ModeChange
+from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import alias_node, last_write
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Restoring, Setting
 
-__all__ = ["Argument", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
+__all__ = ["Argument", "Outer", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
 
 
 @dataclass
@@ -84,6 +87,7 @@ def trace(
     seeded: bool = False,
     kernels: bool = False,
     before: Traced | None = None,
+    stand_ins: bool = False,
 ) -> Traced:
     """Run a function and see what it computes.
 
@@ -96,11 +100,13 @@ def trace(
         seeded: whether the gradient of a single number is an input, too, like those of others.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
+        stand_ins: whether large results are not computed, see `StandIns`.
 
     Raises:
         whatever the function raises.
     """
-    tracer = Tracer(states, kernels, None if before is None else before.tracer)
+    kind = StandIns if stand_ins else Tracer
+    tracer = kind(states, kernels, None if before is None else before.tracer)
     if watch is not None:
         watch.refuse = tracer.refuse
     try:
@@ -121,36 +127,55 @@ def _traced(
 ) -> Traced:
     leaves = [leaf for _, leaf in labelled_leaves((tuple(args), kwargs))]
     entered: list[tuple[Value, Any]] = []
-    originals: dict[int, Any] = {}
-    number = 0
+    originals: dict[int, Any] = {}  # what the user gave, by what the function has
+    arrays: list[PlainArray] = []
+    numbers: dict[int, int] = {}
+    again = repeated(leaves)
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, (Tensor, np.ndarray)):
             continue
+        if i in again:  # it is the same object for the function, too, which may ask
+            leaves[i] = leaves[again[i]]
+            arrays.append(arrays[numbers[again[i]]])
+            entered.append((tracer.input(len(entered), arrays[-1], unread=True).value, None))
+            continue
+        own = leaf
         leaves[i] = leaf = _apart(tracer, leaf)
         array = leaf._array if isinstance(leaf, Tensor) else leaf
-        view = tracer.input(number, array)
+        numbers[i] = len(arrays)
+        arrays.append(array)
+        view = tracer.input(len(entered), array)
         if isinstance(leaf, np.ndarray):
             leaves[i] = leaf = follow(array, tracer)
             tracer.enter_array(leaf, view)
-            originals[id(leaf)] = array
+        if leaf is not own:
+            originals[id(leaf)] = own
         entered.append((view.value, leaf._node if isinstance(leaf, Tensor) else None))
-        number += 1
-    args, kwargs = replace_leaves((tuple(args), kwargs), leaves)
-    arrays = [
-        leaf._array if isinstance(leaf, Tensor) else np.ndarray.view(leaf, np.ndarray)
-        for leaf in array_leaves(leaves)
-    ]
+    tree = tuple(args), kwargs
+    args, kwargs = replace_leaves(tree, leaves)
+    containers = Containers(tree, (args, kwargs))
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     writes = last_write()
+    errors = np.geterr()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
-            result = function(*args, **kwargs)
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                changed = containers.changed(lambda leaf: _unfollowed(leaf, originals))
+        if changed is not None:
+            tracer.refuse(f"it changes a {changed} that it was given")
         if watch is not None:
             watch.refuse = _ignored  # it lives as long as a program, and the tracer should not
         if last_write() != writes:
             tracer.refuse("it writes a leaf that requires grad")
-        if any(not same_numbers(array, copy) for array, copy in given):
-            tracer.refuse("it writes into an array that it was given")
+        for array, copy in given:
+            if not same_numbers(array, copy):
+                tracer.refuse("it writes into an array that it was given")
+                np.copyto(originals[id(array)], np.ndarray.view(array, np.ndarray))
+        dtype = current_mode().dtype
+        if np.geterr() != errors:
+            tracer.refuse("it calls np.seterr")
         tracer.check_nodes()
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         try:
@@ -160,10 +185,14 @@ def _traced(
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
         traced.result = map_leaves(lambda leaf: _unfollowed(leaf, originals), result)
+    if dtype != current_mode().dtype:
+        tracer.refuse("it calls set_default_dtype")
     tracer.builder.heard = False
     for leaf in leaves:
         if id(leaf) in tracer.written:
             tracer.refuse("it writes a tensor that it was given")
+            own = originals.get(id(leaf), leaf)
+            own._array, own._node = leaf._array, leaf._node
     traced.refusal = tracer.refusal
     return traced
 
@@ -182,15 +211,16 @@ def _apart(tracer: Tracer, leaf: Any) -> Any:
         return leaf
     if not isinstance(leaf, Tensor):
         return array.copy(order="K")
-    return wrap(array.copy(order="K"), None if leaf._node is None else alias_node(leaf._node))
+    node = None if leaf._node is None else alias_node(leaf._node)
+    return wrap_like(leaf, array.copy(order="K"), node)
 
 
 def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
-    """What the user gets: the array that was given, or an array or a number of NumPy's own."""
-    if not isinstance(leaf, Followed):
-        return leaf
+    """What the user gets: what was given, or an array or a number of NumPy's own."""
     if id(leaf) in originals:
         return originals[id(leaf)]
+    if not isinstance(leaf, Followed):
+        return leaf
     array = np.ndarray.view(leaf, np.ndarray)
     return array[()] if leaf.number else array
 
@@ -226,11 +256,24 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
         traced.parts.append(getattr(leaf, "_part", None))
         number = isinstance(leaf, Followed) and leaf.number
         traced.kinds.append(Tensor if tensor else np.generic if number else np.ndarray)
+    beside = what_is_beside(traced.result)
+    if beside is not None:
+        tracer.refuse(f"its result, a {beside}")
     traced.template = replace_leaves(traced.result, marks)
 
 
 class Output(int):
     """Stands in a template for an output of this number."""
+
+
+class Outer(Output):
+    """Stands for an output that is a tensor from outside itself: that one is returned.
+
+    Attributes:
+        tensor: a weak reference to it.
+    """
+
+    tensor: "weakref.ref[Any]"
 
 
 class Argument(int):
@@ -299,7 +342,14 @@ def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
             tracer.refuse("it keeps a tensor that requires grad")
         else:
             traced.writes.append((reference, view))
-    returned = {id(leaf) for _, leaf in labelled_leaves(traced.result)}
+    leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
+    marks = [mark for _, mark in labelled_leaves(traced.template)]
+    for i, (leaf, mark) in enumerate(zip(leaves, marks, strict=True)):
+        if type(mark) is Output and id(leaf) in known:
+            marks[i] = outer = Outer(mark)
+            outer.tensor = weakref.ref(leaf)
+    traced.template = replace_leaves(traced.template, marks)
+    returned = set(map(id, leaves))
     for captured in tracer.captured:
         tensor = captured.tensor()
         made_here = tensor is None or id(tensor) in returned

@@ -34,7 +34,7 @@ Drawn = tuple[Any, Any, Any]  # random numbers, and the states of the generator 
 class Observer:
     """Looks on at what the engine does, from within the mode: see `observed_by`.
 
-    The engine knows nothing of its observers but these eight events. It asks only those who have
+    The engine knows nothing of its observers but these nine events. It asks only those who have
     something to do with an event, which is noted when a subclass is made. A subclass that sets
     `records_passes` has the rules of every backward pass run on tensors, to see them.
     """
@@ -43,9 +43,12 @@ class Observer:
 
     def __init_subclass__(cls) -> None:
         own = {name for name in dir(Observer) if getattr(cls, name) is not getattr(Observer, name)}
-        cls.looks_at_calls = not own.isdisjoint(("call", "constant", "numbers"))
+        cls.looks_at_calls = not own.isdisjoint(("call", "constant", "numbers", "instead"))
         cls.looks_at_edges = not own.isdisjoint(("edge", "of_pass"))
         cls.looks_at_draws = "draw" in own
+
+    def instead(self, operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
+        """An operation is about to run: what to take for its result, or None to run it."""
 
     def call(self, applied: Applied) -> None:
         """An operation was applied."""

@@ -112,9 +112,9 @@ def test_without_cache_is_the_same(seed, how):
 
 
 def test_greedy_takes_the_highest_score():
-    logits = np.array([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0]])
+    logits = np.array([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0], [1.0, np.inf, np.inf], [-np.inf, 0, 0]])
     chosen = choose(logits, Decoding(1, temperature=0), np.random.default_rng(0))
-    assert chosen.tolist() == [1, 0]
+    assert chosen.tolist() == [1, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,12 @@ def test_wrong_options_are_named(options, message):
         Decoding(**{"length": 5, **options})
 
 
-@pytest.mark.parametrize("bad", [[np.nan, 1.0], [-np.inf, -np.inf]])
-def test_scores_that_are_not_finite_are_refused(bad):
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [1.0, np.nan], [-np.inf, -np.inf]])
+def test_scores_that_are_not_finite_are_refused(bad, temperature):
+    logits = np.array([[0.0, 1.0], bad])
     with pytest.raises(ValueError, match="not finite"):
-        choose(np.array([bad]), Decoding(1), np.random.default_rng(0))
+        choose(logits, Decoding(1, temperature), np.random.default_rng(0))
 
 
 def test_likely_stops_do_not_crowd_out_what_still_grows():

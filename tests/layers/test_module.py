@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, Embedding, Linear, Module, Parameter
+from layers import LSTM, Embedding, Linear, Module, Parameter, Sequential, Tanh
 from minigrad.core.errors import ShapeError
 from minigrad.testing import check_gradients
 
@@ -77,6 +77,16 @@ def test_train_and_eval_reach_all_modules():
     pair = Pair().eval()
     assert not any(module.training for module in pair.modules())
     assert all(module.training for module in pair.train().modules())
+
+
+def test_modules_come_each_once_and_in_the_order_of_their_paths():
+    first, last = Linear(1, 1), Linear(1, 1)
+    inner = Sequential(first, Tanh(), first)
+    outer = Sequential(inner, last, inner)
+    first.loop = outer  # it holds itself
+    found = list(outer.modules())
+    assert found == [outer, inner, first, inner[1], last]
+    assert found == [module for _, module in outer.named_modules()]
 
 
 def test_scopes_name_modules_and_number_repeated_calls():

@@ -177,6 +177,39 @@ def test_programs_are_no_state_of_the_model():
     np.testing.assert_array_equal(written(again, prompt(), 8), expected)
 
 
+@pytest.mark.parametrize("part", ["the whole", "a block", "its attention"])
+def test_parts_that_train_do_not_while_a_model_writes(part):
+    model = make(dropout=0.5)
+    expected = written(model.eval(), prompt(), 12, cache=False)
+    block = model.blocks[1]
+    switched = {"the whole": model, "a block": block, "its attention": block.self_attn}[part]
+    training, found = False, []
+    for token in decode(model.decoder(), prompt(), Decoding(12, 0.0)):
+        assert switched.training == training
+        found.append(token)
+        training = len(found) % 3 != 0
+        switched.train(training)
+    np.testing.assert_array_equal(np.stack(found, axis=1), expected)
+    assert len(programs_of(model)) == 1
+
+
+def test_the_program_of_the_token_before_serves_again(monkeypatch):
+    model, read = make(), []
+    usual = steps.read_one
+    monkeypatch.setattr(
+        "layers.models.gpt.read_one", lambda *args: read.append(args) or usual(*args)
+    )
+    model.train()
+    expected = written(model, prompt(), 8)
+    assert len(read) == 7
+    assert model.training
+    model.eval()
+    read.clear()
+    np.testing.assert_array_equal(written(model, prompt(), 8), expected)
+    assert not read
+    assert mg.is_recording()
+
+
 def test_room_for_an_empty_cache_is_refused():
     with pytest.raises(ValueError, match="an empty cache knows no shapes to make room for"):
         layers.KeyValueCache().room(4)

@@ -82,7 +82,10 @@ def choose(logits: PlainArray, how: Decoding, generator: "np.random.Generator") 
         ValueError: when a row has NaN, or nothing but -inf.
     """
     if how.temperature == 0:
-        likeliest: PlainArray = checked(logits).argmax(axis=1)
+        exact = np.asarray(logits, np.float64)
+        if not (exact.max(axis=1, initial=-math.inf) > -math.inf).all():
+            checked(exact)  # raises: the highest is NaN, or there is nothing but -inf
+        likeliest: PlainArray = exact.argmax(axis=1)
         return likeliest
     weights = probabilities(logits, how)
     cumulative = weights.cumsum(axis=1)  # (batch, vocabulary)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import PlainArray, Value, View
-from minigrad.compiled.trace import Traced
+from minigrad.compiled.guarding.held import same_plain
+from minigrad.compiled.trace import Argument, Outer, Output, Traced
 from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
@@ -29,6 +30,9 @@ def differences(first: Traced, second: Traced) -> str | None:
         return second.refusal
     held = [id(reference()) for reference, _ in first.captured]
     if held != [id(reference()) for reference, _ in second.captured]:
+        given = set(map(id, first.given))
+        if any(id(getattr(r(), "_array", None)) in given for r, _ in second.captured):
+            return "it reads a tensor from outside that it is given, too; leave out one of them"
         return "it reads other tensors every time"
     drawn = [_asked(request) for request in first.draws]
     if drawn != [_asked(request) for request in second.draws]:
@@ -85,8 +89,9 @@ class _Comparison:
         (inputs, outputs, gradients), (inputs2, outputs2, gradients2) = sides
         if len(inputs) != len(inputs2) or len(outputs) != len(outputs2):
             return "it computes another number of values every time"
-        if not _same_template(first.template, second.template):
-            return "it returns a Python value that is computed from the arguments"
+        reason = _other_result(first.template, second.template)
+        if reason is not None:
+            return reason
         self.partner = dict(zip(inputs, inputs2, strict=True))
         self._thorough = self._thorough or inputs != inputs2
         self._traced = first, second
@@ -113,9 +118,12 @@ class _Comparison:
         found = [
             view
             for (one, view), (other, _) in zip(*sides, strict=False)
-            if _same_in_order(a.array, one) and _same_in_order(b.array, other)
+            if view.value.op != "constant"
+            and _same_in_order(a.array, one)
+            and _same_in_order(b.array, other)
         ]
-        given = {view.value for view in found if view.value in first.arguments}
+        arrays = dict(zip(first.arguments, map(id, first.given), strict=True))
+        given = {arrays[view.value] for view in found if view.value in arrays}
         if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
             return False
         self.copies.append((a, found[0]))
@@ -167,7 +175,9 @@ class _Comparison:
                 if isinstance(x, View) and isinstance(y, View):
                     waiting.append((x, y))
                 elif isinstance(x, View) or isinstance(y, View) or not _same_plain(x, y):
-                    return f"a number in {_place(a)} differs with the arguments"
+                    return (
+                        f"a number in {_place(a)} differs with the arguments or from call to call"
+                    )
         return None
 
 
@@ -205,6 +215,25 @@ def _same_options(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
         pairs = list(zip(called.fixed, again.fixed, strict=False))
         return len(called.fixed) == len(again.fixed) and all(_same_plain(x, y) for x, y in pairs)
     return one == other
+
+
+def _other_result(one: Any, other: Any) -> str | None:
+    """What of two results would be frozen: all that is neither plain nor the very same object."""
+    leaves, leaves2 = labelled_leaves(one), labelled_leaves(other)
+    if [label for label, _ in leaves] != [label for label, _ in leaves2]:
+        return "it returns other containers every time"
+    for (label, x), (_, y) in zip(leaves, leaves2, strict=True):
+        mark = isinstance(x, (Argument, Output)) and type(x) is type(y) and x == y
+        mark = mark and not (isinstance(x, Outer) and x.tensor() is not y.tensor())
+        if x is y or mark or same_plain(x, y):
+            continue
+        if same_plain(x, x):
+            return "it returns a Python value that is computed from the arguments"
+        return (
+            f"its result{label} is a {type(x).__qualname__} made by the call; return tensors and "
+            "plain values in tuples, lists, dicts and dataclasses"
+        )
+    return None
 
 
 def _same_template(one: Any, other: Any) -> bool:

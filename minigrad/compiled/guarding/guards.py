@@ -11,7 +11,6 @@ Not seen, and listed in the docs: what only C code holds (iterators, caches of f
 attributes that a property computes from what none of this reaches.
 """
 
-import dis
 import functools
 import itertools
 import operator
@@ -19,31 +18,43 @@ import sys
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, MappingView, Sequence
+from collections.abc import Callable, Iterable, Iterator, MappingView, Sequence
 from types import (
+    BuiltinMethodType,
     CodeType,
     FunctionType,
     MappingProxyType,
     MemberDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
 )
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.guarding.codes import (
+    globals_in,
+    matches_classes,
+    modules_in,
+    names_in,
+    nested,
+    set_by,
+)
 from minigrad.compiled.guarding.held import (
     MISSING,
     PLAIN,
     Absent,
     Entry,
-    Identities,
+    Places,
     attribute_of,
     attribute_through,
     cell_of,
+    put_through,
     same_content,
     same_plain,
 )
+from minigrad.compiled.guarding.words import quick_check
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch, is_ours
 from minigrad.core.tensors import Tensor
@@ -55,6 +66,7 @@ _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
 _UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
+_CACHES = type(functools.lru_cache(lambda: None))
 _WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
@@ -73,15 +85,16 @@ class Guards:
 
     def __init__(self, roots: Iterable[Any], watch: Watch, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[int, Tensor] = {}
-        self._entries: list[Entry] = []
-        self._contents: list[tuple[Any, Any, str]] = []
-        self._absent: list[Absent] = []
+        self._places = Places([], [], [])
+        self._entries, self._contents, self._absent = self._places
         self._classes: set[type] = set()
+        self._found: set[CodeType] = set()
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._watch = watch
+        self._by_name = watch.by_name or any(map(matches_classes, watch.entered))
         self._given = frozenset(map(id, given))
-        self._names = frozenset(itertools.chain.from_iterable(map(_names, watch.entered)))
+        self._names = frozenset(itertools.chain.from_iterable(map(names_in, watch.entered)))
         self._waiting: list[tuple[Any, str]] = [(root, "") for root in (*roots, *given)]
         while self._waiting:
             value, label = self._waiting.pop()
@@ -91,20 +104,16 @@ class Guards:
             self._keep.append(value)
             self._look_at(value, label)
         self._keep.clear()
-        self._anything = bool(self._entries or self._contents or self._absent)
-        self._identities = Identities(self._entries, self._contents, self._absent)
+        for code in watch.asked - self._found:
+            line = f"{code.co_filename}:{code.co_firstlineno}"
+            raise Refused(f"it calls {code.co_name} ({line}) in a way that cannot be watched")
+        self._hold: Callable[[], bool] | None = None
 
     def hold(self) -> bool:
         """Whether everything is what it was."""
-        if not self._anything or self._identities.hold():
-            return True
-        for get, key, value, _, _ in self._entries:
-            now = get(key, MISSING)
-            if now is not value and not same_plain(now, value):
-                return False
-        return all(same_content(holder, kept) for holder, kept, _ in self._contents) and not any(
-            absent.found() for absent in self._absent
-        )
+        if self._hold is None:  # only now: many programs never see a second call
+            self._hold = quick_check(self._places)
+        return self._hold()
 
     def changed(self) -> str | None:
         """A place that holds something else now; None when there is none."""
@@ -155,6 +164,10 @@ class Guards:
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
+        elif isinstance(value, (BuiltinMethodType, MethodWrapperType)):
+            self._follow(getattr(value, "__self__", None), label)  # as in `table.get`
+        elif isinstance(value, _CACHES):
+            self._follow(value.__wrapped__, label)
         elif isinstance(value, functools.partial):
             self._attributes(value, ("func", "args", "keywords"), label)
         elif isinstance(value, weakref.ref):
@@ -165,8 +178,10 @@ class Guards:
             self._follow(value.fget, label)
         elif isinstance(value, ModuleType):
             if not is_ours(value.__name__) and not _is_closed(value.__name__):
-                names = [n for n in vars(value) if n in self._names]
-                self._mapping(vars(value), names, f"{value.__name__}.", self._names)
+                asked = self._names | {"__getattr__"}
+                names = [n for n in vars(value) if n in asked]
+                self._mapping(vars(value), names, f"{value.__name__}.", asked)
+                self._attributes(value, ("__class__",), label)
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, (list, dict, set, deque)):
@@ -177,13 +192,13 @@ class Guards:
         elif isinstance(value, (tuple, frozenset)):
             for i, part in enumerate(value):
                 self._follow(part, f"{label}[{i}]")
-        elif isinstance(value, _UNWATCHED) and _is_closed(type(value).__module__):
+        elif isinstance(value, _UNWATCHED) and _is_closed(_home(type(value))):
             raise Refused(
                 f"it can read the {type(value).__name__} {label}, which cannot be watched"
             )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
-        if isinstance(value, _CONTAINERS) and not _is_closed(type(value).__module__):
+        if isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value))):
             self._object(value, label)  # its class may give it attributes and methods
 
     def _follow(self, value: Any, label: str) -> None:
@@ -199,31 +214,39 @@ class Guards:
             self._follow(value, label)
 
     def _mapping(
-        self, table: Any, names: Iterable[str], prefix: str, asked: Iterable[str] | None
+        self,
+        table: Any,
+        names: Iterable[str],
+        prefix: str,
+        asked: Iterable[str] | None,
+        owner: Any = None,
     ) -> None:
         """Guards of some names in a namespace; and of those asked for, which may come later.
 
-        None of them stands for all.
+        None of them stands for all. A table that is read-only is written by its owner's attributes.
         """
         names = list(names)
         asked = None if asked is None else frozenset(asked).union(names)
         self._absent.append(Absent(table, asked, prefix))
         for name in filter(table.__contains__, names):
-            fixed = isinstance(table, MappingProxyType)
-            put = None if fixed else functools.partial(_set, table, name)
+            if owner is None:
+                put = functools.partial(_set, table, name)
+            else:
+                put = functools.partial(setattr, owner, name)
             self._entry(table.get, name, f"{prefix}{name}", put)
 
     def _named(self, table: Any) -> Iterator[str]:
         """The names in a namespace that entered code may ask for."""
-        return (n for n in list(table) if self._watch.by_name or n in self._names)
+        return (n for n in list(table) if self._by_name or n in self._names)
 
     @property
     def _asked(self) -> frozenset[str] | None:
         """The names that entered code may ask for; None for any."""
-        return None if self._watch.by_name else self._names
+        return None if self._by_name else self._names
 
     def _function(self, function: FunctionType) -> None:
         name = function.__qualname__
+        self._found.update(nested(function.__code__))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
@@ -232,32 +255,46 @@ class Guards:
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
         if not is_ours(_module_of(function)):
             code, table = function.__code__, function.__globals__
-            asked = {*_found(code, "LOAD_GLOBAL"), *_found(code, "LOAD_NAME"), *_texts(code)}
+            asked = globals_in(code)
             self._mapping(table, [n for n in asked if n in table], "global ", asked)
-            for module in filter(sys.modules.__contains__, _found(code, "IMPORT_NAME")):
+            for module in filter(sys.modules.__contains__, modules_in(code)):
                 self._entry(sys.modules.get, module, f"the module {module}")
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
-        get = functools.partial(attribute_of, value)
-        if id(value) in self._given and type(value).__weakrefoffset__:
-            get = functools.partial(attribute_through, weakref.ref(value))
+        get = self._getter(value)
         for name in names:
             self._entry(get, name, f"{label}.{name}")
 
+    def _getter(self, value: Any) -> Any:
+        """What gives an attribute of an object by its name."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(attribute_through, weakref.ref(value))
+        return functools.partial(attribute_of, value)
+
+    def _putter(self, value: Any, name: str) -> Any:
+        """A function that puts an attribute of an object back; as for `_getter`."""
+        if id(value) in self._given and type(value).__weakrefoffset__:
+            return functools.partial(put_through, weakref.ref(value), name)
+        return functools.partial(setattr, value, name)
+
+    def _is_read_by(self, module: str) -> bool:
+        """Whether code of Python's own or NumPy's, as that of `vectorize`, may have read."""
+        return module in self._watch.modules or module == "numpy"
+
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
-        if not _is_closed(kind.__module__):
-            self._attributes(kind, ("__mro__",), kind.__qualname__)
+        if not _is_closed(_home(kind)):
+            self._attributes(kind, ("__mro__", "__class__"), kind.__qualname__)
         for base in kind.__mro__:
             if base in self._classes:
                 continue
             self._classes.add(base)
-            if not _is_closed(base.__module__) and not base.__module__.startswith("minigrad."):
+            if not _is_closed(_home(base)) and not _home(base).startswith("minigrad."):
                 table = vars(base)
                 names = dict.fromkeys(self._named(table))
                 names.update((n, None) for n, v in table.items() if self._is_entered(v))
-                self._mapping(table, names, f"{base.__qualname__}.", self._asked)
+                self._mapping(table, names, f"{base.__qualname__}.", self._asked, base)
 
     def _is_entered(self, value: Any) -> bool:
         value = getattr(value, "fget", getattr(value, "__func__", value))
@@ -267,23 +304,29 @@ class Guards:
         """Guards of the attributes of an instance; also of those that code would only set."""
         kind = type(value)
         name = label or kind.__qualname__
-        if kind.__module__.startswith("minigrad."):  # ours that hold functions of the user's
+        if _home(kind).startswith("minigrad."):  # ours that hold functions of the user's
             self._follow(getattr(value, "function", None), label)
             self._follow(getattr(value, "rule", None), label)
             return
         table = getattr(value, "__dict__", None)
         if table is not None:
             # What code of Python's own read, as that of `collections.UserDict`, is not known.
-            inherited = any(base.__module__ in self._watch.modules for base in kind.__mro__)
+            inherited = any(self._is_read_by(_home(base)) for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
-            names.update(dict.fromkeys(_set_by(self._watch.entered)))
+            names.update(
+                dict.fromkeys(itertools.chain.from_iterable(map(set_by, self._watch.entered)))
+            )
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
-        if _is_closed(kind.__module__):
+            if type(table) is dict:
+                self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
+        if _is_closed(_home(kind)):
             return
         for base in kind.__mro__:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
-                    self._attributes(value, (slot,), name)
+                    self._entry(
+                        self._getter(value), slot, f"{name}.{slot}", self._putter(value, slot)
+                    )
         self._attributes(value, ("__class__",), name)
 
     def _content(self, holder: Any, label: str) -> None:
@@ -304,6 +347,12 @@ def _module_of(function: FunctionType) -> str:
     return str(function.__globals__.get("__name__", ""))
 
 
+def _home(kind: type) -> str:
+    """The module of a class; one of an extension module may have something else by that name."""
+    module: Any = kind.__module__
+    return module if isinstance(module, str) else ""
+
+
 def _set(table: dict[str, Any], name: str, value: Any) -> None:
     if value is MISSING:
         table.pop(name, None)
@@ -314,32 +363,6 @@ def _set(table: dict[str, Any], name: str, value: Any) -> None:
 def _fill(cell: Any, value: Any) -> None:
     if value is not MISSING:
         cell.cell_contents = value
-
-
-@functools.lru_cache(maxsize=4096)
-def _names(code: CodeType) -> tuple[str, ...]:
-    """The names of attributes and globals in code, also those in its strings."""
-    return (*code.co_names, *_texts(code))
-
-
-def _texts(code: CodeType) -> list[str]:
-    """The strings in code that may be names."""
-    texts = [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
-    for constant in code.co_consts:
-        if isinstance(constant, tuple):
-            texts += [c for c in constant if isinstance(c, str) and c.isidentifier()]
-    return texts
-
-
-def _set_by(entered: Iterable[CodeType]) -> Iterator[str]:
-    """The attributes that code sets."""
-    return itertools.chain.from_iterable(_found(code, "STORE_ATTR") for code in entered)
-
-
-@functools.lru_cache(maxsize=4096)
-def _found(code: CodeType, operation: str) -> tuple[str, ...]:
-    """The names that an operation of Python's virtual machine is given in code."""
-    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == operation)
 
 
 def _is_closed(module: str) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad.core.plans import compile_source
 
-__all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "attribute_of", "cell_of"]
-__all__ += ["attribute_through", "same_content", "same_plain"]
+__all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "Places", "attribute_of"]
+__all__ += ["attribute_through", "cell_of", "put_through", "same_content", "same_plain"]
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
@@ -74,6 +74,43 @@ class Absent:
     def found(self) -> list[str]:
         """Those that are there now."""
         return [name for name in list(self.table) if (name in self._names) != self._all]
+
+
+class Places(NamedTuple):
+    """Places that were read.
+
+    Attributes:
+        entries: those that hold one object each.
+        contents: containers and arrays, what they held, and how people call them.
+        absent: names that were not there.
+    """
+
+    entries: list[Entry]
+    contents: list[tuple[Any, Any, str]]
+    absent: list[Absent]
+
+    def hold(self) -> bool:
+        """Whether everything is what it was, by value."""
+        for get, key, value, _, _ in self.entries:
+            now = get(key, MISSING)
+            if now is not value and not same_plain(now, value):
+                return False
+        return all(same_content(holder, kept) for holder, kept, _ in self.contents) and not any(
+            absent.found() for absent in self.absent
+        )
+
+    def hold_identical(self) -> bool:
+        """Whether the very objects are there; their containers are dictionaries."""
+        return (
+            all(get(key, MISSING) is value for get, key, value, _, _ in self.entries)
+            and all(
+                len(holder) == len(kept)
+                and all(map(operator.is_, holder, kept))
+                and all(map(operator.is_, holder.values(), kept.values()))
+                for holder, kept, _ in self.contents
+            )
+            and not any(absent.found() for absent in self.absent)
+        )
 
 
 class Identities:
@@ -187,6 +224,11 @@ def attribute_of(value: Any, name: str, default: Any) -> Any:
 def attribute_through(reference: Any, name: str, default: Any) -> Any:
     """An attribute of what a weak reference refers to."""
     return getattr(reference(), name, default)
+
+
+def put_through(reference: Any, name: str, value: Any) -> None:
+    """Set an attribute of what a weak reference refers to."""
+    setattr(reference(), name, value)
 
 
 def same_content(holder: Any, kept: Any) -> bool:

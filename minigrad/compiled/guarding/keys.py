@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.guarding.held import same_plain
+from minigrad.compiled.tracing.watching import is_ours
 from minigrad.core.modes import Mode
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.core.tensors import Tensor
 from minigrad.ops.pytree import entries, replace_leaves
 
 __all__ = [
@@ -26,7 +27,11 @@ __all__ = [
     "flatten",
     "key_of",
     "objects_around",
+    "repeated",
     "what_hides",
+    "what_is_beside",
+    "wrap_as",
+    "wrap_like",
 ]
 
 Key = tuple[Any, ...]
@@ -109,13 +114,20 @@ def what_hides(tree: Any) -> str | None:
         kind = type(part)
         if isinstance(part, np.ndarray) and kind not in _PLAIN_ARRAYS:
             return f"an argument is a {kind.__qualname__}, which may be more than an array"
+        if isinstance(part, Tensor) and not is_ours(kind.__module__):
+            return f"an argument is a {kind.__qualname__}, which may be more than a tensor"
+    beside = what_is_beside(tree)
+    return beside and f"an argument, a {beside}; pass that as an argument, too"
+
+
+def what_is_beside(tree: Any) -> str | None:
+    """The first attribute of a container that is none of its parts, with the container's class."""
+    for part in _every_part(tree):
+        kind = type(part)
         labelled = None if kind in _PLAIN_CONTAINERS else entries(part)
         beside = _beside(part, labelled) if labelled is not None else None
         if beside:
-            return (
-                f"an argument, a {kind.__qualname__}, has the attribute {beside[0]} beside what it "
-                "contains; pass that as an argument, too"
-            )
+            return f"{kind.__qualname__}, has the attribute {beside[0]} beside what it contains"
     return None
 
 
@@ -151,15 +163,15 @@ def _every_part(tree: Any) -> Iterator[Any]:
 def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
     """The kinds of the leaves, and what of the mode changes results.
 
-    Tensors and arrays count by shape, dtype and whether they require grad, plain values by value,
-    and other objects by identity.
+    Tensors and arrays count by class, shape, dtype, whether they require grad, and which of them
+    are the same object; plain values by value, and other objects by identity.
     """
-    parts: list[Any] = [structure, mode.recording, mode.dtype]
+    parts: list[Any] = [structure, mode.recording, mode.dtype, *repeated(leaves).items()]
     for leaf in leaves:
         kind = leaf.__class__
         if isinstance(leaf, Tensor):
             array = leaf._array
-            parts += array.shape, array.dtype, leaf._node is not None
+            parts += kind, array.shape, array.dtype, leaf._node is not None
         elif isinstance(leaf, np.ndarray):
             parts.append((kind, leaf.shape, leaf.dtype))
         elif kind in BY_TEXT or isinstance(leaf, np.generic):
@@ -169,6 +181,30 @@ def key_of(structure: Any, leaves: list[Any], mode: Mode) -> Key:
         else:
             parts.append((object, id(leaf)))
     return tuple(parts)
+
+
+def repeated(leaves: Sequence[Any]) -> dict[int, int]:
+    """Which tensors and arrays are there again: the place of each, to that of the first."""
+    places: dict[int, int] = {}
+    arrays = ((i, leaf) for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS))
+    pairs = ((i, places.setdefault(id(leaf), i)) for i, leaf in arrays)
+    return {i: first for i, first in pairs if i != first}
+
+
+def wrap_as(kind: type, array: Any, node: Any) -> Any:
+    """A tensor of a class, such as `Parameter`, of an array as it is."""
+    tensor: Any = object.__new__(kind)
+    tensor._array, tensor._node = array, node
+    return tensor
+
+
+def wrap_like(tensor: Tensor, array: Any, node: Any) -> Any:
+    """A tensor of another array, which refuses to be written if that one does."""
+    made = wrap_as(type(tensor), array, node)
+    part = getattr(tensor, "_part", None)
+    if part is not None:
+        made._part = part
+    return made
 
 
 class Held:
@@ -208,7 +244,8 @@ class Given:
     def __init__(self, tree: Any, leaves: Sequence[Any]) -> None:
         self.tree = replace_leaves(tree, range(len(leaves)))
         self.leaves = [None if isinstance(leaf, ARRAYS) else leaf for leaf in leaves]
-        self.tensors = [isinstance(leaf, Tensor) for leaf in leaves]
+        self.kinds = [type(leaf) if isinstance(leaf, Tensor) else None for leaf in leaves]
+        self.again = repeated(leaves)
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)]
         self.plain = all(same_plain(leaf, leaf) for leaf in self.leaves) and all(
             isinstance(one, type) for one in objects_around(tree)
@@ -218,8 +255,15 @@ class Given:
         """The arguments with other tensors and arrays."""
         leaves = list(self.leaves)
         for place, value in zip(self.places, values, strict=True):
-            tensor = self.tensors[place] and not isinstance(value, Tensor)
-            leaves[place] = wrap(value, None) if tensor else value
+            kind = self.kinds[place]
+            if place in self.again:
+                leaves[place] = leaves[self.again[place]]
+            elif kind is None or type(value) is kind:
+                leaves[place] = value
+            elif isinstance(value, Tensor):
+                leaves[place] = wrap_as(kind, value._array, value._node)
+            else:
+                leaves[place] = wrap_as(kind, value, None)
         return replace_leaves(self.tree, leaves)
 
     def __repr__(self) -> str:

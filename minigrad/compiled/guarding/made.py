@@ -1,5 +1,6 @@
 """What was made of the calls of a compiled function."""
 
+import weakref
 from typing import Any, NamedTuple
 
 from minigrad.compiled.guarding.guards import Guards
@@ -8,7 +9,12 @@ from minigrad.compiled.guarding.readers import Reader, write_reader
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.core.modes import Mode
 
-__all__ = ["Entry", "Refusal"]
+__all__ = ["TOO_MANY", "Entry", "Methods", "Refusal"]
+
+TOO_MANY = (
+    "it has {} programs for other shapes, flags and values already; numbers that change may be "
+    "tensors among the arguments"
+)
 
 
 class Refusal(NamedTuple):
@@ -41,6 +47,13 @@ class Entry:
         self._kind: tuple[Any, ...] = ()  # what counts of the mode, which may hold observers
         self._read: Reader | None = None
 
+    def serves(self) -> bool:
+        """Whether it answers a call with its key now."""
+        program = self.program
+        if isinstance(program, Refusal):
+            return program.guards is None or program.guards.hold()
+        return self.held.alive and program.held() is not None
+
     def served(self, tree: Any, mode: Mode) -> None:
         """It runs for these arguments: calls like this one may come again."""
         if not self._asked:
@@ -59,3 +72,18 @@ class Entry:
         if read is None or (mode.recording, mode.dtype) != self._kind:
             return None
         return read(args, kwargs)
+
+
+class Methods(dict[Any, Any]):
+    """The compiled methods of one instance; of its copies, others are made.
+
+    Attributes:
+        owner: a weak reference to the instance.
+    """
+
+    def __init__(self, owner: Any = None) -> None:
+        super().__init__()
+        self.owner = (lambda: None) if owner is None else weakref.ref(owner)
+
+    def __reduce__(self) -> Any:
+        return Methods, ()

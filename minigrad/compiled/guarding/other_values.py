@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiled.graph import PlainArray
-from minigrad.core.tensors import Tensor, wrap
+from minigrad.compiled.guarding.keys import wrap_like
+from minigrad.core.tensors import Tensor
 from minigrad.restoring import new_generator
 
 __all__ = ["other_argument", "other_values"]
@@ -58,6 +59,6 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
 def other_argument(leaf: Any, signs: bool = False, number: int = 0) -> Any:
     """Another tensor or array in the place of an argument; anything else as it is."""
     if isinstance(leaf, Tensor):
-        other = wrap(other_values(leaf._array, signs, number), None)
+        other = wrap_like(leaf, other_values(leaf._array, signs, number), None)
         return other.requires_grad_() if leaf.requires_grad else other
     return other_values(leaf, signs, number) if isinstance(leaf, np.ndarray) else leaf

@@ -22,6 +22,7 @@ Reader = Callable[
 ]
 """From arguments to their leaves, to those that are tensors or arrays, and to their arrays."""
 
+_COMPARED = 4  # of one kind, each with each
 _MOST = 200  # parts; of more containers, the key takes no longer
 
 
@@ -57,12 +58,15 @@ class _Writer:
         self._leaves: list[str] = []
         self._tensors: list[str] = []
         self._arrays: list[str] = []
+        self._alike: dict[Any, dict[int, list[str]]] = {}
         self._count = 0
         for name, part in zip(("args", "kwargs"), tree, strict=True):
             self._part(name, part)
 
     def reader(self) -> Reader:
         """The function."""
+        for (kind, *_), groups in self._alike.items():
+            self._same_as_before(kind, list(groups.values()))
         found = (f"[{', '.join(some)}]" for some in (self._leaves, self._tensors, self._arrays))
         lines = (*self._lines, f"return {', '.join(found)}")
         body = "\n        ".join(lines)
@@ -72,6 +76,26 @@ class _Writer:
         )
         read: Reader = compile_source(source, "reader of arguments", self._scope)["read"]
         return read
+
+    def _same_as_before(self, kind: type, groups: list[list[str]]) -> None:
+        """Refuse other ones that are the same object, or that are no more.
+
+        Args:
+            kind: the class of some tensors or arrays of one shape and dtype.
+            groups: their names, those of one object together.
+        """
+        for first, *more in groups:
+            for name in more:
+                self._refuse(f"{name} is not {first}")
+        names = [group[0] for group in groups]
+        if len(names) > _COMPARED:
+            by_identity = issubclass(kind, Tensor)  # as Python hashes them
+            every = ", ".join(name if by_identity else f"id({name})" for name in names)
+            self._refuse(f"len({{{every}}}) != {len(names)}")
+            return
+        for i, name in enumerate(names):
+            if i:
+                self._refuse(" or ".join(f"{name} is {other}" for other in names[:i]))
 
     def _refuse(self, condition: str) -> None:
         self._lines.append(f"if {condition}: return None")
@@ -134,6 +158,9 @@ class _Writer:
                 self._lines.append(f"{where} = {name}._array")
             shape, dtype = self._fixed(array.shape), self._fixed(array.dtype)
             self._refuse(f"{where}.dtype is not {dtype} or {where}.shape != {shape}")
+            on_tape = getattr(value, "_node", None) is not None
+            alike = kind, array.shape, array.dtype, on_tape
+            self._alike.setdefault(alike, {}).setdefault(id(value), []).append(name)
             self._tensors.append(name)
             self._arrays.append(where)
         elif value is None or value is True or value is False:

@@ -18,7 +18,7 @@ from minigrad.compiled.numpy_calls.functions import (
     strided,
     take_result,
 )
-from minigrad.compiled.numpy_calls.placing import seen_in
+from minigrad.compiled.rolling.sharing import seen_in
 
 __all__ = ["Instructions", "Read", "Room"]
 

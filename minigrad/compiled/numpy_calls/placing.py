@@ -17,8 +17,9 @@ from minigrad.compiled.graph import (
     View,
     everything,
 )
+from minigrad.compiled.rolling.sharing import seen_in
 
-__all__ = ["Placing", "Users", "place_body", "seen_in", "users_of"]
+__all__ = ["Placing", "Users", "place_body", "users_of"]
 
 Users = dict[Value, list[View]]
 
@@ -51,16 +52,6 @@ def users_of(graph: Graph) -> Users:
         value = view.value
         found.setdefault(value.options[0] if value.op == "previous" else value, []).append(view)
     return found
-
-
-def seen_in(view: View, part: View) -> View:
-    """A read of a value that is a part of another one, as a read of that.
-
-    Raises:
-        Unsupported: when it has no strides there.
-    """
-    offset, strides = view.within(part.strides)
-    return View(part.value, view.shape, strides, part.offset + offset)
 
 
 def place_body(loop: Loop, users: Users, returned: set[Value]) -> Placing:

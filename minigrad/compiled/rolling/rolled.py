@@ -9,6 +9,7 @@ from minigrad.compiled.rolling.lifting import Lifted
 from minigrad.compiled.rolling.plans import make_plan
 from minigrad.compiled.rolling.references import Irregular, Reference, references_of
 from minigrad.compiled.rolling.regions import FEWEST, Region, find_regions
+from minigrad.compiled.rolling.sharing import share_stacks, trim_stacks
 from minigrad.compiled.tracing.builder import Builder
 
 __all__ = ["roll"]
@@ -118,7 +119,9 @@ class _Rolling:
             self._lifted.append(lifted)
             place = region.stop
         outputs = [self.builder.copied(self._view(view)) for view in self._graph.outputs]
-        return Graph(self._graph.inputs, reachable(self.builder.values, outputs), outputs)
+        values = reachable(self.builder.values, outputs)
+        graph = share_stacks(Graph(self._graph.inputs, values, outputs))
+        return trim_stacks(graph) if self._lift else graph
 
     def _read_outside(self) -> tuple[list[set[int]], list[set[int]]]:
         """Of each region, the values of which an earlier step than the last is read outside of it,

@@ -21,6 +21,7 @@ from minigrad.compiled.rolling.references import (
     Number,
     Reference,
 )
+from minigrad.compiled.rolling.sharing import share_stacks
 from minigrad.compiled.tracing.builder import Builder
 
 __all__ = ["Body", "Steps"]
@@ -192,7 +193,7 @@ class Steps:
         given = self.inputs(inputs)
         for i, value in enumerate(given):
             value.options = (i,)
-        return Graph(given, reachable(self.builder.values, whole), whole)
+        return share_stacks(Graph(given, reachable(self.builder.values, whole), whole))
 
     # -- what a step reads -------------------------------------------------------------------------
 

@@ -56,6 +56,10 @@ def convert(builder: Builder, call: Recorded) -> View | None:
     conversion = _table.get(call.name)
     if conversion is None or call.traced or not any(isinstance(o, View) for o in call.operands):
         return None
+    if call.result.dtype.kind != "c" and any(
+        isinstance(o, View) and o.dtype.kind == "c" for o in call.operands
+    ):
+        return None  # operands are converted to the dtype of the result, which would lose a part
     heard = builder.heard
     builder.heard = heard and call.name not in _quiet
     view = conversion(builder, call)

@@ -28,18 +28,16 @@ class Calls:
         self._first = before is None
         self._results: dict[Any, View] = {} if before is None else before._results
 
-    def key(
-        self, operation: Any, operands: Sequence[Operand], params: dict[str, Any], result: Any
-    ) -> Any:
-        """What equal calls share: of one operation, with the same operands and parameters, to an
-        array of the same kind. None if arrays may be among the parameters."""
+    def key(self, operation: Any, operands: Sequence[Operand], params: dict[str, Any]) -> Any:
+        """What equal calls share: of one operation, with the same operands and parameters. None
+        if arrays may be among the parameters."""
         text = ""
         if params:
             if not all(map(is_plain, params.values())):
                 return None
             text = repr(params)
         read = [o.key if isinstance(o, View) else (type(o), repr(o)) for o in operands]
-        return operation, text, result.shape, result.dtype, *read
+        return operation, text, *read
 
     def again(self, key: Any) -> View | None:
         """What an equal call was converted to; None if there was none."""

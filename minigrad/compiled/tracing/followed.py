@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.tracing.watching import is_users, is_users_line
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 
 __all__ = ["Followed", "NumpyCall", "follow", "set_free"]
@@ -21,7 +22,8 @@ __all__ = ["Followed", "NumpyCall", "follow", "set_free"]
 
 _OF_SHAPE = frozenset(
     (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj)
-) | {np.may_share_memory, np.shares_memory}
+)
+_OF_MEMORY = frozenset((np.may_share_memory, np.shares_memory))
 _SHAPED_BY_VALUES = frozenset(
     ("argwhere", "flatnonzero", "repeat", "tile", "compress", "extract", "bincount", "delete")
 ) | {"unique", "union1d", "intersect1d", "setdiff1d", "setxor1d", "trim_zeros", "unique_values"}
@@ -49,6 +51,7 @@ class Followed(np.ndarray[Any, Any]):
 
     def __array_finalize__(self, source: Any) -> None:
         self.tracer = getattr(source, "tracer", None)
+        self.number = self.ndim == 0 and getattr(source, "number", False)  # as `T` of a number
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if any(hasattr(value, "_array") for value in inputs):
@@ -71,7 +74,7 @@ class Followed(np.ndarray[Any, Any]):
         leaves = [leaf for _, leaf in labelled_leaves((args, kwargs))]
         if any(hasattr(leaf, "_array") for leaf in leaves):
             return NotImplemented
-        args_, kwargs_ = replace_leaves((args, kwargs), map(_plain, leaves))
+        args_, kwargs_ = replace_leaves((args, kwargs), map(_own, leaves))
         result = func(*args_, **kwargs_)
         if (result is None or kwargs.get("out") is not None) and self.tracer is not None:
             self.tracer.refuse(f"np.{func.__name__} writes into an array")
@@ -80,6 +83,10 @@ class Followed(np.ndarray[Any, Any]):
     def _told(self, name: str, function: Any, args: Any, options: Any, result: Any) -> Any:
         tracer = self.tracer
         if tracer is None or function in _OF_SHAPE or result is None:
+            return result
+        if function in _OF_MEMORY:
+            if is_users():
+                tracer.refuse(f"{name} tells where arrays lie in memory")
             return result
         known = isinstance(result, (np.ndarray, np.generic))
         if not known and not isinstance(result, str):
@@ -99,17 +106,17 @@ class Followed(np.ndarray[Any, Any]):
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         """The same numbers in another dtype, followed."""
-        result = _plain(self).astype(*args, **kwargs)
+        result = _own(self).astype(*args, **kwargs)
         return self._told("astype", _astype(args, kwargs), (self,), {}, result)
 
     def copy(self, order: Any = "C") -> Any:
         """The same numbers, followed."""
-        return self._told("positive", np.copy, (self,), {}, _plain(self).copy(order))
+        return self._told("positive", np.copy, (self,), {}, _own(self).copy(order))
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """The same numbers in another shape, followed where NumPy has to copy them, too."""
         result = _plain(self).reshape(*shape, **options)
-        if not np.may_share_memory(result, self):  # it may look at a copy that nobody knows
+        if not np.may_share_memory(result, _plain(self)):  # it may look at a copy that nobody knows
             result = result.copy()
         name = "reshaped" if options.get("order", "C") == "C" else "reshaped in another order"
         function = functools.partial(_reshaped, shape=shape, options=options)
@@ -142,6 +149,20 @@ class Followed(np.ndarray[Any, Any]):
     def view(self, *args: Any, **options: Any) -> Any:
         """The same memory as another type, which is not followed."""
         return self._looked_at("view").view(*args, **options)
+
+    @property  # type: ignore[misc]
+    def real(self) -> Any:
+        """The same numbers, or one part of them."""
+        return self._part("real") if self.dtype.kind == "c" else self
+
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:
+        """The other part."""
+        return self._part("imag")
+
+    def _part(self, name: str) -> Any:
+        read = operator.attrgetter(name)
+        return self._told(f"{name} part", read, (self,), {}, read(_plain(self)).copy())
 
     @property
     def flat(self) -> Any:
@@ -234,6 +255,43 @@ class Followed(np.ndarray[Any, Any]):
     def __reduce__(self) -> Any:
         return _plain(self).__reduce__()
 
+    # A number of NumPy's has more than an array without axes, and another class.
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> Any:
+        return self.dtype.type if self.number else Followed
+
+    def __getattr__(self, name: str) -> Any:
+        if self.number and hasattr(self.dtype.type, name):
+            return getattr(self._looked_at(name)[()], name)
+        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        if not self.number:
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(self._looked_at("hash()")[()])
+
+    def __round__(self, digits: Any = None) -> Any:
+        if not self.number:
+            raise TypeError("type numpy.ndarray doesn't define __round__ method")
+        return round(self._looked_at("round()")[()], digits)
+
+
+def _of_memory(name: str) -> Any:
+    """An attribute that tells how an array lies in memory, which no program asks."""
+    attribute = getattr(np.ndarray, name)
+
+    def read(self: Followed) -> Any:
+        if self.tracer is not None and is_users_line():
+            self.tracer.refuse(f"{name} tells how an array lies in memory")
+        return attribute.__get__(self)
+
+    return property(read)
+
+
+for _name in ("flags", "strides", "base", "ctypes", "__array_interface__"):
+    setattr(Followed, _name, _of_memory(_name))
+
 
 def _by_function(name: str) -> Any:
     """A method written in C, which tells nobody, by way of NumPy's function of that name."""
@@ -301,6 +359,11 @@ def _picks(name: str, args: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return np.ndarray.view(value, np.ndarray) if isinstance(value, Followed) else value
+
+
+def _own(value: Any) -> Any:
+    """The array or the number that NumPy would have given."""
+    return _plain(value)[()] if isinstance(value, Followed) and value.number else _plain(value)
 
 
 def _by_method(array: Any, name: str, args: Any, options: dict[str, Any]) -> Any:

@@ -36,11 +36,15 @@ class Inputs(KnownArrays):
         self.line = ""
         self._before = before
 
-    def input(self, index: int, array: PlainArray) -> View:
-        """Know an array as an input of the graph."""
+    def input(self, index: int, array: PlainArray, unread: bool = False) -> View:
+        """Know an array as an input of the graph; or have one of its kind that nothing reads."""
         before = self._before.entered if self._before is not None else []
         count = len(self.entered)
-        view = self._entered(index, array, before[count] if count < len(before) else None)
+        like = before[count] if count < len(before) else None
+        if unread:
+            view = self.builder.input(index, array, like)
+        else:
+            view = self._entered(index, array, like)
         self.entered.append(view.value)
         return view
 

@@ -88,6 +88,11 @@ def ufunc_reduction(
         for key, value in options.items()
         if value is None or value is True or value is np._NoValue
     }
+    op = {"maximum.reduce": "max", "minimum.reduce": "min"}.get(name)
+    initial: Any = options.get("initial")
+    limited = type(initial) is int or (type(initial) is float and dtype in FLOATS)
+    if op and limited:
+        usual.add("initial")
     if not isinstance(x, View) or not usual.issuperset(options) or not size_of(x.shape):
         return None
     axis, keepdims = options.get("axis", 0), bool(options.get("keepdims", False))
@@ -102,8 +107,10 @@ def ufunc_reduction(
         return None
     if name == "add.reduce":
         return builder.reduce("sum", x, _axes(x, axis), keepdims)
-    op = {"maximum.reduce": "max", "minimum.reduce": "min"}.get(name)
-    return None if op is None else _extreme(builder, op, x, axis, keepdims)
+    if op is None:
+        return None
+    found = _extreme(builder, op, x, axis, keepdims)
+    return builder.elementwise(f"{op}imum", found, initial) if limited else found
 
 
 @conversion("var")

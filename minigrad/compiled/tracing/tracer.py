@@ -150,9 +150,9 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         pairs = zip(applied.inputs, applied.arrays, strict=True)
         operands = [self.source(value, array) for value, array in pairs]
         self.listen()
-        key = self.calls.key(operation, operands, params, result)
+        key = self.calls.key(operation, operands, params)
         known = None if self.builder.heard else self.calls.again(key)
-        if known is not None and len(applied.results) == 1:
+        if known is not None and len(applied.results) == 1 and _fits(known, result):
             self.enter_array(result, known)
             return
         self.builder.place = f"{operation.name}{getattr(current_mode().scope, 'place', '')}"
@@ -241,9 +241,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
             self.derivatives[output.number] = known
 
     def _is_followed(self, leaf: Any) -> bool:
-        if hasattr(leaf, "_array"):
-            return True
-        return isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        known = isinstance(leaf, ndarray) and self.view_of(leaf) is not None
+        return known or hasattr(leaf, "_array")
 
     def _call(
         self, applied: Applied, operands: list[Any], leaves: list[Any], traced: list[int]
@@ -281,6 +280,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]
+        if any(isinstance(leaf, Followed) and self.view_of(leaf) is None for leaf in leaves):
+            self.refuse(f"np.{name} reads a part of an array that is not followed")
         view = None
         if name in ("positive", "astype"):
             view = self.view_of(leaves[0])
@@ -323,7 +324,7 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         if view is None or view.value.op == "input" or shared or is_users():
             self.refuse("NumPy writes into an array")
             return
-        view = self.builder.convert(self._known[id(result)][1], out.dtype)
+        view = self.builder.convert(self._views[id(result)], out.dtype)
         for array in (out, owner):
             self.know(array, view)
 

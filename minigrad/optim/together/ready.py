@@ -1,6 +1,5 @@
 """What a step of an optimiser needs to know again at the next one: which parameters go together."""
 
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from operator import is_
 from typing import Any, TypeAlias
@@ -17,8 +16,8 @@ __all__ = ["Job", "Ready", "by_point"]
 Job: TypeAlias = tuple[Tensor, Leaf, State, dict[str, Any]]
 """A parameter to update: its leaf, its state, and the options of its group."""
 
-_Kept: TypeAlias = tuple[Tensor, Any, State, dict[str, Any]]
-"""As a job, with a weak reference to the array that the parameter had."""
+_Kept: TypeAlias = tuple[Tensor, tuple[int, ...], Any, State, dict[str, Any]]
+"""As a job, with the shape and the dtype of the parameter."""
 
 
 def by_point(jobs: Iterable[Job]) -> dict[Any, list[Job]]:
@@ -73,7 +72,7 @@ class Ready:
         """All these jobs were done by native code."""
         self._groups = [(group, list(group["parameters"])) for group in groups]
         self._alike = {
-            point: [(p, weakref.ref(p._array), states[p], group) for p, _, _, group in jobs]
+            point: [(p, p.shape, p._array.dtype, states[p], group) for p, _, _, group in jobs]
             for point, jobs in alike.items()
         }
         busy = {id(job[0]) for jobs in alike.values() for job in jobs}
@@ -100,15 +99,17 @@ class Ready:
         found: dict[Any, list[Job]] = {}
         for point, kept in self._alike.items():
             found[point] = some = []
-            for parameter, array, state, group in kept:
+            for parameter, shape, dtype, state, group in kept:
                 leaf, value = parameter._node, parameter._array
-                if leaf.__class__ is not Leaf or value is not array():
+                if leaf.__class__ is not Leaf or leaf.grad is None:
                     return None
-                if leaf.grad is None or states.get(parameter) is not state:
+                if states.get(parameter) is not state:
                     return None
-                gradient = leaf.grad._array
-                alike = gradient.dtype is value.dtype and gradient.shape == value.shape
-                if not alike or gradient.__class__ is not ndarray:
+                for array in (value, leaf.grad._array):
+                    alike = array.dtype is dtype and array.shape == shape
+                    if not alike or array.__class__ is not ndarray:
+                        return None
+                if not value.flags.c_contiguous:
                     return None
                 some.append((parameter, leaf, state, group))
         return found

@@ -166,6 +166,12 @@ def swapped_class(monkeypatch):
     return lambda x: x * value.kind, attribute(value, "__class__", Other)
 
 
+def swapped_attributes(monkeypatch):
+    value = Listed()
+    value.rate = 1.0
+    return lambda x: x * value.rate, attribute(value, "__dict__", {"rate": 2.0})
+
+
 def swapped_bases(monkeypatch):
     class Other(Namespace):
         kind = 5.0
@@ -345,6 +351,10 @@ def frozen(module):
     module.requires_grad_(False)
 
 
+def attributes_of_a_layer(module):
+    object.__setattr__(module[1], "__dict__", {**vars(module[1]), "eps": 0.5})
+
+
 MODELS = {
     "a module replaced": replaced,
     "a module added": lambda module: module.append(layers.Tanh()),
@@ -353,6 +363,7 @@ MODELS = {
     "a parameter written": lambda m: m[0].weight.write(np.ones((3, 3), F)),
     "a parameter frozen": frozen,
     "an attribute of a layer": lambda m: setattr(m[1], "eps", 0.5),
+    "all attributes of a layer": attributes_of_a_layer,
     "a forward of its own": lambda m: setattr(m[0], "forward", lambda x: x * 9),
     "weights that are loaded": lambda m: m[0].load_state_dict(m[2].state_dict()),
     "another size": lambda m: (
@@ -368,6 +379,6 @@ SEEN = [
     *(counted, derived_from_float, derived_from_list, derived_from_array, array_in_place),
     *(array_of_another_dtype, array_of_objects, default_array, weak_reference, context_manager),
     *(derivative, rematerialized, compiled_inside, names_of_an_object, detached, swapped_code),
-    whether_it_requires_grad,
+    *(whether_it_requires_grad, swapped_attributes),
 ]
 SEEN = {f.__name__: f for f in SEEN} | {name: model(change) for name, change in MODELS.items()}

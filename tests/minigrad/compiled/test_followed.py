@@ -78,11 +78,18 @@ def test_what_is_written_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["min", "max"])
-@pytest.mark.parametrize("options", [{}, {"axis": 1}, {"axis": 0, "keepdims": True}])
-def test_bounds_of_places_are_values_of_the_graph(name, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({}, {"axis": 1}, {"axis": 0, "keepdims": True}),
+        *({"initial": 4}, {"axis": 1, "initial": 0}, {"axis": 0, "initial": -(10**6)}),
+    ],
+)
+@pytest.mark.parametrize("array", [[[3, -7, 5], [2, 9, 4]], [[3.5, np.nan, -np.inf], [0.5, 1, 2]]])
+def test_bounds_of_places_are_values_of_the_graph(name, options, array):
     """Our own checks ask for them, and a program of native code must not call NumPy for that."""
     tracer = Tracer()
-    array = np.array([[3, -7, 5], [2, 9, 4]])
+    array = np.array(array)
     view = tracer.input(0, array)
     followed = follow(array, tracer)
     tracer.enter_array(followed, view)
@@ -167,3 +174,25 @@ def test_what_cannot_be_replaced_is_followed_no_longer():
     ((mask,),) = kept
     assert type(np.sum(mask, axis=1)) is np.ndarray
     assert set(np.unique(mask)) == {True, False}
+
+
+COMPLEX = {
+    "absolute": lambda a: np.abs(a),
+    "absolute of a sum": lambda a: np.abs(a.sum()),
+    "parts": lambda a: a.real + 2 * a.imag,
+    "compared": lambda a: a == 1,
+    "angle": lambda a: np.angle(a),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+@pytest.mark.parametrize("backend", [plain, None])
+@pytest.mark.filterwarnings("ignore::minigrad.compiled.operation.CompileWarning")
+def test_complex_arrays_keep_both_parts(name, backend):
+    def function(x, a):
+        return x * COMPLEX[name](a)
+
+    compiled, x = mg.compile(function, backend=backend), mg.Tensor([1.0, 2.0, 3.0])
+    for k in range(3):
+        a = np.array([1j, 1, 2 - 3j]) * (k + 1)
+        np.testing.assert_allclose(compiled(x, a).numpy(), function(x, a).numpy(), rtol=1e-6)

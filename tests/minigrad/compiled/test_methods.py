@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import threading
+import time
 import weakref
 
 import numpy as np
@@ -146,3 +148,36 @@ def test_what_is_compiled_is_no_state_of_a_module():
     model(X[None])
     assert list(model.state_dict()) == ["linear.weight", "linear.bias"]
     assert "compiled" not in repr(model)
+
+
+def test_calls_that_come_at_once_make_one_program():
+    entered = threading.Barrier(4)
+    w = mg.Tensor(np.ones((3, 3), np.float32), requires_grad=True)
+    compiled = mg.compile(lambda x: (np.tanh(x @ w) ** 2).sum())
+    found = []
+
+    def run():
+        x = mg.Tensor(np.ones((2, 3), np.float32))
+        entered.wait()
+        found.append(compiled(x).item())
+
+    with compiled._tracing:  # as if a first call was on its way
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        entered.wait()
+        time.sleep(0.05)  # so that they wait for it
+    for thread in threads:
+        thread.join()
+    assert found == pytest.approx([6 * np.tanh(3) ** 2] * 3)
+    assert len(compiled.programs) == 1
+
+
+def test_methods_without_an_instance_are_compiled_below_the_decorator():
+    class Static:
+        double = staticmethod(mg.compile(lambda x: x * 2))
+
+    assert Static().double(mg.Tensor([1.0])).tolist() == [2.0]
+    for decorator in (staticmethod, classmethod):
+        with pytest.raises(TypeError, match=f"got {decorator.__name__}; put it below that"):
+            mg.compile(decorator(lambda x: x))

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from minigrad.compiled.llvm import cache, native
+from minigrad.compiled.llvm import cache, native, words
 from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, define
 from minigrad.compiled.llvm.vectors.ir import Code, Module, literal
 
@@ -290,3 +290,16 @@ def test_without_llvmlite_the_error_names_package_and_extra(monkeypatch):
     monkeypatch.setattr(native, "_binding", native._binding.__wrapped__)
     with pytest.raises(ImportError, match=r"pip install llvmlite.*\[fast\]"):
         native.load_code(increment())
+
+
+def test_the_first_word_that_changed_is_found():
+    held = np.array([5, 2**63, 7], np.uint64)
+    start = held.__array_interface__["data"][0]
+    pairs = np.array([(start + 8 * i, held[i]) for i in (2, 0, 1)], np.uint64)
+    given = pairs.__array_interface__["data"][0]
+    compare = words.first_change()
+    assert [compare(given, i, 3) for i in range(4)] == [3] * 4
+    held[0] += np.uint64(1)
+    assert [compare(given, i, 3) for i in range(4)] == [1, 1, 3, 3]
+    assert compare(given, 0, 1) == 1
+    assert compare(given, 0, 0) == 0

@@ -113,3 +113,22 @@ def test_code_that_is_gone_is_built_again(own_folder):
     (own_folder / f"{code}.code").unlink()
     assert not program.build(graph_of(), 1).from_disk
     assert program.build(graph_of(), 1).from_disk
+
+
+def test_code_on_disk_vouches_for_no_later_process():
+    """A branch that the values of one process never take may be taken by those of the next, even
+    where the first trace of both gives one graph."""
+
+    def function(x):
+        return mg.tanh(x) * (2.0 if x._array[1] > 0 else 3.0)
+
+    positive = mg.Tensor(np.linspace(1, 2, 8, dtype=F))
+    of_one_process = mg.compile(function)
+    of_one_process(positive)
+    assert len(of_one_process.programs) == 1
+    mixed = mg.Tensor(np.linspace(1, -2, 8, dtype=F))
+    of_the_next = mg.compile(function)
+    with pytest.warns(mg.CompileWarning, match="runs as before"):
+        of_the_next(mixed)
+    assert of_the_next.programs == []
+    np.testing.assert_array_equal(of_the_next(-mixed).numpy(), function(-mixed).numpy())

@@ -125,3 +125,23 @@ def test_complex_numbers_are_conjugated():
     compiled = mg.compile(np.conj)
     for _ in range(3):
         assert compiled(mg.Tensor(z)).tolist() == [1 - 2j, 3 + 4j]
+
+
+def test_tensors_from_outside_that_are_returned_are_the_very_objects():
+    w, buffer = mg.Tensor(np.ones(3), requires_grad=True), mg.Tensor(np.zeros(3))
+
+    @mg.compile
+    def function(x):
+        buffer[...] = buffer + 1
+        return (x * w).sum(), {"weight": w}, buffer
+
+    for k in range(4):
+        x = mg.Tensor(np.full(3, float(k)), requires_grad=True)
+        y, found, written = function(x)
+        assert found["weight"] is w
+        assert written is buffer
+        assert buffer.tolist() == [k + 1.0] * 3
+        written[...] = written.detach() * 1  # which is written outside, too
+        slopes = mg.gradients(y + (found["weight"] ** 2).sum(), [x, w])
+        assert [slope.tolist() for slope in slopes] == [[1.0] * 3, [k + 2.0] * 3]
+    assert len(function.programs) == 1

@@ -1,9 +1,12 @@
 """Every place from which a function can read: what changes there is seen."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import minigrad as mg
+from tests.minigrad.compiled.stale_code import READ
 from tests.minigrad.compiled.stale_places import SEEN, F, given, of_a_module
 
 
@@ -22,10 +25,10 @@ def assert_same(found, expected):
         np.testing.assert_allclose(found[2], expected[2], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("name", SEEN | READ)
 def test_what_changes_is_seen(name, monkeypatch):
     mg.seed(0)
-    function, change = SEEN[name](monkeypatch)
+    function, change = (SEEN | READ)[name](monkeypatch)
     compiled = mg.compile(function)
     before = outcome(function)
     for _ in range(2):
@@ -36,6 +39,35 @@ def test_what_changes_is_seen(name, monkeypatch):
         assert_same(outcome(compiled), after)
     assert compiled.refusals == []
     assert before[0].tolist() != after[0].tolist() or name in ("a parameter frozen",)
+
+
+def test_each_thread_reads_what_is_its_own():
+    local, found = threading.local(), []
+    local.rate = 1.0
+    compiled = mg.compile(lambda x: x * local.rate)
+    for _ in range(2):
+        compiled(given())
+
+    def run():
+        local.rate = 5.0
+        found.extend(compiled(given()).tolist() for _ in range(2))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [[2.5, 5.0, 7.5]] * 2
+    assert compiled(given()).tolist() == [0.5, 1.0, 1.5]
+    assert compiled.refusals == []
+
+
+def test_code_that_only_c_holds_is_refused():
+    rates = [1.0]
+    hidden = np.frompyfunc(lambda i: i * rates[0], 1, 1)
+    compiled = mg.compile(lambda x: x * hidden(np.ones(3)).astype(F))
+    with pytest.warns(mg.CompileWarning, match=r"it calls <lambda> \(.*test_stale_places.py:"):
+        compiled(given())
+    rates[0] = 5.0
+    assert compiled(given()).tolist() == [2.5, 5.0, 7.5]
 
 
 def test_buffers_read_through_detach_and_written_are_followed():
@@ -80,3 +112,19 @@ def test_default_dtype_and_recording_have_programs_of_their_own():
             assert not compiled(given()).requires_grad
         assert compiled(given()).requires_grad
     assert len(compiled.programs) == 3
+
+
+def test_classes_whose_module_is_no_name_are_watched():
+    """As functions of Cython's have it, in which the name is an attribute of each of them."""
+
+    class Function:
+        def __init__(self):
+            self.rate = 1.0
+
+    Function.__module__ = property(lambda self: "somewhere")
+    value = Function()
+    compiled = mg.compile(lambda x: x * value.rate)
+    for value.rate in (1.0, 5.0):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(given()).numpy(), given().numpy() * value.rate)
+    assert compiled.refusals == []

@@ -1,9 +1,12 @@
 """What a function can read and nothing can watch: refused by name, with one warning."""
 
 import functools
+import glob
 import itertools
 import operator
 import os
+import sys
+import threading
 import types
 
 import numpy as np
@@ -93,7 +96,41 @@ def whether_there_is_a_file(monkeypatch):
     return lambda x: x * (2 if os.path.exists(path) else 1), lambda: open(path, "w").close()
 
 
+def files_in_a_folder(monkeypatch):
+    folder = os.environ["MINIGRAD_TEST_FOLDER"]
+    open(os.path.join(folder, "1.flag"), "w").close()
+
+    def change():
+        open(os.path.join(folder, "2.flag"), "w").close()
+
+    return lambda x: x * len(glob.glob(os.path.join(folder, "*.flag"))), change
+
+
+def file_of_tensors(monkeypatch):
+    path = os.path.join(os.environ["MINIGRAD_TEST_FOLDER"], "numbers.safetensors")
+    mg.save(path, {"rate": np.ones(3, F)})
+    return lambda x: x * mg.load(path)["rate"], lambda: mg.save(path, {"rate": np.full(3, 5, F)})
+
+
+def frames(monkeypatch):
+    monkeypatch.setitem(globals(), "planted_rate", 1.0)
+
+    def function(x):
+        return x * sys._getframe(0).f_globals["planted" + "_rate"]
+
+    return function, item(globals(), "planted_rate")
+
+
+def a_lock(monkeypatch):
+    lock = threading.Lock()
+    return lambda x: x * (2.0 if lock.locked() else 1.0), lock.acquire
+
+
 REFUSED = {
+    files_in_a_folder: r"it calls .* in ",
+    file_of_tensors: r"it calls minigrad\.io\..*load",
+    frames: "looks at the frames",
+    a_lock: "it calls locked",
     lookup: r"it calls os\.",
     lookup_by_get: r"it calls os\.",
     lookup_by_getenv: r"it calls os\.getenv",
@@ -120,3 +157,11 @@ def test_what_cannot_be_watched_is_refused(make, monkeypatch, tmp_path):
     change()
     assert compiled(given()).numpy().tolist() != before.tolist()
     assert compiled.programs == []
+
+
+def test_a_tensor_that_is_given_and_read_from_outside_is_named():
+    w = mg.Tensor(np.ones(3, F), requires_grad=True)
+    compiled = mg.compile(lambda x, also: (x * w * also).sum())
+    with pytest.warns(mg.CompileWarning, match="from outside that it is given, too"):
+        y = compiled(given(), w)
+    assert mg.gradients(y, w).tolist() == [1.0, 2.0, 3.0]

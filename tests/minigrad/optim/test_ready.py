@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
+from minigrad.core.errors import ShapeError
 from minigrad.core.nodes import Leaf
 from minigrad.optim.together import updates
 from tests.minigrad.optim.test_together import give_gradients, parameters_of
@@ -159,6 +160,19 @@ def test_steps_alike_are_prepared_once(prepared):
     run.step()
     run.step()
     assert prepared == [0, 6]
+
+
+def test_new_arrays_of_parameters_are_prepared_once(prepared):
+    run, held = Training(), []
+    for _ in range(5):
+        held = [parameter.numpy() for parameter in run.parameters]  # as a loss that is still there
+        run.step()
+    assert held[0].shape == (4, 6)
+    assert prepared == [0]
+    run.parameters[0]._array = np.ones((2, 2), np.float32)
+    with pytest.raises(ShapeError, match="the gradient of"):
+        run.optimizer.step()
+    assert prepared == [0, 5]
 
 
 def test_values_that_nobody_holds_are_written_in_place():
