@@ -258,6 +258,13 @@ def test_an_archive_with_a_password_is_refused(tmp_path):
         mg.load(tmp_path / "a.npz")
 
 
+def test_texts_are_read_without_arrays(tmp_path):
+    file = archive(tmp_path / "a.npz", w_npy=b"no array", metadata_json='{"k": "v"}')
+    assert serialize.load_metadata(file) == {"k": "v"}
+    with pytest.raises(ValueError, match=r"w\.npy.* is not in NumPy's npy format"):
+        mg.load(file)
+
+
 def test_booleans_are_zero_or_one_whatever_the_bytes(tmp_path):
     raw = np.frombuffer(b"\x00\x02", bool)
     (tmp_path / "a.safetensors").write_bytes(safetensors.numpy.save({"w": raw}))
