@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-__all__ = ["Restoring", "Setting", "errstate", "quiet"]
+__all__ = ["Restoring", "Setting", "errstate", "new_generator", "quiet"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -153,6 +153,14 @@ class errstate(Setting):
             within = _settings_with(before, self._settings)
             self._last = before, within
         return within
+
+
+def new_generator(seed: Any) -> np.random.Generator:
+    """`numpy.random.default_rng`, which switches NumPy's `errstate` in a way that Ctrl-C may cut.
+
+    Here it does so in a context of its own.
+    """
+    return copy_context().run(np.random.default_rng, seed)
 
 
 _QUIET: Final = {"all": "ignore"}

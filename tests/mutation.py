@@ -5,8 +5,8 @@
     python tests/mutation.py TARGET ... --list
 
 The targets are `rules`, the derivative rules, which is what runs without a target, and those of
-mutation_of_functions.py: `backward`, the engine's loop; `optim`; `training`; `init`; `gpt`, with
-its first weights; `decoding`; `cells`, `basic` and `transformer`, the layers.
+mutation_of_functions.py: `backward`, the engine's loop; `optim`; `io`; `training`; `init`; `gpt`,
+with its first weights; `decoding`; `cells`, `basic` and `transformer`, the layers.
 
 Each derivative rule (with the helpers that only rules call, and the backwards of kernels) is
 changed in one place at a time: a sign is flipped, a term or factor dropped, arguments or operands

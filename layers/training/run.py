@@ -22,7 +22,7 @@ from minigrad import Tensor
 from minigrad.core.errors import GradientError
 from minigrad.ops.randomness import generator_state, set_generator_state
 from minigrad.optim import AdamW, ExponentialAverage, Optimizer, Schedule, clip_grad_norm
-from minigrad.restoring import errstate
+from minigrad.restoring import errstate, new_generator
 
 __all__ = ["Batches", "Callback", "Loss", "Run"]
 
@@ -66,7 +66,7 @@ class Run:
             if options.average is not None
             else None
         )
-        self.generator = np.random.default_rng(options.seed)
+        self.generator = new_generator(options.seed)
         self.history = History()
         self.identity = {"model": describe_model(model), **options.fixed(), **(identity or {})}
         self.folder: RunFolder | None = None

@@ -24,6 +24,7 @@ MAX_BYTES: Final = 2**30
 METADATA: Final = "metadata.json"  # the member of an archive that holds the metadata
 CHUNK: Final = 2**20
 LONGEST_END: Final = 22 + 0xFFFF  # the last record of an archive, with its comment
+LONGEST_GAP: Final = 24  # a member's checksum and sizes may follow it once more
 LONGEST_HEADER: Final = 10_000  # NumPy's own limit
 
 # One entry of a header, which is the text of a Python dict; Python 2 wrote 3L for 3.
@@ -100,6 +101,7 @@ def read_npz(
             _check_sizes(file, wanted, max_bytes)
             for member in members:  # compares its two names: a damaged one would not be missed
                 archive.open(member).close()
+            _check_gaps(file, members, archive.start_dir)
             metadata = _metadata(archive) if METADATA in names else {}
             found = {
                 member.filename.removesuffix(".npy"): _array(archive, member)
@@ -136,6 +138,27 @@ def _check_count(file: Path, count: int) -> None:
     told = int.from_bytes(end[at : at + 2], "little")
     if told != min(count, 0xFFFF):
         raise ValueError(f"it tells of {told} members and lists {count}")
+
+
+def _check_gaps(file: Path, members: "list[ZipInfo]", list_at: int) -> None:
+    """Raise ValueError unless the members follow each other up to their list.
+
+    A wrong end can tell of a list that is empty, or shorter, and that is one as well.
+    """
+    at = 0
+    with file.open("rb") as opened:
+        for member in sorted(members, key=lambda member: member.header_offset):
+            _check_gap(at, member.header_offset)
+            opened.seek(member.header_offset + 26)
+            lengths = opened.read(4)  # of its name, and of what else its own header has
+            at = member.header_offset + 30 + member.compress_size
+            at += int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+    _check_gap(at, list_at)
+
+
+def _check_gap(begin: int, end: int) -> None:
+    if end - begin > LONGEST_GAP:
+        raise ValueError(f"it lists no member for its bytes {begin} to {end}")
 
 
 def _check_sizes(file: Path, members: "list[ZipInfo]", max_bytes: int) -> None:

@@ -154,6 +154,8 @@ def array_function(
         raise DtypeError(reason(class_being_made(2) or name))
     if not kwargs and len(args) < 2:
         return ours(*args)
+    if getattr(ours, "__wrapped__", None) is function:  # some have no signature in old versions
+        return ours(*args, **kwargs)
     fitting, options, out = _fit(name, function, ours, args, kwargs)
     result = _run(ours, fitting, options, name, args, kwargs)
     return result if out is None else inplace.rebind(out, result, f"{name}: out=")

@@ -21,6 +21,7 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Drawn, Observer
 from minigrad.forks import wait_before_forks
+from minigrad.restoring import new_generator
 
 __all__ = [
     "DrawRequest",
@@ -55,7 +56,7 @@ def seed(number: Any = None) -> None:
     """
     global _generator
     try:
-        _generator = np.random.default_rng(number)
+        _generator = new_generator(number)
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"seed: number must be an integer of 0 or more, a sequence of them or None, got "

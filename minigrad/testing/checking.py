@@ -11,7 +11,7 @@ from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node
 from minigrad.core.tensors import Tensor
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
-from minigrad.restoring import errstate
+from minigrad.restoring import errstate, new_generator
 from minigrad.testing.finite_differences import SAME, Kink, Steps, complex_step, sides, slope
 from minigrad.transforms.derivatives import gradients_at
 from minigrad.transforms.recorded_writes import rewritten
@@ -78,7 +78,7 @@ def check_gradients(
     if order not in (1, 2):
         raise ValueError(f"check_gradients: order must be 1 or 2, got {order}")
     problem = _Problem(f, args, parameters)
-    check = _Check(problem, rtol, atol, analytic, directions, np.random.default_rng(seed))
+    check = _Check(problem, rtol, atol, analytic, directions, new_generator(seed))
     with errstate(all="ignore"):  # steps may leave the domain, which is found out then
         check.first_order()
         if order == 2:

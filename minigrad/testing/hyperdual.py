@@ -176,7 +176,7 @@ softplus = elementwise(
 )
 total = linear(np.sum)
 average = linear(np.mean)
-reshape = linear(np.reshape)
+reshape = linear(lambda x, shape, order="C": np.reshape(x, shape, order))  # by any NumPy's name
 
 
 def where(condition: Array, x: Any, z: Any) -> Jet:

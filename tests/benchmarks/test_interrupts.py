@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.reliability.interrupts import CASES, Case, at_random, everywhere, main
 from minigrad.compiled.llvm.crew import Crew
+from minigrad.restoring import new_generator
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timers that send signals"),
@@ -35,6 +36,15 @@ def test_nothing_stays_switched(name):
         assert not found.left
         assert not found.swallowed
         assert found.interrupts
+
+
+def test_a_generator_is_made_without_a_trace():
+    """NumPy switches its `errstate` meanwhile, and Ctrl-C may come before it knows the way back."""
+    found = everywhere(Case(lambda: new_generator(3) and None))
+    assert found.interrupts
+    assert not found.left
+    assert not found.swallowed
+    assert new_generator(3).random() == np.random.default_rng(3).random()
 
 
 class Careless:

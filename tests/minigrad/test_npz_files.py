@@ -92,6 +92,50 @@ def test_no_wrong_byte_in_the_list_hides_an_array(tmp_path, field):
         assert outcome(tmp_path / "a.npz") in ("whole", "refused")
 
 
+@pytest.mark.parametrize("kind", range(2))
+@pytest.mark.parametrize("left", range(6))
+def test_no_wrong_end_hides_an_array(tmp_path, kind, left):
+    """An end that tells of the last entries of the list alone, and of their number and size."""
+    content = written(tmp_path)[kind]
+    starts = [at for at in range(len(content)) if content.startswith(b"PK\x01\x02", at)]
+    end = content.rindex(b"PK\x05\x06")
+    hidden = max(0, len(starts) - left)
+    first = [*starts, end][hidden]
+    number = (len(starts) - hidden).to_bytes(2, "little") * 2
+    size, place = ((n % 2**32).to_bytes(4, "little") for n in (end - first, first))
+    file = tmp_path / "a.npz"
+    file.write_bytes(content[: end + 8] + number + size + place + bytes(2))
+    assert outcome(file) == ("refused" if hidden else "whole")
+    with suppress(ValueError):
+        assert serialize.load_metadata(file) == ({} if kind else {"k": "v"})
+
+
+def test_archives_without_arrays_and_with_sizes_after_the_data_are_read(tmp_path):
+    mg.save(tmp_path / "empty.npz", {})
+    assert mg.load(tmp_path / "empty.npz") == {}
+
+    class Pipe(io.RawIOBase):
+        """What cannot go back: the writer tells sizes when the data are written."""
+
+        def __init__(self):
+            self.content = bytearray()
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.content += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name in "ab":
+            with opened.open(f"{name}.npy", "w", force_zip64=True) as member:
+                member.write(npy())
+    (tmp_path / "a.npz").write_bytes(pipe.content)
+    assert same(mg.load(tmp_path / "a.npz"), {"a": np.zeros(2), "b": np.zeros(2)})
+
+
 def test_an_archive_that_would_unfold_to_too_much_is_not_read(tmp_path):
     zeros = npy(shape="(4000000,)", data=bytes(32_000_000))
     file = archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, w_npy=zeros)
@@ -212,6 +256,13 @@ def test_an_archive_with_a_password_is_refused(tmp_path):
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(ValueError, match="encrypted"):
         mg.load(tmp_path / "a.npz")
+
+
+def test_texts_are_read_without_arrays(tmp_path):
+    file = archive(tmp_path / "a.npz", w_npy=b"no array", metadata_json='{"k": "v"}')
+    assert serialize.load_metadata(file) == {"k": "v"}
+    with pytest.raises(ValueError, match=r"w\.npy.* is not in NumPy's npy format"):
+        mg.load(file)
 
 
 def test_booleans_are_zero_or_one_whatever_the_bytes(tmp_path):

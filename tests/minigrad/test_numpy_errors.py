@@ -126,7 +126,6 @@ np.convolve(v, v, mode='abc')
 np.vander(v, -1)
 np.where(x > 1, x)
 np.select([x], [x])
-np.clip(x, 1, 2, min=1)
 np.linspace(0, v, -1)
 np.cumulative_sum(x)
 np.add.accumulate(s)
@@ -142,6 +141,8 @@ x.swapaxes(0, 5)
 x.take(10)
 x.flatten('Z')
 """
+# Where a bound is given twice, NumPy 2.0 raises another class.
+OF_LATER = pytest.param("np.clip(x, 1, 2, min=1)", marks=pytest.mark.present_numpy)
 AXES = ("2", "-3", "'a'")
 
 
@@ -179,7 +180,7 @@ def test_wrong_axes(call):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("call", OTHERS.strip().splitlines())
+@pytest.mark.parametrize("call", [*OTHERS.strip().splitlines(), OF_LATER])
 def test_wrong_calls(call):
     check(call)
 

@@ -1,21 +1,20 @@
 """Options of the wrong kind: the message begins with the function called and names the argument.
 
-Every call of `numpy_calls.txt` is made again with a text, 1.5, None and a list with None in the
-place of each of its options.
+Every call of `numpy_calls.txt` that this NumPy knows is made again with a text, 1.5, None and a
+list with None in the place of each of its options.
 """
 
 import ast
 import inspect
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.numpy_api.protocols import numpy_functions
+from tests.minigrad.test_numpy_dtypes import CALLS
 
-TEXT = Path(__file__).with_name("numpy_calls.txt").read_text(encoding="utf-8")
 OPTIONS = set(
     re.findall(
         r"\w+",
@@ -62,7 +61,7 @@ def with_option(tree, place, option, value):
 
 def cases():
     found = {}
-    for line in TEXT.split("\n\n", 1)[1].splitlines():
+    for line in CALLS:
         if not line.startswith("np.") or "weights=" in line:
             continue
         tree = ast.parse(line.strip(), mode="eval").body

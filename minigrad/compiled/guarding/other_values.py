@@ -13,6 +13,7 @@ import numpy as np
 from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.keys import wrap_like
 from minigrad.core.tensors import Tensor
+from minigrad.restoring import new_generator
 
 __all__ = ["other_argument", "other_values"]
 
@@ -37,7 +38,7 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
     first = (number + (flat.size > 3)) % flat.size
     flat[first:], flat[:first] = turned[: flat.size - first], turned[flat.size - first :]
     if array.dtype.kind in "fc":
-        generator = np.random.default_rng((flat.size, number))
+        generator = new_generator((flat.size, number))
         parts = [flat[i : i + _AT_ONCE] for i in range(0, flat.size, _AT_ONCE)]
         for part in parts:
             part *= generator.uniform(0.9, 0.99, part.size).astype(part.real.dtype)

@@ -23,7 +23,7 @@ from minigrad.core.nodes import Node, next_number
 from minigrad.core.tensors import Tensor
 from minigrad.draw.graph.errors import DrawError
 from minigrad.ops.pruning import needed_nodes
-from minigrad.restoring import quiet
+from minigrad.restoring import new_generator, quiet
 
 __all__ = ["check_agreement"]
 
@@ -119,7 +119,7 @@ class _Comparison:
         self.eps, self.largest = float(coarsest.eps), float(coarsest.max)
         self.subnormal = float(coarsest.smallest_subnormal)
         self.summands = sum(a.size for a in floats)
-        self.generator = np.random.default_rng(0)
+        self.generator = new_generator(0)
         values = [np.asarray(v) for v in self._forward(self.arrays)[:count]]
         self.upstream = tuple(
             self.generator.standard_normal(value.shape).astype(value.dtype) for value in values

@@ -90,7 +90,7 @@ REDUCTIONS = [
 ]
 
 SHAPES = [
-    specify("reshape", linear(np.reshape), ANY, parameters.reshape),
+    specify("reshape", hyperdual.reshape, ANY, parameters.reshape),
     specify("transpose", linear(np.transpose), ANY, parameters.transpose),
     specify("swapaxes", linear(np.swapaxes), SOME, parameters.two_axes("axis1", "axis2")),
     specify("moveaxis", linear(np.moveaxis), SOME, parameters.two_axes("source", "destination")),

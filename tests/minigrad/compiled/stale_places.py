@@ -11,6 +11,7 @@ import operator
 import sys
 import types
 import typing
+import warnings
 import weakref
 
 import numpy as np
@@ -245,7 +246,13 @@ def array_in_place(monkeypatch):
 
 def array_of_another_dtype(monkeypatch):
     array = np.array([1, 2, 3], np.int32)
-    return lambda x: x * array.astype(F), attribute(array, "dtype", np.dtype(F))
+
+    def change():
+        with warnings.catch_warnings():  # deprecated from NumPy 2.5 on, and still possible
+            warnings.simplefilter("ignore", DeprecationWarning)
+            array.dtype = F
+
+    return lambda x: x * array.astype(F), change
 
 
 def array_of_objects(monkeypatch):

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 import tracemalloc
 import weakref
@@ -14,6 +15,8 @@ from minigrad.compiled import plain
 from minigrad.compiled.guarding.other_values import other_values
 from minigrad.compiled.llvm import program as native
 from minigrad.compiled.operation import Compiled
+from minigrad.compiled.tracing.builder import Builder
+from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.tracer import Tracer
 from tests.forked import exit_code_of_fork
@@ -171,3 +174,24 @@ class TracedByAThread:
     def end(self):
         self._go.set()
         self._thread.join()
+
+
+def test_no_ctrl_c_keeps_a_dead_array_known():
+    """Python drops what a callback raises, and Ctrl-C comes as a function of Python's begins."""
+    known, array = KnownArrays(Builder()), np.ones((2, 3), F)
+    view, owner = known.builder.constant(array), np.zeros(4, F)
+    parts = [owner[i:] for i in range(3)]
+    for one in (array, *parts):
+        known.know(one, view)
+    assert {id(one) for one in known.sharing(owner)} == {id(one) for one in parts}
+    kept, called = parts.pop(), []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, argument: called.append(frame) if event == "call" else None)
+    try:
+        del array, parts, one
+    finally:
+        sys.setprofile(before)
+    assert not called
+    assert [known.alive(), known.sharing(owner)] == [[kept]] * 2
+    assert known.view_of(kept) is view
+    assert known.view_of(owner) is None
