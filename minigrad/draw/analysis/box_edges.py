@@ -18,7 +18,7 @@ from minigrad.draw.analysis.faults import (
 from minigrad.draw.graph.errors import DrawError
 from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.edge_sums import EdgeSums
-from minigrad.draw.reading.measure import Tape, measure_terms, pass_through, statistics_of
+from minigrad.draw.reading.measure import Tape, measure_terms, original, pass_through, statistics_of
 from minigrad.draw.reading.recorded_data import has_data
 
 __all__ = ["Ends", "Place", "box_faults", "edges_between"]
@@ -55,6 +55,7 @@ def edges_between(
         if placed is None:
             return
         ends, source, term = placed
+        source = original(source)
         edge = sums.edges[ends]
         edge.count += 1
         edge.shape = tuple(source.shape)

@@ -27,6 +27,7 @@ __all__ = [
     "contribution_of",
     "measure_terms",
     "norm_of",
+    "original",
     "pass_through",
     "picked",
     "reaches",
@@ -36,6 +37,7 @@ __all__ = [
     "sum_terms",
 ]
 
+_SAME = ("alias", "dropout_off")  # operations whose result is their input
 _SAFE = 1e-200  # squares between this and its inverse neither under- nor overflowed
 
 
@@ -102,7 +104,15 @@ def reaches(starts: Iterable[Node], targets: Collection[Node]) -> bool:
 
 def pass_through(node: Node) -> Node:
     """The node itself; for one that only passes on the value of another node, that other node."""
-    while node.plan.name in ("output", "alias", "dropout_off") and node.inputs[0] is not None:
+    while node.plan.name in ("output", *_SAME) and node.inputs[0] is not None:
+        node = node.inputs[0]
+    return node
+
+
+def original(node: Node) -> Node:
+    """The node itself; for one that is the same array again, that of the array, which gets the
+    very gradient. A node may have several such copies, as the input of an opened kernel is."""
+    while node.plan.name in _SAME and node.inputs[0] is not None:
         node = node.inputs[0]
     return node
 
@@ -228,6 +238,9 @@ def measure_terms(
     the weights that ten thousand steps read, would take more than `budget` bytes, only their norms
     are kept, and a second pass measures their shares against the sum. `inspect(node, slot, term)`
     sees each term. Without `shares` only norms are measured, in one pass.
+
+    What is sent to the same array again counts at the array, so that the shares of what is sent to
+    it add up to 1; the way from there has no contribution of its own.
     """
     contributions: dict[tuple[Node, int], Contribution] = {}
     gradients: dict[Node, Statistics] = {}
@@ -235,11 +248,18 @@ def measure_terms(
     sizes: dict[Node, int] = {}
     late: dict[Node, Any] = {}
 
+    def home(source: Node) -> Node:
+        array = original(source)
+        return array if needed is None or array in needed else source
+
     def on_term(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
         if isinstance(term, OutputGradients):
             return
         if inspect is not None:
             inspect(node, slot, term)
+        if home(node) is not node:
+            return
+        source = home(source)
         if source in late or not shares:
             contributions[node, slot] = Contribution(norm_of(term))
             return
@@ -271,7 +291,8 @@ def measure_terms(
         scales = {node: norm_of(total) for node, total in late.items()}
 
         def share(node: Node, source: Node, slot: int, term: Any, _: int) -> None:
-            if source in late:
+            source = home(source)
+            if source in late and (node, slot) in contributions:
                 norm = contributions[node, slot].norm
                 part = share_of(term, late[source], scales[source])
                 contributions[node, slot] = Contribution(norm, part)

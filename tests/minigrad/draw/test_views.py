@@ -94,6 +94,32 @@ def test_operation_gradients_are_exact_and_shares_sum_to_one():
     assert sum(shares) == pytest.approx(1)
 
 
+CUBED = mg.compile(lambda a: a * a * a)
+REPEATED = {
+    "a compiled call": CUBED,
+    "two compiled calls": lambda x: CUBED(x) + CUBED(x),
+    "one array given twice": mg.compile(lambda a, b: a * b * a + np.exp(b)),
+    "a kernel": mg.logsumexp,
+    "no dropout": lambda x: np.power(mg.dropout(x, 0.5, training=False), 3) * x,
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_shares_are_of_the_whole_gradient_where_copies_of_an_array_are_read(name):
+    x = mg.Tensor([1.0, -2.0, 0.5], dtype="float64", requires_grad=True)
+    given = (x, x) if "given twice" in name else (x,)
+    for _ in range(2):  # the second call of a compiled function is a program
+        loss = (REPEATED[name](*given) + 2 * np.sin(x)).sum()
+    graph = draw(loss, grad="norm", level="ops").graph
+    edges = [e for e in graph.edges if e.source == 0]
+    assert len(edges) >= 2
+    assert sum(e.contribution.share for e in edges) == pytest.approx(1)
+    whole = mg.gradients(loss, x)
+    plain = 2 * np.cos(x.numpy())
+    part = float(plain @ whole.numpy() / (whole @ whole).item())
+    assert any(e.contribution.share == pytest.approx(part) for e in edges)
+
+
 def test_drawing_changes_no_value_and_no_gradient():
     model = Reader(2)
     loss, x = recorded_loss(model)
