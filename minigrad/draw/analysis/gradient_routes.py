@@ -114,7 +114,7 @@ class EdgeRoutes:
                     words = self._words(part)
                     name = next((v for k, v in self.explicit.items() if k in words), None)
                     if name is not None:
-                        place = (name, part)
+                        place = (name, part.origin)  # an opened kernel has copies of its scope
                         break
             else:
                 declared: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class EdgeRoutes:
                         declared, call = part.routes.detours, part
                     if part.name in declared and part is not call:
                         # The step distinguishes calls where one scope holds all steps of a layer.
-                        place = (part.name, part.parent)
+                        place = (part.name, part.parent and part.parent.origin)
             self._known[scope] = place
         return self._known[scope]
 

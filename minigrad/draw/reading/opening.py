@@ -97,6 +97,11 @@ class _Opened:
         mode = ModeChange(fused=False, deriving=False, observers=())
         with mode, errstate(all="ignore"):
             handles, results = run_reference(node)
+        for handle in handles:
+            copied = handle._node if isinstance(handle, Tensor) else None
+            if copied is not None and copied.inputs[0] is not None:
+                # A copy is where its array is: else a value would seem to leave its scope.
+                copied.scope = copied.inputs[0].scope
         check_agreement(node, handles, results)
         return results
 

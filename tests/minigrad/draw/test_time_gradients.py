@@ -157,6 +157,26 @@ def test_a_residual_stream_against_its_branches():
         gradient_flow(h.sum(), routes=["nowhere"])
 
 
+def test_detours_are_counted_through_opened_calls():
+    """A compiled call is opened like a kernel; its operations stay in the block around it."""
+    rng = np.random.default_rng(0)
+    ws = [mg.Tensor(0.3 * rng.standard_normal((4, 4)), requires_grad=True) for _ in range(3)]
+    x = mg.Tensor(rng.standard_normal((2, 4)), requires_grad=True)
+    found = []
+    for function in (mg.tanh, mg.compile(mg.tanh)):
+        for _ in range(2):  # from the second call on it is a program
+            h = x
+            for w in ws:
+                with mg.scope("attention"):
+                    branch = function(h @ w)
+                h = h + branch
+        flow = gradient_flow(h.sum(), routes=["attention"], by="count", most=4)
+        found.append(flow.routes.leaves[x._node].norms)
+    assert found[1] == pytest.approx(found[0], rel=1e-12)
+    assert found[0][1] > 0.1
+    assert found[0][4] == 0
+
+
 def test_the_branches_of_a_transformer():
     from layers import TransformerEncoderLayer
 
