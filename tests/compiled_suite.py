@@ -26,7 +26,7 @@ import pytest
 from tests.compiled_exceptions import LINES, reason_of
 
 __name__ = "minigrad.compiled.suite"
-"""Tracing tells the engine from the user by it, and what stands around an operation is no user's."""
+"""Tracing tells the engine from the user by it; what stands around an operation is no user's."""
 
 NOT_OPERATIONS = {"MODULES", "primitive", "fused", "seed", "default_dtype", "set_default_dtype"}
 
