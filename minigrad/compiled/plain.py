@@ -171,6 +171,8 @@ class PlainProgram(Instructions):
     def _worth(self, value: Value) -> "list[Use] | None":
         """The uses of a value, if making views for them is cheaper than to copy it."""
         uses = self._uses.get(value, [])
+        if value.dtype.hasobject:
+            return None  # what a kernel keeps for its backward, in a box: no array of numbers
         return uses if len(uses) * _WORTH < self._rooms[value].nbytes else None
 
     def _take_results(

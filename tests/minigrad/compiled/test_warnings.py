@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+import layers
 import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
@@ -162,3 +163,24 @@ def test_what_is_written_stays_when_a_setting_raises(compiled):
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
         function(np.zeros(3))
     assert state.numpy().tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+def test_a_kernel_that_overflows_warns(kind, monkeypatch):
+    """What it keeps for its backward is no array; the part of the program that warns has no use
+    for it."""
+    layer = kind(4, 4)
+    x = np.ones((32, 64, 4), np.float32)
+    compiled = mg.compile(layer, backend="plain")
+    for _ in range(2):
+        compiled(x)[0].sum().backward()
+    for parameter in layer.parameters():
+        parameter.write(parameter.numpy() * np.float32(1e38))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        output = compiled(1000 * x)[0]
+    monkeypatch.setenv("MINIGRAD_COMPILE", "0")
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        found = layer(1000 * x)[0]  # by NumPy
+    np.testing.assert_array_equal(output.numpy(), found.numpy())
+    assert compiled.programs
+    assert compiled.refusals == []
