@@ -47,5 +47,5 @@ def first_change() -> Callable[[int, int, int], int]:
     library = native.load_code(_TEXT)
     integer, pointer = ctypes.c_int64, ctypes.c_void_p
     compare = ctypes.PYFUNCTYPE(integer, pointer, integer, integer)(library.address("first_change"))
-    compare.library = library  # type: ignore[attr-defined]  # its code lives as long
+    compare.code = library  # type: ignore[attr-defined]  # which lives as long
     return compare
