@@ -7,8 +7,8 @@ Python acts on signals as a function of its own begins, and after calls of funct
 A profile function sends SIGINT to the process at the first of these places, then at the second, and
 so on, until the work ends; of long work, `--most` places that are drawn. After each, everything
 that can be switched must be as it was, and the work must have ended early or say that it was
-interrupted. `--signals` more come from a timer at random times. The exit code is 1 if anything is
-left behind or swallowed.
+interrupted. `--signals` more come from a timer at random times; the cases share them so that each
+takes about as long. The exit code is 1 if anything is left behind or swallowed.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from minigrad.draw import draw
 from minigrad.ops.fusing import kernels_kept
 from minigrad.restoring import errstate
 
-__all__ = ["CASES", "Case", "Outcome", "at_random", "everywhere"]
+__all__ = ["CASES", "Case", "Outcome", "at_random", "everywhere", "shares"]
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,18 @@ def at_random(case: Case, signals: int, seed: int = 0) -> Outcome:
     return outcome
 
 
+def shares(seconds: Sequence[float], signals: int) -> list[int]:
+    """How many signals each case gets, so that all take about as long.
+
+    Args:
+        seconds: what one interrupt takes, by case.
+        signals: how many there are together.
+    """
+    rates = np.cumsum(1 / np.array(seconds))
+    ends = np.rint(signals * rates / rates[-1]).astype(int)  # so that the sum is exact
+    return np.diff(ends, prepend=0).tolist()
+
+
 def _interrupt(case: Case, outcome: Outcome, sender: _Sender) -> None:
     """One run with one interrupt, and what came of it."""
     dropped: list[object] = []
@@ -335,40 +347,44 @@ CASES: Final[dict[str, Callable[[], Case]]] = {
 """By name, what makes each case."""
 
 
+def _tell(name: str, how: str, outcome: Outcome) -> None:
+    """Print the line of a case, and below it what its interrupts did most."""
+    left, lost, dropped = outcome.left, outcome.swallowed, outcome.in_callbacks
+    print(
+        f"{name:18}{how:12}{outcome.interrupts:12,}{left.total():8,}{lost.total():11,}"
+        f"{dropped.total():9,}",
+        flush=True,
+    )
+    for what, count in (left + lost + dropped).most_common(9):
+        print(f"    {count:6,} {what}", flush=True)
+
+
 def main() -> int:
     """Interrupt, and print a line for each case; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--most", type=int, default=2000, help="places of each case; 0 for all")
-    parser.add_argument("--signals", type=int, default=500, help="by a timer, for each case")
+    parser.add_argument(
+        "--signals", type=int, default=4000, help="by a timer, of all cases together"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell's `&` began it
     warnings.simplefilter("error", mg.CompileWarning)  # an interrupt does harm to the next trace
-    failed, together = False, 0
+    cases = {name: CASES[name]() for name in options.cases}
     print(f"{'case':18}{'how':12}{'interrupts':>12}{'left':>8}{'swallowed':>11}{'dropped':>9}")
-    for name in options.cases:
-        case = CASES[name]()
-        found = {
-            "each place": everywhere(case, options.most, options.seed),
-            "by a timer": at_random(case, options.signals, options.seed),
-        }
-        for how, outcome in found.items():
-            left, lost = outcome.left.total(), outcome.swallowed.total()
-            print(
-                f"{name:18}{how:12}{outcome.interrupts:12,}{left:8,}{lost:11,}"
-                f"{outcome.in_callbacks.total():9,}",
-                flush=True,
-            )
-            failed |= bool(left or lost)
-            together += outcome.interrupts
-            for what, count in (
-                outcome.left + outcome.swallowed + outcome.in_callbacks
-            ).most_common(9):
-                print(f"    {count:6,} {what}")
-    print(f"{together:,} interrupts together")
+    outcomes, seconds = [], []
+    for name, case in cases.items():
+        start = time.perf_counter()
+        outcomes.append(everywhere(case, options.most, options.seed))
+        seconds.append((time.perf_counter() - start) / max(outcomes[-1].interrupts, 1))
+        _tell(name, "each place", outcomes[-1])
+    for (name, case), signals in zip(cases.items(), shares(seconds, options.signals), strict=True):
+        outcomes.append(at_random(case, signals, options.seed))
+        _tell(name, "by a timer", outcomes[-1])
+    print(f"{sum(outcome.interrupts for outcome in outcomes):,} interrupts together")
     print("dropped: Python drops what a destructor or the callback of a weak reference raises")
-    return int(failed)
+    return int(any(outcome.left or outcome.swallowed for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -67,14 +67,16 @@ def difference(case: dict[str, Any], arrays: dict[str, Any], dtype: str) -> floa
             q, k, v = map(mg.Tensor, inputs)
             y: Any = mg.scaled_dot_product_attention(q, k, v, **case["call"])
         else:
-            prefix = "parameter."
-            module.load_state_dict(
-                {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-            )
+            module.load_state_dict(_below("parameter.", arrays))
             y = module.eval()(*inputs, **case["call"])
     result = (y[0] if isinstance(y, tuple) else y).numpy()
     expected = arrays["result.0"]
     return float((np.abs(result - expected) / np.maximum(np.abs(expected), 1)).max())
+
+
+def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The arrays whose names begin with a prefix, by the rest of their names."""
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def run_classes(setting: Setting) -> list[Figure]:
@@ -90,8 +92,7 @@ def run_classes(setting: Setting) -> list[Figure]:
     worst: dict[tuple[str, str], float] = {}
     for name, case in cases.items():
         for dtype in BARS:
-            prefix = f"{name}/{dtype}/"
-            own = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+            own = _below(f"{name}/{dtype}/", arrays)
             key = case["class"], dtype
             worst[key] = max(worst.get(key, 0.0), difference(case, own, dtype))
     setting.remarks.append(

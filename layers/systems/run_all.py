@@ -141,7 +141,9 @@ def run_systems(
             pool.submit(run, system) for system in sorted(systems, key=turn)
         }
         try:
-            while waiting:
+            while True:
+                if not waiting:
+                    break
                 done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()

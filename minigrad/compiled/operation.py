@@ -311,7 +311,7 @@ class Compiled:
                 self._warn(program.reason, program.line)
             entries = self._entries.setdefault(key, [])
             held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
-            entries[:] = [e for e in entries if e.held.alive] + [Entry(program, held)]
+            entries[:] = [*filter(lambda e: e.held.alive, entries), Entry(program, held)]
             if not self._at_once:
                 return result
             undo()

@@ -168,9 +168,10 @@ def _traced(
         if last_write() != writes:
             tracer.refuse("it writes a leaf that requires grad")
         for array, copy in given:
-            if not same_numbers(array, copy):
-                tracer.refuse("it writes into an array that it was given")
-                np.copyto(originals[id(array)], np.ndarray.view(array, np.ndarray))
+            if same_numbers(array, copy):
+                continue
+            tracer.refuse("it writes into an array that it was given")
+            np.copyto(originals[id(array)], np.ndarray.view(array, np.ndarray))
         dtype = current_mode().dtype
         if np.geterr() != errors:
             tracer.refuse("it calls np.seterr")

@@ -108,9 +108,10 @@ def multiply_adds(outputs: Any) -> list[Work]:
                 for source in call.sources
             ]
             results[call] = call.run(arguments)
-            if call.name in COUNTS:
-                inputs = [np.asarray(argument) for argument in arguments[: len(call.inputs)]]
-                out = np.asarray(results[call][0])
-                count = round(COUNTS[call.name](inputs, out, call.params))
-                found.append(Work(call.name, call.mode.scope, count))
+            if call.name not in COUNTS:
+                continue
+            inputs = [np.asarray(argument) for argument in arguments[: len(call.inputs)]]
+            out = np.asarray(results[call][0])
+            count = round(COUNTS[call.name](inputs, out, call.params))
+            found.append(Work(call.name, call.mode.scope, count))
     return found

@@ -144,9 +144,7 @@ def load_checkpoint(
     try:
         for name, part in present.items():
             done.append(name)
-            prefix = f"{name}."
-            inner = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-            part.load_state_dict(inner)
+            part.load_state_dict(_below(f"{name}.", arrays))
         for name, other in own.items():
             set_generator_state(states[name], other)
         set_generator_state(states[""])
@@ -169,6 +167,11 @@ NOTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "metadata": ("texts by name", lambda value: type(value) is dict and _texts(value.values())),
 }
 """What the metadata of a checkpoint hold beside its kind, in words and as a check."""
+
+
+def _below(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays whose names begin with a prefix, by the rest of their names."""
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _texts(values: Iterable[Any]) -> bool:

@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from numpy import ndarray
@@ -48,24 +48,33 @@ class LiveArrays:
             values: the arrays.
             given: what they were made from, whose memory they may be views of; it is not new.
         """
-        added = 0
         before = set(map(id, _owners(given)))
         with self._lock:
-            for owner in _owners(values):
-                key = id(owner)
-                held = self._held.get(key)
-                if (held is None or held() is not owner) and key not in before:
-                    self._held[key] = new = _Held(owner, self._freed.append)
-                    new.key, new.size = key, owner.nbytes
-                    added += new.size
-            self._bytes += added
-            while self._freed:
-                gone = self._freed.popleft()
-                self._bytes -= gone.size
-                if self._held.get(gone.key) is gone:
-                    del self._held[gone.key]
+            added = self._hold(_owners(values), before)
+            self._let_go()
             self.peak = max(self.peak, self._bytes)
             return added, self._bytes
+
+    def _hold(self, owners: Sequence[PlainArray], before: Set[int]) -> int:
+        """Note the arrays that are new; returns their bytes."""
+        added = 0
+        for owner in owners:
+            key = id(owner)
+            held = self._held.get(key)
+            if (held is None or held() is not owner) and key not in before:
+                self._held[key] = new = _Held(owner, self._freed.append)
+                new.key, new.size = key, owner.nbytes
+                added += new.size
+        self._bytes += added
+        return added
+
+    def _let_go(self) -> None:
+        """Take off what was freed."""
+        while self._freed:
+            gone = self._freed.popleft()
+            self._bytes -= gone.size
+            if self._held.get(gone.key) is gone:
+                del self._held[gone.key]
 
     def clear(self) -> None:
         """Forget all arrays, so that nothing is noted of them any more."""

@@ -1,10 +1,12 @@
 """`profile`: a block that measures what runs inside of it."""
 
 import json
+import operator
 import os
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import NamedTuple
@@ -138,7 +140,7 @@ class profile(Restoring):
         if block.span is not None:
             block.span.end = end
         with self._lock:
-            self._open[:] = [other for other in self._open if other is not block]
+            self._open[:] = filter(partial(operator.is_not, block), self._open)
             if not self._open:
                 self._observer.live.clear()
 

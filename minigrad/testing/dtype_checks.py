@@ -76,8 +76,9 @@ def check_dtypes(
                     f"{np.dtype(dtype)}, and output {number} is {describe(out)}. Keep the dtype in "
                     f"the operation (y.astype(x.dtype)). {_narrow(dtype, dtypes)}"
                 )
-            if out.dtype.kind == "f" and out.requires_grad:
-                out.backward(np.ones(out.shape, dtype), retain_graph=True)
+            if out.dtype.kind != "f" or not out.requires_grad:
+                continue
+            out.backward(np.ones(out.shape, dtype), retain_graph=True)
     for number, tensor in enumerate(tensors):
         grad = tensor.grad
         if grad is None:

@@ -251,7 +251,7 @@ def _derivatives(
         numbers = [np.asarray(generator.integers(-8, 9, v.shape)) / 8 for v in values]
         return [n.astype(v.dtype) for n, v in zip(numbers, values, strict=True)]
 
-    with recording(fused=fused):
+    def computed() -> tuple[list[Any], list[str]]:
         leaves = [Tensor(a, requires_grad=True) for a in arrays]
         nodes = [leaf._recorded("fused_test") for leaf in leaves]
         outs = _outputs(op(*leaves, **params))
@@ -263,6 +263,10 @@ def _derivatives(
         if order == 2 and roots:
             second, _ = gradients_at(roots, weights(roots), nodes, create_graph=False)
             results += [second.get(n, np.zeros(n.shape)) for n in nodes]
+        return results, kernels
+
+    with recording(fused=fused):
+        results, kernels = computed()
     return [np.asarray(getattr(value, "_array", value)) for value in results], kernels
 
 

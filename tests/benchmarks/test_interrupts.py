@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from benchmarks.reliability.interrupts import CASES, Case, at_random, everywhere, main
+from benchmarks.reliability.interrupts import CASES, Case, at_random, everywhere, main, shares
 from minigrad.compiled.llvm.crew import Crew
 from minigrad.restoring import new_generator
 
@@ -78,6 +78,12 @@ def test_the_script_prints_a_line_for_each_case_and_way(capsys, monkeypatch):
     _, first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.split()[:4] == ["blocks", "each", "place", "5"]
     assert second.split()[:5] == ["blocks", "by", "a", "timer", "2"]
+
+
+def test_cases_share_signals_so_that_each_takes_as_long():
+    assert shares([0.1, 0.3], 8) == [6, 2]
+    assert shares([1.0], 5) == [5]
+    assert sum(shares([0.01, 0.02, 0.07], 1000)) == 1000
 
 
 def test_ctrl_c_waits_until_no_thread_works_on_the_arrays_any_more():

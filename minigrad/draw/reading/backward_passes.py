@@ -79,8 +79,9 @@ def backward_pass(
             parts = waiting.pop(node)
             for tag, g in parts.items():
                 owned.discard((node, tag))
-                if g.__class__ is SlicedGradient:
-                    parts[tag] = g.dense()
+                if g.__class__ is not SlicedGradient:
+                    continue
+                parts[tag] = g.dense()
             if on_gradient is not None:
                 on_gradient(node, parts)
             if node.__class__ is Leaf or node in stop:
