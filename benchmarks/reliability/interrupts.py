@@ -201,7 +201,7 @@ def shares(seconds: Sequence[float], signals: int) -> list[int]:
     """
     rates = np.cumsum(1 / np.array(seconds))
     ends = np.rint(signals * rates / rates[-1]).astype(int)  # so that the sum is exact
-    return np.diff(ends, prepend=0).tolist()
+    return [int(share) for share in np.diff(ends, prepend=0)]
 
 
 def _interrupt(case: Case, outcome: Outcome, sender: _Sender) -> None:
