@@ -87,9 +87,8 @@ def send_back(
                         heappush(heap, (-source.number, source))
                 elif source not in owned:
                     gradients[source] = total = total + part
-                    if recorded or total.__class__ is not ndarray:
-                        continue
-                    owned.add(source)
+                    if not recorded and total.__class__ is ndarray:
+                        owned.add(source)
                 elif part.__class__ is SlicedGradient:
                     part.add_into(total)
                 else:
