@@ -3,7 +3,7 @@
 import signal
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -89,6 +89,15 @@ class Interrupts(_Handlers):
         usual |= dict.fromkeys(ENDING, (signal.SIG_DFL, _raise_terminated))
         found = [number for number, known in usual.items() if signal.getsignal(number) in known]
         return dict.fromkeys(found, self._note)
+
+    def until_noted(self) -> Iterator[None]:
+        """Go on until a signal is noted.
+
+        In Python 3.13, Ctrl-C as a `while` statement goes back passes the `finally` around it by;
+        that of a loop over this generator is run.
+        """
+        while not self.noted:
+            yield
 
     def act(self) -> None:
         """Do what a request to end asks for, after the block; Ctrl-C is done with."""

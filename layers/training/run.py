@@ -165,7 +165,7 @@ class Run:
         history, options, already = self.history, self.options, self.history.seconds
         self.model.train()
         try:
-            while not interrupts.noted:
+            for _ in interrupts.until_noted():
                 self._validate_when_due()
                 if options.patience is not None and history.stale >= options.patience:
                     history.stopped = f"no better validation in {history.stale}"
@@ -192,8 +192,9 @@ class Run:
                     done = share_done(options, history.step, self.seconds)
                     bar.show(history, rate, self.seconds - already, done)
                 answers = [callback(told) for callback in callbacks]  # all are told
-                if any(answers):
-                    history.stopped = "a callback asked for it"
+                if not any(answers):
+                    continue
+                history.stopped = "a callback asked for it"
         except KeyboardInterrupt:
             if self.updating:
                 raise

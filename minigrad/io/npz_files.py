@@ -88,26 +88,7 @@ def read_npz(
     place = os.fspath(file)
     try:
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            if any(name.endswith("/data.pkl") for name in names):
-                raise pickle_error(file)
-            wanted = [
-                member
-                for member in members
-                if member.filename == METADATA or (arrays and member.filename.endswith(".npy"))
-            ]
-            _check_count(file, len(members))
-            _check_sizes(file, wanted, max_bytes)
-            for member in members:  # compares its two names: a damaged one would not be missed
-                archive.open(member).close()
-            _check_gaps(file, members, archive.start_dir)
-            metadata = _metadata(archive) if METADATA in names else {}
-            found = {
-                member.filename.removesuffix(".npy"): _array(archive, member)
-                for member in wanted
-                if member.filename != METADATA
-            }
+            found, metadata = _read(archive, file, arrays, max_bytes)
     except _NoNumbersError as error:
         raise ValueError(f"{place} holds what is no array of numbers: {error}") from error
     except OSError as error:
@@ -123,6 +104,33 @@ def read_npz(
         raise ValueError(
             f"{place} is not an npz file: {str(error) or type(error).__name__}"
         ) from error
+    return found, metadata
+
+
+def _read(
+    archive: "ZipFile", file: Path, arrays: bool, max_bytes: int
+) -> tuple[dict[str, PlainArray], dict[str, str]]:
+    """The arrays and texts of an archive that is open."""
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if any(name.endswith("/data.pkl") for name in names):
+        raise pickle_error(file)
+    wanted = [
+        member
+        for member in members
+        if member.filename == METADATA or (arrays and member.filename.endswith(".npy"))
+    ]
+    _check_count(file, len(members))
+    _check_sizes(file, wanted, max_bytes)
+    for member in members:  # compares its two names: a damaged one would not be missed
+        archive.open(member).close()
+    _check_gaps(file, members, archive.start_dir)
+    metadata = _metadata(archive) if METADATA in names else {}
+    found = {
+        member.filename.removesuffix(".npy"): _array(archive, member)
+        for member in wanted
+        if member.filename != METADATA
+    }
     return found, metadata
 
 

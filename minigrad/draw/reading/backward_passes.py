@@ -20,7 +20,7 @@ from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf, Node, last_write
 from minigrad.draw.graph.errors import DrawError
-from minigrad.restoring import errstate
+from minigrad.restoring import quiet
 
 __all__ = ["Adjoints", "OnTerm", "backward_pass", "dense", "freed_error"]
 
@@ -45,6 +45,8 @@ def freed_error(node: Node) -> DrawError:
     )
 
 
+@quiet
+@ModeChange(recording=False, observers=())
 def backward_pass(
     seeds: Mapping[Node, Adjoints],
     *,
@@ -73,52 +75,50 @@ def backward_pass(
     heap = [(-node.number, node) for node in waiting]
     heap.sort()
     written = last_write()
-    with errstate(all="ignore"), ModeChange(recording=False, observers=()):
-        while heap:
-            node = heappop(heap)[1]
-            parts = waiting.pop(node)
-            for tag, g in parts.items():
-                owned.discard((node, tag))
-                if g.__class__ is not SlicedGradient:
-                    continue
+    while heap:
+        node = heappop(heap)[1]
+        parts = waiting.pop(node)
+        for tag, g in parts.items():
+            owned.discard((node, tag))
+            if g.__class__ is SlicedGradient:
                 parts[tag] = g.dense()
-            if on_gradient is not None:
-                on_gradient(node, parts)
-            if node.__class__ is Leaf or node in stop:
-                continue
-            if node.saved is None:
-                raise freed_error(node)
-            if node.number < written:
-                try:
-                    check_unwritten(node)
-                except GradientError as error:
-                    raise DrawError(f"the gradient cannot be drawn: {error}") from error
-            for tag, g in parts.items():
-                # Inputs that a picture added (`reading.recorded_data`) have no term.
-                terms = zip(node.inputs, node.plan.vjp(node, g), strict=False)
-                for slot, (source, term) in enumerate(terms):
-                    if source is None or term is None:
-                        continue
-                    if needed is not None and source not in needed:
-                        continue
-                    if getattr(term, "shape", None) != source.shape or term.dtype != source.dtype:
-                        term = fit(term, source, node.plan.name)
-                    after = tag if tag_after is None else tag_after(node, source, tag)
-                    if on_term is not None:
-                        on_term(node, source, slot, term, after)
-                    before = waiting.get(source)
-                    if before is None:
-                        waiting[source] = {after: term}
-                        heappush(heap, (-source.number, source))
-                    elif after not in before:
-                        before[after] = term
-                    elif (source, after) in owned:
-                        if term.__class__ is SlicedGradient:
-                            term.add_into(before[after])
-                        else:
-                            before[after] += term
+        if on_gradient is not None:
+            on_gradient(node, parts)
+        if node.__class__ is Leaf or node in stop:
+            continue
+        if node.saved is None:
+            raise freed_error(node)
+        if node.number < written:
+            try:
+                check_unwritten(node)
+            except GradientError as error:
+                raise DrawError(f"the gradient cannot be drawn: {error}") from error
+        for tag, g in parts.items():
+            # Inputs that a picture added (`reading.recorded_data`) have no term.
+            terms = zip(node.inputs, node.plan.vjp(node, g), strict=False)
+            for slot, (source, term) in enumerate(terms):
+                if source is None or term is None:
+                    continue
+                if needed is not None and source not in needed:
+                    continue
+                if getattr(term, "shape", None) != source.shape or term.dtype != source.dtype:
+                    term = fit(term, source, node.plan.name)
+                after = tag if tag_after is None else tag_after(node, source, tag)
+                if on_term is not None:
+                    on_term(node, source, slot, term, after)
+                before = waiting.get(source)
+                if before is None:
+                    waiting[source] = {after: term}
+                    heappush(heap, (-source.number, source))
+                elif after not in before:
+                    before[after] = term
+                elif (source, after) in owned:
+                    if term.__class__ is SlicedGradient:
+                        term.add_into(before[after])
                     else:
-                        total = before[after] + term
-                        before[after] = total
-                        if total.__class__ is np.ndarray:
-                            owned.add((source, after))
+                        before[after] += term
+                else:
+                    total = before[after] + term
+                    before[after] = total
+                    if total.__class__ is np.ndarray:
+                        owned.add((source, after))
