@@ -7,8 +7,11 @@ Python acts on signals as a function of its own begins, and after calls of funct
 A profile function sends SIGINT to the process at the first of these places, then at the second, and
 so on, until the work ends; of long work, `--most` places that are drawn. After each, everything
 that can be switched must be as it was, and the work must have ended early or say that it was
-interrupted. `--signals` more come from a timer at random times; the cases share them so that each
-takes about as long. The exit code is 1 if anything is left behind or swallowed.
+interrupted. Python also acts on signals where a loop goes back; whether all such jumps are within
+the blocks around them is read from the code, by `tests/test_loops_in_blocks.py`.
+
+`--signals` more come from a timer at random times; the cases share them so that each takes about as
+long. The exit code is 1 if anything is left behind or swallowed.
 """
 
 import argparse

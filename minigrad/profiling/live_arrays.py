@@ -49,7 +49,7 @@ class LiveArrays:
             given: what they were made from, whose memory they may be views of; it is not new.
         """
         before = set(map(id, _owners(given)))
-        with self._lock:
+        with self._lock:  # no loop in it: see `minigrad.restoring`
             added = self._hold(_owners(values), before)
             self._let_go()
             self.peak = max(self.peak, self._bytes)
