@@ -7,8 +7,8 @@ nothing but call `close`, which is an iterator over what is to be undone. Where 
 changes a context variable for itself, `try` with one call of C in `finally` is as safe, and faster.
 
 Where a loop goes back under a condition, Python 3.13 takes the jump for one outside of the blocks
-around it (python/cpython#130279), and Ctrl-C there passes their ends by. Such loops are functions of
-their own, which blocks call; `tests/test_loops_in_blocks.py` looks for others.
+around it (python/cpython#130279), and Ctrl-C there passes their ends by. Such loops are functions
+of their own, which blocks call; `tests/test_loops_in_blocks.py` looks for others.
 
 What Python drops are errors in callbacks of weak references and in destructors, Ctrl-C among them.
 Callbacks of our own are functions in C, such as `dict.pop`, for that reason.
