@@ -101,7 +101,10 @@ REFUSED = {
     "time": (lambda x: x * time.perf_counter(), "calls perf_counter"),
     "random": (lambda x: x * random.random(), "random"),
     "numpy's generator": (reseeded, "differs"),
-    "numpy's random": (lambda x: x * np.random.default_rng().random(), "differs|threading"),
+    "numpy's random": (
+        lambda x: x * np.random.default_rng().random(),
+        "differs|threading|getrandbits",  # by what this NumPy makes and seeds a generator with
+    ),
     "an iterator": (lambda x: x * next(endless), "calls next"),
     "a counter": (nonlocal_counter(), "it changes count around"),
     "an outer list": (lambda x: log.append(1) or x.sum(), "it changes global log"),
