@@ -8,6 +8,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,9 +124,7 @@ def run_steps(
     if lengths is not None:
         x = clear_padding(x, lengths)
     order = Order(lengths, reverse)
-    return run_in_traces(
-        lambda order: _run_in_order(advance, x, states, order), x.shape[1], order, advance
-    )
+    return run_in_traces(partial(_run_in_order, advance), x, states, order, advance)
 
 
 def _run_in_order(advance: Advance | Step, x: Any, states: Any, order: Order) -> Run:

@@ -1,5 +1,7 @@
 """Any cell over time, carried states, and what graphs know of them."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from layers import (
     run_in_chunks,
     scan,
 )
+from layers.cells import steps
 from minigrad.core.errors import DtypeError, ShapeError
 
 PAIRS = [(RNNCell, RNN), (LSTMCell, LSTM), (GRUCell, GRU)]
@@ -284,3 +287,22 @@ def test_a_function_with_a_long_sequence_is_not_traced_step_by_step():
         first = compiled(x)
     assert compiled(x).item() == pytest.approx(first.item(), rel=1e-5)
     assert not compiled.programs
+
+
+@pytest.mark.parametrize("lengths", [None, [300, 7]])
+def test_a_long_sequence_in_a_trace_runs_by_its_own_program_at_once(lengths, monkeypatch):
+    cell = layers.RNNCell(2, 3).requires_grad_(False)
+    x = np.random.default_rng(0).standard_normal((2, 300, 2), np.float32)
+
+    def loss(x, lengths):
+        return (layers.scan(cell, x, lengths=lengths)[0] ** 2).sum()
+
+    lengths = None if lengths is None else np.array(lengths)
+    by_steps = Mock(wraps=steps._one_by_one)
+    monkeypatch.setattr(steps, "_one_by_one", by_steps)
+    with pytest.warns(mg.CompileWarning, match="a sequence of 300 steps is in it"):
+        value, grad = mg.compile(mg.value_and_grad(loss))(x, lengths)
+    assert not by_steps.call_args_list
+    expected, gradient = mg.value_and_grad(loss)(x.astype(float), lengths)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    np.testing.assert_allclose(grad, gradient, rtol=1e-4, atol=1e-6)

@@ -7,7 +7,10 @@ import numpy as np
 
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.tracing.tracer import Tracer
-from minigrad.core.modes import current_mode
+from minigrad.core.modes import ModeChange, current_mode
+from minigrad.ops.fusing import kernels_kept
+from minigrad.ops.pytree import map_leaves
+from minigrad.restoring import Setting
 from minigrad.transforms.generator_search import random_sources
 from minigrad.transforms.recorded_draws import restore_state, state_of
 
@@ -19,28 +22,39 @@ MOST_IN_TRACES = 256
 T = TypeVar("T")
 
 
-def run_in_traces(run: Callable[[Order], T], steps: int, order: Order, step: Any) -> T:
+def run_in_traces(
+    run: Callable[[Any, Any, Order], T], x: Any, states: Any, order: Order, step: Any
+) -> T:
     """Run a sequence, and refuse the traces that go on, where a program could not stand for it.
 
     Args:
-        run: runs it in an order.
-        steps: how many there are with padding. So many must not take a trace too long.
-        order: which of them run. Where lengths are data, those of padding run as well, and must not
-            draw random numbers: without `compile` they would not.
+        run: takes x, states and the order, and runs the sequence.
+        x: the inputs, (batch, time, ...), with padding. So many steps must not take a trace too
+            long: where they would, the sequence runs as if nobody traced it, by its own program.
+        states: the initial states.
+        order: which of the steps run. Where lengths are data, those of padding run as well, and
+            must not draw random numbers: without `compile` they would not.
         step: what is run; its random generators are found from here.
     """
-    tracers = [one for one in current_mode().observers if isinstance(one, Tracer)]
-    if steps > MOST_IN_TRACES:
+    mode, steps = current_mode(), x.shape[1]
+    tracers = [one for one in mode.observers if isinstance(one, Tracer)]
+    if tracers and steps > MOST_IN_TRACES:
         for tracer in tracers:
             tracer.refuse(
                 f"a sequence of {steps} steps is in it, more than {MOST_IN_TRACES}: layers and "
                 "scan compile these by themselves"
             )
+            tracer.records_passes = False  # or the way back would go step by step
+        others = tuple(one for one in mode.observers if one not in tracers)
+        if order.lengths_are_data:
+            order = order._replace(lengths=np.array(order.lengths))
+        with ModeChange(observers=others, fused=True), Setting(kernels_kept, False):
+            return run(*map_leaves(_own, (x, states)), order)
     if not order.lengths_are_data:
-        return run(order)
+        return run(x, states, order)
     drawn = [len(tracer.draws) for tracer in tracers]
     before = [(source, state_of(source)) for source in random_sources(step)]
-    result = run(order)
+    result = run(x, states, order)
     if drawn == [len(tracer.draws) for tracer in tracers]:
         return result
     longest = order.longest()  # looked at: a program serves those lengths alone
@@ -53,4 +67,9 @@ def run_in_traces(run: Callable[[Order], T], steps: int, order: Order, step: Any
         )
     for source, state in before:
         restore_state(source, state)
-    return run(order._replace(lengths=np.array(order.lengths)))
+    return run(x, states, order._replace(lengths=np.array(order.lengths)))
+
+
+def _own(leaf: Any) -> Any:
+    """An array that no tracer follows."""
+    return np.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
