@@ -379,7 +379,7 @@ def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tupl
 
 def _is_welcome(owner: Any) -> bool:
     """Whether what owns no programs yet may have some: a function may be one of many alike."""
-    if not isinstance(owner, FunctionType):
+    if not isinstance(owner, FunctionType) or "_stands_for_others" in vars(owner):
         return True
     _alike[owner.__code__] = _alike.get(owner.__code__, 0) + 1
     return _alike[owner.__code__] <= MOST_ALIKE
