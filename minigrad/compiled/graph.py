@@ -390,11 +390,11 @@ def everything(values: Iterable[Value]) -> Iterator[Value]:
 
 def reachable(values: Iterable[Value], outputs: Iterable[View]) -> list[Value]:
     """Those of the values, in their order, that the outputs depend on."""
-    seen: set[Value] = set()
-    waiting = [view.value for view in outputs]
-    while waiting:
-        value = waiting.pop()
-        if value not in seen:
-            seen.add(value)
-            waiting += [o.value for o in value.operands if isinstance(o, View)]
+    seen = {view.value for view in outputs}
+    waiting = list(seen)
+    for value in waiting:  # each comes once
+        for operand in value.operands:
+            if isinstance(operand, View) and operand.value not in seen:
+                seen.add(operand.value)
+                waiting.append(operand.value)
     return [value for value in values if value in seen]
