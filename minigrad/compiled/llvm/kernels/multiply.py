@@ -7,15 +7,15 @@ from minigrad.compiled.graph import Unsupported, Value, size_of
 from minigrad.compiled.llvm.kernels.tiles import Matrix, Products, Share, panels_size
 from minigrad.compiled.llvm.planning.places import seen_from
 from minigrad.compiled.llvm.planning.plan import Plan
-from minigrad.compiled.llvm.vectors.ir import Code, Index
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index
 
 __all__ = ["Product"]
 
-_SMALL: Final = 48**3
-"""Up to how many steps a product is computed without packing A."""
+_NEAR: Final = 1 << 20
+"""Up to how many bytes operands stay in the second-level cache, so tiles read them where they are."""
 
-_SMALL_OF_MANY: Final = 160**3
-"""The same in a batch, where B is a few pages."""
+_WAY: Final = 4096
+"""Rows a multiple of so many bytes apart push each other out of the first-level cache."""
 
 _FEW_ROWS: Final = 4
 """Up to how many rows B is read where it is, for every element of it is used that often: row by
@@ -63,20 +63,27 @@ class Product:
 
     def _choose(self) -> int:
         m, n, k, products = self.m, self.n, self.k, self._products
-        small = m * n * k <= (_SMALL if not self.lead else _SMALL_OF_MANY)
         beside = self.b.strides[-1] == 1 or n == 1
-        self.way = "blocked"
         along = self.a.strides[-1] == self.b.strides[-2] == 1
-        if m <= _FEW_ROWS and not beside and along and not self._adds:  # dots replace what is there
+        few, near = m <= _FEW_ROWS, self._is_near()
+        self.way = "blocked"
+        if few and not beside and along and not self._adds:  # dots replace what is there
             self.way = "dots"
             return 0
-        if beside and (m <= _FEW_ROWS or (small and m <= products.rows)):
+        if beside and (few or (near and k * abs(self.b.strides[-2]) * BYTES[products.kind] <= _NEAR)):
             self.way = "direct"
             return 0
-        if small or m <= _FEW_ROWS:
+        if few or near:
             self.way = "panels"
             return panels_size(k, n, products.columns)
         return products.blocked(m, n, k, self._adds)[1]
+
+    def _is_near(self) -> bool:
+        """Whether tiles read A as fast as if it were packed, and all panels of B fit in the cache."""
+        m, n, k = self.m, self.n, self.k
+        each = BYTES[self._products.kind]
+        collides = self.a.strides[-2] * each % _WAY == 0
+        return max(m, n) * k * each <= _NEAR and not collides
 
     def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
         """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
