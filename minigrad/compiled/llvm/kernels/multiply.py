@@ -12,7 +12,7 @@ from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index
 __all__ = ["Product"]
 
 _NEAR: Final = 1 << 20
-"""Up to how many bytes operands stay in the second-level cache, so tiles read them where they are."""
+"""Up to how many bytes operands stay in the second-level cache, where tiles may read them."""
 
 _WAY: Final = 4096
 """Rows a multiple of so many bytes apart push each other out of the first-level cache."""
@@ -63,27 +63,24 @@ class Product:
 
     def _choose(self) -> int:
         m, n, k, products = self.m, self.n, self.k, self._products
-        beside = self.b.strides[-1] == 1 or n == 1
-        along = self.a.strides[-1] == self.b.strides[-2] == 1
-        few, near = m <= _FEW_ROWS, self._is_near()
+        each = BYTES[products.kind]
+        row, column = self.b.strides[-2:]
+        beside = column == 1 or n == 1
+        few = m <= _FEW_ROWS
+        collides = self.a.strides[-2] * each % _WAY == 0
+        near = max(m, n) * k * each <= _NEAR and not collides
         self.way = "blocked"
-        if few and not beside and along and not self._adds:  # dots replace what is there
+        # dots replace what is there
+        if few and not beside and self.a.strides[-1] == row == 1 and not self._adds:
             self.way = "dots"
             return 0
-        if beside and (few or (near and k * abs(self.b.strides[-2]) * BYTES[products.kind] <= _NEAR)):
+        if beside and (few or (near and k * abs(row) * each <= _NEAR)):
             self.way = "direct"
             return 0
         if few or near:
             self.way = "panels"
             return panels_size(k, n, products.columns)
         return products.blocked(m, n, k, self._adds)[1]
-
-    def _is_near(self) -> bool:
-        """Whether tiles read A as fast as if it were packed, and all panels of B fit in the cache."""
-        m, n, k = self.m, self.n, self.k
-        each = BYTES[self._products.kind]
-        collides = self.a.strides[-2] * each % _WAY == 0
-        return max(m, n) * k * each <= _NEAR and not collides
 
     def pointers(self, code: Code, first: tuple[str, str, str], index: Index) -> Batch:
         """Where the product number `index` of a batch is; `first` are the pointers of number 0."""
