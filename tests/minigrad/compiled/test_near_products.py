@@ -48,10 +48,12 @@ def test_both_ways_are_right(m, n, k, turned, dtype, lead, near):
         ((32, 64, 256), "a", ""),
         ((32, 64, 256), "b", "pack"),
         ((64, 512, 512), "", ""),
-        ((64, 512, 513), "", "pack rows"),  # B is larger
-        ((513, 64, 512), "", "pack rows"),  # A is
+        ((64, 512, 640), "", "pack rows"),  # B is larger
+        ((512, 64, 640), "", "pack rows"),  # A is
         ((32, 64, 1024), "", "pack rows"),  # rows of A are a page apart
         ((32, 64, 1025), "", ""),
+        ((64, 1024, 128), "", ""),
+        ((65, 1024, 128), "", "pack"),  # as many rows read those of B, which are a page apart
         ((4, 64, 1024), "", ""),  # too few to push each other out
     ],
 )

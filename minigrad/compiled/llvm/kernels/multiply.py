@@ -11,11 +11,15 @@ from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index
 
 __all__ = ["Product"]
 
-_NEAR: Final = 1 << 20
-"""Up to how many bytes operands stay in the second-level cache, where tiles may read them."""
+_NEAR: Final = 5 << 18
+"""Up to how many bytes operands stay near enough for tiles to read them where they are: about as
+many as a second-level cache has."""
 
 _WAY: Final = 4096
 """Rows a multiple of so many bytes apart push each other out of the first-level cache."""
+
+_OFTEN: Final = 64
+"""Up to how many rows of A such rows of B are still read where they are."""
 
 _FEW_ROWS: Final = 4
 """Up to how many rows B is read where it is, for every element of it is used that often: row by
@@ -67,14 +71,14 @@ class Product:
         row, column = self.b.strides[-2:]
         beside = column == 1 or n == 1
         few = m <= _FEW_ROWS
-        collides = self.a.strides[-2] * each % _WAY == 0
-        near = max(m, n) * k * each <= _NEAR and not collides
+        near = (m + n) * k * each <= _NEAR and self.a.strides[-2] * each % _WAY != 0
+        often = m > _OFTEN and row * each % _WAY == 0
         self.way = "blocked"
         # dots replace what is there
         if few and not beside and self.a.strides[-1] == row == 1 and not self._adds:
             self.way = "dots"
             return 0
-        if beside and (few or (near and k * abs(row) * each <= _NEAR)):
+        if beside and (few or (near and k * abs(row) * each <= _NEAR and not often)):
             self.way = "direct"
             return 0
         if few or near:
