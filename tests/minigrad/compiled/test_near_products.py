@@ -53,7 +53,7 @@ def test_both_ways_are_right(m, n, k, turned, dtype, lead, near):
         ((32, 64, 1024), "", "pack rows"),  # rows of A are a page apart
         ((32, 64, 1025), "", ""),
         ((64, 1024, 128), "", ""),
-        ((65, 1024, 128), "", "pack"),  # as many rows read those of B, which are a page apart
+        ((65, 1024, 128), "", "pack"),  # so many rows read those of B, a page apart
         ((4, 64, 1024), "", ""),  # too few to push each other out
     ],
 )
