@@ -71,7 +71,8 @@ class Product:
         row, column = self.b.strides[-2:]
         beside = column == 1 or n == 1
         few = m <= _FEW_ROWS
-        near = (m + n) * k * each <= _NEAR and self.a.strides[-2] * each % _WAY != 0
+        # A counts twice, for every panel of B reads it again
+        near = (2 * m + n) * k * each <= _NEAR and self.a.strides[-2] * each % _WAY != 0
         often = m > _OFTEN and row * each % _WAY == 0
         self.way = "blocked"
         # dots replace what is there
