@@ -149,6 +149,27 @@ def test_any_length(seed):
         assert set(program._chunks._built) <= set(CHUNKS)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lengths_that_take_turns(monkeypatch, backend):
+    """Programs of other lengths leave nothing behind in the memory that they share."""
+    use(monkeypatch, backend)
+    mg.seed(1)
+    layer = LSTM(3, 4)
+    alone = copy.deepcopy(layer)  # with programs of its own, which see one length
+    x = np.random.default_rng(0).standard_normal((2, 23, 3)).astype(F)
+
+    def run(layer, time):
+        results, slopes = outcome(layer, [x[:, :time]], [*layer.parameters()])
+        return [array.tobytes() for array in (*results, *slopes)]
+
+    wanted = run(alone, 23)
+    for time in (16, 23, 18, 23):
+        found = run(layer, time)
+    assert found == wanted
+    (program,) = programs_of(layer._cell_at("l0"))
+    assert sorted(program._chunks._built) == [1, 2, 4, 16]
+
+
 def test_scan_keeps_the_form_of_the_state(monkeypatch):
     use(monkeypatch, NUMPY)
     x = np.random.default_rng(0).standard_normal((2, 20, 3)).astype(F)

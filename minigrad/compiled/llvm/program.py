@@ -4,7 +4,7 @@ import ctypes
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
 from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.profiling.tables import KernelWork
 
-__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of"]
+__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of", "share_workspace"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -66,10 +66,20 @@ def build(
         return stages[-1]
 
     program = StagedProgram(graph, stage)
-    workspace = aligned(max((each.size for each in stages), default=0))
-    for each in stages:  # they run one after the other
-        each.work_in(workspace)
+    share_workspace(stages)  # they run one after the other
     return program
+
+
+def share_workspace(programs: Iterable[Any]) -> None:
+    """Let programs work in the same memory, which so stays in the processor's caches.
+
+    Args:
+        programs: which `build` made; no two of them may ever run at once.
+    """
+    parts = [part for program in programs for part in program.native_parts]
+    workspace = aligned(max((part.size for part in parts), default=0))
+    for part in parts:
+        part.work_in(workspace)
 
 
 def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
@@ -131,6 +141,11 @@ class NativeProgram:
         self._copied = known.copied
         self._pace = Pace()
         self.status = 0
+
+    @property
+    def native_parts(self) -> tuple["NativeProgram"]:
+        """What works in a workspace: this alone."""
+        return (self,)
 
     def work_in(self, workspace: PlainArray) -> None:
         """Use a workspace of `size` bytes or more, with zeros at its beginning, perhaps with others

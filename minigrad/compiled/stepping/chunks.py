@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from minigrad.compiled.backends import build_in_turn
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
@@ -195,11 +196,12 @@ class Chunks:
             steps = Steps(self._forward, count, False, lift, moving)
             outputs = [steps.stack(state) for state in self._given]
             outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
-            forward = self._backend.build(steps.graph(self._inputs, outputs))
-            backward = None
+            graphs = [steps.graph(self._inputs, outputs)]
             if self.with_gradient:
-                backward = self._backend.build(self._backward_of(count, lift))
-            built = self._built[count] = forward, backward
+                graphs.append(self._backward_of(count, lift))
+            others = [program for pair in self._built.values() for program in pair if program]
+            forward, *rest = build_in_turn(self._backend, graphs, others)
+            built = self._built[count] = forward, rest[0] if rest else None
         return built
 
     def _backward_of(self, count: int, lift: bool) -> Graph:
