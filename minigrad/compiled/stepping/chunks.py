@@ -6,7 +6,7 @@ lengths, and the bits of a result depend on its length alone. Arrays over steps 
 ...), in the order in which the steps run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -216,11 +216,6 @@ class Chunks:
                 outputs.append(steps.last(view) if i < last else steps.total(view))
         return steps.graph(self._backward_inputs, outputs)
 
-    def _shapes(self, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The gradients, by their numbers, with the shapes that they should have."""
-        for i, view in self._gradients.items():
-            yield i, (count, *view.shape) if i == 0 else view.shape
-
     # -- running -----------------------------------------------------------------------------------
 
     def forward(
@@ -282,20 +277,22 @@ class Chunks:
             held = [source.handed_over(made, count) for source in self._sources[self.series :]]
             given = (x[part], *before, *_cut(active, part), *fixed, *_cut(draws, part))
             found = program([*given, *carried.values(), *_cut(series, part), *held])
-            arrived = {
-                i: gradient.reshape(shape)
-                for (i, shape), gradient in zip(self._shapes(count), found, strict=True)
-            }
-            for i, after in carried.items():
-                before_it = arrived.pop(1 + i, None)
-                carried[i] = np.zeros_like(after) if before_it is None else before_it
-            for i, gradient in arrived.items():
+            arrived: dict[int, PlainArray] = {}
+            for (i, view), gradient in zip(self._gradients.items(), found, strict=True):
+                shape = view.shape if i else (count, *view.shape)
+                if gradient.shape != shape:
+                    gradient = gradient.reshape(shape)
                 if i == 0:
                     by_input.append(gradient)
+                elif i - 1 in carried:
+                    arrived[i - 1] = gradient
                 elif i in totals:
                     totals[i] += gradient
                 else:
                     totals[i] = gradient
+            for i in carried.keys() - arrived.keys():  # states that a step does not read
+                arrived[i] = np.zeros_like(carried[i])
+            carried = {i: arrived[i] for i in carried}
         if by_input:
             totals[0] = by_input[0] if len(by_input) == 1 else np.concatenate(by_input[::-1])
         return totals | {1 + i: g for i, g in carried.items() if 1 + i in self._gradients}
