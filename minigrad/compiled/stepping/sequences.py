@@ -17,7 +17,7 @@ from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
-from minigrad.compiled.stepping.chunks import Chunks
+from minigrad.compiled.stepping.chunks import Chunks, Made
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
@@ -171,7 +171,7 @@ class Sequences:
 
     def compute(
         self, arrays: Sequence[Any], order: Order
-    ) -> tuple[list[PlainArray], list[list[list[PlainArray]]], int]:
+    ) -> tuple[list[PlainArray], list[list[Made]], int]:
         """The results, what the programs gave for each piece, and whether flags were raised."""
         x, (batch, time) = order.steps(arrays[0]), arrays[0].shape[:2]
         pieces, flagged = Pieces(batch, self._rows), 0
