@@ -77,7 +77,7 @@ def share_workspace(programs: Iterable[Any]) -> None:
         programs: which `build` made; no two of them may ever run at once.
     """
     parts = [part for program in programs for part in program.native_parts]
-    workspace = aligned(max((part.size for part in parts), default=0))
+    workspace = max(parts, key=lambda part: part.size).workspace if parts else None
     for part in parts:
         part.work_in(workspace)
 
@@ -114,7 +114,8 @@ class NativeProgram:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
-        size: of the workspace, in bytes.
+        size: of the workspace that it needs, in bytes.
+        workspace: what it works in.
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
@@ -150,9 +151,10 @@ class NativeProgram:
     def work_in(self, workspace: PlainArray) -> None:
         """Use a workspace of `size` bytes or more, with zeros at its beginning, perhaps with others
         that run before and after."""
+        self.workspace = workspace
         self._room = workspace.__array_interface__["data"][0]
         self._bad_index = ctypes.c_int64.from_address(self._room + BAD_INDEX)
-        self._counters = workspace[self._first_counter : self.size]  # keeps the room alive, too
+        self._counters = workspace[self._first_counter : self.size]
 
     @functools.cached_property
     def kernels(self) -> list[KernelWork]:
