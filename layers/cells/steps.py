@@ -199,9 +199,8 @@ def _run_by(step: Step, x: Any, states: States, order: Order) -> Run | Begun | N
     programs = step.programs
     if programs is None:
         return None
-    first = mg.step(order.times(x.shape[1])[0])
     objects = step.function, step.shown, *step.objects
-    found = programs.run(objects, step.owner, x, states, step.fixed, order, first)
+    found = programs.run(objects, step.owner, x, states, step.fixed, order, mg.step)
     if found is None or isinstance(found, Begun):
         return found
     k = len(parts_of(states))

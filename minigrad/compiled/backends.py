@@ -3,13 +3,13 @@
 A program is called with arrays and returns arrays. It may have a `status`, which tells by the bits
 of `flags` what its last call may have raised; NumPy then finds out what it did, and warns. A back
 end may set `LIFTS`, see `minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see
-`minigrad.compiled.tracing.kernels`.
+`minigrad.compiled.tracing.kernels`; and have `share_workspace`, see `build_in_turn`.
 """
 
 import functools
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from minigrad.compiled import plain
@@ -17,8 +17,8 @@ from minigrad.compiled.tracing.watching import Watch
 from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
-__all__ += ["native_kernel", "prepare", "switched_off", "word_comparer"]
+__all__ = ["build_in_turn", "chosen_backend", "compiles_natively", "default_backend"]
+__all__ += ["list_builder", "machine", "native_kernel", "prepare", "switched_off", "word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -57,6 +57,21 @@ def chosen_backend(asked: Any) -> Any:
             f"build(graph), got {asked!r}"
         )
     return asked
+
+
+def build_in_turn(backend: Any, graphs: Iterable[Any], others: Sequence[Any] = ()) -> list[Any]:
+    """Programs of some graphs, no two of which ever run at once: they may share their memory.
+
+    Args:
+        backend: has a function `build`.
+        graphs: what is computed.
+        others: programs made before, with which these take turns, too.
+    """
+    built = [backend.build(graph) for graph in graphs]
+    share = getattr(backend, "share_workspace", None)
+    if share is not None:
+        share([*others, *built])
+    return built
 
 
 def switched_off() -> bool:

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,7 +20,7 @@ from minigrad.profiling.tables import KernelWork
 if TYPE_CHECKING:
     from minigrad.compiled.llvm.stages import StagedProgram
 
-__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of"]
+__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of", "share_workspace"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -66,10 +66,20 @@ def build(
         return stages[-1]
 
     program: StagedProgram = _writing().StagedProgram(graph, stage)
-    workspace = aligned(max((each.size for each in stages), default=0))
-    for each in stages:  # they run one after the other
-        each.work_in(workspace)
+    share_workspace(stages)  # they run one after the other
     return program
+
+
+def share_workspace(programs: Iterable[Any]) -> None:
+    """Let programs work in the same memory, which so stays in the processor's caches.
+
+    Args:
+        programs: which `build` made; no two of them may ever run at once.
+    """
+    parts = [part for program in programs for part in program.native_parts]
+    workspace = max(parts, key=lambda part: part.size).workspace if parts else None
+    for part in parts:
+        part.work_in(workspace)
 
 
 def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
@@ -107,7 +117,8 @@ class NativeProgram:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
-        size: of the workspace, in bytes.
+        size: of the workspace that it needs, in bytes.
+        workspace: what it works in.
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
@@ -135,12 +146,18 @@ class NativeProgram:
         self._pace = Pace()
         self.status = 0
 
+    @property
+    def native_parts(self) -> tuple["NativeProgram"]:
+        """What works in a workspace: this alone."""
+        return (self,)
+
     def work_in(self, workspace: PlainArray) -> None:
         """Use a workspace of `size` bytes or more, with zeros at its beginning, perhaps with others
         that run before and after."""
+        self.workspace = workspace
         self._room = workspace.__array_interface__["data"][0]
         self._bad_index = ctypes.c_int64.from_address(self._room + native.BAD_INDEX)
-        self._counters = workspace[self._first_counter : self.size]  # keeps the room alive, too
+        self._counters = workspace[self._first_counter : self.size]
 
     @functools.cached_property
     def kernels(self) -> list[KernelWork]:
