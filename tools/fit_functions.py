@@ -146,6 +146,10 @@ def fits() -> dict[str, tuple[list[float], str]]:
         add(f"SIN_{bits}", _sin_tail, 0, quarter**2, sin_degree, what)
         what = "(cos(r) - 1 + r^2 / 2) / r^4 in r^2 for |r| <= pi / 4"
         add(f"COS_{bits}", _cos_tail, 0, quarter**2, cos_degree, what)
+    what = "(exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 32"
+    add("EXP_32_OF_STEP", exp_tail, -HALF_LN2 / 16, HALF_LN2 / 16, 1, what)
+    steps = [float(mpmath.mpf(2) ** (mpmath.mpf(k) / 16)) for k in range(16)]
+    found["EXP_32_STEPS"] = steps, "2 ** (k / 16) for k from 0 to 15"
     what = "(log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2 for |s| <= 3 - 2 sqrt(2)"
     add("LOG_64", _atanh_tail, 0, (3 - 4 * root) ** 2 * 1.001, 7, what)
     add("ERF_64", _erf_ratio, 0, 1.001, 13, "erf(x) / x in x^2 up to 1")

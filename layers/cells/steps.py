@@ -17,6 +17,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.module import Module
 from minigrad import Tensor
+from minigrad.compiled.stepping.closures import note, one_for_all
 from minigrad.compiled.stepping.in_traces import run_in_traces
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.scanned import Begun, Scanned
@@ -179,12 +180,27 @@ def run_compiled(step: Step, x: Any, states: States, order: Order) -> Run | Begu
     Returns:
         What `run_steps` returns; where there is no program, None, or the first step.
     """
+    owner = step.owner
+    if not isinstance(owner, FunctionType) or "_scanned" in vars(owner):
+        return _run_by(step, x, states, order)
+    found = one_for_all(owner)
+    if found is not None:  # it is another one of a kind
+        function, block = found
+        with block:
+            return _run_by(step._replace(owner=function, objects=(function,)), x, states, order)
+    run = _run_by(step, x, states, order)
+    if isinstance(run, Run):
+        note(owner)
+    return run
+
+
+def _run_by(step: Step, x: Any, states: States, order: Order) -> Run | Begun | None:
+    """A sequence by the programs of the step's owner."""
     programs = step.programs
     if programs is None:
         return None
-    first = mg.step(order.times(x.shape[1])[0])
     objects = step.function, step.shown, *step.objects
-    found = programs.run(objects, step.owner, x, states, step.fixed, order, first)
+    found = programs.run(objects, step.owner, x, states, step.fixed, order, mg.step)
     if found is None or isinstance(found, Begun):
         return found
     k = len(parts_of(states))

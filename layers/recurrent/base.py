@@ -1,6 +1,7 @@
 """`Recurrent`: layers over sequences, made of any cell."""
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -18,13 +19,7 @@ from layers.cells.cell_checks import (
     check_state,
     states_of,
 )
-from layers.cells.steps import (
-    Run,
-    Step,
-    freeze_finished,
-    label_states,
-    run_steps,
-)
+from layers.cells.steps import Run, Step, freeze_finished, label_states, run_steps
 from layers.recurrent.arguments import all_states_type, bind_sizes, check_options
 from minigrad import Tensor
 from minigrad.core.modes import ModeChange, current_mode
@@ -303,8 +298,9 @@ class Recurrent(Module):
         """The output, and what each layer and direction did."""
         runs: list[Run] = []
         alone = not gates and not (everything and len(self.cell.states) > 1)
+        large = itertools.chain([x], self.parameters())
         fused = alone and self._fits_kernel
-        fused = fused and runs_whole(type(self).kernel, [x, *self.parameters()], lengths=lengths)
+        fused = fused and runs_whole(type(self).kernel, large, lengths=lengths)
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = mg.dropout(x, self.dropout, self.training, self.generator)

@@ -35,9 +35,10 @@ def scan(
     Where llvmlite is installed, 16 steps or more run as one program, if the cell is a module or a
     function: one step is traced, in the first call, and the loop is made of it, so that compiling
     does not take longer for longer sequences. Other lengths and batches need no new program, and
-    what the cell reads from outside may change. A cell that writes attributes or buffers, has
-    hooks, or branches on numbers runs step by step, and so do all under ``MINIGRAD_COMPILE=0``;
-    results agree within rounding.
+    what the cell reads from outside may change. Of functions that are made anew for each call, as
+    in a loss function, one serves all whose closures hold tensors and plain values. A cell that
+    writes attributes or buffers, has hooks, or branches on numbers runs step by step, and so do all
+    under ``MINIGRAD_COMPILE=0``; results agree within rounding.
 
     Args:
         cell: a `layers.Cell`, or anything that is called as ``cell(x, state)`` for each step with

@@ -3,21 +3,22 @@
 A program is called with arrays and returns arrays. It may have a `status`, which tells by the bits
 of `flags` what its last call may have raised; NumPy then finds out what it did, and warns. A back
 end may set `LIFTS`, see `minigrad.compiled.rolling.rolled.roll`, and `KERNELS`, see
-`minigrad.compiled.tracing.kernels`.
+`minigrad.compiled.tracing.kernels`; and have `share_workspace`, see `build_in_turn`.
 """
 
 import functools
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from minigrad.compiled import plain
+from minigrad.compiled.tracing.watching import Watch
 from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
-__all__ += ["native_kernel", "native_kernels", "switched_off", "word_comparer"]
+__all__ = ["build_in_turn", "chosen_backend", "compiles_natively", "default_backend"]
+__all__ += ["list_builder", "machine", "native_kernel", "prepare", "switched_off", "word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -58,6 +59,21 @@ def chosen_backend(asked: Any) -> Any:
     return asked
 
 
+def build_in_turn(backend: Any, graphs: Iterable[Any], others: Sequence[Any] = ()) -> list[Any]:
+    """Programs of some graphs, no two of which ever run at once: they may share their memory.
+
+    Args:
+        backend: has a function `build`.
+        graphs: what is computed.
+        others: programs made before, with which these take turns, too.
+    """
+    built = [backend.build(graph) for graph in graphs]
+    share = getattr(backend, "share_workspace", None)
+    if share is not None:
+        share([*others, *built])
+    return built
+
+
 def switched_off() -> bool:
     """Whether all runs as it is written: the environment variable `MINIGRAD_COMPILE` is 0."""
     # Each call of a compiled function asks, and `os.environ` raises an exception within itself for
@@ -75,23 +91,32 @@ def compiles_natively() -> bool:
 
 def native_kernel(name: str) -> Kernel | None:
     """The native code of an operation by itself; none without llvmlite, or `MINIGRAD_COMPILE=0`."""
-    return native_kernels().get(name) if compiles_natively() else None
+    return _kernel(name) if compiles_natively() else None
 
 
 @functools.cache
-def native_kernels() -> dict[str, Kernel]:
-    """All of them by the names that operations ask for."""
-    if default_backend() is plain:
-        return {}
-    from minigrad.compiled.llvm import by_rows, native
+@Watch.unwatched  # in a trace: what an import runs may be anybody's code
+def _kernel(name: str) -> Kernel | None:
+    """The native code that operations ask for by a name, imported for the first of them."""
+    if name == "rows":
+        from minigrad.compiled.llvm import by_rows
+
+        return by_rows.by_rows
     from minigrad.compiled.llvm.attention import calls
 
-    native.host()  # loads llvmlite now, not in a trace: what an import runs may be anybody's code
-    return {
+    kernels: dict[str, Kernel] = {
         "attention": calls.attention,
         "attention_gradient": calls.attention_gradient,
-        "rows": by_rows.by_rows,
     }
+    return kernels.get(name)
+
+
+def prepare() -> None:
+    """Load llvmlite, if it is there, before a trace begins, for the operations in it."""
+    if default_backend() is not plain:
+        from minigrad.compiled.llvm import native
+
+        native.host()
 
 
 def list_builder() -> Callable[[Any], Any] | None:

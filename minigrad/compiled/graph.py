@@ -92,6 +92,7 @@ PlainArray: TypeAlias = np.ndarray[Any, Any]
 _next_number = itertools.count(1).__next__
 _RESHAPE_CAN_REFUSE: Final = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 _one_byte = np.zeros(1, np.uint8)
+_begin: int = _one_byte.__array_interface__["data"][0]
 
 
 class Unsupported(Exception):
@@ -224,20 +225,20 @@ class View:
         NumPy does the arithmetic of indices, on a dummy of one byte per element that owns one
         byte of memory: nothing is read.
         """
-        dummy = as_strided(_one_byte, self.shape, self.strides, writeable=False)
+        dummy = _dummy(self.shape, self.strides)
         seen = function(dummy)
         if not isinstance(seen, np.ndarray):  # NumPy makes scalars of some views of one element
             if dummy.size != 1:
                 raise Unsupported("a view that NumPy makes a scalar of")
             return View(self.value, (), (), self.offset)
-        moved = _address(seen) - _address(dummy) if seen.size else 0
+        moved = seen.__array_interface__["data"][0] - _begin if seen.size else 0
         return View(self.value, seen.shape, seen.strides, self.offset + moved)
 
     def broadcast(self, shape: Shape) -> "View":
         """The view with leading axes added and axes of length 1 repeated."""
         if shape == self.shape:
             return self
-        return self.seen_through(lambda dummy: np.broadcast_to(dummy, shape))
+        return View(self.value, shape, _spread(self.shape, self.strides, shape), self.offset)
 
     def within(self, strides: Shape) -> tuple[int, Shape]:
         """Where the elements of the view are, when those of its value have gaps between them.
@@ -300,9 +301,16 @@ class View:
         return f"{self.value}<{self.shape}, {self.strides}, {self.offset}>"
 
 
-def _address(array: PlainArray) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+@functools.lru_cache(maxsize=4096)
+def _dummy(shape: Shape, strides: Shape) -> PlainArray:
+    """An array of one byte per element that owns one byte; a trace looks at few kinds of them."""
+    return as_strided(_one_byte, shape, strides, writeable=False)
+
+
+@functools.lru_cache(maxsize=4096)
+def _spread(shape: Shape, strides: Shape, wanted: Shape) -> Shape:
+    """The strides of a view that is broadcast to another shape."""
+    return np.broadcast_to(_dummy(shape, strides), wanted).strides
 
 
 class Loop:
@@ -382,11 +390,11 @@ def everything(values: Iterable[Value]) -> Iterator[Value]:
 
 def reachable(values: Iterable[Value], outputs: Iterable[View]) -> list[Value]:
     """Those of the values, in their order, that the outputs depend on."""
-    seen: set[Value] = set()
-    waiting = [view.value for view in outputs]
-    while waiting:
-        value = waiting.pop()
-        if value not in seen:
-            seen.add(value)
-            waiting += [o.value for o in value.operands if isinstance(o, View)]
+    seen = {view.value for view in outputs}
+    waiting = list(seen)
+    for value in waiting:  # each comes once
+        for operand in value.operands:
+            if isinstance(operand, View) and operand.value not in seen:
+                seen.add(operand.value)
+                waiting.append(operand.value)
     return [value for value in values if value in seen]

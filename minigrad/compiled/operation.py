@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
-from minigrad.compiled.backends import chosen_backend, default_backend, native_kernels, switched_off
+from minigrad.compiled.backends import chosen_backend, default_backend, prepare, switched_off
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
@@ -365,7 +365,7 @@ class Compiled:
         hidden = what_hides(tree)
         if hidden is not None:
             return self.function(*args, **kwargs), Refusal(hidden)
-        native_kernels()  # imported before anybody watches
+        prepare()
         watch = Watch()
         recording = current_mode().recording
         first = trace(self.function, args, kwargs, None, recording, watch, kernels=self._kernels)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiled.backends import build_in_turn
 from minigrad.compiled.flags import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
@@ -168,7 +169,7 @@ class Program:
         if self._keep:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
-        self.built = [backend.build(graph) for graph in self.graphs]
+        self.built = build_in_turn(backend, self.graphs)
         self._forward, self._backward = self.built[0], self.built[-1]
         self.kernels: dict[Value, int] = {}
         if self._keep and hasattr(backend, "kernels_of"):

@@ -64,13 +64,8 @@ def send_back(
     try:
         set_mode(mode.replace(recording=recorded and not watched, deriving=deriving))
         while True:
-            slot = -1
-            for source in sources:
-                slot += 1
-                if source is None or (needed is not None and source not in needed):
-                    continue
-                part = parts[slot]
-                if part is None:
+            for source, part in zip(sources, parts, strict=True):
+                if source is None or part is None or (needed is not None and source not in needed):
                     continue
                 try:
                     fits = part.shape == source.shape and part.dtype is source.dtype
@@ -81,6 +76,8 @@ def send_back(
                 total = gradients.get(source)
                 if total is None:
                     gradients[source] = part
+                    if source.__class__ is Leaf and source.extras is None and not observers:
+                        continue  # it sends nothing on, and so need not wait for its turn
                     if following is None:
                         following = source
                     else:
@@ -93,19 +90,21 @@ def send_back(
                     part.add_into(total)
                 else:
                     total += part
-            if not gradients:
-                return results
             # The node with the highest number: nothing still to be visited can send it any more.
-            if following is None:
-                node = heappop(heap)[1]
-            else:
+            if following is not None:
                 node, following = following, None
                 if heap and -heap[0][0] > node.number:
                     node = heappushpop(heap, (-node.number, node))[1]
+            elif heap:
+                node = heappop(heap)[1]
+            else:
+                for leaf, g in gradients.items():
+                    results[leaf] = g.dense() if g.__class__ is SlicedGradient else g
+                return results
             g = gradients.pop(node)
             if g.__class__ is SlicedGradient:
                 g = g.dense()
-            sources = ()
+            sources = parts = ()
             if stop and node in stop:
                 results[node] = g
                 continue

@@ -4,7 +4,7 @@ The reference computes the same from other operations. It draws the kernel opene
 differentiated when the derivative itself is recorded, and tests compare the kernel with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, cast
 
@@ -54,7 +54,7 @@ def _kernel_observers() -> list[KernelObserver]:
     return [o for o in current_mode().observers if isinstance(o, KernelObserver)]
 
 
-def runs_whole(kernel: Any, inputs: Sequence[Any], **params: Any) -> bool:
+def runs_whole(kernel: Any, inputs: Iterable[Any], **params: Any) -> bool:
     """Whether a call of a kernel runs it now, rather than its reference.
 
     Args:

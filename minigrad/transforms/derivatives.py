@@ -10,15 +10,15 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from minigrad.core.backward import pull_back, seed_gradient
+from minigrad.core.backward import seed_gradient
 from minigrad.core.blocks import is_recording
 from minigrad.core.errors import DtypeError, GradientError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.nodes import Node
-from minigrad.core.observer import Observer
 from minigrad.core.tensors import Tensor
 from minigrad.ops.pruning import needed_nodes
 from minigrad.ops.pytree import labelled_leaves, map_leaves
+from minigrad.transforms.passes import DerivativeObserver, observed_pull_back
 from minigrad.transforms.traces import (
     ArgNums,
     Pushforward,
@@ -33,14 +33,7 @@ from minigrad.transforms.traces import (
     replace_outputs,
 )
 
-__all__ = ["DerivativeObserver", "grad", "gradients", "hvp", "jvp", "value_and_grad", "vjp"]
-
-
-class DerivativeObserver(Observer):
-    """Looks on where `gradients` gives all the gradients that one output has."""
-
-    def derivative(self, output: Node, found: dict[Node, Any]) -> None:
-        """Of an output that depends on nothing else, they are `found` where its own is 1."""
+__all__ = ["grad", "gradients", "hvp", "jvp", "value_and_grad", "vjp"]
 
 
 @overload
@@ -147,12 +140,8 @@ def gradients_at(
     recorded = create_graph
     if recorded is None:
         recorded = is_recording() and (bool(beyond) or on_tape(seeds))
-    found = pull_back(
-        [(node, seed_gradient(out, seed)) for node, out, seed in pairs],
-        targets,
-        needed=needed,
-        recorded=recorded,
-    )
+    roots = [(node, seed_gradient(out, seed)) for node, out, seed in pairs]
+    found = observed_pull_back(roots, targets, needed, recorded=recorded)
     if len(pairs) == len(seeds) == 1 and seeds[0] is None and needed is None:
         for observer in current_mode().observers:
             if isinstance(observer, DerivativeObserver):

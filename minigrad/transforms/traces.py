@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigrad.core.backward import own, pull_back, seed_gradient
+from minigrad.core.backward import own, seed_gradient
 from minigrad.core.blocks import is_recording
 from minigrad.core.conversion import to_array
 from minigrad.core.errors import DtypeError, ShapeError, describe
@@ -15,6 +15,7 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.pruning import Handle, needed_nodes
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
+from minigrad.transforms.passes import observed_pull_back
 
 __all__ = ["ArgNums", "Pushforward", "Trace"]
 
@@ -151,14 +152,14 @@ class Trace:
         """
         if recorded is None:
             recorded = self.is_connected(outputs, seeds)
-        found = pull_back(
+        found = observed_pull_back(
             [
                 (out._node, seed_gradient(out, seed))
                 for out, seed in zip(outputs, seeds, strict=True)
                 if out._node is not None
             ],
             self.targets,
-            needed=self.needed,
+            self.needed,
             # Without anything beyond, no one else can reach the nodes of this trace.
             retain=recorded or not last or bool(self.beyond),
             recorded=recorded,
@@ -199,14 +200,14 @@ class Pushforward:
     def __call__(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """The tangent of each output, from one vector per input."""
         recorded = self.trace.is_connected(self.trace.outputs, vectors)
-        found = pull_back(
+        found = observed_pull_back(
             [
                 (g._node, seed_gradient(g, vector))
                 for g, vector in zip(self.pulled, vectors, strict=True)
                 if g._node is not None
             ],
             self.weights,
-            needed=self.needed,
+            self.needed,
             recorded=recorded,
         )
         return [

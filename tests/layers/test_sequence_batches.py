@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -146,7 +147,70 @@ def test_any_length(seed):
         for time in np.random.default_rng(seed).integers(16, 300, 2):
             check(patch, layer, 2, int(time), seed)
         (program,) = programs_of(layer.l0)
-        assert set(program._chunks._built) <= set(CHUNKS)
+        assert {count for built in program._chunks._built for count in built} <= set(CHUNKS)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lengths_that_take_turns(monkeypatch, backend):
+    """Programs of other lengths leave nothing behind in the memory that they share."""
+    use(monkeypatch, backend)
+    mg.seed(1)
+    layer = LSTM(3, 4)
+    alone = copy.deepcopy(layer)  # with programs of its own, which see one length
+    x = np.random.default_rng(0).standard_normal((2, 23, 3)).astype(F)
+
+    def run(layer, time):
+        results, slopes = outcome(layer, [x[:, :time]], [*layer.parameters()])
+        return [array.tobytes() for array in (*results, *slopes)]
+
+    wanted = run(alone, 23)
+    for time in (16, 23, 18, 23):
+        found = run(layer, time)
+    assert found == wanted
+    (program,) = programs_of(layer._cell_at("l0"))
+    assert [sorted(built) for built in program._chunks._built] == [[1, 2, 4, 16]] * 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("make", [LSTM, partial(Recurrent, Dropping)], ids=["lstm", "dropping"])
+def test_steps_beyond_the_end_are_not_seen(monkeypatch, make, backend):
+    use(monkeypatch, backend)
+    mg.seed(1)
+    layer = make(3, 4)
+    x = np.random.default_rng(0).standard_normal((5, 19, 3)).astype(F)
+    x[:, 18] *= 1e30  # the step that is repeated
+
+    def run():
+        results, slopes = outcome(layer, [x], [*layer.parameters()])
+        return [array.tobytes() for array in (*results, *slopes)]
+
+    mine = run()
+    (program,) = programs_of(layer._cell_at("l0"))
+    assert list(program._chunks._built[0]) == [32]
+    program._chunks._in_vain = 0
+    assert run() == mine
+    assert sorted(program._chunks._built[0]) == [1, 2, 16, 32]
+
+
+def test_few_rows_and_errors_end_with_the_sequence(monkeypatch):
+    """Where bits would tell, and where a step too many would look beyond a table."""
+    use(monkeypatch, NUMPY)
+    table = mg.Tensor(np.eye(19, 3, dtype=F), requires_grad=True)
+    places = lambda x, s: (s[0] + table[s[1]] * x, s[1] + 1)  # noqa: E731
+    x = np.ones((5, 19, 3), F)
+    start = np.zeros((5, 3), F), np.zeros(5, np.int64)
+    found = outcome(lambda x: layers.scan(places, x, start), [x], [table])
+    wanted = one_by_one(
+        monkeypatch, lambda: outcome(lambda x: layers.scan(places, x, start), [x], [table])
+    )
+    assert_agree(found, wanted)
+    (program,) = programs_of(places)
+    assert program.failure is None
+    assert program._chunks._in_vain == 0
+    layer = LSTM(3, 4)
+    layer(x[:4])
+    (program,) = programs_of(layer._cell_at("l0"))
+    assert program._chunks._in_vain == 0
 
 
 def test_scan_keeps_the_form_of_the_state(monkeypatch):

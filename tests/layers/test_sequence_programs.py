@@ -148,6 +148,29 @@ def test_no_steps_and_one_sequence(monkeypatch, backend):
     np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_calls_of_other_kinds_in_turn(monkeypatch):
+    """A call like the last one is recognised, and another one is not taken for it."""
+    use(monkeypatch, NUMPY)
+    mg.seed(1)
+    layer = LSTM(3, 4)
+    (x,) = arrays(0, (2, LONG, 3))
+
+    def call(kind):
+        if kind == "off":
+            with mg.no_grad():
+                output, _ = layer(x)
+            assert not output.requires_grad
+            return [output.numpy()], []
+        states = "all" if kind == "all" else "last"
+        run = lambda x: layer(x, return_states=states)  # noqa: E731
+        return outcome(run, [x], list(layer.parameters()))
+
+    for kind in ("last", "last", "off", "last", "all", "off", "all", "last"):
+        wanted = one_by_one(monkeypatch, lambda kind=kind: call(kind))
+        assert_agree(call(kind), wanted)
+    assert len(programs_of(layer._cell_at("l0"))) == 3
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_a_cell_reads_may_change(monkeypatch, backend):
     use(monkeypatch, backend)

@@ -65,6 +65,39 @@ def test_gradients_accumulate_over_uses_and_over_backwards():
     assert x.grad is None
 
 
+@pytest.mark.parametrize("hooked", [0, 1, 2])
+def test_leaves_with_and_without_hooks_get_whole_gradients(hooked):
+    """One is reached early and again late, one by parts of it alone, and one in between."""
+    seen = []
+    leaves = [mg.Tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0])]
+    a, b, c = leaves
+    leaves[hooked].register_hook(lambda g: seen.append(g.tolist()))
+    y = a * b[:2] * b[1:] + c
+    (y * y * a).sum().backward()
+    # y = a b0 b1 + c, and the loss y^2 a: by y, 2 y a
+    y = np.array([18.0, 47.0])
+    by_y, x, w = 2 * y * [1.0, 2.0], np.array([3.0, 4.0]), np.array([4.0, 5.0])
+    by_b = np.array([1.0, 2.0]) * by_y
+    wanted = [by_y * x * w + y**2, np.append(by_b * w, 0) + np.append(0, by_b * x), by_y]
+    for leaf, gradient in zip(leaves, wanted, strict=True):
+        assert leaf.grad is not None
+        assert leaf.grad.tolist() == gradient.tolist()
+    assert seen == [wanted[hooked].tolist()]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_kernel_that_sends_back_too_little_or_too_much_is_no_silent_gradient(count):
+    @mg.fused(
+        reference=lambda x, w: x * w, backward=lambda *given: [np.ones(2, np.float32)] * count
+    )
+    def product(x, w):
+        return x * w, None
+
+    x, w = (mg.Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    with pytest.raises(ValueError, match="zip"):
+        product(x, w).sum().backward()
+
+
 def test_adding_up_does_not_write_into_shared_gradients():
     # g goes to both inputs of an addition; the sum for one must not change that of the other.
     a, b = (mg.Tensor([1.0], requires_grad=True) for _ in range(2))

@@ -28,6 +28,7 @@ from minigrad.forks import wait_before_forks
 from minigrad.io.packages import require
 
 __all__ = [
+    "BAD_INDEX",
     "Host",
     "Layout",
     "Library",
@@ -46,6 +47,9 @@ PlainArray: TypeAlias = np.ndarray[Any, Any]
 
 FORMAT: Final = "1"
 """Part of the key of code on disk; to be counted up when the calls of a program change."""
+
+BAD_INDEX: Final = 0
+"""Where in the workspace a program notes that an index was out of range."""
 
 _POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
 

@@ -4,8 +4,9 @@ import ctypes
 import functools
 import math
 import time
-from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy import empty, ndarray
@@ -13,16 +14,13 @@ from numpy import empty, ndarray
 from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import Pace, asked_for, crew
-from minigrad.compiled.llvm.emit import Emitter
-from minigrad.compiled.llvm.kernels.runtime import BAD_INDEX
-from minigrad.compiled.llvm.planning.plan import Plan
-from minigrad.compiled.llvm.planning.sums import sum_products
-from minigrad.compiled.llvm.planning.work import kernel_work
 from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
-from minigrad.compiled.llvm.stages import StagedProgram, is_native
 from minigrad.profiling.tables import KernelWork
 
-__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of"]
+if TYPE_CHECKING:
+    from minigrad.compiled.llvm.stages import StagedProgram
+
+__all__ = ["LIFTS", "NativeProgram", "aligned", "build", "kernels_of", "share_workspace"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -57,19 +55,31 @@ def build(
     host = target or native.host()
     if threads is None:
         threads = asked_for()
-    if all(is_native(value) for value in graph.values):
+    try:
         return NativeProgram(graph, threads, host)
+    except _Partly:
+        pass
     stages: list[NativeProgram] = []
 
     def stage(part: Graph) -> NativeProgram:
         stages.append(NativeProgram(part, threads, host))
         return stages[-1]
 
-    program = StagedProgram(graph, stage)
-    workspace = aligned(max((each.size for each in stages), default=0))
-    for each in stages:  # they run one after the other
-        each.work_in(workspace)
+    program: StagedProgram = _writing().StagedProgram(graph, stage)
+    share_workspace(stages)  # they run one after the other
     return program
+
+
+def share_workspace(programs: Iterable[Any]) -> None:
+    """Let programs work in the same memory, which so stays in the processor's caches.
+
+    Args:
+        programs: which `build` made; no two of them may ever run at once.
+    """
+    parts = [part for program in programs for part in program.native_parts]
+    workspace = max(parts, key=lambda part: part.size).workspace if parts else None
+    for part in parts:
+        part.work_in(workspace)
 
 
 def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
@@ -82,16 +92,19 @@ def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
     Returns:
         Nothing for a graph that is not native as a whole.
     """
-    found: dict[Value, int] = {}
-    if not all(is_native(value) for value in graph.values):
-        return found
-    scopes = [Plan(graph).scope]
-    for scope in scopes:
-        scopes.extend(scope.bodies.values())
-        for kernel in scope.region.kernels:
-            count += 1
-            found |= dict.fromkeys(kernel.values, count)
+    found: dict[Value, int] = _writing().kernels_of(graph, count)
     return found
+
+
+def _writing() -> ModuleType:
+    """The compiler, imported for the first program that is not on disk."""
+    from minigrad.compiled.llvm import writing
+
+    return writing
+
+
+class _Partly(Exception):
+    """Native code knows only parts of a graph."""
 
 
 class NativeProgram:
@@ -104,7 +117,8 @@ class NativeProgram:
         status: the status flags of the last call, 0 if no number overflowed or was invalid.
         threads: how many run it.
         from_disk: whether the code was built by an earlier process.
-        size: of the workspace, in bytes.
+        size: of the workspace that it needs, in bytes.
+        workspace: what it works in.
     """
 
     def __init__(self, graph: Graph, threads: int, target: native.Host) -> None:
@@ -132,28 +146,32 @@ class NativeProgram:
         self._pace = Pace()
         self.status = 0
 
+    @property
+    def native_parts(self) -> tuple["NativeProgram"]:
+        """What works in a workspace: this alone."""
+        return (self,)
+
     def work_in(self, workspace: PlainArray) -> None:
         """Use a workspace of `size` bytes or more, with zeros at its beginning, perhaps with others
         that run before and after."""
+        self.workspace = workspace
         self._room = workspace.__array_interface__["data"][0]
-        self._bad_index = ctypes.c_int64.from_address(self._room + BAD_INDEX)
-        self._counters = workspace[self._first_counter : self.size]  # keeps the room alive, too
+        self._bad_index = ctypes.c_int64.from_address(self._room + native.BAD_INDEX)
+        self._counters = workspace[self._first_counter : self.size]
 
     @functools.cached_property
     def kernels(self) -> list[KernelWork]:
         """What it consists of, with an estimate of the work."""
-        return kernel_work(Plan(sum_products(self._graph)).scope)
+        found: list[KernelWork] = _writing().work_of(self._graph)
+        return found
 
     def _built(self, target: native.Host) -> tuple[Recalled, native.Library]:
         """The code, planned and written, and what else is known of it then."""
-        graph = self._graph
-        plan = Plan(sum_products(graph))
-        emitter = Emitter(plan, target, self._layout, _flushes(graph), self.threads)
-        counters, size = emitter.write(len(graph.outputs) + len(graph.inputs) + len(plan.constants))
-        text = emitter.module.text()
-        places = {value: i for i, value in enumerate(graph.constants)}
-        constants = [places[value] for value in plan.constants]
-        found = Recalled(native.key_of(text, target), counters, size, plan.copied, constants)
+        writing = _writing()
+        if not writing.is_whole(self._graph):
+            raise _Partly
+        flush = _flushes(self._graph)
+        found, text = writing.written(self._graph, target, self._layout, flush, self.threads)
         return found, native.load_code(text, target)
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:

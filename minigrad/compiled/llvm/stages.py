@@ -121,6 +121,11 @@ class StagedProgram:
         self.status = 0
 
     @property
+    def native_parts(self) -> list[Any]:
+        """What works in a workspace: the programs of its native stages."""
+        return [program for program, *_ in self._programs if hasattr(program, "work_in")]
+
+    @property
     def kernels(self) -> list[KernelWork]:
         """What its native stages consist of, with an estimate of the work."""
         return [k for program, *_ in self._programs for k in getattr(program, "kernels", ())]

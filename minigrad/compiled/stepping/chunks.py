@@ -2,18 +2,29 @@
 
 A program has a fixed number of steps. A sequence runs in chunks, the largest that fit first, whose
 states are carried on; on the way back the gradients of weights add up. So a few programs serve all
-lengths, and the bits of a result depend on its length alone. Arrays over steps are (steps, batch,
-...), in the order in which the steps run.
+lengths, and the bits of a result depend on its length alone. Forward, small steps may run beyond
+the end of a sequence, where that saves programs; nobody sees what they compute. Arrays over steps
+are (steps, batch, ...), in the order in which the steps run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.backends import build_in_turn
+from minigrad.compiled.graph import (
+    ELEMENTWISE,
+    REDUCTIONS,
+    ROWS,
+    Graph,
+    PlainArray,
+    Value,
+    View,
+)
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
+from minigrad.compiled.stepping.batches import filled
 from minigrad.compiled.stepping.loops import Body, Steps
 from minigrad.compiled.stepping.rows import (
     FREE,
@@ -28,10 +39,17 @@ from minigrad.compiled.stepping.rows import (
 from minigrad.compiled.trace import Traced
 from minigrad.compiled.tracing.builder import Builder
 
-__all__ = ["CHUNKS", "Chunks"]
+__all__ = ["CHUNKS", "Chunks", "Made"]
 
 CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
 """The numbers of steps of programs."""
+
+_WORTH_A_PROGRAM: Final = 400_000
+"""Multiplications and the like that take as long as to run one more program."""
+
+_FEW_ROWS: Final = 4
+"""Products of so many rows may be summed in another order, and then the number of steps, which are
+the rows of some products, would be seen in the bits."""
 
 
 class Source(NamedTuple):
@@ -45,15 +63,38 @@ class Source(NamedTuple):
     number: int
     fixed: bool = False
 
-    def steps(self, results: Sequence[PlainArray], count: int) -> PlainArray:
-        """The value at all steps, (steps, batch, ...)."""
-        found = self.handed_over(results, count)
+    def steps(self, made: "Made", part: slice) -> PlainArray:
+        """The value at some steps, (steps, batch, ...)."""
+        found = self.handed_over(made, part)
+        count = part.stop - part.start
         return np.broadcast_to(found, (count, *found.shape)) if self.fixed else found
 
-    def handed_over(self, results: Sequence[PlainArray], count: int) -> PlainArray:
-        """The value as the backward program takes it."""
-        found = results[self.number]
-        return found if self.fixed else found[-count:]
+    def handed_over(self, made: "Made", part: slice) -> PlainArray:
+        """The value at some steps as the backward program takes it."""
+        found = made.results[self.number]
+        if self.fixed:
+            return found
+        before = len(found) - made.steps
+        return found[before + part.start : before + part.stop]
+
+
+class Made(NamedTuple):
+    """What a program gave.
+
+    Attributes:
+        part: the steps of the sequence that it was for.
+        steps: how many the program has; some may be beyond the end of the sequence.
+        results: its own.
+    """
+
+    part: slice
+    steps: int
+    results: list[PlainArray]
+
+    @property
+    def within(self) -> slice:
+        """The steps of the program that count."""
+        return slice(0, self.part.stop - self.part.start)
 
 
 class Chunks:
@@ -77,8 +118,11 @@ class Chunks:
         self._states, self._padded, self._backend = states, padded, backend
         self._per_row = len(traced.arguments)
         self._fixed = self._per_row - 1 - states - padded + len(traced.captured)
-        self._built: dict[int, tuple[Any, Any]] = {}
+        self._built: tuple[dict[int, Any], dict[int, Any]] = {}, {}  # forward, and backward
         self._graphs(traced)
+        work = sum(map(_work, self._values))
+        safe = all(map(_is_safe, self._values))
+        self._in_vain = _WORTH_A_PROGRAM // max(work, 1) if safe else 0
 
     # -- the graphs --------------------------------------------------------------------------------
 
@@ -186,21 +230,24 @@ class Chunks:
             known.append(view.key)
         return Source(self._states + known.index(view.key), self._is_fixed(view))
 
-    def _programs(self, count: int) -> tuple[Any, Any]:
-        """The programs of a number of steps, forward and backward."""
-        built = self._built.get(count)
-        if built is None:
+    def _program(self, count: int, backward: bool) -> Any:
+        """The program of a number of steps."""
+        built = self._built[backward]
+        found = built.get(count)
+        if found is None:
             lift = bool(getattr(self._backend, "LIFTS", False))
-            moving = [view for view in self._own if not self._is_fixed(view)]
-            steps = Steps(self._forward, count, False, lift, moving)
-            outputs = [steps.stack(state) for state in self._given]
-            outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
-            forward = self._backend.build(steps.graph(self._inputs, outputs))
-            backward = None
-            if self.with_gradient:
-                backward = self._backend.build(self._backward_of(count, lift))
-            built = self._built[count] = forward, backward
-        return built
+            graph = (self._backward_of if backward else self._forward_of)(count, lift)
+            others = [program for some in self._built for program in some.values()]
+            (found,) = build_in_turn(self._backend, [graph], others)
+            built[count] = found
+        return found
+
+    def _forward_of(self, count: int, lift: bool) -> Graph:
+        moving = [view for view in self._own if not self._is_fixed(view)]
+        steps = Steps(self._forward, count, False, lift, moving)
+        outputs = [steps.stack(state) for state in self._given]
+        outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
+        return steps.graph(self._inputs, outputs)
 
     def _backward_of(self, count: int, lift: bool) -> Graph:
         last = 1 + self._states
@@ -214,16 +261,11 @@ class Chunks:
                 outputs.append(steps.last(view) if i < last else steps.total(view))
         return steps.graph(self._backward_inputs, outputs)
 
-    def _shapes(self, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The gradients, by their numbers, with the shapes that they should have."""
-        for i, view in self._gradients.items():
-            yield i, (count, *view.shape) if i == 0 else view.shape
-
     # -- running -----------------------------------------------------------------------------------
 
     def forward(
         self, x: PlainArray, states: list[PlainArray], others: Sequence[Sequence[PlainArray]]
-    ) -> tuple[list[PlainArray], list[PlainArray], list[list[PlainArray]], int]:
+    ) -> tuple[list[PlainArray], list[PlainArray], list[Made], int]:
         """Run all steps.
 
         Args:
@@ -236,20 +278,18 @@ class Chunks:
             What is kept of all steps, the last states, what the programs gave, and their flags.
         """
         active, fixed, draws = others
-        chunks, flagged, parts = [], 0, _parts(len(x))
-        for part in parts:
-            program, _ = self._programs(part.stop - part.start)
-            given = (x[part], *states, *_cut(active, part), *fixed, *_cut(draws, part))
-            made = program(given)
+        chunks, flagged = [], 0
+        for part, steps in _programs_of(len(x), self._in_vain):
+            program = self._program(steps, backward=False)
+            some = [_cut(arrays, part, steps) for arrays in ([x], active, draws)]
+            given = (*some[0], *states, *some[1], *fixed, *some[2])
+            made = Made(part, steps, program(given))
             flagged |= getattr(program, "status", 1)
-            states = [stack[-1] for stack in made[: self._states]]
+            states = [stack[made.within.stop] for stack in made.results[: self._states]]
             chunks.append(made)
         series = []
         for source in self._sources[: self.series]:
-            found = [
-                source.steps(made, part.stop - part.start)
-                for made, part in zip(chunks, parts, strict=True)
-            ]
+            found = [source.steps(made, made.within) for made in chunks]
             series.append(found[0] if len(found) == 1 else np.concatenate(found))
         return series, states, chunks, flagged
 
@@ -257,7 +297,7 @@ class Chunks:
         self,
         x: PlainArray,
         others: Sequence[Sequence[PlainArray]],
-        chunks: Sequence[list[PlainArray]],
+        chunks: Sequence[Made],
         series: Sequence[PlainArray],
         last: Sequence[PlainArray],
     ) -> dict[int, PlainArray]:
@@ -273,34 +313,40 @@ class Chunks:
         carried = dict(zip(self._first_seeds, last, strict=True))
         by_input: list[PlainArray] = []
         totals: dict[int, PlainArray] = {}
-        for part, made in zip(reversed(_parts(len(x))), reversed(chunks), strict=True):
-            _, program = self._programs(part.stop - part.start)
-            before = [stack[:-1] for stack in made[: self._states]]
-            count = part.stop - part.start
-            held = [source.handed_over(made, count) for source in self._sources[self.series :]]
-            given = (x[part], *before, *_cut(active, part), *fixed, *_cut(draws, part))
-            found = program([*given, *carried.values(), *_cut(series, part), *held])
-            arrived = {
-                i: gradient.reshape(shape)
-                for (i, shape), gradient in zip(self._shapes(count), found, strict=True)
-            }
-            for i, after in carried.items():
-                before_it = arrived.pop(1 + i, None)
-                carried[i] = np.zeros_like(after) if before_it is None else before_it
-            for i, gradient in arrived.items():
+        pairs = [(made, part) for made in chunks for part in _parts(made.within.stop)]
+        for made, part in reversed(pairs):
+            count, start = part.stop - part.start, made.part.start
+            program = self._program(count, backward=True)
+            before = [stack[part] for stack in made.results[: self._states]]
+            held = [source.handed_over(made, part) for source in self._sources[self.series :]]
+            now = slice(start + part.start, start + part.stop)
+            given = (x[now], *before, *_cut(active, now), *fixed, *_cut(draws, now))
+            found = program([*given, *carried.values(), *_cut(series, now), *held])
+            arrived: dict[int, PlainArray] = {}
+            for (i, view), gradient in zip(self._gradients.items(), found, strict=True):
+                shape = view.shape if i else (count, *view.shape)
+                if gradient.shape != shape:
+                    gradient = gradient.reshape(shape)
                 if i == 0:
                     by_input.append(gradient)
+                elif i - 1 in carried:
+                    arrived[i - 1] = gradient
                 elif i in totals:
                     totals[i] += gradient
                 else:
                     totals[i] = gradient
+            for i in carried.keys() - arrived.keys():  # states that a step does not read
+                arrived[i] = np.zeros_like(carried[i])
+            carried = {i: arrived[i] for i in carried}
         if by_input:
             totals[0] = by_input[0] if len(by_input) == 1 else np.concatenate(by_input[::-1])
         return totals | {1 + i: g for i, g in carried.items() if 1 + i in self._gradients}
 
 
-def _cut(arrays: Sequence[PlainArray], part: slice) -> list[PlainArray]:
-    return [array[part] for array in arrays]
+def _cut(arrays: Sequence[PlainArray], part: slice, steps: int = 0) -> list[PlainArray]:
+    """Some steps of arrays; the last one again and again, if there should be more."""
+    some = [array[part] for array in arrays]
+    return [filled(array, steps) for array in some] if steps > part.stop - part.start else some
 
 
 def _parts(count: int) -> list[slice]:
@@ -311,3 +357,40 @@ def _parts(count: int) -> list[slice]:
             parts.append(slice(start, start + size))
             start += size
     return parts
+
+
+def _programs_of(count: int, in_vain: int) -> list[tuple[slice, int]]:
+    """The parts of a sequence that run by one program each, and how many steps that has.
+
+    The last chunks may be one, by a program that has more steps.
+
+    Args:
+        count: of the steps.
+        in_vain: how many may be computed in vain to save a program.
+
+    >>> _programs_of(11, 0)
+    [(slice(0, 8, None), 8), (slice(8, 10, None), 2), (slice(10, 11, None), 1)]
+    >>> _programs_of(11, 2), _programs_of(11, 5)
+    ([(slice(0, 8, None), 8), (slice(8, 11, None), 4)], [(slice(0, 11, None), 16)])
+    """
+    parts = _parts(count)
+    whole = [(part, part.stop - part.start) for part in parts]
+    best, least = whole, in_vain * len(whole)
+    for i, (part, size) in enumerate(whole[:-1]):
+        rest = slice(part.start, count)
+        cost = in_vain * (i + 1) + 2 * size - (count - part.start)
+        if 2 * size in CHUNKS and cost < least:
+            best, least = [*whole[:i], (rest, 2 * size)], cost
+    return best
+
+
+def _is_safe(value: Value) -> bool:
+    """Whether a value raises no errors, whatever its numbers, and has the same bits anyhow."""
+    if value.op == "matmul":
+        return value.shape[-2] > _FEW_ROWS
+    return value.op in ELEMENTWISE | ROWS | REDUCTIONS | {"assemble"}
+
+
+def _work(value: Value) -> int:
+    """The multiplications and the like of a value."""
+    return value.size * next(value.views).shape[-1] if value.op == "matmul" else value.size

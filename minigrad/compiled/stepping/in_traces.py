@@ -49,7 +49,7 @@ def run_in_traces(
         if order.lengths_are_data:
             order = order._replace(lengths=np.array(order.lengths))
         with ModeChange(observers=others, fused=True), Setting(kernels_kept, False):
-            return run(*map_leaves(_own, (x, states)), order)
+            return run(_own(x), map_leaves(_own, states), order)
     if not order.lengths_are_data:
         return run(x, states, order)
     drawn = [len(tracer.draws) for tracer in tracers]

@@ -9,6 +9,7 @@ always did, without a warning, since no program was asked for.
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from operator import is_
 from types import FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -105,6 +106,7 @@ class Scanned:
         self.step, self.loop = step, loop
         self._entries: dict[Key, list[Entry]] = {}
         self._counts: dict[Key, int] = {}
+        self._last: tuple[tuple[Any, ...], bool, Any, Key] | None = None  # see `_kind_of`
         give_lock(self, "_tracing", threading.RLock)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -122,7 +124,7 @@ class Scanned:
         states: Any,
         fixed: Sequence[Any],
         order: Order,
-        within: AbstractContextManager[Any],
+        within: Callable[[int], AbstractContextManager[Any]],
     ) -> tuple[Any, ...] | Begun | None:
         """A sequence by programs.
 
@@ -133,7 +135,7 @@ class Scanned:
             states: the initial states, a tensor or an array, or a tuple of them.
             fixed: arrays that are the same at all steps.
             order: which steps there are.
-            within: a block for the first step.
+            within: makes a block for a step that is run, of its number.
 
         Returns:
             What `loop` returns; or None where the steps are to run one by one.
@@ -142,9 +144,7 @@ class Scanned:
             return None
         given = states if isinstance(states, tuple) else (states,)
         batch: int = x.shape[0]
-        leaves: list[Any] = []
-        structure = flatten(tuple(objects), leaves)
-        kind = key_of(structure, leaves, current_mode())
+        kind = self._kind_of(objects)
         key = kind, *_kind_of_arrays(x, given, fixed), order.lengths is None
         found, size = self._found(key, batch)
         if found is None:
@@ -157,9 +157,24 @@ class Scanned:
                     if not isinstance(made, Sequences):
                         return made
                     found = made
-        return (
-            None if isinstance(found, Refusal) else self._called(key, found, x, given, fixed, order)
-        )
+        if isinstance(found, Refusal):
+            return None
+        return self._called(key, found, x, given, fixed, order)
+
+    def _kind_of(self, objects: Sequence[Any]) -> Key:
+        """The key of what a step is made of, and of the mode; mostly it is that of the last one."""
+        mode, last = current_mode(), self._last
+        if last is not None:
+            before, recording, dtype, kind = last
+            same = recording is mode.recording and dtype is mode.dtype
+            if same and len(before) == len(objects) and all(map(is_, before, objects)):
+                return kind
+        leaves: list[Any] = []
+        kind = key_of(flatten(tuple(objects), leaves), leaves, mode)
+        # A container may hold something else next time; and only programs keep objects alive.
+        if self._entries and all(map(is_, leaves, objects)):
+            self._last = tuple(leaves), mode.recording, mode.dtype, kind
+        return kind
 
     def _found(self, key: Key, batch: int) -> tuple[Sequences | Refusal | None, int | None]:
         """What was made for a batch of a size, and else the size to make it for; None for any."""
@@ -190,9 +205,7 @@ class Scanned:
 
     def runs(self, objects: Sequence[Any]) -> bool:
         """Whether there are programs for some objects, and nothing spoke against one."""
-        leaves: list[Any] = []
-        structure = flatten(tuple(objects), leaves)
-        kind = key_of(structure, leaves, current_mode())
+        kind = self._kind_of(objects)
         first = [
             next((entry.program for entry in entries if entry.holds()), None)
             for key, entries in self._entries.items()
@@ -233,7 +246,7 @@ class Scanned:
         states: Any,
         fixed: Sequence[Any],
         order: Order,
-        within: AbstractContextManager[Any],
+        within: Callable[[int], AbstractContextManager[Any]],
     ) -> Sequences | Begun | None:
         """The programs for a kind of sequence; or its first step, or nothing, if there are none."""
         count = self._counts.get(kind, 0)
@@ -246,7 +259,7 @@ class Scanned:
         active = None if order.lengths is None else np.asarray(t < order.lengths)
         args = x[:, t], states, active, tuple(fixed), *objects
         number = len(states) if isinstance(states, tuple) else 1
-        with within, paused_gc():
+        with within(t), paused_gc():
             begun, program = self._traced(args, number, order, batch is None)
         self._entries.setdefault(key, []).append(Entry(program, tuple(objects), batch))
         if isinstance(program, Refusal) or (program.draws and current_mode().observers):
@@ -379,7 +392,7 @@ def _kind_of_arrays(x: Any, states: Sequence[Any], fixed: Sequence[Any]) -> tupl
 
 def _is_welcome(owner: Any) -> bool:
     """Whether what owns no programs yet may have some: a function may be one of many alike."""
-    if not isinstance(owner, FunctionType):
+    if not isinstance(owner, FunctionType) or "_stands_for_others" in vars(owner):
         return True
     _alike[owner.__code__] = _alike.get(owner.__code__, 0) + 1
     return _alike[owner.__code__] <= MOST_ALIKE

@@ -17,7 +17,7 @@ from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
-from minigrad.compiled.stepping.chunks import Chunks
+from minigrad.compiled.stepping.chunks import Chunks, Made
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
@@ -30,7 +30,6 @@ from minigrad.core.nodes import make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
-from minigrad.restoring import errstate
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -172,7 +171,7 @@ class Sequences:
 
     def compute(
         self, arrays: Sequence[Any], order: Order
-    ) -> tuple[list[PlainArray], list[list[list[PlainArray]]], int]:
+    ) -> tuple[list[PlainArray], list[list[Made]], int]:
         """The results, what the programs gave for each piece, and whether flags were raised."""
         x, (batch, time) = order.steps(arrays[0]), arrays[0].shape[:2]
         pieces, flagged = Pieces(batch, self._rows), 0
@@ -221,7 +220,7 @@ class Sequences:
         series = [order.steps(g) for g in grads[:n]]
         last = [np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
-        with self._lock, errstate(all="ignore"):
+        with self._lock:  # NumPy does not warn in a backward pass
             for piece, chunks in zip(pieces.slices, kept, strict=True):
                 gradients = self._chunks.backward(
                     pieces.cut(x, piece, 1),

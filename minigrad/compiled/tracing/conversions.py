@@ -99,14 +99,17 @@ _OF_TRUTHS = {
 """What arithmetic of booleans is."""
 
 
-@conversion(*(UNARY | BINARY | BITWISE | COMPARISONS | LOGICAL) - {"copy", "sigmoid"})
+_TESTS = COMPARISONS | LOGICAL
+
+
+@conversion(*(UNARY | BINARY | BITWISE | _TESTS) - {"copy", "sigmoid"})
 def _elementwise(builder: Builder, call: Recorded) -> View | None:
     if call.params:
         return None
     dtype = call.result.dtype
     if dtype.kind == "b" and call.name in _OF_TRUTHS:
         return builder.elementwise(_OF_TRUTHS[call.name], *call.operands)
-    if call.name not in COMPARISONS | LOGICAL and dtype.kind not in "fiu":
+    if call.name not in _TESTS and dtype.kind not in "fiu":
         return None
     if call.name == "power" and dtype in FLOATS:
         return _power(builder, call, as_number(call.operands[1]))

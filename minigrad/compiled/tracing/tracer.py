@@ -21,14 +21,13 @@ from minigrad.compiled.tracing.inputs import Inputs
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
 from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.reductions import ufunc_reduction
-from minigrad.compiled.tracing.watching import Watch, is_users
+from minigrad.compiled.tracing.watching import UnwatchedPasses, Watch, is_users
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn
 from minigrad.ops.fusing import FusedOperation, KernelObserver
 from minigrad.ops.pytree import labelled_leaves, replace_leaves
 from minigrad.ops.randomness import DrawRequest
 from minigrad.restoring import errstate
-from minigrad.transforms.derivatives import DerivativeObserver
 
 __all__ = ["Request", "Tracer"]
 
@@ -37,7 +36,7 @@ _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
-class Tracer(Inputs, KernelObserver, DerivativeObserver):
+class Tracer(Inputs, KernelObserver, UnwatchedPasses):
     """Makes values of a graph from the operations that it sees.
 
     Args:

@@ -7,17 +7,21 @@ import functools
 import random
 import sys
 import sysconfig
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from minigrad.core.contributions import OutputPlan
+from minigrad.core.nodes import AliasPlan, LeafPlan
 from minigrad.core.plans import RulePlan
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import Restoring
 from minigrad.transforms.custom_rules import CustomPlan
+from minigrad.transforms.passes import DerivativeObserver
 from minigrad.transforms.rematerialize import CheckpointPlan
 
-__all__ = ["Watch", "is_ours", "is_users", "is_users_line", "runs_code_of_users", "user_line"]
+__all__ = ["UnwatchedPasses", "Watch", "is_ours", "is_users", "is_users_line", "runs_code_of_users"]
+__all__ += ["user_line"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,6 +63,7 @@ _OUTSIDE = frozenset(
 _EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "breakpoint", "next"))
 _FRAMES = frozenset(("_getframe", "_current_frames"))
 _ENGINE = ("minigrad.compiled", "minigrad.core", "minigrad.numpy_api")
+_WITHOUT_RULES = (AliasPlan, LeafPlan, OutputPlan)
 _MAKES_TENSOR = Tensor.__init__.__code__
 _BACKWARD = Tensor.backward.__code__
 _BY_NAME = frozenset(("getattr", "setattr", "vars", "globals", "locals", "dir", "__dict__"))
@@ -164,11 +169,8 @@ class Watch(Restoring):
             before.enable()
 
     @staticmethod
-    def pausing(function: Function) -> Function:
-        """Decorate a function of ours that calls nothing of the user's: nobody watches it.
-
-        From Python 3.12 on, which changes its own code for a hook, pausing would cost more.
-        """
+    def unwatched(function: Function) -> Function:
+        """A function of ours that calls nothing of the user's, run while nobody watches."""
 
         @functools.wraps(function)
         def unwatched(*args: Any) -> Any:
@@ -181,7 +183,15 @@ class Watch(Restoring):
             finally:
                 sys.setprofile(hook)
 
-        return unwatched if sys.version_info < (3, 12) else function  # type: ignore[return-value]
+        return unwatched  # type: ignore[return-value]
+
+    @staticmethod
+    def pausing(function: Function) -> Function:
+        """Decorate such a function that is called for each operation.
+
+        From Python 3.12 on, which changes its own code for a hook, pausing would cost more there.
+        """
+        return Watch.unwatched(function) if sys.version_info < (3, 12) else function
 
     def _hook(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls for each call; dozens of times for each operation."""
@@ -289,19 +299,47 @@ def _is_numpy(module: str) -> bool:
 
 def runs_code_of_users(roots: Iterable[Any], targets: Container[Any]) -> bool:
     """Whether a pass from some nodes back to others runs rules or functions of the user's."""
-    plans: set[Any] = set()
-    seen: set[Any] = set()
+    return any(
+        not _has_our_rules(plan)
+        if isinstance(plan, RulePlan)
+        else isinstance(plan, (CustomPlan, CheckpointPlan))
+        for plan in {node.plan for node in _met(roots, targets)}
+    )
+
+
+class UnwatchedPasses(DerivativeObserver):
+    """Has nobody watch a backward pass that runs nothing of the user's: each of its calls costs."""
+
+    def run_pass(self, roots: Sequence[Any], needed: Any, run: Callable[[], Any]) -> Any:
+        """Run it."""
+        return Watch.unwatched(run)() if _is_ours(roots, needed) else run()
+
+
+@Watch.pausing
+def _is_ours(roots: Iterable[Any], needed: Container[Any] | None) -> bool:
+    """Whether a pass back from some nodes, with their hooks, runs rules of ours and nothing else.
+
+    References of kernels, too, may be anybody's.
+    """
+    nodes = [node for node in _met(roots, ()) if needed is None or node in needed]
+    return all(node.extras is None for node in nodes) and all(
+        _has_our_rules(plan) if isinstance(plan, RulePlan) else isinstance(plan, _WITHOUT_RULES)
+        for plan in {node.plan for node in nodes}
+    )
+
+
+def _has_our_rules(plan: RulePlan) -> bool:
+    return all(is_ours(rule.__module__) for rule in plan.operation.rules.values())
+
+
+def _met(roots: Iterable[Any], targets: Container[Any]) -> set[Any]:
+    """The nodes on the way back from some nodes, no further than to others."""
+    met: set[Any] = set()
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            plans.add(node.plan)
+        if node not in met:
+            met.add(node)
             if node not in targets:
                 waiting += [source for source in node.inputs if source is not None]
-    return any(
-        any(not is_ours(rule.__module__) for rule in plan.operation.rules.values())
-        if isinstance(plan, RulePlan)
-        else isinstance(plan, (CustomPlan, CheckpointPlan))
-        for plan in plans
-    )
+    return met

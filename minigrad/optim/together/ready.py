@@ -103,13 +103,14 @@ class Ready:
                 leaf, value = parameter._node, parameter._array
                 if leaf.__class__ is not Leaf or leaf.grad is None:
                     return None
-                if states.get(parameter) is not state:
+                gradient = leaf.grad._array
+                if value.__class__ is not ndarray or gradient.__class__ is not ndarray:
                     return None
-                for array in (value, leaf.grad._array):
-                    alike = array.dtype is dtype and array.shape == shape
-                    if not alike or array.__class__ is not ndarray:
-                        return None
-                if not value.flags.c_contiguous:
+                if value.dtype is not dtype or gradient.dtype is not dtype:
+                    return None
+                if value.shape != shape or gradient.shape != shape:
+                    return None
+                if states.get(parameter) is not state or not value.flags.c_contiguous:
                     return None
                 some.append((parameter, leaf, state, group))
         return found

@@ -25,9 +25,9 @@ WIDTHS = {"float": (1, 4, 16), "double": (1, 2, 8)}
 
 
 @functools.cache
-def program(name, kind, width):
+def program(name, kind, width, scales):
     """`f(y, x)` on 16 elements."""
-    module = Module(host().scales)
+    module = Module(scales)
     called = define(module, name, kind, width)
     code = Code(module)
     saved = enter(code, host(), flush=False)
@@ -49,9 +49,10 @@ def program(name, kind, width):
     return main
 
 
-def apply(name, x, kind, width=None):
+def apply(name, x, kind, width=None, scales=None):
     """The function on an array of any length, and the status flags."""
-    main = program(name, kind, width or WIDTHS[kind][-1])
+    scales = host().scales if scales is None else scales
+    main = program(name, kind, width or WIDTHS[kind][-1], scales)
     dtype = KINDS[kind]
     padded = np.resize(np.asarray(x, dtype), -(-len(x) // 16) * 16)
     y, flags = np.empty_like(padded), 0
@@ -111,6 +112,27 @@ def test_errors_are_those_that_are_stated(name, kind):
     y, _ = apply(name, x, kind)
     worst, where = ulps(name, x, y, kind)
     assert worst <= ERRORS[name][kind == "double"], where
+
+
+@pytest.mark.parametrize("name", ["exp", "sigmoid"])
+def test_processors_that_look_nothing_up(name):
+    x = samples(name, "float", 1200)
+    for width in WIDTHS["float"]:
+        y, _ = apply(name, x, "float", width, scales=False)
+        worst, where = ulps(name, x, y, "float")
+        assert worst <= ERRORS[name][0], where
+
+
+@pytest.mark.parametrize("scales", [False, None])
+def test_exp_between_its_steps_and_where_it_ends(scales):
+    sixteenths = np.arange(-151 * 16, 129 * 16) * np.log(2) / 16
+    ends = [-1e30, -104.1, -103.98, -103.9, -87.4, -87.3, 88.72, 88.7228, 88.7229, 89.1, 1e30]
+    x = np.concatenate([sixteenths, sixteenths + np.log(2) / 32, ends]).astype(np.float32)
+    y, flags = apply("exp", x, "float", scales=scales)
+    worst, where = ulps("exp", x, y, "float")
+    assert worst <= ERRORS["exp"][0], where
+    assert flags & 4  # overflow, of those that are infinite
+    assert not apply("exp", x[np.isfinite(y)], "float", scales=scales)[1] & 4
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,6 +51,18 @@ def test_only_views_are_reshaped_also_by_the_lowest_numpy(monkeypatch, can_refus
         reshape_view(array.transpose(2, 1, 0), (24,))
 
 
+def test_equal_views_are_looked_through_with_one_dummy(monkeypatch):
+    made, as_strided = [], graph.as_strided
+    monkeypatch.setattr(
+        graph, "as_strided", lambda *a, **k: made.append(a[1]) or as_strided(*a, **k)
+    )
+    for offset in range(5):
+        view = View(Value("input", (), (7, 911), "f4"), (7, 300), (911, 3), offset)
+        assert view.seen_through(lambda dummy: dummy[::-1]).offset == 6 * 911 + offset
+        assert view.broadcast((2, 7, 300)).strides == (0, 911, 3)
+    assert made == [(7, 300)]
+
+
 def test_broadcasting_adds_axes_of_stride_0():
     view = View(Value("input", (), (3, 1), "f4", (0,))).broadcast((2, 3, 5))
     assert (view.shape, view.strides, view.offset) == ((2, 3, 5), (0, 1, 0), 0)

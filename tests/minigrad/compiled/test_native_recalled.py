@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.compiled.graph import Graph, Value, View
-from minigrad.compiled.llvm import cache, native, program
+from minigrad.compiled.llvm import cache, native, program, writing
 from minigrad.compiled.llvm.recalled import key_of
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.trace import settle, trace
@@ -48,12 +51,39 @@ def test_nothing_is_planned_or_written_again(monkeypatch):
     x = np.random.default_rng(0).standard_normal((6, 3, 4)).astype(F)
     first = program.build(graph_of(), 1)
     assert not first.from_disk
-    monkeypatch.setattr(program, "Emitter", only_read)
+    monkeypatch.setattr(writing, "Emitter", only_read)
     again = program.build(graph_of(), 1)
     assert again.from_disk
     for one, other, expected in zip(first([x]), again([x]), recurrence(x), strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_allclose(one, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+COMPILES = """
+import numpy as np
+import minigrad as mg
+
+def function(x):
+    return mg.tanh(x @ x).sum()
+
+mg.compile(function)(np.ones((5, 5), np.float32))
+"""
+
+TELLS = """
+import sys
+prefix = "minigrad.compiled.llvm."
+print(*(name.removeprefix(prefix) for name in sys.modules if name.startswith(prefix)))
+"""
+
+
+def test_a_later_process_imports_nothing_that_plans_or_writes():
+    exec(COMPILES, {})
+    root = Path(__file__).parents[3]
+    run = [sys.executable, "-c", COMPILES + TELLS]
+    found = subprocess.run(run, cwd=root, capture_output=True, text=True, check=True).stdout
+    names = {name.partition(".")[0] for name in found.split()}
+    assert "program" in names
+    assert names.isdisjoint(("attention", "by_rows", "emit", "kernels", "planning", "writing"))
 
 
 def test_outputs_that_are_copies_are_recalled(monkeypatch):
@@ -62,7 +92,7 @@ def test_outputs_that_are_copies_are_recalled(monkeypatch):
 
     x = np.ones((3, 4), F)
     program.build(graph_of(function, x.shape), 1)
-    monkeypatch.setattr(program, "Emitter", only_read)
+    monkeypatch.setattr(writing, "Emitter", only_read)
     found = program.build(graph_of(function, x.shape), 1)([x])
     for one, expected in zip(found, [TABLE, x, np.exp(x), TABLE], strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.program import build
-from tests.minigrad.compiled.test_programs import Maker
+from tests.minigrad.compiled.test_programs import Maker, check
 
 
 @pytest.mark.parametrize("cpu", [None, "x86-64"])
@@ -70,3 +70,71 @@ def test_cross_entropy_has_vectors_as_wide_as_its_scores(monkeypatch, tmp_path, 
     if count >= widest:
         assert f"@exp_v{widest}f32" in texts[-1]
         assert f"@exp_v{widest // 2}f32" not in texts[-1]
+
+
+LONG = [80, 83, 160]
+"""Rows that are loops of whole vectors, and others."""
+
+
+def one_of_each(length, dtype):
+    """Rows of numbers, with one infinity and with two, with those below zero, and with NaN."""
+    x = np.random.default_rng(length).standard_normal((7, length)).astype(dtype)
+    x[1, length - 1] = np.inf
+    x[2, [3, length // 2]] = np.inf
+    x[3, ::2] = -np.inf
+    x[4] = -np.inf
+    x[5, length - 2] = np.nan
+    x[6] *= 30
+    return x
+
+
+def softmax_by_numpy(x):
+    x = x.astype(np.float64)
+    largest = x.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        e = np.where(np.isposinf(largest), np.isposinf(x), np.exp(x - largest))
+    e = np.where(np.isneginf(largest), 0.0, e)
+    total = e.sum(axis=1, keepdims=True)
+    return e / np.where(total == 0, 1.0, total)
+
+
+@pytest.mark.parametrize("length", LONG)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_with_infinities_beside_rows_without(length, dtype):
+    x = one_of_each(length, dtype)
+    softmax = mg.compile(mg.softmax)
+    for given in (np.zeros_like(x), x, x[::-1].copy()):
+        found = softmax(mg.Tensor(given)).numpy()
+        np.testing.assert_allclose(found, softmax_by_numpy(given), rtol=4e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("length", LONG)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("whole", [np.int64, np.int32])
+def test_one_element_of_a_row_is_chosen_by_a_number(length, dtype, whole):
+    m = Maker()
+    x, index = m.input((9, length), dtype), m.input((9, 1), whole)
+    along = m.constant(np.arange(5, 5 + length, dtype=whole)).broadcast((9, length))
+    chosen = m.compare("equal", along, index.broadcast((9, length)))
+    largest = m.row("row_max", x).broadcast((9, length))
+    e = m.add("exp", m.add("subtract", x, largest))
+    share = m.add("divide", e, m.row("row_sum", e).broadcast((9, length)))
+    y = m.add("where", chosen, m.add("multiply", share, -2.0), share)
+    z = m.add("where", chosen, 7.0, x, dtype=dtype)
+    given = np.random.default_rng(0).standard_normal((9, length)).astype(dtype)
+    places = [5, 6, 20, 5 + length // 2, 4 + length, 3 + length, 5 + length, 4, -100]
+    check(m.graph(y, z, share), [given, np.array(places, whole)[:, None]])
+
+
+@pytest.mark.parametrize("length", LONG)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_waits_in_the_place_of_a_result_is_read_before_it_is_lost(length, dtype):
+    m = Maker()
+    shape = (5, length)
+    x = m.input(shape, dtype)
+    e = m.add("exp", x)
+    f = m.add("tanh", x)
+    total = m.row("row_sum", m.add("multiply", e, f)).broadcast(shape)
+    weighted = m.add("multiply", e, total)  # so e waits where the last result comes
+    y = m.add("subtract", f, total)
+    check(m.graph(y, m.lead_sum(weighted, 1), m.row("row_sum", m.add("square", e))))

@@ -6,6 +6,7 @@ import pytest
 import layers
 import minigrad as mg
 from minigrad.compiled import plain
+from minigrad.compiled.tracing.watching import Watch
 
 scale = 2.0
 
@@ -97,6 +98,10 @@ def double(x):
     return 2 * x
 
 
+def kernel_of_double(x):
+    return 2 * x, ()
+
+
 def test_a_derivative_by_more_inputs_is_no_change_of_an_operation():
     compiled = mg.compile(lambda x, y, f=mg.multiply: f(x, y).sum(), backend=plain)
     x, y = (mg.Tensor(np.ones(3), requires_grad=flag) for flag in (True, False))
@@ -108,3 +113,67 @@ def test_a_derivative_by_more_inputs_is_no_change_of_an_operation():
     assert 3 in operation.plans
     compiled(x, y)
     assert len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize("operation", [square, rounded, recomputed])
+def test_a_rule_is_watched_in_a_pass_within_the_function(operation, monkeypatch):
+    compiled = mg.compile(mg.grad(lambda x: (mg.tanh(x) + operation(x)).sum()), backend=plain)
+    x = np.arange(3.0)
+    for factor in (2.0, 5.0):
+        monkeypatch.setitem(globals(), "scale", factor)
+        for _ in range(2):
+            expected = 1 - np.tanh(x) ** 2 + factor * x
+            np.testing.assert_allclose(compiled(x).numpy(), expected, rtol=1e-12)
+    assert (len(compiled.programs), compiled.refusals) == (2, [])
+
+
+def test_a_reference_is_watched_in_a_pass_within_the_function():
+    def reference(x):
+        print("asked")
+        return x * 2
+
+    kernel = mg.fused(reference=reference, backward=lambda *_: ())(kernel_of_double)
+    weight = mg.Tensor(np.ones(3), requires_grad=True)
+    before = kernel(weight)
+    compiled = mg.compile(lambda x: mg.gradients((x * before).sum(), weight), backend=plain)
+    with pytest.warns(mg.CompileWarning, match="it calls print"):
+        compiled(np.arange(3.0))
+
+
+def test_a_hook_is_watched_in_a_pass_within_the_function(capsys):
+    weight = mg.Tensor(np.ones(3), requires_grad=True)
+    before = weight * 1.0
+    before.register_hook(lambda g: print("asked") or 2 * g)
+    compiled = mg.compile(lambda x: mg.gradients((x * before).sum(), weight), backend=plain)
+    with pytest.warns(mg.CompileWarning, match="it calls print"):
+        np.testing.assert_array_equal(compiled(np.arange(3.0)).numpy(), 2 * np.arange(3.0))
+    capsys.readouterr()
+    np.testing.assert_array_equal(compiled(np.arange(3.0)).numpy(), 2 * np.arange(3.0))
+    assert capsys.readouterr().out == "asked\n"
+
+
+def test_a_pass_of_our_own_rules_is_not_watched(monkeypatch):
+    told, hook_of = [], Watch._hook
+
+    def counting(self):
+        hook = hook_of(self)
+
+        def counted(*event):
+            told.append(event[1])
+            hook(*event)
+
+        counted.of_watch = self
+        return counted
+
+    def steps(x):
+        for _ in range(30):
+            x = mg.tanh(x) * x
+        return x.sum()
+
+    monkeypatch.setattr(Watch, "_hook", counting)
+    counts = []
+    for function in (steps, mg.value_and_grad(steps)):
+        told.clear()
+        mg.compile(function, backend=plain)(np.ones(3))
+        counts.append(len(told))
+    assert 0 < counts[1] < 1.5 * counts[0]

@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad.compiled.guarding.other_values import other_argument
 from minigrad.compiled.trace import settle, trace, unfixed
+from minigrad.compiled.tracing.earlier import Calls
 from minigrad.compiled.tracing.stand_ins import LARGE
 from minigrad.core.blocks import observed_by
 from minigrad.core.observer import Observer
@@ -44,6 +45,16 @@ def test_only_the_first_trace_multiplies(multiplied):
     compiled(given(ROWS, WIDTH), given(WIDTH, WIDTH))
     assert len(compiled.programs) == 1
     assert multiplied.call_count == 3 + 6  # forward; and by state and weight
+
+
+def test_a_call_is_asked_for_twice_at_most(monkeypatch):
+    """Before a stand-in is taken, and where it is known for the result."""
+    asked, key = [], Calls.key
+    monkeypatch.setattr(Calls, "key", lambda self, *call: asked.append(self) or key(self, *call))
+    mg.compile(recurrence)(given(ROWS, WIDTH), given(WIDTH, WIDTH))
+    first = asked[0]
+    once = asked.count(first)
+    assert once < len(asked) <= 3 * once
 
 
 def test_small_results_are_computed_again(multiplied):

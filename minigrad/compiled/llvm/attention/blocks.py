@@ -19,7 +19,8 @@ from minigrad.compiled.llvm.native import Host, Layout
 from minigrad.compiled.llvm.planning.places import LINE
 from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.functions import define
-from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module, Vectors, select_lanes
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module, Vectors
+from minigrad.compiled.llvm.vectors.memory import select_lanes
 
 __all__ = ["COUNTERS", "HEADER", "KEYS", "NUMBERS", "Form", "Pass", "multiple"]
 

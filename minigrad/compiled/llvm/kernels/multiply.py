@@ -7,15 +7,19 @@ from minigrad.compiled.graph import Unsupported, Value, size_of
 from minigrad.compiled.llvm.kernels.tiles import Matrix, Products, Share, panels_size
 from minigrad.compiled.llvm.planning.places import seen_from
 from minigrad.compiled.llvm.planning.plan import Plan
-from minigrad.compiled.llvm.vectors.ir import Code, Index
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index
 
 __all__ = ["Product"]
 
-_SMALL: Final = 48**3
-"""Up to how many steps a product is computed without packing A."""
+_NEAR: Final = 5 << 18
+"""Up to how many bytes operands stay near enough for tiles to read them where they are: about as
+many as a second-level cache has."""
 
-_SMALL_OF_MANY: Final = 160**3
-"""The same in a batch, where B is a few pages."""
+_WAY: Final = 4096
+"""Rows a multiple of so many bytes apart push each other out of the first-level cache."""
+
+_OFTEN: Final = 64
+"""Up to how many rows of A such rows of B are still read where they are."""
 
 _FEW_ROWS: Final = 4
 """Up to how many rows B is read where it is, for every element of it is used that often: row by
@@ -63,17 +67,22 @@ class Product:
 
     def _choose(self) -> int:
         m, n, k, products = self.m, self.n, self.k, self._products
-        small = m * n * k <= (_SMALL if not self.lead else _SMALL_OF_MANY)
-        beside = self.b.strides[-1] == 1 or n == 1
+        each = BYTES[products.kind]
+        row, column = self.b.strides[-2:]
+        beside = column == 1 or n == 1
+        few = m <= _FEW_ROWS
+        # A counts twice, for every panel of B reads it again
+        near = (2 * m + n) * k * each <= _NEAR and self.a.strides[-2] * each % _WAY != 0
+        often = m > _OFTEN and row * each % _WAY == 0
         self.way = "blocked"
-        along = self.a.strides[-1] == self.b.strides[-2] == 1
-        if m <= _FEW_ROWS and not beside and along and not self._adds:  # dots replace what is there
+        # dots replace what is there
+        if few and not beside and self.a.strides[-1] == row == 1 and not self._adds:
             self.way = "dots"
             return 0
-        if beside and (m <= _FEW_ROWS or (small and m <= products.rows)):
+        if beside and (few or (near and k * abs(row) * each <= _NEAR and not often)):
             self.way = "direct"
             return 0
-        if small or m <= _FEW_ROWS:
+        if few or near:
             self.way = "panels"
             return panels_size(k, n, products.columns)
         return products.blocked(m, n, k, self._adds)[1]

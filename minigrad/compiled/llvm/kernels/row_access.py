@@ -5,20 +5,20 @@ computed again if that is cheap, or else kept in a row of scratch. Sums over lea
 memory, which the caller has set to zero.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from minigrad.compiled.graph import REDUCTIONS, ROWS, Shape, Value, View
+from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Shape, Value, View
 from minigrad.compiled.llvm.kernels.layouts import Walk
 from minigrad.compiled.llvm.planning.fuse import Kernel, Region
 from minigrad.compiled.llvm.planning.places import LINE, Place, seen_from
 from minigrad.compiled.llvm.vectors.ir import BYTES
 from minigrad.compiled.llvm.vectors.memory import memory_kind
 
-__all__ = ["PlaceOf", "RowAccess", "Sum"]
+__all__ = ["Choice", "PlaceOf", "RowAccess", "Sum"]
 
 _CHEAP: Final = frozenset(
     ("add", "subtract", "multiply", "negative", "copy", "where", "maximum", "minimum")
@@ -34,6 +34,21 @@ class Sum:
 
     pointer: int
     value: Value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Of the integers that count along a row from `first` on, one equals a number of that row.
+
+    Attributes:
+        comparison: of both.
+        first: of the integers.
+        number: of the pointer to what they are compared with.
+    """
+
+    comparison: Value
+    first: int
+    number: int
 
 
 class RowAccess:
@@ -78,6 +93,7 @@ class RowAccess:
             self._find_writes(value)
             self._phase[value] = self._phase_of(value)
         self._kept_in_scratch: dict[Value, int] = {}
+        self._kept_in_place: dict[Value, int] = {}
         self.scratch_bytes = 0
         by_rows = by_rows or any(v.op in ROWS or region.is_row(v) for v in kernel.values)
         self._walk = Walk(kernel.space, self._strides, rows_stay=by_rows)
@@ -85,8 +101,10 @@ class RowAccess:
         self.elements = self._walk.size
         self._along_row = [0] * len(self._walk.lead) + [1]
         self._width = self._choose_width(vector_bytes)
+        kept: dict[Value, None] = {}
         for value in kernel.values:
-            self._find_scratch(value, value)
+            self._find_kept(value, value, kept)
+        self._find_scratch(list(kept))
 
     def _pointer(self, place: Place, strides: Sequence[int], kind: str) -> int:
         """The number of a pointer; equal ones are one."""
@@ -157,19 +175,97 @@ class RowAccess:
     def _is_row(self, value: Value) -> bool:
         return self._region.is_row(value)
 
-    def _find_scratch(self, value: Value, host: Value) -> None:
+    def _find_kept(self, value: Value, host: Value, kept: dict[Value, None]) -> None:
         for other in self._inner(value, host):
             if self._is_row(other) or self._phase[other] == self._phase[host]:
                 continue
-            if other in self._writes or other in self._kept_in_scratch:
+            if other in self._writes:
                 continue
             if other.op in _CHEAP and not any(
                 not self._is_row(inner) for inner in self._inner(other, other)
             ):
                 continue
-            self._kept_in_scratch[other] = self.scratch_bytes
-            size = self._walk.row * BYTES[memory_kind(other.dtype)]
+            kept[other] = None
+
+    def _find_scratch(self, kept: list[Value]) -> None:
+        """A row of scratch for what is kept, or that row of the result which is written last.
+
+        A long row of scratch takes the room in the cache that the result needs.
+        """
+        last = max(self._phase.values())
+        results = [v for v in self._writes if self._phase[v] == last and v.op in ELEMENTWISE]
+        for value in kept:
+            number = self._writes[results[-1]] if results else -1
+            if (
+                results
+                and not self._is_row(results[-1])
+                and not self._kept_in_place
+                and memory_kind(value.dtype) == self.kinds[number]
+                and self._walk.strides[number][-1] == 1
+                and self._walk.row % self._width == 0  # else the end is computed twice
+                and number not in self._reads.values()
+            ):
+                self._kept_in_place[value] = number
+                continue
+            self._kept_in_scratch[value] = self.scratch_bytes
+            size = self._walk.row * BYTES[memory_kind(value.dtype)]
             self.scratch_bytes += -(-size // LINE) * LINE + LINE  # rows at powers of two collide
+
+    # -- what a phase computes ------------------------------------------------------------------
+
+    def _is_kept(self, value: Value) -> bool:
+        return value in self._kept_in_scratch or value in self._kept_in_place
+
+    def _is_there(self, value: Value, now: int) -> bool:
+        """Whether a phase before `now` left the row of a value in memory."""
+        return self._phase[value] < now and (value in self._writes or self._is_kept(value))
+
+    def _computed(self, wanted: Iterable[Value], now: int) -> list[Value]:
+        """The values whose elements a phase computes for those that are wanted, and these."""
+        found = dict.fromkeys(wanted)
+        waiting = list(found)
+        while waiting:
+            value = waiting.pop()
+            for other in self._inner(value, value):
+                if not (other in found or self._is_row(other) or self._is_there(other, now)):
+                    found[other] = None
+                    waiting.append(other)
+        return list(found)
+
+    def _row_conditions(self, computed: Iterable[Value]) -> list[Value]:
+        """The comparisons of rows by which elements are chosen."""
+        chosen = (self._inner(value, value) for value in computed if value.op == "where")
+        found = dict.fromkeys(other for inner in chosen for other in inner)
+        return [other for other in found if self._is_row(other) and other.dtype == np.bool_]
+
+    def _comparisons(self, value: Value) -> Iterator[Value]:
+        """Those that a value makes by itself."""
+        for view in value.views:
+            if self._region.is_inlined(view.value):
+                yield view.value
+                yield from self._comparisons(view.value)
+
+    def _choice_of_one(self, computed: Iterable[Value]) -> Choice | None:
+        """The comparison by which a number of each row chooses one element, if it is the only one.
+
+        All of the row can be computed as if nothing were chosen, and the vector around that element
+        again: so cross-entropy compares one vector of a row with the class.
+        """
+        found: dict[Value, Choice] = {}
+        for value in computed:
+            for comparison in self._comparisons(value):
+                pairs = [self._reads.get((comparison, index), -1) for index in (0, 1)]
+                for along, number in (pairs, pairs[::-1]):
+                    if (
+                        comparison.op == "equal"
+                        and number >= 0
+                        and along in self._counted
+                        and self._walk.strides[along] == self._along_row
+                        and self._walk.strides[number][-1] == 0
+                        and number not in self._writes.values()
+                    ):
+                        found[comparison] = Choice(comparison, self._counted[along], number)
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def _choose_width(self, vector_bytes: int) -> int:
         """How many elements a vector has: as many as fit, as a row has, or one.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Value, View
-from minigrad.compiled.llvm.kernels.row_access import PlaceOf, RowAccess
+from minigrad.compiled.llvm.kernels.row_access import Choice, PlaceOf, RowAccess
 from minigrad.compiled.llvm.planning.fuse import Kernel, Region
 from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import Code, Module
@@ -59,6 +59,7 @@ class RowKernel(RowAccess):
         self._elements = Elements(self._code, self._width)
         self._hoisted: dict[int, str] = {}
         self._row_values: dict[Value, str] = {}
+        self._assumed: dict[Value, str] = {}
         self.name = self._define()
 
     # -- code -----------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ class RowKernel(RowAccess):
             for value in now
             if value.op in ELEMENTWISE
             and not self._is_row(value)
-            and (value in self._writes or value in self._kept_in_scratch)
+            and (value in self._writes or self._is_kept(value))
         ]
         sums = [value for value in now if value.op in ROWS | REDUCTIONS]
         if not targets and not sums:
@@ -130,13 +131,12 @@ class RowKernel(RowAccess):
         ]
 
         def body(j: int | str, values: list[str], fresh: int) -> list[str]:
-            memo: dict[Value, str] = {}
+            memo = dict(self._assumed)
+            for value in self._kept_in_place:  # before it is written over
+                if self._phase[value] < self._now:
+                    memo[value] = self._load_kept(value, j)
             for value in targets:
-                x = self._compute(value, value, memo, j)
-                if value in self._writes:
-                    self._store(x, self._writes[value], j, self._width)
-                if value in self._kept_in_scratch:
-                    self._store_scratch(x, value, j)
+                self._keep(self._compute(value, value, memo, j), value, j)
             before, after = dict(zip(carried, values, strict=True)), []
             for value in sums:
                 x = self._operand(value, value, 0, memo, j)
@@ -153,7 +153,17 @@ class RowKernel(RowAccess):
             for number in range(whole):
                 totals = body(number * width, totals, width)
         else:
-            totals = self._long_sweep(whole, body, carried, totals, 1 if targets else _TOTALS)
+            several = 1 if targets else _TOTALS
+            computed = self._computed([*targets, *sums], self._now)
+            choice = None if sums else self._choice_of_one(computed)
+
+            def long() -> list[str]:
+                return self._long_sweep(whole, body, carried, totals, several)
+
+            def all_but_one() -> list[str]:
+                return long() if choice is None else self._with_one(choice, targets, long)
+
+            totals = self._unless(self._row_conditions(computed), all_but_one, kinds)
         if row % width:
             totals = body(row - width, totals, row % width)
         for value, kind, x in zip(carried, kinds, totals, strict=True):
@@ -198,6 +208,53 @@ class RowKernel(RowAccess):
             totals = body(number * width, totals, width)
         return totals
 
+    def _unless(
+        self, conditions: list[Value], sweep: Callable[[], list[str]], kinds: list[str]
+    ) -> list[str]:
+        """A sweep, and a second one for rows where no condition holds: it need not choose.
+
+        So softmax pays for infinities only in the rows that have them.
+        """
+        if not conditions:
+            return sweep()
+        holds = "false"
+        for value in conditions:
+            mask = f"{self._elements.type('i1')} {self._row_values[value]}"
+            one = self._code.value(f"extractelement {mask}, i64 0")
+            holds = self._code.value(f"or i1 {holds}, {one}")
+
+        def without() -> list[str]:
+            known = dict(self._row_values)
+            self._row_values |= dict.fromkeys(conditions, "zeroinitializer")
+            totals = sweep()
+            self._row_values = known
+            return totals
+
+        types = [self._elements.type(kind) for kind in kinds]
+        return self._code.choose(holds, sweep, without, types)
+
+    def _with_one(
+        self, choice: Choice, targets: list[Value], sweep: Callable[[], list[str]]
+    ) -> list[str]:
+        """A sweep as if no element were chosen, and the vector around the one that is."""
+        kind = self.kinds[choice.number]
+        index = self._code.value(
+            f"extractelement {self._elements.type(kind)} {self._hoisted[choice.number]}, i64 0"
+        )
+        if kind != "i64":
+            index = self._code.value(f"sext {kind} {index} to i64")
+        at = self._code.subtract(index, choice.first)
+        last = f"i64 {self._walk.row - self._width}"
+        at = self._code.intrinsic("i64", "llvm.umin.i64", f"i64 {at}", last)
+        memo: dict[Value, str] = {}
+        found = [self._compute(value, value, memo, at) for value in targets]
+        self._assumed = {choice.comparison: "zeroinitializer"}
+        totals = sweep()
+        self._assumed = {}
+        for value, x in zip(targets, found, strict=True):
+            self._keep(x, value, at)
+        return totals
+
     def _is_across(self, value: Value) -> bool:
         """Whether a sum into memory has one element for a whole row."""
         return self._walk.strides[self._writes[value]][-1] == 0
@@ -230,14 +287,26 @@ class RowKernel(RowAccess):
         kind = self.kinds[number]
         self._elements.store(x, pointer, "i1" if kind == "i8" else kind, stride, lanes)
 
-    def _scratch_at(self, value: Value, j: int | str) -> tuple[str, str]:
-        row = self._code.at("%scratch", self._kept_in_scratch[value], "i8")
-        kind = memory_kind(value.dtype)
-        return self._code.at(row, j, kind), register_kind(value.dtype)
+    def _keep(self, x: str, value: Value, j: int | str) -> None:
+        """Write a vector of a value, where it is stored and where a later phase reads it."""
+        if value in self._writes:
+            self._store(x, self._writes[value], j, self._width)
+        if self._is_kept(value):
+            pointer, kind = self._kept_at(value, j)
+            self._elements.store(x, pointer, kind, 1, self._width)
 
-    def _store_scratch(self, x: str, value: Value, j: int | str) -> None:
-        pointer, kind = self._scratch_at(value, j)
-        self._elements.store(x, pointer, kind, 1, self._width)
+    def _kept_at(self, value: Value, j: int | str) -> tuple[str, str]:
+        """Where the element j of a row waits for a later phase, and its type."""
+        if value in self._kept_in_place:
+            pointer, _ = self._at(self._kept_in_place[value], j)
+        else:
+            row = self._code.at("%scratch", self._kept_in_scratch[value], "i8")
+            pointer = self._code.at(row, j, memory_kind(value.dtype))
+        return pointer, register_kind(value.dtype)
+
+    def _load_kept(self, value: Value, j: int | str) -> str:
+        pointer, kind = self._kept_at(value, j)
+        return self._elements.load(pointer, kind, 1, self._width)
 
     def _operand(
         self, value: Value, host: Value, index: int, memo: dict[Value, str], j: int | str
@@ -255,12 +324,11 @@ class RowKernel(RowAccess):
             return self._load(number, j)
         if self._is_row(other):
             return self._row_values[other]
-        if other not in memo and self._phase[other] < self._now:
+        if other not in memo and self._is_there(other, self._now):
             if other in self._writes:
                 memo[other] = self._load(self._writes[other], j)
-            elif other in self._kept_in_scratch:
-                pointer, kind = self._scratch_at(other, j)
-                memo[other] = self._elements.load(pointer, kind, 1, self._width)
+            else:
+                memo[other] = self._load_kept(other, j)
         return self._compute(other, other, memo, j)
 
     def _compute(self, value: Value, host: Value, memo: dict[Value, str], j: int | str) -> str:

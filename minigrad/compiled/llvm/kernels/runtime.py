@@ -1,20 +1,16 @@
 """Functions that programs call: waiting for other threads, adding parts of sums, rows by index."""
 
-from minigrad.compiled.llvm.native import Host
+from minigrad.compiled.llvm.native import BAD_INDEX, Host
 from minigrad.compiled.llvm.vectors.elements import Elements
 from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Module
 
 __all__ = [
-    "BAD_INDEX",
     "define_combine",
     "define_gather",
     "define_scatter",
     "define_take",
     "define_wait",
 ]
-
-BAD_INDEX = 0
-"""Where in the workspace a program notes that an index was out of range."""
 
 _TAKE = """define internal i64 @take(ptr %taken, i64 %limit) #0 noinline {
 entry:

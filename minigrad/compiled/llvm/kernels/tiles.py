@@ -23,6 +23,11 @@ ROWS_AT_ONCE: Final = 240
 """How many rows of A are packed at a time, about; a block of A stays in the second-level cache."""
 
 
+_SUMS: Final = 4
+"""How many sums of a panel are taken side by side where there are fewer rows than that: each waits
+for its last multiplication."""
+
+
 @dataclass(frozen=True)
 class Matrix:
     """A pointer to the first element, and the strides of rows and columns, in elements."""
@@ -81,13 +86,14 @@ class Products:
 
     # -- tiles ------------------------------------------------------------------------------------
 
-    def tile(self, rows: int, columns: int, adds: bool, packed: bool) -> str:
+    def tile(self, rows: int, columns: int, adds: bool, packed: bool, parts: int = 1) -> str:
         """A function C = A B, or C += A B, of a tile: c, ldc, a, am, ak, b, ldb, k.
 
         `columns` need not be a whole number of vectors. If `packed`, a and b are, and am, ak and
-        ldb are not looked at.
+        ldb are not looked at. Sums in several parts, of every so many steps of k, need not wait for
+        each other.
         """
-        name = f"tile_{self.kind}_{rows}_{columns}_{int(adds)}{int(packed)}"
+        name = f"tile_{self.kind}_{rows}_{columns}_{int(adds)}{int(packed)}_{parts}"
         if name in self._module:
             return name
         code = Code(self._module)
@@ -97,8 +103,10 @@ class Products:
         am, ak, ldb = (1, rows, self.columns) if packed else ("%am", "%ak", "%ldb")
         a_rows = [code.multiply(i, am) for i in range(rows)]
 
-        def step(_i: Index, carried: list[str]) -> list[str]:
-            (a_at, b_at), sums = carried[:2], carried[2:]
+        count = rows * vectors  # of the sums of a part
+
+        def step(carried: list[str], part: int) -> list[str]:
+            (a_at, b_at), sums = carried[:2], carried[2 + part * count :][:count]
             b = []
             for j in range(vectors):
                 at = code.at(b_at, j * self.width, self.kind)
@@ -109,11 +117,29 @@ class Products:
                 x = code.value(f"load {self.kind}, ptr {code.at(a_at, a_rows[i], self.kind)}")
                 splat = v.splat(x)
                 result += [v.add(v.mul(splat, b[j]), sums[i * vectors + j]) for j in range(vectors)]
-            return [code.at(a_at, ak, self.kind), code.at(b_at, ldb, self.kind), *result]
+            moved = [code.at(a_at, ak, self.kind), code.at(b_at, ldb, self.kind)]
+            carried = [*moved, *carried[2:]]
+            first = 2 + part * count
+            carried[first : first + count] = result
+            return carried
 
-        zero = (v.type, "zeroinitializer")
-        start = [("ptr", "%a"), ("ptr", "%b"), *[zero] * (rows * vectors)]
-        sums = code.loop(0, "%k", 1, step, start)[2:]
+        def steps(_i: Index, carried: list[str]) -> list[str]:
+            for part in range(parts):
+                carried = step(carried, part)
+            return carried
+
+        types = ["ptr", "ptr", *[v.type] * (count * parts)]
+        zeros = ["zeroinitializer"] * (count * parts)
+        left, carried = "%k", ["%a", "%b", *zeros]
+        if parts > 1:
+            left = code.value(f"urem i64 %k, {parts}")
+            start = list(zip(types, carried, strict=True))
+            carried = code.loop(0, code.subtract("%k", left), parts, steps, start)
+        start = list(zip(types, carried, strict=True))
+        sums = code.loop(0, left, 1, lambda _i, values: step(values, 0), start)[2:]
+        while len(sums) > count:
+            half = len(sums) // 2
+            sums = [v.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
         for i in range(rows):
             row = code.at("%c", code.multiply(i, "%ldc") if i else 0, self.kind)
             for j in range(vectors):
@@ -142,6 +168,7 @@ class Products:
     def strip(self, m: int, columns: int, adds: bool, packed_rows: bool) -> str:
         """A function for all rows and the columns of one panel: c, ldc, a, am, ak, b, ldb, k."""
         name = f"strip_{self.kind}_{m}_{columns}_{int(adds)}{int(packed_rows)}"
+        parts = _SUMS // m if m < _SUMS and not packed_rows else 1
         if name in self._module:
             return name
         code = Code(self._module)
@@ -157,7 +184,7 @@ class Products:
             am, ak = ("1", str(count)) if packed_rows else ("%am", "%ak")
             code.call(
                 "void",
-                self.tile(count, columns, adds, packed_rows),
+                self.tile(count, columns, adds, packed_rows, parts),
                 f"ptr {c}, i64 %ldc, ptr {a}, i64 {am}, i64 {ak}, ptr %b, i64 %ldb, i64 %k",
             )
 

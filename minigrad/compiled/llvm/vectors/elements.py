@@ -9,8 +9,8 @@ from typing import Final
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
 from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define
-from minigrad.compiled.llvm.vectors.ir import BITS, Vectors, literal, select_lanes
-from minigrad.compiled.llvm.vectors.memory import Memory, register_kind
+from minigrad.compiled.llvm.vectors.ir import BITS, Vectors, literal
+from minigrad.compiled.llvm.vectors.memory import Memory, register_kind, select_lanes
 
 __all__ = ["Elements"]
 

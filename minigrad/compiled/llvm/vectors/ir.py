@@ -9,10 +9,12 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-__all__ = ["BITS", "BYTES", "Code", "Index", "Module", "Vectors", "literal", "select_lanes"]
+__all__ = ["BITS", "BYTES", "Code", "Index", "Module", "Vectors", "literal"]
 
 Index: TypeAlias = "int | str"
 """A number that is known, or the register that holds it."""
+
+Body: TypeAlias = "Callable[[], Sequence[str] | None]"
 
 BITS: Final = {"float": 32, "double": 64, "i64": 64, "i32": 32, "i8": 8, "i1": 1}
 BYTES: Final = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1}
@@ -234,7 +236,7 @@ class Code:
             for (kind, value), new in zip(carried, after, strict=True)
         ]
 
-    def when(self, condition: str, body: Callable[[], None]) -> None:
+    def when(self, condition: str, body: Body) -> None:
         """Run the body if the condition, an i1, holds."""
         self.choose(condition, body, lambda: None)
 
@@ -249,15 +251,18 @@ class Code:
         self.do(f"br label %head{number}")
         self.label(f"after{number}")
 
-    def choose(self, condition: str, then: Callable[[], None], other: Callable[[], None]) -> None:
-        """Run one of two bodies."""
-        number = self.name("")
-        self.do(f"br i1 {condition}, label %then{number}, label %else{number}")
+    def choose(self, test: str, then: Body, other: Body, types: Sequence[str] = ()) -> list[str]:
+        """Run one of two bodies, by an i1; returns the values of these types that it returns."""
+        number, ends = self.name(""), []
+        self.do(f"br i1 {test}, label %then{number}, label %else{number}")
         for name, body in (("then", then), ("else", other)):
             self.label(f"{name}{number}")
-            body()
+            values = body() or []
+            ends.append([f"[ {value}, %{self.block} ]" for value in values])
             self.do(f"br label %done{number}")
         self.label(f"done{number}")
+        pairs = zip(types, *ends, strict=True)
+        return [self.value(f"phi {kind} {one}, {two}") for kind, one, two in pairs]
 
 
 def _type_of(argument: str) -> str:
@@ -265,11 +270,6 @@ def _type_of(argument: str) -> str:
     if argument.startswith("<"):
         return argument[: argument.index(">") + 1]
     return argument.split(" ", 1)[0]
-
-
-def select_lanes(lanes: Sequence[bool]) -> str:
-    """A constant mask."""
-    return "<" + ", ".join(f"i1 {'true' if lane else 'false'}" for lane in lanes) + ">"
 
 
 class Vectors:

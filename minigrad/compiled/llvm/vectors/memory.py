@@ -8,14 +8,15 @@
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from minigrad.compiled.graph import Unsupported
-from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Vectors, literal, select_lanes
+from minigrad.compiled.llvm.vectors.ir import BYTES, Code, Index, Vectors, literal
 
-__all__ = ["Memory", "memory_kind", "register_kind"]
+__all__ = ["Memory", "memory_kind", "register_kind", "select_lanes"]
 
 _KINDS: Final = {
     "float32": "float",
@@ -45,6 +46,11 @@ def memory_kind(dtype: Any) -> str:
     """The type of an element in memory."""
     kind = register_kind(dtype)
     return "i8" if kind == "i1" else kind
+
+
+def select_lanes(lanes: Sequence[bool]) -> str:
+    """A constant mask."""
+    return "<" + ", ".join(f"i1 {'true' if lane else 'false'}" for lane in lanes) + ">"
 
 
 class Memory:
