@@ -119,12 +119,13 @@ def test_on_a_terminal_the_bar_keeps_its_numbers(monkeypatch):
 
 
 RUN = """
-import numpy as np, layers, minigrad as mg
+import time, numpy as np, layers, minigrad as mg
 from layers.training import TrainingOptions, fit
 model = layers.Linear(1, 1)
 def loss(model, x):
+    time.sleep(0.25)  # so that each step is shown, however busy the machine is
     return mg.mse_loss(model(x), x)
-options = TrainingOptions(steps=2000, seconds=1.0)
+options = TrainingOptions(steps=4)
 fit(model, lambda generator: np.ones((2, 1), np.float32), options, loss=loss)
 """
 
