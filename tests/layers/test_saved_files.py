@@ -147,7 +147,7 @@ def test_graphs_are_read_written_alike_and_drawn(path):
     text = path.read_text(encoding="ascii")
     graph = Picture.from_json(text)
     assert graph.to_json() == text
-    assert Picture.from_json(graph.to_json()) == graph
+    assert repr(Picture.from_json(graph.to_json())) == repr(graph)  # NaN equals nothing
     drawing = draw_graph(graph)
     assert drawing.svg().count("<title>") >= len(graph.nodes) / 2
     assert len(drawing.text().splitlines()) > 1
