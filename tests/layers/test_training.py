@@ -142,6 +142,7 @@ def test_accumulated_batches_are_one_large_batch():
 
 
 def test_clipping_holds_the_step_of_sgd():
+    mg.seed(0)  # weights whose sum is near 0 give a gradient that needs no clipping
     model = layers.Linear(3, 1)
     before = model.state_dict()
     history = fit(
