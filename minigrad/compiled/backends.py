@@ -17,7 +17,7 @@ from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
 __all__ = ["chosen_backend", "compiles_natively", "default_backend", "list_builder", "machine"]
-__all__ += ["native_kernel", "native_kernels", "switched_off", "word_comparer"]
+__all__ += ["native_kernel", "native_kernels", "switched_off", "to_pickle", "word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -56,6 +56,13 @@ def chosen_backend(asked: Any) -> Any:
             f"build(graph), got {asked!r}"
         )
     return asked
+
+
+def to_pickle(backend: Any) -> Any:
+    """What `chosen_backend` is to be asked for elsewhere: modules cannot be pickled."""
+    if backend is default_backend():
+        return None  # the best that is there
+    return "plain" if backend is plain else backend
 
 
 def switched_off() -> bool:
