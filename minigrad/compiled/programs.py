@@ -300,7 +300,7 @@ class Program:
         residuals = self._residuals_in(results)
         found = self.backward(seeds, residuals, arrays, needed) if outs else []
         nodes = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True)]
-        expected = pull_back(nodes, hooks=False)
+        expected: Any = pull_back(nodes, hooks=False)
         arrived = {i: expected.get(handles[i]._node) for i in self._with_gradient}
         both = {i: (found[i], as_array(g)) for i, g in arrived.items() if g is not None}
         check_equal(self.name, "the gradient by input", both)

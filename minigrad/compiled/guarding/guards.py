@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MappingView, Sequence
 from types import (
     BuiltinMethodType,
+    CellType,
     CodeType,
     FunctionType,
     MappingProxyType,
@@ -67,6 +68,8 @@ _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
 _UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
+_OF_SIGNATURES = frozenset(("__code__", "__defaults__", "__kwdefaults__"))
+_OF_FUNCTIONS = _OF_SIGNATURES | {"__annotations__", "__closure__", "__doc__", "__name__"}
 _CACHES = type(functools.lru_cache(lambda: None))
 _WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
@@ -158,10 +161,9 @@ class Guards:
             if value.dtype.hasobject:
                 self._follow(value.tolist(), label)
         elif isinstance(value, FunctionType):
-            transform = _module_of(value).startswith(_WRAPPERS)
-            wraps = hasattr(value, "__wrapped__")  # as what `contextlib.contextmanager` gives
-            if transform or wraps or value.__code__ in self._watch.entered:
-                self._function(value)
+            self._function(value)
+        elif isinstance(value, CellType):
+            self._entry(cell_of, value, label)
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
@@ -171,6 +173,7 @@ class Guards:
             self._follow(value.__wrapped__, label)
         elif isinstance(value, functools.partial):
             self._attributes(value, ("func", "args", "keywords"), label)
+            self._object(value, label)
         elif isinstance(value, weakref.ref):
             self._follow(value(), label)
         elif isinstance(value, (classmethod, staticmethod)):
@@ -248,20 +251,28 @@ class Guards:
         return None if self._by_name else self._names
 
     def _function(self, function: FunctionType) -> None:
-        name = function.__qualname__
+        """Guards of what others may ask of a function, and of what it reads if it was entered."""
+        name, module = function.__qualname__, _module_of(function)
+        if theirs := not is_ours(module) and not _is_closed(module):
+            asked = self._names & _OF_FUNCTIONS
+            self._attributes(function, asked | _OF_SIGNATURES if self._by_name else asked, name)
+            self._mapping(vars(function), self._named(vars(function)), f"{name}.", self._asked)
+        wraps = hasattr(function, "__wrapped__")  # as what `contextlib.contextmanager` gives
+        if not (wraps or module.startswith(_WRAPPERS) or function.__code__ in self._watch.entered):
+            return
         self._found.update(nested(function.__code__))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
-        self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
-        if vars(function):
+        self._attributes(function, _OF_SIGNATURES, name)
+        if not theirs and vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(_module_of(function)):
+        if not is_ours(module):
             code, table = function.__code__, function.__globals__
-            asked = globals_in(code)
-            self._mapping(table, [n for n in asked if n in table], "global ", asked)
-            for module in filter(sys.modules.__contains__, modules_in(code)):
-                self._entry(sys.modules.get, module, f"the module {module}")
+            read = globals_in(code)
+            self._mapping(table, [n for n in read if n in table], "global ", read)
+            for other in filter(sys.modules.__contains__, modules_in(code)):
+                self._entry(sys.modules.get, other, f"the module {other}")
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
@@ -316,9 +327,8 @@ class Guards:
             # What code of Python's own read, as that of `collections.UserDict`, is not known.
             inherited = any(self._is_read_by(_home(base)) for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
-            names.update(
-                dict.fromkeys(itertools.chain.from_iterable(map(set_by, self._watch.entered)))
-            )
+            written = itertools.chain.from_iterable(map(set_by, self._watch.entered))
+            names.update(dict.fromkeys(written))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
             if type(table) is dict:
                 self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))

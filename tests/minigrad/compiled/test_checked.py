@@ -81,5 +81,5 @@ def test_another_whole_number_is_found():
     compiled = mg.compile(lambda i: i * 1000, check=1, backend=Wrong)
     numbers = mg.Tensor(np.array([10**6, 7]))
     compiled(numbers)
-    with pytest.raises(mg.CompileError, match="output 0 differs .* by up to 1,"):
+    with pytest.raises(mg.CompileError, match=r"output 0 differs .* by up to 1,"):
         compiled(numbers)
