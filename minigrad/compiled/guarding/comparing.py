@@ -5,7 +5,7 @@ branches on values, random numbers of NumPy's and whatever else is computed outs
 operations give another graph or other constants then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import numpy as np
@@ -229,6 +229,8 @@ def _other_result(one: Any, other: Any) -> str | None:
         mark = mark and not (isinstance(x, Outer) and x.tensor() is not y.tensor())
         if x is y or mark or same_plain(x, y):
             continue
+        if isinstance(y, Coroutine):
+            y.close()  # nobody awaits it
         if same_plain(x, x):
             return "it returns a Python value that is computed from the arguments"
         return (

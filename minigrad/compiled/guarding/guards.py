@@ -51,6 +51,7 @@ from minigrad.compiled.guarding.held import (
     attribute_of,
     attribute_through,
     cell_of,
+    put_content,
     put_through,
     same_content,
     same_plain,
@@ -71,6 +72,7 @@ _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
 _OF_SIGNATURES = frozenset(("__code__", "__defaults__", "__kwdefaults__"))
 _OF_FUNCTIONS = _OF_SIGNATURES | {"__annotations__", "__closure__", "__doc__", "__name__"}
 _CACHES = type(functools.lru_cache(lambda: None))
+_WRAPPING = (functools.partial, _CACHES, classmethod, staticmethod)
 _WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
@@ -141,7 +143,7 @@ class Guards:
                 put(value)
         for holder, kept, _ in self._contents:
             if not same_content(holder, kept):
-                _put_content(holder, kept)
+                put_content(holder, kept)
         for absent in self._absent:
             if not isinstance(absent.table, MappingProxyType):
                 for name in absent.found():
@@ -156,6 +158,8 @@ class Guards:
         if isinstance(value, Tensor):
             self.tensors[id(value)] = value
             self._attributes(value, self._names & {"requires_grad"}, label)
+            if not is_ours(_home(type(value))):
+                self._object(value, label)
         elif isinstance(value, np.ndarray):
             self._content(value, label)
             if value.dtype.hasobject:
@@ -173,7 +177,6 @@ class Guards:
             self._follow(value.__wrapped__, label)
         elif isinstance(value, functools.partial):
             self._attributes(value, ("func", "args", "keywords"), label)
-            self._object(value, label)
         elif isinstance(value, weakref.ref):
             self._follow(value(), label)
         elif isinstance(value, (classmethod, staticmethod)):
@@ -204,8 +207,9 @@ class Guards:
             )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
-        if isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value))):
-            self._object(value, label)  # its class may give it attributes and methods
+        holds = isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value)))
+        if holds or isinstance(value, _WRAPPING):
+            self._object(value, label)  # it may have attributes and methods, too
 
     def _follow(self, value: Any, label: str) -> None:
         if type(value) not in PLAIN:
@@ -294,7 +298,7 @@ class Guards:
 
     def _is_read_by(self, module: str) -> bool:
         """Whether code of Python's own or NumPy's, as that of `vectorize`, may have read."""
-        return module in self._watch.modules or module == "numpy"
+        return module in self._watch.modules or module.partition(".")[0] == "numpy"
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
@@ -334,7 +338,8 @@ class Guards:
                 self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
         if _is_closed(_home(kind)):
             return
-        for base in kind.__mro__:
+        theirs = [base for base in kind.__mro__ if not _home(base).startswith("minigrad.")]
+        for base in theirs:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
                     self._entry(
@@ -386,14 +391,3 @@ def _is_closed(module: str) -> bool:
 @functools.cache
 def _standard() -> frozenset[str]:
     return frozenset(sys.stdlib_module_names) - {"__main__"}
-
-
-def _put_content(holder: Any, kept: Any) -> None:
-    if isinstance(holder, np.ndarray):
-        if holder.flags.writeable:
-            np.copyto(holder, kept)
-    elif isinstance(holder, list):
-        holder[:] = kept
-    else:
-        holder.clear()
-        getattr(holder, "extend" if isinstance(holder, deque) else "update")(kept)

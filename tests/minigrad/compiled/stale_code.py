@@ -14,6 +14,7 @@ import types
 
 import numpy as np
 
+import layers
 from tests.minigrad.compiled.stale_places import attribute, item
 
 LOOK = getattr
@@ -227,6 +228,42 @@ def of_a_partial(monkeypatch):
     return lambda x: x * function.rate, attribute(function)
 
 
+def of_a_cached_function(monkeypatch):
+    function = functools.lru_cache(rated())
+    return lambda x: x * function.rate, attribute(function)
+
+
+def of_a_static_method(monkeypatch):
+    class Holder:
+        method = staticmethod(rated())
+
+    method = vars(Holder)["method"]
+    method.rate = 1.0
+    return lambda x: x * method.rate, attribute(method)
+
+
+class Rated(layers.Parameter):
+    """A parameter that has more than numbers."""
+
+    power = 1.0
+
+
+def of_a_parameter(monkeypatch):
+    weight = Rated(np.ones(3, np.float32))
+    weight.rate = 1.0
+    return lambda x: x * weight * weight.rate, attribute(weight)
+
+
+def of_the_class_of_a_parameter(monkeypatch):
+    weight = Rated(np.ones(3, np.float32))
+    return lambda x: x * weight * weight.power, attribute(weight, "power")
+
+
+def in_a_polynomial(monkeypatch):
+    line = np.polynomial.Polynomial([1.0])
+    return lambda x: x * line(0.0), item(line.coef, 0)
+
+
 def default_of_a_function(monkeypatch):
     function = rated()
     return lambda x: x * function.__defaults__[0], attribute(function, "__defaults__", (5.0,))
@@ -271,5 +308,6 @@ _ALL += [by_a_method_of_a_dict, by_a_length, another_table, of_a_metaclass]
 _ALL += [by_an_index_of_a_class, by_getattr_of_a_module, property_of_a_module]
 _ALL += [class_of_a_module, vectorized, of_another_thread]
 _ALL += [of_a_function, of_a_function_later, of_a_method, of_a_partial, default_of_a_function]
-_ALL += [keyword_of_a_function, in_a_signature, in_a_cell, name_of_a_function]
+_ALL += [of_a_cached_function, of_a_static_method, of_a_parameter, of_the_class_of_a_parameter]
+_ALL += [in_a_polynomial, keyword_of_a_function, in_a_signature, in_a_cell, name_of_a_function]
 READ = {factory.__name__: factory for factory in _ALL}
