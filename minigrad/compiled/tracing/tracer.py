@@ -127,7 +127,7 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
     @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
-        known = self.view_of(array)
+        known = self.view_of(array) or self.drawn_again(value)
         if known is None and _is_array(value):
             known = self.view_of(value) if isinstance(value, ndarray) else self.capture(value)
         return array if known is None else self._follow(array, known)
@@ -355,7 +355,7 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         if not isinstance(numbers, ndarray) or any(map(_is_array, given)):
             self.refuse(f"{request.name} draws one number, or by other numbers of arrays")
             return drawn
-        view = self.drawn(request, numbers)
+        view = self.drawn(request, numbers, drawn[1])
         numbers = self._follow(numbers, view)
         return numbers, *drawn[1:]
 
