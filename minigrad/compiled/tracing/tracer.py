@@ -117,8 +117,10 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
                     known = self.view_of(one)
             whole = known is not None and array.base is None and array.flags.c_contiguous
             kept = array if whole else np.array(array, order="C")
-            self.enter_array(kept, known or self.builder.constant(kept))
-            return kept
+            view = known or self.builder.constant(kept)
+            self.enter_array(kept, view)
+            # What a rule computes of it is followed, too.
+            return kept if view.value.op == "constant" else self._known_as(kept, view)
         leaves = [leaf for _, leaf in labelled_leaves(array)]
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
             return array
@@ -192,12 +194,8 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
         unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
-            if not isinstance(operand, View) or not isinstance(array, ndarray):
-                given.append(array)
-                continue
-            followed = follow(array, self)
-            self.know(followed, operand)
-            given.append(followed)
+            known = isinstance(operand, View) and isinstance(array, ndarray)
+            given.append(self._known_as(array, operand) if known else array)
         followed_before, settings = len(self.followed), self._settings
         try:
             with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
@@ -309,10 +307,13 @@ class Tracer(Inputs, KernelObserver, DerivativeObserver):
 
     def _follow(self, array: PlainArray, view: View) -> Any:
         """The array, followed; its owner is known, too, since views of it lead there."""
-        followed = follow(array, self)
         self.enter_array(array, view)
-        self.enter_array(followed, view)
         self.followed.append((array, view))
+        return self._known_as(array, view)
+
+    def _known_as(self, array: PlainArray, view: View) -> Any:
+        followed = follow(array, self)
+        self.know(followed, view)
         return followed
 
     def overwrite(self, out: Any, result: Any) -> None:
