@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from layers.cli.arguments import make_folder
 from layers.training import History
 from layers.training.progress import say
 from layers.training.run_folder import RunFolder
+from minigrad.io.documents import spell
 from minigrad.io.packages import MissingPackageError
 
 __all__ = [
@@ -110,7 +110,7 @@ def inform(options: argparse.Namespace, text: str) -> None:
 
 def tell(options: argparse.Namespace, model: Any, **found: Any) -> None:
     """Print a result as JSON."""
-    print(json.dumps({"model": model.KIND, "prompt": options.prompt, **found}))
+    print(spell({"model": model.KIND, "prompt": options.prompt, **found}))
 
 
 def save_picture(options: argparse.Namespace, out: Path, draw: Callable[[], object]) -> None:

@@ -1,7 +1,6 @@
 """`minigrad train`: models of your own texts, series and pairs."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +56,7 @@ from layers.models.yardsticks import text_yardsticks
 from layers.training import fit_pairs, fit_text
 from layers.training.interrupts import Terminated
 from minigrad.io import serialize
+from minigrad.io.documents import spell
 
 __all__ = ["add_train"]
 
@@ -187,7 +187,7 @@ def train_command(options: argparse.Namespace) -> None:
         raise
     check_weights(options)
     if options.json:
-        print(json.dumps({"model": kind, "out": str(options.out), **found}))
+        print(spell({"model": kind, "out": str(options.out), **found}))
         return
     told = {name: value for name, value in found.items() if name != "notes"}  # told before
     if "steps" in told:

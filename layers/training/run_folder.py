@@ -8,6 +8,7 @@ from typing import Any
 
 from minigrad.io import serialize
 from minigrad.io.checkpoint_files import load_checkpoint, save_checkpoint
+from minigrad.io.documents import spell
 
 __all__ = ["RunFolder"]
 
@@ -164,9 +165,9 @@ class RunFolder:
         }
 
     def log(self, **line: Any) -> None:
-        """Add a line to the log."""
+        """Add a line of JSON to the log; a validation may be infinite, which is null there."""
         with (self.path / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(spell(line) + "\n")
 
     def _cut_log(self, step: int) -> None:
         """Drop lines of steps that will be made again, and a last line that was cut."""

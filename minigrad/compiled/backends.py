@@ -18,7 +18,8 @@ from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
 __all__ = ["build_in_turn", "chosen_backend", "compiles_natively", "default_backend"]
-__all__ += ["list_builder", "machine", "native_kernel", "prepare", "switched_off", "word_comparer"]
+__all__ += ["list_builder", "machine", "native_kernel", "prepare", "switched_off", "to_pickle"]
+__all__ += ["word_comparer"]
 
 _SWITCH: Final = "MINIGRAD_COMPILE"
 _KEPT_SWITCH: Final = os.environ.encodekey(_SWITCH)
@@ -72,6 +73,13 @@ def build_in_turn(backend: Any, graphs: Iterable[Any], others: Sequence[Any] = (
     if share is not None:
         share([*others, *built])
     return built
+
+
+def to_pickle(backend: Any) -> Any:
+    """What `chosen_backend` is to be asked for elsewhere: modules cannot be pickled."""
+    if backend is default_backend():
+        return None  # the best that is there
+    return "plain" if backend is plain else backend
 
 
 def switched_off() -> bool:

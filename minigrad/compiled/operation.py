@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
-from minigrad.compiled.backends import chosen_backend, default_backend, prepare, switched_off
+from minigrad.compiled.backends import chosen_backend, prepare, switched_off, to_pickle
 from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
@@ -226,7 +226,7 @@ class Compiled:
         return self._of(copy.deepcopy(self.function, known))
 
     def __reduce__(self) -> Any:
-        backend = None if self._backend is default_backend() else self._backend
+        backend = to_pickle(self._backend)
         return _compiled, (self.function, self._check, backend, self._tell, self._at_once)
 
     def __setattr__(self, name: str, value: Any) -> None:

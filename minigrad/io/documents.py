@@ -1,8 +1,9 @@
-"""JSON of files that may come from strangers."""
+"""JSON that every reader takes: of files that may come from strangers, and for others to read."""
 
+import math
 from typing import Any
 
-__all__ = ["parse"]
+__all__ = ["parse", "spell"]
 
 
 def parse(text: str | bytes, source: str) -> Any:
@@ -26,6 +27,25 @@ def parse(text: str | bytes, source: str) -> Any:
         raise ValueError(f"{source} is damaged: it is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{source} is damaged: {error}") from error
+
+
+def spell(value: Any, **layout: Any) -> str:
+    """A JSON text of plain values; infinities and NaN, which JSON does not have, are null there.
+
+    >>> spell({"validation": float("inf"), "step": 3})
+    '{"validation": null, "step": 3}'
+    """
+    import json
+
+    return json.dumps(_numbers_of(value), allow_nan=False, **layout)
+
+
+def _numbers_of(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbers_of(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_numbers_of(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

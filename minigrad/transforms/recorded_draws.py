@@ -18,6 +18,7 @@ import numpy as np
 
 from minigrad.core.errors import GradientError
 from minigrad.core.observer import Drawn, Observer
+from minigrad.ops.arguments import as_numbers
 from minigrad.ops.randomness import DrawRequest, default_generator
 
 __all__ = ["Draw", "Recorder", "Replayer", "State", "restore_state", "same_state", "state_of"]
@@ -35,6 +36,7 @@ class Draw(NamedTuple):
         method: the method of `numpy.random.Generator` that was called.
         shape: of the numbers.
         before, after: the states of the bit generator.
+        numbers: what was drawn, where it is not what the generator gives from that state on.
     """
 
     source: Any
@@ -44,6 +46,7 @@ class Draw(NamedTuple):
     shape: tuple[int, ...]
     before: State
     after: State
+    numbers: Any = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.shape} by {self.name}"
@@ -94,7 +97,9 @@ class Recorder(Observer):
         kind = type(request.generator.bit_generator)
         source = _source_of(request.generator)
         shape = np.shape(numbers)
-        self.draws.append(Draw(source, kind, request.name, request.method, shape, before, after))
+        kept = numbers if before is after else None  # then the generator did not draw them
+        states = before, after
+        self.draws.append(Draw(source, kind, request.name, request.method, shape, *states, kept))
         return drawn
 
     def drawn_elsewhere(self, before: Sequence[tuple[Any, State]]) -> list[tuple[Any, State]]:
@@ -150,12 +155,14 @@ class Replayer(Observer):
         if expected is None or expected.method != request.method:
             raise self._differs(expected, f"{request.method} by {request.name}")
         self.count += 1
+        if expected.numbers is not None:
+            return expected.numbers, expected.before, expected.after
         numbers, after = request.numbers_from(expected.kind, expected.before)
         if source not in self.known or any(source is other for other in self.rewound):
             restore_state(source, after)
         if np.shape(numbers) != expected.shape:
             raise self._differs(expected, f"{request.method} {np.shape(numbers)} by {request.name}")
-        return numbers, expected.before, after
+        return as_numbers(expected.before, numbers), expected.before, after
 
     def finish(self) -> None:
         """Check that every recorded draw was repeated."""

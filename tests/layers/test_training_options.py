@@ -1,6 +1,8 @@
 """The options of training, the rates that follow from them, and batches in passes."""
 
 import itertools
+import json
+import math
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 
+import layers
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
-from layers.training import ShuffledBatches, TrainingOptions, text_options
+from layers.training import ShuffledBatches, TrainingOptions, fit, text_options
 from layers.training.options import planned_rate
 from layers.training.threads import one_blas_thread
 
@@ -132,3 +135,23 @@ def test_products_use_one_thread_unless_the_user_chose(monkeypatch, chosen):
         with one_blas_thread():
             assert threads() == (before if chosen else [1] * len(before))
         assert threads() == before
+
+
+def test_an_infinite_validation_is_null_in_the_log(tmp_path):
+    values = iter([math.inf, 1.0])
+    options = TrainingOptions(steps=2, validate_every=1)
+    model, folder = layers.Linear(2, 1), tmp_path / "run"
+    fit(
+        model,
+        lambda generator: generator.standard_normal((3, 2), np.float32),
+        options,
+        loss=lambda model, x: (model(x) ** 2).mean(),
+        validate=lambda: next(values),
+        folder=folder,
+        progress=False,
+    )
+    lines = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
+    assert [line["validation"] for line in lines if "validation" in line] == [None, 1.0]

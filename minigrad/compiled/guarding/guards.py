@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MappingView, Sequence
 from types import (
     BuiltinMethodType,
+    CellType,
     CodeType,
     FunctionType,
     MappingProxyType,
@@ -50,6 +51,7 @@ from minigrad.compiled.guarding.held import (
     attribute_of,
     attribute_through,
     cell_of,
+    put_content,
     put_through,
     same_content,
     same_plain,
@@ -67,7 +69,10 @@ _LARGEST = 1 << 20  # elements of an array that is compared at every call
 _CONTAINERS = (list, dict, set, deque, tuple, frozenset, np.ndarray)
 _UNWATCHED: tuple[type, ...] = (Iterator, bytearray, memoryview, array)
 _UNWATCHED += (MappingProxyType, MappingView, operator.attrgetter)
+_OF_SIGNATURES = frozenset(("__code__", "__defaults__", "__kwdefaults__"))
+_OF_FUNCTIONS = _OF_SIGNATURES | {"__annotations__", "__closure__", "__doc__", "__name__"}
 _CACHES = type(functools.lru_cache(lambda: None))
+_WRAPPING = (functools.partial, _CACHES, classmethod, staticmethod)
 _WRAPPERS = ("minigrad.transforms", "minigrad.core.modes")  # of functions of the user's
 _CLOSED = ("numpy", "builtins", "weakref", "threading", "functools", "collections")
 
@@ -138,7 +143,7 @@ class Guards:
                 put(value)
         for holder, kept, _ in self._contents:
             if not same_content(holder, kept):
-                _put_content(holder, kept)
+                put_content(holder, kept)
         for absent in self._absent:
             if not isinstance(absent.table, MappingProxyType):
                 for name in absent.found():
@@ -153,15 +158,16 @@ class Guards:
         if isinstance(value, Tensor):
             self.tensors[id(value)] = value
             self._attributes(value, self._names & {"requires_grad"}, label)
+            if not is_ours(_home(type(value))):
+                self._object(value, label)
         elif isinstance(value, np.ndarray):
             self._content(value, label)
             if value.dtype.hasobject:
                 self._follow(value.tolist(), label)
         elif isinstance(value, FunctionType):
-            transform = _module_of(value).startswith(_WRAPPERS)
-            wraps = hasattr(value, "__wrapped__")  # as what `contextlib.contextmanager` gives
-            if transform or wraps or value.__code__ in self._watch.entered:
-                self._function(value)
+            self._function(value)
+        elif isinstance(value, CellType):
+            self._entry(cell_of, value, label)
         elif isinstance(value, MethodType):
             self._follow(value.__self__, label)
             self._follow(value.__func__, label)
@@ -201,8 +207,9 @@ class Guards:
             )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)
-        if isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value))):
-            self._object(value, label)  # its class may give it attributes and methods
+        holds = isinstance(value, _CONTAINERS) and not _is_closed(_home(type(value)))
+        if holds or isinstance(value, _WRAPPING):
+            self._object(value, label)  # it may have attributes and methods, too
 
     def _follow(self, value: Any, label: str) -> None:
         if type(value) not in PLAIN:
@@ -248,20 +255,28 @@ class Guards:
         return None if self._by_name else self._names
 
     def _function(self, function: FunctionType) -> None:
-        name = function.__qualname__
+        """Guards of what others may ask of a function, and of what it reads if it was entered."""
+        name, module = function.__qualname__, _module_of(function)
+        if theirs := not is_ours(module) and not _is_closed(module):
+            asked = self._names & _OF_FUNCTIONS
+            self._attributes(function, asked | _OF_SIGNATURES if self._by_name else asked, name)
+            self._mapping(vars(function), self._named(vars(function)), f"{name}.", self._asked)
+        wraps = hasattr(function, "__wrapped__")  # as what `contextlib.contextmanager` gives
+        if not (wraps or module.startswith(_WRAPPERS) or function.__code__ in self._watch.entered):
+            return
         self._found.update(nested(function.__code__))
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for variable, cell in cells:
             self._entry(cell_of, cell, f"{variable} around {name}", functools.partial(_fill, cell))
-        self._attributes(function, ("__defaults__", "__kwdefaults__", "__code__"), name)
-        if vars(function):
+        self._attributes(function, _OF_SIGNATURES, name)
+        if not theirs and vars(function):
             self._mapping(vars(function), list(vars(function)), f"{name}.", None)
-        if not is_ours(_module_of(function)):
+        if not is_ours(module):
             code, table = function.__code__, function.__globals__
-            asked = globals_in(code)
-            self._mapping(table, [n for n in asked if n in table], "global ", asked)
-            for module in filter(sys.modules.__contains__, modules_in(code)):
-                self._entry(sys.modules.get, module, f"the module {module}")
+            read = globals_in(code)
+            self._mapping(table, [n for n in read if n in table], "global ", read)
+            for other in filter(sys.modules.__contains__, modules_in(code)):
+                self._entry(sys.modules.get, other, f"the module {other}")
 
     def _attributes(self, value: Any, names: Iterable[str], label: str) -> None:
         """Guards of attributes that are no names in a namespace."""
@@ -283,7 +298,7 @@ class Guards:
 
     def _is_read_by(self, module: str) -> bool:
         """Whether code of Python's own or NumPy's, as that of `vectorize`, may have read."""
-        return module in self._watch.modules or module == "numpy"
+        return module in self._watch.modules or module.partition(".")[0] == "numpy"
 
     def _class(self, kind: type) -> None:
         """Guards of what a class and its bases hold, methods without a name in code too."""
@@ -316,15 +331,15 @@ class Guards:
             # What code of Python's own read, as that of `collections.UserDict`, is not known.
             inherited = any(self._is_read_by(_home(base)) for base in kind.__mro__)
             names = dict.fromkeys(table if inherited else self._named(table))
-            names.update(
-                dict.fromkeys(itertools.chain.from_iterable(map(set_by, self._watch.entered)))
-            )
+            written = itertools.chain.from_iterable(map(set_by, self._watch.entered))
+            names.update(dict.fromkeys(written))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
             if type(table) is dict:
                 self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
         if _is_closed(_home(kind)):
             return
-        for base in kind.__mro__:
+        theirs = [base for base in kind.__mro__ if not _home(base).startswith("minigrad.")]
+        for base in theirs:
             for slot, descriptor in vars(base).items():
                 if type(descriptor) is MemberDescriptorType and slot != "__weakref__":
                     self._entry(
@@ -376,14 +391,3 @@ def _is_closed(module: str) -> bool:
 @functools.cache
 def _standard() -> frozenset[str]:
     return frozenset(sys.stdlib_module_names) - {"__main__"}
-
-
-def _put_content(holder: Any, kept: Any) -> None:
-    if isinstance(holder, np.ndarray):
-        if holder.flags.writeable:
-            np.copyto(holder, kept)
-    elif isinstance(holder, list):
-        holder[:] = kept
-    else:
-        holder.clear()
-        getattr(holder, "extend" if isinstance(holder, deque) else "update")(kept)

@@ -4,6 +4,7 @@ import functools
 import itertools
 import keyword
 import operator
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import numpy as np
 from minigrad.core.plans import compile_source
 
 __all__ = ["MISSING", "PLAIN", "Absent", "Entry", "Identities", "Places", "attribute_of"]
-__all__ += ["attribute_through", "cell_of", "put_through", "same_content", "same_plain"]
+__all__ += ["attribute_through", "cell_of", "put_content", "put_through", "same_content"]
+__all__ += ["same_plain"]
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, type(Ellipsis)))
 
@@ -229,6 +231,18 @@ def attribute_through(reference: Any, name: str, default: Any) -> Any:
 def put_through(reference: Any, name: str, value: Any) -> None:
     """Set an attribute of what a weak reference refers to."""
     setattr(reference(), name, value)
+
+
+def put_content(holder: Any, kept: Any) -> None:
+    """Put what was kept of a container or an array back into it."""
+    if isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            np.copyto(holder, kept)
+    elif isinstance(holder, list):
+        holder[:] = kept
+    else:
+        holder.clear()
+        getattr(holder, "extend" if isinstance(holder, deque) else "update")(kept)
 
 
 def same_content(holder: Any, kept: Any) -> bool:

@@ -145,6 +145,7 @@ class Builder:
             common = np.result_type(*kinds)
         if op in COMPARISONS or op in LOGICAL:
             result, wanted = np.dtype(bool), common if op in COMPARISONS else None
+            op, given = _within(op, given, common)
         else:
             result = wanted = common if dtype is None else np.dtype(dtype)
         start = 1 if op == "where" else 0
@@ -281,6 +282,21 @@ class Builder:
         """Zeros of a shape with parts written, each where the second view of its pair says."""
         places = tuple((there.strides, there.offset) for _, there in parts)
         return self.make("assemble", [v for v, _ in parts], shape, parts[0][0].dtype, places)
+
+
+def _within(op: str, operands: list[Operand], dtype: Any) -> tuple[str, list[Operand]]:
+    """A comparison with a whole number that a dtype cannot hold, by one that it can.
+
+    NumPy compares with any whole number; an operand of a graph has the dtype of the others, where
+    such a number would wrap around. Here it is below all of them, or above.
+    """
+    if op in COMPARISONS and dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        for number, other in (operands, operands[::-1]):
+            if isinstance(number, int) and not info.min <= number <= info.max:
+                holds = getattr(np, op)(*(0 if o is other else o for o in operands))
+                return "greater_equal" if holds else "less", [other, info.min]
+    return op, operands
 
 
 def _parts(operands: Iterable[Operand]) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ class Inputs(KnownArrays):
         self.refusal: str | None = None
         self.line = ""
         self._before = before
+        self._states_of_draws: dict[int, tuple[Any, View]] = {}
 
     def input(self, index: int, array: PlainArray, unread: bool = False) -> View:
         """Know an array as an input of the graph; or have one of its kind that nothing reads."""
@@ -63,13 +64,19 @@ class Inputs(KnownArrays):
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
 
-    def drawn(self, request: DrawRequest, numbers: PlainArray) -> View:
-        """Random numbers as an input of the graph."""
+    def drawn(self, request: DrawRequest, numbers: PlainArray, state: Any) -> View:
+        """Random numbers as an input of the graph, known by the state that they come from."""
         before = self._before.draws if self._before is not None else []
         count = len(self.draws)
         view = self.builder.input(-1, numbers, before[count].value if count < len(before) else None)
         view.value.place = f"drawn by {request.name}"
         self.draws.append(Request(request, view.value))
+        self._states_of_draws[id(state)] = state, view
+        return view
+
+    def drawn_again(self, state: Any) -> View | None:
+        """The same numbers when they are repeated, as a checkpoint does in its backward pass."""
+        _, view = self._states_of_draws.get(id(state), (None, None))
         return view
 
     def _entered(self, index: int, array: PlainArray, like: Value | None) -> View:

@@ -116,8 +116,10 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
                     known = self.view_of(one)
             whole = known is not None and array.base is None and array.flags.c_contiguous
             kept = array if whole else np.array(array, order="C")
-            self.enter_array(kept, known or self.builder.constant(kept))
-            return kept
+            view = known or self.builder.constant(kept)
+            self.enter_array(kept, view)
+            # What a rule computes of it is followed, too.
+            return kept if view.value.op == "constant" else self._known_as(kept, view)
         leaves = [leaf for _, leaf in labelled_leaves(array)]
         if not any(isinstance(leaf, ndarray) for leaf in leaves):
             return array
@@ -126,7 +128,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
     @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws."""
-        known = self.view_of(array)
+        known = self.view_of(array) or self.drawn_again(value)
         if known is None and _is_array(value):
             known = self.view_of(value) if isinstance(value, ndarray) else self.capture(value)
         return array if known is None else self._follow(array, known)
@@ -191,12 +193,8 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
-            if not isinstance(operand, View) or not isinstance(array, ndarray):
-                given.append(array)
-                continue
-            followed = follow(array, self)
-            self.know(followed, operand)
-            given.append(followed)
+            known = isinstance(operand, View) and isinstance(array, ndarray)
+            given.append(self._known_as(array, operand) if known else array)
         followed_before, settings = len(self.followed), self._settings
         try:
             with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
@@ -308,10 +306,13 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
 
     def _follow(self, array: PlainArray, view: View) -> Any:
         """The array, followed; its owner is known, too, since views of it lead there."""
-        followed = follow(array, self)
         self.enter_array(array, view)
-        self.enter_array(followed, view)
         self.followed.append((array, view))
+        return self._known_as(array, view)
+
+    def _known_as(self, array: PlainArray, view: View) -> Any:
+        followed = follow(array, self)
+        self.know(followed, view)
         return followed
 
     def overwrite(self, out: Any, result: Any) -> None:
@@ -354,7 +355,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         if not isinstance(numbers, ndarray) or any(map(_is_array, given)):
             self.refuse(f"{request.name} draws one number, or by other numbers of arrays")
             return drawn
-        view = self.drawn(request, numbers)
+        view = self.drawn(request, numbers, drawn[1])
         numbers = self._follow(numbers, view)
         return numbers, *drawn[1:]
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.errors import ShapeError, describe
+from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
 from minigrad.ops.elementwise.powers import exp, log
 from minigrad.ops.nn.loss_parts import pair, reduced
+from minigrad.ops.primitives import primitive
 
 __all__ = ["gaussian_nll_loss", "poisson_nll_loss"]
 
@@ -58,19 +60,26 @@ def gaussian_nll_loss(
             f"number, got x {describe(mean)} and var {describe(variance)}"
         )
     dtype = np.result_type(dtype, variance.dtype)
-    variance = widen(variance)
-    values = variance.detach().numpy()
-    if (values.real < 0).any():
-        raise ValueError(
-            f"{name}: a variance must not be negative, got var from {values.real.min()}; predict "
-            "its logarithm, or pass softplus of what is predicted"
-        )
-    variance = variance + (np.maximum(values, eps) - values)
+    variance = limited_variance(widen(variance), eps)
     difference = mean - wanted
     rows = (log(variance) + difference * difference / variance) * 0.5
     if full:
         rows = rows + 0.5 * math.log(2 * math.pi)
     return reduced(name, rows, dtype, None, reduction)
+
+
+@primitive
+def limited_variance(var: Array, /, eps: float) -> Array:
+    """A variance, or `eps` where that is larger; its derivative is 1 there, too."""
+    if (var.real < 0).any():
+        raise ValueError(
+            "in gaussian_nll_loss a variance must not be negative, got var from "
+            f"{var.real.min()}; predict its logarithm, or pass softplus of what is predicted"
+        )
+    return np.maximum(var, eps)
+
+
+limited_variance.vjp(var=lambda g: g)
 
 
 @quiet

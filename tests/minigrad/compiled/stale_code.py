@@ -5,6 +5,8 @@ A factory takes a `monkeypatch` and returns both.
 
 import copy
 import dataclasses
+import functools
+import inspect
 import operator
 import sys
 import threading
@@ -12,6 +14,7 @@ import types
 
 import numpy as np
 
+import layers
 from tests.minigrad.compiled.stale_places import attribute, item
 
 LOOK = getattr
@@ -190,10 +193,121 @@ def of_another_thread(monkeypatch):
     return lambda x: x * local.rate, attribute(local)
 
 
+def rated():
+    """A function that has a rate, and is not called."""
+
+    def function(argument, rate=1.0, *, other=1.0):
+        return rate
+
+    function.rate = 1.0
+    return function
+
+
+def of_a_function(monkeypatch):
+    function = rated()
+    return lambda x: x * function.rate, attribute(function)
+
+
+def of_a_function_later(monkeypatch):
+    function = rated()
+    del function.rate
+    return lambda x: x * (5.0 if hasattr(function, "rate") else 1.0), attribute(function)
+
+
+def of_a_method(monkeypatch):
+    class Holder:
+        method = rated()
+
+    holder = Holder()
+    return lambda x: x * holder.method.rate, attribute(Holder.method)
+
+
+def of_a_partial(monkeypatch):
+    function = functools.partial(rated())
+    function.rate = 1.0
+    return lambda x: x * function.rate, attribute(function)
+
+
+def of_a_cached_function(monkeypatch):
+    function = functools.lru_cache(rated())
+    return lambda x: x * function.rate, attribute(function)
+
+
+def of_a_static_method(monkeypatch):
+    class Holder:
+        method = staticmethod(rated())
+
+    method = vars(Holder)["method"]
+    method.rate = 1.0
+    return lambda x: x * method.rate, attribute(method)
+
+
+class Rated(layers.Parameter):
+    """A parameter that has more than numbers."""
+
+    power = 1.0
+
+
+def of_a_parameter(monkeypatch):
+    weight = Rated(np.ones(3, np.float32))
+    weight.rate = 1.0
+    return lambda x: x * weight * weight.rate, attribute(weight)
+
+
+def of_the_class_of_a_parameter(monkeypatch):
+    weight = Rated(np.ones(3, np.float32))
+    return lambda x: x * weight * weight.power, attribute(weight, "power")
+
+
+def in_a_polynomial(monkeypatch):
+    line = np.polynomial.Polynomial([1.0])
+    return lambda x: x * line(0.0), item(line.coef, 0)
+
+
+def default_of_a_function(monkeypatch):
+    function = rated()
+    return lambda x: x * function.__defaults__[0], attribute(function, "__defaults__", (5.0,))
+
+
+def keyword_of_a_function(monkeypatch):
+    function = rated()
+    return lambda x: x * function.__kwdefaults__["other"], item(function.__kwdefaults__, "other")
+
+
+def in_a_signature(monkeypatch):
+    function = rated()
+
+    def scaled(x):
+        return x * inspect.signature(function).parameters["rate"].default
+
+    return scaled, attribute(function, "__defaults__", (5.0,))
+
+
+def in_a_cell(monkeypatch):
+    rate = 1.0
+
+    def function():
+        return rate
+
+    def change():
+        nonlocal rate
+        rate = 5.0
+
+    return lambda x: x * function.__closure__[0].cell_contents, change
+
+
+def name_of_a_function(monkeypatch):
+    function = rated()
+    return lambda x: x * len(function.__name__), attribute(function, "__name__", "f")
+
+
 _ALL = [in_a_lambda, in_a_comprehension, in_a_generator, in_a_class_inside, in_a_class_body]
 _ALL += [by_position_in_a_pattern, fields_as_a_tuple, fields_as_a_dict, fields_of_a_copy]
 _ALL += [by_a_path_of_names, by_getattr_under_another_name, by_getattribute]
 _ALL += [by_a_method_of_a_dict, by_a_length, another_table, of_a_metaclass]
 _ALL += [by_an_index_of_a_class, by_getattr_of_a_module, property_of_a_module]
 _ALL += [class_of_a_module, vectorized, of_another_thread]
+_ALL += [of_a_function, of_a_function_later, of_a_method, of_a_partial, default_of_a_function]
+_ALL += [of_a_cached_function, of_a_static_method, of_a_parameter, of_the_class_of_a_parameter]
+_ALL += [in_a_polynomial, keyword_of_a_function, in_a_signature, in_a_cell, name_of_a_function]
 READ = {factory.__name__: factory for factory in _ALL}

@@ -150,3 +150,37 @@ def test_a_transformer_with_dropout_is_one_native_program():
         np.testing.assert_allclose(outcomes[0][1], outcomes[1][1], rtol=1e-3, atol=1e-6)
     (only,) = compiled.programs
     assert isinstance(only._forward, program.NativeProgram)
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint32", "int64", "uint64"])
+def test_comparisons_with_numbers_that_the_dtype_cannot_hold(dtype, backend):
+    info = np.iinfo(dtype)
+    numbers = np.array([info.min, 0, 100, info.max], dtype)
+    names = sorted(COMPARISONS)
+    beyond = [info.min - 1, info.max + 1, -(2**70), 2**70, info.max, info.min]
+
+    def compared(x, scale):
+        ufuncs = [getattr(np, name) for name in names]
+        found = [u(x, b) * scale for u in ufuncs for b in beyond]
+        return mg.stack(found + [u(b, x) * scale for u in ufuncs for b in beyond])
+
+    compiled = mg.compile(compared, backend=backend)
+    scale = mg.Tensor(np.ones(4, F))
+    for x in (mg.Tensor(numbers), numbers):
+        expected = compared(x, scale).numpy()
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(x, scale).numpy(), expected)
+    assert len(compiled.programs) == 2
+
+
+def test_labels_of_one_byte():
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((4, 3), F), requires_grad=True)
+    labels = np.array([0, 2, 1, 2], np.uint8)
+    compiled = mg.compile(mg.value_and_grad(mg.cross_entropy))
+    for _ in range(2):
+        loss, gradient = compiled(x, labels)
+    wanted, by_x = mg.value_and_grad(mg.cross_entropy)(x, labels.astype(int))
+    np.testing.assert_allclose(loss.numpy(), wanted.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(gradient.numpy(), by_x.numpy(), rtol=1e-5, atol=1e-7)
+    assert len(compiled.programs) == 1

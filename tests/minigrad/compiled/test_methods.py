@@ -97,8 +97,11 @@ def test_what_holds_a_compiled_function_can_be_copied_and_pickled():
         one.linear.bias[...] = 0.0
     np.testing.assert_allclose(two.twice(X).numpy(), expected, rtol=1e-6)
     assert not one.twice(X).numpy().any()
-    again = pickle.loads(pickle.dumps(mg.compile(np.tanh, check=3)))
-    assert again(mg.Tensor(0.0)).item() == 0
+    for backend in (None, "plain"):
+        compiled = mg.compile(np.tanh, check=3, backend=backend)
+        again = pickle.loads(pickle.dumps(compiled))
+        assert again(mg.Tensor(0.0)).item() == 0
+        assert again.__reduce__() == compiled.__reduce__()
 
 
 def test_derivatives_of_compiled_functions_can_be_compiled_after_calls():

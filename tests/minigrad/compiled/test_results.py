@@ -1,5 +1,8 @@
 """What a compiled function returns is of the kind that the function returns, and its own values."""
 
+import asyncio
+import gc
+
 import numpy as np
 import pytest
 
@@ -145,3 +148,15 @@ def test_tensors_from_outside_that_are_returned_are_the_very_objects():
         slopes = mg.gradients(y + (found["weight"] ** 2).sum(), [x, w])
         assert [slope.tolist() for slope in slopes] == [[1.0] * 3, [k + 2.0] * 3]
     assert len(function.programs) == 1
+
+
+def test_coroutines_are_refused_and_awaited_by_whom_they_belong_to():
+    async def scaled(x):
+        return x * 2
+
+    compiled = mg.compile(scaled)
+    with pytest.warns(mg.CompileWarning, match="a coroutine made by the call"):
+        first = compiled(mg.Tensor([1.0]))
+    for coroutine in (first, compiled(mg.Tensor([1.0]))):
+        assert asyncio.run(coroutine).tolist() == [2.0]
+    gc.collect()  # what nobody awaited would warn

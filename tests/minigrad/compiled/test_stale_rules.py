@@ -8,6 +8,7 @@ import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.tracing.watching import Watch
 
+F = np.float32
 scale = 2.0
 
 
@@ -177,3 +178,54 @@ def test_a_pass_of_our_own_rules_is_not_watched(monkeypatch):
         mg.compile(function, backend=plain)(np.ones(3))
         counts.append(len(told))
     assert 0 < counts[1] < 1.5 * counts[0]
+
+
+def test_a_rule_that_looks_at_a_constant_is_refused():
+    @mg.primitive
+    def weighted(x, c):
+        return x * c
+
+    weighted.vjp(x=lambda g, x, c: g * c if c.max() > 2.5 else -g * c)
+    compiled = mg.compile(lambda x, c: weighted(x, c).sum())
+    for size in (1.0, 1.0, 3.0, 1.0):
+        x, c = mg.Tensor(np.ones(2, F), requires_grad=True), np.full(2, size, F)
+        if not compiled.refusals:
+            with pytest.warns(mg.CompileWarning, match="takes numbers out of the graph"):
+                loss = compiled(x, c)
+        else:
+            loss = compiled(x, c)
+        loss.backward()
+        assert x.grad.tolist() == [size if size > 2.5 else -size] * 2
+
+
+POSITIVE, WEIGHT = np.array([0.5, 1.0, 2.0], F), np.array([0.25], F)
+WITH_CONSTANTS = {
+    "power by a constant": (lambda x, c: x**c, POSITIVE, WEIGHT, 2.0),
+    "a constant power": (lambda x, c: c**x, WEIGHT, POSITIVE, 2.0),
+    "float power": (mg.float_power, POSITIVE, WEIGHT, 3.0),
+    "prelu": (lambda w, x: mg.prelu(x, w), WEIGHT, POSITIVE - 1, -1.0),
+    "copysign": (mg.copysign, POSITIVE, POSITIVE - 1, -1.0),
+    "sorted": (lambda x, c: weighted_by_order(x, c), POSITIVE, POSITIVE - 1, -1.0),
+}
+
+
+@mg.primitive
+def weighted_by_order(x, c):
+    return x * np.sort(c)
+
+
+weighted_by_order.vjp(x=lambda g, c: g * np.sort(c))
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("name", WITH_CONSTANTS)
+def test_what_rules_compute_of_constants_is_computed_anew(name, backend):
+    function, values, constant, factor = WITH_CONSTANTS[name]
+    compiled = mg.compile(function, backend=backend)
+    for scale in (1.0, 1.0, factor):
+        found, expected = (mg.Tensor(values, requires_grad=True) for _ in range(2))
+        given = constant * F(scale)
+        compiled(found, given).sum().backward()
+        function(expected, given).sum().backward()
+        np.testing.assert_allclose(found.grad.numpy(), expected.grad.numpy(), rtol=1e-5)
+    assert len(compiled.programs) == 1

@@ -211,6 +211,18 @@ def test_a_variance_below_eps_may_grow_again():
     assert variance.grad.item() == pytest.approx((2 - 4) / 2)
 
 
+def test_a_compiled_variance_is_looked_at_in_each_call():
+    compiled = mg.compile(mg.value_and_grad(lambda v: mg.gaussian_nll_loss([1.0], [0.0], v)))
+    for value in (1.0, 0.0, 4.0):  # the smallest is 1e-6
+        variance = max(value, 1e-6)
+        loss, slope = compiled(np.array([value]))
+        assert loss.item() == pytest.approx((math.log(variance) + 1 / variance) / 2)
+        assert slope.item() == pytest.approx((1 / variance - 1 / variance**2) / 2)
+    with pytest.raises(ValueError, match=r"must not be negative, got var from -0\.5"):
+        compiled(np.array([-0.5]))
+    assert (len(compiled.programs), compiled.refusals) == (1, [])
+
+
 def test_counts_of_zero_have_a_gradient_with_stirlings_formula():
     x, target = (mg.Tensor([1.0, 1.0], requires_grad=True) for _ in range(2))
     target.write(np.array([0.0, 5.0], np.float32))
