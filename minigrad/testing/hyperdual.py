@@ -176,7 +176,8 @@ softplus = elementwise(
 )
 total = linear(np.sum)
 average = linear(np.mean)
-reshape = linear(lambda x, shape, order="C": np.reshape(x, shape, order))  # by any NumPy's name
+# As every NumPy takes it: 2.0 has another name for the shape, and 2.1.0 no order without a name.
+reshape = linear(lambda x, shape, order="C": np.reshape(x, shape, order=order))
 
 
 def where(condition: Array, x: Any, z: Any) -> Jet:
