@@ -41,14 +41,15 @@ def test_what_is_free_counts_caches_and_swap(system):
 def test_the_least_of_all_groups_around_counts(system):
     root = system(proc__meminfo="MemAvailable: 1000000 kB\n")
     groups = root / "sys/fs/cgroup"
-    for place, most, used in (("", "max", 0), ("a", 5000, 3000), ("a/b", 9000, 1000)):
+    sizes = (("", "max", 0), ("a", 5000, 3000), ("a/b", 9000, 1000), ("x", 2000, 1900))
+    for place, most, used in sizes:
         folder = groups / place
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "memory.max").write_text(f"{most}\n")
         (folder / "memory.current").write_text(f"{used}\n")
         (folder / "memory.stat").write_text("anon 1\ninactive_file 500\n")
     (root / "proc/self").mkdir()
-    (root / "proc/self/cgroup").write_text("1:cpu:/x\n0::/a/b\n")
+    (root / "proc/self/cgroup").write_text("1:cpu:/x\n0::/a/b\n")  # of version 1, x
     assert available_memory(root) == 5000 - 3000 + 500
 
 

@@ -92,6 +92,20 @@ def test_no_wrong_byte_in_the_list_hides_an_array(tmp_path, field):
         assert outcome(tmp_path / "a.npz") in ("whole", "refused")
 
 
+def test_an_entry_that_spans_the_next_member_hides_none(tmp_path):
+    """Its data seem to reach to the list, and its comment over the next entry: no byte is free."""
+    content = bytearray(archive(tmp_path / "a.npz", a_npy=npy(), b_npy=npy()).read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    data = content.index(b"\x93NUMPY")
+    following = content.index(b"PK\x01\x02", entry + 1)
+    end = content.index(b"PK\x05\x06")
+    content[entry + 20 : entry + 24] = (entry - data).to_bytes(4, "little")  # its compressed size
+    content[entry + 32 : entry + 34] = (end - following).to_bytes(2, "little")  # its comment
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="it tells of 2 members and lists 1"):
+        mg.load(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("kind", range(2))
 @pytest.mark.parametrize("left", range(6))
 def test_no_wrong_end_hides_an_array(tmp_path, kind, left):

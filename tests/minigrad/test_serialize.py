@@ -136,6 +136,19 @@ def test_what_no_reader_of_safetensors_would_take_is_refused(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_header_may_be_as_long_as_readers_take(tmp_path, monkeypatch):
+    file, arrays = tmp_path / "a.safetensors", {"w": np.arange(3.0)}
+    mg.save(file, arrays)
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    file.unlink()
+    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length)
+    mg.save(file, arrays)
+    assert mg.load(file)["w"].tolist() == [0, 1, 2]
+    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length - 1)
+    with pytest.raises(ValueError, match=f"take {length} bytes, and .* may have {length - 1};"):
+        mg.save(file, arrays)
+
+
 # -- whole or not at all ---------------------------------------------------------------------------
 
 

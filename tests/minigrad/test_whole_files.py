@@ -209,11 +209,35 @@ def test_without_locks_only_old_files_are_strays(tmp_path, monkeypatch, without)
         monkeypatch.setattr(whole_files, "fcntl", None)
     elif whole_files.fcntl is not None:
         monkeypatch.setattr(whole_files.fcntl, "flock", no_locks)
-    for name, age in ((".minigrad-00.partial", 3600), (".minigrad-01.partial", 5), ("mine", 3600)):
+    now = 2.0**30  # a number of which file systems keep every digit
+    monkeypatch.setattr(time, "time", lambda: now)
+    for name, age in ((".minigrad-00.partial", 601), (".minigrad-01.partial", 600), ("mine", 3600)):
         (tmp_path / name).write_bytes(b"half")
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
+        os.utime(tmp_path / name, (now - age,) * 2)
     write(tmp_path / "a")
     assert names(tmp_path) == [".minigrad-01.partial", "a", "mine"]
+
+
+@pytest.mark.parametrize("case", ["usual", "taken for a stray", "without fcntl"])
+def test_a_save_leaves_no_handle_open(tmp_path, monkeypatch, case):
+    opened, real = [], os.open
+
+    def open_files(path, flags, *mode, **more):
+        if case == "taken for a stray" and opened == []:
+            handle = real(os.devnull, flags & ~(os.O_CREAT | os.O_EXCL), *mode, **more)
+        else:
+            handle = real(path, flags, *mode, **more)
+        opened.append(handle)
+        return handle
+
+    if case == "without fcntl":
+        monkeypatch.setattr(whole_files, "fcntl", None)
+    monkeypatch.setattr(os, "open", open_files)
+    write(tmp_path / "a")
+    assert len(opened) >= 1
+    for handle in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
