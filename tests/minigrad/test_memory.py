@@ -72,6 +72,15 @@ def test_a_system_that_does_not_tell_refuses_nothing(system, monkeypatch):
     memory.require_memory("all", 2**60, "for a time", "Wait.")
 
 
+def test_it_is_asked_from_a_size_on_and_what_there_is_may_be_taken_wholly(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
+    memory.require_memory("all", memory.ASKED_FROM // 2 - 1, "for a time", "Wait.")
+    with pytest.raises(MemoryError, match=r"^all takes 0\.00 GB, .* for a time; .* Wait\.$"):
+        memory.require_memory("all", memory.ASKED_FROM // 2, "for a time", "Wait.")
+    monkeypatch.setattr(memory, "available_memory", lambda: memory.ASKED_FROM)
+    memory.require_memory("all", memory.ASKED_FROM // 2, "for a time", "Wait.")
+
+
 def test_parameters_that_do_not_fit_are_named(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10**10)
     message = (
