@@ -36,6 +36,8 @@ def test_what_is_free_counts_caches_and_swap(system):
         proc__meminfo="MemTotal: 900 kB\nMemFree: 10 kB\nMemAvailable: 100 kB\nSwapFree: 20 kB\n"
     )
     assert available_memory(root) == 120 * 1024
+    root = system(proc__meminfo="Without a number:\nMemAvailable: 100\n")
+    assert available_memory(root) == 100 * 1024
 
 
 def test_the_least_of_all_groups_around_counts(system):
@@ -53,14 +55,36 @@ def test_the_least_of_all_groups_around_counts(system):
     assert available_memory(root) == 5000 - 3000 + 500
 
 
+def test_a_group_without_counts_limits_nothing_and_one_above_its_limit_leaves_nothing(system):
+    root = system(
+        proc__meminfo="MemAvailable: 10 kB\n",
+        proc__self__cgroup="0::/a:b\n",
+    )
+    group = root / "sys/fs/cgroup/a:b"
+    group.mkdir(parents=True)
+    (root / "sys/fs/memory.max").write_text("5\n")  # above all groups
+    (root / "sys/fs/memory.current").write_text("0\n")
+    (group / "memory.max").write_text("3000\n")
+    assert available_memory(root) == 10 * 1024
+    (group / "memory.current").write_text("1000\n")
+    assert available_memory(root) == 2000
+    (group / "memory.current").write_text("4000\n")
+    assert available_memory(root) == 0
+
+
 @pytest.mark.skipif(memory.resource is None, reason="Windows has no such limits")
 def test_a_limit_leaves_what_is_not_yet_taken(system, monkeypatch):
     page = memory.resource.getpagesize()
-    root = system(proc__meminfo="MemAvailable: 1000000 kB\n", proc__self__statm="30 20 10 0\n")
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (50 * page, 50 * page))
+    root = system(proc__meminfo="MemAvailable: 1000000 kB\n")
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (50 * page, 90 * page))
+    assert available_memory(root) == 1_000_000 * 1024  # what is taken is not known
+    system(proc__self__statm="30 20 10 0\n")
     assert available_memory(root) == 20 * page
     monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (10 * page, 10 * page))
     assert available_memory(root) == 0
+    unlimited = memory.resource.RLIM_INFINITY
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (unlimited, unlimited))
+    assert available_memory(root) == 1_000_000 * 1024
 
 
 def test_a_system_that_does_not_tell_refuses_nothing(system, monkeypatch):

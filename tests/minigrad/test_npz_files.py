@@ -2,6 +2,7 @@
 
 import errno
 import io
+import re
 import tracemalloc
 import zipfile
 from contextlib import suppress
@@ -156,7 +157,8 @@ def test_an_archive_that_would_unfold_to_too_much_is_not_read(tmp_path):
     assert file.stat().st_size < 100_000
     tracemalloc.start()
     with pytest.raises(
-        ValueError, match=r"a\.npz of \d+ bytes would unfold to 320.* max_bytes=1000"
+        ValueError,
+        match=rf"^{re.escape(str(file))} of \d+ bytes would unfold to 320.* max_bytes=1000",
     ):
         mg.load(file, max_bytes=1000)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
@@ -185,13 +187,30 @@ def test_a_limit_is_a_number_of_bytes(tmp_path, bad):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", '"k"', "3", '{"k": 3}', '{"k": null}', "{", "[" * 100_000]
+    ("content", "message"),
+    [
+        ("[]", "must be an object of texts, got list"),
+        ('"k"', "must be an object of texts, got str"),
+        ("3", "must be an object of texts, got int"),
+        ('{"k": 3}', "must be an object of texts, got dict"),
+        ('{"k": null}', "must be an object of texts, got dict"),
+        ("{", "Expecting"),
+        ("[" * 100_000, ""),
+    ],
 )
-def test_metadata_that_is_no_dict_of_texts_is_refused(tmp_path, content):
+def test_metadata_that_is_no_dict_of_texts_is_refused(tmp_path, content, message):
     file = archive(tmp_path / "a.npz", metadata_json=content)
     for read in (mg.load, serialize.load_metadata):
-        with pytest.raises(ValueError, match=r"a\.npz is not an npz file: "):
+        with pytest.raises(ValueError, match=rf"a\.npz is not an npz file: .*{message}"):
             read(file)
+
+
+def test_texts_that_would_unfold_to_too_much_are_not_read(tmp_path):
+    texts = '{"k": "' + " " * 10_000 + '"}'
+    file = archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, metadata_json=texts)
+    assert mg.load(file, max_bytes=len(texts)) == {}
+    with pytest.raises(ValueError, match=f"would unfold to {len(texts)}"):
+        mg.load(file, max_bytes=len(texts) - 1)
 
 
 @pytest.mark.parametrize(

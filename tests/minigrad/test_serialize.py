@@ -254,6 +254,10 @@ def test_a_folder_in_place_of_a_file_is_named_with_the_files_in_it(tmp_path):
     mg.save(tmp_path / "model.safetensors", {"w": np.ones(1)})
     with pytest.raises(IsADirectoryError, match=r"load a file in it: '.*model\.safetensors'$"):
         mg.load(tmp_path)
+    for name in ("o.npz", "p.npz", "q.npz"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(IsADirectoryError, match=r"in it: '.*model\..*', '.*o\.npz', '.*p\.npz'$"):
+        mg.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(IsADirectoryError, match=r"holds a model: layers\.models\.load"):
         mg.load(tmp_path)
