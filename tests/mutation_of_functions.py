@@ -176,7 +176,7 @@ EQUIVALENT: dict[str, str] = {
     "minigrad.core.backward.pull_back: drop part 0 in `rerun_nodes*": "a short cut",
     "minigrad.core.backward.own: * in `isinstance(g, ndarray) and*": "a copy of the same numbers",
     "minigrad.core.backward.own: drop part 0 in *": "NumPy's numbers have no base",
-    "minigrad.io.npz_files._check_count: constant in `0`": "a count stands twice, one after another",
+    "minigrad.io.npz_files._check_count: constant in `0`": "a count that stands twice",
     "minigrad.io.npz_files._array: constant in `1`": "reshape takes -2; nothing is left to read",
     "minigrad.io.npz_files._array: constant in `0`": "a part that is never read",
     "minigrad.io.npz_files._array: leave out in `opened.read(1)`": "the last byte compares as well",

@@ -213,6 +213,14 @@ def test_dtypes_without_a_counterpart_are_named():
         mg.load(FIXTURES / "torch_float8.safetensors")
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_arrays_can_be_written_whatever_the_library_gives(kind):
+    entry = {"dtype": "F32", "shape": [2], "data": kind(np.array([1, 2], "<f4").tobytes())}
+    array = serialize._decode(Path("a.safetensors"), "w", entry)
+    assert array.flags.writeable
+    assert array.tolist() == [1, 2]
+
+
 def test_errors_name_the_file_and_the_way_out(tmp_path):
     for read in (mg.load, serialize.load_metadata):
         with pytest.raises(FileNotFoundError, match=r"no file .*missing\.safetensors"):
