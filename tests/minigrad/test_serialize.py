@@ -185,8 +185,9 @@ def test_the_file_is_synced_before_and_its_folder_after_the_renaming(tmp_path, m
     assert events in (["file", "rename", "folder"], ["file", "rename"])
 
 
-def test_files_have_the_usual_rights_and_links_stay(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize("mask", [0o027, 0o022])
+def test_files_have_the_usual_rights_and_links_stay(tmp_path, mask):
+    before = os.umask(mask)
     try:
         mg.save(tmp_path / "a.npz", {})
         (tmp_path / "usual").write_bytes(b"")
