@@ -202,6 +202,8 @@ EQUIVALENT: dict[str, str] = {
     "minigrad.optim.optimizer.Optimizer._check_groups: leave out in *": "checked again",
     "minigrad.optim.optimizer.Optimizer._updated: constant in `0`": "the longer way, same result",
     "minigrad.optim.optimizer.Optimizer._updated: negate in `False`": "a copy of the same",
+    "minigrad.optim.optimizer.Optimizer.step: drop part 0 in `known *": "noted again, the same",
+    "minigrad.optim.together.ready.Ready.jobs: drop part 0 in `not self*": "all are idle then",
     "minigrad.optim.options.plain_options: * `value.__class__ is *": "a short cut",
     "minigrad.optim.options.*: leave out in `continue`": "a short cut",
     "minigrad.optim.options.groups_of: drop part 0 in `given and *": "an empty list either way",

@@ -8,6 +8,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
+from minigrad.optim.options import warnings_raise
+from minigrad.optim.states import fitting
 from tests.minigrad.optim.test_odd_parameters import KINDS
 
 
@@ -249,3 +251,37 @@ def test_a_warning_made_an_error(how):
         warnings.simplefilter("error" if how == "warnings" else "ignore")
         with np.errstate(all="warn" if how == "warnings" else "raise"):
             refused(optimizer, (RuntimeWarning, FloatingPointError), "overflow")
+
+
+@pytest.mark.parametrize(
+    ("handling", "filters", "expected"),
+    [
+        ("warn", [], False),
+        ("warn", [{"action": "error"}], True),
+        ("warn", [{"action": "error", "category": UserWarning}], False),
+        ("warn", [{"action": "error"}, {"action": "ignore"}], False),
+        ("warn", [{"action": "error"}, {"action": "ignore", "module": "mine"}], True),
+        ("warn", [{"action": "error"}, {"action": "ignore", "message": "mine"}], True),
+        ("ignore", [{"action": "error"}], False),
+        ("raise", [], True),
+        ("call", [], True),
+    ],
+)
+def test_whether_warnings_raise(handling, filters, expected):
+    """The last filter is asked first, and one for all modules and messages hides the others."""
+    with warnings.catch_warnings(), np.errstate(all=handling):
+        warnings.resetwarnings()
+        for each in filters:
+            warnings.filterwarnings(**each)
+        assert warnings_raise() is expected
+
+
+@pytest.mark.parametrize("first", [np.float32, np.float64])
+def test_a_state_is_converted_when_any_of_its_arrays_has_another_dtype(first):
+    (parameter,) = leaves(1, dtype=np.float32)
+    second = np.float64 if first == np.float32 else np.float32
+    state = {"steps": 2, "mean": np.ones(3, first), "square": np.ones(3, second)}
+    found = fitting("Adam", parameter, state, True)
+    assert {name: np.asarray(entry).dtype for name, entry in found.items()} == {
+        "steps": np.dtype(int), "mean": np.dtype(np.float32), "square": np.dtype(np.float32)
+    }  # fmt: skip
