@@ -204,6 +204,8 @@ EQUIVALENT: dict[str, str] = {
     "minigrad.optim.optimizer.Optimizer._updated: negate in `False`": "a copy of the same",
     "minigrad.optim.optimizer.Optimizer.step: drop part 0 in `known *": "noted again, the same",
     "minigrad.optim.together.ready.Ready.jobs: drop part 0 in `not self*": "all are idle then",
+    "minigrad.optim.together.recorded._operators: *": "runs on import; its functions are changed",
+    "minigrad.optim.together.updates._updated: constant in `1`": "takes the same arrays otherwise",
     "minigrad.optim.options.plain_options: * `value.__class__ is *": "a short cut",
     "minigrad.optim.options.*: leave out in `continue`": "a short cut",
     "minigrad.optim.options.groups_of: drop part 0 in `given and *": "an empty list either way",

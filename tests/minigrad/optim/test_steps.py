@@ -10,6 +10,7 @@ import minigrad as mg
 from minigrad import optim
 from minigrad.optim.options import warnings_raise
 from minigrad.optim.states import fitting
+from minigrad.optim.together import updates
 from tests.minigrad.optim.test_odd_parameters import KINDS
 
 
@@ -251,6 +252,35 @@ def test_a_warning_made_an_error(how):
         warnings.simplefilter("error" if how == "warnings" else "ignore")
         with np.errstate(all="warn" if how == "warnings" else "raise"):
             refused(optimizer, (RuntimeWarning, FloatingPointError), "overflow")
+
+
+@pytest.mark.parametrize("make", [optim.Adamax, optim.Rprop])
+def test_a_nan_that_is_compared_while_warnings_are_errors(monkeypatch, make):
+    """Processors call that invalid and NumPy does not, which then makes the step anew."""
+
+    def run():
+        (parameter,) = leaves(1, dtype=np.float32)
+        optimizer = make([parameter], 0.1)
+        for first in (0.5, np.nan, -1.0):
+            parameter.grad = np.array([first, 0.5, -0.5], np.float32)
+            optimizer.step()
+        return {"value": parameter.numpy(), **optimizer.state_dict()}
+
+    found = run()
+    monkeypatch.setattr(updates, "list_builder", lambda: None)
+    expected = run()
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_nan_hides_no_infinities_that_meet():
+    (parameter,) = leaves(1, dtype=np.float32)
+    parameter.write(np.array([1, np.inf, 1], np.float32))
+    parameter.grad = np.array([np.nan, np.inf, 1], np.float32)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        optim.SGD([parameter], 0.1).step()
+    np.testing.assert_array_equal(parameter.numpy(), np.array([np.nan, np.nan, 0.9], np.float32))
 
 
 @pytest.mark.parametrize(
