@@ -322,7 +322,7 @@ def check(target: str, options: argparse.Namespace) -> int:
 def check_rules(options: argparse.Namespace) -> int:
     """Check the derivative rules."""
     warnings.simplefilter("error")
-    mutants = rule_mutants(options.ops)
+    mutants = functions.sampled(rule_mutants(options.ops), options.sample, options.seed)
     if options.list:
         print("\n".join(mutant.label for mutant in mutants))
         return 0
