@@ -87,6 +87,12 @@ def test_a_limit_leaves_what_is_not_yet_taken(system, monkeypatch):
     assert available_memory(root) == 1_000_000 * 1024
 
 
+def test_a_system_without_limits_is_asked_for_none(system, monkeypatch):
+    root = system(proc__meminfo="MemAvailable: 100 kB\n", proc__self__statm="30 20 10 0\n")
+    monkeypatch.setattr(memory, "resource", None)
+    assert available_memory(root) == 100 * 1024
+
+
 def test_a_system_that_does_not_tell_refuses_nothing(system, monkeypatch):
     monkeypatch.setattr(memory.os, "sysconf", lambda name: 7, raising=False)
     assert available_memory(system()) == 49

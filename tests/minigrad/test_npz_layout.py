@@ -57,6 +57,25 @@ def test_a_wrong_name_in_the_list_hides_no_array(tmp_path):
         mg.load(tmp_path / "a.npz")
 
 
+def test_errors_of_the_system_that_stem_from_damage_say_so(tmp_path):
+    """Of a decompressor, which have no number, and of a place before the beginning of the file."""
+    file = archive(tmp_path / "a.npz", zipfile.ZIP_BZIP2, w_npy=npy())
+    content = bytearray(file.read_bytes())
+    at = content.index(b"BZh") + 4
+    content[at : at + 6] = bytes(6)
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz is not an npz file: Invalid data stream"):
+        mg.load(file)
+    content = bytearray(archive(file, w_npy=npy()).read_bytes())
+    at = content.rindex(b"PK\x05\x06") + 16
+    content[at : at + 4] = (int.from_bytes(content[at : at + 4], "little") + 5).to_bytes(
+        4, "little"
+    )
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz is not an npz file: "):
+        mg.load(file)
+
+
 def test_members_that_are_no_arrays_are_passed_over(tmp_path):
     file = archive(tmp_path / "a.npz", w_npy=npy(), notes_txt="written by hand")
     assert same(mg.load(file), {"w": np.zeros(2)})
