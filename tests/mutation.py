@@ -70,6 +70,8 @@ EQUIVALENT: dict[str, str] = {
     "vecdot, _move: flip result *": "called on the way in and out: the signs cancel",
     "layer_norm, *: swap in `_dot(*": "a sum of products, symmetric",
     "layer_norm, *: swap in `_weight_gradient(*": "a sum of products, symmetric",
+    "svd, _svd_equal_part: swap in `turns.get(0, 0)`": "the same",
+    "svd, _svd_equal_part: flip in `part + unless_zero(*": "adds 0 or NaN, which have no sign",
     "copysign, _nothing: flip result *": "the negative of zeros",
 }
 

@@ -153,6 +153,16 @@ def test_singular_values_of_zero(a):
             assert np.isnan(gradient(lambda t, i=choice: mg.svd(t, False)[i].sum(), a)).any()
 
 
+def test_left_and_right_vectors_of_zeros_are_chosen_apart():
+    """Rotating both alike leaves their product as it is; rotating one of them does not."""
+
+    def polar(t: Any) -> Any:
+        u, _, vh = np.linalg.svd(t)
+        return ((u @ vh) * W[:3, :3]).sum()
+
+    assert np.isnan(gradient(polar, np.diag([1.0, 0.0, 0.0]))).all()
+
+
 def test_projections_onto_all_vectors_of_a_value_and_onto_others():
     a = symmetric([1.0, 1.0, 1.0, 3.0], 7)
 
