@@ -160,7 +160,13 @@ def test_left_and_right_vectors_of_zeros_are_chosen_apart():
         u, _, vh = np.linalg.svd(t)
         return ((u @ vh) * W[:3, :3]).sum()
 
-    assert np.isnan(gradient(polar, np.diag([1.0, 0.0, 0.0]))).all()
+    def onto_all(t: Any) -> Any:
+        u, _, _ = np.linalg.svd(t)
+        return ((u @ u.T) * W[:3, :3]).sum()
+
+    a = np.diag([1.0, 0.0, 0.0])
+    assert np.isnan(gradient(polar, a)).all()
+    np.testing.assert_allclose(gradient(onto_all, a), np.zeros((3, 3)), atol=1e-12)
 
 
 def test_projections_onto_all_vectors_of_a_value_and_onto_others():
