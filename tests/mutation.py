@@ -72,6 +72,8 @@ EQUIVALENT: dict[str, str] = {
     "layer_norm, *: swap in `_weight_gradient(*": "a sum of products, symmetric",
     "svd, _svd_equal_part: swap in `turns.get(0, 0)`": "the same",
     "svd, _svd_equal_part: flip in `part + unless_zero(*": "adds 0 or NaN, which have no sign",
+    "svd, _svd_equal_part: flip in `beyond + outside`": "adds 0 or NaN, which have no sign",
+    "eigvalsh, _once: flip result *": "vectors stand twice in every product",
     "copysign, _nothing: flip result *": "the negative of zeros",
 }
 
