@@ -74,8 +74,9 @@ EQUIVALENT: dict[str, str] = {
     "svd, _svd_equal_part: flip in `part + unless_zero(*": "adds 0 or NaN, which have no sign",
     "svd, _svd_equal_part: flip in `beyond + outside`": "adds 0 or NaN, which have no sign",
     "eigvalsh, _once: flip result *": "vectors stand twice in every product",
-    "mean, shared: swap in `np.result_type(*": "symmetric",
-    "max, extremum_rule: swap in `np.result_type(*": "symmetric",
+    "*: swap in `np.result_type(*": "symmetric",
+    "*softmax, *: swap in `is_last(*": "then NumPy computes it, not native code",
+    "*softmax, *: swap in `by_rows(*": "then NumPy computes it, not native code",
     "prod, divisible: flip result *": "the negative of True is true, too",
     "copysign, _nothing: flip result *": "the negative of zeros",
 }

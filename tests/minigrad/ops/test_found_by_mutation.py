@@ -70,3 +70,10 @@ def test_third_derivatives_of_determinants(seed, n, stack):
         return (mg.grad(lambda t: mg.det(t).sum())(a) ** 2 * weights).sum()
 
     check_gradients(slope, a, rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", [np.logaddexp, np.logaddexp2])
+def test_cumulative_sums_over_no_elements_have_empty_gradients(function):
+    x = leaf(np.ones((3, 0)))
+    function.accumulate(x, axis=1).sum().backward()
+    assert x.grad.shape == (3, 0)
