@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.ops.natives import WORTH_ROWS
 from minigrad.testing import Input, check_gradients, examples, property_test
 
 
@@ -77,3 +78,16 @@ def test_cumulative_sums_over_no_elements_have_empty_gradients(function):
     x = leaf(np.ones((3, 0)))
     function.accumulate(x, axis=1).sum().backward()
     assert x.grad.shape == (3, 0)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_the_slope_of_many_elements_is_that_of_a_few(approximate):
+    """Many are computed by native code, where there is some."""
+    numbers = np.linspace(-6, 6, WORTH_ROWS, dtype=np.float32)
+    gradient = np.linspace(1, 2, WORTH_ROWS, dtype=np.float32)
+    many = Tensor(numbers, requires_grad=True)
+    mg.gelu(many, approximate).backward(gradient)
+    for part in (slice(0, 99), slice(32_700, 32_800), slice(WORTH_ROWS - 99, None)):
+        few = Tensor(numbers[part], requires_grad=True)
+        mg.gelu(few, approximate).backward(gradient[part])
+        np.testing.assert_allclose(many.grad.numpy()[part], few.grad.numpy(), rtol=1e-4, atol=1e-6)
