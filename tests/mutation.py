@@ -77,6 +77,9 @@ EQUIVALENT: dict[str, str] = {
     "*softmax, *: swap in `by_rows(*": "then NumPy computes it, not native code",
     "prod, divisible: flip result *": "the negative of True is true, too",
     "gelu, gelu_rule: swap in `by_elements(*": "then NumPy computes it, not native code",
+    "layer_norm, _layer_norm_backward: * `axes == (normal.ndim - 1,)`": "NumPy computes it then",
+    "layer_norm, _layer_norm_backward: * `normal.ndim - 1`": "NumPy computes it then",
+    "layer_norm, _layer_norm_backward: swap in `by_rows(*": "NumPy computes it then",
     "copysign, _nothing: flip result *": "the negative of zeros",
 }
 

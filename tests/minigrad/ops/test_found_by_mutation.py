@@ -91,3 +91,21 @@ def test_the_slope_of_many_elements_is_that_of_a_few(approximate):
         few = Tensor(numbers[part], requires_grad=True)
         mg.gelu(few, approximate).backward(gradient[part])
         np.testing.assert_allclose(many.grad.numpy()[part], few.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_an_embedding_share_by_how_often_they_are_taken():
+    weight = leaf(np.ones((3, 2)))
+    gradient = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    mg.embedding(weight, [2, 0, 2], scale_grad_by_freq=True).backward(gradient)
+    assert weight.grad.tolist() == [[3.0, 4.0], [0.0, 0.0], [3.0, 4.0]]
+
+
+def test_the_slope_of_a_cross_entropy_of_many_rows_is_the_softmax_less_the_class():
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(WORTH_ROWS // 64, 64)).astype(np.float32)
+    classes = rng.integers(0, 64, len(numbers))
+    x = Tensor(numbers, requires_grad=True)
+    mg.cross_entropy(x, classes, reduction="sum").backward()
+    exponentials = np.exp(numbers.astype(np.float64))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True) - np.eye(64)[classes]
+    np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-5)
