@@ -80,6 +80,9 @@ EQUIVALENT: dict[str, str] = {
     "layer_norm, _layer_norm_backward: * `axes == (normal.ndim - 1,)`": "NumPy computes it then",
     "layer_norm, _layer_norm_backward: * `normal.ndim - 1`": "NumPy computes it then",
     "layer_norm, _layer_norm_backward: swap in `by_rows(*": "NumPy computes it then",
+    "rms_norm, _rms_norm_rule: * `axes == (x.ndim - 1,)`": "NumPy computes it then",
+    "rms_norm, _rms_norm_rule: * `x.ndim - 1`": "NumPy computes it then",
+    "rms_norm, _rms_norm_rule: swap in `by_rows(*": "NumPy computes it then",
     "copysign, _nothing: flip result *": "the negative of zeros",
 }
 

@@ -109,3 +109,16 @@ def test_the_slope_of_a_cross_entropy_of_many_rows_is_the_softmax_less_the_class
     exponentials = np.exp(numbers.astype(np.float64))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True) - np.eye(64)[classes]
     np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", [mg.rms_norm, mg.layer_norm])
+def test_norms_of_many_rows_have_the_slopes_of_a_few(norm):
+    numbers, gradient = (
+        np.random.default_rng(i).normal(size=(WORTH_ROWS // 64, 64)).astype(np.float32)
+        for i in range(2)
+    )
+    many = Tensor(numbers, requires_grad=True)
+    norm(many).backward(gradient)
+    few = Tensor(numbers[:5], requires_grad=True)
+    norm(few).backward(gradient[:5])
+    np.testing.assert_allclose(many.grad.numpy()[:5], few.grad.numpy(), rtol=1e-4, atol=1e-5)
