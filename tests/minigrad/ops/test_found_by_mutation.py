@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.natives import WORTH_ROWS
 from minigrad.testing import Input, check_gradients, examples, property_test
 
@@ -122,3 +123,19 @@ def test_norms_of_many_rows_have_the_slopes_of_a_few(norm):
     few = Tensor(numbers[:5], requires_grad=True)
     norm(few).backward(gradient[:5])
     np.testing.assert_allclose(many.grad.numpy()[:5], few.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_in_blocks_has_the_slopes_of_the_plain_one_where_kernels_are_kept():
+    numbers = np.random.default_rng(0).normal(size=(4, 2, 5, 3)).astype(np.float32)
+
+    def slopes(method):
+        inputs = [Tensor(part, requires_grad=True) for part in numbers[:3]]
+        token = kernels_kept.set(True)
+        try:
+            mg.scaled_dot_product_attention(*inputs, method=method).backward(numbers[3])
+        finally:
+            kernels_kept.reset(token)
+        return [x.grad.numpy() for x in inputs]
+
+    for one, other in zip(slopes("blockwise"), slopes("plain"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
