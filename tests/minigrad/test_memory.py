@@ -36,30 +36,61 @@ def test_what_is_free_counts_caches_and_swap(system):
         proc__meminfo="MemTotal: 900 kB\nMemFree: 10 kB\nMemAvailable: 100 kB\nSwapFree: 20 kB\n"
     )
     assert available_memory(root) == 120 * 1024
+    root = system(proc__meminfo="Without a number:\nMemAvailable: 100\n")
+    assert available_memory(root) == 100 * 1024
 
 
 def test_the_least_of_all_groups_around_counts(system):
     root = system(proc__meminfo="MemAvailable: 1000000 kB\n")
     groups = root / "sys/fs/cgroup"
-    for place, most, used in (("", "max", 0), ("a", 5000, 3000), ("a/b", 9000, 1000)):
+    sizes = (("", "max", 0), ("a", 5000, 3000), ("a/b", 9000, 1000), ("x", 2000, 1900))
+    for place, most, used in sizes:
         folder = groups / place
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "memory.max").write_text(f"{most}\n")
         (folder / "memory.current").write_text(f"{used}\n")
         (folder / "memory.stat").write_text("anon 1\ninactive_file 500\n")
     (root / "proc/self").mkdir()
-    (root / "proc/self/cgroup").write_text("1:cpu:/x\n0::/a/b\n")
+    (root / "proc/self/cgroup").write_text("1:cpu:/x\n0::/a/b\n")  # of version 1, x
     assert available_memory(root) == 5000 - 3000 + 500
+
+
+def test_a_group_without_counts_limits_nothing_and_one_above_its_limit_leaves_nothing(system):
+    root = system(
+        proc__meminfo="MemAvailable: 10 kB\n",
+        proc__self__cgroup="0::/a:b\n",
+    )
+    group = root / "sys/fs/cgroup/a:b"
+    group.mkdir(parents=True)
+    (root / "sys/fs/memory.max").write_text("5\n")  # above all groups
+    (root / "sys/fs/memory.current").write_text("0\n")
+    (group / "memory.max").write_text("3000\n")
+    assert available_memory(root) == 10 * 1024
+    (group / "memory.current").write_text("1000\n")
+    assert available_memory(root) == 2000
+    (group / "memory.current").write_text("4000\n")
+    assert available_memory(root) == 0
 
 
 @pytest.mark.skipif(memory.resource is None, reason="Windows has no such limits")
 def test_a_limit_leaves_what_is_not_yet_taken(system, monkeypatch):
     page = memory.resource.getpagesize()
-    root = system(proc__meminfo="MemAvailable: 1000000 kB\n", proc__self__statm="30 20 10 0\n")
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (50 * page, 50 * page))
+    root = system(proc__meminfo="MemAvailable: 1000000 kB\n")
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (50 * page, 90 * page))
+    assert available_memory(root) == 1_000_000 * 1024  # what is taken is not known
+    system(proc__self__statm="30 20 10 0\n")
     assert available_memory(root) == 20 * page
     monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (10 * page, 10 * page))
     assert available_memory(root) == 0
+    unlimited = memory.resource.RLIM_INFINITY
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (unlimited, unlimited))
+    assert available_memory(root) == 1_000_000 * 1024
+
+
+def test_a_system_without_limits_is_asked_for_none(system, monkeypatch):
+    root = system(proc__meminfo="MemAvailable: 100 kB\n", proc__self__statm="30 20 10 0\n")
+    monkeypatch.setattr(memory, "resource", None)
+    assert available_memory(root) == 100 * 1024
 
 
 def test_a_system_that_does_not_tell_refuses_nothing(system, monkeypatch):
@@ -69,6 +100,15 @@ def test_a_system_that_does_not_tell_refuses_nothing(system, monkeypatch):
     assert available_memory(system()) is None
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     memory.require_memory("all", 2**60, "for a time", "Wait.")
+
+
+def test_it_is_asked_from_a_size_on_and_what_there_is_may_be_taken_wholly(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
+    memory.require_memory("all", memory.ASKED_FROM // 2 - 1, "for a time", "Wait.")
+    with pytest.raises(MemoryError, match=r"^all takes 0\.00 GB, .* for a time; .* Wait\.$"):
+        memory.require_memory("all", memory.ASKED_FROM // 2, "for a time", "Wait.")
+    monkeypatch.setattr(memory, "available_memory", lambda: memory.ASKED_FROM)
+    memory.require_memory("all", memory.ASKED_FROM // 2, "for a time", "Wait.")
 
 
 def test_parameters_that_do_not_fit_are_named(monkeypatch):

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import re
 import tracemalloc
 import zipfile
 from contextlib import suppress
@@ -92,6 +93,20 @@ def test_no_wrong_byte_in_the_list_hides_an_array(tmp_path, field):
         assert outcome(tmp_path / "a.npz") in ("whole", "refused")
 
 
+def test_an_entry_that_spans_the_next_member_hides_none(tmp_path):
+    """Its data seem to reach to the list, and its comment over the next entry: no byte is free."""
+    content = bytearray(archive(tmp_path / "a.npz", a_npy=npy(), b_npy=npy()).read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    data = content.index(b"\x93NUMPY")
+    following = content.index(b"PK\x01\x02", entry + 1)
+    end = content.index(b"PK\x05\x06")
+    content[entry + 20 : entry + 24] = (entry - data).to_bytes(4, "little")  # its compressed size
+    content[entry + 32 : entry + 34] = (end - following).to_bytes(2, "little")  # its comment
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="it tells of 2 members and lists 1"):
+        mg.load(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("kind", range(2))
 @pytest.mark.parametrize("left", range(6))
 def test_no_wrong_end_hides_an_array(tmp_path, kind, left):
@@ -142,7 +157,8 @@ def test_an_archive_that_would_unfold_to_too_much_is_not_read(tmp_path):
     assert file.stat().st_size < 100_000
     tracemalloc.start()
     with pytest.raises(
-        ValueError, match=r"a\.npz of \d+ bytes would unfold to 320.* max_bytes=1000"
+        ValueError,
+        match=rf"^{re.escape(str(file))} of \d+ bytes would unfold to 320.* max_bytes=1000",
     ):
         mg.load(file, max_bytes=1000)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
@@ -171,13 +187,31 @@ def test_a_limit_is_a_number_of_bytes(tmp_path, bad):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", '"k"', "3", '{"k": 3}', '{"k": null}', "{", "[" * 100_000]
+    ("content", "message"),
+    [
+        ("[]", "must be an object of texts, got list"),
+        ('"k"', "must be an object of texts, got str"),
+        ("3", "must be an object of texts, got int"),
+        ('{"k": 3}', "must be an object of texts, got dict"),
+        ('{"k": null}', "must be an object of texts, got dict"),
+        ("{", "Expecting"),
+        ("[" * 100_000, ""),
+    ],
 )
-def test_metadata_that_is_no_dict_of_texts_is_refused(tmp_path, content):
+def test_metadata_that_is_no_dict_of_texts_is_refused(tmp_path, content, message):
     file = archive(tmp_path / "a.npz", metadata_json=content)
     for read in (mg.load, serialize.load_metadata):
-        with pytest.raises(ValueError, match=r"a\.npz is not an npz file: "):
+        with pytest.raises(ValueError, match=rf"a\.npz is not an npz file: .*{message}"):
             read(file)
+
+
+def test_texts_that_would_unfold_to_too_much_are_not_read(tmp_path):
+    texts = '{"k": "' + " " * 10_000 + '"}'
+    file = archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, metadata_json=texts)
+    assert mg.load(file, max_bytes=len(texts)) == {}
+    begin = re.escape(f"{file} of {file.stat().st_size} bytes would unfold to {len(texts)},")
+    with pytest.raises(ValueError, match=f"^{begin}"):
+        mg.load(file, max_bytes=len(texts) - 1)
 
 
 @pytest.mark.parametrize(

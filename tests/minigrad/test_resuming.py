@@ -109,6 +109,19 @@ def test_a_generator_of_another_kind_changes_nothing(tmp_path):
     np.testing.assert_array_equal(other.model.weight.numpy(), before)
 
 
+def test_generators_that_were_put_back_before_an_error_are_as_they_were(tmp_path):
+    file = tmp_path / "run.safetensors"
+    kinds = {"first": np.random.PCG64, "second": np.random.MT19937}
+    mg.save_checkpoint(
+        file, generator={name: np.random.Generator(kind(1)) for name, kind in kinds.items()}
+    )
+    own = {name: np.random.default_rng(7) for name in kinds}  # the second is of another kind
+    with pytest.raises(ValueError, match="not a state of this generator"):
+        mg.load_checkpoint(file, generator=own)
+    for generator in own.values():
+        assert generator.random() == np.random.default_rng(7).random()
+
+
 def test_parts_may_be_left_out_but_not_made_up(tmp_path):
     file = tmp_path / "run.safetensors"
     mg.save_checkpoint(file, model=Weights(3.0), optimizer=None, step=4)

@@ -136,6 +136,19 @@ def test_what_no_reader_of_safetensors_would_take_is_refused(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_header_may_be_as_long_as_readers_take(tmp_path, monkeypatch):
+    file, arrays = tmp_path / "a.safetensors", {"w": np.arange(3.0)}
+    mg.save(file, arrays)
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    file.unlink()
+    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length)
+    mg.save(file, arrays)
+    assert mg.load(file)["w"].tolist() == [0, 1, 2]
+    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length - 1)
+    with pytest.raises(ValueError, match=f"take {length} bytes, and .* may have {length - 1};"):
+        mg.save(file, arrays)
+
+
 # -- whole or not at all ---------------------------------------------------------------------------
 
 
@@ -172,8 +185,9 @@ def test_the_file_is_synced_before_and_its_folder_after_the_renaming(tmp_path, m
     assert events in (["file", "rename", "folder"], ["file", "rename"])
 
 
-def test_files_have_the_usual_rights_and_links_stay(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize("mask", [0o027, 0o022])
+def test_files_have_the_usual_rights_and_links_stay(tmp_path, mask):
+    before = os.umask(mask)
     try:
         mg.save(tmp_path / "a.npz", {})
         (tmp_path / "usual").write_bytes(b"")
@@ -198,6 +212,14 @@ def test_bfloat16_of_pytorch_becomes_float32():
 def test_dtypes_without_a_counterpart_are_named():
     with pytest.raises(mg.DtypeError, match=r"'w' has dtype F8_E4M3, .* tensor\.float\(\)"):
         mg.load(FIXTURES / "torch_float8.safetensors")
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_arrays_can_be_written_whatever_the_library_gives(kind):
+    entry = {"dtype": "F32", "shape": [2], "data": kind(np.array([1, 2], "<f4").tobytes())}
+    array = serialize._decode(Path("a.safetensors"), "w", entry)
+    assert array.flags.writeable
+    assert array.tolist() == [1, 2]
 
 
 def test_errors_name_the_file_and_the_way_out(tmp_path):
@@ -240,6 +262,10 @@ def test_a_folder_in_place_of_a_file_is_named_with_the_files_in_it(tmp_path):
             read(tmp_path)
     mg.save(tmp_path / "model.safetensors", {"w": np.ones(1)})
     with pytest.raises(IsADirectoryError, match=r"load a file in it: '.*model\.safetensors'$"):
+        mg.load(tmp_path)
+    for name in ("o.npz", "p.npz", "q.npz"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(IsADirectoryError, match=r"in it: '.*model\..*', '.*o\.npz', '.*p\.npz'$"):
         mg.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(IsADirectoryError, match=r"holds a model: layers\.models\.load"):

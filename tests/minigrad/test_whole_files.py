@@ -36,7 +36,9 @@ def test_a_mode_is_kept_and_never_wider_meanwhile(tmp_path, mode):
     file.chmod(mode)
 
     def fill(temporary):
-        assert stat.S_IMODE(temporary.stat().st_mode) & ~mode & ~0o600 == 0
+        meanwhile = stat.S_IMODE(temporary.stat().st_mode)
+        assert meanwhile & ~mode & ~0o600 == 0
+        assert meanwhile & 0o111 == 0  # half a program is not run
         temporary.write_bytes(b"new")
 
     write_atomically(file, fill)
@@ -45,23 +47,24 @@ def test_a_mode_is_kept_and_never_wider_meanwhile(tmp_path, mode):
 
 
 @posix
-@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("allowed", ["owner and group", "group", "nothing"])
 def test_the_group_is_kept_or_its_rights_are_not_given_to_another(tmp_path, monkeypatch, allowed):
     file = tmp_path / "a"
     file.write_bytes(b"old")
-    file.chmod(0o664)
+    file.chmod(0o775)
     asked, real = [], os.stat_result(file.stat())
     other = os.stat_result((*real[:5], real.st_gid + 1, *real[6:]))
 
     def chown(path, owner, group):
         asked.append((owner, group))
-        if not allowed:
+        if allowed == "nothing" or (allowed == "group" and owner != -1):
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", chown)
     whole_files._keep_rights(file, other)
-    assert asked[0] == (real.st_uid, real.st_gid + 1)
-    assert stat.S_IMODE(file.stat().st_mode) == (0o664 if allowed else 0o604)
+    both, group = (real.st_uid, real.st_gid + 1), (-1, real.st_gid + 1)
+    assert asked == ([both] if allowed == "owner and group" else [both, group])
+    assert stat.S_IMODE(file.stat().st_mode) == (0o705 if allowed == "nothing" else 0o775)
 
 
 @posix
@@ -95,6 +98,13 @@ def test_links_are_followed_also_to_a_file_that_is_not_there_yet(tmp_path):
     with pytest.raises(OSError, match="round'") as caught:
         write(tmp_path / "round")
     assert caught.value.errno == errno.ELOOP
+
+
+@posix
+def test_a_folder_that_a_link_leads_to_in_vain_is_missing(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"link/a' cannot be saved: there is no folder"):
+        write(tmp_path / "link" / "a")
 
 
 @posix
@@ -192,12 +202,15 @@ def test_ctrl_c_before_the_lock_leaves_no_file_and_no_handle(tmp_path, monkeypat
 
 
 @posix
-def test_a_folder_and_a_link_named_like_strays_stay(tmp_path):
+def test_a_folder_and_a_link_named_like_strays_stay_and_files_named_otherwise(tmp_path):
     (tmp_path / ".minigrad-0.partial").mkdir()
     (tmp_path / ".minigrad-1.partial").symlink_to(tmp_path / "a")
+    for name in (".minigrad-2.txt", "b.partial"):
+        (tmp_path / name).write_bytes(b"mine")
+    before = names(tmp_path)
     write(tmp_path / "a")
     write(tmp_path / "a")
-    assert names(tmp_path) == [".minigrad-0.partial", ".minigrad-1.partial", "a"]
+    assert names(tmp_path) == sorted([*before, "a"])
 
 
 @pytest.mark.parametrize("without", ["fcntl", "locks"])
@@ -209,11 +222,40 @@ def test_without_locks_only_old_files_are_strays(tmp_path, monkeypatch, without)
         monkeypatch.setattr(whole_files, "fcntl", None)
     elif whole_files.fcntl is not None:
         monkeypatch.setattr(whole_files.fcntl, "flock", no_locks)
-    for name, age in ((".minigrad-00.partial", 3600), (".minigrad-01.partial", 5), ("mine", 3600)):
+    now = 2.0**30  # a number of which file systems keep every digit
+    monkeypatch.setattr(time, "time", lambda: now)
+    for name, age in ((".minigrad-00.partial", 601), (".minigrad-01.partial", 600), ("mine", 3600)):
         (tmp_path / name).write_bytes(b"half")
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
+        os.utime(tmp_path / name, (now - age,) * 2)
     write(tmp_path / "a")
     assert names(tmp_path) == [".minigrad-01.partial", "a", "mine"]
+
+
+@posix
+@pytest.mark.parametrize("case", ["usual", "taken for a stray", "without fcntl"])
+def test_a_save_leaves_no_handle_open(tmp_path, monkeypatch, case):
+    opened, made, real = [], [], os.open
+
+    def open_files(path, flags, *mode, **more):
+        opened.append(real(path, flags, *mode, **more))
+        if flags & os.O_CREAT:
+            made.append(path)
+            if case == "taken for a stray" and len(made) == 1:
+                os.unlink(path)
+        return opened[-1]
+
+    stray = tmp_path / ".minigrad-0.partial"
+    stray.write_bytes(b"half")
+    os.utime(stray, (0, 0))
+    if case == "without fcntl":
+        monkeypatch.setattr(whole_files, "fcntl", None)
+    monkeypatch.setattr(os, "open", open_files)
+    write(tmp_path / "a")
+    assert names(tmp_path) == ["a"]
+    assert len(made) == 1 + (case == "taken for a stray")
+    for handle in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])

@@ -153,6 +153,28 @@ def test_singular_values_of_zero(a):
             assert np.isnan(gradient(lambda t, i=choice: mg.svd(t, False)[i].sum(), a)).any()
 
 
+def test_left_and_right_vectors_of_zeros_are_chosen_apart():
+    """Rotating both alike leaves their product as it is; rotating one of them does not."""
+
+    def polar(t: Any) -> Any:
+        u, _, vh = np.linalg.svd(t)
+        return ((u @ vh) * W[:3, :3]).sum()
+
+    def onto_all(t: Any) -> Any:
+        u, _, _ = np.linalg.svd(t)
+        return ((u @ u.T) * W[:3, :3]).sum()
+
+    a = np.diag([1.0, 0.0, 0.0])
+    assert np.isnan(gradient(polar, a)).all()
+    np.testing.assert_allclose(gradient(onto_all, a), np.zeros((3, 3)), atol=1e-12)
+
+
+def test_the_vector_of_a_matrix_of_zeros_and_one_column_is_any():
+    for shape, choice in (((3, 1), 0), ((1, 3), 2)):
+        found = gradient(lambda t, i=choice: mg.svd(t, False)[i].sum(), np.zeros(shape))
+        assert np.isnan(found).any()
+
+
 def test_projections_onto_all_vectors_of_a_value_and_onto_others():
     a = symmetric([1.0, 1.0, 1.0, 3.0], 7)
 

@@ -137,7 +137,10 @@ def test_groups_may_come_later():
         (lambda p: SGD([{"rate": 0.1}]), "must have the key 'parameters'"),
         (lambda p: SGD([{"parameters": p, "betas": 1}]), "the option 'betas'; known are dampening"),
         (lambda p: SGD([3.0]), r"parameters\[0\] must be a tensor, got 3.0"),
-        (lambda p: SGD(3.0), "must be a sequence of tensors"),
+        (
+            lambda p: SGD(3.0),
+            "^SGD: parameters must be a sequence of tensors or of groups, got float",
+        ),
         (lambda p: SGD(p, maximize="yes"), "SGD: maximize must be True or False, got 'yes'"),
         (lambda p: SGD(p, rate="fast"), "SGD: rate must be a number, got 'fast'"),
         (lambda p: Adam(p, betas=0.9), "Adam: betas must be a pair of numbers, got 0.9"),

@@ -84,6 +84,16 @@ def group(run):
     run.optimizer.add_group({"parameters": run.parameters[0], "rate": 0.3})
 
 
+def appended(run):
+    run.parameters.insert(0, *parameters_of([(3,)]))
+    run.busy += 1
+    run.optimizer.groups[0]["parameters"].append(run.parameters[0])
+
+
+def replaced(run):
+    run.optimizer.groups[0] = {**run.optimizer.groups[0], "rate": 0.01}
+
+
 def removed(run):
     del run.optimizer.groups[0]["parameters"][0]
 
@@ -106,7 +116,17 @@ def pickled(run):
 
 
 EVENTS = [nothing, rate, option, value, dtype, leaf, frozen, one_without_gradient]
-EVENTS += [one_more_gradient, group, removed, exchanged, loaded, copied, pickled]
+EVENTS += [
+    one_more_gradient,
+    group,
+    appended,
+    replaced,
+    removed,
+    exchanged,
+    loaded,
+    copied,
+    pickled,
+]
 
 
 def values_after(event, make):

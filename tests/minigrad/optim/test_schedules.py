@@ -202,3 +202,19 @@ def test_new_schedules_combine():
         [2, 4],
     )
     assert rates(schedule, 8) == [0.5, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+
+
+def test_a_plateau_knows_the_rate_of_now_alone():
+    schedule = optim.PlateauSchedule(optimizer_of(0.5), patience=0, factor=0.5)
+    schedule.step(1.0)
+    schedule.step(1.0)
+    assert [schedule.rate_of(count, 0) for count in (0, 2, 7)] == [0.25] * 3
+
+
+def test_a_schedule_must_say_its_factor():
+    class Nothing(optim.Schedule):
+        pass
+
+    schedule = Nothing(optimizer_of(0.5))
+    with pytest.raises(AttributeError, match=r"^Nothing defines no factor$"):
+        schedule.step()

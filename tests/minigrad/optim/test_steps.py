@@ -8,6 +8,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
+from minigrad.optim.options import warnings_raise
+from minigrad.optim.states import fitting
+from minigrad.optim.together import updates
 from tests.minigrad.optim.test_odd_parameters import KINDS
 
 
@@ -249,3 +252,66 @@ def test_a_warning_made_an_error(how):
         warnings.simplefilter("error" if how == "warnings" else "ignore")
         with np.errstate(all="warn" if how == "warnings" else "raise"):
             refused(optimizer, (RuntimeWarning, FloatingPointError), "overflow")
+
+
+@pytest.mark.parametrize("make", [optim.Adamax, optim.Rprop])
+def test_a_nan_that_is_compared_while_warnings_are_errors(monkeypatch, make):
+    """Processors call that invalid and NumPy does not, which then makes the step anew."""
+
+    def run():
+        (parameter,) = leaves(1, dtype=np.float32)
+        optimizer = make([parameter], 0.1)
+        for first in (0.5, np.nan, -1.0):
+            parameter.grad = np.array([first, 0.5, -0.5], np.float32)
+            optimizer.step()
+        return {"value": parameter.numpy(), **optimizer.state_dict()}
+
+    found = run()
+    monkeypatch.setattr(updates, "list_builder", lambda: None)
+    expected = run()
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_nan_hides_no_infinities_that_meet():
+    (parameter,) = leaves(1, dtype=np.float32)
+    parameter.write(np.array([1, np.inf, 1], np.float32))
+    parameter.grad = np.array([np.nan, np.inf, 1], np.float32)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        optim.SGD([parameter], 0.1).step()
+    np.testing.assert_array_equal(parameter.numpy(), np.array([np.nan, np.nan, 0.9], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("handling", "filters", "expected"),
+    [
+        ("warn", [], False),
+        ("warn", [{"action": "error"}], True),
+        ("warn", [{"action": "error", "category": UserWarning}], False),
+        ("warn", [{"action": "error"}, {"action": "ignore"}], False),
+        ("warn", [{"action": "error"}, {"action": "ignore", "module": "mine"}], True),
+        ("warn", [{"action": "error"}, {"action": "ignore", "message": "mine"}], True),
+        ("ignore", [{"action": "error"}], False),
+        ("raise", [], True),
+        ("call", [], True),
+    ],
+)
+def test_whether_warnings_raise(handling, filters, expected):
+    """The last filter is asked first, and one for all modules and messages hides the others."""
+    with warnings.catch_warnings(), np.errstate(all=handling):
+        warnings.resetwarnings()
+        for each in filters:
+            warnings.filterwarnings(**each)
+        assert warnings_raise() is expected
+
+
+@pytest.mark.parametrize("first", [np.float32, np.float64])
+def test_a_state_is_converted_when_any_of_its_arrays_has_another_dtype(first):
+    (parameter,) = leaves(1, dtype=np.float32)
+    second = np.float64 if first == np.float32 else np.float32
+    state = {"steps": 2, "mean": np.ones(3, first), "square": np.ones(3, second)}
+    found = fitting("Adam", parameter, state, True)
+    assert {name: np.asarray(entry).dtype for name, entry in found.items()} == {
+        "steps": np.dtype(int), "mean": np.dtype(np.float32), "square": np.dtype(np.float32)
+    }  # fmt: skip

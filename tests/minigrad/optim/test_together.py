@@ -14,7 +14,7 @@ from minigrad.compiled import backends
 from minigrad.compiled.llvm import lists, native
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.errors import GradientError
-from minigrad.optim.together import updates
+from minigrad.optim.together import gradients, updates
 from tests.minigrad.optim.test_parity import OPTIMIZERS
 
 SHAPES = ((4, 6), (40_000,), (), (0, 3), (17,))  # one is more than a chunk
@@ -166,7 +166,7 @@ def test_arrays_that_somebody_holds_stay_as_they_were(built, hold):
 def test_arrays_that_belong_to_others_stay_as_they_were(built):
     room = np.ones(16, np.float32)
     parameter = alone()
-    parameter.write(np.frombuffer(room.data, np.float32)[:8])
+    parameter._array = parameter._node.value = room[:8]  # which `write` would copy
     parameter.grad = np.ones(8, np.float32)
     optim.SGD([parameter], 0.5).step()
     assert room.tolist() == [1.0] * 16
@@ -203,9 +203,9 @@ def test_what_numpy_would_warn_of_is_warned_of(built, gradient, words):
         np.testing.assert_array_equal(value, before[1][key])
 
 
-@pytest.mark.parametrize("handling", ["print", "log"])
+@pytest.mark.parametrize("handling", [{"over": "print"}, {"divide": "log"}, {"under": "warn"}])
 def test_other_handling_of_errors_is_numpys(built, handling):
-    with np.errstate(all=handling):
+    with np.errstate(**handling):
         optim.Adam([alone()]).step()
     assert not built
 
@@ -245,6 +245,11 @@ class _Sorting(optim.Optimizer):
         lambda w, g: w - np.add.accumulate(g),
         lambda w, g: np.where(g > 0, w, np.asarray(w)),
         lambda w, g: w.clip(0.1, 0.2),
+        lambda w, g: np.where(g, w, -w),
+        lambda w, g: np.where(np.arange(9) > 4, w, g),
+        lambda w, g: np.where(g > 0, w, g.astype(np.float64)),
+        lambda w, g: w - np.exp(g),
+        lambda w, g: w - np.multiply(g, 0.5, out=np.empty(9, np.float32)),
     ],
 )
 def test_other_rules_run_by_numpy(built, what):
@@ -254,6 +259,41 @@ def test_other_rules_run_by_numpy(built, what):
     _Sorting([parameter], what).step()
     np.testing.assert_array_equal(parameter.numpy(), expected)
     assert not built
+
+
+def in_place(w, g):
+    new = w.copy()
+    new += g
+    new -= 0.5 * w
+    new *= g
+    new /= 3
+    return new
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda w, g: (2 + w) + (w + g),
+        lambda w, g: (2 - w) - (w - g),
+        lambda w, g: (2 * w) * (w * g),
+        lambda w, g: (2 / w) / (w / g),
+        in_place,
+    ],
+)
+def test_every_operator_is_followed(built, what):
+    (parameter,) = parameters_of([(9,)])
+    give_gradients([parameter], 3)
+    expected = what(parameter.numpy(), parameter.grad.numpy())
+    _Sorting([parameter], what).step()
+    np.testing.assert_array_equal(parameter.numpy(), expected)
+    assert built
+
+
+def test_sums_and_products_without_native_code_are_left_to_numpy(monkeypatch):
+    monkeypatch.setattr(gradients, "list_builder", lambda: None)
+    arrays = [np.ones(3, np.float32)]
+    assert gradients.sum_of_squares(arrays) is None
+    assert gradients.scaled(arrays, 0.5) is None
 
 
 def test_switched_off_everything_runs_by_numpy(monkeypatch):

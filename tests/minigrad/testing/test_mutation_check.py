@@ -256,10 +256,10 @@ def test_the_command_knows_its_targets():
     root = PATH.parents[1]
     env = {**os.environ, "PYTHONPATH": str(root)}
     listed = subprocess.run(
-        [*command, "gpt", "--list", "--sample", "3"], cwd=root, env=env, capture_output=True,
-        text=True, check=True,
+        [*command, "gpt", "rules", "--list", "--sample", "3"], cwd=root, env=env,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert len(listed.stdout.splitlines()) == 3
+    assert len(listed.stdout.splitlines()) == 6
     unknown = subprocess.run(
         [*command, "nothing"], cwd=root, env=env, capture_output=True, text=True
     )
