@@ -91,12 +91,12 @@ class Pace:
     """Whether more threads pay: what was faster of late, and the other one again at times.
 
     On a machine with other work to do, a thread may lose its processor in the middle of a chunk,
-    and the others wait for it. How long calls take tells that best. Both ways take turns at first,
-    as one call may be disturbed; then the slower one is tried so seldom that it costs some two per
-    cent.
+    and the others wait for it. How long calls take tells that best. The slower way is tried
+    again soon, as one call may be disturbed, and then ever more seldom, so that it costs some two
+    per cent.
 
     >>> pace = Pace()
-    >>> for _ in range(7):
+    >>> for _ in range(3):
     ...     pace.took(pace.together(), 1.0 if pace.together() else 2.0)
     >>> pace.together()
     True
@@ -104,35 +104,35 @@ class Pace:
 
     def __init__(self) -> None:
         self._seconds = {True: 0.0, False: 0.0}  # of a call, by whether threads took part
-        self._calls = 0  # since the slower way was tried
-        self._first = 0  # calls, the first of which warms up
+        self._calls = -1  # since the slower way was tried; the first call of all warms up
+        self._wait = _TRIED_SOON  # calls until it is tried again
 
     def together(self) -> bool:
         """Whether the next call should be shared."""
         seconds = self._seconds
-        if self._first <= _IN_TURN:
-            return self._first % 2 == 1
+        for way in (True, False):
+            if not seconds[way]:
+                return way and self._calls >= 0
         best = seconds[True] < seconds[False]
         ratio = seconds[not best] / seconds[best]
-        return best != (self._calls >= min(_TRIED_AGAIN * ratio, 20 * _TRIED_AGAIN))
+        wait = min(_TRIED_AGAIN * ratio, 20 * _TRIED_AGAIN, self._wait)
+        return best != (self._calls >= wait)
 
     def took(self, together: bool, seconds: float) -> None:
         """Note how long a call took."""
-        first = not self._first
-        self._first = min(self._first + 1, _IN_TURN + 1)
-        if first:
+        if self._calls < 0:
+            self._calls = 0
             return
         before = self._seconds
         other = before[not together]
         slower = bool(other) and not before[together] < other
         self._calls = 0 if slower else self._calls + 1
+        self._wait = min(2 * self._wait if slower else self._wait, 20 * _TRIED_AGAIN)
         more = seconds - before[together]
         before[together] += more * _WEIGHT if before[together] and more > 0 else more
 
 
-_IN_TURN: Final = 6
-"""Calls after the first that take turns with and without threads."""
-
+_TRIED_SOON: Final = 2
 _TRIED_AGAIN: Final = 50
 _WEIGHT: Final = 0.1
 """Of a call that took longer than those before; a shorter one counts at once."""

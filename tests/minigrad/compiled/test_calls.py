@@ -92,10 +92,10 @@ def test_a_machine_that_becomes_busy_is_noticed():
 @pytest.mark.parametrize("disturbed", range(4))
 def test_one_slow_call_at_first_does_not_decide(disturbed):
     pace, ways = Pace(), []
-    for call in range(20):
+    for call in range(30):
         ways.append(pace.together())
         pace.took(ways[-1], 9.0 if call == disturbed else 0.6 if ways[-1] else 1.0)
-    assert all(ways[7:])
+    assert sum(ways) > 22
 
 
 def test_programs_run_at_once_by_several_callers(monkeypatch):
