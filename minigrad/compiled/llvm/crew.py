@@ -96,10 +96,12 @@ class Pace:
     per cent.
 
     >>> pace = Pace()
-    >>> for _ in range(3):
-    ...     pace.took(pace.together(), 1.0 if pace.together() else 2.0)
-    >>> pace.together()
-    True
+    >>> ways = []
+    >>> for _ in range(12):
+    ...     ways.append(pace.together())
+    ...     pace.took(ways[-1], 1.0 if ways[-1] else 2.0)
+    >>> "".join(str(int(way)) for way in ways)
+    '010011110111'
     """
 
     def __init__(self) -> None:

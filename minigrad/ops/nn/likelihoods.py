@@ -9,6 +9,7 @@ from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import Array
 from minigrad.core.tensors import Tensor
 from minigrad.ops.arguments import as_tensors, quiet, widen
+from minigrad.ops.checks import OptionError
 from minigrad.ops.elementwise.powers import exp, log
 from minigrad.ops.nn.loss_parts import pair, reduced
 from minigrad.ops.primitives import primitive
@@ -60,7 +61,7 @@ def gaussian_nll_loss(
             f"number, got x {describe(mean)} and var {describe(variance)}"
         )
     dtype = np.result_type(dtype, variance.dtype)
-    variance = limited_variance(widen(variance), eps)
+    variance = gaussian_nll_variance(widen(variance), eps)
     difference = mean - wanted
     rows = (log(variance) + difference * difference / variance) * 0.5
     if full:
@@ -69,17 +70,17 @@ def gaussian_nll_loss(
 
 
 @primitive
-def limited_variance(var: Array, /, eps: float) -> Array:
+def gaussian_nll_variance(var: Array, /, eps: float) -> Array:
     """A variance, or `eps` where that is larger; its derivative is 1 there, too."""
     if (var.real < 0).any():
-        raise ValueError(
-            "in gaussian_nll_loss a variance must not be negative, got var from "
+        raise OptionError(
+            "a variance must not be negative, got var from "
             f"{var.real.min()}; predict its logarithm, or pass softplus of what is predicted"
         )
     return np.maximum(var, eps)
 
 
-limited_variance.vjp(var=lambda g: g)
+gaussian_nll_variance.vjp(var=lambda g: g)
 
 
 @quiet
