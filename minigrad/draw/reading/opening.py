@@ -100,8 +100,10 @@ class _Opened:
         for handle in handles:
             copied = handle._node if isinstance(handle, Tensor) else None
             if copied is not None and copied.inputs[0] is not None:
-                # A copy is where its array is: else a value would seem to leave its scope.
-                copied.scope = copied.inputs[0].scope
+                # A copy is where its array is: else a value would seem to leave its scope. But it
+                # is not the state that its array may be: one label twice looks like two steps.
+                where = copied.inputs[0].scope
+                copied.scope = None if where is None else where.origin
         check_agreement(node, handles, results)
         return results
 

@@ -154,6 +154,24 @@ def test_two_loops_over_one_cell_are_two_sequences():
     check_picture(loss, 8, 8)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_kernel_that_reads_each_state_is_no_step_of_its_own(fused, compiled):
+    """Opened, its copy of the state is where the state was made, and yet not one more state."""
+
+    def readout(h):
+        return mg.cross_entropy(mg.layer_norm(h), [1, 2])
+
+    x, cell, h, loss = series(), layers.GRUCell(3, 4), None, 0.0
+    loss_at = mg.compile(readout, backend="plain") if compiled else readout
+    with mg.recording(fused=fused):
+        for t in range(6):
+            h = cell(x[:, t], h)
+            loss += loss_at(h)
+    assert steps_of(loss) == {"GRUCell.h": (list(range(6)), 0)}
+    check_picture(loss, 6, 6)
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("chunk", [1, 2])
