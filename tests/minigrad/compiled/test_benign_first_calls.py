@@ -3,6 +3,7 @@
 Programs are made from them, and a second trace with other such numbers sees no difference either.
 """
 
+import functools
 import sys
 import warnings
 
@@ -110,3 +111,21 @@ def test_a_module_that_is_imported_in_the_first_call(monkeypatch):
         return x * colorsys.ONE_THIRD
 
     check_calls(function, [(X,), (POSITIVE,)], "plain")
+
+
+def test_a_cached_property_that_is_read_for_the_first_time():
+    class Settings:
+        heads = 2
+
+        @functools.cached_property
+        def width(self):
+            return 8 // self.heads
+
+    settings = Settings()
+    compiled = mg.compile(lambda x: x / np.sqrt(settings.width), backend="plain")
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(mg.Tensor(X)).numpy(), X / 2)
+    assert compiled.refusals == []
+    settings.heads = 1
+    del settings.width
+    np.testing.assert_array_equal(compiled(mg.Tensor(X)).numpy(), X / np.sqrt(8))
