@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from minigrad.compiled.flags import settings
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders
@@ -30,7 +31,6 @@ from minigrad.ops.randomness import DrawRequest
 from minigrad.restoring import errstate
 
 __all__ = ["Request", "Tracer"]
-
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
@@ -74,7 +74,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         self.nodes: list[Any] = []
         self.derivatives: dict[int, dict[int, View]] = {}
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
-        self._settings = np.geterr()  # under which warnings are those of a call
+        self._settings = settings()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         Nobody asks that of a second trace.
         """
         loud = self._before is None and not current_mode().deriving
-        self.builder.heard = loud and np.geterr() == self._settings
+        self.builder.heard = loud and settings() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -195,14 +195,14 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         for operand, array in zip(operands, applied.arrays, strict=True):
             known = isinstance(operand, View) and isinstance(array, ndarray)
             given.append(self._known_as(array, operand) if known else array)
-        followed_before, settings = len(self.followed), self._settings
+        followed_before, before = len(self.followed), self._settings
         try:
             with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
-                self._settings = np.geterr()
+                self._settings = settings()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own
             result = None
-        self._settings = settings
+        self._settings = before
         del self.followed[followed_before:]
         view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
