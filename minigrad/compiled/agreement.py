@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.compiled.guarding.comparing import differences
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import repeated
-from minigrad.compiled.guarding.other_values import other_argument
+from minigrad.compiled.guarding.other_values import other_argument, other_values, turned_values
 from minigrad.compiled.trace import Traced, settle, trace, unfixed
 from minigrad.compiled.tracing.stand_ins import LARGE
 from minigrad.ops.pytree import replace_leaves
@@ -42,8 +42,8 @@ def what_differs(
         recording, seeded, kernels: as it was traced.
     """
 
-    def compared(signs: bool, stand_ins: bool) -> str | None:
-        others = [other_argument(leaf, signs, i) for i, leaf in enumerate(leaves)]
+    def compared(change: Callable[..., Any], stand_ins: bool) -> str | None:
+        others = [other_argument(leaf, partial(change, number=i)) for i, leaf in enumerate(leaves)]
         for i, same in repeated(leaves).items():
             others[i] = others[same]
         args, kwargs = replace_leaves(tree, others)
@@ -53,12 +53,12 @@ def what_differs(
 
     if any(value.size >= LARGE for value in first.tracer.builder.values):
         with suppress(Exception):  # of numbers that the function never meets
-            if compared(signs=False, stand_ins=True) is None:
+            if compared(other_values, stand_ins=True) is None:
                 return None
     failure = ""
-    for signs in (False, True):
+    for change in (other_values, partial(other_values, signs=True), turned_values):
         try:
-            return compared(signs, stand_ins=False)
+            return compared(change, stand_ins=False)
         except Exception as error:  # perhaps of the values alone
             failure = failure or f"{type(error).__name__}: {error}"
     return f"with other values it fails with {failure}"

@@ -6,6 +6,7 @@ takes to be another value. Equal arguments become unequal ones, so that what is 
 taken for a copy of the other.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,21 @@ from minigrad.compiled.guarding.keys import wrap_like
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import new_generator
 
-__all__ = ["other_argument", "other_values"]
+__all__ = ["other_argument", "other_values", "turned_values"]
 
 _AT_ONCE = 1 << 16
 """Elements that are moved at a time, so that large arrays need little room beside them."""
+
+
+def turned_values(array: PlainArray, number: int = 0) -> PlainArray:
+    """The same numbers in the opposite order along every axis.
+
+    For what takes certain numbers alone, as targets of 1 and -1 or labels of which all are ignored;
+    a matrix stays symmetric, and positive definite.
+    """
+    turned = np.empty_like(array)  # in the same order in memory
+    turned[...] = array[(slice(None, None, -1),) * array.ndim]
+    return turned
 
 
 def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> PlainArray:
@@ -56,9 +68,9 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
     return ordered
 
 
-def other_argument(leaf: Any, signs: bool = False, number: int = 0) -> Any:
+def other_argument(leaf: Any, change: Callable[[PlainArray], PlainArray]) -> Any:
     """Another tensor or array in the place of an argument; anything else as it is."""
     if isinstance(leaf, Tensor):
-        other = wrap_like(leaf, other_values(leaf._array, signs, number), None)
+        other = wrap_like(leaf, change(leaf._array), None)
         return other.requires_grad_() if leaf.requires_grad else other
-    return other_values(leaf, signs, number) if isinstance(leaf, np.ndarray) else leaf
+    return change(leaf) if isinstance(leaf, np.ndarray) else leaf

@@ -91,7 +91,7 @@ _same.vjp(x=lambda g: g)
 @primitive
 def embedding_gradient(x: Array, /, index: Any, rows: int, padding_idx: int | None) -> Array:
     """Rows of `x` added up by their index, faster than `np.add.at` does it."""
-    codes = constant_array(index, "index").reshape(-1)
+    codes = np.asarray(index).reshape(-1)
     features = x.shape[-1]
     flat = widen(x).reshape(codes.size, features)
     out = np.zeros((rows, features), flat.dtype)
@@ -159,7 +159,7 @@ def _embedding_gradient_rule(g: Array, index: Any, rows: int, padding_idx: int |
     taken = embedding.generic(g, index)
     if padding_idx is None:
         return taken
-    used = as_numbers(index, constant_array(index, "index")) != padding_idx % rows
+    used = as_numbers(index, np.asarray(index)) != padding_idx % rows
     return taken * used[..., None]
 
 

@@ -34,7 +34,8 @@ def mask_of(where: Any) -> Any:
     """
     if where is None or where is True:
         return True
-    mask = constant_array(where, "where")
+    # An array keeps its class: in a trace, what a rule computes of it is followed.
+    mask = where if isinstance(where, np.ndarray) else constant_array(where, "where")
     if mask.dtype.kind not in "biu":
         raise TypeError(f"where must hold booleans, got {describe(where)}; compare, as in x > 0")
     return mask.astype(bool, copy=False)

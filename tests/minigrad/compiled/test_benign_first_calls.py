@@ -129,3 +129,39 @@ def test_a_cached_property_that_is_read_for_the_first_time():
     settings.heads = 1
     del settings.width
     np.testing.assert_array_equal(compiled(mg.Tensor(X)).numpy(), X / np.sqrt(8))
+
+
+LABELS = [
+    np.array(labels) for labels in ([-100] * 4, [0, 2, -100, 4], [3, 3, 3, 3], [-100, 1, 0, 0])
+]
+SIGNS = [np.ones(4), np.array([1.0, -1.0, 1.0, 1.0]), -np.ones(4)]
+COVARIANCE = X @ X.T + np.eye(4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_labels_that_are_all_ignored(reduction, backend):
+    def loss(x, y):
+        return mg.cross_entropy(x, y, reduction=reduction)
+
+    check_calls(loss, [(X, labels) for labels in (*LABELS, LABELS[0])], backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_targets_and_matrices_of_which_others_would_be_errors(backend):
+    for loss in (layers.SoftMarginLoss(), layers.HingeEmbeddingLoss()):
+        check_calls(loss, [(X[:, 0], signs) for signs in SIGNS], backend)
+    ranking = layers.MarginRankingLoss()
+    calls = [(X[:, 0], X[:, 1], signs) for signs in SIGNS]
+    check_calls(ranking, calls, backend)
+    calls = [(matrix,) for matrix in (COVARIANCE, np.eye(4) * 2, COVARIANCE * 3 + np.eye(4))]
+    check_calls(lambda a: np.linalg.cholesky(a), calls, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_frequencies_of_rows_in_an_index(backend):
+    def looked_up(table, index):
+        return mg.embedding(table, index, scale_grad_by_freq=True)
+
+    indices = [np.array(index) for index in ([0, 1, 2], [0, 0, 0], [3, 3, 1])]
+    check_calls(looked_up, [(X, index) for index in indices], backend)

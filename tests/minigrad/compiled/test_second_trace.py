@@ -1,11 +1,13 @@
 """A second trace takes over what it shares with the first, and nothing else."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.compiled.guarding.comparing import differences
-from minigrad.compiled.guarding.other_values import other_argument
+from minigrad.compiled.guarding.other_values import other_argument, other_values
 from minigrad.compiled.trace import settle, trace, unfixed
 from minigrad.compiled.tracing import tracer as tracing
 
@@ -15,7 +17,9 @@ F = np.float32
 def two_traces(function, *tensors):
     first = trace(function, tensors, {})
     settle(first, {})
-    others = [other_argument(tensor, False, i) for i, tensor in enumerate(tensors)]
+    others = [
+        other_argument(tensor, partial(other_values, number=i)) for i, tensor in enumerate(tensors)
+    ]
     with unfixed(first):
         second = trace(function, others, {}, before=first)
     settle(second, {})

@@ -1,12 +1,13 @@
 """A second trace computes nothing large that is known, and still finds what leaves the graph."""
 
+from functools import partial
 from unittest import mock
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.compiled.guarding.other_values import other_argument
+from minigrad.compiled.guarding.other_values import other_argument, other_values
 from minigrad.compiled.trace import settle, trace, unfixed
 from minigrad.compiled.tracing.earlier import Calls
 from minigrad.compiled.tracing.stand_ins import LARGE
@@ -66,7 +67,9 @@ def test_the_program_is_that_of_two_whole_traces():
     x, w = given(ROWS, WIDTH), given(WIDTH, WIDTH, seed=1)
     first = trace(recurrence, (x, w), {})
     settle(first, {})
-    others = [other_argument(tensor, False, i) for i, tensor in enumerate((x, w))]
+    others = [
+        other_argument(tensor, partial(other_values, number=i)) for i, tensor in enumerate((x, w))
+    ]
     with unfixed(first):
         second = trace(recurrence, others, {}, before=first, stand_ins=True)
     settle(second, {})
