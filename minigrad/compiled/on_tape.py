@@ -24,6 +24,8 @@ _Built = tuple[Any, Sequence[int]]  # a program, and which gradients it gives
 class ProgramOperation(FusedOperation):
     """The fused operation of a program."""
 
+    of_users = True
+
     def __init__(self, program: Any, name: str, count: int, outputs: int) -> None:
         def forward(*arrays: Any, given: Any = None) -> Any:
             results, _ = program.compute(arrays, current_mode())

@@ -22,7 +22,7 @@ from minigrad.draw.graph.rolling import roll as roll_up
 from minigrad.draw.reading.lowered_graphs import picture_of
 from minigrad.draw.reading.measure import read_tape
 from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states, tensors_of
-from minigrad.draw.reading.opening import has_kernels
+from minigrad.draw.reading.opening import has_kernels, open_kernels
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.reading.targets import results_of
 from minigrad.draw.render.layout import DEFAULT_TIME_LIMIT
@@ -262,9 +262,11 @@ class _LevelChooser:
         keys: Sequence[str] = (),
         seconds: Mapping[Node, float] | None = None,
     ) -> None:
-        self.outputs, self.grad, self.flow = list(outputs), grad, flow
         # A kernel that is opened is not what was timed.
         self.show = show if seconds is None else (*show, "kernels")
+        closed = "kernels" in self.show or flow is not None
+        self.outputs = list(outputs) if closed else open_kernels(outputs, compiled_alone=True)
+        self.grad, self.flow = grad, flow
         self.depth, self.title = depth, title
         self._states, self.keys, self.seconds = states, keys, seconds
         self._opened: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None

@@ -77,6 +77,8 @@ class FusedOperation(Operation):
     """A kernel: its forward returns the outputs and, last, the residuals of its backward."""
 
     reference: Callable[..., Any]
+    of_users = False
+    """Whether the reference is a function of the user's, with scopes of its own."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ comes after a kernel is copied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigrad.core.checks import check_unwritten
@@ -34,8 +34,14 @@ def can_open(node: Node) -> bool:
     return isinstance(node.plan, FusedPlan) and node.saved is not None
 
 
-def open_kernels(outputs: Sequence[Tensor]) -> list[Tensor]:
+def _is_compiled(node: Node) -> bool:
+    return can_open(node) and node.plan.operation.of_users
+
+
+def open_kernels(outputs: Sequence[Tensor], compiled_alone: bool = False) -> list[Tensor]:
     """The same tensors, at the end of a graph in which every kernel is opened.
+
+    With `compiled_alone` the calls of compiled functions are, with what the user wrote in them.
 
     The reference is compared with the kernel, in value and, unless it is very long, in gradient, so
     that the picture shows what ran. Kernels whose saved arrays were freed stay closed.
@@ -53,9 +59,10 @@ def open_kernels(outputs: Sequence[Tensor]) -> list[Tensor]:
     True
     """
     tape = read_tape(outputs)
-    if not any(can_open(node) for node in tape.nodes):
+    chosen = _is_compiled if compiled_alone else can_open
+    if not any(map(chosen, tape.nodes)):
         return list(outputs)
-    opened = _Opened()
+    opened = _Opened(chosen, fused=compiled_alone)
     for node in tape.nodes:
         opened.add(node)
     return [wrap(tensor._array, opened.nodes.get(tensor._node)) for tensor in outputs]
@@ -68,7 +75,8 @@ class _Opened:
         nodes: what stands for each node; None for an output that needs no gradient.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chosen: Callable[[Node], bool], fused: bool) -> None:
+        self._chosen, self._fused = chosen, fused
         self.nodes: dict[Node | None, Node | None] = {}
         self.results: dict[Node, tuple[Any, ...]] = {}
         self.scopes: dict[Scope, Scope] = {}
@@ -81,7 +89,7 @@ class _Opened:
             self.nodes[node] = self.results[source][node.params["index"]]._node
             return
         inputs = tuple(None if at is None else self.nodes[at] for at in node.inputs)
-        if can_open(node):
+        if self._chosen(node):
             results = self._run(copy_node(node, inputs, self.nodes))
             self.results[node] = results
             self.nodes[node] = results[0]._node
@@ -94,7 +102,7 @@ class _Opened:
         """Record the reference of a kernel on its inputs."""
         if node.scope is not None:
             node.scope = self.scopes.setdefault(node.scope, _uncounted(node.scope))
-        mode = ModeChange(fused=False, deriving=False, observers=())
+        mode = ModeChange(fused=self._fused, deriving=False, observers=())
         with mode, errstate(all="ignore"):
             handles, results = run_reference(node)
         for handle in handles:
