@@ -296,8 +296,8 @@ class Compiled:
                 self._warn(TOO_MANY.format(MOST_PROGRAMS))
                 return self.function(*tree[0], **tree[1])
             count = self._count
-            self._count += 1
             if count >= MOST_PROGRAMS and count & (count - 1):  # still tried, but ever more rarely
+                self._count += 1
                 self._warn("objects among its arguments are new ones at each call")
                 return self.function(*tree[0], **tree[1])
             with paused_gc(), whole_work(f"compile {self._label}") as made:
@@ -306,6 +306,7 @@ class Compiled:
                 else:
                     result, program = self._traced(tree, leaves)
                 made.append(result)
+            self._count = count + 1  # not for a call that raised
             give_back()
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)

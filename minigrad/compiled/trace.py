@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -226,6 +226,12 @@ def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
     return array[()] if leaf.number else array
 
 
+_A_LEAF: Final = (
+    "it makes a leaf that requires grad, or reads one in a way not followed; what `mg.grad` and "
+    "the like differentiate by must be tensors among the arguments, not arrays"
+)
+
+
 def array_leaves(leaves: Sequence[Any]) -> list[Any]:
     """The tensors and arrays among the leaves of arguments."""
     return [leaf for leaf in leaves if isinstance(leaf, (Tensor, np.ndarray))]
@@ -320,7 +326,7 @@ def _differentiate(
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
         else:
-            tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
+            tracer.refuse(_A_LEAF)
 
 
 def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
@@ -363,7 +369,7 @@ def settle(traced: Traced, known: Mapping[int, Tensor]) -> None:
             shared = weakref.ref(held[id(captured.array)])
             traced.captured.append((shared, captured.value))
         elif captured.value in traced.gradients or not made_here:
-            tracer.refuse("it makes a leaf that requires grad, or reads one in a way not followed")
+            tracer.refuse(_A_LEAF)
         else:
             traced.constants.append((captured.value, captured.array))
     fix(traced.constants)
