@@ -6,7 +6,7 @@ gradient was recorded), and dies with the last tensor that refers to it.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from numpy import ndarray
@@ -14,7 +14,7 @@ from numpy import ndarray
 from minigrad.core.modes import current_mode
 
 __all__ = ["Array", "Leaf", "Node", "PlainArray", "alias_node", "alias_plan", "fill_node"]
-__all__ += ["last_write", "make_node", "next_number", "place"]
+__all__ += ["last_write", "make_node", "next_number", "place", "written_in_place"]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
 PlainArray: TypeAlias = ndarray[Any, Any]
@@ -115,6 +115,14 @@ class Leaf(Node):
         self.value = value
         self.shape, self.dtype = value.shape, value.dtype
         self.written = _last_write = next_number()
+
+
+def written_in_place(leaves: Iterable[Leaf]) -> None:
+    """The arrays of leaves were written, at once: nodes that saved one of them refuse, too."""
+    global _last_write
+    _last_write = number = next_number()
+    for leaf in leaves:
+        leaf.written = number
 
 
 def last_write() -> int:

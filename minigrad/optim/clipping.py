@@ -50,8 +50,10 @@ def clip_grad_norm(
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm: norm_type must be above 0, got {norm_type}")
     held = _with_gradient(parameters)
-    observed = bool(current_mode().observers)  # they are told of what leaves the graph
-    norm = _norm([g.numpy() if observed else g._array for _, g in held], norm_type)
+    if current_mode().observers:  # they are told of what leaves the graph
+        norm = _norm([gradient.numpy() for _, gradient in held], norm_type)
+    else:
+        norm = _norm([gradient._array for _, gradient in held], norm_type)
     if not math.isfinite(norm):
         names = [p.name or str(p.shape) for p, g in held if not np.isfinite(g.numpy()).all()]
         raise GradientError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy import ndarray
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigrad.compiled.graph import COMPARISONS
@@ -19,6 +20,9 @@ __all__ = ["Recorder", "Unfollowed"]
 
 _ARITHMETIC: Final = frozenset({"add", "subtract", "multiply", "divide", "negative", "absolute"})
 _UFUNCS: Final = COMPARISONS | _ARITHMETIC | {"maximum", "minimum", "sqrt", "sign"}
+
+
+new = object.__new__  # quicker than a call of the class, for stand-ins of results
 
 
 class Unfollowed(Exception):
@@ -33,13 +37,13 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self._steps: list[Step] = []
+        self.steps: list[Step] = []
         self.numbers: list[float] = []
 
     def note(self, op: str, operands: tuple[int, ...], dtype: str) -> int:
         """Another step; returns its number."""
-        self._steps.append((op, operands, dtype))
-        return len(self._steps) - 1
+        self.steps.append((op, operands, dtype))
+        return len(self.steps) - 1
 
     def array(self, dtype: str) -> "_StandIn":
         """The stand-in of an array that is given."""
@@ -75,17 +79,18 @@ class Recorder:
             Unfollowed: it does something else, such as beginning another array of the state.
         """
         value, gradient = self.array(dtype), self.array(dtype)
-        names = [name for name, entry in state.items() if isinstance(entry, np.ndarray)]
-        held = dict(state) | {name: self.array(dtype) for name in names}
-        up = -gradient if options["maximize"] else gradient
-        new = rule(value, up, held, options)
+        names = [name for name, entry in state.items() if entry.__class__ is ndarray]
+        held = dict(state)
+        for name in names:
+            held[name] = self.array(dtype)
+        result = rule(value, -gradient if options["maximize"] else gradient, held, options)
         if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
             raise Unfollowed("a rule that begins states, or writes what it is given")
-        written = [new, *(held[name] for name in names)]
-        if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
-            raise Unfollowed("a rule with results of other kinds")
-        plain = {name: held[name] for name in held.keys() - set(names)}
-        return Recipe(tuple(self._steps), tuple([each.at for each in written])), plain
+        written = [result, *[held.pop(name) for name in names]]
+        for each in written:
+            if each.__class__ is not _StandIn or each.dtype != dtype:
+                raise Unfollowed("a rule with results of other kinds")
+        return Recipe(tuple(self.steps), tuple([each.at for each in written])), held
 
 
 def _operators(name: str) -> tuple[Any, Any, Any]:
@@ -95,15 +100,23 @@ def _operators(name: str) -> tuple[Any, Any, Any]:
     """
 
     def direct(self: "_StandIn", other: Any) -> "_StandIn":
-        operands = self.at, self._beside(other)
-        return _StandIn(self._recorder, self._recorder.note(name, operands, self.dtype), self.dtype)
+        beside, steps, dtype = self._beside(other), self._steps, self.dtype
+        made = new(_StandIn)
+        made._recorder, made._steps, made.at, made.dtype = self._recorder, steps, len(steps), dtype
+        steps.append((name, (self.at, beside), dtype))
+        return made
 
     def asked(self: "_StandIn", other: Any) -> "_StandIn":
-        operands = self._beside(other), self.at
-        return _StandIn(self._recorder, self._recorder.note(name, operands, self.dtype), self.dtype)
+        beside, steps, dtype = self._beside(other), self._steps, self.dtype
+        made = new(_StandIn)
+        made._recorder, made._steps, made.at, made.dtype = self._recorder, steps, len(steps), dtype
+        steps.append((name, (beside, self.at), dtype))
+        return made
 
     def in_place(self: "_StandIn", other: Any) -> "_StandIn":
-        self.at = self._recorder.note(name, (self.at, self._beside(other)), self.dtype)
+        beside, steps = self._beside(other), self._steps
+        steps.append((name, (self.at, beside), self.dtype))
+        self.at = len(steps) - 1
         return self
 
     return direct, asked, in_place
@@ -117,11 +130,11 @@ class _StandIn(NDArrayOperatorsMixin):
         dtype: the name of that dtype.
     """
 
-    __slots__ = ("_recorder", "at", "dtype")
+    __slots__ = ("_recorder", "_steps", "at", "dtype")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, at: int, dtype: str) -> None:
-        self._recorder, self.at, self.dtype = recorder, at, dtype
+        self._recorder, self._steps, self.at, self.dtype = recorder, recorder.steps, at, dtype
 
     __add__, __radd__, __iadd__ = _operators("add")
     __sub__, __rsub__, __isub__ = _operators("subtract")
@@ -131,6 +144,11 @@ class _StandIn(NDArrayOperatorsMixin):
     def _beside(self, other: Any) -> int:
         """The other operand of arithmetic."""
         kind = self.dtype
+        if other.__class__ is float and kind != "bool":  # as mostly; what `number` does
+            self._recorder.numbers.append(other)
+            steps = self._steps
+            steps.append(("number", (), kind))
+            return len(steps) - 1
         if kind == "bool":
             raise Unfollowed("arithmetic of booleans")
         if other.__class__ is not _StandIn:
