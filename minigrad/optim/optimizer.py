@@ -176,7 +176,7 @@ class Optimizer(metaclass=OptimizerType):
         """
         # An update that is defined elsewhere may fail for reasons of its own.
         foreign = not type(self).__module__.startswith("minigrad.")
-        handling = np.geterr()
+        handling: Any = np.geterr()
         keep = foreign or warnings_raise(handling)
         self._check_groups()
         known = None if keep else self._ready.points(self.groups)

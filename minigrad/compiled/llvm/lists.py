@@ -67,13 +67,16 @@ class ListProgram:
         worth: from how many elements on threads share the work.
         target: the machine to build for.
 
+    Attributes:
+        arrays: how many are read for each entry.
+
     Raises:
         Unsupported: for operations and dtypes without native code.
     """
 
     def __init__(self, recipe: Recipe, worth: int, target: native.Host) -> None:
         self._worth, self._layout = worth, native.layout()
-        self._sums, self._arrays = recipe.total is not None, recipe.arrays
+        self._sums, self.arrays = recipe.total is not None, recipe.arrays
         self.text = _module(recipe, target, self._layout)
         self._library = native.load_code(self.text, target)
         self._main = self._library.main()
@@ -110,7 +113,7 @@ class ListProgram:
             room = self._rooms.pop()
         except IndexError:
             room = _Room()
-        room.begin(count, len(read) // self._arrays)
+        room.begin(count, len(read) // self.arrays)
         apart = np.array(numbers, np.float64) if numbers else _NOTHING
         given = (chunks, apart, totals, *written, *read)
         frame, alive = native.make_frame(given, self._layout)

@@ -11,6 +11,7 @@ from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.optim.states import State
 from minigrad.optim.together.gradients import contiguous, is_plain
+from minigrad.optim.together.recorded import Rule
 
 __all__ = ["Job", "Point", "Ready", "by_point"]
 
@@ -26,9 +27,9 @@ class Point:
 
     Attributes:
         group: the options of all.
+        kind: what all have in common that a recorded update depends on, beside plain numbers.
         parameters, states: of the jobs, in order.
-        names: of the arrays in each state.
-        kept: these arrays: the first of all states, then the second, ...
+        kept: the arrays in the states: the first of all states, then the second, ...
         leaves, values, gradients: of a step, while it runs.
         own: whether all values are known to be those of their leaves, with memory of their own
             that can be written.
@@ -42,8 +43,9 @@ class Point:
         self.values: tuple[PlainArray, ...] = tuple([p._array for p in self.parameters])
         self.gradients = tuple([contiguous(leaf.grad._array) for leaf in self.leaves])
         entries = self.states[0].items()
-        self.names = [name for name, entry in entries if entry.__class__ is ndarray]
-        self.kept = tuple([state[name] for name in self.names for state in self.states])
+        names = [name for name, entry in entries if entry.__class__ is ndarray]
+        self.kept = tuple([state[name] for name in names for state in self.states])
+        self.kind = id(self.group), self.values[0].dtype.char, *self.states[0]
         self.chunks: Any = None
         self.own = self.known = False
         self._kinds: Any = None
@@ -116,9 +118,13 @@ class Ready:
 
     Mostly the next step has the same ones with other gradients. To see that takes a fraction of
     the time of checking and sorting them anew.
+
+    Attributes:
+        rules: what was recorded of updates, by the `kind` of the point.
     """
 
     def __init__(self) -> None:
+        self.rules: dict[Any, Rule] = {}
         self._groups: list[tuple[dict[str, Any], list[Tensor]]] = []
         self._points: list[Point] = []
         self._idle: list[Tensor] = []  # without a gradient
@@ -151,7 +157,7 @@ class Ready:
                 return None
         if any(parameter.grad is not None for parameter in self._idle):
             return None
-        if not all([point.find() for point in self._points]):
+        if not all(map(Point.find, self._points)):
             self._points = []
             return None
         return self._points

@@ -1,44 +1,46 @@
 """An update rule run on stand-ins for arrays, which note what is done at each element.
 
-So the rule in NumPy is the only one there is: at every step it is run once for all parameters that
-are at the same point, in some microseconds, and what it did becomes a recipe and numbers. A branch
+So the rule in NumPy is the only one there is: it is run once for all parameters that are at the
+same point, and what it did becomes a recipe, and a function that gives the numbers in it. A branch
 that the rule takes at another step makes another recipe; numbers never do.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy import ndarray
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigrad.compiled.graph import COMPARISONS
 from minigrad.compiled.recipes import Recipe, Step
 from minigrad.optim.states import State
+from minigrad.optim.together.numbers import Number, Numbers, Options, Script, Unfollowed, plain
 
-__all__ = ["Recorder", "Unfollowed"]
+__all__ = ["Rule", "recorded"]
 
 _ARITHMETIC: Final = frozenset({"add", "subtract", "multiply", "divide", "negative", "absolute"})
 _UFUNCS: Final = COMPARISONS | _ARITHMETIC | {"maximum", "minimum", "sqrt", "sign"}
 
 
-new = object.__new__  # quicker than a call of the class, for stand-ins of results
+class Rule(NamedTuple):
+    """What an update rule does.
 
+    Attributes:
+        recipe: at each element: it reads the value, the gradient, and the arrays of the state in
+            order, and writes the new value and those.
+        numbers: with which numbers, and which plain values the state has afterwards.
+    """
 
-class Unfollowed(Exception):
-    """An update rule does what is not done element by element; it runs on arrays."""
+    recipe: Recipe
+    numbers: Numbers
 
 
 class Recorder:
-    """Notes an update rule.
-
-    Attributes:
-        numbers: what the rule used beside arrays, in order.
-    """
+    """Notes what is done at each element, and the numbers beside arrays."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.numbers: list[float] = []
+        self.numbers: list[Any] = []
 
     def note(self, op: str, operands: tuple[int, ...], dtype: str) -> int:
         """Another step; returns its number."""
@@ -51,72 +53,65 @@ class Recorder:
 
     def number(self, value: Any, dtype: str) -> int:
         """A number, which NumPy would give the dtype of the arrays beside it."""
-        if value.__class__ not in (float, int, bool):
+        if value.__class__ not in (Number, float, int, bool):
             raise Unfollowed(f"a {type(value).__name__} beside arrays")
         self.numbers.append(value)
         return self.note("number", (), dtype)
 
-    def update(
-        self,
-        rule: Callable[[Any, Any, State, Mapping[str, Any]], Any],
-        dtype: str,
-        state: State,
-        options: Mapping[str, Any],
-    ) -> tuple[Recipe, State]:
-        """Run a rule.
 
-        Args:
-            rule: takes the value of a parameter, its gradient, its state and options, and returns
-                the new value; arrays of the state may be written.
-            dtype: of all arrays.
-            state: with arrays, which are not touched, and plain values.
+def recorded(
+    rule: Callable[[Any, Any, State, Mapping[str, Any]], Any],
+    dtype: str,
+    state: State,
+    options: Mapping[str, Any],
+) -> tuple[Rule, tuple[list[float], dict[str, Any]]]:
+    """What a rule does, and what its `numbers` are of this state and these options.
 
-        Returns:
-            What it does: reads the value, the gradient, and the arrays of the state in order, and
-            writes the new value and those. And the plain values of the state afterwards.
+    Args:
+        rule: takes the value of a parameter, its gradient, its state and options, and returns the
+            new value; arrays of the state may be written.
+        dtype: of all arrays.
+        state: before the step, with arrays, which are not touched, and plain values.
 
-        Raises:
-            Unfollowed: it does something else, such as beginning another array of the state.
-        """
-        value, gradient = self.array(dtype), self.array(dtype)
-        names = [name for name, entry in state.items() if entry.__class__ is ndarray]
-        held = dict(state)
-        for name in names:
-            held[name] = self.array(dtype)
-        result = rule(value, -gradient if options["maximize"] else gradient, held, options)
-        if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
-            raise Unfollowed("a rule that begins states, or writes what it is given")
-        written = [result, *[held.pop(name) for name in names]]
-        for each in written:
-            if each.__class__ is not _StandIn or each.dtype != dtype:
-                raise Unfollowed("a rule with results of other kinds")
-        return Recipe(tuple(self.steps), tuple([each.at for each in written])), held
+    Raises:
+        Unfollowed: it does something else, such as beginning another array of the state.
+    """
+    recorder, script = Recorder(), Script()
+    value, gradient = recorder.array(dtype), recorder.array(dtype)
+    held: State = {}
+    for name, entry in state.items():
+        if entry.__class__ is np.ndarray:
+            held[name] = recorder.array(dtype)
+        else:
+            one_more = " + 1" if name == "steps" else ""
+            now = entry + 1 if one_more else entry
+            held[name] = script.given(f"state[{name!r}]{one_more}", now)
+    names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
+    given = Options(script, options)
+    result = rule(value, -gradient if given["maximize"] else gradient, held, given)
+    if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
+        raise Unfollowed("a rule that begins states, or writes what it is given")
+    written = [result, *[held.pop(name) for name in names]]
+    if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
+        raise Unfollowed("a rule with results of other kinds")
+    recipe = Recipe(tuple(recorder.steps), tuple([each.at for each in written]))
+    rule = Rule(recipe, script.function(recorder.numbers, held))
+    return rule, (list(map(plain, recorder.numbers)), {k: plain(v) for k, v in held.items()})
 
 
 def _operators(name: str) -> tuple[Any, Any, Any]:
-    """The operators of an operation: x1 op x2, with x2 asked, and in-place.
-
-    They do what NumPy's function does with stand-ins, which takes four times as long to ask them.
-    """
+    """The operators of an operation: x1 op x2, with x2 asked, and in-place."""
 
     def direct(self: "_StandIn", other: Any) -> "_StandIn":
-        beside, steps, dtype = self._beside(other), self._steps, self.dtype
-        made = new(_StandIn)
-        made._recorder, made._steps, made.at, made.dtype = self._recorder, steps, len(steps), dtype
-        steps.append((name, (self.at, beside), dtype))
-        return made
+        operands = self.at, self._beside(other)
+        return _StandIn(self._recorder, self._recorder.note(name, operands, self.dtype), self.dtype)
 
     def asked(self: "_StandIn", other: Any) -> "_StandIn":
-        beside, steps, dtype = self._beside(other), self._steps, self.dtype
-        made = new(_StandIn)
-        made._recorder, made._steps, made.at, made.dtype = self._recorder, steps, len(steps), dtype
-        steps.append((name, (beside, self.at), dtype))
-        return made
+        operands = self._beside(other), self.at
+        return _StandIn(self._recorder, self._recorder.note(name, operands, self.dtype), self.dtype)
 
     def in_place(self: "_StandIn", other: Any) -> "_StandIn":
-        beside, steps = self._beside(other), self._steps
-        steps.append((name, (self.at, beside), self.dtype))
-        self.at = len(steps) - 1
+        self.at = self._recorder.note(name, (self.at, self._beside(other)), self.dtype)
         return self
 
     return direct, asked, in_place
@@ -130,11 +125,11 @@ class _StandIn(NDArrayOperatorsMixin):
         dtype: the name of that dtype.
     """
 
-    __slots__ = ("_recorder", "_steps", "at", "dtype")
+    __slots__ = ("_recorder", "at", "dtype")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, at: int, dtype: str) -> None:
-        self._recorder, self._steps, self.at, self.dtype = recorder, recorder.steps, at, dtype
+        self._recorder, self.at, self.dtype = recorder, at, dtype
 
     __add__, __radd__, __iadd__ = _operators("add")
     __sub__, __rsub__, __isub__ = _operators("subtract")
@@ -144,11 +139,6 @@ class _StandIn(NDArrayOperatorsMixin):
     def _beside(self, other: Any) -> int:
         """The other operand of arithmetic."""
         kind = self.dtype
-        if other.__class__ is float and kind != "bool":  # as mostly; what `number` does
-            self._recorder.numbers.append(other)
-            steps = self._steps
-            steps.append(("number", (), kind))
-            return len(steps) - 1
         if kind == "bool":
             raise Unfollowed("arithmetic of booleans")
         if other.__class__ is not _StandIn:

@@ -11,8 +11,9 @@ from minigrad.compiled.flags import INVALID, report
 from minigrad.compiled.graph import COMPARISONS, Unsupported
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.nodes import PlainArray, written_in_place
+from minigrad.optim.together.numbers import Unfollowed
 from minigrad.optim.together.ready import Job, Point
-from minigrad.optim.together.recorded import Recorder, Unfollowed
+from minigrad.optim.together.recorded import recorded
 
 __all__ = ["update_together"]
 
@@ -45,11 +46,9 @@ def update_together(
 
 def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
     """Update the parameters of a point; False, with nothing written, if it cannot."""
-    values, gradients, kept, state = point.values, point.gradients, point.kept, point.states[0]
-    recorder = Recorder()
+    values, gradients, kept = point.values, point.gradients, point.kept
     try:
-        now = {**state, "steps": state["steps"] + 1}
-        recipe, plain = recorder.update(optimizer.update, values[0].dtype.name, now, point.group)
+        recipe, (numbers, plain) = _recorded(optimizer, point)
         program = build(recipe)
     except (Unfollowed, Unsupported):
         return False
@@ -58,7 +57,7 @@ def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
     new = _new_values(point, keep)
     old = tuple([array.copy() for array in kept]) if keep else kept
     written, read = (*new, *kept), (*values, *gradients, *old)
-    _, status = program(point.chunks, written, read, recorder.numbers)
+    _, status = program(point.chunks, written, read, numbers)
     if status and keep:  # NumPy warns or raises, where and as it does
         for array, before in zip(kept, old, strict=True):
             np.copyto(array, before)
@@ -76,6 +75,22 @@ def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
     if status:
         _warn(f"{type(optimizer).__name__}.step", status, recipe, gradients)
     return True
+
+
+def _recorded(optimizer: Any, point: Point) -> tuple[Recipe, tuple[list[float], dict[str, Any]]]:
+    """The recipe for a point, its numbers, and the plain values of states afterwards.
+
+    Raises:
+        Unfollowed: there is none.
+    """
+    state, group, rules = point.states[0], point.group, optimizer._ready.rules
+    rule = rules.get(point.kind)
+    found = None if rule is None else rule.numbers(state, group)
+    if rule is None or found is None:
+        dtype = point.values[0].dtype.name
+        rule, found = recorded(optimizer.update, dtype, state, group)
+        rules[point.kind] = rule
+    return rule.recipe, found
 
 
 def _new_values(point: Point, keep: bool) -> tuple[PlainArray, ...]:
