@@ -95,8 +95,8 @@ def recorded(
     if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
         raise Unfollowed("a rule with results of other kinds")
     recipe = Recipe(tuple(recorder.steps), tuple([each.at for each in written]))
-    rule = Rule(recipe, script.function(recorder.numbers, held))
-    return rule, (list(map(plain, recorder.numbers)), {k: plain(v) for k, v in held.items()})
+    found = Rule(recipe, script.function(recorder.numbers, held))
+    return found, (list(map(plain, recorder.numbers)), {k: plain(v) for k, v in held.items()})
 
 
 def _operators(name: str) -> tuple[Any, Any, Any]:
