@@ -6,8 +6,7 @@ all parameters of a model so takes longer than to update the parameters.
 
 import ctypes
 import functools
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -106,7 +105,8 @@ def _memory() -> _Memory | None:
     if frame is None or ctypes.sizeof(ctypes.c_void_p) != _WORD:
         return None
     data = frame.data
-    found = _Memory(frame.items, _WORD, data + 8, data + 16, data + 40, data + 48)
+    kind = object.__basicsize__ - _WORD
+    found = _Memory(frame.items, kind, data + 8, data + 16, data + 40, data + 48)
     room = np.zeros((4, 6), np.float32)
     examples: tuple[PlainArray, ...] = (
         *(room, room[1:], room.T, np.array(1.0), np.zeros((0, 2), np.int8)),
@@ -115,8 +115,7 @@ def _memory() -> _Memory | None:
     for example in examples:
         at = id(example)
         fits = (
-            _word(at) == sys.getrefcount(example) - 1
-            and _word(at + found.kind) == id(np.ndarray)
+            _word(at + found.kind) == id(np.ndarray)
             and _word(at + found.dtype) == id(example.dtype)
             and _word(at + found.axes) & 0xFFFFFFFF == example.ndim
             and _word(at + found.flags) & 0xFFFF == example.flags.num
@@ -157,23 +156,26 @@ class Kinds:
     """The shapes and dtypes of arrays, all in the order of their axes.
 
     Args:
-        arrays: that have them; they are not kept.
-        own: whether each of them has its own memory, too, which can be written.
+        kinds: shape and dtype of each.
+        own: so many of the first have their own memory, too, which can be written.
 
     Raises:
         MissingPackageError: without llvmlite.
     """
 
-    def __init__(self, arrays: Sequence[PlainArray], own: Sequence[bool]) -> None:
-        self._dtypes = [array.dtype for array in arrays]  # which live as long as the table
+    def __init__(self, kinds: Iterable[tuple[tuple[int, ...], Any]], own: int = 0) -> None:
+        self._kinds = [(shape, np.dtype(dtype)) for shape, dtype in kinds]  # dtypes must live on
         table = [id(np.ndarray)]
-        for array, alone in zip(arrays, own, strict=True):
-            needed = _OWN if alone else _CONTIGUOUS
-            table += [id(array.dtype), needed, array.ndim, *array.shape]
-        self._table, self._count = np.array(table, np.int64), len(arrays)
+        for number, (shape, dtype) in enumerate(self._kinds):
+            needed = _OWN if number < own else _CONTIGUOUS
+            table += [id(dtype), needed, len(shape), *shape]
+        self._table, self._count = np.array(table, np.int64), len(self._kinds)
         self._address = self._table.__array_interface__["data"][0]
         self._items, self._alike = _alike()
 
-    def are_of(self, arrays: tuple[PlainArray, ...]) -> bool:
-        """Whether other arrays, as many and not of subclasses, are like those."""
+    def are_of(self, arrays: tuple[Any, ...]) -> bool:
+        """Whether arrays, as many and not of subclasses, are like that.
+
+        False tells little of arrays whose dtype is only equal, not the same object.
+        """
         return self._alike(id(arrays) + self._items, self._address, self._count) == self._count

@@ -65,7 +65,7 @@ class _Plan:
         self._squares, self._times = _squares(build, dtype), _times(build, dtype)
         self._chunks = self._squares.cut(arrays)
         looks = array_looks()
-        self.kinds: Any = looks and looks.Kinds(arrays, [False] * len(arrays))
+        self.kinds: Any = looks and looks.Kinds([(a.shape, a.dtype) for a in arrays])
 
     def squares(self, arrays: tuple[PlainArray, ...]) -> float:
         """The sum of all squares."""

@@ -58,8 +58,8 @@ class Point:
 
     def note(self, looks: Any) -> None:
         """The next step is probably like this one."""
-        own = [True] * len(self.values) + [False] * len(self.gradients)
-        self._kinds, self.known = looks.Kinds((*self.values, *self.gradients), own), True
+        kinds = [(array.shape, array.dtype) for array in (*self.values, *self.gradients)]
+        self._kinds, self.known = looks.Kinds(kinds, own=len(self.values)), True
 
     def forget(self) -> None:
         """The step is over, and its arrays are not kept."""
