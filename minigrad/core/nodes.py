@@ -111,18 +111,16 @@ class Leaf(Node):
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the value. Nodes that saved the old one refuse to run backward from now on."""
-        global _last_write
-        self.value = value
-        self.shape, self.dtype = value.shape, value.dtype
-        self.written = _last_write = next_number()
+        self.value, self.shape, self.dtype = value, value.shape, value.dtype
+        written_in_place((self,))
 
 
 def written_in_place(leaves: Iterable[Leaf]) -> None:
-    """The arrays of leaves were written, at once: nodes that saved one of them refuse, too."""
+    """Nodes that saved the values of leaves until now refuse to run backward from now on."""
     global _last_write
-    _last_write = number = next_number()
+    _last_write = next_number()
     for leaf in leaves:
-        leaf.written = number
+        leaf.written = _last_write
 
 
 def last_write() -> int:

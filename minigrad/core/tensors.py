@@ -154,15 +154,13 @@ class Tensor(TensorMethods):
     @property
     def grad(self) -> "Tensor | None":
         """The gradient added up by `backward`: a Tensor of this shape and dtype, or None."""
-        node = self._node
-        holder = node if node.__class__ is Leaf else getattr(node, "extras", None)
+        holder = self._node if isinstance(self._node, Leaf) else getattr(self._node, "extras", None)
         kept: Tensor | None = getattr(holder, "grad", None)
         return kept
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        node = self._node
-        leaf = node if node.__class__ is Leaf else self._leaf("grad")
+        leaf = self._leaf("grad")
         if value is not None:
             value = value if isinstance(value, Tensor) else Tensor(value, dtype=self.dtype)
             own, given = self._array, value._array

@@ -88,7 +88,10 @@ def recorded(
             held[name] = script.given(f"state[{name!r}]{one_more}", now)
     names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
     given = Options(script, options)
-    result = rule(value, -gradient if given["maximize"] else gradient, held, given)
+    try:
+        result = rule(value, -gradient if given["maximize"] else gradient, held, given)
+    except TypeError as error:  # as of a function of plain numbers that takes floats alone
+        raise Unfollowed("a rule that asks for more than stand-ins have") from error
     if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
         raise Unfollowed("a rule that begins states, or writes what it is given")
     written = [result, *[held.pop(name) for name in names]]
