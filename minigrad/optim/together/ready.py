@@ -120,11 +120,11 @@ class Ready:
     the time of checking and sorting them anew.
 
     Attributes:
-        rules: what was recorded of updates, by the `kind` of the point.
+        rules: what was recorded of updates, with its program, by the `kind` of the point.
     """
 
     def __init__(self) -> None:
-        self.rules: dict[Any, Rule] = {}
+        self.rules: dict[Any, tuple[Rule, Any]] = {}
         self._groups: list[tuple[dict[str, Any], list[Tensor]]] = []
         self._points: list[Point] = []
         self._idle: list[Tensor] = []  # without a gradient

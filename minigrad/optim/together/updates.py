@@ -48,8 +48,7 @@ def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
     """Update the parameters of a point; False, with nothing written, if it cannot."""
     values, gradients, kept = point.values, point.gradients, point.kept
     try:
-        recipe, (numbers, plain) = _recorded(optimizer, point)
-        program = build(recipe)
+        recipe, program, (numbers, plain) = _recorded(optimizer, point, build)
     except (Unfollowed, Unsupported):
         return False
     if point.chunks is None:
@@ -77,20 +76,23 @@ def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
     return True
 
 
-def _recorded(optimizer: Any, point: Point) -> tuple[Recipe, tuple[list[float], dict[str, Any]]]:
-    """The recipe for a point, its numbers, and the plain values of states afterwards.
+def _recorded(
+    optimizer: Any, point: Point, build: Any
+) -> tuple[Recipe, Any, tuple[list[float], dict[str, Any]]]:
+    """The recipe for a point, its program, its numbers, and plain values of the state afterwards.
 
     Raises:
-        Unfollowed: there is none.
+        Unfollowed, Unsupported: there is none.
     """
     state, group, rules = point.states[0], point.group, optimizer._ready.rules
-    rule = rules.get(point.kind)
+    rule, program = rules.get(point.kind, (None, None))
     found = None if rule is None else rule.numbers(state, group)
     if rule is None or found is None:
         dtype = point.values[0].dtype.name
         rule, found = recorded(optimizer.update, dtype, state, group)
-        rules[point.kind] = rule
-    return rule.recipe, found
+        program = build(rule.recipe)
+        rules[point.kind] = rule, program
+    return rule.recipe, program, found
 
 
 def _new_values(point: Point, keep: bool) -> tuple[PlainArray, ...]:

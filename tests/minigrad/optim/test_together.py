@@ -114,8 +114,7 @@ def test_a_schedule_makes_no_other_recipe(built):
         give_gradients(parameters, step)
         optimizer.step()
         schedule.step()
-    assert len(built) == 6
-    assert len(set(built)) == 1
+    assert len(built) == 1
 
 
 def test_a_branch_of_the_rule_makes_another(built):
@@ -124,7 +123,7 @@ def test_a_branch_of_the_rule_makes_another(built):
     for step in range(8):
         give_gradients(parameters, step)
         optimizer.step()
-    assert [built.index(recipe) for recipe in built] == [0] * 5 + [5] * 3
+    assert len(built) == len(set(built)) == 2
 
 
 def alone(shape=(8,)):
