@@ -100,11 +100,9 @@ class Leaf(Node):
         self, value: "ndarray[Any, Any]", name: str | None = None, learned: bool = False
     ) -> None:
         self.inputs, self.saved, self.params = (), (), {}
-        self.shape, self.dtype = value.shape, value.dtype
-        self.scope = None
+        self.value, self.shape, self.dtype = value, value.shape, value.dtype
+        self.scope = self.extras = None
         self.number = next_number()
-        self.extras = None
-        self.value = value
         self.grad: Any = None
         self.written = 0
         self.name, self.learned = name, learned

@@ -16,6 +16,7 @@ from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.arrays import Kinds, is_known
 from minigrad.compiled.llvm.crew import Pace, asked_for, crew
 from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
+from minigrad.forks import importing
 from minigrad.profiling.tables import KernelWork
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
 
 def _writing() -> ModuleType:
     """The compiler, imported for the first program that is not on disk."""
-    from minigrad.compiled.llvm import writing
+    with importing:
+        from minigrad.compiled.llvm import writing
 
     return writing
 

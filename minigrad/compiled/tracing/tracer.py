@@ -118,10 +118,12 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             kept = array if whole else np.array(array, order="C")
             view = known or self.builder.constant(kept)
             self.enter_array(kept, view)
-            # What a rule computes of it is followed, too.
+            # What a rule computes of it is followed, too, and of a tensor among the parameters.
             return kept if view.value.op == "constant" else self._known_as(kept, view)
+        if hasattr(array, "_array"):
+            return self._constant(array, array._array)
         leaves = [leaf for _, leaf in labelled_leaves(array)]
-        if not any(isinstance(leaf, ndarray) for leaf in leaves):
+        if not any(map(_is_array, leaves)):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
@@ -162,11 +164,9 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         view = convert(self.builder, recorded)
         if view is None and "index" in params:
             view = with_index(self.builder, recorded, lambda leaf: self.source(leaf, leaf))
-        if view is not None and not _fits(view, result):
-            view = None
-        plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
-        self.plain.extend(plain)
-        if view is None or any(r.__class__ is ndarray for r in applied.results[1:]):
+        aux = applied.results[1:]
+        self.plain.extend(r for r in aux if r.__class__ is not ndarray and r is not None)
+        if view is None or not _fits(view, result) or any(r.__class__ is ndarray for r in aux):
             self._call(applied, operands, leaves, traced)
         else:
             self.calls.note(key, view)
@@ -254,8 +254,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             self.refuse(f"{operation.name}: its {hinders} depends on its values")
         count = len(operands)
         places: list[int | None] = [i for i, o in enumerate(operands) if isinstance(o, View)]
-        views = [o for o in operands if isinstance(o, View)]
-        views += known
+        views = [*(o for o in operands if isinstance(o, View)), *known]
         places += [count + i for i in traced]
         called = CalledOperation(operation, applied.arrays, applied.params, places, applied.results)
         value = self.builder.make("call", views, (), bool, (called,))
@@ -328,9 +327,11 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             self.know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
-        if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
+        array = isinstance(leaf, (ndarray, np.generic))
+        # One number may be a constant of a formula; a truth value is of something else.
+        if array and (leaf.size > 1 or leaf.dtype == bool) and self.view_of(leaf) is None:
             self._unknown += 1
-        return self.source(leaf, leaf) if isinstance(leaf, (ndarray, np.generic)) else leaf
+        return self.source(leaf, leaf) if array else leaf
 
     def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
         """Refuse that a number of a followed array leaves; in our own code, assume it."""
