@@ -25,7 +25,6 @@ class KeyValueCache:
             a memory, whose keys and values are computed at the first call and then stay.
 
     Attributes:
-        keys, values: (batch, heads, places, features); None while empty.
         valid: which places are not padding, (batch, places); None when all are.
 
     Where gradients are recorded, they flow through the cache to all calls before.
@@ -33,18 +32,48 @@ class KeyValueCache:
 
     def __init__(self, fixed: bool = False) -> None:
         self.fixed = fixed
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
         self.valid: PlainArray | None = None
         self.source: Any = None
+        self._tensors: tuple[Tensor | None, Tensor | None] = None, None
         self._room: list[PlainArray] = []
+        self._written = 0  # places of the room that are to be shown as tensors; 0 if they are
+
+    def _shown(self) -> tuple[Tensor | None, Tensor | None]:
+        """Keys and values. Decoding writes many places between two times that somebody asks."""
+        if self._written:
+            self._tensors, self._written = self._of_room(), 0
+        return self._tensors
+
+    def _of_room(self) -> tuple[Tensor, Tensor]:
+        """What is written in the room."""
+        keys, values = (wrap(held[:, :, : self._written], None) for held in self._room)
+        return keys, values
+
+    @property
+    def keys(self) -> Tensor | None:
+        """(batch, heads, places, features); None while empty."""
+        return self._shown()[0]
+
+    @keys.setter
+    def keys(self, keys: Tensor | None) -> None:
+        self._tensors = keys, self._shown()[1]
+
+    @property
+    def values(self) -> Tensor | None:
+        """(batch, heads, places, features); None while empty."""
+        return self._shown()[1]
+
+    @values.setter
+    def values(self, values: Tensor | None) -> None:
+        self._tensors = self._shown()[0], values
 
     def __repr__(self) -> str:
         return f"KeyValueCache({describe(self.keys) if self.keys is not None else 'empty'})"
 
     def __len__(self) -> int:
         """The number of places, padding included."""
-        return 0 if self.keys is None else self.keys.shape[2]
+        keys, _ = self._tensors
+        return self._written or (0 if keys is None else keys.shape[2])
 
     def counts(self) -> Any:
         """The number of places that are not padding: one integer, or one for each sequence."""
@@ -62,14 +91,15 @@ class KeyValueCache:
         Raises:
             ShapeError: when the batch, heads or features are others than before.
         """
-        if self.keys is None or self.values is None:
-            self.keys, self.values, self.valid = keys, values, valid
+        held, held_values = self._shown()
+        if held is None or held_values is None:
+            self._tensors, self.valid = (keys, values), valid
             return keys, values
         before, batch = len(self), keys.shape[0]
-        if keys.shape[:2] + keys.shape[3:] != self.keys.shape[:2] + self.keys.shape[3:]:
+        if keys.shape[:2] + keys.shape[3:] != held.shape[:2] + held.shape[3:]:
             raise ShapeError(
                 f"KeyValueCache: new keys {describe(keys)} do not continue those of before "
-                f"{describe(self.keys)}: (batch, heads, places, features) may differ in places "
+                f"{describe(held)}: (batch, heads, places, features) may differ in places "
                 "alone. Another batch needs a cache of its own."
             )
         if valid is not None or self.valid is not None:
@@ -77,14 +107,16 @@ class KeyValueCache:
             self.valid = np.concatenate(
                 [np.ones((batch, n), bool) if v is None else v for v, n in parts], axis=1
             )
-        tensors = self.keys, self.values, keys, values
-        if mg.is_recording() and any(t.requires_grad for t in tensors):
-            self._room = []
-            self.keys = mg.concatenate([self.keys, keys], axis=2)
-            self.values = mg.concatenate([self.values, values], axis=2)
-        else:
+        tensors = held, held_values, keys, values
+        if not mg.is_recording() or not any(tensor.requires_grad for tensor in tensors):
             self.write(keys.numpy(), values.numpy())
-        return self.keys, self.values
+            return self._of_room()
+        self._room = []
+        self._tensors = every = (
+            mg.concatenate([held, keys], axis=2),
+            mg.concatenate([held_values, values], axis=2),
+        )
+        return every
 
     def write(self, *new: PlainArray) -> None:
         """Add keys and values whose shapes and padding are known to continue those of before.
@@ -94,10 +126,9 @@ class KeyValueCache:
         """
         before = len(self)
         after = before + new[0].shape[2]
-        keys, values = room = self.room(after)
-        for into, array in zip(room, new, strict=True):
+        for into, array in zip(self.room(after), new, strict=True):
             into[:, :, before:after] = array
-        self.keys, self.values = wrap(keys[:, :, :after], None), wrap(values[:, :, :after], None)
+        self._written = after
 
     def room(self, places: int) -> tuple[PlainArray, PlainArray]:
         """The arrays that keys and values are written into, for so many places or more.
@@ -107,13 +138,14 @@ class KeyValueCache:
         Raises:
             ValueError: when the cache is empty.
         """
-        if self.keys is None or self.values is None:
-            raise ValueError("KeyValueCache: an empty cache knows no shapes to make room for")
         if not self._room or self._room[0].shape[2] < places:
+            shown = self._shown()
+            if shown[0] is None or shown[1] is None:
+                raise ValueError("KeyValueCache: an empty cache knows no shapes to make room for")
             size = FIRST_ROOM
             while size < places:
                 size *= 2
-            held = [self.keys.numpy(), self.values.numpy()]
+            held = [shown[0].numpy(), shown[1].numpy()]
             self._room = [np.zeros((*a.shape[:2], size, a.shape[3]), a.dtype) for a in held]
             for into, array in zip(self._room, held, strict=True):
                 into[:, :, : array.shape[2]] = array
@@ -139,18 +171,20 @@ class KeyValueCache:
 
     def reorder(self, index: Any) -> None:
         """Take these sequences of the batch, as beam search does; an index may come repeatedly."""
-        if self.keys is None or self.values is None:
+        keys, values = self._shown()
+        if keys is None or values is None:
             return
         chosen = np.asarray(index)
         self._room = []
-        self.keys, self.values = self.keys[chosen], self.values[chosen]
+        self._tensors = keys[chosen], values[chosen]
         self.valid = None if self.valid is None else self.valid[chosen]
         self.source = None  # the memory is to be reordered too, by the caller
 
     def detach(self) -> None:
         """Let no gradient flow to earlier calls."""
-        if self.keys is not None and self.values is not None:
-            self.keys, self.values = self.keys.detach(), self.values.detach()
+        keys, values = self._shown()
+        if keys is not None and values is not None:
+            self._tensors = keys.detach(), values.detach()
 
 
 class PlacedCache(KeyValueCache):

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 from minigrad.compiled import plain
@@ -18,7 +19,7 @@ from minigrad.forks import importing
 from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
-__all__ = ["build_in_turn", "chosen_backend", "compiles_natively", "default_backend"]
+__all__ = ["array_looks", "build_in_turn", "chosen_backend", "compiles_natively", "default_backend"]
 __all__ += ["list_builder", "machine", "native_kernel", "prepare", "switched_off", "to_pickle"]
 __all__ += ["word_comparer"]
 
@@ -131,8 +132,11 @@ def prepare() -> None:
 
 def list_builder() -> Callable[[Any], Any] | None:
     """The function that makes programs from recipes, or None where NumPy does the same."""
-    if not compiles_natively():
-        return None
+    return _list_builder() if compiles_natively() else None
+
+
+@functools.cache
+def _list_builder() -> Callable[[Any], Any]:
     with importing:
         from minigrad.compiled.llvm import lists
 
@@ -147,6 +151,16 @@ def word_comparer() -> Callable[[int, int, int], int] | None:
         from minigrad.compiled.llvm import words
 
     return words.first_change()
+
+
+def array_looks() -> ModuleType | None:
+    """`minigrad.compiled.llvm.arrays`, or None where it does not know the memory of objects."""
+    if not compiles_natively():
+        return None
+    with importing:
+        from minigrad.compiled.llvm import arrays
+
+    return arrays if arrays.is_known() else None
 
 
 def machine() -> dict[str, str | int]:

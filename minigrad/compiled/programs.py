@@ -167,8 +167,9 @@ class Program:
 
     # -- a call ------------------------------------------------------------------------------------
 
-    def held(self) -> list[Any] | None:
-        """The tensors from outside; None unless all that was read there is as it was."""
+    def held(self) -> tuple[list[Any], list[Any]] | None:
+        """The tensors from outside, and their arrays; None unless all that was read there is as it
+        was."""
         held = self._outside.held()
         return held if held is not None and self.guards.hold() else None
 
@@ -178,7 +179,7 @@ class Program:
         leaves: list[Any],
         tensors: list[Any],
         arrays: list[Any],
-        held: Sequence[Any],
+        held: tuple[Sequence[Any], Sequence[Any]],
         mode: Any,
         check: bool = False,
         watchers: Sequence[Observer] = (),
@@ -193,9 +194,8 @@ class Program:
             check: compare with the function itself.
             watchers: they see the call as that of one operation.
         """
-        if held:
-            tensors += held
-            arrays += [tensor._array for tensor in held]
+        tensors += held[0]
+        arrays += held[1]
         numbers = [draw.numbers(mode) for draw in self._draws] if self._draws else []
         arrays += numbers
         try:

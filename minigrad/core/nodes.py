@@ -6,7 +6,7 @@ gradient was recorded), and dies with the last tensor that refers to it.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from numpy import ndarray
@@ -14,7 +14,7 @@ from numpy import ndarray
 from minigrad.core.modes import current_mode
 
 __all__ = ["Array", "Leaf", "Node", "PlainArray", "alias_node", "alias_plan", "fill_node"]
-__all__ += ["last_write", "make_node", "next_number", "place"]
+__all__ += ["last_write", "make_node", "next_number", "place", "written_in_place"]
 
 Array: TypeAlias = Any  # an ndarray, a NumPy scalar, or a Tensor: rules are written for all three
 PlainArray: TypeAlias = ndarray[Any, Any]
@@ -100,21 +100,25 @@ class Leaf(Node):
         self, value: "ndarray[Any, Any]", name: str | None = None, learned: bool = False
     ) -> None:
         self.inputs, self.saved, self.params = (), (), {}
-        self.shape, self.dtype = value.shape, value.dtype
-        self.scope = None
+        self.value, self.shape, self.dtype = value, value.shape, value.dtype
+        self.scope = self.extras = None
         self.number = next_number()
-        self.extras = None
-        self.value = value
         self.grad: Any = None
         self.written = 0
         self.name, self.learned = name, learned
 
     def write(self, value: "ndarray[Any, Any]") -> None:
         """Replace the value. Nodes that saved the old one refuse to run backward from now on."""
-        global _last_write
-        self.value = value
-        self.shape, self.dtype = value.shape, value.dtype
-        self.written = _last_write = next_number()
+        self.value, self.shape, self.dtype = value, value.shape, value.dtype
+        written_in_place((self,))
+
+
+def written_in_place(leaves: Iterable[Leaf]) -> None:
+    """Nodes that saved the values of leaves until now refuse to run backward from now on."""
+    global _last_write
+    _last_write = next_number()
+    for leaf in leaves:
+        leaf.written = _last_write
 
 
 def last_write() -> int:

@@ -1,6 +1,5 @@
 """Adam and AdamW."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -69,7 +68,7 @@ class Adam(Optimizer):
                 state["largest_square"] = np.zeros_like(value)
             square = np.maximum(state["largest_square"], square, out=state["largest_square"])
         root: PlainArray = np.sqrt(square)
-        root /= math.sqrt(1 - beta2**steps)
+        root /= (1 - beta2**steps) ** 0.5
         root += options["epsilon"]
         np.divide(mean, root, out=root)
         root *= -rate / (1 - beta1**steps)

@@ -1,6 +1,5 @@
 """What came of Adam: with Nesterov's momentum, rectified, and by the infinity norm."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -205,11 +204,11 @@ class RAdam(_Decaying):
         length = longest - 2 * steps * beta2**steps / known  # and at this step
         step: PlainArray = mean * (-options["rate"] / (1 - beta1**steps))
         if length > 5:
-            rectified = math.sqrt(
+            rectified = (
                 (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-            )
+            ) ** 0.5
             root: PlainArray = np.sqrt(square)
             root += options["epsilon"]
-            step *= math.sqrt(known) * rectified / root
+            step *= known**0.5 * rectified / root
         step += value
         return step

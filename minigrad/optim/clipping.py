@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import PlainArray
+from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.elementwise.piecewise import clip
 from minigrad.optim.together.gradients import scaled, sum_of_squares
@@ -50,8 +50,10 @@ def clip_grad_norm(
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm: norm_type must be above 0, got {norm_type}")
     held = _with_gradient(parameters)
-    observed = bool(current_mode().observers)  # they are told of what leaves the graph
-    norm = _norm([g.numpy() if observed else g._array for _, g in held], norm_type)
+    if current_mode().observers:  # they are told of what leaves the graph
+        norm = _norm([gradient.numpy() for _, gradient in held], norm_type)
+    else:
+        norm = _norm([gradient._array for _, gradient in held], norm_type)
     if not math.isfinite(norm):
         names = [p.name or str(p.shape) for p, g in held if not np.isfinite(g.numpy()).all()]
         raise GradientError(
@@ -89,8 +91,13 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, max_value: float) -> 
 
 
 def _with_gradient(parameters: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, Tensor]]:
-    given = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [(p, gradient) for p in given if (gradient := p.grad) is not None]
+    held = []
+    for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
+        node = parameter._node
+        gradient = node.grad if node.__class__ is Leaf else parameter.grad  # mostly, and quicker
+        if gradient is not None:
+            held.append((parameter, gradient))
+    return held
 
 
 def _scaled(gradients: list[Tensor], factor: float) -> list[Tensor]:

@@ -20,7 +20,7 @@ from minigrad.optim.options import (
     with_rate,
 )
 from minigrad.optim.states import State, fitting, working, working_dtype
-from minigrad.optim.together.ready import Job, Ready, by_point
+from minigrad.optim.together.ready import Job, Point, Ready, by_point
 from minigrad.optim.together.updates import update_together
 
 __all__ = ["Optimizer"]
@@ -176,14 +176,15 @@ class Optimizer(metaclass=OptimizerType):
         """
         # An update that is defined elsewhere may fail for reasons of its own.
         foreign = not type(self).__module__.startswith("minigrad.")
-        keep = foreign or warnings_raise()
+        handling: Any = np.geterr()
+        keep = foreign or warnings_raise(handling)
         self._check_groups()
-        known = None if keep else self._ready.jobs(self.groups, self._state)
-        alike = self._pending(foreign) if known is None else known
-        jobs = [job for some in alike.values() for job in some] if keep else []
+        known = None if keep else self._ready.points(self.groups)
+        points, left = self._pending(foreign) if known is None else (known, [])
+        jobs = [*left, *(job for point in points for job in point.jobs)] if keep else []
         undo = [self._kept(job[0]) for job in jobs]
         try:
-            left = jobs if foreign else update_together(self, alike, keep)
+            left = [*left, *update_together(self, points, keep, handling)]
             for parameter, leaf, state, group in left:
                 new = self._updated(parameter, leaf.grad._array, state, group)
                 if foreign:  # which may return an array that it keeps
@@ -197,11 +198,17 @@ class Optimizer(metaclass=OptimizerType):
                 self._state[parameter] = old
             raise
         if known is None and not keep:
-            self._ready.note(self.groups, {} if left else alike, self._state)
+            self._ready.note(self.groups, [] if left else points)
+        for point in points:
+            point.forget()
         self.steps += 1
 
-    def _pending(self, foreign: bool) -> Mapping[Any, list[Job]]:
-        """Parameters that have gradients: checked, and nothing written; see `by_point`."""
+    def _pending(self, foreign: bool) -> tuple[list[Point], list[Job]]:
+        """Parameters that have gradients: checked, and nothing written; see `by_point`.
+
+        Args:
+            foreign: the update is defined elsewhere, and not for native code.
+        """
         pending: list[Job] = []
         for group in self.groups:
             for parameter in group["parameters"]:
@@ -223,7 +230,7 @@ class Optimizer(metaclass=OptimizerType):
                 elif len(state) > 1:
                     state = fitting(type(self).__name__, parameter, state, not foreign)
                 pending.append((parameter, leaf, state, group))
-        return {None: pending} if foreign else by_point(pending)
+        return ([], pending) if foreign else by_point(pending)
 
     def _check_groups(self) -> None:
         """Check the options of groups that were changed since they were last checked."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -97,13 +97,28 @@ def pair_of(owner: str, name: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def warnings_raise() -> bool:
-    """Whether what NumPy warns of, such as an overflow, is an error now."""
-    handling = np.geterr().values()
-    if "raise" in handling or "call" in handling:
+def warnings_raise(handling: Mapping[str, str]) -> bool:
+    """Whether what NumPy warns of, such as an overflow, is an error now.
+
+    Args:
+        handling: as `numpy.geterr` tells it.
+    """
+    global _last
+    filters, before, answer = _last
+    if warnings.filters != filters or handling != before:  # every step asks; mostly the same
+        answer = _raised_by(handling.values())
+        _last = list(warnings.filters), dict(handling), answer
+    return answer
+
+
+_last: tuple[Any, Mapping[str, str], bool] = [], {}, False
+
+
+def _raised_by(actions: Collection[str]) -> bool:
+    if "raise" in actions or "call" in actions:
         return True
     for action, message, category, module, _ in warnings.filters:
-        if "warn" in handling and issubclass(RuntimeWarning, category):
+        if "warn" in actions and issubclass(RuntimeWarning, category):
             if action == "error":
                 return True
             if message is None and module is None:  # which hides all filters after it

@@ -174,7 +174,8 @@ def as_one_program(model: Model, constants: Any) -> Program:
 
     def value_and_gradients(given: Tensors, c: Any) -> Any:
         value = model.loss(given, c)
-        return value, mg.gradients(value, [*given.values(), *model.held.values()])
+        # On the tape it would hold the weights, and an optimiser could not write them in place.
+        return value.detach(), mg.gradients(value, [*given.values(), *model.held.values()])
 
     if model.held:
         function = mg.compile(value_and_gradients)

@@ -83,9 +83,10 @@ def choose(logits: PlainArray, how: Decoding, generator: "np.random.Generator") 
     """
     if how.temperature == 0:
         exact = np.asarray(logits, np.float64)
-        if not (exact.max(axis=1, initial=-math.inf) > -math.inf).all():
-            checked(exact)  # raises: the highest is NaN, or there is nothing but -inf
-        likeliest: PlainArray = exact.argmax(axis=1)
+        likeliest: PlainArray = exact.argmax(axis=1)  # of NaN, too, where a row has some
+        for row, token in enumerate(likeliest.tolist()):
+            if not exact.item(row, token) > -math.inf:
+                checked(exact)  # raises
         return likeliest
     weights = probabilities(logits, how)
     cumulative = weights.cumsum(axis=1)  # (batch, vocabulary)

@@ -27,8 +27,10 @@ def ending(text: Sequence[int], stops: Stops) -> int:
     >>> ending([1, 2, 3], sequences([3, (2, 3), (1, 3)]))
     2
     """
-    fits = (len(stop) for stop in stops if tuple(text[-len(stop) :]) == stop)
-    return next(fits, 0)
+    for stop in stops:
+        if tuple(text[-len(stop) :]) == stop:
+            return len(stop)
+    return 0
 
 
 def beginning(text: Sequence[int], stops: Stops) -> int:

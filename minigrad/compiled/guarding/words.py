@@ -2,8 +2,9 @@
 
 CPython 3.11 and 3.12 give a dictionary another number at each change, which no dictionary had
 before (PEP 509, for guards like these). Cells, functions and classes have pointers to what they
-hold. So a few hundred places are a few hundred words, which native code compares in less than a
-microsecond. A word may change where nothing did that counts: then the places behind it are read.
+hold, and all objects one to their class. So a few hundred places are a few hundred words, which
+native code compares in less than a microsecond. A word may change where nothing did that counts:
+then the places behind it are read.
 
 Where the memory of objects looks different, on another Python, there are no words.
 """
@@ -43,12 +44,14 @@ class Layout:
     Attributes:
         version: of a dictionary, its number.
         content: of a cell, what it holds.
+        kind: of any object, its class.
         attributes: of functions and classes, by class and name.
     """
 
     def __init__(self) -> None:
         self.version = object.__basicsize__ + _WORD  # after how many items it has
         self.content = object.__basicsize__
+        self.kind = object.__basicsize__ - _WORD
 
         def example(x: int = 1, *, y: int = 2) -> int:
             return x + y
@@ -78,6 +81,7 @@ def layout() -> Layout | None:
         versions.append(_word_at(id(table) + found.version))
     right = versions[0] < versions[1] < versions[2]
     right = right and _word_at(id(cell) + found.content) == id(found)
+    right = right and _word_at(id(found) + found.kind) == id(Layout)
     return found if right and all(found.attributes.values()) else None
 
 
@@ -146,6 +150,8 @@ def _word_of_entry(entry: Entry, shape: Layout) -> int | None:
         if get.func is not attribute_of:
             return None  # nothing keeps its object alive
         (value,) = get.args
+        if key == "__class__" and type(value) is entry.value:  # no property says so
+            return id(value) + shape.kind
         offset = shape.attributes.get((type(value), key))
         return None if offset is None else id(value) + offset
     return _word_of_table(get.__self__, shape)  # type: ignore[attr-defined]  # `get` of a namespace

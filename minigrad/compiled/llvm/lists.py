@@ -7,7 +7,6 @@ sum is one of the sums of chunks.
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -35,13 +34,18 @@ _WORTH_THREADS: Final = 3_500_000
 """Elements from which on a second thread pays."""
 
 _CHUNKS, _NUMBERS, _TOTALS, _FIRST = range(4)
-"""Where in the frame what is, before the arrays of the first entry."""
+"""Where in the frame what is, before the arrays that are written and read."""
 
 _WORKSPACE: Final = 3 * LINE // 8
-"""Chunks taken, chunks done, and how many there are: each in a cache line."""
+"""Chunks taken, chunks done, and how many there are of chunks and entries: in three cache lines."""
+
+_LIMITS: Final = 2 * LINE // 8
+
+_SUMS: Final = 4
+"""Vectors of sums side by side."""
 
 _NOTHING: Final = np.zeros(0)
-"""The sums of chunks, where none are wanted."""
+"""The sums of chunks where none are wanted, and the numbers where there are none."""
 
 
 @functools.cache
@@ -63,41 +67,55 @@ class ListProgram:
         worth: from how many elements on threads share the work.
         target: the machine to build for.
 
+    Attributes:
+        arrays: how many are read for each entry.
+
     Raises:
         Unsupported: for operations and dtypes without native code.
     """
 
     def __init__(self, recipe: Recipe, worth: int, target: native.Host) -> None:
         self._worth, self._layout = worth, native.layout()
-        self._sums = recipe.total is not None
+        self._sums, self.arrays = recipe.total is not None, recipe.arrays
         self.text = _module(recipe, target, self._layout)
         self._library = native.load_code(self.text, target)
         self._main = self._library.main()
         self._rooms: list[_Room] = []  # those that no call uses now
 
+    @staticmethod
+    def cut(arrays: Sequence[PlainArray]) -> PlainArray:
+        """By chunk of the work on arrays: which of them, where it begins, and its length."""
+        return _chunks(tuple([array.size for array in arrays]))
+
     def __call__(
-        self, entries: Sequence[Sequence[PlainArray]], numbers: Sequence[float]
+        self,
+        chunks: PlainArray,
+        written: Sequence[PlainArray],
+        read: Sequence[PlainArray],
+        numbers: Sequence[float],
     ) -> tuple[float, int]:
         """Run it over all entries.
 
         Args:
-            entries: for each, the arrays that are written, then those that are read, contiguous
-                and of one length. One may be written in the place of one that is read.
+            chunks: which `cut` gives for one array of each entry; those of an entry are of one
+                length.
+            written: for each result of the recipe, the arrays of all entries, contiguous.
+            read: the same for each array that the recipe reads. One that is written may be there
+                in the place of one that is read.
             numbers: in the order of the recipe.
 
         Returns:
             The sum over everything, 0 if none is wanted; and the status flags.
         """
-        chunks = _chunks(tuple([entry[-1].size for entry in entries]))
         count = len(chunks)
         totals = np.zeros(count) if self._sums else _NOTHING
         try:
             room = self._rooms.pop()
         except IndexError:
             room = _Room()
-        room.begin(count)
-        rest = itertools.chain.from_iterable(entries)
-        given = (chunks, np.array(numbers, np.float64), totals, *rest)
+        room.begin(count, len(read) // self.arrays)
+        apart = np.array(numbers, np.float64) if numbers else _NOTHING
+        given = (chunks, apart, totals, *written, *read)
         frame, alive = native.make_frame(given, self._layout)
         threads = asked_for() if count * _CHUNK >= self._worth else 1
         if threads == 1:
@@ -106,7 +124,7 @@ class ListProgram:
             status = crew(threads).run(self._main, frame, room.address)
         del alive
         self._rooms.append(room)
-        return math.fsum(totals.tolist()), status
+        return (math.fsum(totals.tolist()) if self._sums else 0.0), status
 
 
 class _Room:
@@ -120,10 +138,10 @@ class _Room:
         self._counters = np.zeros(_WORKSPACE, np.int64)
         self.address: int = self._counters.__array_interface__["data"][0]
 
-    def begin(self, chunks: int) -> None:
-        """None of so many chunks are taken."""
+    def begin(self, chunks: int, entries: int) -> None:
+        """None of so many chunks are taken, of the work on so many entries."""
         self._counters.fill(0)
-        self._counters[2 * LINE // 8] = chunks
+        self._counters[_LIMITS : _LIMITS + 2] = chunks, entries
 
 
 @functools.lru_cache(maxsize=64)
@@ -145,9 +163,10 @@ def _module(recipe: Recipe, target: native.Host, layout: native.Layout | None) -
     define_take(module)
     define_wait(module, target)
     chunks, numbers, totals = (_array(code, place, layout) for place in range(_FIRST))
-    limit = code.value(f"load i64, ptr {code.at('%workspace', 2 * LINE, 'i8')}")
+    limit, entries = (
+        code.value(f"load i64, ptr {code.at('%workspace', _LIMITS + k, 'i64')}") for k in range(2)
+    )
     done = code.at("%workspace", LINE, "i8")
-    width = len(recipe.results) + recipe.arrays
     taken = ""
 
     def another() -> str:
@@ -160,11 +179,10 @@ def _module(recipe: Recipe, target: native.Host, layout: native.Layout | None) -
         entry, start, count = (
             code.value(f"load i64, ptr {code.at(at, k, 'i64')}") for k in range(3)
         )
-        first = code.add(code.multiply(entry, width), _FIRST)
-        pointers = [
-            code.at(_array(code, code.add(first, k), layout), start, kind)
-            for k, kind in enumerate(_kinds(recipe))
-        ]
+        pointers = []
+        for k, kind in enumerate(_kinds(recipe)):
+            place = code.add(code.add(code.multiply(entries, k), entry), _FIRST)
+            pointers.append(code.at(_array(code, place, layout), start, kind))
         total = code.at(totals, taken, "double")
         given = [f"ptr {pointer}" for pointer in [*pointers, numbers, total]]
         code.call("void", "chunk", *given, f"i64 {count}")
@@ -204,6 +222,8 @@ def _define_chunk(module: Module, recipe: Recipe, target: native.Host) -> None:
         for k, dtype in enumerate(dtype for op, _, dtype in recipe.steps if op == "number")
     ]
     width = target.vector_bytes // BYTES[kinds[-1]]
+    if recipe.total is not None:  # several vectors at once: each addition waits for one before it
+        width *= _SUMS
     whole = code.multiply(code.value(f"udiv i64 %count, {width}"), width)
     total = _run(code, recipe, kinds, numbers, ("0", whole), width)
     rest = _run(code, recipe, kinds, numbers, (whole, "%count"), 1)

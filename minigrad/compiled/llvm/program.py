@@ -9,10 +9,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from numpy import empty, ndarray
+from numpy import empty
 
 from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
+from minigrad.compiled.llvm.arrays import Kinds, is_known
 from minigrad.compiled.llvm.crew import Pace, asked_for, crew
 from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
 from minigrad.forks import importing
@@ -145,6 +146,8 @@ class NativeProgram:
         self._shapes = [view.value.shape for view in graph.outputs]
         self._dtypes = [view.value.dtype for view in graph.outputs]
         self._copied = known.copied
+        kinds = [(value.shape, value.dtype) for value in graph.inputs]
+        self._kinds = Kinds(kinds) if is_known() else None
         self._pace = Pace()
         self.status = 0
 
@@ -179,11 +182,9 @@ class NativeProgram:
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = list(map(empty, self._shapes, self._dtypes))
         # A scalar has no pointer where the program looks; a transposed or spread array has other
-        # strides, and an array that is read-only gets the long way round, which copies nothing.
-        for array in arrays:
-            if array.__class__ is not ndarray or not array.flags.carray:
-                arrays = [np.require(each, requirements=("C", "A")) for each in arrays]
-                break
+        # strides.
+        if self._kinds is None or not self._kinds.are_of(tuple(arrays)):
+            arrays = [np.require(each, requirements=("C", "A")) for each in arrays]
         given = (*outputs, *arrays, *self._constants)
         frame, alive = native.make_frame(given, self._layout)
         if self.threads == 1:

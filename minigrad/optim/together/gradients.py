@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from minigrad.compiled.backends import list_builder
+from minigrad.compiled.backends import array_looks, list_builder
 from minigrad.compiled.recipes import Recipe
 from minigrad.core.nodes import PlainArray
 
@@ -34,31 +34,87 @@ def contiguous(array: PlainArray) -> PlainArray:
 
 def sum_of_squares(arrays: Sequence[PlainArray]) -> float | None:
     """Of all elements, added in float64; None where there is no native code for it."""
-    build = list_builder()
-    if build is None or not all(map(is_plain, arrays)):
+    given = tuple(arrays)
+    plan = _plan_of(given)
+    if plan is not None:
+        return plan.squares(given)
+    apart = _by_dtype(given)
+    return None if apart is None else math.fsum(_Plan(some).squares(some) for some in apart)
+
+
+def scaled(arrays: Sequence[PlainArray], factor: float) -> list[PlainArray] | None:
+    """New arrays, multiplied with a number; None where there is no native code for it."""
+    given = tuple(arrays)
+    plan = _plan_of(given)
+    if plan is not None:
+        return plan.scaled(given, factor)
+    apart = _by_dtype(given)
+    if apart is None:
         return None
-    return math.fsum(
-        _squares(build, dtype)([(a,) for a in arrays if a.dtype == dtype], ())[0]
-        for dtype in {array.dtype for array in arrays}
-    )
+    made = {some[0].dtype: iter(_Plan(some).scaled(some, factor)) for some in apart}
+    return [next(made[array.dtype]) for array in given]
+
+
+class _Plan:
+    """What native code does with arrays of one dtype, whatever their elements are."""
+
+    def __init__(self, arrays: tuple[PlainArray, ...]) -> None:
+        build = list_builder()
+        assert build is not None, "nobody plans for code that is not there"
+        dtype = arrays[0].dtype
+        self._squares, self._times = _squares(build, dtype), _times(build, dtype)
+        self._chunks = self._squares.cut(arrays)
+        looks = array_looks()
+        self.kinds: Any = looks and looks.Kinds([(a.shape, a.dtype) for a in arrays])
+
+    def squares(self, arrays: tuple[PlainArray, ...]) -> float:
+        """The sum of all squares."""
+        total: float = self._squares(self._chunks, (), arrays, ())[0]
+        return total
+
+    def scaled(self, arrays: tuple[PlainArray, ...], factor: float) -> list[PlainArray]:
+        """New arrays, multiplied with a number."""
+        made = list(map(np.empty_like, arrays))
+        self._times(self._chunks, made, arrays, (factor,))
+        return made
+
+
+_plans: Final[dict[int, _Plan]] = {}
+"""For some numbers of arrays, the plan of the last ones: at each step, gradients are alike."""
+
+_MOST_PLANS: Final = 64
+
+
+def _plan_of(arrays: tuple[PlainArray, ...]) -> _Plan | None:
+    """A plan for arrays of one dtype; None for others, and where there is no native code."""
+    plan = _plans.get(len(arrays))
+    if plan is not None and list_builder() is not None and plan.kinds.are_of(arrays):
+        return plan
+    apart = _by_dtype(arrays)
+    if apart is None or len(apart) != 1:
+        return None
+    plan = _Plan(arrays)
+    if plan.kinds is not None:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[len(arrays)] = plan
+    return plan
+
+
+def _by_dtype(arrays: tuple[PlainArray, ...]) -> list[tuple[PlainArray, ...]] | None:
+    """Those of each dtype together; None where there is no native code for one of them."""
+    if list_builder() is None or not all(map(is_plain, arrays)):
+        return None
+    found: dict[Any, list[PlainArray]] = {}
+    for array in arrays:
+        found.setdefault(array.dtype, []).append(array)
+    return list(map(tuple, found.values()))
 
 
 @functools.cache
 def _squares(build: Callable[[Recipe], Any], dtype: Any) -> Any:
     steps = ("array", (), dtype.name), ("convert", (0,), "float64"), ("square", (1,), "float64")
     return build(Recipe(steps, (), 2))
-
-
-def scaled(arrays: Sequence[PlainArray], factor: float) -> list[PlainArray] | None:
-    """New arrays, multiplied with a number; None where there is no native code for it."""
-    build = list_builder()
-    if build is None or not all(map(is_plain, arrays)):
-        return None
-    made = [np.empty(array.shape, array.dtype) for array in arrays]
-    for dtype in {array.dtype for array in arrays}:
-        some = [(new, array) for new, array in zip(made, arrays, strict=True) if new.dtype == dtype]
-        _times(build, dtype)(some, (factor,))
-    return made
 
 
 @functools.cache

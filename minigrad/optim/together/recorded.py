@@ -1,12 +1,12 @@
 """An update rule run on stand-ins for arrays, which note what is done at each element.
 
-So the rule in NumPy is the only one there is: at every step it is run once for all parameters that
-are at the same point, in some microseconds, and what it did becomes a recipe and numbers. A branch
+So the rule in NumPy is the only one there is: it is run once for all parameters that are at the
+same point, and what it did becomes a recipe, and a function that gives the numbers in it. A branch
 that the rule takes at another step makes another recipe; numbers never do.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -14,32 +14,38 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minigrad.compiled.graph import COMPARISONS
 from minigrad.compiled.recipes import Recipe, Step
 from minigrad.optim.states import State
+from minigrad.optim.together.numbers import Number, Numbers, Options, Script, Unfollowed, plain
 
-__all__ = ["Recorder", "Unfollowed"]
+__all__ = ["Rule", "recorded"]
 
 _ARITHMETIC: Final = frozenset({"add", "subtract", "multiply", "divide", "negative", "absolute"})
 _UFUNCS: Final = COMPARISONS | _ARITHMETIC | {"maximum", "minimum", "sqrt", "sign"}
 
 
-class Unfollowed(Exception):
-    """An update rule does what is not done element by element; it runs on arrays."""
+class Rule(NamedTuple):
+    """What an update rule does.
+
+    Attributes:
+        recipe: at each element: it reads the value, the gradient, and the arrays of the state in
+            order, and writes the new value and those.
+        numbers: with which numbers, and which plain values the state has afterwards.
+    """
+
+    recipe: Recipe
+    numbers: Numbers
 
 
 class Recorder:
-    """Notes an update rule.
-
-    Attributes:
-        numbers: what the rule used beside arrays, in order.
-    """
+    """Notes what is done at each element, and the numbers beside arrays."""
 
     def __init__(self) -> None:
-        self._steps: list[Step] = []
-        self.numbers: list[float] = []
+        self.steps: list[Step] = []
+        self.numbers: list[Any] = []
 
     def note(self, op: str, operands: tuple[int, ...], dtype: str) -> int:
         """Another step; returns its number."""
-        self._steps.append((op, operands, dtype))
-        return len(self._steps) - 1
+        self.steps.append((op, operands, dtype))
+        return len(self.steps) - 1
 
     def array(self, dtype: str) -> "_StandIn":
         """The stand-in of an array that is given."""
@@ -47,52 +53,57 @@ class Recorder:
 
     def number(self, value: Any, dtype: str) -> int:
         """A number, which NumPy would give the dtype of the arrays beside it."""
-        if value.__class__ not in (float, int, bool):
+        if value.__class__ not in (Number, float, int, bool):
             raise Unfollowed(f"a {type(value).__name__} beside arrays")
         self.numbers.append(value)
         return self.note("number", (), dtype)
 
-    def update(
-        self,
-        rule: Callable[[Any, Any, State, Mapping[str, Any]], Any],
-        dtype: str,
-        state: State,
-        options: Mapping[str, Any],
-    ) -> tuple[Recipe, State]:
-        """Run a rule.
 
-        Args:
-            rule: takes the value of a parameter, its gradient, its state and options, and returns
-                the new value; arrays of the state may be written.
-            dtype: of all arrays.
-            state: with arrays, which are not touched, and plain values.
+def recorded(
+    rule: Callable[[Any, Any, State, Mapping[str, Any]], Any],
+    dtype: str,
+    state: State,
+    options: Mapping[str, Any],
+) -> tuple[Rule, tuple[list[float], dict[str, Any]]]:
+    """What a rule does, and what its `numbers` are of this state and these options.
 
-        Returns:
-            What it does: reads the value, the gradient, and the arrays of the state in order, and
-            writes the new value and those. And the plain values of the state afterwards.
+    Args:
+        rule: takes the value of a parameter, its gradient, its state and options, and returns the
+            new value; arrays of the state may be written.
+        dtype: of all arrays.
+        state: before the step, with arrays, which are not touched, and plain values.
 
-        Raises:
-            Unfollowed: it does something else, such as beginning another array of the state.
-        """
-        value, gradient = self.array(dtype), self.array(dtype)
-        names = [name for name, entry in state.items() if isinstance(entry, np.ndarray)]
-        held = dict(state) | {name: self.array(dtype) for name in names}
-        up = -gradient if options["maximize"] else gradient
-        new = rule(value, up, held, options)
-        if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
-            raise Unfollowed("a rule that begins states, or writes what it is given")
-        written = [new, *(held[name] for name in names)]
-        if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
-            raise Unfollowed("a rule with results of other kinds")
-        plain = {name: held[name] for name in held.keys() - set(names)}
-        return Recipe(tuple(self._steps), tuple([each.at for each in written])), plain
+    Raises:
+        Unfollowed: it does something else, such as beginning another array of the state.
+    """
+    recorder, script = Recorder(), Script()
+    value, gradient = recorder.array(dtype), recorder.array(dtype)
+    held: State = {}
+    for name, entry in state.items():
+        if entry.__class__ is np.ndarray:
+            held[name] = recorder.array(dtype)
+        else:
+            one_more = " + 1" if name == "steps" else ""
+            now = entry + 1 if one_more else entry
+            held[name] = script.given(f"state[{name!r}]{one_more}", now)
+    names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
+    given = Options(script, options)
+    try:
+        result = rule(value, -gradient if given["maximize"] else gradient, held, given)
+    except TypeError as error:  # as of a function of plain numbers that takes floats alone
+        raise Unfollowed("a rule that asks for more than stand-ins have") from error
+    if held.keys() != state.keys() or (value.at, gradient.at) != (0, 1):
+        raise Unfollowed("a rule that begins states, or writes what it is given")
+    written = [result, *[held.pop(name) for name in names]]
+    if any(each.__class__ is not _StandIn or each.dtype != dtype for each in written):
+        raise Unfollowed("a rule with results of other kinds")
+    recipe = Recipe(tuple(recorder.steps), tuple([each.at for each in written]))
+    found = Rule(recipe, script.function(recorder.numbers, held))
+    return found, (list(map(plain, recorder.numbers)), {k: plain(v) for k, v in held.items()})
 
 
 def _operators(name: str) -> tuple[Any, Any, Any]:
-    """The operators of an operation: x1 op x2, with x2 asked, and in-place.
-
-    They do what NumPy's function does with stand-ins, which takes four times as long to ask them.
-    """
+    """The operators of an operation: x1 op x2, with x2 asked, and in-place."""
 
     def direct(self: "_StandIn", other: Any) -> "_StandIn":
         operands = self.at, self._beside(other)

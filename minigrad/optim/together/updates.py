@@ -1,8 +1,7 @@
 """Updates of all parameters in one pass of native code, where there is some."""
 
-import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,80 +10,114 @@ from minigrad.compiled.backends import list_builder
 from minigrad.compiled.flags import INVALID, report
 from minigrad.compiled.graph import COMPARISONS, Unsupported
 from minigrad.compiled.recipes import Recipe
-from minigrad.core.nodes import Leaf, PlainArray
-from minigrad.core.tensors import Tensor
-from minigrad.optim.together.gradients import contiguous
-from minigrad.optim.together.ready import Job
-from minigrad.optim.together.recorded import Recorder, Unfollowed
+from minigrad.core.nodes import PlainArray, written_in_place
+from minigrad.optim.together.numbers import Unfollowed
+from minigrad.optim.together.ready import Job, Point
+from minigrad.optim.together.recorded import recorded
 
 __all__ = ["update_together"]
 
 _ORDERED: Final = COMPARISONS | {"maximum", "minimum", "sign"}
 
 
-def update_together(optimizer: Any, alike: Mapping[Any, list[Job]], keep: bool) -> list[Job]:
+def update_together(
+    optimizer: Any, points: Iterable[Point], keep: bool, handling: Mapping[str, str]
+) -> list[Job]:
     """Update what can be updated by native code, with the bits of NumPy.
 
     Args:
         optimizer: its `update` is the rule; the states of parameters are in its `_state`.
-        alike: parameters that have gradients, checked, and those together that are alike.
+        points: parameters that have gradients.
         keep: undo it where NumPy would warn, and leave that to NumPy.
+        handling: what NumPy does about overflow and the like, as `numpy.geterr` tells it.
 
     Returns:
-        What is left: of other dtypes, or all of it.
+        What is left: what is not computed element by element, or all of it.
     """
     build = list_builder()
-    handling = np.geterr()
     if build is None or handling["under"] != "ignore" or {"print", "log"} & {*handling.values()}:
-        return [job for jobs in alike.values() for job in jobs]
+        return [job for point in points for job in point.jobs]
     left: list[Job] = []
-    for point, jobs in alike.items():
-        if point is None or not _updated(optimizer, jobs, build, keep):
-            left += jobs
+    for point in points:
+        if not _updated(optimizer, point, build, keep):
+            left += point.jobs
     return left
 
 
-def _updated(optimizer: Any, jobs: list[Job], build: Any, keep: bool) -> bool:
-    """Update parameters that are at the same point; False, with nothing written, if it cannot."""
-    parameter, _, state, group = jobs[0]
-    recorder = Recorder()
+def _updated(optimizer: Any, point: Point, build: Any, keep: bool) -> bool:
+    """Update the parameters of a point; False, with nothing written, if it cannot."""
+    values, gradients, kept = point.values, point.gradients, point.kept
     try:
-        now = {**state, "steps": state["steps"] + 1}
-        recipe, plain = recorder.update(optimizer.update, parameter._array.dtype.name, now, group)
-        program = build(recipe)
+        recipe, program, (numbers, plain) = _recorded(optimizer, point, build)
     except (Unfollowed, Unsupported):
         return False
-    names = [name for name, entry in state.items() if entry.__class__ is np.ndarray]
-    arrays_of = operator.itemgetter(*names) if len(names) > 1 else None
-    entries: list[tuple[PlainArray, ...]] = []
-    before: list[tuple[PlainArray, PlainArray]] = []
-    for parameter, leaf, state, _ in jobs:
-        own = not keep and _held_alone(parameter, leaf)
-        value, gradient = parameter._array, leaf.grad._array
-        arrays = arrays_of(state) if arrays_of else tuple([state[name] for name in names])
-        old = tuple([array.copy() for array in arrays]) if keep else arrays
-        before += zip(arrays, old, strict=True) if keep else ()
-        new = value if own else np.empty_like(value)
-        entries.append((new, *arrays, value, contiguous(gradient), *old))
-    _, status = program(entries, recorder.numbers)
+    if point.chunks is None:
+        point.chunks = program.cut(values)
+    new = _new_values(point, keep)
+    old = tuple([array.copy() for array in kept]) if keep else kept
+    written, read = (*new, *kept), (*values, *gradients, *old)
+    _, status = program(point.chunks, written, read, numbers)
     if status and keep:  # NumPy warns or raises, where and as it does
-        for array, kept in before:
-            np.copyto(array, kept)
+        for array, before in zip(kept, old, strict=True):
+            np.copyto(array, before)
         return False
-    for (parameter, leaf, state, _), (new, *_) in zip(jobs, entries, strict=True):
+    for state in point.states:
         state.update(plain)
-        optimizer._state[parameter] = state
-        leaf.write(new)
-        parameter._array = new
+    if not point.known:
+        optimizer._state.update(zip(point.parameters, point.states, strict=True))
+    if new is values:
+        written_in_place(point.leaves)
+    else:
+        for parameter, leaf, array in zip(point.parameters, point.leaves, new, strict=True):
+            leaf.write(array)
+            parameter._array = array
     if status:
-        _warn(f"{type(optimizer).__name__}.step", status, recipe, jobs)
+        _warn(f"{type(optimizer).__name__}.step", status, recipe, gradients)
     return True
 
 
-def _warn(where: str, status: int, recipe: Recipe, jobs: list[Job]) -> None:
+def _recorded(
+    optimizer: Any, point: Point, build: Any
+) -> tuple[Recipe, Any, tuple[list[float], dict[str, Any]]]:
+    """The recipe for a point, its program, its numbers, and plain values of the state afterwards.
+
+    Raises:
+        Unfollowed, Unsupported: there is none.
+    """
+    state, group, rules = point.states[0], point.group, optimizer._ready.rules
+    rule, program = rules.get(point.kind, (None, None))
+    found = None if rule is None else rule.numbers(state, group)
+    if rule is None or found is None:
+        dtype = point.values[0].dtype.name
+        rule, found = recorded(optimizer.update, dtype, state, group)
+        program = build(rule.recipe)
+        rules[point.kind] = rule, program
+    return rule.recipe, program, found
+
+
+def _new_values(point: Point, keep: bool) -> tuple[PlainArray, ...]:
+    """Arrays for the new values: the old ones, where nobody could see that they are written.
+
+    That is where no view and no tape holds them.
+    """
+    values = point.values
+    if keep:
+        return tuple(map(np.empty_like, values))
+    counts = list(map(_count, values))
+    if point.own and counts.count(_ALONE) == len(counts):
+        return values
+    new = []
+    for value, leaf, count in zip(values, point.leaves, counts, strict=True):
+        flags = value.flags
+        own = value is leaf.value and flags.owndata and flags.writeable
+        new.append(value if own and count == _ALONE else np.empty_like(value))
+    return tuple(new)
+
+
+def _warn(where: str, status: int, recipe: Recipe, gradients: Iterable[PlainArray]) -> None:
     """Warn of what NumPy would have warned of."""
     ordered = any(op in _ORDERED for op, _, _ in recipe.steps)
-    if ordered and any(np.isnan(leaf.grad._array).any() for _, leaf, _, _ in jobs):
+    if ordered and any(np.isnan(gradient).any() for gradient in gradients):
         status &= ~INVALID  # processors call it invalid to compare with NaN, NumPy does not
     report(status, where, 5)
 
@@ -100,14 +133,5 @@ _count: Final[Callable[[Any], int]] = getattr(sys, "getrefcount", lambda _: 0)
 """How often an array is held; 0 where Python does not count."""
 
 _HOLDER: Final = _Holder()
-_ALONE: Final = _count(_HOLDER._array) or -1
-"""The count of an array that nobody holds but a parameter and its leaf."""
-
-
-def _held_alone(parameter: Tensor, leaf: Leaf) -> bool:
-    """Whether nobody could see that the array of a parameter is written: no view, no tape."""
-    if _count(parameter._array) != _ALONE:
-        return False
-    value = parameter._array
-    flags = value.flags
-    return bool(value is leaf.value and flags.owndata and flags.writeable)
+_ALONE: Final = max(map(_count, (_HOLDER._array,))) or -1
+"""The count of an array that nobody holds but a parameter, its leaf, and a tuple."""

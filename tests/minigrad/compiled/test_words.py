@@ -160,6 +160,42 @@ def test_the_bases_of_classes_are_watched():
     assert not guards()
 
 
+class Pretending:
+    """Says that it is of another class, as proxies do."""
+
+    __class__ = property(lambda self: self.of)
+    of = Base
+
+
+def test_the_class_of_an_object_is_watched():
+    holder = Base()
+    guards = watching(attribute(holder, "__class__"))
+    assert guards()
+    holder.__class__ = OTHER
+    assert not guards()
+    holder.__class__ = Base
+    assert guards()
+
+
+def test_the_class_that_an_object_pretends_to_have_is_watched():
+    holder = Pretending()
+    guards = watching(attribute(holder, "__class__"))
+    assert guards()
+    holder.of = OTHER
+    assert not guards()
+    del holder.of
+    assert guards()
+
+
+def test_only_the_class_of_an_object_itself_has_a_word():
+    shape = words.layout()
+    if shape is not None:
+        (entry,) = attribute(Base(), "__class__").entries
+        assert words._word_of_entry(entry, shape) == id(entry.get.args[0]) + shape.kind
+        (entry,) = attribute(Pretending(), "__class__").entries
+        assert words._word_of_entry(entry, shape) is None
+
+
 def test_names_and_values_of_classes_are_watched():
     holder = type("Holder", (Base,), {"rate": 1})
     table = vars(holder)

@@ -9,8 +9,10 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
+from minigrad.compiled.llvm import arrays as looks
 from minigrad.core.errors import ShapeError
 from minigrad.core.nodes import Leaf
+from minigrad.core.tensors import wrap
 from minigrad.optim.together import updates
 from tests.minigrad.optim.test_together import give_gradients, parameters_of
 
@@ -115,6 +117,39 @@ def pickled(run):
     run.parameters, run.optimizer = pickle.loads(pickle.dumps((run.parameters, run.optimizer)))
 
 
+def other_order(run):
+    shape, rng = (4, 6), np.random.default_rng(5)
+    fortran = np.asfortranarray(rng.standard_normal(shape).astype(np.float32))
+    run.parameters[0]._array = run.parameters[0]._node.value = fortran
+
+
+def part_of_another(run):
+    room = np.arange(17 * 2, dtype=np.float32)
+    run.parameters[1]._array = run.parameters[1]._node.value = room[3:8]
+
+
+def leaf_of_another_value(run):
+    run.parameters[1]._node.value = np.zeros(5, np.float32)
+
+
+def other_shape(run):
+    run.parameters[2]._array = run.parameters[2]._node.value = np.float32([0.5])[0:1].reshape(())
+
+
+def replaced_betas(run):
+    for name in ("betas", "t0"):
+        if name in run.optimizer.groups[0]:
+            run.optimizer.groups[0][name] = (0.8, 0.95) if name == "betas" else 1.0
+
+
+def integer_rate(run):
+    run.optimizer.rate = 1
+
+
+def upwards(run):
+    run.optimizer.groups[0]["maximize"] = True
+
+
 EVENTS = [nothing, rate, option, value, dtype, leaf, frozen, one_without_gradient]
 EVENTS += [
     one_more_gradient,
@@ -126,6 +161,13 @@ EVENTS += [
     loaded,
     copied,
     pickled,
+    other_order,
+    part_of_another,
+    leaf_of_another_value,
+    other_shape,
+    replaced_betas,
+    integer_rate,
+    upwards,
 ]
 
 
@@ -182,6 +224,50 @@ def test_steps_alike_are_prepared_once(prepared):
     assert prepared == [0, 6]
 
 
+def test_gradients_in_another_order_are_prepared_once(prepared):
+    run = Training()
+    for _ in range(4):
+        run.gradients()
+        gradient = run.parameters[0].grad.numpy()
+        run.parameters[0].grad = wrap(np.asfortranarray(gradient), None)
+        assert not run.parameters[0].grad.numpy().flags.c_contiguous
+        run.optimizer.step()
+    assert prepared == [0]
+    other = Training()
+    for _ in range(4):
+        other.step()
+    for one, another in zip(run.parameters, other.parameters, strict=True):
+        np.testing.assert_array_equal(one.numpy(), another.numpy())
+
+
+def test_a_gradient_of_another_dtype_is_refused_at_every_step(prepared):
+    run = Training()
+    for _ in range(2):
+        run.step()
+    run.gradients()
+    before = run.parameters[0].tolist()
+    run.parameters[0]._node.grad = mg.Tensor(np.ones((4, 6)))
+    with pytest.raises(ShapeError, match="the gradient of"):
+        run.optimizer.step()
+    assert run.parameters[0].tolist() == before
+    run.step()
+    assert prepared == [0, 2, 2]
+
+
+def test_where_the_memory_of_objects_is_not_known_every_step_is_prepared(monkeypatch, prepared):
+    monkeypatch.setattr(looks, "_memory", lambda: None)
+    run = Training()
+    for _ in range(3):
+        run.step()
+    assert prepared == [0, 1, 2]
+    monkeypatch.undo()
+    other = Training()
+    for _ in range(3):
+        other.step()
+    for one, another in zip(run.parameters, other.parameters, strict=True):
+        np.testing.assert_array_equal(one.numpy(), another.numpy())
+
+
 def test_new_arrays_of_parameters_are_prepared_once(prepared):
     run, held = Training(), []
     for _ in range(5):
@@ -205,6 +291,21 @@ def test_values_that_nobody_holds_are_written_in_place():
     assert run.parameters[0]._array is array()
     assert run.parameters[0]._array.ctypes.data == address
     assert run.parameters[0].tolist() != before
+
+
+@pytest.mark.parametrize("hold", [0, 3])
+def test_of_several_values_those_that_somebody_holds_are_made_anew(hold):
+    run = Training()
+    run.busy = 4
+    for _ in range(3):
+        run.step()
+    held = run.parameters[hold].numpy()
+    before, arrays = held.copy(), [id(p._array) for p in run.parameters]
+    run.step()
+    np.testing.assert_array_equal(held, before)
+    same = [id(p._array) == array for p, array in zip(run.parameters, arrays, strict=True)]
+    assert same == [number != hold for number in range(4)]
+    assert all(p._array is p._node.value for p in run.parameters)
 
 
 def test_values_that_somebody_holds_stay_as_they_were():
