@@ -111,12 +111,8 @@ class Compiled:
     """
 
     _slots = "__dict__ __weakref__ _at_once _backend _calls _check _count _entries _last _tell"
-    __slots__ = (
-        *_slots.split(),
-        "_tracing",
-        "_warned",
-        "function",
-    )  # `functools.wraps` takes the rest over
+    # `functools.wraps` takes the rest over.
+    __slots__ = (*_slots.split(), "_tracing", "_warned", "function")
 
     _tracing: Any  # a lock
 
