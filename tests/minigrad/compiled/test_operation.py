@@ -388,3 +388,19 @@ def test_anomaly_mode_and_recordings_run_the_function():
     with mg.recording(replay=True):
         y = function(x)
     assert mg.graph(y).replay().item() == 0
+
+
+def test_calls_that_raise_are_no_first_calls():
+    w = mg.Tensor(np.ones((3, 2)), requires_grad=True)
+
+    @mg.compile
+    def function(x):
+        if x.shape[1] != 3:
+            raise ValueError("three features, please")
+        return mg.tanh(x @ w).sum()
+
+    for _ in range(20):
+        with pytest.raises(ValueError, match="three features"):
+            function(np.ones((2, 4)))
+    function(np.ones((2, 3)))  # warnings are errors
+    assert len(function.programs) == 1
