@@ -116,6 +116,7 @@ TARGETS = {
             "tests/layers/test_models.py",
             "tests/layers/test_decoding.py",
             "tests/layers/test_saved_files.py",
+            "tests/layers/test_steps.py",
         ),
     ),
     "decoding": Target(
@@ -126,6 +127,7 @@ TARGETS = {
             "tests/layers/test_models.py",
             "tests/layers/test_ngram.py",
             "tests/layers/test_saved_files.py",
+            "tests/layers/test_steps.py",
         ),
     ),
     "cells": Target(
