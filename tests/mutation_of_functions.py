@@ -56,7 +56,7 @@ TARGETS = {
         (
             "tests/minigrad/test_graphs.py",
             "tests/minigrad/test_hooks.py",
-            "tests/minigrad/test_observer*.py",
+            "tests/minigrad/test_observe*.py",
             "tests/minigrad/test_tape.py",
             "tests/minigrad/test_tensors.py",
             "tests/minigrad/test_inplace.py",

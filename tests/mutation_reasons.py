@@ -13,6 +13,7 @@ EQUIVALENT: dict[str, str] = {
     "minigrad.core.backward.send_back: move bound in `node.n*": "the check compares as well",
     "minigrad.core.backward.send_back: leave out in `continue`": "a leaf waits for its turn then",
     "minigrad.core.backward.pull_back: drop part 1 in `not recorded*": "a short cut",
+    "minigrad.core.backward.pull_back: drop part 1 in `recorded or*": "a short cut",
     "minigrad.core.backward.own: * in `isinstance(g, ndarray) and*": "a copy of the same numbers",
     "minigrad.core.backward.own: drop part 0 in *": "NumPy's numbers have no base",
     "minigrad.io.npz_files._check_count: constant in `0`": "a count that stands twice",

@@ -221,10 +221,13 @@ def test_a_pass_within_a_function_that_is_traced_gives_its_gradient():
 class Recorder(Nobody):
     """Has the rules of every pass run on tensors."""
 
-    looks_at_edges = records_passes = True
+    looks_at_calls = looks_at_edges = records_passes = True
 
     def __init__(self):
-        self.edges = []
+        self.edges, self.calls = [], []
+
+    def call(self, applied):
+        self.calls.append(applied.operation.name)
 
     def edge(self, node, gradient, slot, source, part):
         self.edges.append((node, slot, source))
@@ -240,6 +243,7 @@ def test_hooks_are_recorded_with_create_graph_alone(observer, create_graph):
         (x * x).sum().backward(create_graph=create_graph)
     assert recorded == [create_graph]
     assert x.grad.requires_grad is create_graph
+    assert x.grad.tolist() == [4.0]
 
 
 def test_an_observer_is_told_of_each_edge_and_of_whole_gradients():
@@ -250,6 +254,15 @@ def test_an_observer_is_told_of_each_edge_and_of_whole_gradients():
         y.backward()
     start, end = (None, 0, y._node), (x._node, -1, None)
     assert observer.edges == [start, (y._node, -1, None), (y._node, 1, x._node), end]
+
+
+def test_an_observer_may_see_the_operations_of_rules():
+    observer = Recorder()
+    x = leaf([2.0])
+    y = np.sin(x)
+    with observed_by(observer):
+        y.backward()
+    assert observer.calls == ["cos", "multiply"]
 
 
 def test_an_observer_is_told_of_no_gradient_that_nobody_asked_for():
