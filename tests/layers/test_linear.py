@@ -60,6 +60,11 @@ def test_reset_parameters_draws_from_the_generator():
     np.testing.assert_array_equal(one.bias.numpy(), other.bias.numpy())
 
 
+def test_a_bilinear_layer_shows_its_sizes():
+    shown = "Bilinear(in1_features=2, in2_features=3, out_features=4)"
+    assert repr(Bilinear(2, 3, 4)) == shown
+
+
 def test_parameters_have_the_default_dtype():
     assert Linear(2, 2).weight.dtype == np.float32
     with mg.default_dtype("float64"):
@@ -109,6 +114,7 @@ def test_identity_gives_the_very_same():
         (Unflatten(1, (3, 4)), (2, 12), (2, 3, 4)),
         (Unflatten(-1, (-1, 2)), (2, 0), (2, 0, 2)),
         (Unflatten(0, (2, 0)), (0, 5), (2, 0, 5)),
+        (Unflatten(0, (-1, 0)), (0, 5), (0, 0, 5)),
     ],
 )
 def test_shapes_of_flatten_and_unflatten(layer, shape, expected):
@@ -132,6 +138,9 @@ def zeros(*shape):
         (lambda: Linear(3, 2)(zeros()), r"got f32\[\]"),
         (lambda: Linear(3, -2), "Linear: out_features must be an integer of 0 or more, got -2"),
         (lambda: Linear(3.0, 2), "Linear: in_features must be an integer .* got 3.0"),
+        (lambda: Linear(True, 2), "Linear: in_features must be an integer .* got True"),
+        (lambda: Bilinear(3, 2, -1), "Bilinear: out_features must be an integer .* got -1"),
+        (lambda: Bilinear(3, 2, 1)(zeros(4, 2), zeros(4, 2)), "Bilinear: x1 must have 3 features"),
         (lambda: Bilinear(3, 2, 1)(zeros(4, 3), zeros(4, 3)), "Bilinear: x2 must have 2 features"),
         (
             lambda: Bilinear(3, 2, 1)(zeros(4, 3), zeros(5, 2)),
@@ -141,6 +150,7 @@ def zeros(*shape):
         (lambda: Unflatten(1, (2, 2))(zeros(3, 5)), r"\(2, 2\) does not multiply to the 5"),
         (lambda: Unflatten(1, (2, -1))(zeros(3, 5)), "does not multiply to the 5 of axis 1"),
         (lambda: Unflatten(1, (-1, -1)), "at most one of them -1"),
+        (lambda: Unflatten(1, (3, -2)), r"lengths of 0 or more, .* got \(3, -2\)"),
     ],
 )
 def test_errors_say_what_is_wrong(call, message):
