@@ -99,6 +99,9 @@ TARGETS = {
         ),
         (
             "tests/layers/test_averages.py",
+            "tests/layers/test_compiled_training.py",
+            "tests/layers/test_kept_weights.py",
+            "tests/layers/test_plots.py",
             "tests/layers/test_training.py",
             "tests/layers/test_training_options.py",
             "tests/layers/test_training_parts.py",
@@ -136,6 +139,7 @@ TARGETS = {
             "tests/layers/test_*cell*.py",
             "tests/layers/test_recurrent*.py",
             "tests/layers/test_scan.py",
+            "tests/layers/test_sequence_programs.py",
             "tests/layers/test_every_layer.py",
         ),
     ),

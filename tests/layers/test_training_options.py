@@ -114,6 +114,7 @@ def test_each_kind_of_text_model_has_its_rate():
 
     assert rate(cell="rnn", hidden_size=4) == 2e-3
     assert rate(cell="gru", hidden_size=4) == 5e-3
+    assert rate(cell="lstm", hidden_size=128) == 5e-3
     assert rate(cell="lstm", hidden_size=129) == 4e-3
     gpt = text_options(GPT(GPTConfig(3, 4, 1, 1, 4)), steps=1)
     assert (gpt.rate, gpt.weight_decay) == (1e-3, 0.1)
