@@ -75,6 +75,8 @@ EQUIVALENT: dict[str, str] = {
     "layers.basic.losses.*: swap in `mg.gaussian_nll_loss(*": "symmetric",
     "layers.basic.margin_losses.*: swap in `mg.cosine_similarity(*": "symmetric",
     "layers.cells.gated_cells.LSTMCell.__init__: drop part 0 in `proj_size and *": "0 is below all",
+    "layers.cells.cell.Cell.forward: constant in `1`": "axes may be missing, one or more",
+    "layers.cells.cell_checks.check_step: swap in *": "three texts of no matter",
     "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
     "layers.training.run.Run._accumulate: constant in `1`": "multiplied or divided by 1",
     "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",

@@ -1,11 +1,14 @@
 """What a cell declares, one step of it, and what is refused with what to write instead."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
 import layers
 import minigrad as mg
 from layers import Cell, GRUCell, Linear, LSTMCell, Parameter, Recurrent, RNNCell, Routes, scan
+from layers.cells.cell_equations import LSTMGates
 from minigrad.core.errors import DtypeError, ShapeError
 from tests.layers.user_cells import MGU, MGUCell, TraceCell, TraceLayers, mgu_step, trace_step
 
@@ -77,6 +80,30 @@ def test_steps_get_tensors_and_may_return_arrays():
     assert output.dtype == np.float16
 
 
+class Named(NamedTuple):
+    keep: Any
+    write: Any
+
+
+@pytest.mark.parametrize("names", [Named, ("keep", "write"), None])
+def test_gates_are_declared_by_names_by_a_named_tuple_or_not_at_all(names):
+    class Leaky(Cell):
+        gates = names
+
+        def step(self, x, states):
+            (h,) = states
+            return h + x if names is None else (h + x, (0 * x, 2 * x))
+
+    x = np.ones((1, 2), np.float32)
+    h, gates = Leaky(2, 2)(x, return_gates=True)
+    np.testing.assert_array_equal(h.numpy(), x)
+    if names is None:
+        assert gates is None
+    else:
+        assert gates._fields == ("keep", "write")
+        np.testing.assert_array_equal(gates.write.numpy(), 2 * x)
+
+
 def test_a_cell_is_shown_with_what_differs():
     assert repr(LSTMCell(3, 2)) == "LSTMCell(input_size=3, hidden_size=2)"
     text = repr(TraceCell(3, 2, trace_size=5))
@@ -100,6 +127,9 @@ def test_a_cell_is_shown_with_what_differs():
         ({"states": ("gates",)}, r"a state cannot be called \"gates\""),
         ({"gates": ("forget", 3)}, r"Bad: gates must be a tuple .*\"forget\", \"candidate\""),
         ({"gates": ()}, r"Bad: gates must be a tuple"),
+        ({"gates": ("forget", "forget")}, r"Bad: gates must be a tuple of different names"),
+        ({"states": None}, r"Bad: states must be a tuple"),
+        ({"states": LSTMGates}, r"Bad: states must be a tuple"),
         ({"output_state": "y"}, r"output_state must be one of the states \('h',\), got 'y'"),
         ({"routes": ("h",)}, r"Bad: routes must be layers\.Routes"),
         ({"routes": Routes("c")}, r"the highway one of the states \('h',\) or empty"),
@@ -145,6 +175,9 @@ def test_wrong_constructions():
         Narrow((0, 2))
     with pytest.raises(ValueError, match=r"LSTMCell: proj_size must be 0 .* hidden_size=2, got 2"):
         LSTMCell(3, 2, proj_size=2)
+    for size in (-1, 1.0):
+        with pytest.raises(ValueError, match="LSTMCell: proj_size must be an integer of 0 or more"):
+            LSTMCell(3, 2, proj_size=size)
     with pytest.raises(TypeError, match="proj_size"):
         GRUCell(3, 2, proj_size=1)
 
