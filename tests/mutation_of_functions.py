@@ -102,6 +102,7 @@ TARGETS = {
             "tests/layers/test_compiled_training.py",
             "tests/layers/test_kept_weights.py",
             "tests/layers/test_plots.py",
+            "tests/layers/test_run_state.py",
             "tests/layers/test_training.py",
             "tests/layers/test_training_options.py",
             "tests/layers/test_training_parts.py",

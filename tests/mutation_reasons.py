@@ -78,6 +78,10 @@ EQUIVALENT: dict[str, str] = {
     "layers.cells.cell.Cell.forward: constant in `1`": "axes may be missing, one or more",
     "layers.cells.cell_checks.check_step: swap in *": "three texts of no matter",
     "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
+    "layers.training.run.Run.__init__: constant in `0.0`": "set when it begins, and read then",
+    "layers.training.run.Run._save_when_due: move bound in `time*": "no clock is that exact",
+    "layers.training.run.Run._validate_when_due: negate in `False`": "saved once more, the same",
+    "layers.training.run_folder.RunFolder.save_last: negate in `True`": "order is of no matter",
     "layers.training.run.Run._accumulate: constant in `1`": "multiplied or divided by 1",
     "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",
 }

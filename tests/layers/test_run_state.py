@@ -1,0 +1,89 @@
+"""What a run puts back, what it counts over its parts, and by what it knows itself again."""
+
+import time
+
+import numpy as np
+import pytest
+
+import layers
+import minigrad as mg
+from layers.base import init
+from layers.models import CharacterConfig, CharacterModel
+from layers.training import History, TrainingOptions, fit
+from layers.training.run import describe_model
+
+pytestmark = pytest.mark.usefixtures("by_the_tape")
+
+
+class Noted:
+    """Batches of one random row, which note what was drawn of each generator."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def __call__(self, generator):
+        row = generator.standard_normal((1, 2)).astype(np.float32)
+        self.drawn.append((row.tolist(), init.uniform_(mg.Tensor(0.0)).item()))
+        return (row,)
+
+
+def square_loss(model, batch):
+    return (model(batch[0]) ** 2).mean()
+
+
+def run(folder, batches, loss=square_loss, steps=4, resume=False, **more):
+    return fit(
+        layers.Linear(2, 1),
+        batches,
+        TrainingOptions(steps=steps),
+        loss=loss,
+        folder=folder,
+        resume=resume,
+        progress=False,
+        **more,
+    )
+
+
+def test_an_interrupted_step_draws_the_same_when_the_run_goes_on(tmp_path):
+    def loss(model, batch):
+        if len(batches.drawn) == 3:
+            raise KeyboardInterrupt
+        return square_loss(model, batch)
+
+    batches = Noted()
+    assert run(tmp_path, batches, loss, compiled=False).interrupted
+    run(tmp_path, batches, steps=3, resume=True)
+    assert len(batches.drawn) == 4
+    assert batches.drawn[2] == batches.drawn[3] != batches.drawn[1]
+
+
+def test_a_step_that_is_not_finite_is_drawn_again_to_find_the_reason():
+    batches = Noted()
+    with np.errstate(all="ignore"), pytest.raises(mg.GradientError, match="at step 0"):
+        run(None, batches, lambda model, batch: square_loss(model, batch) * np.inf)
+    assert batches.drawn[0] == batches.drawn[1]
+
+
+def test_seconds_are_those_of_all_parts(tmp_path):
+    first = run(tmp_path, Noted(), callbacks=[lambda told: time.sleep(0.1)])
+    assert first.seconds > 0.4
+    told = []
+    second = run(tmp_path, Noted(), steps=5, resume=True, callbacks=[told.append])
+    assert first.seconds < told[0].seconds < second.seconds
+
+
+def test_a_history_without_validations_begins_with_none_that_was_worse():
+    history = History(stale=3)
+    history.load_state_dict(History([2.0], [1.0], seconds=4.0).state_dict())
+    assert history == History([2.0], [1.0], seconds=4.0, resumed=1)
+
+
+def test_a_model_is_known_by_its_class_and_configuration():
+    config = CharacterConfig(5, hidden_size=4)
+    described = describe_model(CharacterModel(config))
+    assert described == f"CharacterModel({config.describe()})"
+    assert described != describe_model(CharacterModel(CharacterConfig(5, hidden_size=3)))
+    assert describe_model(layers.Linear(2, 1)) == "Linear"
+    odd = layers.Linear(2, 1)
+    odd.config = {"depth": 3}
+    assert describe_model(odd) == "Linear({'depth': 3})"
