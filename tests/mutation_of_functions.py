@@ -168,6 +168,7 @@ TARGETS = {
             "tests/layers/test_attention*.py",
             "tests/layers/test_every_layer.py",
             "tests/layers/test_positional.py",
+            "tests/layers/test_steps.py",
             "tests/layers/test_transformer*.py",
         ),
     ),
