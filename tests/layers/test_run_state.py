@@ -1,5 +1,7 @@
 """What a run puts back, what it counts over its parts, and by what it knows itself again."""
 
+import os
+import signal
 import time
 
 import numpy as np
@@ -70,6 +72,38 @@ def test_seconds_are_those_of_all_parts(tmp_path):
     told = []
     second = run(tmp_path, Noted(), steps=5, resume=True, callbacks=[told.append])
     assert first.seconds < told[0].seconds < second.seconds
+
+
+class Late(layers.Linear):
+    """Is interrupted when all steps are made."""
+
+    def eval(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().eval()
+
+
+def test_ctrl_c_after_the_last_step_is_noted():
+    history = fit(Late(2, 1), Noted(), TrainingOptions(steps=2), loss=square_loss, progress=False)
+    assert history.step == 2
+    assert history.interrupted
+
+
+@pytest.mark.parametrize("more", [{}, {"average": 0.5}, {"validate_every": 2, "keep": "last"}])
+def test_the_folder_has_the_last_model_where_none_is_the_best(more, tmp_path):
+    mg.seed(0)
+    model = CharacterModel(CharacterConfig(5, hidden_size=4))
+    values = iter([1.0, 2.0, 3.0])  # ever worse
+    fit(
+        model,
+        lambda generator: [generator.integers(5, size=(2, 6)) for _ in range(2)],
+        TrainingOptions(steps=5, rate=0.1, **more),
+        validate=(lambda: next(values)) if "keep" in more else None,
+        folder=tmp_path,
+        progress=False,
+    )
+    kept = CharacterModel.load(tmp_path).state_dict()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(kept[name], array, err_msg=name)
 
 
 def test_a_history_without_validations_begins_with_none_that_was_worse():
