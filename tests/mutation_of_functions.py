@@ -160,6 +160,7 @@ TARGETS = {
             "tests/layers/test_losses.py",
             "tests/layers/test_module_parts.py",
             "tests/layers/test_normalization.py",
+            "tests/layers/test_shown_layers.py",
         ),
     ),
     "transformer": Target(

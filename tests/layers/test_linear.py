@@ -60,11 +60,6 @@ def test_reset_parameters_draws_from_the_generator():
     np.testing.assert_array_equal(one.bias.numpy(), other.bias.numpy())
 
 
-def test_a_bilinear_layer_shows_its_sizes():
-    shown = "Bilinear(in1_features=2, in2_features=3, out_features=4)"
-    assert repr(Bilinear(2, 3, 4)) == shown
-
-
 def test_parameters_have_the_default_dtype():
     assert Linear(2, 2).weight.dtype == np.float32
     with mg.default_dtype("float64"):

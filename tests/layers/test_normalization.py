@@ -84,12 +84,6 @@ def test_parameters_begin_by_changing_nothing(layer, names):
         )
 
 
-@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
-def test_a_norm_without_parameters_says_so(kind):
-    shown = f"{kind.__name__}(normalized_shape=(2,), elementwise_affine=False"
-    assert repr(kind(2, elementwise_affine=False)).startswith(shown)
-
-
 def test_reset_parameters_begins_anew():
     layer = BatchNorm1d(3)
     layer(drawn(4, 3))

@@ -66,12 +66,13 @@ def test_a_step_that_is_not_finite_is_drawn_again_to_find_the_reason():
     assert batches.drawn[0] == batches.drawn[1]
 
 
-def test_seconds_are_those_of_all_parts(tmp_path):
+def test_seconds_are_those_of_all_parts(tmp_path, capsys):
     first = run(tmp_path, Noted(), callbacks=[lambda told: time.sleep(0.1)])
     assert first.seconds > 0.4
     told = []
     second = run(tmp_path, Noted(), steps=5, resume=True, callbacks=[told.append])
     assert first.seconds < told[0].seconds < second.seconds
+    assert capsys.readouterr() == ("", "")  # of a run without a bar that went on
 
 
 class Late(layers.Linear):
