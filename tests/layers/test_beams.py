@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from layers.datasets import CharacterTokenizer
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig, TextModel
 from layers.models.generation.decoding import Decoding, beam_search, decode, probabilities
+from layers.models.generation.stopping import Growing
 from tests.layers.test_decoding import Table
 
 
@@ -90,6 +91,15 @@ def test_a_model_is_asked_once_for_each_symbol(beams, length):
     written = list(decode(model, np.array([[1, 2], [0, 1]]), Decoding(length, beams=beams)))
     assert len(written) == length
     assert model.asked == length
+
+
+def test_tokens_are_given_as_they_are_known():
+    model = Counted(1)
+    written = decode(model, np.array([[1, 2]]), Decoding(3))
+    for count in range(1, 4):
+        next(written)
+        assert model.asked == count
+    assert list(Growing((), batch=0).columns()) == []
 
 
 @pytest.mark.parametrize("beams", [1, 2])

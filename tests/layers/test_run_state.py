@@ -1,8 +1,10 @@
 """What a run puts back, what it counts over its parts, and by what it knows itself again."""
 
+import json
 import os
 import signal
 import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import minigrad as mg
 from layers.base import init
 from layers.models import CharacterConfig, CharacterModel
 from layers.training import History, TrainingOptions, fit
-from layers.training.run import describe_model
+from layers.training.run import Run, describe_model
+from layers.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("by_the_tape")
 
@@ -105,6 +108,48 @@ def test_the_folder_has_the_last_model_where_none_is_the_best(more, tmp_path):
     kept = CharacterModel.load(tmp_path).state_dict()
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(kept[name], array, err_msg=name)
+
+
+def test_validations_are_in_the_log(tmp_path):
+    values = iter([2.0, 1.0])
+    fit(
+        layers.Linear(2, 1),
+        Noted(),
+        TrainingOptions(steps=4, validate_every=2),
+        loss=square_loss,
+        validate=lambda: next(values),
+        folder=tmp_path,
+        progress=False,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    found = [(line["step"], line["validation"]) for line in lines if "validation" in line]
+    assert found == [(2, 2.0), (4, 1.0)]
+
+
+@pytest.mark.parametrize("bar", [Mock(), None])
+def test_notes_on_programs_are_told_once(bar, tmp_path):
+    options = TrainingOptions(steps=1)
+    run = Run(layers.Linear(2, 1), Noted(), options, square_loss, None, None, None, None, False)
+    run.folder = RunFolder(tmp_path, resume=False)
+    for notes in (["one", "two"], [], ["three"]):
+        run.loss.notes += notes
+        run._tell(bar)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["steps"] for line in lines] == ["one", "two", "three"]
+    if bar:
+        assert [call.args for call in bar.say.call_args_list] == [("one",), ("two",), ("three",)]
+
+
+@pytest.mark.parametrize(("best", "last", "whole"), [(8, 12, True), (4, 8, True), (4, 12, False)])
+def test_the_best_weights_are_of_the_best_step_or_of_one_to_come(best, last, whole, tmp_path):
+    folder, model = RunFolder(tmp_path, resume=False), layers.Linear(2, 1)
+    folder.save_best(8, 1.0, model)
+    if whole:
+        found = folder.best_weights(best, last)
+        np.testing.assert_array_equal(found["weight"], model.weight.numpy())
+    else:
+        with pytest.raises(ValueError, match=r"has the weights of step 8, and the best .* step 4"):
+            folder.best_weights(best, last)
 
 
 def test_a_history_without_validations_begins_with_none_that_was_worse():
