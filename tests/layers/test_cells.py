@@ -41,6 +41,25 @@ def test_one_step_equals_the_equations():
         assert type(again) is type(state)
 
 
+@pytest.mark.parametrize(
+    ("cell", "norms"),
+    [
+        (RNNCell, {"norm_ih": (2,), "norm_hh": (2,)}),
+        (GRUCell, {"norm_ih": (6,), "norm_hh": (6,)}),
+        (
+            LSTMCell,
+            {"norm_ih": (8,), "norm_hh": (8,), "norm_c": (2,), "norm_c_bias": (2,)},
+        ),
+    ],
+)
+def test_gains_and_the_bias_of_layer_norm(cell, norms):
+    plain = dict(cell(3, 2).named_parameters())
+    found = dict(cell(3, 2, layer_norm=True).named_parameters())
+    assert {name: p.shape for name, p in found.items() if name not in plain} == norms
+    for name in norms:
+        assert (found[name].numpy() == (0 if name == "norm_c_bias" else 1)).all()
+
+
 def test_gates_of_the_built_in_cells():
     for kind, names in (
         (RNNCell, None),
@@ -124,6 +143,7 @@ def test_a_cell_is_shown_with_what_differs():
         ({"states": ("h", "h")}, r"different names"),
         ({"states": ("cell state",)}, r"each one word"),
         ({"states": ("_h",)}, r"Bad: states must be a tuple"),
+        ({"states": ("if",)}, r"Bad: states must be a tuple"),
         ({"states": ("gates",)}, r"a state cannot be called \"gates\""),
         ({"gates": ("forget", 3)}, r"Bad: gates must be a tuple .*\"forget\", \"candidate\""),
         ({"gates": ()}, r"Bad: gates must be a tuple"),
