@@ -88,6 +88,8 @@ EQUIVALENT: dict[str, str] = {
     "layers.cells.steps._is_other_at_first: and to or, or to and *": "a step apart, the same",
     "layers.cells.cell_checks.check_step: swap in *": "three texts of no matter",
     "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
+    "layers.transformer.transformer_layers.attended: negate in `False`": "weights are left aside",
+    "layers.transformer.attention.MultiheadAttention._projected: drop part 1 in `own or*": "equal",
     "layers.transformer.attention.MultiheadAttention._inputs: leave out in `given*": "cast again",
     "layers.transformer.attention.MultiheadAttention._project: constant in `1`": "there are 1 or 3",
     "layers.transformer.caches.*: drop part * in `self.keys is*": "there are both or none",

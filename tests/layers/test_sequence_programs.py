@@ -378,3 +378,13 @@ def test_a_state_that_the_first_step_converts_does_not_keep_programs_away():
     found, _ = layers.scan(cell, x, state.astype(np.float64))
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-6)
     assert reasons(cell) == []
+
+
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_hook_of_either_kind_sees_every_step(kind):
+    cell, seen = layers.GRUCell(2, 3), []
+    (x,) = arrays(0, (3, LONG, 2))
+    layers.scan(cell, x)
+    with getattr(cell, kind)(lambda *_: seen.append(1)):
+        layers.scan(cell, x)
+    assert len(seen) == LONG

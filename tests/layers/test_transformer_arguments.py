@@ -143,6 +143,9 @@ def test_a_cache_has_room_in_powers_of_two():
         np.testing.assert_array_equal(held[:, :, :70], array)
         assert not held[:, :, 70:].any()
     assert [cache.room(places)[1].shape[2] for places in (128, 129)] == [128, 256]
+    cache = layers.KeyValueCache()
+    cache.extend(*map(mg.Tensor, numbers[..., :64, :]))
+    assert cache.room(64)[0].shape[2] == 64
 
 
 def test_lengths_of_a_single_sequence_clear_its_padding():
@@ -169,3 +172,22 @@ def test_layers_of_ones_own_take_the_batch_first():
     np.testing.assert_array_equal(found[0], layers.LayerNorm(6)(X[0]).numpy())
     assert found[1, 0].any()
     assert not found[1, 1:].any()
+
+
+def test_arrays_of_equal_numbers_are_the_same_memory(attention):
+    cache = layers.KeyValueCache(fixed=True)
+    one = attention(X, X + 1, cache=cache)[0].numpy()
+    np.testing.assert_array_equal(attention(X, X + 1, cache=cache)[0].numpy(), one)
+    with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
+        attention(X, X + 2, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("kind", "norms"),
+    [(layers.TransformerEncoderLayer, 2), (layers.TransformerDecoderLayer, 3)],
+)
+def test_a_layer_of_the_smallest_sizes_has_a_norm_and_a_dropout_for_each_part(kind, norms):
+    children = dict(kind(1, 1, 1).named_children())
+    for name in ("norm", "dropout"):
+        numbered = {f"{name}{i}" for i in range(1, norms + 1)}
+        assert {part for part in children if part[:-1] == name} == numbered
