@@ -6,7 +6,6 @@ each change, in which the tests that call the changed function run, the quickest
 fails.
 """
 
-import fnmatch
 import glob
 import itertools
 import math
@@ -27,6 +26,7 @@ from _pytest.warnings import catch_warnings_for_item
 
 from minigrad.testing.function_mutants import module_mutants
 from minigrad.testing.mutants import Mutant
+from tests.mutation_reasons import reason
 
 REQUIRED = 0.95
 SLOWEST = 30.0  # seconds; a test that takes longer without any change is left out
@@ -56,7 +56,7 @@ TARGETS = {
         (
             "tests/minigrad/test_graphs.py",
             "tests/minigrad/test_hooks.py",
-            "tests/minigrad/test_observer*.py",
+            "tests/minigrad/test_observe*.py",
             "tests/minigrad/test_tape.py",
             "tests/minigrad/test_tensors.py",
             "tests/minigrad/test_inplace.py",
@@ -99,6 +99,10 @@ TARGETS = {
         ),
         (
             "tests/layers/test_averages.py",
+            "tests/layers/test_compiled_training.py",
+            "tests/layers/test_kept_weights.py",
+            "tests/layers/test_plots.py",
+            "tests/layers/test_run_state.py",
             "tests/layers/test_training.py",
             "tests/layers/test_training_options.py",
             "tests/layers/test_training_parts.py",
@@ -116,6 +120,7 @@ TARGETS = {
             "tests/layers/test_models.py",
             "tests/layers/test_decoding.py",
             "tests/layers/test_saved_files.py",
+            "tests/layers/test_steps.py",
         ),
     ),
     "decoding": Target(
@@ -126,6 +131,7 @@ TARGETS = {
             "tests/layers/test_models.py",
             "tests/layers/test_ngram.py",
             "tests/layers/test_saved_files.py",
+            "tests/layers/test_steps.py",
         ),
     ),
     "cells": Target(
@@ -134,6 +140,7 @@ TARGETS = {
             "tests/layers/test_*cell*.py",
             "tests/layers/test_recurrent*.py",
             "tests/layers/test_scan.py",
+            "tests/layers/test_sequence_programs.py",
             "tests/layers/test_every_layer.py",
         ),
     ),
@@ -153,6 +160,7 @@ TARGETS = {
             "tests/layers/test_losses.py",
             "tests/layers/test_module_parts.py",
             "tests/layers/test_normalization.py",
+            "tests/layers/test_shown_layers.py",
         ),
     ),
     "transformer": Target(
@@ -161,73 +169,12 @@ TARGETS = {
             "tests/layers/test_attention*.py",
             "tests/layers/test_every_layer.py",
             "tests/layers/test_positional.py",
+            "tests/layers/test_steps.py",
             "tests/layers/test_transformer*.py",
         ),
     ),
 }
 """By the name that the command line takes."""
-
-EQUIVALENT: dict[str, str] = {
-    "minigrad.core.backward.send_back: negate in `following is None`": "all through the heap then",
-    "minigrad.core.backward.send_back: leave out in `owned.add(*": "a new sum each time",
-    "minigrad.core.backward.send_back: move bound in `-heap*": "no two nodes have one number",
-    "minigrad.core.backward.send_back: drop part 0 in `keep and *": "a short cut",
-    "minigrad.core.backward.send_back: drop part 1 in `not retain*": "recorded passes retain",
-    "minigrad.core.backward.own: * in `isinstance(g, ndarray) and*": "a copy of the same numbers",
-    "minigrad.core.backward.own: drop part 0 in *": "NumPy's numbers have no base",
-    "minigrad.io.npz_files._check_count: constant in `0`": "a count that stands twice",
-    "minigrad.io.npz_files._array: constant in `1`": "reshape takes -2; nothing is left to read",
-    "minigrad.io.npz_files._array: constant in `0`": "a part that is never read",
-    "minigrad.io.npz_files._array: leave out in `opened.read(1)`": "the last byte compares as well",
-    "minigrad.io.npz_files._header: drop part 0 in `at < *": "nothing matches at the end",
-    "minigrad.io.npz_files._header: move bound in `at < *": "nothing matches at the end",
-    "minigrad.io.serialize.save: constant in *": "no dtype has 9 or 17 bytes",
-    "minigrad.io.serialize.save: negate in `False`": "a copy of the same",
-    "minigrad.io.whole_files._replaceable: drop part 0 in `nearest *": "a first folder is there",
-    "minigrad.io.whole_files._fill_and_rename: negate in `True`": "the error is suppressed",
-    "minigrad.io.whole_files._keep_rights: constant in `511`": "a mode that is there is set again",
-    "minigrad.optim.adam*: drop part 0 in `decay and *": "a decay of 0 changes nothing",
-    "minigrad.optim.adam_family.RAdam.update: move bound in `length > 5`": "it is never exactly 5",
-    "minigrad.optim.clipping.clip_grad_norm: move bound in `scale < 1`": "a factor of 1",
-    "minigrad.optim.clipping.clip_grad_value: swap in `clip(*": "a median of three, in any order",
-    "minigrad.optim.clipping._norm: constant in `1e-30`": "then the exact way is taken",
-    "minigrad.optim.clipping._norm: drop part 2 in *": "the largest to the power 1 / inf is 1",
-    "minigrad.optim.cycles.CyclicSchedule._height: move bound in *": "both ways meet at the top",
-    "minigrad.optim.cycles.OneCycleSchedule._between: leave out in `raise *": "is not reached",
-    "minigrad.optim.optimizer.Optimizer._check_groups: * `i + 1`": "what is seen is checked again",
-    "minigrad.optim.optimizer.Optimizer._check_groups: constant in `1`": "checked again",
-    "minigrad.optim.optimizer.Optimizer._check_groups: leave out in *": "checked again",
-    "minigrad.optim.optimizer.Optimizer._updated: constant in `0`": "the longer way, same result",
-    "minigrad.optim.optimizer.Optimizer._updated: negate in `False`": "a copy of the same",
-    "minigrad.optim.optimizer.Optimizer.step: drop part 0 in `known *": "noted again, the same",
-    "minigrad.optim.together.ready.Ready.points: drop part 0 in `not self*": "all are idle then",
-    "minigrad.optim.together.recorded._operators: *": "runs on import; its functions are changed",
-    "minigrad.optim.options.plain_options: * `value.__class__ is *": "a short cut",
-    "minigrad.optim.options.*: leave out in `continue`": "a short cut",
-    "minigrad.optim.options.groups_of: drop part 0 in `given and *": "an empty list either way",
-    "minigrad.optim.rprop.Rprop.update: swap in `np.clip(*": "a median of three, in any order",
-    "minigrad.optim.schedules.*.factor: constant in `0.0`": "a share of a rate of 0",
-    "minigrad.optim.schedules.CosineRestartsSchedule.factor: drop in *": "a short cut",
-    "layers.base.init.trunc_normal_: move bound in `inside*": "no share is exactly 0.001",
-    "layers.base.init.trunc_normal_: move bound in `numbers *": "no number is exactly a bound",
-    "layers.base.init.orthogonal_: swap in `np.where(*": "the negative is as likely",
-    "layers.base.init.orthogonal_: move bound in `np.diagonal(*": "the diagonal has no zeros",
-    "layers.base.init.orthogonal_: move bound in `rows*": "the transposed square is as likely",
-    "layers.base.init._*_std: constant in `0.0`": "there are no weights then",
-    "layers.models.generation.choosing.choose: drop right in `drawn *": "the sum is 1, but rounded",
-    "layers.models.generation.choosing.choose: * `weights*": "for sums that rounding would reach",
-    "layers.*.__init__: swap in `blank(self, *": "a word in a message",
-    "layers.cells.gated_cells.LSTMCell.__init__: drop part 0 in `proj_size and *": "0 is below all",
-    "layers.cells.cell_checks.states_of: drop part 0 in `alone or *": "an array is no tuple",
-    "layers.training.run.Run._accumulate: constant in `1`": "multiplied or divided by 1",
-    "layers.training.run_folder.RunFolder._cut_log: leave out in `continue`": "the loop ends there",
-}
-"""Changes that no test can notice, by label (with * as a wildcard), and why."""
-
-
-def reason(label: str) -> str | None:
-    """Why a survivor is equivalent, if that is known."""
-    return next((why for key, why in EQUIVALENT.items() if fnmatch.fnmatchcase(label, key)), None)
 
 
 def sampled(mutants: list[Mutant], count: int | None, seed: int) -> list[Mutant]:

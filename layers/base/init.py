@@ -16,8 +16,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from minigrad.core.errors import DtypeError, ShapeError, describe
-from minigrad.core.modes import current_mode
-from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.numpy_api.inplace import replace
 from minigrad.ops.randomness import draw_numbers
@@ -35,7 +33,6 @@ __all__ = [
     "ones_",
     "orthogonal_",
     "trunc_normal_",
-    "uniform",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -60,20 +57,6 @@ GAINS = {
     "selu": 3 / 4,
 }
 """How much a layer's weights must be enlarged so that the activation keeps the variance."""
-
-
-# -- arrays for new parameters ---------------------------------------------------------------------
-
-
-def uniform(shape: tuple[int, ...], bound: float, generator: Generator | None = None) -> PlainArray:
-    """Numbers drawn uniformly from [-bound, bound], in the default dtype."""
-    numbers: PlainArray = draw_numbers(generator, "uniform", -bound, bound, shape, name="uniform")
-    return numbers.astype(current_mode().dtype)
-
-
-def fan_in_bound(fan_in: int) -> float:
-    """1 / sqrt(fan_in), the bound of PyTorch's default initialisation of linear layers."""
-    return 1 / math.sqrt(fan_in) if fan_in else 0.0
 
 
 # -- numbers of one distribution -------------------------------------------------------------------
@@ -297,6 +280,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
             f"calculate_gain: nonlinearity must be one of {known}, got {nonlinearity!r}"
         )
     return GAINS[nonlinearity]
+
+
+def fan_in_bound(fan_in: int) -> float:
+    """1 / sqrt(fan_in), the bound of PyTorch's default initialisation of linear layers."""
+    return 1 / math.sqrt(fan_in) if fan_in else 0.0
 
 
 def calculate_fan_in_and_fan_out(tensor: Any) -> tuple[int, int]:

@@ -112,7 +112,7 @@ class _Statistics(Module):
                 f"{type(self).__name__}: training needs more than one number for each channel, got "
                 f"{describe(x)}; {self._advice()}"
             )
-        if self.training and self.running_mean is not None and x.size:
+        if self.running_mean is not None and x.size:  # in training, or they would be taken out
             self._track(x, axes)
         return mg.layer_norm(x, axis=axes, eps=self.eps)
 

@@ -192,12 +192,11 @@ def dtype_of(parameter: Any) -> Any:
 
 
 def scale_channels(x: Tensor, weight: Any, bias: Any) -> Tensor:
-    """x * weight + bias with one number for each channel, axis 1; `x` where there are none."""
-    if weight is None or bias is None:
-        return x
-    column = (len(weight), *(1,) * (x.ndim - 2))
-    y: Tensor = x * weight.reshape(column) + bias.reshape(column)
-    return y
+    """x * weight + bias with one number for each channel, axis 1; each may be None for none."""
+    column = (x.shape[1], *(1,) * (x.ndim - 2))
+    if weight is not None:
+        x = x * weight.reshape(column)
+    return x if bias is None else x + bias.reshape(column)
 
 
 def _trailing(name: str, x: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:

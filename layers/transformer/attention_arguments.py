@@ -158,7 +158,7 @@ def fit_scores(layer: str, argument: str, value: Any, scores: tuple[int, int, in
         )
     elif shape[-2:] == (keys, queries):
         hint = f" Queries come first: {argument}.swapaxes(-1, -2)."
-    elif len(shape) > 1 and shape[-2:] == (queries, queries) and keys > queries:
+    elif shape[-2:] == (queries, queries) and keys > queries:
         hint = " With a cache the keys are all places so far, and the queries the new ones."
     raise ShapeError(
         f"{layer}: {argument} must broadcast to (queries, keys) = {scores[2:]}, to (batch, "

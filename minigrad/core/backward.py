@@ -125,7 +125,7 @@ def send_back(
                 parts = extras.leave(node, g, parts)
             if observers:
                 parts = observed(observers, node, g, parts, needed)
-            if not retain and not recorded:
+            if not retain:
                 node.saved = None
             sources, where = node.inputs, node.plan.name
     finally:  # quicker than a block, and every backward pass comes here
@@ -170,7 +170,7 @@ def pull_back(
         stop: nodes whose gradients are returned and not followed any further; a backward around
             this one will, and will run their hooks.
         needed: the nodes to go through; None for all. See `minigrad.ops.pruning`.
-        retain: keep the saved arrays for another pass.
+        retain: keep the saved arrays for another pass, or for that through a recorded one.
         recorded: run the rules on tensors, so that the derivative itself is recorded; else they
             run on plain arrays and build nothing.
         hooks: run the hooks that were registered on tensors and nodes.

@@ -89,9 +89,10 @@ class Observer:
     def edge(self, node: Any, gradient: Any, slot: int, source: Any, part: Any) -> None:
         """A gradient goes along an edge: `node` got `gradient`, and sends `part` to `source`.
 
-        Where a backward pass begins, `node` is None. When the gradient of a node is whole, before
-        it sends anything, `source` is None and `slot` -1. A part may be a slice of a larger
-        gradient, see `minigrad.core.contributions`; in a pass that is recorded, it is a tensor.
+        Where a backward pass begins, `node` is None and `slot` 0. When the gradient of a node is
+        whole, before it sends anything, `source` is None and `slot` -1. A part may be a slice of a
+        larger gradient, see `minigrad.core.contributions`; in a pass that is recorded, it is a
+        tensor.
         """
 
     def of_pass(self) -> "Observer":

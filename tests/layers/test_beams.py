@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from layers.datasets import CharacterTokenizer
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig, TextModel
 from layers.models.generation.decoding import Decoding, beam_search, decode, probabilities
+from layers.models.generation.stopping import Growing
 from tests.layers.test_decoding import Table
 
 
@@ -35,7 +36,7 @@ def plain_search(table, prompt, how):
         ]
         growing = [pair for pair in longer if pair[1][-1] not in how.stop][: how.beams]
         if len(finished) >= how.beams:
-            can_come = growing[0][0] / how.length**how.length_penalty
+            can_come = growing[0][0] / max(n**how.length_penalty for n in (count, how.length))
             if can_come <= max(finished)[0]:
                 return max(finished)[1]
     total, text = growing[0]
@@ -47,7 +48,7 @@ def plain_search(table, prompt, how):
     st.integers(1, 7),
     st.integers(2, 4),
     st.sampled_from([(), (3,), (3, 0)]),
-    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]),
     st.integers(1, 3),
 )
 def test_narrow_beam_search_is_that_of_single_sequences(seed, length, beams, stop, penalty, batch):
@@ -92,6 +93,15 @@ def test_a_model_is_asked_once_for_each_symbol(beams, length):
     assert model.asked == length
 
 
+def test_tokens_are_given_as_they_are_known():
+    model = Counted(1)
+    written = decode(model, np.array([[1, 2]]), Decoding(3))
+    for count in range(1, 4):
+        next(written)
+        assert model.asked == count
+    assert list(Growing((), batch=0).columns()) == []
+
+
 @pytest.mark.parametrize("beams", [1, 2])
 def test_a_model_is_not_asked_when_all_have_ended(beams):
     model = Certain(0)
@@ -100,6 +110,50 @@ def test_a_model_is_not_asked_when_all_have_ended(beams):
     assert written.tolist() == [[1, 2], [2, -1]]
     # Beam search goes on until it has two texts that ended, or none that could win.
     assert model.asked == 3 if beams == 1 else model.asked <= 6
+
+
+class Listed:
+    """A decoder with given probabilities for each step."""
+
+    def __init__(self, *steps):
+        self.steps, self.asked = steps, 0
+
+    def begin(self, token_ids):
+        return self.advance(token_ids[:, -1], None)
+
+    def advance(self, token_ids, state):
+        self.asked += 1
+        with np.errstate(divide="ignore"):
+            return np.log(np.tile(self.steps[self.asked - 1], (len(token_ids), 1))), None
+
+    def reorder(self, state, index):
+        return state
+
+
+def test_an_end_that_is_not_among_the_best_is_not_set_aside():
+    """At 0.25 it would be likelier than any text of two symbols."""
+    decoder = Listed([0.4, 0.35, 0.25], [0.55, 0.45, 0.0])
+    how = Decoding(2, beams=2, stop=(2,), length_penalty=0.0)
+    assert beam_search(decoder, np.zeros((1, 1), int), how).tolist() == [[0, 0]]
+
+
+def test_a_search_is_over_when_nothing_that_grows_can_overtake():
+    decoder = Listed([0.5, 0.0, 0.5], [0.5, 0.0, 0.5], [0.9, 0.1, 0.0])
+    how = Decoding(3, beams=2, stop=(2,), length_penalty=1.0)
+    # Ended: log(0.5), and log(0.25) / 2, the same; what grows has log(0.25) / 3 in sight.
+    assert beam_search(decoder, np.zeros((1, 1), int), how).tolist() == [[0, 0, 0]]
+    assert decoder.asked == 3
+    decoder = Listed(*decoder.steps)
+    how = Decoding(3, beams=2, stop=(2,), length_penalty=0.0)
+    assert beam_search(decoder, np.zeros((1, 1), int), how).size == 0
+    assert decoder.asked == 2
+
+
+def test_a_penalty_below_0_does_not_end_a_search_early():
+    decoder = Listed([0.75, 0.0, 0.25], [0.99, 0.0, 0.01], [0.0, 0.0, 1.0])
+    how = Decoding(10, beams=2, stop=(2,), length_penalty=-1.0)
+    # Ended: log(0.25) and 2 log(0.0075); then 3 log(0.7425), which is more than both.
+    assert beam_search(decoder, np.zeros((1, 1), int), how).tolist() == [[0, 0]]
 
 
 def test_all_symbols_may_be_stops():

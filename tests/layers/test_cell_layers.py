@@ -270,6 +270,17 @@ def test_hooks_of_a_cell_run_at_every_step():
     assert not layer(x)[0].numpy().any()
 
 
+def test_hooks_of_a_cell_with_one_state_see_it_alone():
+    layer, x = make(MGU), draw(2, 1, 3)
+    plain = layer(x)[0].numpy()
+    with layer.l0.register_forward_pre_hook(lambda cell, args: (args[0], args[1] + 1)):
+        _, last = layer(x)
+    np.testing.assert_allclose(last[0].numpy(), layer(x, np.ones((1, 2, 2)))[1][0].numpy())
+    with layer.l0.register_forward_hook(lambda cell, args, made: 2 * made):
+        np.testing.assert_allclose(layer(x)[0].numpy(), 2 * plain)
+    np.testing.assert_array_equal(layer(x)[0].numpy(), plain)
+
+
 def test_a_shared_part_is_counted_once():
     shared = Linear(3, 2)
 

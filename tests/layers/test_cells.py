@@ -1,11 +1,14 @@
 """What a cell declares, one step of it, and what is refused with what to write instead."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
 import layers
 import minigrad as mg
 from layers import Cell, GRUCell, Linear, LSTMCell, Parameter, Recurrent, RNNCell, Routes, scan
+from layers.cells.cell_equations import LSTMGates
 from minigrad.core.errors import DtypeError, ShapeError
 from tests.layers.user_cells import MGU, MGUCell, TraceCell, TraceLayers, mgu_step, trace_step
 
@@ -36,6 +39,25 @@ def test_one_step_equals_the_equations():
         assert cell(X[0], single) is not None
         again = cell(X, state)
         assert type(again) is type(state)
+
+
+@pytest.mark.parametrize(
+    ("cell", "norms"),
+    [
+        (RNNCell, {"norm_ih": (2,), "norm_hh": (2,)}),
+        (GRUCell, {"norm_ih": (6,), "norm_hh": (6,)}),
+        (
+            LSTMCell,
+            {"norm_ih": (8,), "norm_hh": (8,), "norm_c": (2,), "norm_c_bias": (2,)},
+        ),
+    ],
+)
+def test_gains_and_the_bias_of_layer_norm(cell, norms):
+    plain = dict(cell(3, 2).named_parameters())
+    found = dict(cell(3, 2, layer_norm=True).named_parameters())
+    assert {name: p.shape for name, p in found.items() if name not in plain} == norms
+    for name in norms:
+        assert (found[name].numpy() == (0 if name == "norm_c_bias" else 1)).all()
 
 
 def test_gates_of_the_built_in_cells():
@@ -77,6 +99,30 @@ def test_steps_get_tensors_and_may_return_arrays():
     assert output.dtype == np.float16
 
 
+class Named(NamedTuple):
+    keep: Any
+    write: Any
+
+
+@pytest.mark.parametrize("names", [Named, ("keep", "write"), None])
+def test_gates_are_declared_by_names_by_a_named_tuple_or_not_at_all(names):
+    class Leaky(Cell):
+        gates = names
+
+        def step(self, x, states):
+            (h,) = states
+            return h + x if names is None else (h + x, (0 * x, 2 * x))
+
+    x = np.ones((1, 2), np.float32)
+    h, gates = Leaky(2, 2)(x, return_gates=True)
+    np.testing.assert_array_equal(h.numpy(), x)
+    if names is None:
+        assert gates is None
+    else:
+        assert gates._fields == ("keep", "write")
+        np.testing.assert_array_equal(gates.write.numpy(), 2 * x)
+
+
 def test_a_cell_is_shown_with_what_differs():
     assert repr(LSTMCell(3, 2)) == "LSTMCell(input_size=3, hidden_size=2)"
     text = repr(TraceCell(3, 2, trace_size=5))
@@ -97,9 +143,13 @@ def test_a_cell_is_shown_with_what_differs():
         ({"states": ("h", "h")}, r"different names"),
         ({"states": ("cell state",)}, r"each one word"),
         ({"states": ("_h",)}, r"Bad: states must be a tuple"),
+        ({"states": ("if",)}, r"Bad: states must be a tuple"),
         ({"states": ("gates",)}, r"a state cannot be called \"gates\""),
         ({"gates": ("forget", 3)}, r"Bad: gates must be a tuple .*\"forget\", \"candidate\""),
         ({"gates": ()}, r"Bad: gates must be a tuple"),
+        ({"gates": ("forget", "forget")}, r"Bad: gates must be a tuple of different names"),
+        ({"states": None}, r"Bad: states must be a tuple"),
+        ({"states": LSTMGates}, r"Bad: states must be a tuple"),
         ({"output_state": "y"}, r"output_state must be one of the states \('h',\), got 'y'"),
         ({"routes": ("h",)}, r"Bad: routes must be layers\.Routes"),
         ({"routes": Routes("c")}, r"the highway one of the states \('h',\) or empty"),
@@ -145,6 +195,9 @@ def test_wrong_constructions():
         Narrow((0, 2))
     with pytest.raises(ValueError, match=r"LSTMCell: proj_size must be 0 .* hidden_size=2, got 2"):
         LSTMCell(3, 2, proj_size=2)
+    for size in (-1, 1.0):
+        with pytest.raises(ValueError, match="LSTMCell: proj_size must be an integer of 0 or more"):
+            LSTMCell(3, 2, proj_size=size)
     with pytest.raises(TypeError, match="proj_size"):
         GRUCell(3, 2, proj_size=1)
 

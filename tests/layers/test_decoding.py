@@ -182,6 +182,9 @@ def test_sequences_of_a_batch_stop_on_their_own():
         ({"top_p": 1.5}, "top_p"),
         ({"beams": 0}, "beams"),
         ({"beams": 2, "top_k": 3}, "beams=2 draws nothing"),
+        ({"beams": 2, "top_p": 0.5}, "beams=2 draws nothing"),
+        ({"beams": 2, "temperature": 0.5}, "beams=2 draws nothing"),
+        ({"length_penalty": float("nan")}, "length_penalty must be finite"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from layers.models import GPT, GPTConfig
+from layers.models.gpt import CausalSelfAttention
 from minigrad.draw import draw
 
 V, BLOCK, C, H = 7, 10, 8, 2
@@ -216,6 +217,12 @@ def test_what_does_not_fit_is_named():
         model(np.zeros((2, 2), int), cache)
     with pytest.raises(mg.ShapeError, match=r"x must be \(batch, time, 8\), got f64\[1, 3, 4\]"):
         model.read(np.zeros((1, 3, 4)))
+    with pytest.raises(mg.ShapeError, match=r"x must be \(batch, time, 8\), got f64\[3, 8\]"):
+        model.read(np.zeros((3, 8)))
+    with pytest.raises(mg.DtypeError, match=r"^GPT: x must be floating, got i64\[1, 3, 8\]"):
+        model.read(np.zeros((1, 3, 8), int))
+    with pytest.raises(ValueError, match=r"^GPTConfig: num_layers must be .* 1 or more, got 0"):
+        GPTConfig(V, num_layers=0)
     with pytest.raises(TypeError, match=r"cache must be a StackCache, which make_cache\(\) gives"):
         model(np.zeros((1, 3), int), layers.KeyValueCache())
     with pytest.raises(ValueError, match="the cache is for 3 blocks, and there are 2"):
@@ -239,6 +246,27 @@ def test_the_first_weights_are_those_of_gpt_2():
             expected = (0.0, 0.02)
         np.testing.assert_allclose(values.mean(), expected[0], atol=1e-3, err_msg=name)
         np.testing.assert_allclose(values.std(), expected[1], rtol=0.05, err_msg=name)
+
+
+def test_attention_alone_begins_as_in_pytorch():
+    attention = CausalSelfAttention(64, 4)
+    largest = {"in_proj": math.sqrt(6 / (64 + 3 * 64)), "out_proj": 1 / math.sqrt(64)}
+    drawn = []
+    for seed in (0, 1, 1):
+        attention.in_proj_bias.write(np.ones(3 * 64, np.float32))
+        attention.reset_parameters(np.random.default_rng(seed))
+        drawn.append({name: p.numpy() for name, p in attention.named_parameters()})
+    for name, weights in drawn[0].items():
+        np.testing.assert_array_equal(drawn[1][name], drawn[2][name])
+        if name.endswith("bias"):
+            assert not weights.any()
+        else:
+            assert not np.array_equal(weights, drawn[1][name])
+            bound = largest[name.removesuffix("weight")[:-1]]
+            assert 0.99 * bound < np.abs(weights).max() <= bound
+            np.testing.assert_allclose(weights.std(), bound / math.sqrt(3), rtol=0.05)
+    mg.seed(0)
+    assert CausalSelfAttention(8, 2).in_proj_weight.numpy().any()
 
 
 def test_saved_models_name_their_weights_by_paths_that_stay():

@@ -149,6 +149,25 @@ def test_they_write_in_place_and_keep_the_dtype(dtype):
         assert not (tensor.detach().numpy() == 7).any(), name
 
 
+@pytest.mark.parametrize("block", [1, 7, 12, 24, 25])
+def test_numbers_drawn_in_blocks_are_those_drawn_at_once(block, monkeypatch):
+    draws = init.uniform_, init.normal_
+    at_once = [fill(parameter(2, 3, 4), generator=generator()).numpy() for fill in draws]
+    monkeypatch.setattr(init, "BLOCK", block)
+    for fill, expected in zip(draws, at_once, strict=True):
+        tensor = parameter(2, 3, 4)
+        assert fill(tensor, generator=generator()) is tensor
+        assert tensor.dtype == np.float32
+        np.testing.assert_array_equal(tensor.numpy(), expected)
+
+
+def test_what_is_no_tensor_is_refused_by_name_however_large(monkeypatch):
+    monkeypatch.setattr(init, "BLOCK", 7)
+    for size in (7, 8):
+        with pytest.raises(DtypeError, match=r"^normal_: the tensor must be a minigrad Tensor"):
+            init.normal_(np.zeros(size))
+
+
 def test_a_graph_of_before_refuses_to_run_backward():
     weight = parameter(2, 2)
     y = (weight * weight).sum()
@@ -218,6 +237,11 @@ def test_variances_are_kept_through_many_layers():
         init.kaiming_normal_(layer.weight, generator=source)
         x = mg.relu(layer(x)).detach().numpy()
     assert 0.3 < np.mean(x * x) < 3
+
+
+def test_the_gain_of_a_leaky_rectifier_is_that_of_a_slope_of_0_01_unless_given():
+    assert init.calculate_gain("leaky_relu") == math.sqrt(2 / 1.0001)
+    assert init.calculate_gain("leaky_relu", 2.0) == math.sqrt(2 / 5)
 
 
 def test_fans():

@@ -109,6 +109,7 @@ def test_identity_gives_the_very_same():
         (Unflatten(1, (3, 4)), (2, 12), (2, 3, 4)),
         (Unflatten(-1, (-1, 2)), (2, 0), (2, 0, 2)),
         (Unflatten(0, (2, 0)), (0, 5), (2, 0, 5)),
+        (Unflatten(0, (-1, 0)), (0, 5), (0, 0, 5)),
     ],
 )
 def test_shapes_of_flatten_and_unflatten(layer, shape, expected):
@@ -132,6 +133,9 @@ def zeros(*shape):
         (lambda: Linear(3, 2)(zeros()), r"got f32\[\]"),
         (lambda: Linear(3, -2), "Linear: out_features must be an integer of 0 or more, got -2"),
         (lambda: Linear(3.0, 2), "Linear: in_features must be an integer .* got 3.0"),
+        (lambda: Linear(True, 2), "Linear: in_features must be an integer .* got True"),
+        (lambda: Bilinear(3, 2, -1), "Bilinear: out_features must be an integer .* got -1"),
+        (lambda: Bilinear(3, 2, 1)(zeros(4, 2), zeros(4, 2)), "Bilinear: x1 must have 3 features"),
         (lambda: Bilinear(3, 2, 1)(zeros(4, 3), zeros(4, 3)), "Bilinear: x2 must have 2 features"),
         (
             lambda: Bilinear(3, 2, 1)(zeros(4, 3), zeros(5, 2)),
@@ -141,6 +145,7 @@ def zeros(*shape):
         (lambda: Unflatten(1, (2, 2))(zeros(3, 5)), r"\(2, 2\) does not multiply to the 5"),
         (lambda: Unflatten(1, (2, -1))(zeros(3, 5)), "does not multiply to the 5 of axis 1"),
         (lambda: Unflatten(1, (-1, -1)), "at most one of them -1"),
+        (lambda: Unflatten(1, (3, -2)), r"lengths of 0 or more, .* got \(3, -2\)"),
     ],
 )
 def test_errors_say_what_is_wrong(call, message):

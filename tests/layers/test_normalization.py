@@ -274,6 +274,36 @@ def test_other_shapes_are_refused(make, shape, words):
         make()(np.ones(shape, np.float32))
 
 
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("make", [BatchNorm1d, lambda n: GroupNorm(2, n)])
+def test_weight_or_bias_may_go_alone(make, name):
+    layer, plain = make(4), make(4)
+    numbers = np.array([2.0, 3.0, 4.0, 5.0], np.float32)
+    layer.weight.write(numbers)
+    layer.bias.write(numbers)
+    setattr(layer, name, None)
+    x = drawn(3, 4)
+    expected = plain(x).numpy() * numbers if name == "bias" else plain(x).numpy() + numbers
+    np.testing.assert_allclose(layer(x).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(BatchNorm1d(2, track_running_stats=False).eval(), (1, 2)), (InstanceNorm1d(2), (0, 2, 1))],
+)
+def test_a_single_number_is_normalised_to_zero_where_nothing_trains_by_it(layer, shape):
+    assert not layer(np.full(shape, 3, np.float32)).numpy().any()
+    assert layer(np.full(shape, 3, np.float32)).shape == shape
+
+
+@pytest.mark.parametrize("name", ["running_var", "num_batches_tracked"])
+def test_averages_that_were_taken_away_are_missed(name):
+    layer = BatchNorm1d(2)
+    setattr(layer, name, None)
+    with pytest.raises(AttributeError, match="BatchNorm1d: there are no running averages"):
+        layer(drawn(3, 2))
+
+
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="num_channels=5 must divide into num_groups=2"):
         GroupNorm(2, 5)

@@ -341,3 +341,50 @@ def test_threads_share_programs(monkeypatch):
     for one in found:
         assert_agree(one, wanted)
     assert len(programs_of(layer.l0)) == 1
+
+
+def leak(x, h):
+    """A cell that begins by itself."""
+    return x if h is None else 0.5 * h + x
+
+
+def branching_leak(x, h):
+    return x if h is None else (0.5 if h.sum().item() > 1e9 else 0.25) * h + x
+
+
+@pytest.mark.parametrize(("cell", "kept"), [(leak, 0.5), (branching_leak, 0.25)])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, [LONG + 2, 3, 1]])
+def test_a_cell_that_begins_by_itself(cell, kept, reverse, lengths):
+    (x,) = arrays(0, (3, LONG + 4, 2))
+    wanted, last = np.zeros_like(x), np.zeros((3, 2), F)
+    for row, length in enumerate(lengths or [LONG + 4] * 3):
+        for t in range(length)[:: -1 if reverse else 1]:
+            last[row] = wanted[row, t] = kept * last[row] + x[row, t]
+    for _ in range(2):
+        for asked in ("last", "all"):
+            output, state, *states = layers.scan(
+                cell, x, lengths=lengths, reverse=reverse, return_states=asked
+            )
+            np.testing.assert_allclose(output.numpy(), wanted, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(state.numpy(), last, rtol=1e-5, atol=1e-6)
+            assert all(np.array_equal(one.numpy(), output.numpy()) for (one,) in states)
+
+
+def test_a_state_that_the_first_step_converts_does_not_keep_programs_away():
+    cell = layers.GRUCell(2, 3)
+    x, state = arrays(0, (3, LONG + 1, 2), (3, 3))
+    wanted = layers.scan(cell, x, state)[0].numpy()
+    found, _ = layers.scan(cell, x, state.astype(np.float64))
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-6)
+    assert reasons(cell) == []
+
+
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_hook_of_either_kind_sees_every_step(kind):
+    cell, seen = layers.GRUCell(2, 3), []
+    (x,) = arrays(0, (3, LONG, 2))
+    layers.scan(cell, x)
+    with getattr(cell, kind)(lambda *_: seen.append(1)):
+        layers.scan(cell, x)
+    assert len(seen) == LONG

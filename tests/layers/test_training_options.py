@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import layers
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
-from layers.training import ShuffledBatches, TrainingOptions, fit, text_options
+from layers.training import ShuffledBatches, TrainingOptions, fit, fit_text, text_options
 from layers.training.options import planned_rate
 from layers.training.threads import one_blas_thread
 
@@ -114,10 +114,24 @@ def test_each_kind_of_text_model_has_its_rate():
 
     assert rate(cell="rnn", hidden_size=4) == 2e-3
     assert rate(cell="gru", hidden_size=4) == 5e-3
+    assert rate(cell="lstm", hidden_size=128) == 5e-3
     assert rate(cell="lstm", hidden_size=129) == 4e-3
     gpt = text_options(GPT(GPTConfig(3, 4, 1, 1, 4)), steps=1)
     assert (gpt.rate, gpt.weight_decay) == (1e-3, 0.1)
     assert text_options(GPT(GPTConfig(3, 4, 1, 1, 4)), steps=1, rate=0.5).rate == 0.5
+
+
+def test_windows_of_a_step_are_as_many_and_as_long_as_asked_for():
+    character = CharacterModel(CharacterConfig(3, hidden_size=2))
+    gpt = GPT(GPTConfig(3, 4, 1, 1, 4))
+    text = np.zeros(100, int)
+    for model, chosen, tokens in (
+        (character, {}, 32 * 64),
+        (gpt, {}, 12 * 4),
+        (gpt, {"batch_size": 5, "length": 3}, 5 * 3),
+    ):
+        history = fit_text(model, text, steps=1, compiled=False, progress=False, **chosen)
+        assert history.weights == [tokens]
 
 
 @pytest.mark.parametrize("chosen", [None, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])

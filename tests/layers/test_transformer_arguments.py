@@ -118,3 +118,76 @@ def test_a_cache_keeps_gradients_where_they_are_recorded(attention, recorded):
         again = mg.Tensor(X, requires_grad=True)
         (attention(again, causal=True)[0][:, -1] ** 2).sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), again.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_rotary_positions_go_on_where_a_cache_ends():
+    mg.seed(0)
+    attention = layers.MultiheadAttention(6, 1, rotary=layers.RotaryPositions(6))
+    cache = layers.KeyValueCache()
+    whole = attention(X, causal=True)[0].numpy()
+    parts = [attention(X[:, t : t + 1], causal=True, cache=cache)[0].numpy() for t in range(4)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=1e-5, atol=1e-6)
+    attention.rotary = None
+    assert np.abs(attention(X, causal=True)[0].numpy() - whole).max() > 1e-3
+
+
+def test_a_cache_has_room_in_powers_of_two():
+    cache = layers.KeyValueCache()
+    numbers = np.random.default_rng(0).normal(size=(2, 1, 3, 70, 2))
+    with mg.no_grad():
+        for t in range(70):
+            keys, values = cache.extend(*map(mg.Tensor, numbers[..., t : t + 1, :]))
+            assert cache.room(t + 1)[0].shape[2] == (32 if t < 32 else 64 if t < 64 else 128)
+    np.testing.assert_array_equal([keys.numpy(), values.numpy()], numbers)
+    for held, array in zip(cache.room(70), numbers, strict=True):
+        np.testing.assert_array_equal(held[:, :, :70], array)
+        assert not held[:, :, 70:].any()
+    assert [cache.room(places)[1].shape[2] for places in (128, 129)] == [128, 256]
+    cache = layers.KeyValueCache()
+    cache.extend(*map(mg.Tensor, numbers[..., :64, :]))
+    assert cache.room(64)[0].shape[2] == 64
+
+
+def test_lengths_of_a_single_sequence_clear_its_padding():
+    mg.seed(0)
+    encoder = layers.TransformerEncoder(
+        layers.TransformerEncoderLayer(6, 2, 8, dropout=0.0), 2, norm=layers.LayerNorm(6)
+    )
+    x = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+    found = encoder(x, lengths=[7]).numpy()
+    np.testing.assert_allclose(found[:7], encoder(x[:7]).numpy(), rtol=1e-5, atol=1e-6)
+    assert not found[7:].any()
+
+
+class Plain(layers.Module):
+    """A layer of one's own, which says nothing about the order of its axes."""
+
+    def forward(self, x, **options):
+        return x
+
+
+def test_layers_of_ones_own_take_the_batch_first():
+    encoder = layers.TransformerEncoder(Plain, 2, norm=layers.LayerNorm(6))
+    found = encoder(X, lengths=[4, 1]).numpy()
+    np.testing.assert_array_equal(found[0], layers.LayerNorm(6)(X[0]).numpy())
+    assert found[1, 0].any()
+    assert not found[1, 1:].any()
+
+
+def test_arrays_of_equal_numbers_are_the_same_memory(attention):
+    cache = layers.KeyValueCache(fixed=True)
+    one = attention(X, X + 1, cache=cache)[0].numpy()
+    np.testing.assert_array_equal(attention(X, X + 1, cache=cache)[0].numpy(), one)
+    with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
+        attention(X, X + 2, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("kind", "norms"),
+    [(layers.TransformerEncoderLayer, 2), (layers.TransformerDecoderLayer, 3)],
+)
+def test_a_layer_of_the_smallest_sizes_has_a_norm_and_a_dropout_for_each_part(kind, norms):
+    children = dict(kind(1, 1, 1).named_children())
+    for name in ("norm", "dropout"):
+        numbered = {f"{name}{i}" for i in range(1, norms + 1)}
+        assert {part for part in children if part[:-1] == name} == numbered

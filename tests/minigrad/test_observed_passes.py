@@ -38,6 +38,7 @@ def test_a_rule_that_returns_arrays_in_a_recorded_pass():
     x = leaf([1, 2, 3])
     found = mg.gradients((x**3 + twice(x) + twice(x)).sum(), x, create_graph=True)
     assert found.tolist() == [7.0, 16.0, 31.0]
+    assert mg.gradients(found.sum(), x).tolist() == [6.0, 12.0, 18.0]
 
 
 @pytest.mark.parametrize("values", ["eigh", "svd"])
@@ -215,3 +216,69 @@ def test_a_pass_within_a_function_that_is_traced_gives_its_gradient():
     slope = mg.compile(lambda a: mg.grad(lambda b: (b**3).sum())(a))
     for values in ([1.0, 2.0], [1.0, 3.0]):  # traced, and then run as a program
         assert slope(np.array(values)).tolist() == [3 * value**2 for value in values]
+
+
+class Recorder(Nobody):
+    """Has the rules of every pass run on tensors."""
+
+    looks_at_calls = looks_at_edges = records_passes = True
+
+    def __init__(self):
+        self.edges, self.calls = [], []
+
+    def call(self, applied):
+        self.calls.append(applied.operation.name)
+
+    def edge(self, node, gradient, slot, source, part):
+        self.edges.append((node, slot, source))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("observer", [Nobody(), Recorder()])
+def test_hooks_are_recorded_with_create_graph_alone(observer, create_graph):
+    x, w = leaf([2.0]), leaf([3.0])
+    recorded = []
+    x.register_hook(lambda g: recorded.append((g * w).requires_grad))
+    with observed_by(observer):
+        (x * x).sum().backward(create_graph=create_graph)
+    assert recorded == [create_graph]
+    assert x.grad.requires_grad is create_graph
+    assert x.grad.tolist() == [4.0]
+
+
+def test_an_observer_is_told_of_each_edge_and_of_whole_gradients():
+    observer = Recorder()
+    x = leaf([2.0])
+    y = 3 - x
+    with observed_by(observer):
+        y.backward()
+    start, end = (None, 0, y._node), (x._node, -1, None)
+    assert observer.edges == [start, (y._node, -1, None), (y._node, 1, x._node), end]
+
+
+def test_an_observer_may_see_the_operations_of_rules():
+    observer = Recorder()
+    x = leaf([2.0])
+    y = np.sin(x)
+    with observed_by(observer):
+        y.backward()
+    assert observer.calls == ["cos", "multiply"]
+
+
+def test_an_observer_is_told_of_no_gradient_that_nobody_asked_for():
+    observer = Recorder()
+    x, z = leaf([2.0]), leaf([3.0])
+    with observed_by(observer):
+        mg.gradients(x * z, x)
+    sources = [source for _, _, source in observer.edges]
+    assert x._node in sources
+    assert z._node not in sources
+
+
+def test_infinities_that_a_pass_within_a_recorded_one_masks_are_no_anomaly():
+    x, z = leaf([0.0, 2.0]), leaf([0.0, 4.0])
+    z.register_hook(lambda g: mg.where(z.detach() == 0, 0.0, 1 / z.detach()))
+    x.register_hook(lambda g: g * mg.gradients((z * 3).sum(), z))
+    with mg.anomaly_mode():
+        (x * 2).sum().backward(create_graph=True)
+    assert x.grad.tolist() == [0.0, 0.5]

@@ -174,6 +174,18 @@ def test_half_precision_gradients_are_summed_beyond_2048_terms():
     assert x.grad.tolist() == [[5000.0, 5000.0]]
 
 
+def test_gradients_are_those_of_leaves_and_of_the_nodes_that_are_kept():
+    x = mg.Tensor([2.0, 3.0], requires_grad=True)
+    h = x * x
+    e = mg.exp(h)
+    e.register_hook(lambda g: None)
+    start = np.full(2, 2, e.dtype)
+    found = pull_back([((e * 1)._node, start), (None, start)], [h._node])
+    np.testing.assert_allclose(found.pop(h._node), 2 * np.exp([4.0, 9.0]), rtol=1e-6)
+    np.testing.assert_allclose(found.pop(x._node), np.exp([4.0, 9.0]) * [8, 12], rtol=1e-6)
+    assert not found
+
+
 def test_gradient_of_given_start():
     x = mg.Tensor([1.0, 2.0], requires_grad=True)
     y = x * x

@@ -55,9 +55,8 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
                 text = [*texts[row * beams + beam], token]
                 if length := ending(text, stops):
                     if rank < beams and open_[row]:  # one of the best
-                        finished[row].append(
-                            (total / max(count + 1, 1) ** how.length_penalty, text[:-length])
-                        )
+                        value = total / (count + 1) ** how.length_penalty
+                        finished[row].append((value, text[:-length]))
                     continue
                 source[row, kept], chosen[row, kept], following[row, kept] = beam, token, total
                 kept += 1
@@ -66,10 +65,10 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
         totals = following
         for row in range(batch):
             if len(finished[row]) >= beams or totals[row, 0] == -np.inf:
-                # Sums only fall, so the best that can still come of a growing candidate is this.
-                most = totals[row, 0] / how.length**how.length_penalty
-                open_[row] = len(finished[row]) == 0 or most > max(finished[row])[0]
-                open_[row] &= totals[row, 0] > -np.inf
+                # Sums only fall, so a growing candidate can become no better than this. One that
+                # ends is set aside as long as its row is open: when none grows, some have.
+                largest = max(n**how.length_penalty for n in (count + 1, how.length))
+                open_[row] = totals[row, 0] / largest > max(finished[row])[0]
         if not open_.any() or count + 1 == how.length:
             break
         logits, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
@@ -77,9 +76,9 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
     for row in range(batch):
         grown = texts[row * beams]
         candidates = list(finished[row])
-        if totals[row, 0] > -np.inf and (open_[row] or not candidates):
+        if open_[row]:
             candidates.append((totals[row, 0] / max(len(grown), 1) ** how.length_penalty, grown))
-        results.append(max(candidates, key=lambda pair: pair[0])[1] if candidates else [])
+        results.append(max(candidates, key=lambda pair: pair[0])[1])
     longest = max((len(text) for text in results), default=0)
     padded = np.full((batch, longest), -1, np.int64)
     for row, text in enumerate(results):

@@ -139,3 +139,18 @@ def test_attention_in_blocks_has_the_slopes_of_the_plain_one_where_kernels_are_k
 
     for one, other in zip(slopes("blockwise"), slopes("plain"), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiled_embedding_of_indices_in_a_tensor_leaves_the_padding_out():
+    numbers = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    index = Tensor(np.array([0, 2]))
+
+    def slope(w):
+        y = (mg.embedding(w, index, padding_idx=0) ** 3).sum()
+        return (mg.gradients(y, w, create_graph=True) ** 2).sum()  # (3 w^2)^2 of row 2
+
+    compiled = mg.compile(lambda w: mg.gradients(slope(w), w))
+    for factor in (1, 2, -3):
+        expected = np.zeros((3, 2))
+        expected[2] = 36 * (factor * numbers[2]) ** 3
+        np.testing.assert_allclose(compiled(leaf(factor * numbers)).numpy(), expected)

@@ -217,9 +217,9 @@ def test_broken():
 
 RUN_CHECK = """
 import argparse
-from tests import mutation, mutation_of_functions as functions
+from tests import mutation, mutation_of_functions as functions, mutation_reasons
 functions.TARGETS["sample"] = functions.Target(("sample_module",), ("test_sample.py",))
-functions.EQUIVALENT["sample_module.size: *left*"] = "not so, but it does not count"
+mutation_reasons.EQUIVALENT["sample_module.size: *left*"] = "not so, but it does not count"
 mutation.load_profile(5)
 options = argparse.Namespace(sample=None, seed=0, jobs=2, budget=10.0)
 count, survivors = functions.check("sample", options, print)
