@@ -17,7 +17,7 @@ from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
-from minigrad.compiled.stepping.chunks import Chunks, Made
+from minigrad.compiled.stepping.chunks import Chunks, Made, all_finite
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
@@ -26,10 +26,10 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import make_node
+from minigrad.core.nodes import Node, make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
-from minigrad.ops.fusing import FusedOperation
+from minigrad.ops.fusing import FusedOperation, FusedPlan
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -50,6 +50,25 @@ class _Operation(FusedOperation):
         forward.__signature__ = inspect.Signature([*parameters, order])  # type: ignore[attr-defined]
         forward.__name__ = sequences.name
         super().__init__(forward, sequences.reference, sequences.backward, outputs)
+        self.sequences = sequences
+
+    def make_plan(self, mask: int) -> FusedPlan:
+        """The plan for a set of inputs on tape."""
+        return _Plan(self, mask)
+
+
+class _Plan(FusedPlan):
+    """Tells last states without a gradient from those with zeros, which cost more."""
+
+    operation: _Operation
+
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
+        """The gradients by the inputs, on arrays."""
+        assert node.saved is not None
+        arrays, residuals = node.saved
+        sequences = self.operation.sequences
+        grads = sequences.arrived(g)
+        return sequences.backward(grads, residuals, arrays, self.needed, **node.params)
 
 
 class Sequences:
@@ -149,7 +168,7 @@ class Sequences:
             found = self._one_by_one(tensors, numbers, order)  # unless it is the user's own error
             self.failure = error
             return found
-        if flagged and not _all_finite(results):
+        if flagged and not all_finite(results):
             # The steps themselves warn, where and as NumPy does.
             return self._one_by_one(tensors, numbers, order)
         tapes: list[Any] = [None] * len(results)
@@ -211,14 +230,24 @@ class Sequences:
         ]
         return active, [*fixed, *rest[self._fixed : captured]], draws
 
+    def arrived(self, g: Any) -> list[Any]:
+        """The gradients of the results on tape; None for a last state that has none."""
+        if len(self.on_tape) == 1:
+            return [g]
+        found = [g.slots.get(i) for i in range(len(self.on_tape))]
+        for i in range(self._recorded_series):
+            if found[i] is None:
+                found[i] = np.zeros(g.shape[i], g.dtype[i])
+        return found
+
     def backward(
         self, grads: Sequence[Any], kept: Any, inputs: Any, needed: Any, order: Order
     ) -> list[Any]:
-        """The gradients by the inputs."""
+        """The gradients by the inputs, from those that `arrived`."""
         x, (batch, time) = order.steps(inputs[0]), inputs[0].shape[:2]
         pieces, n = Pieces(batch, self._rows), self._recorded_series
         series = [order.steps(g) for g in grads[:n]]
-        last = [np.ascontiguousarray(g) for g in grads[n:]]
+        last = [None if g is None else np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
         with self._lock:  # NumPy does not warn in a backward pass
             for piece, chunks in zip(pieces.slices, kept, strict=True):
@@ -227,7 +256,7 @@ class Sequences:
                     self._others(inputs, order, pieces, piece),
                     chunks,
                     [pieces.cut(g, piece, 1, zero=True) for g in series],
-                    [pieces.cut(g, piece, 0, zero=True) for g in last],
+                    [None if g is None else pieces.cut(g, piece, 0, zero=True) for g in last],
                 )
                 for number, gradient in gradients.items():
                     found.setdefault(number, []).append(gradient)
@@ -305,8 +334,3 @@ class Sequences:
         node.saved = plan.save(*arrays, *outs, kept)
         for number, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, number) if several else node
-
-
-def _all_finite(arrays: Sequence[Any]) -> bool:
-    """Whether no number is infinite or NaN."""
-    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)
