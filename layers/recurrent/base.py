@@ -174,7 +174,7 @@ class Recurrent(Module):
     def fused(self) -> bool:
         """Whether sequences run as one operation now, rather than step by step.
 
-        With llvmlite, sequences of 16 steps or more run as programs made of one traced step,
+        With llvmlite, sequences of 8 steps or more run as programs made of one traced step,
         whatever the options, and this tells once they did; but not where a cell cannot be
         compiled: it has hooks, writes, or branches on numbers. Kernels need no llvmlite and know
         lengths, reverse and initial states; not zoneout, recurrent dropout in training, and calls
