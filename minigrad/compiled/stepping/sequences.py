@@ -131,6 +131,9 @@ class Sequences:
             other = Chunks(again, states, padded, backend)
             if self._chunks.rows_apart(PIECE, roles) != other.rows_apart(OTHER, roles):
                 raise Mixed("what it computes depends on the size of the batch")
+        # Which input of the operation something is that a step is given, beside facts on padding.
+        numbers = self._chunks.with_gradient
+        self._places = {n: n - padded if n > states else n for n in numbers}
         count = 1 + states + self._fixed + len(self._outside) + len(self._draws)
         series = [f"y{i}" for i in range(self._chunks.series)]
         last = [f"last{i}" for i in range(states)]
@@ -262,7 +265,7 @@ class Sequences:
                     found.setdefault(number, []).append(gradient)
         result: list[Any] = [None] * len(inputs)
         for number, parts in found.items():
-            i = self._place(number)
+            i = self._places[number]
             if not needed[i]:
                 continue
             if i == 0:
@@ -272,10 +275,6 @@ class Sequences:
             else:
                 result[i] = functools.reduce(np.add, parts)
         return result
-
-    def _place(self, number: int) -> int:
-        """Which input of the operation something is that a step is given."""
-        return number - self._padded if number > self._states else number
 
     def reference(self, *values: Any, order: Order) -> tuple[Any, ...]:
         """The steps one by one, with what they read and drew in the call."""
@@ -319,8 +318,7 @@ class Sequences:
         outs = [results[i] for i in self.on_tape]
         mask = 0
         sources: list[Any] = [None] * len(nodes)
-        for number in self._chunks.with_gradient:
-            i = self._place(number)
+        for i in self._places.values():
             if nodes[i] is not None:
                 mask |= 1 << i
                 sources[i] = nodes[i]
