@@ -1,14 +1,51 @@
 """Locks over `os.fork`: a new process has none of the other threads, which may hold some."""
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final, Generic, TypeVar, overload
 
-__all__ = ["after_forks", "give_lock", "wait_before_forks"]
+__all__ = ["after_forks", "cached_property", "give_lock", "importing", "wait_before_forks"]
 
+Owner = TypeVar("Owner")
+Result = TypeVar("Result")
+
+importing: Final = threading.RLock()
+"""Held while a function imports what only some calls need: Python's own lock of a module that one
+thread imports while another one forks is never free again in the new process."""
+
+_waited_for: list[Callable[[], Any]] = [lambda: importing]
+_taken: list[Any] = []
 _given: dict[int, tuple[weakref.ref[Any], list[tuple[str, Callable[[], Any]]]]] = {}
+
+
+class cached_property(Generic[Owner, Result]):
+    """As that of `functools`, which in Python 3.11 holds a lock that a fork would leave taken.
+
+    Threads that ask at once may each compute the value, one of which is kept.
+    """
+
+    def __init__(self, function: Callable[[Owner], Result]) -> None:
+        self.func = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> "cached_property[Owner, Result]": ...
+
+    @overload
+    def __get__(self, instance: Owner, owner: Any = None) -> Result: ...
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """The value, which later reads find in the instance itself."""
+        if instance is None:
+            return self
+        value = vars(instance)[self._name] = self.func(instance)
+        return value
 
 
 def give_lock(owner: Any, name: str, make: Callable[[], Any]) -> None:
@@ -33,18 +70,7 @@ def wait_before_forks(find: Callable[[], Any]) -> None:
     Args:
         find: gives the lock; called before each fork.
     """
-    held: list[Any] = []
-
-    def before() -> None:
-        lock = find()
-        lock.__enter__()
-        held.append(lock)
-
-    def after() -> None:
-        held.pop().__exit__(None, None, None)
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_parent=after, after_in_child=after)
+    _waited_for.append(find)
 
 
 def after_forks(function: Callable[[], object]) -> None:
@@ -60,4 +86,20 @@ def _renew() -> None:
             setattr(owner, name, make())
 
 
+def _take_all() -> None:
+    for find in _waited_for:  # what is imported while the first one is waited for may add more
+        lock = find()
+        lock.__enter__()
+        _taken.append(lock)
+
+
+def _let_go_of_all() -> None:
+    while _taken:
+        _taken.pop().__exit__(None, None, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_take_all, after_in_parent=_let_go_of_all, after_in_child=_let_go_of_all
+    )
 after_forks(_renew)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from minigrad.compiled import plain
 from minigrad.compiled.tracing.watching import Watch
+from minigrad.forks import importing
 from minigrad.io.packages import require
 from minigrad.ops.natives import Kernel, provide
 
@@ -31,7 +32,8 @@ def default_backend() -> Any:
     """The best one that is there: native code with llvmlite, or else NumPy."""
     if importlib.util.find_spec("llvmlite") is None:
         return plain
-    from minigrad.compiled.llvm import program
+    with importing:
+        from minigrad.compiled.llvm import program
 
     return program
 
@@ -106,13 +108,12 @@ def native_kernel(name: str) -> Kernel | None:
 @Watch.unwatched  # in a trace: what an import runs may be anybody's code
 def _kernel(name: str) -> Kernel | None:
     """The native code that operations ask for by a name, imported for the first of them."""
-    if name == "rows":
+    with importing:
         from minigrad.compiled.llvm import by_rows
-
-        return by_rows.by_rows
-    from minigrad.compiled.llvm.attention import calls
+        from minigrad.compiled.llvm.attention import calls
 
     kernels: dict[str, Kernel] = {
+        "rows": by_rows.by_rows,
         "attention": calls.attention,
         "attention_gradient": calls.attention_gradient,
     }
@@ -122,7 +123,8 @@ def _kernel(name: str) -> Kernel | None:
 def prepare() -> None:
     """Load llvmlite, if it is there, before a trace begins, for the operations in it."""
     if default_backend() is not plain:
-        from minigrad.compiled.llvm import native
+        with importing:
+            from minigrad.compiled.llvm import native
 
         native.host()
 
@@ -131,7 +133,8 @@ def list_builder() -> Callable[[Any], Any] | None:
     """The function that makes programs from recipes, or None where NumPy does the same."""
     if not compiles_natively():
         return None
-    from minigrad.compiled.llvm import lists
+    with importing:
+        from minigrad.compiled.llvm import lists
 
     return lists.build
 
@@ -140,7 +143,8 @@ def word_comparer() -> Callable[[int, int, int], int] | None:
     """The function that compares words in memory, or None where there is no native code."""
     if not compiles_natively():
         return None
-    from minigrad.compiled.llvm import words
+    with importing:
+        from minigrad.compiled.llvm import words
 
     return words.first_change()
 
@@ -151,7 +155,8 @@ def machine() -> dict[str, str | int]:
     Raises:
         MissingPackageError: without llvmlite.
     """
-    from minigrad.compiled.llvm import crew, native
+    with importing:
+        from minigrad.compiled.llvm import crew, native
 
     host = native.host()
     vectors = f"{host.architecture}, {host.vector_bytes} bytes"

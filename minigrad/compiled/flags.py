@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.restoring import errstate
 
-__all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "report"]
+__all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "report", "settings"]
 
 INVALID: Final = 1
 DIVISION: Final = 2
@@ -45,6 +45,11 @@ class Flags(errstate):
         for bit, _, _, theirs in _KINDS:
             if raised & theirs:
                 self.status |= bit
+
+
+def settings() -> tuple[Any, Any]:
+    """By what it is decided whether a warning is shown: NumPy's settings, and Python's filters."""
+    return np.geterr(), warnings.filters
 
 
 def report(status: int, name: str, stacklevel: int) -> None:

@@ -5,7 +5,6 @@ and the random numbers that it draws. So whatever runs the reference (a second d
 drawing, anomaly mode) gets the very numbers of the call.
 """
 
-import inspect
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Given
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.heard import Heard
+from minigrad.compiled.on_tape import BackwardHalf, ProgramOperation
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
@@ -34,33 +34,12 @@ from minigrad.core.nodes import Node, fill_node
 from minigrad.core.observer import Applied, Observer
 from minigrad.core.tensors import Tensor, as_array, wrap
 from minigrad.forks import give_lock
-from minigrad.ops.fusing import FusedOperation
 from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.profiling.watching import run_seen
 from minigrad.restoring import errstate
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Program"]
-
-
-class _Operation(FusedOperation):
-    """The fused operation of a program."""
-
-    def __init__(self, program: "Program", name: str, count: int, outputs: int) -> None:
-        def forward(*arrays: Any, given: Any = None) -> Any:
-            results, _ = program.compute(arrays, current_mode())
-            return (*(results[i] for i in program.on_tape), program._residuals_in(results))
-
-        parameters = [
-            inspect.Parameter(f"x{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(count)
-        ]
-        given = inspect.Parameter("given", inspect.Parameter.KEYWORD_ONLY, default=None)
-        forward.__signature__ = inspect.Signature([*parameters, given])  # type: ignore[attr-defined]
-        forward.__name__ = name if name.isidentifier() else "compiled"
-        names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
-        super().__init__(forward, program.reference, program.backward, names)
-        self.label = f"compiled {name}"
-        self.built = program.built
 
 
 class Program:
@@ -123,10 +102,10 @@ class Program:
         self._outputs, self._keep = len(traced.outputs), keep
         self._off_tape: list[Any] = [None] * self._outputs
         self._make(traced, inputs, [view for view in found if view is not None], backend)
-        self.operation: _Operation | None = None
+        self.operation: ProgramOperation | None = None
         if not inputs:  # it computes with nothing, and nothing of it is recorded
             return
-        self.operation = _Operation(self, name, len(inputs), max(len(self.on_tape), 1))
+        self.operation = ProgramOperation(self, name, len(inputs), max(len(self.on_tape), 1))
         self._plan = self.operation.plans[sum(1 << i for i in self._with_gradient)]
         shapes = [traced.outputs[i].shape for i in self.on_tape]
         dtypes = [traced.outputs[i].dtype for i in self.on_tape]
@@ -170,7 +149,10 @@ class Program:
             self.stages["simplified"] = straight
         self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
         self.built = build_in_turn(backend, self.graphs)
-        self._forward, self._backward = self.built[0], self.built[-1]
+        self._forward = self.built[0]
+        self._backward = (
+            None if self._joint else BackwardHalf(straight[-1], traced.seeds, backend, self.built)
+        )
         self.kernels: dict[Value, int] = {}
         if self._keep and hasattr(backend, "kernels_of"):
             for graph in self.graphs:
@@ -243,7 +225,7 @@ class Program:
         else:
             made = [self._made(mark, leaves, results, tapes) for mark in self._marks]
         for observer in watchers if self.operation is not None else ():
-            kept = (*results, self._residuals_in(results))
+            kept = (*results, self.residuals_in(results))
             observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
         return self._result(made)
 
@@ -268,7 +250,7 @@ class Program:
             results = run_seen(forward, arrays) if mode.observers else forward(arrays)
             return results, getattr(forward, "status", 0)
 
-    def _residuals_in(self, results: Sequence[Any]) -> list[Any]:
+    def residuals_in(self, results: Sequence[Any]) -> list[Any]:
         """What the derivative needs besides the inputs."""
         return [results[i] for i in self._residuals]
 
@@ -298,8 +280,8 @@ class Program:
         # Of what a norm or a softmax gives, the gradient by its sum would be 0.
         seeds = [np.cos(np.arange(o.size)).astype(o.dtype).reshape(o.shape) for o in outs]
         needed = [i in self._with_gradient for i in range(len(arrays))]
-        residuals = self._residuals_in(results)
-        found = self.backward(seeds, residuals, arrays, needed) if outs else []
+        residuals = self.residuals_in(results)
+        found: Any = self.backward(seeds, residuals, arrays, needed) if outs else []
         nodes = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True)]
         expected: Any = pull_back(nodes, hooks=False)
         arrived = {i: expected.get(handles[i]._node) for i in self._with_gradient}
@@ -314,7 +296,7 @@ class Program:
         for i in self._with_gradient:
             sources[i] = getattr(tensors[i], "_node", None)
         node = fill_node(Node(), self._plan, tuple(sources), *self._kind_of_node, {"given": given})
-        node.saved = tuple(arrays), self._residuals_in(results)  # as the plan's `save` gives them
+        node.saved = tuple(arrays), self.residuals_in(results)  # as the plan's `save` gives them
         return node
 
     def _places_of(self, node: Node) -> list[Any]:
@@ -350,19 +332,29 @@ class Program:
 
     def backward(
         self, grads: Sequence[Any], residuals: Any, inputs: Any, needed: Any, given: Any = None
-    ) -> list[Any]:
-        """The gradients by the inputs."""
-        if self._joint:
-            found = residuals
+    ) -> list[Any] | None:
+        """The gradients by the inputs, None where there is none; None without a program for them.
+
+        Args:
+            grads: of the outputs on the tape, None where none arrives.
+            residuals: of the call.
+            inputs: its arrays.
+            needed: the inputs whose gradients are asked for.
+            given: its arguments.
+        """
+        if self._backward is None:
             if grads[0].item() != 1:
-                found = [grads[0].reshape(()) * gradient for gradient in residuals]
+                residuals = [grads[0].reshape(()) * gradient for gradient in residuals]
+            found: dict[int, Any] | None = dict(enumerate(residuals))
         else:
             with self._lock, errstate(all="ignore"):
-                found = run_seen(self._backward, [*inputs, *grads, *residuals])
+                found = self._backward(inputs, grads, residuals)
+        if found is None:
+            return None
         result: list[Any] = [None] * len(inputs)
-        for i, gradient in zip(self._with_gradient, found, strict=True):
+        for k, i in enumerate(self._with_gradient):
             if needed[i]:
-                result[i] = gradient
+                result[i] = found.get(k)
         return result
 
     def reference(self, *values: Any, given: Any = None) -> tuple[Any, ...]:

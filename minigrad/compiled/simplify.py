@@ -115,13 +115,13 @@ class _Rewriting:
         for value in reversed(order):
             if value in inner or not self._summing[value]:
                 continue
-            terms = self._sum_tree(value)
             if self._disjoint(value):
                 self._sums.add(value)
+                terms = self._sum_tree(value)
                 absorbed.update(term for term in terms if term.op == "add")
                 read.update(term for term in terms if term.op == "assemble")
-            else:
-                inner.difference_update(terms)
+            else:  # its terms are tried by themselves; theirs only if these fail, too
+                inner.difference_update(view.value for view in value.views)
         return absorbed.union(v for v, times in read.items() if times == len(self._uses[v]))
 
     def _adds_parts(self, value: Value) -> bool:

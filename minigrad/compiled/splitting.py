@@ -8,11 +8,13 @@ one shape and dtype are packed into one array, so that a thousand steps hand ove
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.compiled.graph import Graph, Operand, Value, View, contiguous, reachable
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import Builder, blank
 
-__all__ = ["Halves", "split"]
+__all__ = ["Halves", "split", "without_seeds"]
 
 
 class Halves(NamedTuple):
@@ -81,6 +83,86 @@ def split(
         finish(second, [*taken, *seeds, *held], [_read(view, moved) for view in gradients]),
         len(packed),
     )
+
+
+def without_seeds(
+    graph: Graph, seeds: Sequence[Value], missing: Sequence[Value]
+) -> tuple[Graph, list[int]]:
+    """The backward graph for calls in which the gradients of some outputs do not arrive.
+
+    It is linear in its seeds, so what only missing ones reach is zero. That is left out, rather
+    than computed from zeros: times the infinite slope of an output that nobody reads, they are NaN.
+
+    Args:
+        graph: for all seeds.
+        seeds: those among its inputs.
+        missing: the seeds that do not arrive.
+
+    Returns:
+        The graph, whose inputs are the other ones; and the numbers of the outputs that it has.
+    """
+    some = _SomeSeeds(graph, set(seeds), set(missing))
+    for value in graph.values:
+        some.add(value)
+    kept = [i for i, view in enumerate(graph.outputs) if view.value not in some.zero]
+    outputs = [_read(graph.outputs[i], some.moved) for i in kept]
+    return finish(some.builder, some.inputs, outputs), kept
+
+
+class _SomeSeeds:
+    """Makes the values of a backward graph again, but for those that are zero.
+
+    Attributes:
+        inputs: those of the new graph.
+        zero: what only missing seeds reach.
+        reached: what the other ones reach.
+        moved: what stands for each value that is not zero.
+    """
+
+    def __init__(self, graph: Graph, seeds: set[Value], missing: set[Value]) -> None:
+        left = [value for value in graph.inputs if value not in missing]
+        self.inputs = [Value("input", (), value.shape, value.dtype, (-1,)) for value in left]
+        self.moved = dict(zip(left, map(View, self.inputs), strict=True))
+        self.zero, self.reached = set(missing), seeds - missing
+        self.builder = Builder()
+
+    def add(self, value: Value) -> None:
+        """Make a value again, unless it is zero."""
+        self.builder.place = value.place
+        views = [view.value for view in value.views]
+        gone = not self.zero.isdisjoint(views)
+        if not self.reached.isdisjoint(views):
+            self.reached.add(value)
+            made = self._without_zeros(value) if gone else None
+        elif gone:
+            self.zero.add(value)
+            return
+        else:
+            made = None
+        if made is None:
+            operands = [self._read(operand) for operand in value.operands]
+            options = value.options
+            made = self.builder.make(value.op, operands, value.shape, value.dtype, options)
+        self.moved[value] = made
+
+    def _without_zeros(self, value: Value) -> View | None:
+        """A sum without the terms that are zero; None for what is no sum."""
+        gone = [isinstance(o, View) and o.value in self.zero for o in value.operands]
+        left = [_read(o, self.moved) for o, g in zip(value.operands, gone, strict=True) if not g]
+        if value.op == "assemble":
+            places = tuple(p for p, g in zip(value.options, gone, strict=True) if not g)
+            return self.builder.make("assemble", left, value.shape, value.dtype, places)
+        if value.op == "add" or (value.op == "subtract" and gone[1]):
+            return self.builder.copied(left[0])
+        if value.op == "subtract":
+            return self.builder.elementwise("negative", left[0])
+        return None
+
+    def _read(self, operand: Operand) -> Any:
+        """An operand; zeros, where something else than a sum reads them."""
+        if isinstance(operand, View) and operand.value in self.zero:
+            return self.builder.constant(np.zeros((), operand.dtype)).broadcast(operand.shape)
+        return _read(operand, self.moved)
 
 
 def _residuals(

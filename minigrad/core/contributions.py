@@ -67,6 +67,10 @@ class OutputGradients:
         slots = {index: function(g) for index, g in self.slots.items()}
         return OutputGradients(self.shape, self.dtype, slots)
 
+    def arrived(self) -> tuple[Array | None, ...]:
+        """One gradient per output, None where an output was not used."""
+        return tuple(map(self.slots.get, range(len(self.shape))))
+
     def dense(self) -> tuple[Array, ...]:
         """One gradient per output, zeros where an output was not used."""
         return tuple(

@@ -17,7 +17,7 @@ from minigrad.core.tensors import as_array
 from minigrad.debug.anomaly_advice import backward_advice, came_from_zero, forward_advice
 from minigrad.debug.extras import extras_of
 from minigrad.debug.findings import count_bad, has_nan, is_finite, summary, user_line, with_source
-from minigrad.ops.fusing import FusedPlan, output_gradients, run_reference
+from minigrad.ops.fusing import FusedPlan, roots_of, run_reference
 
 __all__ = [
     "AnomalyNote",
@@ -306,8 +306,7 @@ def _inside_backward(node: Node, g: Array) -> str:
     try:
         with ModeChange(fused=False, deriving=False, observers=(AnomalyObserver("raise"),)):
             _, outs = run_reference(node)
-            pairs = zip(outs, output_gradients(node, as_array(g)), strict=True)
-            pull_back([(out._node, part) for out, part in pairs], retain=False)
+            pull_back(roots_of(node, outs, as_array(g)), retain=False)
     except AnomalyError as error:
         return f"Step by step, in its reference: {error.finding}"
     return "Step by step, its reference stays finite."

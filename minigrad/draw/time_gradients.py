@@ -9,7 +9,6 @@ states, by lag, and, for parameters, by the lag of their use (Bengio et al. 1994
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from minigrad.draw.pictures import draw
 from minigrad.draw.plots.curves import plot_gradient_norms
 from minigrad.draw.reading.named_states import NamedStates
 from minigrad.draw.views.diagnosis import describe_time
+from minigrad.forks import cached_property
 
 __all__ = ["TimeGradients", "backprop_through_time"]
 

@@ -3,6 +3,8 @@
 import importlib
 from types import ModuleType
 
+from minigrad.forks import importing
+
 __all__ = ["MissingPackageError", "require"]
 
 
@@ -21,7 +23,8 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     """
     package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        with importing:
+            return importlib.import_module(module)
     except ImportError as error:
         raise MissingPackageError(
             f"{purpose} needs the package {package!r}, which cannot be imported ({error}). Install "

@@ -60,6 +60,8 @@ def constant_array(value: Any, argument: str) -> Array:
     """
     if isinstance(value, Tensor):
         return _without_gradient(value, argument)
+    if isinstance(value, np.ndarray):
+        return value  # with its class: in a trace, what is computed of it is followed
     return np.asarray(value, dtype=None if np.size(value) else index_dtype(value))
 
 

@@ -21,8 +21,10 @@ __all__ = [
     "KeptOperation",
     "KernelObserver",
     "fused",
+    "gradients_that_arrived",
     "kernels_kept",
     "output_gradients",
+    "roots_of",
     "run_reference",
     "runs_whole",
 ]
@@ -145,10 +147,9 @@ class FusedPlan:
     def derive(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
         """The gradients of the inputs by way of the reference."""
         handles, outs = run_reference(node)
-        pairs = zip(outs, output_gradients(node, g), strict=True)
+        roots = roots_of(node, outs, g)
         wanted = zip(handles, self.needed, strict=True)
         targets = [handle._node if on_tape else None for handle, on_tape in wanted]
-        roots = [(out._node, part) for out, part in pairs if out._node is not None]
         keep = {target for target in targets if target is not None}
         # A tensor that the reference closes over has a history of its own, which is not ours.
         needed, _ = needed_nodes([root for root, _ in roots], keep)
@@ -183,6 +184,21 @@ class _KeptPlan(FusedPlan):
 def output_gradients(node: Node, g: Any) -> Sequence[Any]:
     """The gradient of each output of a fused operation."""
     return g.dense() if len(node.plan.operation.outputs) > 1 else (g,)
+
+
+def gradients_that_arrived(node: Node, g: Any) -> Sequence[Any]:
+    """The gradient of each output of a fused operation; None where none arrives."""
+    return g.arrived() if len(node.plan.operation.outputs) > 1 else (g,)
+
+
+def roots_of(node: Node, outs: Sequence[Any], g: Any) -> list[tuple[Node, Any]]:
+    """Where a pass through the reference of a fused operation begins, and with which gradients.
+
+    Not at outputs that nothing reads: zeros that arrived there would be NaN behind a slope that is
+    infinite.
+    """
+    pairs = zip(outs, gradients_that_arrived(node, g), strict=True)
+    return [(out._node, part) for out, part in pairs if out._node is not None and part is not None]
 
 
 def run_reference(node: Node) -> tuple[list[Any], tuple[Any, ...]]:

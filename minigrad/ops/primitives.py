@@ -23,6 +23,7 @@ from minigrad.core.applying import make_apply
 from minigrad.core.errors import describe
 from minigrad.core.plans import PlanTable, Rule, RulePlan, compile_source, read_by
 from minigrad.core.tensors import Tensor, method
+from minigrad.forks import cached_property
 
 __all__ = ["Operation", "Primitive", "declare", "operations", "primitive"]
 
@@ -118,7 +119,7 @@ class Operation:
         if not self.inputs:
             raise ValueError(f"primitive {self.name}: it has no array input (see `/`).")
 
-    @functools.cached_property
+    @cached_property
     def bind(self) -> Callable[..., Any]:
         """A function of the same signature, so that Python itself sorts the arguments."""
         signature = self.signature

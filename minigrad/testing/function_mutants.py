@@ -15,6 +15,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from minigrad.forks import cached_property
 from minigrad.testing.mutants import Mutant, changes, mutants_of
 
 __all__ = ["module_functions", "module_mutants"]
@@ -108,7 +109,7 @@ def plain_functions(value: Any) -> Iterator[types.FunctionType]:
             yield from plain_functions(part)
     elif isinstance(value, (staticmethod, classmethod)):
         yield from plain_functions(value.__func__)
-    elif isinstance(value, functools.cached_property):
+    elif isinstance(value, (functools.cached_property, cached_property)):
         yield from plain_functions(value.func)
     elif isinstance(value, types.FunctionType) or hasattr(value, "__wrapped__"):
         inner = inspect.unwrap(value)

@@ -193,10 +193,11 @@ class CheckpointPlan:
 
     def _vjp(self, node: Node, g: Any, recorded: bool) -> Sequence[Any]:
         handles, outputs = self._recompute(node, linked=recorded)
-        grads = g.dense() if self.several else (g,)
+        grads = g.arrived() if self.several else (g,)
         outside = [n for n in node.inputs[len(handles) :] if n is not None]
+        pairs = zip(outputs, grads, strict=True)
         found = pull_back(
-            [(out._node, part) for out, part in zip(outputs, grads, strict=True)],
+            [(out._node, part) for out, part in pairs if part is not None],
             stop={*handles, *outside},
             retain=recorded,
             recorded=recorded,

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -94,3 +96,34 @@ def test_150_forks_beside_a_thread_that_trains():
         stop.set()
         thread.join()
     assert codes == [0] * 150
+
+
+FORKS_WHILE_COMPILING = """
+import os, threading, time, warnings
+import numpy as np
+import minigrad as mg
+warnings.simplefilter("ignore", DeprecationWarning)
+w = mg.Tensor(np.ones((8, 8)), requires_grad=True)
+first, second = mg.compile(lambda x: np.tanh(x @ w).sum()), mg.compile(lambda x: (x @ w).mean())
+thread = threading.Thread(target=first, args=(np.ones((4, 8)),))
+thread.start()
+children = []
+while thread.is_alive():
+    child = os.fork()
+    if not child:
+        second(np.ones((4, 8)))
+        os._exit(len(second.programs) != 1)
+    children.append(child)
+    time.sleep(0.02)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def test_forks_while_another_thread_imports_and_compiles(tmp_path):
+    """A fork waits for what is being imported: nobody would let go of its lock in the child."""
+    environment = {**os.environ, "MINIGRAD_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", FORKS_WHILE_COMPILING]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert not found.stderr
+    assert set(found.stdout.strip()) <= set("[0, ]")
+    assert found.stdout.count("0") >= 2

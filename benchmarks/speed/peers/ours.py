@@ -1,199 +1,151 @@
-"""minigrad: eager, and compiled in both forms."""
+"""minigrad: losses of `ours_losses`; whole steps, generation and many lengths are here."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from types import SimpleNamespace
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
 import layers
 import minigrad as mg
-from benchmarks.speed.cases import KINDS, Case
-from benchmarks.speed.inputs import Inputs
-from benchmarks.speed.peers import Absent, Program
-from benchmarks.speed.peers.written import GENERAL, gru_step, lstm_step
+from benchmarks.speed.cases import Case
+from benchmarks.speed.inputs import GENERATED, VOCABULARY, Inputs
+from benchmarks.speed.peers import Program, ours_losses
+from benchmarks.speed.peers.ours_losses import Model, encoder, from_modules, gradients, only
+from layers.models import GPT, GPTConfig
+from layers.models.generation.decoding import Decoding, decode
+from minigrad.optim import Adam, AdamW, clip_grad_norm
 
-__all__ = ["Model", "build", "from_modules"]
+__all__ = ["build"]
 
-Tensors = dict[str, Any]
-Loss = Callable[[Tensors, Any], Any]
-
-
-def zeros(shape: tuple[int, ...]) -> Any:
-    return np.zeros(shape, np.float32)
-
-
-LIB: Final = SimpleNamespace(
-    tanh=mg.tanh, sigmoid=mg.sigmoid, mean=mg.mean, sum=mg.sum, zeros=zeros
-)
+RATE: Final = 1e-3
+STEPS: Final = 3  # are compared
 
 
-class Model(NamedTuple):
-    """A loss, and what it is differentiated by.
+def adam(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    only(form, "eager")
+    parameters = {k: mg.Tensor(v, requires_grad=True) for k, v in inputs.leaves.items()}
+    for name, parameter in parameters.items():
+        parameter.grad = inputs.constants[name]
+    optimizer = Adam(list(parameters.values()), RATE)
 
-    Attributes:
-        loss: from the given leaves and the constants.
-        given: leaves that are its argument.
-        held: leaves that it knows by itself: parameters of modules.
-    """
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            optimizer.step()
+        return {name: parameter.numpy() for name, parameter in parameters.items()}
 
-    loss: Loss
-    given: Tensors
-    held: Tensors
-
-
-def from_modules(
-    modules: Mapping[str, layers.Module], inputs: Inputs, loss: Callable[..., Any]
-) -> Model:
-    """Modules with the parameters of the inputs, named after a prefix; the rest is given."""
-    held: Tensors = {}
-    for prefix, module in modules.items():
-        names = dict(module.named_parameters())
-        module.load_state_dict({name: inputs.leaves[prefix + name] for name in names})
-        held |= {prefix + name: parameter for name, parameter in module.named_parameters()}
-    given = {k: mg.Tensor(v, requires_grad=True) for k, v in inputs.leaves.items() if k not in held}
-    return Model(loss, given, held)
+    return Program(optimizer.step, results)
 
 
-def encoder(sizes: tuple[int, ...]) -> layers.Module:
-    _, _, width, heads, inner, count = sizes
-    layer = layers.TransformerEncoderLayer(width, heads, inner, dropout=0.0)
-    return layers.TransformerEncoder(layer, count)
+def training(model: Model, inputs: Inputs, form: str) -> Program:
+    """Forward, backward, clipping and AdamW; the losses of the first steps are compared."""
+    one = gradients(model, inputs.constants, form)
+    optimizer = AdamW(list(model.held.values()), RATE)
+    losses: list[float] = []
+
+    def step() -> None:
+        value = one.step()  # and gradients
+        if form == "value_and_grad":
+            value, found = value
+            for parameter, gradient in zip(model.held.values(), found, strict=True):
+                parameter.grad = gradient
+        clip_grad_norm(optimizer.parameters, 1.0)
+        optimizer.step()
+        losses.append(value.item())
+
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            step()
+        return {"losses": np.array(losses[:STEPS])}
+
+    return Program(step, results)
 
 
-def mlp(inputs: Inputs, sizes: tuple[int, ...]) -> Model:
-    _, i, h, o = sizes
-    module = layers.Sequential(
-        layers.Linear(i, h), layers.ReLU(), layers.Linear(h, h), layers.ReLU(), layers.Linear(h, o)
-    )
-    return from_modules({"": module}, inputs, lambda p, c: mg.cross_entropy(module(p["x"]), c["y"]))
+def train_lstm(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    _, _, width, hidden = sizes
+    return trained(layers.LSTM(width, hidden), lambda y: y[0], width, hidden, inputs, form)
 
 
-def recurrent(kind: str, inputs: Inputs, sizes: tuple[int, ...]) -> Model:
-    layer = getattr(layers, kind.upper())(*sizes[2:], batch_first=False)
-    return from_modules({"": layer}, inputs, lambda p, c: (layer(p["x"])[0] ** 2).mean())
+def train_transformer(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    return trained(encoder(sizes), lambda y: y, sizes[2], sizes[2], inputs, form)
 
 
-def padded(inputs: Inputs, sizes: tuple[int, ...]) -> Model:
+def trained(
+    body: layers.Module,
+    output: Callable[[Any], Any],
+    width: int,
+    hidden: int,
+    inputs: Inputs,
+    form: str,
+) -> Program:
+    embedding = layers.Embedding(VOCABULARY, width)
+    head = layers.Linear(hidden, VOCABULARY)
+
+    def loss(p: Any, c: Any) -> Any:
+        logits = head(output(body(embedding(c["tokens"]))))  # (B, T, V)
+        return mg.cross_entropy(logits, c["targets"])
+
+    modules = {"embedding.": embedding, "body.": body, "head.": head}
+    return training(from_modules(modules, inputs, loss), inputs, form)
+
+
+def generate(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    """The likeliest tokens, one by one, with keys and values kept; by a program or by the model."""
+    only(form, "eager", "value_and_grad")  # there are no gradients: compiled, or not
+    width, heads, count, block = sizes
+    model = GPT(GPTConfig(VOCABULARY, block, count, heads, width))
+    model.load_state_dict(inputs.leaves)
+    model.eval()
+    prompt = inputs.constants["prompt"]
+    if form == "value_and_grad":
+        how = Decoding(GENERATED, temperature=0.0)
+
+        def step() -> list[int]:
+            return [int(token) for token in np.concatenate([*decode(model.decoder(), prompt, how)])]
+
+    else:
+
+        def step() -> list[int]:
+            tokens: list[int] = []
+            with mg.no_grad():
+                cache, now = model.make_cache(), prompt
+                for _ in range(GENERATED):
+                    now = model(now, cache).numpy()[:, -1:].argmax(axis=2)  # (1, 1)
+                    tokens.append(int(now[0, 0]))
+            return tokens
+
+    return Program(step, lambda: {"tokens": np.array(step())})
+
+
+def random_lengths(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    """Each batch has its own number of steps; the gradients of the last one are compared."""
     layer = layers.LSTM(*sizes[2:], batch_first=False)
+    model = from_modules({"": layer}, inputs, lambda p, c: (layer(c["x"])[0] ** 2).mean())
+    batch = {"x": inputs.constants["x"][0]}
+    one = gradients(model, batch, form)
+    pairs = list(zip(inputs.constants["x"], inputs.constants["lengths"].tolist(), strict=True))
 
-    def loss(p: Tensors, c: Any) -> Any:
-        return (layer(p["x"], lengths=c["lengths"])[0] ** 2).mean()
+    def step() -> list[float]:
+        found = []
+        for x, length in pairs:
+            batch["x"] = x[:length]
+            value = one.step()
+            found.append((value[0] if isinstance(value, tuple) else value).item())
+        return found
 
-    return from_modules({"": layer}, inputs, loss)
-
-
-def transformer(inputs: Inputs, sizes: tuple[int, ...]) -> Model:
-    module = encoder(sizes)
-    return from_modules({"": module}, inputs, lambda p, c: (module(p["x"]) ** 2).mean())
-
-
-def lstm_scan(p: Tensors, constants: Any) -> Any:
-    start = zeros((p["x"].shape[1], p["wh"].shape[0]))
-
-    def cell(x: Any, state: Any) -> Any:
-        h, c = state
-        return lstm_step(LIB, x @ p["wx"] + h @ p["wh"] + p["b"], c)
-
-    h, _ = layers.scan(cell, p["x"].swapaxes(0, 1), (start, start))
-    return (h**2).mean()
+    return Program(step, lambda: {"losses": np.array(step())} | one.results())
 
 
-def gru_scan(p: Tensors, constants: Any) -> Any:
-    start = zeros((p["x"].shape[1], p["wh"].shape[0]))
-
-    def cell(x: Any, h: Any) -> Any:
-        return gru_step(LIB, x @ p["wx"] + p["b"], h @ p["wh"] + p["bh"], h)
-
-    h, _ = layers.scan(cell, p["x"].swapaxes(0, 1), start)
-    return (h**2).mean()
-
-
-def attention(p: Tensors, c: Any) -> Any:
-    y = mg.scaled_dot_product_attention(p["q"], p["k"], p["v"], causal=True)
-    return (y * c["r"]).mean()
-
-
-FUNCTIONS: Final[dict[str, Loss]] = {
-    **{name: partial(function, LIB) for name, function in GENERAL.items()},
-    "lstm-scan": lstm_scan,
-    "gru-scan": gru_scan,
-    "attention": attention,
-    "cross-entropy": lambda p, c: mg.cross_entropy(p["x"], c["y"]),
-    "layer-norm": lambda p, c: (
-        mg.layer_norm(p["x"], p["weight"], p["bias"]) * c["r"]
-    ).mean(),
-    "gelu": lambda p, c: (mg.gelu(p["x"]) * c["r"]).mean(),
-    "softmax": lambda p, c: (mg.softmax(p["x"], axis=-1) * c["r"]).mean(),
-}  # fmt: skip
-MODULES: Final[dict[str, Callable[[Inputs, tuple[int, ...]], Model]]] = {
-    "mlp": mlp,
-    "transformer": transformer,
-    "lstm-lengths": padded,
-    **{kind: partial(recurrent, kind) for kind in KINDS},
+WHOLE: Final[dict[str, Callable[[Inputs, tuple[int, ...], str], Program]]] = {
+    "adam": adam,
+    "train-lstm": train_lstm,
+    "train-transformer": train_transformer,
+    "generate": generate,
+    "lengths": random_lengths,
 }
 
 
 def build(case: Case, size: str, inputs: Inputs, form: str) -> Program:
     """A case in one of the forms "eager", "backward" and "value_and_grad" (both compiled)."""
-    if case.name in FUNCTIONS:
-        given = {
-            name: mg.Tensor(array, requires_grad=True) for name, array in inputs.leaves.items()
-        }
-        return gradients(Model(FUNCTIONS[case.name], given, {}), inputs.constants, form)
-    if case.name in MODULES:
-        return gradients(MODULES[case.name](inputs, case.sizes[size]), inputs.constants, form)
-    from benchmarks.speed.peers import ours_whole  # it builds on this module
-
-    return ours_whole.build(case, size, inputs, form)
-
-
-def gradients(model: Model, constants: Any, form: str) -> Program:
-    """The value and all gradients of a loss."""
-    if form == "value_and_grad":
-        return as_one_program(model, constants)
-    loss = mg.compile(model.loss) if form == "backward" else model.loss
-    leaves = model.given | model.held
-
-    def step() -> Any:
-        for leaf in leaves.values():
-            leaf.grad = None
-        value = loss(model.given, constants)
-        value.backward()
-        return value
-
-    def results() -> dict[str, Any]:
-        value = step()
-        return {"": value.numpy()} | {name: leaf.grad.numpy() for name, leaf in leaves.items()}
-
-    return Program(step, results)
-
-
-def as_one_program(model: Model, constants: Any) -> Program:
-    """Loss and gradients as the outputs of one compiled function."""
-    names = [*model.given, *model.held]
-
-    def value_and_gradients(given: Tensors, c: Any) -> Any:
-        value = model.loss(given, c)
-        return value, mg.gradients(value, [*given.values(), *model.held.values()])
-
-    if model.held:
-        function = mg.compile(value_and_gradients)
-        step = partial(function, model.given, constants)
-    else:
-        function = mg.compile(mg.value_and_grad(model.loss))
-        step = partial(function, {k: v.detach() for k, v in model.given.items()}, constants)
-
-    def results() -> dict[str, Any]:
-        value, found = step()
-        pairs = zip(names, found, strict=True) if model.held else found.items()
-        return {"": value.numpy()} | {name: gradient.numpy() for name, gradient in pairs}
-
-    return Program(step, results)
-
-
-def only(form: str, *forms: str) -> None:
-    """Refuse forms that a case does not have."""
-    if form not in forms:
-        raise Absent(f"not measured in the form {form}")
+    if case.name not in WHOLE:
+        return ours_losses.build(case, size, inputs, form)
+    return WHOLE[case.name](inputs, case.sizes[size], form)

@@ -1,8 +1,7 @@
-"""PyTorch: eager, and by `torch.compile`."""
+"""PyTorch: losses of `pytorch_losses`; whole steps, generation and many lengths are here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -10,124 +9,151 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.speed.cases import KINDS, Case
-from benchmarks.speed.inputs import Inputs
-from benchmarks.speed.peers import Absent, Program
-from benchmarks.speed.peers.written import GENERAL
+from benchmarks.speed.cases import Case
+from benchmarks.speed.inputs import GENERATED, VOCABULARY, Inputs
+from benchmarks.speed.peers import Program, pytorch_losses
+from benchmarks.speed.peers.pytorch_losses import encoder, gradients, loaded, tensors
 
-__all__ = ["build", "encoder", "loaded", "tensors"]
+__all__ = ["build"]
 
-LIB: Final = SimpleNamespace(
-    tanh=torch.tanh, sigmoid=torch.sigmoid, mean=torch.mean, sum=torch.sum, zeros=torch.zeros
-)
-Loss = Callable[[Any, Any], Any]
+RATE: Final = 1e-3
+STEPS: Final = 3  # are compared
 
 
-def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+def adam(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    leaves = loaded({}, inputs)
+    for name, gradient in tensors(inputs.constants).items():
+        leaves[name].grad = gradient
+    optimizer = torch.optim.Adam(leaves.values(), RATE)
+    step = torch.compile(optimizer.step) if form == "compiled" else optimizer.step
+
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            step()
+        return {name: leaf.detach().numpy().copy() for name, leaf in leaves.items()}
+
+    return Program(step, results)
 
 
-def loaded(modules: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """The leaves, after the modules got the parameters of the inputs, named after a prefix."""
-    leaves = {name: leaf.requires_grad_() for name, leaf in tensors(inputs.leaves).items()}
-    for prefix, module in modules.items():
-        state = {name: leaves[prefix + name].detach() for name in module.state_dict()}
-        module.load_state_dict(state)
-        leaves |= {prefix + name: parameter for name, parameter in module.named_parameters()}
-    return leaves
+def trained(
+    make: Callable[[tuple[int, ...]], Any], inputs: Inputs, sizes: Any, form: str
+) -> Program:
+    body = make(sizes)
+    embedding = nn.Embedding(VOCABULARY, sizes[2])
+    head = nn.Linear(inputs.leaves["head.weight"].shape[1], VOCABULARY)
+    leaves = loaded({"embedding.": embedding, "body.": body, "head.": head}, inputs)
+    constants = tensors(inputs.constants)
+
+    def loss(tokens: Any, targets: Any) -> Any:
+        y = body(embedding(tokens))
+        logits = head(y[0] if isinstance(y, tuple) else y)  # (B, T, V)
+        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    function = torch.compile(loss) if form == "compiled" else loss
+    optimizer = torch.optim.AdamW(leaves.values(), RATE)
+    losses: list[float] = []
+
+    def step() -> None:
+        value = function(constants["tokens"], constants["targets"])
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(leaves.values(), 1.0)
+        optimizer.step()
+        losses.append(value.item())
+
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            step()
+        return {"losses": np.array(losses[:STEPS])}
+
+    return Program(step, results)
 
 
-def encoder(sizes: tuple[int, ...]) -> Any:
-    _, _, width, heads, inner, count = sizes
-    layer = nn.TransformerEncoderLayer(width, heads, inner, dropout=0.0, batch_first=True)
-    return nn.TransformerEncoder(layer, count, enable_nested_tensor=False)
+def lstm(sizes: tuple[int, ...]) -> Any:
+    return nn.LSTM(*sizes[2:], batch_first=True)
 
 
-def mlp(inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
-    _, i, h, o = sizes
-    module = nn.Sequential(
-        nn.Linear(i, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, o)
-    )  # fmt: skip
-    return lambda p, c: functional.cross_entropy(module(p["x"]), c["y"]), loaded(
-        {"": module}, inputs
-    )
+def attend(x: Any, p: Any, at: str, heads: int, kept: list[Any]) -> Any:
+    """Attention of new tokens (1, T, C) to themselves and to those kept."""
+    weight, bias = p[at + "in_proj_weight"], p[at + "in_proj_bias"]
+    parts = functional.linear(x, weight, bias).chunk(3, -1)
+    q, k, v = (y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in parts)  # (1, H, T, D)
+    first = not kept
+    if kept:
+        k, v = torch.cat([kept[0], k], 2), torch.cat([kept[1], v], 2)
+    kept[:] = k, v
+    y = functional.scaled_dot_product_attention(q, k, v, is_causal=first)
+    y = y.transpose(1, 2).flatten(2)
+    return functional.linear(y, p[at + "out_proj.weight"], p[at + "out_proj.bias"])
 
 
-def recurrent(kind: str, inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
-    layer = getattr(nn, kind.upper())(*sizes[2:])
-    return lambda p, c: layer(p["x"])[0].square().mean(), loaded({"": layer}, inputs)
+def generate(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
+    width, heads, count, _ = sizes
+    p, prompt = tensors(inputs.leaves), torch.from_numpy(inputs.constants["prompt"])
+
+    def norm(x: Any, at: str) -> Any:
+        return functional.layer_norm(x, (width,), p[at + "weight"], p[at + "bias"])
+
+    def linear(x: Any, at: str) -> Any:
+        return functional.linear(x, p[at + "weight"], p[at + "bias"])
+
+    def read(tokens: Any, kept: list[list[Any]], before: int) -> Any:
+        places = p["positions.weight"][before : before + tokens.shape[1]]
+        x = p["embedding.weight"][tokens] + places  # (1, T, C)
+        for layer in range(count):
+            at = f"stack.layers.{layer}."
+            x = x + attend(norm(x, at + "norm1."), p, at + "self_attn.", heads, kept[layer])
+            y = functional.gelu(linear(norm(x, at + "norm2."), at + "linear1."))
+            x = x + linear(y, at + "linear2.")
+        return (norm(x, "stack.norm.") @ p["embedding.weight"].T)[:, -1:].argmax(2)  # (1, 1)
+
+    function = torch.compile(read) if form == "compiled" else read
+
+    def step() -> list[int]:
+        with torch.no_grad():
+            return generated()
+
+    def generated() -> list[int]:
+        kept: list[list[Any]] = [[] for _ in range(count)]
+        found: list[int] = []
+        now, before = prompt, 0
+        for _ in range(GENERATED):
+            now, before = function(now, kept, before), before + now.shape[1]
+            found.append(int(now))
+        return found
+
+    return Program(step, lambda: {"tokens": np.array(step())})
 
 
-def padded(inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
+def random_lengths(inputs: Inputs, sizes: tuple[int, ...], form: str) -> Program:
     layer = nn.LSTM(*sizes[2:])
+    leaves = loaded({"": layer}, inputs)
+    x = torch.from_numpy(inputs.constants["x"])
+    batches = [row[:length] for row, length in zip(x, inputs.constants["lengths"], strict=True)]
+    batch = {"x": batches[0]}
+    one = gradients(lambda p, c: layer(c["x"])[0].square().mean(), leaves, batch, form)
 
-    def loss(p: Any, c: Any) -> Any:
-        packed = nn.utils.rnn.pack_padded_sequence(p["x"], c["lengths"], enforce_sorted=False)
-        y, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], total_length=len(p["x"]))
-        return y.square().mean()
+    def step() -> list[float]:
+        found = []
+        for each in batches:
+            batch["x"] = each
+            found.append(one.step().item())
+        return found
 
-    return loss, loaded({"": layer}, inputs)
-
-
-def transformer(inputs: Inputs, sizes: tuple[int, ...]) -> tuple[Loss, Any]:
-    module = encoder(sizes)
-    return lambda p, c: module(p["x"]).square().mean(), loaded({"": module}, inputs)
-
-
-def attention(p: Any, c: Any) -> Any:
-    y = functional.scaled_dot_product_attention(p["q"], p["k"], p["v"], is_causal=True)
-    return (y * c["r"]).mean()
+    return Program(step, lambda: {"losses": np.array(step())} | one.results())
 
 
-def layer_norm(p: Any, c: Any) -> Any:
-    y = functional.layer_norm(p["x"], p["weight"].shape, p["weight"], p["bias"])
-    return (y * c["r"]).mean()
-
-
-FUNCTIONS: Final[dict[str, Loss]] = {
-    **{name: partial(function, LIB) for name, function in GENERAL.items()},
-    "attention": attention,
-    "cross-entropy": lambda p, c: functional.cross_entropy(p["x"], c["y"]),
-    "layer-norm": layer_norm,
-    "gelu": lambda p, c: (functional.gelu(p["x"]) * c["r"]).mean(),
-    "softmax": lambda p, c: (torch.softmax(p["x"], -1) * c["r"]).mean(),
-}
-MODULES: Final[dict[str, Callable[[Inputs, tuple[int, ...]], tuple[Loss, Any]]]] = {
-    "mlp": mlp,
-    "transformer": transformer,
-    "lstm-lengths": padded,
-    **{kind: partial(recurrent, kind) for kind in KINDS},
+WHOLE: Final[dict[str, Callable[[Inputs, tuple[int, ...], str], Program]]] = {
+    "adam": adam,
+    "train-lstm": partial(trained, lstm),
+    "train-transformer": partial(trained, encoder),
+    "generate": generate,
+    "lengths": random_lengths,
 }
 
 
 def build(case: Case, size: str, inputs: Inputs, form: str) -> Program:
     """A case in one of the forms "eager" and "compiled"."""
-    if case.name.endswith("-scan"):
-        raise Absent("PyTorch has no scan with gradients; its Python loop is another row")
-    constants = tensors(inputs.constants)
-    if case.name in FUNCTIONS:
-        return gradients(FUNCTIONS[case.name], loaded({}, inputs), constants, form)
-    if case.name in MODULES:
-        loss, leaves = MODULES[case.name](inputs, case.sizes[size])
-        return gradients(loss, leaves, constants, form)
-    from benchmarks.speed.peers import pytorch_whole  # it builds on this module
-
-    return pytorch_whole.build(case, size, inputs, form)
-
-
-def gradients(loss: Loss, leaves: Any, constants: Any, form: str) -> Program:
-    """The value and all gradients of a loss."""
-    function = torch.compile(loss) if form == "compiled" else loss
-
-    def step() -> Any:
-        for leaf in leaves.values():
-            leaf.grad = None
-        value = function(leaves, constants)
-        value.backward()
-        return value
-
-    def results() -> dict[str, Any]:
-        found: dict[str, np.ndarray[Any, Any]] = {"": step().detach().numpy()}
-        return found | {name: leaf.grad.numpy() for name, leaf in leaves.items()}
-
-    return Program(step, results)
+    if case.name not in WHOLE:
+        return pytorch_losses.build(case, size, inputs, form)
+    return WHOLE[case.name](inputs, case.sizes[size], form)

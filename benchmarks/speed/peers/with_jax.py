@@ -1,8 +1,10 @@
-"""JAX: losses as pure functions, with `jit` around the value and all gradients."""
+"""JAX: losses of `with_jax_losses`; whole steps, generation and many lengths are here.
+
+JAX has no optimisers of its own: Adam and AdamW are written here.
+"""
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, Final
 
 import jax
@@ -10,145 +12,178 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, nn
 
-from benchmarks.speed.cases import KINDS, Case
-from benchmarks.speed.inputs import Inputs
-from benchmarks.speed.peers import Absent, Program
-from benchmarks.speed.peers.written import GENERAL, gru_step, lstm_step
-
-__all__ = ["build", "cross_entropy", "encode", "evaluated", "layer_norm", "linear", "rows"]
-
-LIB: Final = SimpleNamespace(
-    tanh=jnp.tanh, sigmoid=nn.sigmoid, mean=jnp.mean, sum=jnp.sum, zeros=jnp.zeros
+from benchmarks.speed.cases import Case
+from benchmarks.speed.inputs import GENERATED, Inputs
+from benchmarks.speed.peers import Program, with_jax_losses
+from benchmarks.speed.peers.with_jax_losses import (
+    cross_entropy,
+    encode,
+    layer_norm,
+    layer_rows,
+    linear,
 )
-Loss = Callable[[Any, Any], Any]
+
+__all__ = ["build"]
+
+RATE: Final = 1e-3
+STEPS: Final = 3  # are compared
 
 
-def rows(kind: str, x: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
-    """All outputs (T, B, H) of a recurrent layer over x (T, B, I); weights are (I, gates H)."""
-    of_x = x @ wx + bx
-    h0 = jnp.zeros((x.shape[1], wh.shape[0]))
+def updated(p: Any, g: Any, state: Any, decay: float) -> Any:
+    """One step of Adam, or of AdamW with a decay."""
+    count, mean, square = state
+    count = count + 1
+    mean = jax.tree.map(lambda m, d: 0.9 * m + 0.1 * d, mean, g)
+    square = jax.tree.map(lambda s, d: 0.999 * s + 0.001 * d * d, square, g)
+    along = RATE / (1 - 0.9**count)
+    root = jnp.sqrt(1 - 0.999**count)
 
-    def rnn(h: Any, gates: Any) -> Any:
-        h = jnp.tanh(gates + h @ wh + bh)
-        return h, h
+    def move(w: Any, m: Any, s: Any) -> Any:
+        return w * (1 - RATE * decay) - along * m / (jnp.sqrt(s) / root + 1e-8)
 
-    def lstm(state: Any, gates: Any) -> Any:
-        h, c = lstm_step(LIB, gates + state[0] @ wh + bh, state[1])
-        return (h, c), h
-
-    def gru(h: Any, gates: Any) -> Any:
-        h = gru_step(LIB, gates, h @ wh + bh, h)
-        return h, h
-
-    step = {"rnn": rnn, "lstm": lstm, "gru": gru}[kind]
-    start = (h0, h0) if kind == "lstm" else h0
-    return lax.scan(step, start, of_x)[1]
+    return jax.tree.map(move, p, mean, square), (count, mean, square)
 
 
-def recurrent(kind: str, p: Any, c: Any) -> Any:
-    x = layer_rows(kind, p, "", p["x"])
-    return jnp.mean(x**2)
+def beginning(p: Any) -> Any:
+    return jnp.zeros(()), jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p)
 
 
-def layer_rows(kind: str, p: Any, at: str, x: Any) -> Any:
-    """A layer whose parameters have PyTorch's names after a prefix."""
-    wx, wh = p[at + "weight_ih_l0"].T, p[at + "weight_hh_l0"].T
-    return rows(kind, x, wx, wh, p[at + "bias_ih_l0"], p[at + "bias_hh_l0"])
+def adam(inputs: Inputs, sizes: tuple[int, ...]) -> Program:
+    run = jax.jit(partial(updated, decay=0.0), donate_argnums=(0, 2))
+    p, g = jax.device_put((inputs.leaves, inputs.constants))
+    now = [p, beginning(p)]
+
+    def step() -> None:
+        now[:] = jax.block_until_ready(run(now[0], g, now[1]))
+
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            step()
+        return {name: np.array(value) for name, value in now[0].items()}
+
+    return Program(step, results)
 
 
-def padded(p: Any, c: Any) -> Any:
-    y = layer_rows("lstm", p, "", p["x"])  # (T, B, H)
-    counts = jnp.arange(len(y))[:, None] < c["lengths"]  # (T, B)
-    return jnp.mean(jnp.where(counts[..., None], y, 0.0) ** 2)
+def trained(body: Callable[..., Any], inputs: Inputs, sizes: tuple[int, ...]) -> Program:
+    def loss(p: Any, c: Any) -> Any:
+        y = body(p, p["embedding.weight"][c["tokens"]], sizes)
+        return cross_entropy(linear(p, "head.", y), c["targets"])
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def run(p: Any, state: Any, c: Any) -> Any:
+        value, g = jax.value_and_grad(loss)(p, c)
+        norm = jnp.sqrt(sum(jnp.sum(each**2) for each in g.values()))
+        g = jax.tree.map(lambda each: each * jnp.minimum(1.0, 1.0 / (norm + 1e-6)), g)
+        return value, *updated(p, g, state, decay=0.01)
+
+    p, c = jax.device_put((inputs.leaves, inputs.constants))
+    now = [p, beginning(p)]
+    found: list[float] = []
+
+    def step() -> None:
+        value, *now[:] = jax.block_until_ready(run(*now, c))
+        found.append(float(value))
+
+    def results() -> dict[str, Any]:
+        for _ in range(STEPS - 1):
+            step()
+        return {"losses": np.array(found[:STEPS])}
+
+    return Program(step, results)
 
 
-def own_scan(kind: str, p: Any, c: Any) -> Any:
-    return jnp.mean(rows(kind, p["x"], p["wx"], p["wh"], p["b"], p.get("bh", 0.0)) ** 2)
+def lstm_body(p: Any, x: Any, sizes: Any) -> Any:
+    return layer_rows("lstm", p, "body.", x.swapaxes(0, 1)).swapaxes(0, 1)
 
 
-def linear(p: Any, at: str, x: Any) -> Any:
-    return x @ p[at + "weight"].T + p[at + "bias"]
+def generate(inputs: Inputs, sizes: tuple[int, ...]) -> Program:
+    """Keys and values are kept in arrays of the full length, so that shapes never change."""
+    width, heads, count, block = sizes
+    p, prompt = jax.device_put((inputs.leaves, inputs.constants["prompt"]))
+    empty = jnp.zeros((count, 2, 1, heads, block, width // heads))
+
+    def read(p: Any, tokens: Any, kept: Any, before: Any) -> Any:
+        new = tokens.shape[1]
+        x = p["embedding.weight"][tokens]
+        x = x + lax.dynamic_slice(p["positions.weight"], (before, 0), (new, width))
+        seen = jnp.arange(block) <= before + jnp.arange(new)[:, None]  # (T, block)
+        for layer in range(count):
+            at = f"stack.layers.{layer}."
+            y = layer_norm(p, at + "norm1.", x)
+            parts = jnp.split(linear(p, at + "self_attn.in_proj_", y), 3, -1)
+            q, k, v = (y.reshape(1, new, heads, -1).swapaxes(1, 2) for y in parts)
+            kept = lax.dynamic_update_slice(
+                kept, jnp.stack([k, v])[None], (layer, 0, 0, 0, before, 0)
+            )
+            scores = q @ kept[layer, 0].swapaxes(2, 3) / (width // heads) ** 0.5
+            weights = nn.softmax(jnp.where(seen, scores, -jnp.inf))
+            y = (weights @ kept[layer, 1]).swapaxes(1, 2).reshape(x.shape)
+            x = x + linear(p, at + "self_attn.out_proj.", y)
+            y = linear(p, at + "linear1.", layer_norm(p, at + "norm2.", x))
+            x = x + linear(p, at + "linear2.", nn.gelu(y, approximate=False))
+        logits = layer_norm(p, "stack.norm.", x) @ p["embedding.weight"].T
+        return logits[:, -1:].argmax(2), kept
+
+    run = jax.jit(read)
+
+    def step() -> list[int]:
+        now, kept, before, found = prompt, empty, 0, []
+        for _ in range(GENERATED):
+            length = now.shape[1]
+            now, kept = run(p, now, kept, before)
+            before += length
+            found.append(int(now[0, 0]))
+        return found
+
+    return Program(step, lambda: {"tokens": np.array(step())})
 
 
-def cross_entropy(logits: Any, classes: Any) -> Any:
-    found = nn.log_softmax(logits)
-    return -jnp.mean(jnp.take_along_axis(found, classes[..., None], -1))
+def random_lengths(inputs: Inputs, sizes: tuple[int, ...]) -> Program:
+    """Each batch is padded to the next power of two, so that few shapes are compiled."""
+
+    def loss(p: Any, x: Any, length: Any) -> Any:
+        squares = layer_rows("lstm", p, "", x) ** 2  # (T, B, H)
+        counts = jnp.arange(len(x))[:, None, None] < length
+        return jnp.sum(jnp.where(counts, squares, 0.0)) / (length * squares[0].size)
+
+    run = jax.jit(jax.value_and_grad(loss))
+    p = jax.device_put(inputs.leaves)
+    batches = []
+    for x, length in zip(inputs.constants["x"], inputs.constants["lengths"].tolist(), strict=True):
+        padded = np.zeros((1 << (length - 1).bit_length(), *x.shape[1:]), np.float32)
+        padded[:length] = x[:length]
+        batches.append((padded, length))
+    last: list[Any] = []
+
+    def step() -> list[float]:
+        found = []
+        for x, length in batches:
+            last[:] = jax.block_until_ready(run(p, x, length))
+            found.append(float(last[0]))
+        return found
+
+    def results() -> dict[str, Any]:
+        losses = np.array(step())
+        value, gradients = last
+        arrays = {name: np.asarray(each) for name, each in gradients.items()}
+        return {"losses": losses, "": np.asarray(value)} | arrays
+
+    return Program(step, results)
 
 
-def mlp(p: Any, c: Any) -> Any:
-    x = nn.relu(linear(p, "0.", p["x"]))
-    return cross_entropy(linear(p, "4.", nn.relu(linear(p, "2.", x))), c["y"])
-
-
-def layer_norm(p: Any, at: str, x: Any) -> Any:
-    x = x - x.mean(-1, keepdims=True)
-    x = x * lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-5)
-    return x * p[at + "weight"] + p[at + "bias"]
-
-
-def encode(p: Any, at: str, x: Any, sizes: tuple[int, ...]) -> Any:
-    """A Transformer encoder over x (B, T, C), as PyTorch's."""
-    _, _, width, heads, _, count = sizes
-    for layer in range(count):
-        here = f"{at}layers.{layer}."
-        projected = linear(p, here + "self_attn.in_proj_", x)
-        parts = jnp.split(projected, 3, -1)
-        q, k, v = (y.reshape(*y.shape[:2], heads, -1).swapaxes(1, 2) for y in parts)
-        weights = nn.softmax(q @ k.swapaxes(2, 3) / (width // heads) ** 0.5)  # (B, H, T, T)
-        y = (weights @ v).swapaxes(1, 2).reshape(x.shape)
-        x = layer_norm(p, here + "norm1.", x + linear(p, here + "self_attn.out_proj.", y))
-        y = linear(p, here + "linear2.", nn.relu(linear(p, here + "linear1.", x)))
-        x = layer_norm(p, here + "norm2.", x + y)
-    return x
-
-
-def attention(p: Any, c: Any) -> Any:
-    length, features = p["q"].shape[-2:]
-    scores = p["q"] @ p["k"].swapaxes(2, 3) / features**0.5
-    seen = jnp.tril(jnp.ones((length, length), bool))
-    return jnp.mean(nn.softmax(jnp.where(seen, scores, -jnp.inf)) @ p["v"] * c["r"])
-
-
-def losses(sizes: tuple[int, ...]) -> dict[str, Loss]:
-    return {
-        **{name: partial(function, LIB) for name, function in GENERAL.items()},
-        **{kind: partial(recurrent, kind) for kind in KINDS},
-        "lstm-scan": partial(own_scan, "lstm"),
-        "gru-scan": partial(own_scan, "gru"),
-        "lstm-lengths": padded,
-        "mlp": mlp,
-        "transformer": lambda p, c: jnp.mean(encode(p, "", p["x"], sizes) ** 2),
-        "attention": attention,
-        "cross-entropy": lambda p, c: cross_entropy(p["x"], c["y"]),
-        "layer-norm": lambda p, c: jnp.mean(layer_norm(p, "", p["x"]) * c["r"]),
-        "gelu": lambda p, c: jnp.mean(nn.gelu(p["x"], approximate=False) * c["r"]),
-        "softmax": lambda p, c: jnp.mean(nn.softmax(p["x"]) * c["r"]),
-    }
+WHOLE: Final[dict[str, Callable[[Inputs, tuple[int, ...]], Program]]] = {
+    "adam": adam,
+    "train-lstm": partial(trained, lstm_body),
+    "train-transformer": partial(
+        trained, lambda p, x, sizes: encode(p, "body.", x, sizes)
+    ),
+    "generate": generate,
+    "lengths": random_lengths,
+}  # fmt: skip
 
 
 def build(case: Case, size: str, inputs: Inputs, form: str) -> Program:
     """A case; there is one form."""
-    sizes = case.sizes[size]
-    loss = losses(sizes).get(case.name)
-    if loss is not None:
-        return evaluated(loss, inputs)
-    from benchmarks.speed.peers import with_jax_whole  # it builds on this module
-
-    if case.name not in with_jax_whole.WHOLE:
-        raise Absent("not written for JAX")
-    return with_jax_whole.WHOLE[case.name](inputs, sizes)
-
-
-def evaluated(loss: Loss, inputs: Inputs) -> Program:
-    """The value and all gradients of a loss."""
-    run = jax.jit(jax.value_and_grad(loss))
-    p, c = jax.device_put((inputs.leaves, inputs.constants))
-
-    def step() -> Any:
-        return jax.block_until_ready(run(p, c))
-
-    def results() -> dict[str, Any]:
-        value, found = step()
-        return {"": np.asarray(value)} | {name: np.asarray(g) for name, g in found.items()}
-
-    return Program(step, results)
+    if case.name not in WHOLE:
+        return with_jax_losses.build(case, size, inputs)
+    return WHOLE[case.name](inputs, case.sizes[size])

@@ -1,22 +1,18 @@
 """Beam search: the likeliest sequence that is found with several candidates."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.choosing import Decoding, log_probabilities
+from layers.models.generation.decoders import Decoder
 from layers.models.generation.stopping import ending, sequences
 from minigrad.core.nodes import PlainArray
-
-if TYPE_CHECKING:
-    from layers.models.generation.decoding import Decoder
 
 __all__ = ["beam_search"]
 
 
 @renamed_arguments(codes="token_ids")
-def beam_search(decoder: "Decoder", token_ids: PlainArray, how: Decoding) -> PlainArray:
+def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> PlainArray:
     """The likeliest continuation that is found with `how.beams` candidates for each sequence.
 
     At every step the best candidates among all continuations of all candidates are kept; those

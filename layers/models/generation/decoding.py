@@ -1,13 +1,9 @@
 """Decoding: from logits of the next token to sequences; greedy, by sampling, by beam search.
 
-A model that writes gives a `Decoder`. What the decoder remembers between tokens (the states of a
-recurrent network, the keys and values of a Transformer) is its state, and `Rereading` forgets it
-on purpose, so that one can see that remembering changes nothing but the time it takes.
+A model that writes gives a `layers.models.generation.decoders.Decoder`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +12,7 @@ from layers.base.module import Module
 from layers.base.renamed import renamed_arguments
 from layers.models.generation.beams import beam_search
 from layers.models.generation.choosing import Decoding, choose, probabilities
+from layers.models.generation.decoders import Decoder, Rereading
 from layers.models.generation.stopping import Growing
 from minigrad.core.modes import Mode, current_mode, set_mode
 from minigrad.core.nodes import PlainArray
@@ -50,47 +47,6 @@ class reading(evaluating):
 def _end_reading(learning: list[Module], mode: Mode) -> None:
     switch(learning, True)
     set_mode(mode)
-
-
-class Decoder(Protocol):
-    """Logits of the next token, and a state that goes on with every token.
-
-    Its methods compute within `reading`.
-    """
-
-    def begin(self, token_ids: PlainArray, /) -> tuple[PlainArray, Any]:
-        """Read (batch, time); give the logits (batch, vocabulary) of the next, and a state."""
-
-    def advance(self, token_ids: PlainArray, state: Any, /) -> tuple[PlainArray, Any]:
-        """Read one more token of each sequence, (batch,)."""
-
-    def reorder(self, state: Any, index: PlainArray, /) -> Any:
-        """The state of these sequences of the batch; one may come repeatedly."""
-
-
-@dataclass(frozen=True)
-class Rereading:
-    """A decoder without memory: it reads the whole sequence again for every token.
-
-    Attributes:
-        decoder: whose `begin` does the reading.
-    """
-
-    decoder: Decoder
-
-    def begin(self, token_ids: PlainArray) -> tuple[PlainArray, PlainArray]:
-        """As `Decoder.begin`; the state is the token ids so far, (batch, time)."""
-        logits, _ = self.decoder.begin(token_ids)
-        return logits, token_ids
-
-    def advance(self, token_ids: PlainArray, state: PlainArray) -> tuple[PlainArray, PlainArray]:
-        """As `Decoder.advance`."""
-        return self.begin(np.concatenate([state, token_ids[:, None]], axis=1))
-
-    def reorder(self, state: PlainArray, index: PlainArray) -> PlainArray:
-        """As `Decoder.reorder`."""
-        chosen: PlainArray = state[index]
-        return chosen
 
 
 @renamed_arguments(codes="token_ids")

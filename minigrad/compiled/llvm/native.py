@@ -24,7 +24,7 @@ import numpy as np
 from minigrad.compiled.flags import DIVISION, INVALID, OVERFLOW
 from minigrad.compiled.llvm import cache
 from minigrad.compiled.llvm.vectors.ir import Code
-from minigrad.forks import wait_before_forks
+from minigrad.forks import importing, wait_before_forks
 from minigrad.io.packages import require
 
 __all__ = [
@@ -90,10 +90,11 @@ def _binding() -> ModuleType:
     Raises:
         MissingPackageError: when it is not installed; the message names the ``pip install``.
     """
-    binding = require("llvmlite.binding", "fast", "compiling to native code")
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    _wait_before_forks(binding)
+    with importing:  # no process is forked before its lock is known
+        binding = require("llvmlite.binding", "fast", "compiling to native code")
+        _wait_before_forks(binding)
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
     return binding
 
 

@@ -15,6 +15,7 @@ from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
 from minigrad.compiled.llvm.crew import Pace, asked_for, crew
 from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
+from minigrad.forks import importing
 from minigrad.profiling.tables import KernelWork
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def kernels_of(graph: Graph, count: int = 0) -> dict[Value, int]:
 
 def _writing() -> ModuleType:
     """The compiler, imported for the first program that is not on disk."""
-    from minigrad.compiled.llvm import writing
+    with importing:
+        from minigrad.compiled.llvm import writing
 
     return writing
 

@@ -175,6 +175,8 @@ def _reference(
         if step == 1 and _alike(second, row[0]) and _offset(row[0]) == second.offset:
             return Here(index, second)
         if step == 0:
+            if isinstance(row[0], View) and region.start <= places.get(row[0].value, -1):
+                raise Irregular("the first step begins with what it computes itself")
             return Before(index, second, row[0])
         raise Irregular("a step reads from two steps before")
     first = row[0]

@@ -59,8 +59,9 @@ class Followed(np.ndarray[Any, Any]):
         into = options.pop("out", None)
         function = getattr(ufunc, method)
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        plain = {key: _plain(value) for key, value in options.items()}  # `where` may be followed
         result = self._told(
-            name, function, inputs, options, function(*map(_plain, inputs), **options)
+            name, function, inputs, options, function(*map(_plain, inputs), **plain)
         )
         if into is None or into[0] is None:
             return result

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from minigrad.compiled.flags import settings
 from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
 from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders
@@ -30,7 +31,6 @@ from minigrad.ops.randomness import DrawRequest
 from minigrad.restoring import errstate
 
 __all__ = ["Request", "Tracer"]
-
 
 _FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
@@ -74,7 +74,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         self.nodes: list[Any] = []
         self.derivatives: dict[int, dict[int, View]] = {}
         self._unknown = 0  # arrays that NumPy's functions read and nobody had followed
-        self._settings = np.geterr()  # under which warnings are those of a call
+        self._settings = settings()  # under which warnings are those of a call
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -118,10 +118,12 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             kept = array if whole else np.array(array, order="C")
             view = known or self.builder.constant(kept)
             self.enter_array(kept, view)
-            # What a rule computes of it is followed, too.
+            # What a rule computes of it is followed, too, and of a tensor among the parameters.
             return kept if view.value.op == "constant" else self._known_as(kept, view)
+        if hasattr(array, "_array"):
+            return self._constant(array, array._array)
         leaves = [leaf for _, leaf in labelled_leaves(array)]
-        if not any(isinstance(leaf, ndarray) for leaf in leaves):
+        if not any(map(_is_array, leaves)):
             return array
         return replace_leaves(array, [self.constant(leaf, leaf) for leaf in leaves])
 
@@ -162,11 +164,9 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         view = convert(self.builder, recorded)
         if view is None and "index" in params:
             view = with_index(self.builder, recorded, lambda leaf: self.source(leaf, leaf))
-        if view is not None and not _fits(view, result):
-            view = None
-        plain = [r for r in applied.results[1:] if r.__class__ is not ndarray and r is not None]
-        self.plain.extend(plain)
-        if view is None or any(r.__class__ is ndarray for r in applied.results[1:]):
+        aux = applied.results[1:]
+        self.plain.extend(r for r in aux if r.__class__ is not ndarray and r is not None)
+        if view is None or not _fits(view, result) or any(r.__class__ is ndarray for r in aux):
             self._call(applied, operands, leaves, traced)
         else:
             self.calls.note(key, view)
@@ -178,7 +178,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         Nobody asks that of a second trace.
         """
         loud = self._before is None and not current_mode().deriving
-        self.builder.heard = loud and np.geterr() == self._settings
+        self.builder.heard = loud and settings() == self._settings
 
     def _by_formula(self, applied: Applied, operands: Sequence[Any]) -> View | None:
         """The result of an operation that is a formula of NumPy's elementwise functions.
@@ -195,14 +195,14 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         for operand, array in zip(operands, applied.arrays, strict=True):
             known = isinstance(operand, View) and isinstance(array, ndarray)
             given.append(self._known_as(array, operand) if known else array)
-        followed_before, settings = len(self.followed), self._settings
+        followed_before, before = len(self.followed), self._settings
         try:
             with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
-                self._settings = np.geterr()
+                self._settings = settings()
                 result = applied.operation.forward(*given, **applied.params)
         except Exception:  # some functions want arrays of NumPy's own
             result = None
-        self._settings = settings
+        self._settings = before
         del self.followed[followed_before:]
         view = self.view_of(result) if isinstance(result, Followed) else None
         clean = len(self.assumed) == assumed and self.refusal is refusal
@@ -254,8 +254,7 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             self.refuse(f"{operation.name}: its {hinders} depends on its values")
         count = len(operands)
         places: list[int | None] = [i for i, o in enumerate(operands) if isinstance(o, View)]
-        views = [o for o in operands if isinstance(o, View)]
-        views += known
+        views = [*(o for o in operands if isinstance(o, View)), *known]
         places += [count + i for i in traced]
         called = CalledOperation(operation, applied.arrays, applied.params, places, applied.results)
         value = self.builder.make("call", views, (), bool, (called,))
@@ -328,9 +327,11 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
             self.know(array, view)
 
     def _operand(self, leaf: Any) -> Any:
-        if isinstance(leaf, ndarray) and leaf.size > 1 and self.view_of(leaf) is None:
+        array = isinstance(leaf, (ndarray, np.generic))
+        # One number may be a constant of a formula; a truth value is of something else.
+        if array and (leaf.size > 1 or leaf.dtype == bool) and self.view_of(leaf) is None:
             self._unknown += 1
-        return self.source(leaf, leaf) if isinstance(leaf, (ndarray, np.generic)) else leaf
+        return self.source(leaf, leaf) if array else leaf
 
     def looked_at(self, followed: Any, array: PlainArray, name: str) -> None:
         """Refuse that a number of a followed array leaves; in our own code, assume it."""

@@ -235,13 +235,14 @@ class Watch(Restoring):
             if self._is_asked(frame):
                 self.refuse(f"it calls {module}.{code.co_name}")
             return
+        if kind == "user" and _is_importing(frame):
+            return  # as no later call does
         self._seen[id(code)] = code
         if kind in ("user", "layers"):
             self.entered.add(code)
         if kind == "user":
             self._users.add(id(code))
-            if not _is_importing(frame):
-                self.asked.add(code)
+            self.asked.add(code)
             for name in _OF_MEMORY.intersection(code.co_names):
                 self.refuse(f"it calls {name}")
             self.by_name = self.by_name or not _BY_NAME.isdisjoint(code.co_names)
@@ -256,8 +257,11 @@ class Watch(Restoring):
     def _call_within(self, frame: FrameType, function: Any) -> None:
         """Code of Python's own calls one that is written in C, as `glob` asks for files."""
         name, module = _called(function)
+        within = str(frame.f_globals.get("__name__", ""))
+        if module == "_thread" and within == "functools":
+            return  # the lock of a cached property, in Python 3.11
         if module in _OUTSIDE and name != "fspath" and self._is_asked(frame):
-            self.refuse(f"it calls {name} in {frame.f_globals.get('__name__', '')}")
+            self.refuse(f"it calls {name} in {within}")
 
     def _call(self, function: Any) -> None:
         name, module = _called(function)
@@ -285,9 +289,9 @@ def _called(function: Any) -> tuple[str, str]:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being run for the first time."""
+    """Whether a module is being looked for, or run for the first time."""
     while frame is not None and _kind_of(frame) != "minigrad":
-        if frame.f_code.co_name == "<module>":
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
         frame = frame.f_back
     return False

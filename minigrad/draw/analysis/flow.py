@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from minigrad.draw.graph.records import Contribution, Statistics
 from minigrad.draw.reading.measure import Measured, Tape, measure_terms, norm_of, read_tape
 from minigrad.draw.reading.opening import open_kernels
 from minigrad.draw.reading.tape_states import States
+from minigrad.forks import cached_property
 from minigrad.ops.pruning import needed_nodes
 
 __all__ = ["GradientFlow", "gradient_flow"]

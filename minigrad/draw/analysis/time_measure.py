@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from minigrad.draw.reading.backward_passes import Adjoints, backward_pass
 from minigrad.draw.reading.measure import norm_of, read_tape
 from minigrad.draw.reading.named_states import NamedStates, labels_on, open_with_states
 from minigrad.draw.reading.tape_states import Lane, States
+from minigrad.forks import cached_property
 
 __all__ = ["TimeMeasure"]
 

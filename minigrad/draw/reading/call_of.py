@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
 
 from minigrad.core.nodes import Leaf, Node
 from minigrad.debug.scopes import Scope
 from minigrad.draw.reading.sequences import Call, Chain
 from minigrad.draw.reading.time_axes import TimeAxis
+from minigrad.forks import cached_property
 
 __all__ = ["CallOf"]
 

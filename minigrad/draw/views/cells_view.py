@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from minigrad.core.nodes import Leaf, Node
@@ -25,6 +24,7 @@ from minigrad.draw.reading.sequences import Call, labels_of
 from minigrad.draw.reading.tape_states import States
 from minigrad.draw.views.diagnosis import describe_cells
 from minigrad.draw.views.operations_view import record_of_node, scope_records
+from minigrad.forks import cached_property
 
 __all__ = ["cells_graph", "has_cells"]
 

@@ -228,7 +228,7 @@ def _prepared(
     masks = [_mask(name, one, scores) for one in masks]
     if lengths is not None:
         valid = _valid_keys(name, lengths, k, scores[:-2])
-        if not valid.all():
+        if type(valid) is not np.ndarray or not valid.all():  # in a trace it is data
             k, v = (where(valid, tensor, 0.0) for tensor in (k, v))
             masks.append(valid.swapaxes(-1, -2))
     b: Any = 0.0

@@ -91,7 +91,7 @@ _same.vjp(x=lambda g: g)
 @primitive
 def embedding_gradient(x: Array, /, index: Any, rows: int, padding_idx: int | None) -> Array:
     """Rows of `x` added up by their index, faster than `np.add.at` does it."""
-    codes = np.asarray(index).reshape(-1)
+    codes = constant_array(index, "index").reshape(-1)
     features = x.shape[-1]
     flat = widen(x).reshape(codes.size, features)
     out = np.zeros((rows, features), flat.dtype)
@@ -144,11 +144,12 @@ def embedding(
 def _embedding_rule(
     g: Array, weight_shape: Any, index: Any, padding_idx: int | None, scale_grad_by_freq: bool
 ) -> Array:
-    codes = np.asarray(index)
-    if scale_grad_by_freq and codes.size:
-        shares = 1 / np.bincount(codes.reshape(-1))[codes]  # one for each place of the index
-        g = g * shares[..., None].astype(g.dtype)
-    return embedding_gradient.generic(g, index, weight_shape[0], padding_idx)
+    rows = weight_shape[0]
+    if scale_grad_by_freq:
+        ones = np.ones_like(g.sum(axis=-1, keepdims=True), dtype=np.float64)  # of what g is made
+        counts = embedding_gradient.generic(ones, index, rows, None)  # (rows, 1)
+        g = g * (1 / embedding.generic(counts, index)).astype(g.dtype)
+    return embedding_gradient.generic(g, index, rows, padding_idx)
 
 
 embedding.vjp(weight=_embedding_rule)
@@ -158,7 +159,7 @@ def _embedding_gradient_rule(g: Array, index: Any, rows: int, padding_idx: int |
     taken = embedding.generic(g, index)
     if padding_idx is None:
         return taken
-    used = as_numbers(index, np.asarray(index)) != padding_idx % rows
+    used = as_numbers(index, constant_array(index, "index")) != padding_idx % rows
     return taken * used[..., None]
 
 

@@ -12,7 +12,7 @@ __all__ = ["xlog1py", "xlogy"]
 
 
 def _product(x1: Array, x2: Array, logarithm: Any) -> Array:
-    zero = (np.asarray(x1) == 0) & ~np.isnan(x2)
+    zero = np.logical_and(np.equal(x1, 0), np.logical_not(np.isnan(x2)))
     return np.where(zero, 0, x1 * logarithm(np.where(zero, 1, x2)))
 
 

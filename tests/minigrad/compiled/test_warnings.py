@@ -184,3 +184,21 @@ def test_a_kernel_that_overflows_warns(kind, monkeypatch):
     np.testing.assert_array_equal(output.numpy(), found.numpy())
     assert compiled.programs
     assert compiled.refusals == []
+
+
+@pytest.mark.parametrize("backend", ["plain", "native"])
+def test_a_block_of_the_users_that_ignores_warnings(backend):
+    def quiet(x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.where(x > 0, np.log(x), 0.0)
+
+    zero, one = mg.Tensor([0.0, 1.0]), mg.Tensor([1.0, 1.0])
+    compiled = mg.compile(quiet, backend=backend)
+    for _ in range(2):
+        compiled(zero)  # warnings are errors here
+    beside = mg.compile(lambda x: (quiet(x), np.log(x)), backend=backend)
+    beside(one)
+    with pytest.warns(RuntimeWarning, match="divi"):
+        beside(zero)
+    assert len(compiled.programs) == len(beside.programs) == 1

@@ -1,0 +1,114 @@
+"""A program on the tape: the fused operation that a call of it is, and its backward half."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+from minigrad.compiled import plain
+from minigrad.compiled.backends import build_in_turn
+from minigrad.compiled.graph import Graph, Unsupported, Value
+from minigrad.compiled.rolling.rolled import roll
+from minigrad.compiled.splitting import without_seeds
+from minigrad.core.modes import current_mode
+from minigrad.core.nodes import Node
+from minigrad.ops.fusing import FusedOperation, FusedPlan, gradients_that_arrived
+from minigrad.profiling.watching import run_seen
+
+__all__ = ["BackwardHalf", "ProgramOperation"]
+
+MOST_SETS: Final = 8  # of outputs
+
+_Built = tuple[Any, Sequence[int]]  # a program, and which gradients it gives
+
+
+class ProgramOperation(FusedOperation):
+    """The fused operation of a program."""
+
+    def __init__(self, program: Any, name: str, count: int, outputs: int) -> None:
+        def forward(*arrays: Any, given: Any = None) -> Any:
+            results, _ = program.compute(arrays, current_mode())
+            return (*(results[i] for i in program.on_tape), program.residuals_in(results))
+
+        parameters = [
+            inspect.Parameter(f"x{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(count)
+        ]
+        given = inspect.Parameter("given", inspect.Parameter.KEYWORD_ONLY, default=None)
+        forward.__signature__ = inspect.Signature([*parameters, given])  # type: ignore[attr-defined]
+        forward.__name__ = name if name.isidentifier() else "compiled"
+        names = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
+        super().__init__(forward, program.reference, program.backward, names)
+        self.label = f"compiled {name}"
+        self.built = program.built
+
+    def make_plan(self, mask: int) -> FusedPlan:
+        """The plan for a set of inputs on tape."""
+        return _Plan(self, mask)
+
+
+class _Plan(FusedPlan):
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
+        """Run the program, from the gradients that arrived alone."""
+        assert node.saved is not None
+        arrays, residuals = node.saved
+        grads = gradients_that_arrived(node, g)
+        parts: Any = self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
+        return self.derive(node, g, recorded=False) if parts is None else parts
+
+
+class BackwardHalf:
+    """What a program runs in a backward pass.
+
+    An output that nothing reads sends no gradient, and what only it depends on has none: neither
+    zeros, which a decay of weights would act on, nor zero times an infinite slope. So every set of
+    outputs whose gradients arrive has a program of its own, made when they first do; beyond the
+    first few such sets there is none.
+
+    Args:
+        graph: for all outputs, before it is rolled.
+        seeds: of its inputs, those that stand for the gradients of outputs.
+        backend: as in `minigrad.compiled.programs.Program`.
+        built: the forward half, and the program for all outputs.
+    """
+
+    def __init__(
+        self, graph: Graph, seeds: Sequence[Value], backend: Any, built: Sequence[Any]
+    ) -> None:
+        self._backend, self._built = backend, list(built)
+        self._straight = graph if len(seeds) > 1 else None  # one that is missing is all of them
+        self._seeds = seeds
+        every = (True,) * len(seeds)
+        self._programs: dict[tuple[bool, ...], _Built] = {
+            every: (built[-1], range(len(graph.outputs)))
+        }
+
+    def __call__(
+        self, inputs: Sequence[Any], grads: Sequence[Any], residuals: Sequence[Any]
+    ) -> dict[int, Any] | None:
+        """The gradients that there are, by their numbers; None without a program.
+
+        Args:
+            inputs: of the forward half.
+            grads: of the outputs; None where none arrives.
+            residuals: what the forward half handed over.
+        """
+        arrived = tuple(g is not None for g in grads)
+        if arrived not in self._programs:
+            if len(self._programs) >= MOST_SETS:
+                return None
+            self._programs[arrived] = self._made(arrived)
+        program, numbers = self._programs[arrived]
+        given = [g for g in grads if g is not None]
+        found = run_seen(program, [*inputs, *given, *residuals])
+        return dict(zip(numbers, found, strict=True))
+
+    def _made(self, arrived: tuple[bool, ...]) -> _Built:
+        assert self._straight is not None
+        missing = [seed for seed, there in zip(self._seeds, arrived, strict=True) if not there]
+        graph, numbers = without_seeds(self._straight, self._seeds, missing)
+        lift = bool(getattr(self._backend, "LIFTS", False))
+        try:
+            made = build_in_turn(self._backend, [roll(graph, lift)], self._built)
+        except Unsupported:
+            made = build_in_turn(plain, [roll(graph, False)])
+        self._built += made
+        return made[0], numbers
