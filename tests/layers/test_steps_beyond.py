@@ -51,6 +51,18 @@ def test_one_program_each_way_where_outputs_alone_have_a_gradient(monkeypatch, b
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("state", ["h", "c"])
+def test_states_of_all_steps_of_which_one_alone_has_a_gradient(monkeypatch, state, backend):
+    use(monkeypatch, backend)
+    mg.seed(1)
+    layer, x = LSTM(3, 4), drawn(BATCH, 19, 3)
+    read = lambda x: getattr(layer(x, return_states="all")[2], state)  # noqa: E731
+    found = slopes_of(read, [x])
+    assert back_and_forth(layer._cell_at("l0")) == [[32], [32]]
+    assert_agree(found, one_by_one(monkeypatch, lambda: slopes_of(read, [x])))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_gradients_of_last_states_begin_at_the_end(monkeypatch, backend):
     use(monkeypatch, backend)
     x, w = drawn(BATCH, 19, 3), drawn(3, 3)

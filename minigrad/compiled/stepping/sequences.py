@@ -29,7 +29,7 @@ from minigrad.core.modes import ModeChange, current_mode
 from minigrad.core.nodes import Node, make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
-from minigrad.ops.fusing import FusedOperation, FusedPlan
+from minigrad.ops.fusing import FusedOperation, FusedPlan, gradients_that_arrived
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -50,7 +50,6 @@ class _Operation(FusedOperation):
         forward.__signature__ = inspect.Signature([*parameters, order])  # type: ignore[attr-defined]
         forward.__name__ = sequences.name
         super().__init__(forward, sequences.reference, sequences.backward, outputs)
-        self.sequences = sequences
 
     def make_plan(self, mask: int) -> FusedPlan:
         """The plan for a set of inputs on tape."""
@@ -60,15 +59,12 @@ class _Operation(FusedOperation):
 class _Plan(FusedPlan):
     """Tells last states without a gradient from those with zeros, which cost more."""
 
-    operation: _Operation
-
     def vjp(self, node: Node, g: Any) -> Sequence[Any]:
         """The gradients by the inputs, on arrays."""
         assert node.saved is not None
         arrays, residuals = node.saved
-        sequences = self.operation.sequences
-        grads = sequences.arrived(g)
-        return sequences.backward(grads, residuals, arrays, self.needed, **node.params)
+        grads = gradients_that_arrived(node, g)
+        return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
 
 
 class Sequences:
@@ -139,7 +135,8 @@ class Sequences:
         last = [f"last{i}" for i in range(states)]
         recorded = [*traced.recorded[states:], *traced.recorded[:states]]
         self.on_tape = [i for i, on_tape in enumerate(recorded) if on_tape]
-        self._recorded_series = sum(traced.recorded[states:])
+        kept = zip(traced.outputs[states:], traced.recorded[states:], strict=True)
+        self._kinds = [(view.shape[1:], view.dtype) for view, on_tape in kept if on_tape]
         names = [name for name, on_tape in zip([*series, *last], recorded, strict=True) if on_tape]
         self._operation = _Operation(self, count, tuple(names) or ("y",))
 
@@ -233,23 +230,16 @@ class Sequences:
         ]
         return active, [*fixed, *rest[self._fixed : captured]], draws
 
-    def arrived(self, g: Any) -> list[Any]:
-        """The gradients of the results on tape; None for a last state that has none."""
-        if len(self.on_tape) == 1:
-            return [g]
-        found = [g.slots.get(i) for i in range(len(self.on_tape))]
-        for i in range(self._recorded_series):
-            if found[i] is None:
-                found[i] = np.zeros(g.shape[i], g.dtype[i])
-        return found
-
     def backward(
         self, grads: Sequence[Any], kept: Any, inputs: Any, needed: Any, order: Order
     ) -> list[Any]:
-        """The gradients by the inputs, from those that `arrived`."""
+        """The gradients by the inputs, from those that arrived."""
         x, (batch, time) = order.steps(inputs[0]), inputs[0].shape[:2]
-        pieces, n = Pieces(batch, self._rows), self._recorded_series
-        series = [order.steps(g) for g in grads[:n]]
+        pieces, n = Pieces(batch, self._rows), len(self._kinds)
+        series = [
+            np.zeros((len(x), batch, *shape), dtype) if g is None else order.steps(g)
+            for g, (shape, dtype) in zip(grads[:n], self._kinds, strict=True)
+        ]
         last = [None if g is None else np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
         with self._lock:  # NumPy does not warn in a backward pass
