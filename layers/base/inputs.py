@@ -1,5 +1,6 @@
 """The dtype of what a layer is given: one rule for all layers with parameters."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ def cast_input(layer: str, argument: str, x: Any, dtype: Any = None) -> Any:
 
 def parameter_dtype(module: Any) -> Any:
     """The dtype in which a module computes, that of its first floating parameter; None without."""
-    return next((p.dtype for p in module.parameters() if p.dtype.kind in "fc"), None)
+    own = module.parameters(recurse=False)  # nearly always one of them tells
+    every = itertools.chain(own, module.parameters())
+    return next((p.dtype for p in every if p.dtype.kind in "fc"), None)
 
 
 def check_floating(layer: str, argument: str, x: Any, dtype: Any = None) -> None:

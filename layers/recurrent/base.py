@@ -174,7 +174,7 @@ class Recurrent(Module):
     def fused(self) -> bool:
         """Whether sequences run as one operation now, rather than step by step.
 
-        With llvmlite, sequences of 16 steps or more run as programs made of one traced step,
+        With llvmlite, sequences of 8 steps or more run as programs made of one traced step,
         whatever the options, and this tells once they did; but not where a cell cannot be
         compiled: it has hooks, writes, or branches on numbers. Kernels need no llvmlite and know
         lengths, reverse and initial states; not zoneout, recurrent dropout in training, and calls
@@ -259,9 +259,7 @@ class Recurrent(Module):
         everything = return_gates or return_states == "all"
         output, runs = self._run(inputs, states, lengths, everything, return_gates)
         output = output if time else output[:, :0]
-        last = tuple(
-            mg.stack(list(parts)) for parts in zip(*(run.last for run in runs), strict=True)
-        )  # (layers x directions, batch, width)
+        last = tuple(map(_together, zip(*(run.last for run in runs), strict=True)))
         if unbatched:
             output, last = output[0], tuple(value[:, 0] for value in last)
         elif not self.batch_first:
@@ -354,9 +352,9 @@ class Recurrent(Module):
         """The states and gates of all layers, stacked."""
 
         def together(parts: tuple[Any, ...]) -> Tensor:
-            stacked = mg.stack(list(parts))  # (layers x directions, batch, time, features)
-            stacked = stacked if time else stacked[:, :, :0]
-            return stacked[:, 0] if unbatched else stacked
+            whole = _together(parts)  # (layers x directions, batch, time, features)
+            whole = whole if time else whole[:, :, :0]
+            return whole[:, 0] if unbatched else whole
 
         states = map(together, zip(*(run.states for run in runs), strict=True))
         made = None
@@ -368,6 +366,12 @@ class Recurrent(Module):
         """The cell, unless the class names it, the sizes and the options."""
         cell = f"{self.cell.__name__}, " if "cell" in vars(self) else ""
         return cell + super().extra_repr()
+
+
+def _together(values: tuple[Any, ...]) -> Tensor:
+    """The values (...) of all layers and directions as (layers x directions, ...)."""
+    alone = len(values) == 1  # then nothing is copied
+    return mg.reshape(values[0], (1, *values[0].shape)) if alone else mg.stack(list(values))
 
 
 def _step(

@@ -32,7 +32,7 @@ def scan(
 ) -> Any:
     """Run a cell over sequences (batch, time, ...), tagging its steps for graphs and drawings.
 
-    Where llvmlite is installed, 16 steps or more run as one program, if the cell is a module or a
+    Where llvmlite is installed, 8 steps or more run as one program, if the cell is a module or a
     function: one step is traced, in the first call, and the loop is made of it, so that compiling
     does not take longer for longer sequences. Other lengths and batches need no new program, and
     what the cell reads from outside may change. Of functions that are made anew for each call, as

@@ -186,8 +186,8 @@ def pull_back(
     kept = frozenset(keep)
     options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
     observers = current_mode().observers
-    watched = not recorded and bool(observers) and any(o.records_passes for o in observers)
-    met = set() if recorded or not rerun_nodes else meets_rerun([n for n, _ in roots], needed, stop)
+    watched = bool(observers) and not recorded and any(o.records_passes for o in observers)
+    met = meets_rerun([n for n, _ in roots], needed, stop) if rerun_nodes and not recorded else ()
     if not met and not watched:
         return send_back(roots, retain=retain, recorded=recorded, **options)
     options |= {"retain": True, "recorded": True, "watched": watched}
@@ -210,7 +210,7 @@ def seed_gradient(output: Tensor, gradient: Any) -> Any:
                 "element. Reduce it to a scalar first (t.sum(), t.mean()), or pass "
                 f"gradient= of shape {output.shape}."
             )
-        gradient = np.array(1, output.dtype).reshape(output.shape)
+        gradient = np.array(1, output._array.dtype, ndmin=output._array.ndim)
     elif not isinstance(gradient, Tensor):
         gradient = to_array(gradient, output.dtype, "gradient")
     elif gradient.dtype != output.dtype:

@@ -214,7 +214,7 @@ def as_array(g: Any) -> Array:
     """A gradient on arrays."""
     if isinstance(g, Tensor):
         return g._array
-    return g.mapped(as_array) if hasattr(g, "mapped") else g
+    return g if g.__class__ is ndarray or not hasattr(g, "mapped") else g.mapped(as_array)
 
 
 def method(function: Function, name: str = "") -> Function:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import layers
 import minigrad as mg
 from layers import GRU, LSTM, Cell, Linear, Recurrent
-from minigrad.compiled.stepping.chunks import CHUNKS
+from minigrad.compiled.stepping.parts import CHUNKS
 from minigrad.compiled.stepping.scanned import MOST_ALIKE
 from minigrad.compiled.stepping.sequences import Sequences
 from tests.layers.sequences import (

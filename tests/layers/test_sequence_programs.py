@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.layers.sequences import (
 )
 
 F = np.float32
-LONG = 16  # the fewest steps that run as programs
+LONG = 16  # steps that run as programs
 
 
 class Mixer(Cell):
@@ -146,6 +147,16 @@ def test_no_steps_and_one_sequence(monkeypatch, backend):
         assert not found.requires_grad
         wanted = one_by_one(monkeypatch, lambda: layer(x)[0])
     np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [LSTM, partial(Recurrent, Mixer)], ids=["kernel", "steps"])
+def test_fewer_steps_than_pay_for_a_program_run_one_by_one(monkeypatch, make):
+    use(monkeypatch, NUMPY)
+    for steps, programs in ((7, 0), (8, 1), (7, 0), (8, 1)):
+        layer = make(3, 4)
+        (x,) = arrays(0, (5, steps, 3))
+        compare(monkeypatch, layer, x)
+        assert len(programs_of(layer._cell_at("l0"))) == programs
 
 
 def test_calls_of_other_kinds_in_turn(monkeypatch):

@@ -2,30 +2,24 @@
 
 A program has a fixed number of steps. A sequence runs in chunks, the largest that fit first, whose
 states are carried on; on the way back the gradients of weights add up. So a few programs serve all
-lengths, and the bits of a result depend on its length alone. Forward, small steps may run beyond
-the end of a sequence, where that saves programs; nobody sees what they compute. Arrays over steps
-are (steps, batch, ...), in the order in which the steps run.
+lengths, and the bits of a result depend on its length alone. Small steps may run beyond the end of
+a sequence, where that saves programs: forward, nobody sees what they compute, and backward it is
+zero, if no gradient arrives at the last states. Arrays over steps are (steps, batch, ...), in the
+order in which the steps run.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.compiled.backends import build_in_turn
-from minigrad.compiled.graph import (
-    ELEMENTWISE,
-    REDUCTIONS,
-    ROWS,
-    Graph,
-    PlainArray,
-    Value,
-    View,
-)
+from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
-from minigrad.compiled.stepping.batches import filled
+from minigrad.compiled.stepping.linear import zeros_among
 from minigrad.compiled.stepping.loops import Body, Steps
+from minigrad.compiled.stepping.parts import parts_of, programs_of, raises_nothing, steps_in_vain
 from minigrad.compiled.stepping.rows import (
     FREE,
     Kind,
@@ -39,17 +33,7 @@ from minigrad.compiled.stepping.rows import (
 from minigrad.compiled.trace import Traced
 from minigrad.compiled.tracing.builder import Builder
 
-__all__ = ["CHUNKS", "Chunks", "Made"]
-
-CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
-"""The numbers of steps of programs."""
-
-_WORTH_A_PROGRAM: Final = 400_000
-"""Multiplications and the like that take as long as to run one more program."""
-
-_FEW_ROWS: Final = 4
-"""Products of so many rows may be summed in another order, and then the number of steps, which are
-the rows of some products, would be seen in the bits."""
+__all__ = ["Chunks", "Made", "all_finite"]
 
 
 class Source(NamedTuple):
@@ -120,9 +104,7 @@ class Chunks:
         self._fixed = self._per_row - 1 - states - padded + len(traced.captured)
         self._built: tuple[dict[int, Any], dict[int, Any]] = {}, {}  # forward, and backward
         self._graphs(traced)
-        work = sum(map(_work, self._values))
-        safe = all(map(_is_safe, self._values))
-        self._in_vain = _WORTH_A_PROGRAM // max(work, 1) if safe else 0
+        self._in_vain = steps_in_vain(self._values)
 
     # -- the graphs --------------------------------------------------------------------------------
 
@@ -179,6 +161,9 @@ class Chunks:
         self._backward_body = Body(graph.values, moving, carried, fixed)
         self._backward_values, self._seeds = graph.values, n
         self._backward_inputs, self._gradients = graph.inputs, gradients
+        zeros = zeros_among(graph.values, seeds)
+        linear = all(view.value in zeros for i, view in gradients.items() if i)
+        self._beyond = linear and all(map(raises_nothing, graph.values))
 
     def _is_fixed(self, view: View) -> bool:
         """Whether a residual is the same at all steps."""
@@ -279,7 +264,7 @@ class Chunks:
         """
         active, fixed, draws = others
         chunks, flagged = [], 0
-        for part, steps in _programs_of(len(x), self._in_vain):
+        for part, steps in programs_of(len(x), self._in_vain):
             program = self._program(steps, backward=False)
             some = [_cut(arrays, part, steps) for arrays in ([x], active, draws)]
             given = (*some[0], *states, *some[1], *fixed, *some[2])
@@ -299,7 +284,7 @@ class Chunks:
         others: Sequence[Sequence[PlainArray]],
         chunks: Sequence[Made],
         series: Sequence[PlainArray],
-        last: Sequence[PlainArray],
+        last: Sequence[PlainArray | None],
     ) -> dict[int, PlainArray]:
         """The gradients, by the numbers in `with_gradient`.
 
@@ -307,28 +292,32 @@ class Chunks:
             x, others: as they were given.
             chunks: what the programs gave.
             series, last: the gradients of what is kept of all steps, and of the last states, of
-                those that are recorded.
+                those that are recorded; None for a last state that has none.
         """
-        active, fixed, draws = others
-        carried = dict(zip(self._first_seeds, last, strict=True))
+        beyond = self._beyond and all(gradient is None for gradient in last)
+        waiting = [(made, *one) for made in chunks for one in _ways_back(made, beyond)]
+        states = [stack[0] for stack in chunks[0].results[: self._states]]
+        carried: dict[int, PlainArray] = {
+            number: np.zeros_like(states[number]) if gradient is None else gradient
+            for number, gradient in zip(self._first_seeds, last, strict=True)
+        }
         by_input: list[PlainArray] = []
         totals: dict[int, PlainArray] = {}
-        pairs = [(made, part) for made in chunks for part in _parts(made.within.stop)]
-        for made, part in reversed(pairs):
-            count, start = part.stop - part.start, made.part.start
-            program = self._program(count, backward=True)
-            before = [stack[part] for stack in made.results[: self._states]]
-            held = [source.handed_over(made, part) for source in self._sources[self.series :]]
-            now = slice(start + part.start, start + part.stop)
-            given = (x[now], *before, *_cut(active, now), *fixed, *_cut(draws, now))
-            found = program([*given, *carried.values(), *_cut(series, now), *held])
+        while waiting:
+            made, part, steps = waiting.pop()
+            found = self._taken_back(made, part, steps, x, others, carried, series)
+            count = part.stop - part.start
+            if steps > count and not _moderate(found):
+                # Zero times infinity is none, so nothing may be computed beyond the end.
+                waiting += [(made, *one) for one in _ways_back(made, False)]
+                continue
             arrived: dict[int, PlainArray] = {}
             for (i, view), gradient in zip(self._gradients.items(), found, strict=True):
-                shape = view.shape if i else (count, *view.shape)
+                shape = view.shape if i else (steps, *view.shape)
                 if gradient.shape != shape:
                     gradient = gradient.reshape(shape)
                 if i == 0:
-                    by_input.append(gradient)
+                    by_input.append(gradient[:count])
                 elif i - 1 in carried:
                     arrived[i - 1] = gradient
                 elif i in totals:
@@ -342,55 +331,62 @@ class Chunks:
             totals[0] = by_input[0] if len(by_input) == 1 else np.concatenate(by_input[::-1])
         return totals | {1 + i: g for i, g in carried.items() if 1 + i in self._gradients}
 
+    def _taken_back(
+        self,
+        made: Made,
+        part: slice,
+        steps: int,
+        x: PlainArray,
+        others: Sequence[Sequence[PlainArray]],
+        carried: dict[int, PlainArray],
+        series: Sequence[PlainArray],
+    ) -> list[PlainArray]:
+        """What a backward program of so many steps gives for a part of those of a program."""
+        active, fixed, draws = others
+        start, held = made.part.start, slice(part.start, part.start + steps)
+        now = slice(start + part.start, start + part.stop)
+        moving = [_cut(arrays, now, steps) for arrays in ([x], active, draws)]
+        states = [stack[held] for stack in made.results[: self._states]]
+        seeds = [*carried.values(), *_cut(series, now, steps, zeros=True)]
+        residuals = [each.handed_over(made, held) for each in self._sources[self.series :]]
+        given = [*moving[0], *states, *moving[1], *fixed, *moving[2], *seeds, *residuals]
+        found: list[PlainArray] = self._program(steps, backward=True)(given)
+        return found
 
-def _cut(arrays: Sequence[PlainArray], part: slice, steps: int = 0) -> list[PlainArray]:
-    """Some steps of arrays; the last one again and again, if there should be more."""
-    some = [array[part] for array in arrays]
-    return [filled(array, steps) for array in some] if steps > part.stop - part.start else some
 
-
-def _parts(count: int) -> list[slice]:
-    """The chunks of a sequence."""
-    parts, start = [], 0
-    for size in CHUNKS:
-        while count - start >= size:
-            parts.append(slice(start, start + size))
-            start += size
-    return parts
-
-
-def _programs_of(count: int, in_vain: int) -> list[tuple[slice, int]]:
-    """The parts of a sequence that run by one program each, and how many steps that has.
-
-    The last chunks may be one, by a program that has more steps.
+def _ways_back(made: Made, beyond: bool) -> list[tuple[slice, int]]:
+    """The parts of a program's steps that one program each takes back, and how many steps it has.
 
     Args:
-        count: of the steps.
-        in_vain: how many may be computed in vain to save a program.
-
-    >>> _programs_of(11, 0)
-    [(slice(0, 8, None), 8), (slice(8, 10, None), 2), (slice(10, 11, None), 1)]
-    >>> _programs_of(11, 2), _programs_of(11, 5)
-    ([(slice(0, 8, None), 8), (slice(8, 11, None), 4)], [(slice(0, 11, None), 16)])
+        made: what the program gave.
+        beyond: whether steps beyond the end of the sequence may be taken back, too.
     """
-    parts = _parts(count)
-    whole = [(part, part.stop - part.start) for part in parts]
-    best, least = whole, in_vain * len(whole)
-    for i, (part, size) in enumerate(whole[:-1]):
-        rest = slice(part.start, count)
-        cost = in_vain * (i + 1) + 2 * size - (count - part.start)
-        if 2 * size in CHUNKS and cost < least:
-            best, least = [*whole[:i], (rest, 2 * size)], cost
-    return best
+    if made.steps == made.within.stop or beyond:
+        return [(made.within, made.steps)]
+    return [(part, part.stop - part.start) for part in parts_of(made.within.stop)]
 
 
-def _is_safe(value: Value) -> bool:
-    """Whether a value raises no errors, whatever its numbers, and has the same bits anyhow."""
-    if value.op == "matmul":
-        return value.shape[-2] > _FEW_ROWS
-    return value.op in ELEMENTWISE | ROWS | REDUCTIONS | {"assemble"}
+def _cut(
+    arrays: Sequence[PlainArray], part: slice, steps: int, zeros: bool = False
+) -> list[PlainArray]:
+    """Some steps of arrays; if there should be more, the last one again and again, or zeros."""
+    count = part.stop - part.start
+    if steps == count:
+        return [array[part] for array in arrays]
+    found = []
+    for array in arrays:
+        filled = np.empty((steps, *array.shape[1:]), array.dtype)
+        filled[:count] = array[part]
+        filled[count:] = 0 if zeros else array[part.stop - 1]
+        found.append(filled)
+    return found
 
 
-def _work(value: Value) -> int:
-    """The multiplications and the like of a value."""
-    return value.size * next(value.views).shape[-1] if value.op == "matmul" else value.size
+def _moderate(arrays: Sequence[PlainArray]) -> bool:
+    """Whether all numbers are finite, and not so large that their squares are not."""
+    return all(abs(np.vdot(array, array)) < np.inf for array in arrays)
+
+
+def all_finite(arrays: Sequence[PlainArray]) -> bool:
+    """Whether no number is infinite or NaN."""
+    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)

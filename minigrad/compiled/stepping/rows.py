@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from minigrad.compiled.graph import ELEMENTWISE, ROWS, Unsupported, Value, View, contiguous
+from minigrad.compiled.stepping.linear import is_zero
 
 __all__ = ["FREE", "Kind", "Mixed", "Role", "check_rows", "row_wise", "seen_role"]
 __all__ += ["without_rows"]
@@ -164,7 +165,8 @@ class _Check:
         if any(role.kind is Kind.SUM for role in self._roles):
             return self._of_sums()
         if op in ELEMENTWISE:
-            return row_wise(self._common_axis(), self._is_linear())
+            linear = is_zero(value, [role.linear for role in self._roles])
+            return row_wise(self._common_axis(), linear)
         if op in ROWS:
             last = len(self._views[0].shape) - 1
             return self._reduced(range(last, last + 1), kept=True)
@@ -195,20 +197,6 @@ class _Check:
             if role.kind is Kind.FREE and view.strides[axis]:
                 raise self._mixed()
         return axis
-
-    def _is_linear(self) -> bool:
-        """Whether an elementwise operation gives zero where the gradients that arrive are zero."""
-        op, linear = self._value.op, [role.linear for role in self._roles]
-        if op in _LINEAR or op == "multiply":
-            return any(linear)
-        if op == "divide":
-            return linear[0] and isinstance(self._value.operands[0], View)
-        numbers = [o for o in self._value.operands if not isinstance(o, View)]
-        if op in ("add", "subtract"):
-            return all(linear) and not any(numbers)
-        if op == "where":
-            return all(linear[1:]) and not any(numbers)
-        return False
 
     def _reduced(self, over: range, kept: bool = False) -> Role:
         """A sum over some axes; the largest of a row stays within it."""

@@ -17,7 +17,7 @@ from minigrad.compiled.graph import PlainArray
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.stepping.batches import OTHER, PIECE, Pieces, Resized, resized
-from minigrad.compiled.stepping.chunks import Chunks, Made
+from minigrad.compiled.stepping.chunks import Chunks, Made, all_finite
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed, row_wise
 from minigrad.compiled.trace import Traced
@@ -26,10 +26,10 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import make_node
+from minigrad.core.nodes import Node, make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
-from minigrad.ops.fusing import FusedOperation
+from minigrad.ops.fusing import FusedOperation, FusedPlan, gradients_that_arrived
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -50,6 +50,21 @@ class _Operation(FusedOperation):
         forward.__signature__ = inspect.Signature([*parameters, order])  # type: ignore[attr-defined]
         forward.__name__ = sequences.name
         super().__init__(forward, sequences.reference, sequences.backward, outputs)
+
+    def make_plan(self, mask: int) -> FusedPlan:
+        """The plan for a set of inputs on tape."""
+        return _Plan(self, mask)
+
+
+class _Plan(FusedPlan):
+    """Tells last states without a gradient from those with zeros, which cost more."""
+
+    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
+        """The gradients by the inputs, on arrays."""
+        assert node.saved is not None
+        arrays, residuals = node.saved
+        grads = gradients_that_arrived(node, g)
+        return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
 
 
 class Sequences:
@@ -112,12 +127,16 @@ class Sequences:
             other = Chunks(again, states, padded, backend)
             if self._chunks.rows_apart(PIECE, roles) != other.rows_apart(OTHER, roles):
                 raise Mixed("what it computes depends on the size of the batch")
+        # Which input of the operation something is that a step is given, beside facts on padding.
+        numbers = self._chunks.with_gradient
+        self._places = {n: n - padded if n > states else n for n in numbers}
         count = 1 + states + self._fixed + len(self._outside) + len(self._draws)
         series = [f"y{i}" for i in range(self._chunks.series)]
         last = [f"last{i}" for i in range(states)]
         recorded = [*traced.recorded[states:], *traced.recorded[:states]]
         self.on_tape = [i for i, on_tape in enumerate(recorded) if on_tape]
-        self._recorded_series = sum(traced.recorded[states:])
+        kept = zip(traced.outputs[states:], traced.recorded[states:], strict=True)
+        self._kinds = [(view.shape[1:], view.dtype) for view, on_tape in kept if on_tape]
         names = [name for name, on_tape in zip([*series, *last], recorded, strict=True) if on_tape]
         self._operation = _Operation(self, count, tuple(names) or ("y",))
 
@@ -149,7 +168,7 @@ class Sequences:
             found = self._one_by_one(tensors, numbers, order)  # unless it is the user's own error
             self.failure = error
             return found
-        if flagged and not _all_finite(results):
+        if flagged and not all_finite(results):
             # The steps themselves warn, where and as NumPy does.
             return self._one_by_one(tensors, numbers, order)
         tapes: list[Any] = [None] * len(results)
@@ -214,11 +233,14 @@ class Sequences:
     def backward(
         self, grads: Sequence[Any], kept: Any, inputs: Any, needed: Any, order: Order
     ) -> list[Any]:
-        """The gradients by the inputs."""
+        """The gradients by the inputs, from those that arrived."""
         x, (batch, time) = order.steps(inputs[0]), inputs[0].shape[:2]
-        pieces, n = Pieces(batch, self._rows), self._recorded_series
-        series = [order.steps(g) for g in grads[:n]]
-        last = [np.ascontiguousarray(g) for g in grads[n:]]
+        pieces, n = Pieces(batch, self._rows), len(self._kinds)
+        series = [
+            np.zeros((len(x), batch, *shape), dtype) if g is None else order.steps(g)
+            for g, (shape, dtype) in zip(grads[:n], self._kinds, strict=True)
+        ]
+        last = [None if g is None else np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
         with self._lock:  # NumPy does not warn in a backward pass
             for piece, chunks in zip(pieces.slices, kept, strict=True):
@@ -227,13 +249,13 @@ class Sequences:
                     self._others(inputs, order, pieces, piece),
                     chunks,
                     [pieces.cut(g, piece, 1, zero=True) for g in series],
-                    [pieces.cut(g, piece, 0, zero=True) for g in last],
+                    [None if g is None else pieces.cut(g, piece, 0, zero=True) for g in last],
                 )
                 for number, gradient in gradients.items():
                     found.setdefault(number, []).append(gradient)
         result: list[Any] = [None] * len(inputs)
         for number, parts in found.items():
-            i = self._place(number)
+            i = self._places[number]
             if not needed[i]:
                 continue
             if i == 0:
@@ -243,10 +265,6 @@ class Sequences:
             else:
                 result[i] = functools.reduce(np.add, parts)
         return result
-
-    def _place(self, number: int) -> int:
-        """Which input of the operation something is that a step is given."""
-        return number - self._padded if number > self._states else number
 
     def reference(self, *values: Any, order: Order) -> tuple[Any, ...]:
         """The steps one by one, with what they read and drew in the call."""
@@ -290,8 +308,7 @@ class Sequences:
         outs = [results[i] for i in self.on_tape]
         mask = 0
         sources: list[Any] = [None] * len(nodes)
-        for number in self._chunks.with_gradient:
-            i = self._place(number)
+        for i in self._places.values():
             if nodes[i] is not None:
                 mask |= 1 << i
                 sources[i] = nodes[i]
@@ -305,8 +322,3 @@ class Sequences:
         node.saved = plan.save(*arrays, *outs, kept)
         for number, i in enumerate(self.on_tape):
             tapes[i] = output_node(node, number) if several else node
-
-
-def _all_finite(arrays: Sequence[Any]) -> bool:
-    """Whether no number is infinite or NaN."""
-    return all(a.dtype.kind not in "fc" or bool(np.isfinite(a).all()) for a in arrays)
