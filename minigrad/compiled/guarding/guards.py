@@ -203,8 +203,8 @@ class Guards:
                 self._follow(part, f"{label}[{i}]")
         elif isinstance(value, _UNWATCHED) and _is_closed(_home(type(value))):
             raise Refused(
-                f"it can read {label or 'a part of what it was given'}, "
-                f"a {type(value).__name__}, which cannot be watched"
+                f"it can read the {type(value).__name__}{label and f' {label}'}, which cannot be "
+                "watched"
             )
         elif not isinstance(value, (np.generic, np.dtype, np.random.Generator, CodeType)):
             self._object(value, label)

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.compiled.backends import build_in_turn
-from minigrad.compiled.graph import Graph, PlainArray, Value, View
+from minigrad.compiled.graph import Graph, PlainArray, View
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
-from minigrad.compiled.stepping.linear import zeros_among
+from minigrad.compiled.stepping.derivatives import Derivative, Derivatives
 from minigrad.compiled.stepping.loops import Body, Steps
-from minigrad.compiled.stepping.parts import parts_of, programs_of, raises_nothing, steps_in_vain
+from minigrad.compiled.stepping.parts import parts_of, programs_of, steps_in_vain
 from minigrad.compiled.stepping.rows import (
     FREE,
     Kind,
@@ -31,7 +31,6 @@ from minigrad.compiled.stepping.rows import (
     without_rows,
 )
 from minigrad.compiled.trace import Traced
-from minigrad.compiled.tracing.builder import Builder
 
 __all__ = ["Chunks", "Made", "all_finite"]
 
@@ -102,14 +101,15 @@ class Chunks:
         self._states, self._padded, self._backend = states, padded, backend
         self._per_row = len(traced.arguments)
         self._fixed = self._per_row - 1 - states - padded + len(traced.captured)
-        self._built: tuple[dict[int, Any], dict[int, Any]] = {}, {}  # forward, and backward
-        self._graphs(traced)
+        self._derivatives = self._graphs(traced)
+        every = self._derivatives.every.built if self._derivatives is not None else dict[int, Any]()
+        self._built: tuple[dict[int, Any], dict[int, Any]] = {}, every  # forward, and backward
         self._in_vain = steps_in_vain(self._values)
 
     # -- the graphs --------------------------------------------------------------------------------
 
-    def _graphs(self, traced: Traced) -> None:
-        """The bodies of the loops forward and backward."""
+    def _graphs(self, traced: Traced) -> Derivatives | None:
+        """The body of the loop forward; returns those of the ways back, if there are any."""
         builder, k = traced.tracer.builder, self._states
         arguments = traced.arguments
         captured = [value for _, value in traced.captured]
@@ -136,34 +136,12 @@ class Chunks:
         self._residuals = forward.outputs[outputs:]
         self._own: list[View] = []
         self._sources = [self._source(view) for view in forward.outputs[k:]]
-        if found:
-            self._backward_graph(traced, halves.backward, len(inputs), list(found))
-
-    def _backward_graph(
-        self, traced: Traced, graph: Graph, count: int, wanted: Sequence[int]
-    ) -> None:
-        k, n = self._states, len(traced.seeds)
-        taken, seeds = graph.inputs[:count], graph.inputs[count : count + n]
-        held = graph.inputs[count + n :]
-        recorded = [i for i, on_tape in enumerate(traced.recorded) if on_tape]
-        first = 1 + k + self._padded
-        fixed = taken[first : first + self._fixed]
+        if not found:
+            return None
         once = [self._is_fixed(view) for view in self._residuals]
-        fixed += [v for v, same in zip(held, once, strict=True) if same]
-        gradients = dict(zip(wanted, graph.outputs, strict=True))
-        carried: dict[Value, View] = {}
-        self._first_seeds = [number for number in recorded if number < k]
-        for number, seed in zip(recorded, seeds, strict=True):
-            if number < k:
-                zero = Builder().constant(np.zeros(seed.shape, seed.dtype))
-                carried[seed] = gradients.get(1 + number, zero)
-        moving = [v for v in graph.inputs if v not in carried and v not in fixed]
-        self._backward_body = Body(graph.values, moving, carried, fixed)
-        self._backward_values, self._seeds = graph.values, n
-        self._backward_inputs, self._gradients = graph.inputs, gradients
-        zeros = zeros_among(graph.values, seeds)
-        linear = all(view.value in zeros for i, view in gradients.items() if i)
-        self._beyond = linear and all(map(raises_nothing, graph.values))
+        recorded = [i for i, on_tape in enumerate(traced.recorded) if on_tape]
+        same = [value in fixed for value in inputs]
+        return Derivatives(halves.backward, len(inputs), recorded, k, list(found), [*same, *once])
 
     def _is_fixed(self, view: View) -> bool:
         """Whether a residual is the same at all steps."""
@@ -191,17 +169,18 @@ class Chunks:
             raise Mixed("its results may mix the rows of a batch")
         handed = [*self._results, *self._residuals]
         found = without_rows(values, inputs, roles, handed)
-        if not self.with_gradient:
+        if self._derivatives is None:
             return found
-        given += [row_wise(linear=True)] * self._seeds
+        derivative = self._derivatives.every
+        given += [row_wise(linear=True)] * (len(derivative.states) + derivative.series)
         given += [seen_role(view, roles, rows) for view in self._residuals]
-        inputs, values = self._backward_inputs, self._backward_values
+        inputs, values = derivative.inputs, self._derivatives.graph.values
         roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
-        for i, view in self._gradients.items():
+        for i, view in derivative.gradients.items():
             role = seen_role(view, roles, rows)
             if role.kind is not (Kind.SUM if i >= per_row else Kind.ROWS) or role.axis:
                 raise Mixed("its derivative may mix the rows of a batch")
-        return found + without_rows(values, inputs, roles, self._gradients.values())
+        return found + without_rows(values, inputs, roles, derivative.gradients.values())
 
     def _source(self, view: View) -> "Source":
         """Where a value is among the results of a program."""
@@ -215,14 +194,17 @@ class Chunks:
             known.append(view.key)
         return Source(self._states + known.index(view.key), self._is_fixed(view))
 
-    def _program(self, count: int, backward: bool) -> Any:
-        """The program of a number of steps."""
-        built = self._built[backward]
+    def _program(self, count: int, derivative: Derivative | None = None) -> Any:
+        """The program of a number of steps, or of their derivative."""
+        built = self._built[0] if derivative is None else derivative.built
         found = built.get(count)
         if found is None:
             lift = bool(getattr(self._backend, "LIFTS", False))
-            graph = (self._backward_of if backward else self._forward_of)(count, lift)
-            others = [program for some in self._built for program in some.values()]
+            if derivative is None:
+                graph = self._forward_of(count, lift)
+            else:
+                graph = derivative.steps(count, lift, 1 + self._states)
+            others = [program for some in (*self._built, built) for program in some.values()]
             (found,) = build_in_turn(self._backend, [graph], others)
             built[count] = found
         return found
@@ -233,18 +215,6 @@ class Chunks:
         outputs = [steps.stack(state) for state in self._given]
         outputs += [steps.once(v) if self._is_fixed(v) else steps.kept(v) for v in self._own]
         return steps.graph(self._inputs, outputs)
-
-    def _backward_of(self, count: int, lift: bool) -> Graph:
-        last = 1 + self._states
-        single = [view for i, view in self._gradients.items() if i < last]
-        steps = Steps(self._backward_body, count, True, lift, single)
-        outputs = []
-        for i, view in self._gradients.items():
-            if i == 0:
-                outputs.append(steps.every(view))
-            else:
-                outputs.append(steps.last(view) if i < last else steps.total(view))
-        return steps.graph(self._backward_inputs, outputs)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -265,7 +235,7 @@ class Chunks:
         active, fixed, draws = others
         chunks, flagged = [], 0
         for part, steps in programs_of(len(x), self._in_vain):
-            program = self._program(steps, backward=False)
+            program = self._program(steps)
             some = [_cut(arrays, part, steps) for arrays in ([x], active, draws)]
             given = (*some[0], *states, *some[1], *fixed, *some[2])
             made = Made(part, steps, program(given))
@@ -283,7 +253,7 @@ class Chunks:
         x: PlainArray,
         others: Sequence[Sequence[PlainArray]],
         chunks: Sequence[Made],
-        series: Sequence[PlainArray],
+        series: Sequence[PlainArray | None],
         last: Sequence[PlainArray | None],
     ) -> dict[int, PlainArray]:
         """The gradients, by the numbers in `with_gradient`.
@@ -292,27 +262,31 @@ class Chunks:
             x, others: as they were given.
             chunks: what the programs gave.
             series, last: the gradients of what is kept of all steps, and of the last states, of
-                those that are recorded; None for a last state that has none.
+                those that are recorded; None for one that has none.
         """
-        beyond = self._beyond and all(gradient is None for gradient in last)
+        assert self._derivatives is not None
+        derivative = self._derivatives.those([g is not None for g in (*last, *series)])
+        beyond = derivative.beyond and all(gradient is None for gradient in last)
         waiting = [(made, *one) for made in chunks for one in _ways_back(made, beyond)]
         states = [stack[0] for stack in chunks[0].results[: self._states]]
         carried: dict[int, PlainArray] = {
             number: np.zeros_like(states[number]) if gradient is None else gradient
-            for number, gradient in zip(self._first_seeds, last, strict=True)
+            for number, gradient in zip(self._derivatives.every.states, last, strict=True)
+            if number in derivative.states
         }
+        sent = [g for g in series if g is not None]
         by_input: list[PlainArray] = []
         totals: dict[int, PlainArray] = {}
         while waiting:
             made, part, steps = waiting.pop()
-            found = self._taken_back(made, part, steps, x, others, carried, series)
+            found = self._taken_back(derivative, made, part, steps, x, others, carried, sent)
             count = part.stop - part.start
             if steps > count and not _moderate(found):
                 # Zero times infinity is none, so nothing may be computed beyond the end.
                 waiting += [(made, *one) for one in _ways_back(made, False)]
                 continue
             arrived: dict[int, PlainArray] = {}
-            for (i, view), gradient in zip(self._gradients.items(), found, strict=True):
+            for (i, view), gradient in zip(derivative.gradients.items(), found, strict=True):
                 shape = view.shape if i else (steps, *view.shape)
                 if gradient.shape != shape:
                     gradient = gradient.reshape(shape)
@@ -329,10 +303,11 @@ class Chunks:
             carried = {i: arrived[i] for i in carried}
         if by_input:
             totals[0] = by_input[0] if len(by_input) == 1 else np.concatenate(by_input[::-1])
-        return totals | {1 + i: g for i, g in carried.items() if 1 + i in self._gradients}
+        return totals | {1 + i: g for i, g in carried.items() if 1 + i in derivative.gradients}
 
     def _taken_back(
         self,
+        derivative: Derivative,
         made: Made,
         part: slice,
         steps: int,
@@ -350,7 +325,7 @@ class Chunks:
         seeds = [*carried.values(), *_cut(series, now, steps, zeros=True)]
         residuals = [each.handed_over(made, held) for each in self._sources[self.series :]]
         given = [*moving[0], *states, *moving[1], *fixed, *moving[2], *seeds, *residuals]
-        found: list[PlainArray] = self._program(steps, backward=True)(given)
+        found: list[PlainArray] = self._program(steps, derivative)(given)
         return found
 
 

@@ -135,8 +135,7 @@ class Sequences:
         last = [f"last{i}" for i in range(states)]
         recorded = [*traced.recorded[states:], *traced.recorded[:states]]
         self.on_tape = [i for i, on_tape in enumerate(recorded) if on_tape]
-        kept = zip(traced.outputs[states:], traced.recorded[states:], strict=True)
-        self._kinds = [(view.shape[1:], view.dtype) for view, on_tape in kept if on_tape]
+        self._recorded_series = sum(traced.recorded[states:])
         names = [name for name, on_tape in zip([*series, *last], recorded, strict=True) if on_tape]
         self._operation = _Operation(self, count, tuple(names) or ("y",))
 
@@ -235,11 +234,8 @@ class Sequences:
     ) -> list[Any]:
         """The gradients by the inputs, from those that arrived."""
         x, (batch, time) = order.steps(inputs[0]), inputs[0].shape[:2]
-        pieces, n = Pieces(batch, self._rows), len(self._kinds)
-        series = [
-            np.zeros((len(x), batch, *shape), dtype) if g is None else order.steps(g)
-            for g, (shape, dtype) in zip(grads[:n], self._kinds, strict=True)
-        ]
+        pieces, n = Pieces(batch, self._rows), self._recorded_series
+        series = [None if g is None else order.steps(g) for g in grads[:n]]
         last = [None if g is None else np.ascontiguousarray(g) for g in grads[n:]]
         found: dict[int, list[PlainArray]] = {}
         with self._lock:  # NumPy does not warn in a backward pass
@@ -248,7 +244,7 @@ class Sequences:
                     pieces.cut(x, piece, 1),
                     self._others(inputs, order, pieces, piece),
                     chunks,
-                    [pieces.cut(g, piece, 1, zero=True) for g in series],
+                    [None if g is None else pieces.cut(g, piece, 1, zero=True) for g in series],
                     [None if g is None else pieces.cut(g, piece, 0, zero=True) for g in last],
                 )
                 for number, gradient in gradients.items():

@@ -138,3 +138,34 @@ def test_a_checkpoint_sends_nothing_from_outputs_that_are_not_read():
         two(x, w)[0].sum().backward(**options)
         np.testing.assert_array_equal(x.grad.numpy(), 0.0)
         assert w.grad is None
+
+
+@pytest.mark.parametrize("steps", [3, 9, 16, 40])
+@pytest.mark.parametrize("read", ["all", "last", "aside"])
+def test_states_of_a_sequence_that_nothing_reads(monkeypatch, steps, read):
+    """Neither zeros for what they alone depend on, nor NaN behind their infinite slopes."""
+    x = np.random.default_rng(0).standard_normal((2, steps, 3))
+    w = mg.Tensor(np.random.default_rng(1).standard_normal((3, 3)), requires_grad=True)
+    v = mg.Tensor(np.ones(3), requires_grad=True)
+
+    def cell(x, states):
+        h = mg.tanh(states[0] @ w + x)
+        return h, np.sqrt(h - h) * v, 0.5 * states[2] + h * v
+
+    def slopes():
+        start = tuple(mg.Tensor(np.zeros((2, 3)), requires_grad=True) for _ in range(3))
+        output, last = layers.scan(cell, x, start)
+        value = {"all": output, "last": last[0], "aside": last[2]}[read]
+        w.grad = v.grad = None
+        (value**2).sum().backward()
+        found = [w.grad, v.grad, *(state.grad for state in start)]
+        return [None if g is None else g.numpy() for g in found]
+
+    found = [slopes() for _ in range(3)][-1]
+    monkeypatch.setenv("MINIGRAD_COMPILE", "0")
+    expected = slopes()
+    assert [g is None for g in found] == [g is None for g in expected]
+    assert (expected[1] is None) == (read != "aside")
+    for mine, theirs in zip(found, expected, strict=True):
+        if theirs is not None:
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9)
