@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from minigrad.compiled import plain
 from minigrad.compiled.backends import build_in_turn
 from minigrad.compiled.graph import Graph, Unsupported, Value
@@ -18,7 +20,9 @@ __all__ = ["BackwardHalf", "ProgramOperation"]
 
 MOST_SETS: Final = 8  # of outputs
 
-_Built = tuple[Any, Sequence[int]]  # a program, and which gradients it gives
+_Built = tuple[Any, Sequence[int], list[Any]]
+"""A program, which gradients it gives, and what it takes for those that do not arrive: nothing
+unless it has all seeds."""
 
 
 class ProgramOperation(FusedOperation):
@@ -63,7 +67,7 @@ class BackwardHalf:
     An output that nothing reads sends no gradient, and what only it depends on has none: neither
     zeros, which a decay of weights would act on, nor zero times an infinite slope. So every set of
     outputs whose gradients arrive has a program of its own, made when they first do; beyond the
-    first few such sets there is none.
+    first few such sets there is none. Where zeros change nothing, that of all outputs serves.
 
     Args:
         graph: for all outputs, before it is rolled.
@@ -80,7 +84,7 @@ class BackwardHalf:
         self._seeds = seeds
         every = (True,) * len(seeds)
         self._programs: dict[tuple[bool, ...], _Built] = {
-            every: (built[-1], range(len(graph.outputs)))
+            every: (built[-1], range(len(graph.outputs)), [None] * len(seeds))
         }
 
     def __call__(
@@ -98,19 +102,23 @@ class BackwardHalf:
             if len(self._programs) >= MOST_SETS:
                 return None
             self._programs[arrived] = self._made(arrived)
-        program, numbers = self._programs[arrived]
-        given = [g for g in grads if g is not None]
+        program, numbers, others = self._programs[arrived]
+        filled = [other if g is None else g for g, other in zip(grads, others, strict=True)]
+        given = [g for g in filled if g is not None]
         found = run_seen(program, [*inputs, *given, *residuals])
         return dict(zip(numbers, found, strict=True))
 
     def _made(self, arrived: tuple[bool, ...]) -> _Built:
         assert self._straight is not None
         missing = [seed for seed, there in zip(self._seeds, arrived, strict=True) if not there]
-        graph, numbers = without_seeds(self._straight, self._seeds, missing)
+        fewer = without_seeds(self._straight, self._seeds, missing)
+        if fewer.harmless:
+            zeros = [np.zeros(seed.shape, seed.dtype) for seed in self._seeds]
+            return self._built[-1], fewer.kept, zeros
         lift = bool(getattr(self._backend, "LIFTS", False))
         try:
-            made = build_in_turn(self._backend, [roll(graph, lift)], self._built)
+            made = build_in_turn(self._backend, [roll(fewer.graph, lift)], self._built)
         except Unsupported:
-            made = build_in_turn(plain, [roll(graph, False)])
-        self._built += made
-        return made[0], numbers
+            made = build_in_turn(plain, [roll(fewer.graph, False)])
+        self._built = [*made, *self._built]
+        return made[0], fewer.kept, [None] * len(self._seeds)

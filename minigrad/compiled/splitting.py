@@ -17,6 +17,10 @@ from minigrad.compiled.tracing.builder import Builder, blank
 __all__ = ["Halves", "split", "without_seeds"]
 
 
+_MOVES = frozenset(("copy", "convert", "negative", "add", "subtract", "assemble"))
+_MOVES |= {"row_sum", "lead_sum", "total"}
+
+
 class Halves(NamedTuple):
     """Both graphs.
 
@@ -85,10 +89,23 @@ def split(
     )
 
 
-def without_seeds(
-    graph: Graph, seeds: Sequence[Value], missing: Sequence[Value]
-) -> tuple[Graph, list[int]]:
-    """The backward graph for calls in which the gradients of some outputs do not arrive.
+class Fewer(NamedTuple):
+    """A backward graph for calls in which the gradients of some outputs do not arrive.
+
+    Attributes:
+        graph: its inputs are those of the whole one, but for the missing seeds.
+        kept: the numbers of the outputs that it has.
+        harmless: whether the whole graph gives the same, if zeros stand for the missing seeds: they
+            reach nothing by themselves, and are multiplied by nothing.
+    """
+
+    graph: Graph
+    kept: list[int]
+    harmless: bool
+
+
+def without_seeds(graph: Graph, seeds: Sequence[Value], missing: Sequence[Value]) -> Fewer:
+    """The backward graph from some gradients alone.
 
     It is linear in its seeds, so what only missing ones reach is zero. That is left out, rather
     than computed from zeros: times the infinite slope of an output that nobody reads, they are NaN.
@@ -97,16 +114,19 @@ def without_seeds(
         graph: for all seeds.
         seeds: those among its inputs.
         missing: the seeds that do not arrive.
-
-    Returns:
-        The graph, whose inputs are the other ones; and the numbers of the outputs that it has.
     """
     some = _SomeSeeds(graph, set(seeds), set(missing))
     for value in graph.values:
         some.add(value)
     kept = [i for i, view in enumerate(graph.outputs) if view.value not in some.zero]
     outputs = [_read(graph.outputs[i], some.moved) for i in kept]
-    return finish(some.builder, some.inputs, outputs), kept
+    harmless = len(kept) == len(graph.outputs) and all(map(_only_moves, some.zero))
+    return Fewer(finish(some.builder, some.inputs, outputs), kept, harmless)
+
+
+def _only_moves(value: Value) -> bool:
+    """Whether a value that reads zeros alone is zero, whatever else there is."""
+    return not value.operands or value.op in _MOVES
 
 
 class _SomeSeeds:

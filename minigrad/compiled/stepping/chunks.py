@@ -172,7 +172,7 @@ class Chunks:
         if self._derivatives is None:
             return found
         derivative = self._derivatives.every
-        given += [row_wise(linear=True)] * (len(derivative.states) + derivative.series)
+        given += [row_wise(linear=True)] * (len(derivative.states) + len(derivative.series))
         given += [seen_role(view, roles, rows) for view in self._residuals]
         inputs, values = derivative.inputs, self._derivatives.graph.values
         roles = check_rows(values, dict(zip(inputs, given, strict=True)), rows)
@@ -274,7 +274,10 @@ class Chunks:
             for number, gradient in zip(self._derivatives.every.states, last, strict=True)
             if number in derivative.states
         }
-        sent = [g for g in series if g is not None]
+        sent = [
+            np.zeros((*x.shape[:2], *shape), dtype) if (g := series[i]) is None else g
+            for i, shape, dtype in derivative.series
+        ]
         by_input: list[PlainArray] = []
         totals: dict[int, PlainArray] = {}
         while waiting:

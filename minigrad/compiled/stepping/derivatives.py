@@ -31,7 +31,8 @@ class Derivative:
         inputs: of the step, the gradients that arrive, and residuals.
         gradients: by the number of what the step is given.
         states: the numbers of the states whose gradients arrive.
-        series: how many series have gradients.
+        series: of the recorded series that have gradients, the places; shapes, but for the batch,
+            and dtypes.
         beyond: whether steps beyond the end of a sequence give zeros, and raise nothing.
         built: the programs, by their number of steps.
     """
@@ -40,7 +41,7 @@ class Derivative:
     inputs: list[Value]
     gradients: dict[int, View]
     states: list[int]
-    series: int
+    series: list[tuple[int, tuple[int, ...], Any]]
     beyond: bool
     built: dict[int, Any] = field(default_factory=dict)
 
@@ -119,8 +120,10 @@ class Derivatives:
         seeds = graph.inputs[self._count : self._count + n]
         missing = [s for number, s in zip(self._recorded, seeds, strict=True) if number not in live]
         if missing:
-            graph, kept = without_seeds(graph, seeds, missing)
-            wanted = [wanted[i] for i in kept]
+            graph, numbers, harmless = without_seeds(graph, seeds, missing)
+            if harmless:
+                return self.every
+            wanted = [wanted[i] for i in numbers]
         recorded = [number for number in self._recorded if number in live]
         seeds = graph.inputs[self._count : self._count + len(recorded)]
         given = [value for value in graph.inputs if value not in seeds]
@@ -134,11 +137,16 @@ class Derivatives:
         moving = [v for v in graph.inputs if v not in carried and v not in fixed]
         zeros = zeros_among(graph.values, seeds)
         linear = all(view.value in zeros for i, view in gradients.items() if i)
+        kept = [number for number in self._recorded if number >= self._states]
         return Derivative(
             Body(graph.values, moving, carried, fixed),
             graph.inputs,
             gradients,
             [number for number in recorded if number < self._states],
-            sum(number >= self._states for number in recorded),
+            [
+                (kept.index(number), seed.shape[1:], seed.dtype)
+                for number, seed in zip(recorded, seeds, strict=True)
+                if number in kept
+            ],
             linear and all(map(raises_nothing, graph.values)),
         )
