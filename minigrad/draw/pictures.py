@@ -264,7 +264,8 @@ class _LevelChooser:
     ) -> None:
         # A kernel that is opened is not what was timed.
         self.show = show if seconds is None else (*show, "kernels")
-        closed = "kernels" in self.show or flow is not None
+        # Named states and a measured flow are of the very tape that was given.
+        closed = "kernels" in self.show or flow is not None or states is not None
         self.outputs = list(outputs) if closed else open_kernels(outputs, compiled_alone=True)
         self.grad, self.flow = grad, flow
         self.depth, self.title = depth, title

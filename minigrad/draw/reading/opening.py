@@ -65,7 +65,8 @@ def open_kernels(outputs: Sequence[Tensor], compiled_alone: bool = False) -> lis
     opened = _Opened(chosen, fused=compiled_alone)
     for node in tape.nodes:
         opened.add(node)
-    return [wrap(tensor._array, opened.nodes.get(tensor._node)) for tensor in outputs]
+    found = [wrap(tensor._array, opened.nodes.get(tensor._node)) for tensor in outputs]
+    return open_kernels(found, compiled_alone) if compiled_alone else found  # one may call another
 
 
 class _Opened:

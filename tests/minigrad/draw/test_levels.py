@@ -331,7 +331,7 @@ def test_every_step_has_its_own_tags_of_the_parameters():
     assert [n.step for n in without_steps.nodes] == [None, None, None]
 
 
-@pytest.mark.parametrize("form", ["module", "function"])
+@pytest.mark.parametrize("form", ["module", "function", "nested"])
 @pytest.mark.parametrize("level", ["auto", "layers", "ops"])
 def test_a_compiled_model_is_drawn_with_its_modules(encoder, level, form):
     def drawn(model):
@@ -340,5 +340,6 @@ def test_a_compiled_model_is_drawn_with_its_modules(encoder, level, form):
         graph = draw((model(x) ** 2).sum(), level=level, grad="norm", max_nodes=5000).graph
         return sorted((node.kind, node.op, node.shape) for node in graph.nodes)
 
-    function = encoder if form == "module" else lambda x: encoder(x)
-    assert drawn(mg.compile(function)) == drawn(encoder)
+    inner = mg.compile(encoder) if form == "nested" else encoder
+    compiled = mg.compile(encoder if form == "module" else lambda x: inner(x))
+    assert drawn(compiled) == drawn(encoder)
