@@ -232,7 +232,7 @@ def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
         array = np.frombuffer(entry["data"], raw).reshape(shape)
     except ValueError as error:
         raise ValueError(
-            f"{os.fspath(file)} is damaged: {name!r} has the shape {str(shape):.80}: {error}"
+            f"{os.fspath(file)} is damaged: {name!r} has the shape {shape!s:.80}: {error}"
         ) from error
     if kind == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)

@@ -31,6 +31,7 @@ class Adamax(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
     _zeros: ClassVar[tuple[str, ...]] = ("mean", "norm")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"norm"})
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class _Decaying(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
     _zeros: ClassVar[tuple[str, ...]] = ("mean", "square")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"square"})
 
     @staticmethod
     def _decay(
@@ -101,7 +103,7 @@ class NAdam(_Decaying):
         maximize: go up along the gradient.
     """
 
-    _numbers: ClassVar[frozenset[str]] = frozenset({"momenta"})
+    _numbers: ClassVar[Mapping[str, float]] = {"momenta": 1.0}
 
     def __init__(
         self,
