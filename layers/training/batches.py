@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import describe
 from minigrad.core.nodes import PlainArray
 from minigrad.io.state_dicts import StateDictError, entry_of
 
@@ -60,7 +59,8 @@ class ShuffledBatches:
         left, count = entry_of("ShuffledBatches", state, "left"), len(self.arrays[0])
         if left.ndim != 1 or left.dtype.kind not in "iu":
             raise StateDictError(
-                f"ShuffledBatches: left must be numbers of examples in a row, got {describe(left)}"
+                f"ShuffledBatches: the state has examples of shape {left.shape} and {left.dtype}, "
+                f"and they must be numbers in a row; it belongs to other data"
             )
         bad = left[(left < 0) | (left >= count)]
         if bad.size:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from layers.training.averages import running_means, weighted_mean
-from minigrad.io.state_dicts import StateDictError, entry_of, number_of, row_of
+from minigrad.io.state_dicts import MOST, StateDictError, entry_of, number_of, row_of
 
 __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
 
@@ -247,9 +247,12 @@ class History:
 
     def note_validation(self, value: float) -> None:
         """Add a validation."""
-        self.validations.append((self.step, value))
-        if self.improves(value):
-            self.best, self.stale = (self.step, value), 0
+        self._note((self.step, value))
+
+    def _note(self, validation: tuple[int, float]) -> None:
+        self.validations.append(validation)
+        if self.improves(validation[1]):
+            self.best, self.stale = validation, 0
         else:
             self.stale += 1
 
@@ -283,6 +286,8 @@ class History:
         seconds = number_of(f"{owner}: seconds", entry_of(owner, entries, "seconds"), 0)
         if len(weights) > len(losses):  # files from before there were weights lack some
             raise StateDictError(f"{owner}: {len(weights)} weights for {len(losses)} losses")
+        if not all(0 < weight <= MOST for weight in weights):
+            raise StateDictError(f"{owner}: weights must be above 0, and at most 2**53")
         if len(steps) != len(values):
             raise StateDictError(
                 f"{owner}: {len(steps)} validation_steps for {len(values)} validation_values"
@@ -292,17 +297,11 @@ class History:
             raise StateDictError(
                 f"{owner}: validation_steps must rise, from 0 to {len(losses)}, got {steps!r:.80}"
             )
-        read = History()
+        read = History(losses, weights, seconds=seconds, resumed=len(losses))
         for step, value in zip(steps, values, strict=True):
-            read.losses = losses[: int(step)]
-            read.note_validation(value)
-        self.losses, self.weights, self.seconds, self.resumed = (
-            losses,
-            weights,
-            seconds,
-            len(losses),
-        )
-        self.validations, self.best, self.stale = read.validations, read.best, read.stale
+            read._note((int(step), value))
+        # At once, whatever Ctrl-C does; how the part of before ended is not told.
+        self.__dict__ |= vars(read)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from layers.base.module_state import check_entries, state_entries
 from layers.base.parameter import Parameter
 from minigrad.io import serialize
@@ -129,8 +127,8 @@ class RunFolder:
                     f"began with {before.get(name)!r}; use that, or another folder"
                 )
         last = read_checkpoint(self.path / LAST)
-        losses = last.arrays.get("history.losses", np.zeros(last.found.step))
-        if losses.shape[:1] != (last.found.step,):
+        losses = last.arrays.get("history.losses")
+        if losses is not None and losses.shape[:1] != (last.found.step,):
             raise ValueError(
                 f"{last.path} is damaged: its step is {last.found.step}, and history.losses has "
                 f"shape {losses.shape}"

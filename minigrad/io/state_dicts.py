@@ -10,7 +10,7 @@ from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import errstate
 
-__all__ = ["StateDictError", "count_of", "entry_of", "number_of", "real_of", "row_of"]
+__all__ = ["MOST", "StateDictError", "count_of", "entry_of", "number_of", "real_of", "row_of"]
 
 MOST: Final = 2**53
 """The largest count: up to it, every whole number is a float64, too."""

@@ -62,8 +62,8 @@ def read_state(optimizer: Any, state: Mapping[str, Any]) -> Loaded:
         begun: State = {"steps": 0}
         if parameter in states:
             optimizer.begin(begun, working(parameter.numpy()), optimizer.groups[0])
-            lacking = begun.keys() - states[parameter].keys()
-            problems += [f"missing: state.{number}.{name}" for name in sorted(lacking)]
+            needed = [f"state.{number}.{name}" for name in sorted(begun)]
+            problems += [f"missing: {key}" for key in needed if key not in arrays]
     if problems:
         raise StateDictError(f"{owner}: {'; '.join(problems)}")
     return Loaded(steps, groups, states)
