@@ -21,7 +21,7 @@ from minigrad.io.npz_files import (
 )
 from minigrad.io.packages import require
 from minigrad.io.safetensors_files import DTYPES, NAMES, write_safetensors
-from minigrad.io.whole_files import write_atomically
+from minigrad.io.whole_files import file_name, write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
 
@@ -46,7 +46,8 @@ def save(
 
     Raises:
         DtypeError: for an array that the format cannot hold.
-        TypeError: when a name or the metadata is not text.
+        TypeError: when a name, the metadata or the path is not text.
+        IsADirectoryError: when the path is a folder, or ends in a slash.
         ValueError: when metadata has the name "minigrad.crc32", under which checksums are kept, or
             a tensor of a safetensors file the name "__metadata__"; when names are no valid Unicode,
             or names and metadata take more than 8 MiB as JSON.
@@ -64,7 +65,7 @@ def save(
             f"save: tensors must be a dict of tensors or arrays by name, got "
             f"{type(tensors).__name__}; of a module, save module.state_dict()"
         )
-    npz = os.fspath(path).endswith(".npz")
+    npz = file_name(path).endswith(".npz")
     kinds, itemsize = ("fiubc", 16) if npz else ("fiubc", 8)
     notes = dict(metadata or {})
     if not all(isinstance(text, str) for pair in notes.items() for text in pair):

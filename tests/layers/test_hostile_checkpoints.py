@@ -1,4 +1,4 @@
-"""Checkpoints of strangers, with sound checksums: refused by file and entry before anything moves."""
+"""Checkpoints of strangers with sound checksums: refused by file and entry before all else."""
 
 import json
 
