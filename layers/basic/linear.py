@@ -193,7 +193,8 @@ def check_beginning(layer: str, dtype: Any, **numbers: Any) -> None:
     """
     largest = float(np.finfo(dtype).max)
     for name, number in numbers.items():
-        if not isinstance(number, Real) or not abs(number) <= largest:
+        real = isinstance(number, Real)
+        if not real or not abs(number) <= largest:
             raise ValueError(
                 f"{layer}: {name} must be a number of {np.dtype(dtype)}, at most {largest:.3g} in "
                 f"size, got {number!r}"

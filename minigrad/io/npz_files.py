@@ -23,6 +23,7 @@ MAX_BYTES: Final = 2**30
 """What a compressed file may unfold to, in bytes, unless one says more."""
 
 METHODS: Final = (0, 8)  # stored and deflated: what NumPy writes, and what unfolds piece by piece
+OTHER_METHODS: Final = {12: "bzip2", 14: "lzma"}
 
 METADATA: Final = "metadata.json"  # the member of an archive that holds the metadata
 CHUNK: Final = 2**20
@@ -189,11 +190,9 @@ def _check_gap(begin: int, end: int) -> None:
 
 def _check_methods(members: "list[ZipInfo]") -> None:
     """Raise ValueError for members that zipfile would unfold whole, whatever size they tell."""
-    from zipfile import compressor_names
-
     for member in members:
         if member.compress_type not in METHODS:
-            known = compressor_names.get(member.compress_type, "an unknown method")
+            known = OTHER_METHODS.get(member.compress_type, "an unknown method")
             raise ValueError(
                 f"{member.filename!r} is packed by {known}, and only members that are stored or "
                 "deflated are read, as numpy.savez and numpy.savez_compressed write them"
