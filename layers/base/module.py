@@ -8,7 +8,6 @@ import numpy as np
 from layers.base.hooks import call_with_hooks
 from layers.base.module_state import (
     IncompatibleKeys,
-    StateDictError,
     convert,
     load_entries,
     state_entries,
@@ -20,6 +19,7 @@ from minigrad.core.errors import GradientError, describe
 from minigrad.core.modes import current_mode, set_mode
 from minigrad.debug.extras import HookHandle, add_hook
 from minigrad.debug.scopes import ModuleToken, Scope
+from minigrad.io.state_dicts import StateDictError
 
 __all__ = ["Module", "Parameter", "StateDictError"]
 

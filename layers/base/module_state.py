@@ -7,25 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.core.errors import DtypeError, ShapeError, describe
+from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import wrap
+from minigrad.io.state_dicts import StateDictError
 
 __all__ = [
     "IncompatibleKeys",
-    "StateDictError",
+    "check_entries",
     "convert",
     "load_entries",
     "not_finite",
     "state_entries",
 ]
-
-
-class StateDictError(KeyError, ShapeError):
-    """A state dict does not fit the module."""
-
-    __str__ = ShapeError.__str__
 
 
 class IncompatibleKeys(NamedTuple):
@@ -70,6 +65,8 @@ def load_entries(
 ) -> IncompatibleKeys:
     """Write the arrays of a state dict into tensors, all or none; see `Module.load_state_dict`.
 
+    Also after Ctrl-C they are those of before, or all new.
+
     Args:
         owner: the class of the module, for messages.
         entries: the tensors by path.
@@ -78,6 +75,33 @@ def load_entries(
 
     Returns:
         The missing and the unexpected names.
+
+    Raises:
+        TypeError, StateDictError: as `check_entries`.
+    """
+    pairs, differing = check_entries(owner, entries, state, strict)
+    before = [tensor.numpy() for tensor, _ in pairs]
+    with ModeChange(recording=False):
+        try:
+            for tensor, array in pairs:
+                tensor.write(array)
+        except BaseException:
+            for (tensor, _), array in zip(pairs, before, strict=True):
+                tensor.write(array)
+            raise
+    return differing
+
+
+def check_entries(
+    owner: str, entries: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool = True
+) -> "tuple[list[tuple[Tensor, np.ndarray[Any, Any]]], IncompatibleKeys]":
+    """What the arrays of a state dict are for; nothing is written.
+
+    Args:
+        owner, entries, state, strict: as for `load_entries`.
+
+    Returns:
+        Each tensor with a copy of its new value, in its dtype; the missing and unexpected names.
 
     Raises:
         TypeError: the state is no dict.
@@ -125,10 +149,8 @@ def load_entries(
         problems += _renaming(entries.keys(), arrays.keys())
     if problems or misshapen:
         raise StateDictError(f"{owner}.load_state_dict: {'; '.join(problems + misshapen)}")
-    with ModeChange(recording=False):
-        for name, array in loaded.values():
-            entries[name].write(array)
-    return IncompatibleKeys(missing, unexpected)
+    pairs = [(entries[name], array) for name, array in loaded.values()]
+    return pairs, IncompatibleKeys(missing, unexpected)
 
 
 def _check_flat(owner: str, entries: Collection[str], state: Mapping[Any, Any]) -> None:

@@ -13,7 +13,7 @@ import minigrad as mg
 from layers.base.init import constant_
 from layers.base.inputs import cast_input
 from layers.base.module import Module, Parameter
-from layers.basic.linear import blank, check_sizes
+from layers.basic.linear import blank, check_beginning, check_sizes
 from minigrad import Tensor
 from minigrad.core.tensors import TensorLike
 from minigrad.ops.arguments import refuse_pytorch_names
@@ -232,6 +232,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Reset the parameters: all weights `init`."""
+        check_beginning("PReLU", self.weight.dtype, init=self.init)
         constant_(self.weight, self.init)
 
     def forward(self, x: TensorLike) -> Tensor:

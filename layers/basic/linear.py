@@ -1,5 +1,6 @@
 """Layers that are one product with their input: Linear, Bilinear, and Identity for none."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -182,3 +183,19 @@ def check_last_axis(layer: str, argument: str, x: Any, features: int) -> None:
                 else ""
             )
         )
+
+
+def check_beginning(layer: str, dtype: Any, **numbers: Any) -> None:
+    """Refuse what weights shall begin with and their dtype cannot hold.
+
+    Raises:
+        ValueError: naming the argument that is no finite number in that dtype.
+    """
+    largest = float(np.finfo(dtype).max)
+    for name, number in numbers.items():
+        real = isinstance(number, Real)
+        if not real or not abs(number) <= largest:
+            raise ValueError(
+                f"{layer}: {name} must be a number of {np.dtype(dtype)}, at most {largest:.3g} in "
+                f"size, got {number!r}"
+            )

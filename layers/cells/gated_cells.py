@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 from layers.base.init import fan_in_bound, ones_, uniform_, zeros_
 from layers.base.module import Module, Parameter
-from layers.basic.linear import blank
+from layers.basic.linear import blank, check_beginning
 from layers.cells.cell import Cell
 from layers.cells.cell_checks import check_nonlinearity
 from layers.cells.cell_equations import (
@@ -196,6 +196,8 @@ class LSTMCell(GatedCell):
 
     def _set_forget_bias(self) -> None:
         if self.forget_bias is not None:
+            name, dtype = type(self).__name__, self.bias_ih.dtype
+            check_beginning(name, dtype, forget_bias=self.forget_bias)
             forget = slice(self.hidden_size, 2 * self.hidden_size)
             with mg.no_grad():
                 self.bias_ih[forget] = self.forget_bias

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 __all__ = [
     "AddCommand",
     "HelpFormatter",
@@ -17,10 +19,11 @@ __all__ = [
     "natural_int",
     "positive_float",
     "positive_int",
+    "positive_weight",
     "probability",
-    "real_float",
     "refuse",
     "seconds_of",
+    "weight_float",
 ]
 
 
@@ -54,15 +57,24 @@ def finite_float(text: str) -> float:
     return number
 
 
-def real_float(text: str) -> float:
-    """A finite number of either sign, for argparse."""
+def weight_float(text: str) -> float:
+    """What weights begin with: a number of either sign that float32 can hold, for argparse."""
     try:
         number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
-    if not abs(number) < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    largest = float(np.finfo(np.float32).max)
+    if not abs(number) <= largest:
+        raise argparse.ArgumentTypeError(
+            f"must be at most {largest:.3g} in size, as weights are float32, got {text}"
+        )
     return number
+
+
+def positive_weight(text: str) -> float:
+    """What weights are scaled by: a number above 0 that float32 can hold, for argparse."""
+    positive_float(text)
+    return weight_float(text)
 
 
 def positive_float(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import minigrad as mg
-from layers.cli.arguments import natural_int, positive_float, positive_int, real_float, refuse
+from layers.cli.arguments import natural_int, positive_int, positive_weight, refuse, weight_float
 from layers.cli.saved import Source, saved
 from layers.examples.showcase import FORGETTING, NAMES, RECURRENT, REMEMBERING, build, unknown_name
 from minigrad import Tensor
@@ -31,12 +31,12 @@ def add_model_options(parser: argparse.ArgumentParser, steps: str) -> None:
     parser.add_argument("--batch", type=positive_int, help="sequences at once; 2 unless given")
     parser.add_argument(
         "--gain",
-        type=positive_float,
+        type=positive_weight,
         help="make the recurrent matrices of built-in models orthogonal, times this",
     )
     parser.add_argument(
         "--forget-bias",
-        type=real_float,
+        type=weight_float,
         help=f"what the forget gates' biases of a built-in {' or '.join(FORGETTING)} begin with: "
         f"{REMEMBERING:g} unless given, so that it remembers; 0 is what layers draw them around",
     )

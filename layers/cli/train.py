@@ -15,9 +15,9 @@ from layers.cli.arguments import (
     positive_float,
     positive_int,
     probability,
-    real_float,
     refuse,
     seconds_of,
+    weight_float,
 )
 from layers.cli.data import SERIES_OPTIONS, add_data_options, source_of
 from layers.cli.runs import (
@@ -123,7 +123,7 @@ def add_train(command: AddCommand) -> None:
     )
     parser.add_argument("--layers", type=positive_int, help="layers of lstm, gru, rnn, gpt")
     parser.add_argument(
-        "--forget-bias", type=real_float, help="what the forget gates' biases of lstm begin with"
+        "--forget-bias", type=weight_float, help="what the forget gates' biases of lstm begin with"
     )
     parser.add_argument("--order", type=positive_int, help="of ngram (5 unless given) and ar (2)")
     parser.add_argument("--rate", type=positive_float, help="highest learning rate")

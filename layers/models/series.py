@@ -139,6 +139,7 @@ class SeriesModel(SavedModel, Module):
         with errstate(over="ignore", divide="ignore", invalid="ignore"):
             standard: NDArray[np.float64] = (values - mean) / unit
         if not np.isfinite(standard).all():
+            self._check_finite()
             raise ValueError(
                 f"values reach {np.ldexp(np.abs(values).max(), exponent):.3g}, out of all "
                 f"proportion to the series that was learned, which has a mean of "
@@ -151,12 +152,22 @@ class SeriesModel(SavedModel, Module):
         with errstate(over="ignore", invalid="ignore"):
             values: NDArray[np.float64] = standardized * self.scale.item() + self.mean.item()
         if not np.isfinite(values).all():
+            self._check_finite()
             step = int(np.argmin(np.isfinite(values))) + 1
             raise ValueError(
                 f"forecast {step} of {len(values)} is beyond the largest float64: the model grows "
                 "without bound; ask for fewer steps"
             )
         return values
+
+    def _check_finite(self) -> None:
+        """Refuse a model that can give nothing, whatever it is asked."""
+        bad = [n for n, array in self.state_dict().items() if not np.isfinite(array).all()]
+        if bad:
+            raise ValueError(
+                f"the model is of no use, as it is not finite: {', '.join(bad[:3])}; train it "
+                "again, or load one that was not damaged"
+            )
 
     def loss(self, values: Any) -> Tensor:
         """The mean squared error of one-step forecasts, in units of the variance."""
@@ -181,7 +192,8 @@ class SeriesModel(SavedModel, Module):
             float64 (steps,).
 
         Raises:
-            ValueError: for too few values or steps, and where a forecast leaves float64.
+            ValueError: for too few values or steps, where a forecast leaves float64, and when the
+                model is not finite.
         """
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")

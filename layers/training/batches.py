@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.nodes import PlainArray
+from minigrad.io.state_dicts import StateDictError, entry_of
 
 __all__ = ["ShuffledBatches"]
 
@@ -53,14 +54,18 @@ class ShuffledBatches:
         """Take over what `state_dict` gave.
 
         Raises:
-            ValueError: when it belongs to other data.
+            StateDictError: when it belongs to other data.
         """
-        left, count = np.asarray(state["left"], np.int64), len(self.arrays[0])
-        bad = left[(left < 0) | (left >= count)]
-        if bad.size or left.ndim != 1:
-            what = f"example {bad[0]}" if bad.size else f"examples of shape {left.shape}"
-            raise ValueError(
-                f"ShuffledBatches: the state has {what}, and there are {count} in a row; it "
-                "belongs to other data"
+        left, count = entry_of("ShuffledBatches", state, "left"), len(self.arrays[0])
+        if left.ndim != 1 or left.dtype.kind not in "iu":
+            raise StateDictError(
+                f"ShuffledBatches: the state has examples of shape {left.shape} and {left.dtype}, "
+                f"and they must be numbers in a row; it belongs to other data"
             )
-        self._left = left.copy()
+        bad = left[(left < 0) | (left >= count)]
+        if bad.size:
+            raise StateDictError(
+                f"ShuffledBatches: the state has example {bad[0]}, and there are {count} in a row; "
+                "it belongs to other data"
+            )
+        self._left = left.astype(np.int64)

@@ -5,12 +5,14 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from layers.training.averages import running_means, weighted_mean
+from minigrad.io.state_dicts import MOST, StateDictError, entry_of, number_of, row_of
 
 __all__ = ["History", "Progress", "TrainingOptions", "planned_rate", "share_done"]
 
@@ -245,9 +247,12 @@ class History:
 
     def note_validation(self, value: float) -> None:
         """Add a validation."""
-        self.validations.append((self.step, value))
-        if self.improves(value):
-            self.best, self.stale = (self.step, value), 0
+        self._note((self.step, value))
+
+    def _note(self, validation: tuple[int, float]) -> None:
+        self.validations.append(validation)
+        if self.improves(validation[1]):
+            self.best, self.stale = validation, 0
         else:
             self.stale += 1
 
@@ -262,16 +267,41 @@ class History:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        losses = [float(loss) for loss in state["losses"]]
-        pairs = zip(state["validation_steps"], state["validation_values"], strict=True)
-        self.losses, self.validations, self.best, self.stale = [], [], None, 0
-        for step, value in pairs:
-            self.losses = losses[: int(step)]
-            self.note_validation(float(value))
-        self.losses, self.seconds = losses, float(state["seconds"])
-        self.weights = [float(weight) for weight in state.get("weights", ())]
-        self.resumed = len(losses)
+        """Take over what `state_dict` gave; on an error nothing is changed.
+
+        Raises:
+            StateDictError: when an entry is missing, or is not what a run can have had: losses and
+                seconds are finite, validations no NaN, their steps rise up to that of the run.
+        """
+        owner, entries = "History.load_state_dict", {"weights": np.zeros(0), **state}
+        losses, weights, steps, values = (
+            row_of(f"{owner}: {name}", entry_of(owner, entries, name), low, endless)
+            for name, low, endless in (
+                ("losses", -math.inf, False),
+                ("weights", 0, False),
+                ("validation_steps", 0, False),
+                ("validation_values", -math.inf, True),
+            )
+        )
+        seconds = number_of(f"{owner}: seconds", entry_of(owner, entries, "seconds"), 0)
+        if len(weights) > len(losses):  # files from before there were weights lack some
+            raise StateDictError(f"{owner}: {len(weights)} weights for {len(losses)} losses")
+        if not all(0 < weight <= MOST for weight in weights):
+            raise StateDictError(f"{owner}: weights must be above 0, and at most 2**53")
+        if len(steps) != len(values):
+            raise StateDictError(
+                f"{owner}: {len(steps)} validation_steps for {len(values)} validation_values"
+            )
+        ends = [-1.0, *steps, len(losses) + 1.0]
+        if any(step % 1 for step in steps) or any(a >= b for a, b in pairwise(ends)):
+            raise StateDictError(
+                f"{owner}: validation_steps must rise, from 0 to {len(losses)}, got {steps!r:.80}"
+            )
+        read = History(losses, weights, seconds=seconds, resumed=len(losses))
+        for step, value in zip(steps, values, strict=True):
+            read._note((int(step), value))
+        # At once, whatever Ctrl-C does; how the part of before ended is not told.
+        self.__dict__ |= vars(read)
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ class Run:
             engine, self.loss.kinds = Engine.read(record, self.folder.path)
             engine.go_on(self.engine, self.folder.path, exact)
         self.folder.load_last(self.identity, **self._parts())
-        if self.history.best is not None:
-            self.best = self.folder.best_weights(self.history.best[0], self.history.step)
+        if (best := self.history.best) is not None:
+            self.best = self.folder.best_weights(best[0], self.history.step, self.model)
 
     def beginning(self) -> str:
         """Where a run that may be resumed begins, in words."""

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from layers.base.module_state import check_entries, state_entries
+from layers.base.parameter import Parameter
 from minigrad.io import serialize
-from minigrad.io.checkpoint_files import load_checkpoint, save_checkpoint
+from minigrad.io.checkpoint_files import CheckpointFile, read_checkpoint, save_checkpoint
 from minigrad.io.documents import spell
+from minigrad.io.state_dicts import StateDictError, real_of
 
 __all__ = ["RunFolder"]
 
@@ -55,7 +58,7 @@ class RunFolder:
         if not self.has_run:
             return 0
         told = serialize.load_metadata(self.path / LAST).get("step", "")
-        return int(told) if told.isdecimal() else 0
+        return int(told) if told.isdecimal() and len(told) < 20 else 0
 
     def clear(self) -> None:
         """Remove the run, and leave the model."""
@@ -109,7 +112,9 @@ class RunFolder:
         """Put the run back to where it was, and drop the log's lines from after that.
 
         Raises:
-            ValueError: when it is another run: other options or data.
+            ValueError: when it is another run, of other options or data; when the checkpoint is
+                damaged, or says what no run can have left, with its file and the entry. Then
+                nothing is changed.
         """
         before = self._note("identity")
         if before is None:
@@ -121,9 +126,17 @@ class RunFolder:
                     f"the run in {self.path} cannot be resumed with {name}={now.get(name)!r}: it "
                     f"began with {before.get(name)!r}; use that, or another folder"
                 )
-        step = load_checkpoint(self.path / LAST, **parts).step
-        self._cut_log(step)
-        return step
+        last = read_checkpoint(self.path / LAST)
+        losses = last.arrays.get("history.losses")
+        if losses is not None and losses.shape[:1] != (last.found.step,):
+            raise ValueError(
+                f"{last.path} is damaged: its step is {last.found.step}, and history.losses has "
+                f"shape {losses.shape}"
+            )
+        _check_finite(last, parts["model"])
+        last.put_back(**parts)
+        self._cut_log(last.found.step)
+        return last.found.step
 
     def save_best(self, step: int, value: float, model: Any) -> None:
         """Save the weights of the best validation."""
@@ -136,7 +149,7 @@ class RunFolder:
         if hasattr(model, "save"):
             model.save(self.path)
 
-    def best_weights(self, best: int, last: int) -> dict[str, Any]:
+    def best_weights(self, best: int, last: int, model: Any) -> dict[str, Any]:
         """The weights that `save_best` wrote.
 
         A kill after that, and before `save_last`, leaves those of a validation that the run comes
@@ -145,24 +158,28 @@ class RunFolder:
         Args:
             best: the step of the best validation, as the last checkpoint knows it.
             last: the step of that checkpoint.
+            model: which they are of; it stays as it is.
 
         Raises:
             FileNotFoundError: when there are none.
-            ValueError: when they are of a step at which the run had no best validation.
+            ValueError: when they are of a step at which the run had no best validation, or do not
+                fit the model.
         """
-        arrays, texts = serialize.load_all(self.path / BEST)
-        step = texts.get("step")
-        if step is None or not step.isdecimal() or (int(step) != best and int(step) < last):
+        found = read_checkpoint(self.path / BEST)
+        step = found.found.step
+        if step != best and step < last:
             raise ValueError(
-                f"{self.path / BEST} has the weights of step {step}, and the best validation of "
+                f"{found.path} has the weights of step {step}, and the best validation of "
                 f"the run was at step {best}: it was changed. Put back the file of that step, or "
                 "begin anew (--overwrite)"
             )
-        return {
-            name.removeprefix("model."): array
-            for name, array in arrays.items()
-            if name.startswith("model.")
-        }
+        _check_finite(found, model)
+        weights = found.part("model")
+        try:
+            check_entries(type(model).__name__, state_entries(model), weights)
+        except StateDictError as error:
+            raise StateDictError(f"{found.path}: {error}") from error
+        return weights
 
     def log(self, **line: Any) -> None:
         """Add a line of JSON to the log; a validation may be infinite, which is null there."""
@@ -182,3 +199,15 @@ class RunFolder:
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # cut in the middle when the run was killed
         serialize.write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
+
+
+def _check_finite(checkpoint: CheckpointFile, model: Any) -> None:
+    """Refuse weights that are not finite, or would not be in the dtypes of the model.
+
+    Raises:
+        StateDictError: with the file and the name of the first.
+    """
+    for name, entry in state_entries(model).items():
+        array = checkpoint.arrays.get(f"model.{name}")
+        if array is not None and isinstance(entry, Parameter) and entry.dtype.kind == "f":
+            real_of(f"{checkpoint.path}: model.{name}", array, dtype=entry.dtype)

@@ -1,5 +1,6 @@
 """Checkpoints: all that a run needs to go on after a stop as if it had not stopped."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -8,9 +9,17 @@ import numpy as np
 
 from minigrad.core.nodes import PlainArray
 from minigrad.io import documents, serialize
-from minigrad.ops.randomness import generator_state, set_generator_state
+from minigrad.io.state_dicts import StateDictError
+from minigrad.ops.randomness import default_generator, generator_state, set_generator_state
 
-__all__ = ["Checkpoint", "Stateful", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointFile",
+    "Stateful",
+    "load_checkpoint",
+    "read_checkpoint",
+    "save_checkpoint",
+]
 
 KIND = "minigrad checkpoint 1"
 
@@ -119,42 +128,100 @@ def load_checkpoint(
         FileNotFoundError: when there is no such file.
         ValueError: when it is no checkpoint, or damaged; when a checksum differs, the message names
             the tensor.
-        KeyError: when it lacks a part that is asked for, or does not fit.
+        KeyError: when it lacks a part that is asked for.
+        StateDictError: when a part does not fit, with the file, the part and what it says of it; it
+            is a KeyError and a ValueError.
     """
+    return read_checkpoint(path, verify=verify).put_back(generator, **parts)
+
+
+class CheckpointFile(NamedTuple):
+    """What a checkpoint holds; nothing of it is put back yet.
+
+    Attributes:
+        path: the file.
+        arrays: by name, those of a part below its name and a dot.
+        found: the step, the metadata and the names of the parts.
+        generators: their states by name; that of the default one is "".
+    """
+
+    path: str
+    arrays: dict[str, PlainArray]
+    found: Checkpoint
+    generators: dict[str, Any]
+
+    def part(self, name: str) -> dict[str, PlainArray]:
+        """The arrays of a part, by the rest of their names."""
+        return _below(f"{name}.", self.arrays)
+
+    def put_back(
+        self,
+        generator: "np.random.Generator | Mapping[str, np.random.Generator] | None" = None,
+        **parts: Stateful | None,
+    ) -> Checkpoint:
+        """Put states back as `load_checkpoint` does; on an error nothing is changed.
+
+        Raises:
+            KeyError, StateDictError: as there.
+        """
+        own = _generators(generator)
+        present = {name: part for name, part in parts.items() if part is not None}
+        for name in (*present, *own):
+            if name not in (self.generators if name in own else self.found.parts):
+                held = [*self.found.parts, *filter(None, self.generators)]
+                raise KeyError(
+                    f"load_checkpoint: there is no {name!r} in {self.path}; it holds "
+                    f"{', '.join(held) or 'nothing'}"
+                )
+        before = {name: part.state_dict() for name, part in present.items()}
+        before_own = {name: generator_state(other) for name, other in own.items()}
+        default, before_default = default_generator(), generator_state()
+        done: list[str] = []
+        try:
+            for name, part in present.items():
+                done.append(name)
+                self._fit(name, part.load_state_dict, self.part(name))
+            for name, other in own.items():
+                self._fit(name, set_generator_state, self.generators[name], other)
+            self._fit("default generator", set_generator_state, self.generators[""])
+        except BaseException:
+            for name in reversed(done):
+                with contextlib.suppress(StateDictError):  # it had diverged, and takes no NaN back
+                    present[name].load_state_dict(before[name])
+            for name, other in own.items():
+                set_generator_state(before_own[name], other)
+            if default_generator() is not default:
+                set_generator_state(before_default)
+            raise
+        return self.found
+
+    def _fit(self, name: str, load: Callable[..., object], *args: Any) -> None:
+        """Load a state, and name the file and the part when it does not fit."""
+        try:
+            load(*args)
+        except (KeyError, ValueError, TypeError) as error:
+            raise StateDictError(f"{self.path}: its {name} does not fit: {error}") from error
+
+
+def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> CheckpointFile:
+    """Read a checkpoint without putting anything back.
+
+    Args:
+        path, verify: as for `load_checkpoint`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`.
+    """
+    file = os.fspath(path)
     arrays, texts = serialize.load_all(path, verify=verify)
     if texts.get("kind") != KIND:
         raise ValueError(
-            f"{os.fspath(path)} is not a {KIND!r}, but {texts.get('kind', 'a file of arrays')!r}; "
+            f"{file} is not a {KIND!r}, but {texts.get('kind', 'a file of arrays')!r}; "
             "minigrad.load reads any file of arrays."
         )
-    notes = _read_notes(os.fspath(path), texts)
-    saved, states = tuple(notes["parts"]), notes["generators"]
-    own = _generators(generator)
-    present = {name: part for name, part in parts.items() if part is not None}
-    for name in (*present, *own):
-        known = states if name in own else saved
-        if name not in known:
-            raise KeyError(
-                f"load_checkpoint: there is no {name!r} in {os.fspath(path)}; it holds "
-                f"{', '.join([*saved, *filter(None, states)]) or 'nothing'}"
-            )
-    before = {name: part.state_dict() for name, part in present.items()}
-    before_own = {name: generator_state(other) for name, other in own.items()}
-    done: list[str] = []
-    try:
-        for name, part in present.items():
-            done.append(name)
-            part.load_state_dict(_below(f"{name}.", arrays))
-        for name, other in own.items():
-            set_generator_state(states[name], other)
-        set_generator_state(states[""])
-    except BaseException:
-        for name in reversed(done):
-            present[name].load_state_dict(before[name])
-        for name, other in own.items():
-            set_generator_state(before_own[name], other)
-        raise
-    return Checkpoint(notes["step"], notes["metadata"], saved)
+    notes = _read_notes(file, texts)
+    found = Checkpoint(notes["step"], notes["metadata"], tuple(notes["parts"]))
+    return CheckpointFile(file, arrays, found, notes["generators"])
 
 
 NOTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {

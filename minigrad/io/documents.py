@@ -1,9 +1,25 @@
 """JSON that every reader takes: of files that may come from strangers, and for others to read."""
 
 import math
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["parse", "spell"]
+__all__ = ["LONGEST", "check_length", "parse", "spell"]
+
+LONGEST: Final = 2**23
+"""The most JSON that a file of arrays may have, in bytes; parsed, it takes up to 30 times as much.
+
+It is that of the names, sizes, texts and checksums of some 50,000 tensors.
+"""
+
+
+def check_length(what: str, length: int) -> None:
+    """Refuse JSON that would take memory out of proportion, before it is read.
+
+    Raises:
+        ValueError: when it has more than `LONGEST` bytes; begins with `what`.
+    """
+    if length > LONGEST:
+        raise ValueError(f"{what} has {length:,} bytes, and {LONGEST:,} are the most that is read")
 
 
 def parse(text: str | bytes, source: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from minigrad.core.nodes import PlainArray
+from minigrad.io import documents
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -20,6 +21,9 @@ __all__ = ["MAX_BYTES", "is_zip", "pickle_error", "read_npz", "write_npz"]
 
 MAX_BYTES: Final = 2**30
 """What a compressed file may unfold to, in bytes, unless one says more."""
+
+METHODS: Final = (0, 8)  # stored and deflated: what NumPy writes, and what unfolds piece by piece
+OTHER_METHODS: Final = {12: "bzip2", 14: "lzma"}
 
 METADATA: Final = "metadata.json"  # the member of an archive that holds the metadata
 CHUNK: Final = 2**20
@@ -55,9 +59,20 @@ def pickle_error(file: Path) -> ValueError:
 
 
 def write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[str, str]) -> None:
-    """Write arrays and texts by name."""
+    """Write arrays and texts by name.
+
+    Raises:
+        ValueError: when the texts are more than is read.
+    """
     import json  # here, because both would slow the import of the package
     import zipfile
+
+    texts = json.dumps(metadata)  # of ASCII
+    if len(texts) > documents.LONGEST:
+        raise ValueError(
+            f"save: the metadata take {len(texts):,} bytes as JSON, and may have "
+            f"{documents.LONGEST:,}; save what is large as an array"
+        )
 
     # Not with numpy.savez, which takes the arrays as keyword arguments and so refuses some names.
     # A `ZipInfo` has no date of today, so that equal contents are equal files.
@@ -66,7 +81,7 @@ def write_npz(file: Path, arrays: Mapping[str, PlainArray], metadata: Mapping[st
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
         if metadata:
-            archive.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
+            archive.writestr(zipfile.ZipInfo(METADATA), texts)
 
 
 def read_npz(
@@ -81,7 +96,9 @@ def read_npz(
             no more than its own size.
 
     Raises:
-        ValueError: when it is damaged, would unfold to more, or holds what is no array of numbers.
+        ValueError: when it is damaged, would unfold to more, is packed in another way than NumPy
+            packs, has texts of more than `documents.LONGEST`, or holds what is no array of numbers.
+        MemoryError: when there is not so much.
     """
     import zipfile
 
@@ -89,11 +106,12 @@ def read_npz(
     try:
         with zipfile.ZipFile(file) as archive:
             found, metadata = _read(archive, file, arrays, max_bytes)
+    except MemoryError:
+        raise
     except _NoNumbersError as error:
         raise ValueError(f"{place} holds what is no array of numbers: {error}") from error
     except OSError as error:
-        # Of a decompressor, or because the archive names a place before its beginning.
-        if error.errno not in (None, errno.EINVAL):
+        if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
             raise
         raise ValueError(f"{place} is not an npz file: {error}") from error
     except ValueError as error:
@@ -121,6 +139,7 @@ def _read(
         if member.filename == METADATA or (arrays and member.filename.endswith(".npy"))
     ]
     _check_count(file, len(members))
+    _check_methods(members)
     _check_sizes(file, wanted, max_bytes)
     for member in members:  # compares its two names: a damaged one would not be missed
         archive.open(member).close()
@@ -169,6 +188,17 @@ def _check_gap(begin: int, end: int) -> None:
         raise ValueError(f"it lists no member for its bytes {begin} to {end}")
 
 
+def _check_methods(members: "list[ZipInfo]") -> None:
+    """Raise ValueError for members that zipfile would unfold whole, whatever size they tell."""
+    for member in members:
+        if member.compress_type not in METHODS:
+            known = OTHER_METHODS.get(member.compress_type, "an unknown method")
+            raise ValueError(
+                f"{member.filename!r} is packed by {known}, and only members that are stored or "
+                "deflated are read, as numpy.savez and numpy.savez_compressed write them"
+            )
+
+
 def _check_sizes(file: Path, members: "list[ZipInfo]", max_bytes: int) -> None:
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
@@ -184,7 +214,12 @@ def _check_sizes(file: Path, members: "list[ZipInfo]", max_bytes: int) -> None:
 def _metadata(archive: "ZipFile") -> dict[str, str]:
     import json
 
-    content = json.loads(archive.read(METADATA))
+    size = archive.getinfo(METADATA).file_size
+    documents.check_length(METADATA, size)
+    with archive.open(METADATA) as opened:
+        text = opened.read(size)  # told how much, zipfile unfolds no more
+        opened.read(1)  # compares the checksum
+    content = json.loads(text)
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
         raise ValueError(f"{METADATA} must be an object of texts, got {type(content).__name__}")
     return content
@@ -206,7 +241,10 @@ def _array(archive: "ZipFile", member: "ZipInfo") -> PlainArray:
             raise ValueError(
                 f"{member.filename!r} has {size} bytes, not those of shape {shape} and {dtype}"
             )
-        array = np.empty(shape[::-1] if fortran else shape, dtype)
+        try:
+            array = np.empty(shape[::-1] if fortran else shape, dtype)
+        except ValueError as error:  # more axes than NumPy has, or an empty shape that overflows
+            raise ValueError(f"{member.filename!r} has the shape {shape!s:.80}: {error}") from error
         room = array.reshape(-1).view(np.uint8) if size else np.empty(0, np.uint8)
         for at in range(0, size, CHUNK):
             part = room[at : at + CHUNK]
@@ -232,10 +270,9 @@ def _header(name: str, raw: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]
         if text[:1] + text[-1:] != "{}" or at < len(body) or len(found) != 3:
             raise ValueError("it is no dict of descr, fortran_order and shape")
         shape = tuple(int(n) for n in re.findall(r"\d+", found["shape"]))
-        return (
-            np.dtype(found["descr"]),
-            {"True": True, "False": False}[found["fortran_order"]],
-            shape,
-        )
+        dtype = np.dtype(found["descr"])
+        if not dtype.itemsize:
+            raise ValueError(f"its numbers have the dtype {found['descr']!r}, of no bytes")
+        return dtype, {"True": True, "False": False}[found["fortran_order"]], shape
     except (KeyError, TypeError, ValueError) as error:
         raise _NoNumbersError(f"{name!r} has the header {text!r:.100}: {error}") from error

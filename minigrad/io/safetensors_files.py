@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from minigrad.core.nodes import PlainArray
+from minigrad.io import documents
 
 __all__ = ["DTYPES", "NAMES", "write_safetensors"]
 
@@ -38,8 +39,6 @@ The widest come first, so that every array begins at a multiple of its own items
 NAMES: Final = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 TEXTS: Final = "__metadata__"
-LONGEST_HEADER: Final = 100_000_000
-"""The most that readers of the format take, in bytes."""
 
 
 def write_safetensors(
@@ -49,7 +48,7 @@ def write_safetensors(
 
     Raises:
         ValueError: when an array has the name of the metadata, when names are no valid Unicode, or
-            when names and texts are more than readers take.
+            when names and texts are more than is read.
     """
     import json  # here, because it would slow the import of the package
 
@@ -68,10 +67,10 @@ def write_safetensors(
         place = ends[1]
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    if len(text) > LONGEST_HEADER:
+    if len(text) > documents.LONGEST:
         raise ValueError(
             f"save: names and metadata take {len(text):,} bytes, and a safetensors file may have "
-            f'{LONGEST_HEADER:,}; save under a name that ends in ".npz"'
+            f'{documents.LONGEST:,}; save under a name that ends in ".npz"'
         )
     with file.open("wb") as opened:
         opened.write(len(text).to_bytes(8, "little") + text)

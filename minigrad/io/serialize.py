@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
-from minigrad.io import checksums
+from minigrad.io import checksums, documents
 from minigrad.io.memory import require_memory
 from minigrad.io.npz_files import (
     MAX_BYTES,
@@ -21,7 +21,7 @@ from minigrad.io.npz_files import (
 )
 from minigrad.io.packages import require
 from minigrad.io.safetensors_files import DTYPES, NAMES, write_safetensors
-from minigrad.io.whole_files import write_atomically
+from minigrad.io.whole_files import file_name, write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
 
@@ -46,10 +46,11 @@ def save(
 
     Raises:
         DtypeError: for an array that the format cannot hold.
-        TypeError: when a name or the metadata is not text.
+        TypeError: when a name, the metadata or the path is not text.
+        IsADirectoryError: when the path is a folder, or ends in a slash.
         ValueError: when metadata has the name "minigrad.crc32", under which checksums are kept, or
             a tensor of a safetensors file the name "__metadata__"; when names are no valid Unicode,
-            or names and metadata take more than the 100 MB that readers of the format allow.
+            or names and metadata take more than 8 MiB as JSON.
         FileNotFoundError: when the folder does not exist.
 
     >>> import tempfile, pathlib
@@ -64,7 +65,7 @@ def save(
             f"save: tensors must be a dict of tensors or arrays by name, got "
             f"{type(tensors).__name__}; of a module, save module.state_dict()"
         )
-    npz = os.fspath(path).endswith(".npz")
+    npz = file_name(path).endswith(".npz")
     kinds, itemsize = ("fiubc", 16) if npz else ("fiubc", 8)
     notes = dict(metadata or {})
     if not all(isinstance(text, str) for pair in notes.items() for text in pair):
@@ -111,9 +112,10 @@ def load(
         IsADirectoryError: when it is a folder; the message names the files in it.
         DtypeError: when it holds numbers that NumPy does not know.
         MemoryError: when it is larger than what this process can have.
-        ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`; for
-            a file of ``torch.save`` the message says what to do. When a checksum differs; the
-            message names the tensor.
+        ValueError: when it is neither, or is damaged, or would unfold to more than `max_bytes`, or
+            has members that are neither stored nor deflated; when its names and metadata take more
+            than 8 MiB as JSON, for an npz file the metadata alone. For a file of ``torch.save`` the
+            message says what to do. When a checksum differs; the message names the tensor.
     """
     return load_all(path, max_bytes=max_bytes, verify=verify)[0]
 
@@ -146,6 +148,7 @@ def load_all(
         return read_npz(file, max_bytes=max_bytes)
     library = require("safetensors", "all", "minigrad.load")
     content = file.read_bytes()
+    _check_header(file, content[:8], len(content))
     try:
         found = sorted(library.deserialize(content))
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -171,6 +174,8 @@ def load_metadata(path: str | os.PathLike[str], *, verify: bool = True) -> dict[
     if is_zip(file):
         return read_npz(file, arrays=False)[1]
     library = require("safetensors", "all", "minigrad.io.serialize.load_metadata")
+    with file.open("rb") as begun:
+        _check_header(file, begun.read(8), file.stat().st_size)
     try:
         with library.safe_open(os.fspath(file), framework="numpy") as opened:
             metadata = dict(opened.metadata() or {})
@@ -198,6 +203,13 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return file
 
 
+def _check_header(file: Path, begin: bytes, size: int) -> None:
+    """Refuse a header that is too long to be read; one that the file cannot hold is damage."""
+    length = int.from_bytes(begin, "little")
+    if length <= size:
+        documents.check_length(f"the header of {os.fspath(file)}", length)
+
+
 def _damaged(file: Path, error: Exception) -> ValueError:
     """The error for a file of another format."""
     with file.open("rb") as opened:
@@ -209,17 +221,22 @@ def _damaged(file: Path, error: Exception) -> ValueError:
 
 def _decode(file: Path, name: str, entry: Mapping[str, Any]) -> PlainArray:
     """One array of a safetensors file."""
-    kind, shape = entry["dtype"], tuple(entry["shape"])
-    if kind == "BF16":
-        # The upper half of a float32.
-        halves = np.frombuffer(entry["data"], "<u2").astype(np.uint32)
-        return (halves << 16).view(np.float32).reshape(shape)
-    if kind == "BOOL":
-        return np.frombuffer(entry["data"], np.uint8).reshape(shape).astype(bool)
-    if kind not in DTYPES:
+    kind, shape = entry["dtype"], entry["shape"]
+    if kind != "BF16" and kind not in DTYPES:
         raise DtypeError(
             f"{os.fspath(file)}: {name!r} has dtype {kind}, which NumPy does not have; convert it "
             "to float32 where the file is made, for example with tensor.float() in PyTorch"
         )
-    array = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
+    # Of BF16, the upper halves of float32; of booleans, bytes that may be neither 0 nor 1.
+    raw = {"BF16": "<u2", "BOOL": "u1"}.get(kind) or DTYPES[kind]
+    try:
+        array = np.frombuffer(entry["data"], raw).reshape(shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{os.fspath(file)} is damaged: {name!r} has the shape {shape!s:.80}: {error}"
+        ) from error
+    if kind == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    if kind == "BOOL":
+        return array.astype(bool)
     return array if array.flags.writeable else array.copy()

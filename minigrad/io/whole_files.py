@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["write_atomically"]
+__all__ = ["file_name", "write_atomically"]
 
 PREFIX: Final = ".minigrad-"
 PARTIAL: Final = ".partial"
@@ -29,6 +29,26 @@ _KINDS: Final = (
 )
 
 
+def file_name(path: str | os.PathLike[str]) -> str:
+    """The name of a file as text.
+
+    Raises:
+        TypeError: when it is no text, such as bytes.
+        IsADirectoryError: when it ends in a slash, so that it names a folder.
+    """
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise TypeError(
+            f"the path must be text or a path, got {name!r}; os.fsdecode makes text of bytes"
+        )
+    if name.endswith((os.sep, os.altsep or os.sep)):
+        raise IsADirectoryError(
+            f"{name!r} cannot be saved: it ends in {name[-1]!r}, and so names a folder; name a "
+            "file in it, or leave that out"
+        )
+    return name
+
+
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`.
 
@@ -41,11 +61,12 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Raises:
         FileNotFoundError: when the folder does not exist.
         NotADirectoryError: when what should be a folder is a file.
-        IsADirectoryError: when `path` is a folder.
+        IsADirectoryError: when `path` is a folder, or ends in a slash.
+        TypeError: when it is bytes.
         FileExistsError: when it is neither a file nor a folder, such as a pipe or a device.
         OSError: when the file cannot be written; names it as it was given.
     """
-    target = Path(os.path.realpath(path))  # through links to what they stand for
+    target = Path(os.path.realpath(file_name(path)))  # through links to what they stand for
     folder = target.parent
     # Short and without the target's name, so that the longest names can be saved, too.
     temporary = folder / f"{PREFIX}{os.urandom(6).hex()}{PARTIAL}"
@@ -77,15 +98,18 @@ def _replaceable(path: str | os.PathLike[str], target: Path) -> os.stat_result |
         )
     if target.parent.is_dir():
         return status
-    folder = os.fspath(Path(path).parent)
-    nearest = next((p for p in Path(path).parents if os.path.lexists(p)), None)
+    place, leads = Path(path), ""
+    nearest = next((p for p in (place, *place.parents) if os.path.lexists(p)), None)
+    if nearest is not None and not nearest.exists():  # a link to what is not there
+        place, leads = target, f"the link {os.fspath(nearest)!r} leads to nothing, and "
+    folder = os.fspath(place.parent)
     if nearest is not None and nearest.exists() and not nearest.is_dir():
         raise NotADirectoryError(
             f"{name!r} cannot be saved: {os.fspath(nearest)!r} is a file, not a folder; name "
             "another place"
         )
     raise FileNotFoundError(
-        f"{name!r} cannot be saved: there is no folder {folder!r}; make it first with "
+        f"{name!r} cannot be saved: {leads}there is no folder {folder!r}; make it first with "
         f"os.makedirs({folder!r})"
     )
 

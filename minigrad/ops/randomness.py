@@ -189,8 +189,8 @@ def set_generator_state(state: Any, generator: "np.random.Generator | None" = No
         raise ValueError(f"set_generator_state: not a state of this generator ({error})") from error
 
 
-POSITIONS = {"pos": 624, "buffer_pos": 4}
-"""Where a generator goes on reading its numbers, and how many it has of them."""
+RANGES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+"""Where a generator goes on reading its numbers, of how many, and whether it keeps half a one."""
 
 
 def _check_state(name: str, state: Any, known: Any) -> None:
@@ -210,5 +210,5 @@ def _check_state(name: str, state: Any, known: Any) -> None:
     elif isinstance(known, np.ndarray):
         if np.shape(state) != known.shape:
             raise ValueError(f"{name} must have shape {known.shape}, got {describe(state)}")
-    elif name in POSITIONS and not 0 <= state <= POSITIONS[name]:
-        raise ValueError(f"{name} must be from 0 to {POSITIONS[name]}, got {state}")
+    elif name in RANGES and not 0 <= state <= RANGES[name]:
+        raise ValueError(f"{name} must be from 0 to {RANGES[name]}, got {state}")

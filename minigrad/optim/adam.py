@@ -29,6 +29,7 @@ class Adam(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
     _zeros: ClassVar[tuple[str, ...]] = ("mean", "square")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"square", "largest_square"})
     _decoupled: ClassVar[bool] = False
 
     def __init__(

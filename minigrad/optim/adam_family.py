@@ -30,6 +30,7 @@ class Adamax(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
     _zeros: ClassVar[tuple[str, ...]] = ("mean", "norm")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"norm"})
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class _Decaying(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"betas"})
     _zeros: ClassVar[tuple[str, ...]] = ("mean", "square")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"square"})
 
     @staticmethod
     def _decay(
@@ -100,7 +102,7 @@ class NAdam(_Decaying):
         maximize: go up along the gradient.
     """
 
-    _numbers: ClassVar[frozenset[str]] = frozenset({"momenta"})
+    _numbers: ClassVar[Mapping[str, float]] = {"momenta": 1.0}
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class RMSprop(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"alpha"})
     _zeros: ClassVar[tuple[str, ...]] = ("square",)
+    _sizes: ClassVar[frozenset[str]] = frozenset({"square"})
 
     def __init__(
         self,
@@ -102,6 +103,8 @@ class Adagrad(Optimizer):
         maximize: go up along the gradient.
     """
 
+    _sizes: ClassVar[frozenset[str]] = frozenset({"sum"})
+
     def __init__(
         self,
         parameters: Any,
@@ -159,6 +162,7 @@ class Adadelta(Optimizer):
 
     _fractions: ClassVar[frozenset[str]] = frozenset({"rho"})
     _zeros: ClassVar[tuple[str, ...]] = ("square", "step_square")
+    _sizes: ClassVar[frozenset[str]] = frozenset({"square", "step_square"})
 
     def __init__(
         self,

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.errors import GradientError, ShapeError, describe
+from minigrad.core.errors import GradientError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
+from minigrad.io.state_dicts import StateDictError, count_of, entry_of, real_of
 from minigrad.restoring import Restoring
 
 __all__ = ["ExponentialAverage"]
@@ -84,27 +85,26 @@ class ExponentialAverage:
         """Take over what `state_dict` gave; on an error nothing is changed.
 
         Raises:
-            KeyError: when names are missing or unexpected.
-            ShapeError: when a shape is another one.
+            StateDictError: when names are missing or unexpected, a shape is another one, or an
+                average is no finite number.
         """
-        expected = self.state_dict()
+        owner, expected = f"{type(self).__name__}.load_state_dict", self.state_dict()
         if state.keys() != expected.keys():
-            raise KeyError(
-                f"ExponentialAverage.load_state_dict: {len(self.parameters)} parameters here, and "
-                f"names for {len(state) - 1} there"
+            raise StateDictError(
+                f"{owner}: {len(self.parameters)} parameters here, and names for {len(state) - 1} "
+                "there"
             )
-        averages = [np.asarray(state[f"averages.{i}"]) for i in range(len(self.parameters))]
-        for i, (array, parameter) in enumerate(zip(averages, self.parameters, strict=True)):
+        averages = []
+        for i, parameter in enumerate(self.parameters):
+            array = entry_of(owner, state, f"averages.{i}")
             if array.shape != parameter.shape:
-                raise ShapeError(
-                    f"ExponentialAverage.load_state_dict: averages.{i} has shape {array.shape} "
-                    f"there and {parameter.shape} here"
+                raise StateDictError(
+                    f"{owner}: averages.{i} has shape {array.shape} there and {parameter.shape} "
+                    "here"
                 )
-        self.averages = [
-            array.astype(parameter.dtype)
-            for array, parameter in zip(averages, self.parameters, strict=True)
-        ]
-        self.updates = int(state["updates"])
+            averages.append(real_of(f"{owner}: averages.{i}", array, dtype=parameter.dtype))
+        updates = count_of(f"{owner}: updates", entry_of(owner, state, "updates"))
+        self.averages, self.updates = averages, updates
 
 
 class _SwappedIn(Restoring):

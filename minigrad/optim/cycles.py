@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.core.errors import GradientError
 from minigrad.core.nodes import PlainArray
+from minigrad.io.state_dicts import StateDictError, real_of
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.schedules import Schedule, check_positive
 
@@ -106,7 +107,7 @@ class CyclicSchedule(Schedule):
                 self.scale_function(cycle if self.scale_mode == "cycle" else count)
             )
         if self.mode == "triangular2":
-            return height / 2.0 ** (cycle - 1)
+            return math.ldexp(height, 1 - cycle)  # no power of 2 overflows
         return height * self.gamma**count if self.mode == "exp_range" else height
 
     def rate_of(self, count: int, group: int) -> float:
@@ -215,6 +216,11 @@ class OneCycleSchedule(Schedule):
         low, high = self.momenta
         set_momentum(self.optimizer, self._between(self.count, (high, low, high)))
 
+    def _check(self, what: str, name: str, value: PlainArray) -> None:
+        super()._check(what, name, value)
+        if name == "count" and value > self.total_steps:
+            raise StateDictError(f"{what} must be at most {self.total_steps}, got {value}")
+
     def _load(self, state: Mapping[str, PlainArray]) -> None:
         super()._load(state)
         self._set()
@@ -311,6 +317,12 @@ class PlateauSchedule(Schedule):
         """The count, the rates, and how long it has waited since the best value."""
         waiting = {"best": self.best, "waited": self.waited, "cooling": self.cooling}
         return super().state_dict() | {name: np.array(value) for name, value in waiting.items()}
+
+    def _check(self, what: str, name: str, value: PlainArray) -> None:
+        if name == "best":
+            real_of(what, value, endless=True)  # infinite before the first
+        else:
+            super()._check(what, name, value)
 
     def _load(self, state: Mapping[str, PlainArray]) -> None:
         super()._load(state)

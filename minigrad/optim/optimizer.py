@@ -10,6 +10,7 @@ from minigrad.core.errors import GradientError, ShapeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.ops.parts import refuse_part
+from minigrad.optim.loading import Loaded, read_state
 from minigrad.optim.options import (
     OptimizerType,
     check_names,
@@ -19,7 +20,7 @@ from minigrad.optim.options import (
     warnings_raise,
     with_rate,
 )
-from minigrad.optim.states import State, fitting, working, working_dtype
+from minigrad.optim.states import State, fitting, working
 from minigrad.optim.together.ready import Job, Point, Ready, by_point
 from minigrad.optim.together.updates import update_together
 
@@ -54,7 +55,8 @@ class Optimizer(metaclass=OptimizerType):
     """
 
     _fractions: ClassVar[frozenset[str]] = frozenset()  # the options that must be below 1
-    _numbers: ClassVar[frozenset[str]] = frozenset()  # what of a state is a number, not an array
+    _numbers: ClassVar[Mapping[str, float]] = {}  # what of a state is a number, and its largest
+    _sizes: ClassVar[frozenset[str]] = frozenset()  # the arrays of a state that are 0 or more
     _zeros: ClassVar[tuple[str, ...]] = ()  # the arrays of a state that begin at zero
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -316,75 +318,27 @@ class Optimizer(metaclass=OptimizerType):
         return {name: np.array(value) for name, value in arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; on an error nothing is changed.
+        """Take over what `state_dict` gave; on an error, or Ctrl-C, nothing is changed.
 
         Parameters are known by their order, so this optimiser must have been made like that one.
 
         Raises:
-            KeyError: listing what is missing, unexpected or misshapen.
+            StateDictError: listing what is missing, unexpected, misshapen or out of its range; it
+                is a KeyError and a ValueError.
         """
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        parameters = self.parameters
-        problems, groups = [], [dict(group) for group in self.groups]
-        for group in groups:
-            group.pop("base_rate", None)  # it is in the state if a schedule had set the rate
-        states: dict[Tensor, State] = {}
-        if "steps" not in arrays:
-            problems.append("missing: steps")
-        start = 0
-        for i, group in enumerate(groups):
-            stop = start + len(group["parameters"])
-            numbers = arrays.get(f"groups.{i}.parameters")
-            if numbers is None or numbers.tolist() != list(range(start, stop)):
-                problems.append(
-                    f"group {i} has {stop - start} parameters here and "
-                    f"{'none' if numbers is None else numbers.size} there"
-                )
-            missing = [
-                name
-                for name in self.defaults  # files from before there was `maximize` lack it
-                if f"groups.{i}.{name}" not in arrays and name != "maximize"
-            ]
-            problems += [f"missing: groups.{i}.{name}" for name in missing]
-            start = stop
-        for key, array in arrays.items():
-            kind, _, rest = key.partition(".")
-            index, _, name = rest.partition(".")
-            number = int(index) if index.isdecimal() else -1
-            if kind == "state" and 0 <= number < len(parameters) and name:
-                parameter = parameters[number]
-                if name == "steps":
-                    value: Any = int(array)
-                elif name in self._numbers and array.size == 1:
-                    value = float(array)
-                elif array.shape == parameter.shape:
-                    value = working(array.astype(working_dtype(parameter.numpy())))
-                else:
-                    problems.append(f"{key} has shape {array.shape} for {describe(parameter)}")
-                    continue
-                states.setdefault(parameter, {})[name] = value
-            elif kind == "state" and index:
-                problems.append(
-                    f"state of parameter {index}, but there are {len(parameters)} parameters"
-                )
-            elif kind == "groups" and 0 <= number < len(groups) and name:
-                if name != "parameters":
-                    value = array.tolist()
-                    groups[number][name] = tuple(value) if isinstance(value, list) else value
-            elif key != "steps":
-                problems.append(f"unexpected: {key}")
-        for number, parameter in enumerate(parameters):
-            begun: State = {"steps": 0}
-            if parameter in states:
-                self.begin(begun, working(parameter.numpy()), self.groups[0])
-                lacking = begun.keys() - states[parameter].keys()
-                problems += [f"missing: state.{number}.{name}" for name in sorted(lacking)]
-        if problems:
-            raise KeyError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
-        self.steps, self._state, self._ready = int(arrays["steps"]), states, Ready()
-        for group, loaded in zip(self.groups, groups, strict=True):
-            group.pop("base_rate", None)
-            group.update(loaded)
+        loaded = read_state(self, state)
+        before = Loaded(self.steps, [dict(group) for group in self.groups], self._state)
+        try:
+            self._take(loaded)
+        except BaseException:
+            self._take(before)
+            raise
+
+    def _take(self, loaded: Loaded) -> None:
+        self.steps, self._state, self._ready = loaded.steps, loaded.states, Ready()
+        for group, options in zip(self.groups, loaded.groups, strict=True):
+            group.clear()
+            group.update(options)
 
     def __repr__(self) -> str:
         lines = []

@@ -1,7 +1,7 @@
 """Rprop: a step of its own for each weight, from the signs of its gradients alone."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Rprop(Optimizer):
         step_sizes: the smallest and the largest step.
         maximize: go up along the gradient.
     """
+
+    _sizes: ClassVar[frozenset[str]] = frozenset({"step_size"})
 
     def __init__(
         self,

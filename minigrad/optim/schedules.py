@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.core.errors import describe
 from minigrad.core.nodes import PlainArray
+from minigrad.io.state_dicts import StateDictError, count_of, entry_of, real_of
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import check_names
 
@@ -111,31 +112,44 @@ class Schedule:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, and set the optimiser's rates.
+        """Take over what `state_dict` gave, and set the optimiser's rates; all or nothing.
 
         Raises:
-            KeyError: when names are missing or unexpected.
-            ValueError: when it belongs to another number of groups.
+            StateDictError: when names are missing or unexpected, when it belongs to another number
+                of groups, or a number is out of its range.
         """
-        expected = self.state_dict()
-        if state.keys() != expected.keys():
-            raise KeyError(
-                f"{type(self).__name__}.load_state_dict: the names must be "
-                f"{', '.join(sorted(expected))}, got {', '.join(sorted(state)) or 'none'}"
+        owner, before = f"{type(self).__name__}.load_state_dict", self.state_dict()
+        if state.keys() != before.keys():
+            raise StateDictError(
+                f"{owner}: the names must be {', '.join(sorted(before))}, got "
+                f"{', '.join(sorted(state)) or 'none'}"
             )
-        for name, array in expected.items():
-            if np.shape(state[name]) != array.shape:
-                raise ValueError(
-                    f"{type(self).__name__}.load_state_dict: {name} has shape "
-                    f"{np.shape(state[name])}, but there are {len(self.base_rates)} groups"
+        arrays = {name: entry_of(owner, state, name) for name in before}
+        for name, array in before.items():
+            if arrays[name].shape != array.shape:
+                raise StateDictError(
+                    f"{owner}: {name} has shape {arrays[name].shape}, but there are "
+                    f"{len(self.base_rates)} groups"
                 )
-        self._load({name: np.asarray(value) for name, value in state.items()})
-        for group, rate in zip(self.optimizer.groups, state["rates"], strict=True):
-            group["rate"] = float(rate)
+            self._check(f"{owner}: {name}", name, arrays[name])
+        try:
+            self._load(arrays)
+        except BaseException:  # Ctrl-C
+            self._load(before)
+            raise
+
+    def _check(self, what: str, name: str, value: PlainArray) -> None:
+        """Refuse an entry that is out of its range: counts, and rates of 0 or more."""
+        if name.endswith("rates"):
+            real_of(what, value, 0)
+        else:
+            count_of(what, value)
 
     def _load(self, state: Mapping[str, PlainArray]) -> None:
         self.count = int(state["count"])
         self.base_rates = [float(rate) for rate in state["base_rates"]]
+        for group, rate in zip(self.optimizer.groups, state["rates"], strict=True):
+            group["rate"] = float(rate)
 
 
 def check_positive(owner: str, **numbers: float) -> None:

@@ -1,5 +1,6 @@
 """Stochastic gradient descent, plain and averaged."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -105,7 +106,7 @@ class ASGD(Optimizer):
         maximize: go up along the gradient.
     """
 
-    _numbers: ClassVar[frozenset[str]] = frozenset({"eta", "mu"})
+    _numbers: ClassVar[Mapping[str, float]] = {"eta": math.inf, "mu": 1.0}
     _zeros: ClassVar[tuple[str, ...]] = ("average",)
 
     def __init__(

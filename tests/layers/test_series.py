@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.datasets import read_series
+from layers.models import Autoregressive, AutoregressiveConfig
 
 
 @pytest.fixture
@@ -145,3 +146,14 @@ def test_a_table_may_begin_far_below(write):
     series = read_series(write("\n" * 3000 + "year;rain\n1900;3\n1901;4\n"))
     assert series.values.tolist() == [3, 4]
     assert series.times == ("1900", "1901")
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "mean", "scale"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_says_so(name, bad):
+    model = Autoregressive(AutoregressiveConfig(1)).fit_least_squares(np.sin(np.arange(9.0)))
+    tensor = getattr(model, name)
+    tensor.write(np.full(tensor.shape, bad))
+    for ask in (lambda: model.forecast(steps=3), lambda: model.one_step(np.arange(4.0))):
+        with pytest.raises(ValueError, match=f"of no use, as it is not finite: {name};"):
+            ask()

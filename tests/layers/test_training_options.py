@@ -94,8 +94,9 @@ def test_rates_of_a_run_of_eight_steps(schedule, expected):
     [
         ([1, 4], "has example 4, and there are 4 in a row"),
         ([1, -1], "has example -1, "),
-        ([[1, 2]], r"has examples of shape \(1, 2\), "),
-        (1, r"has examples of shape \(\), "),
+        ([[1, 2]], r"has examples of shape \(1, 2\) and int64, "),
+        (1, r"has examples of shape \(\) and int64, "),
+        ([1.5], r"has examples of shape \(1,\) and float64, "),
     ],
 )
 def test_a_state_of_other_data_is_refused_and_changes_nothing(left, message):

@@ -57,15 +57,9 @@ def test_a_wrong_name_in_the_list_hides_no_array(tmp_path):
         mg.load(tmp_path / "a.npz")
 
 
-def test_errors_of_the_system_that_stem_from_damage_say_so(tmp_path):
-    """Of a decompressor, which have no number, and of a place before the beginning of the file."""
-    file = archive(tmp_path / "a.npz", zipfile.ZIP_BZIP2, w_npy=npy())
-    content = bytearray(file.read_bytes())
-    at = content.index(b"BZh") + 4
-    content[at : at + 6] = bytes(6)
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.npz is not an npz file: Invalid data stream"):
-        mg.load(file)
+def test_an_error_of_the_system_that_stems_from_damage_says_so(tmp_path):
+    """Of a place before the beginning of the file."""
+    file = tmp_path / "a.npz"
     content = bytearray(archive(file, w_npy=npy()).read_bytes())
     at = content.rindex(b"PK\x05\x06") + 16
     content[at : at + 4] = (int.from_bytes(content[at : at + 4], "little") + 5).to_bytes(

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as library_save
 
 import minigrad as mg
-from minigrad.io import safetensors_files, serialize
+from minigrad.io import documents, serialize
 from minigrad.io.packages import require
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -130,7 +130,7 @@ def test_what_no_reader_of_safetensors_would_take_is_refused(tmp_path, monkeypat
         mg.save(file, {"__metadata__": np.zeros(1)})
     with pytest.raises(ValueError, match="surrogates not allowed"):
         mg.save(file, {"\ud800": np.zeros(1)})
-    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", 1000)
+    monkeypatch.setattr(documents, "LONGEST", 1000)
     with pytest.raises(ValueError, match=r"take 1,\d+ bytes, and .* may have 1,000; .*\.npz"):
         mg.save(file, {"w": np.zeros(1)}, {"text": "x" * 1000})
     assert list(tmp_path.iterdir()) == []
@@ -141,10 +141,10 @@ def test_a_header_may_be_as_long_as_readers_take(tmp_path, monkeypatch):
     mg.save(file, arrays)
     length = int.from_bytes(file.read_bytes()[:8], "little")
     file.unlink()
-    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length)
+    monkeypatch.setattr(documents, "LONGEST", length)
     mg.save(file, arrays)
     assert mg.load(file)["w"].tolist() == [0, 1, 2]
-    monkeypatch.setattr(safetensors_files, "LONGEST_HEADER", length - 1)
+    monkeypatch.setattr(documents, "LONGEST", length - 1)
     with pytest.raises(ValueError, match=f"take {length} bytes, and .* may have {length - 1};"):
         mg.save(file, arrays)
 

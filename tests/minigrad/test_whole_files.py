@@ -101,13 +101,6 @@ def test_links_are_followed_also_to_a_file_that_is_not_there_yet(tmp_path):
 
 
 @posix
-def test_a_folder_that_a_link_leads_to_in_vain_is_missing(tmp_path):
-    (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(FileNotFoundError, match=r"link/a' cannot be saved: there is no folder"):
-        write(tmp_path / "link" / "a")
-
-
-@posix
 def test_a_drawing_keeps_links_and_modes(tmp_path):
     picture = draw(Picture((PictureNode(0, "input"),)))
     (tmp_path / "real.json").write_text("old")
@@ -314,3 +307,28 @@ def test_a_folder_that_cannot_be_synced_is_told_if_the_disk_fails(
     else:
         write(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["a.npz/", "a.safetensors/"])
+def test_a_name_with_a_slash_at_its_end_is_refused(tmp_path, name):
+    with pytest.raises(IsADirectoryError, match=rf"{name}' cannot be saved: it ends in '/'"):
+        mg.save(f"{tmp_path}/{name}", {"w": np.ones(3)})
+    with pytest.raises(IsADirectoryError, match="ends in '/'"):
+        write_atomically(f"{tmp_path}/{name}", lambda path: path.write_text("x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_of_bytes_is_refused_in_words(tmp_path):
+    for save in (lambda path: mg.save(path, {}), mg.save_checkpoint):
+        with pytest.raises(TypeError, match=r"the path must be text or a path, got b'.*fsdecode"):
+            save(bytes(tmp_path / "a.npz"))
+
+
+@posix
+@pytest.mark.parametrize("link", ["a.npz", "folder"])
+def test_a_link_to_nowhere_is_told_with_the_folder_that_is_missing(tmp_path, link):
+    (tmp_path / link).symlink_to("missing/deep.npz" if link == "a.npz" else "missing")
+    file = tmp_path / "a.npz" if link == "a.npz" else tmp_path / "folder" / "a.npz"
+    message = rf"the link '.*/{link}' leads to nothing, and there is no folder '.*/missing'; make"
+    with pytest.raises(FileNotFoundError, match=message):
+        mg.save(file, {})
