@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-__all__ = ["Restoring", "Setting", "errstate", "new_generator", "quiet"]
+__all__ = ["Restoring", "Setting", "errstate", "new_bits", "new_generator", "quiet"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -165,6 +165,15 @@ def new_generator(seed: Any) -> np.random.Generator:
     Here it does so in a context of its own.
     """
     return copy_context().run(np.random.default_rng, seed)
+
+
+def new_bits(kind: Callable[[int], Any]) -> Any:
+    """A bit generator of a class, for a state that it is then given; made as `new_generator` does.
+
+    Args:
+        kind: a class of `numpy.random.BitGenerator`.
+    """
+    return copy_context().run(kind, 0)
 
 
 _QUIET: Final = {"all": "ignore"}

@@ -4,9 +4,8 @@ import numbers
 from importlib.resources import files
 from typing import NamedTuple
 
-import numpy as np
-
 from layers.datasets.text_files import TextSource, read_text, source_name
+from minigrad.restoring import new_generator
 
 
 class NumberWords(NamedTuple):
@@ -75,7 +74,7 @@ def split_number_words(
     items = number_words()
     all_digits = sorted({item.digits for item in items}, key=int)
     count = min(max(1, round(held_out * len(all_digits))), len(all_digits) - 1)
-    chosen = np.random.default_rng(seed).permutation(len(all_digits))[:count]
+    chosen = new_generator(seed).permutation(len(all_digits))[:count]
     apart = {all_digits[place] for place in chosen}
     training = [item for item in items if item.digits not in apart]
     return training, [item for item in items if item.digits in apart]
