@@ -122,11 +122,11 @@ def read_pairs(path: TextSource, encoding: str | None = None) -> list[tuple[str,
         pair = (cells[1], cells[3]) if numbered else tuple(cells[:2])
         if len(pair) != 2 or not all(pair):
             raise ValueError(
-                f"{name}, line {number}: {shown!r} is not a source, a tab and a target"
+                f"{name}, line {number}: {shown!r:.80} is not a source, a tab and a target"
             )
         if more and not attributed:
             raise ValueError(
-                f"{name}, line {number}: {shown!r} has text after a second tab, "
+                f"{name}, line {number}: {shown!r:.80} has text after a second tab, "
                 "and most lines have not; take the tab out of the source or the target"
             )
         pairs.append(pair)

@@ -238,10 +238,11 @@ def unnamed_parts(
     Returns:
         The times, or None; and the places of a year and a part of it that may be several parts.
     """
+    among = set(places)
     for first in places:
         for parts in (("year", "month", "day", "hour"), ("year", "month", "day"), ("date", "hour")):
             found = dict(zip(parts, range(first, first + len(parts)), strict=True))
-            if not all(p in places and _fits(part, columns[p]) for part, p in found.items()):
+            if not all(p in among and _fits(part, columns[p]) for part, p in found.items()):
                 continue
             finer = [columns[p] for part, p in found.items() if part != "date"]
             pair = "year" in found and _part_by_values(finer[0], finer[1]) is not None
