@@ -51,7 +51,7 @@ def fit(
             recording; random numbers that it draws do not change the run.
         folder: where checkpoints, the log and the model are kept; None keeps nothing. See
             `layers.training.run_folder.RunFolder` for its files; one that was made for this run
-            may be passed, such as one that begins anew in the place of another run.
+            may be passed, such as one that starts again in the place of another run.
         resume: go on with the run in the folder, if there is one. A run that was cut, by Ctrl-C or
             by a kill, and resumed gives the same weights as one that was not, bit for bit; model,
             batches and options must be made in the same way as then. Checkpoints say what ran the

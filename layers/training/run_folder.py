@@ -32,7 +32,7 @@ class RunFolder:
     Args:
         path: the folder, made when missing.
         resume: whether to go on with the run that is in it.
-        overwrite: whether to begin anew in its place. It is kept until the new run has something
+        overwrite: whether to start again in its place. It is kept until the new run has something
             to keep: its first checkpoint, or with `drop_replaced` its model.
 
     Raises:
@@ -40,6 +40,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, overwrite: bool = False) -> None:
+        self.name = os.fspath(path)  # for messages: as it was given
         self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
         there = (self.path / LAST).is_file()
@@ -47,7 +48,7 @@ class RunFolder:
         self._lines = ""  # of the log, as long as that of the run before is kept
         if there and not (resume or overwrite):
             raise FileExistsError(
-                f"{self.path} holds a run already ({LAST}); go on with it (resume=True, or "
+                f"{self.name} holds a run already ({LAST}); go on with it (resume=True, or "
                 "--resume), choose another folder, or remove it first (--overwrite)"
             )
 
@@ -149,7 +150,7 @@ class RunFolder:
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):
                 raise ValueError(
-                    f"the run in {self.path} cannot be resumed with {name}={now.get(name)!r}: it "
+                    f"the run in {self.name} cannot be resumed with {name}={now.get(name)!r}: it "
                     f"began with {before.get(name)!r}; use that, or another folder"
                 )
         step = load_checkpoint(self.path / LAST, **parts).step
