@@ -40,7 +40,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, overwrite: bool = False) -> None:
-        self.name = os.fspath(path)  # for messages: as it was given
+        self.name = Path(path)  # for messages: as it was given
         self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
         there = (self.path / LAST).is_file()
