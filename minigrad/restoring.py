@@ -16,14 +16,18 @@ Callbacks of our own are functions in C, such as `dict.pop`, for that reason.
 
 import io
 import operator
+import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial, wraps
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
-__all__ = ["Restoring", "Setting", "errstate", "new_generator", "quiet"]
+from minigrad.forks import after_forks, give_lock
+
+__all__ = ["Restoring", "Setting", "Shared", "errstate", "new_bits", "new_generator", "quiet"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -79,6 +83,67 @@ def _surely(undo: Callable[..., object], args: tuple[Any, ...]) -> Iterator[None
         raise
     if interrupt is not None:
         raise interrupt
+
+
+class Shared(Restoring):
+    """A block that changes what all threads share, such as a setting of the process.
+
+    The first one that is entered, in any thread, changes it, and the last one that ends puts it
+    back. Each subclass counts its own.
+    """
+
+    _lock: ClassVar[threading.Lock]
+    _open: ClassVar[dict[object, int]]  # each block that is open, and its thread
+    _before: ClassVar[Any]  # what the last one puts back; None when there is nothing
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        give_lock(cls, "_lock", threading.Lock)
+        cls._open, cls._before = {}, None
+        after_forks(cls._forget_other_threads)
+
+    @abstractmethod
+    def read(self) -> Any:
+        """What is there now, and is not None; only asked where no other block is open."""
+
+    @abstractmethod
+    def change(self) -> None:
+        """Have it as it is to be within."""
+
+    @classmethod
+    @abstractmethod
+    def put_back(cls, before: Any) -> None:
+        """Have it as it was, by what `read` gave; may be called again when Ctrl-C comes within."""
+
+    def begin(self) -> None:
+        """Change it, unless another block did."""
+        cls, block = type(self), object()
+        self.undone_by(cls._leave, block)
+        with cls._lock:
+            if not cls._open:
+                cls._before = self.read()
+                self.change()
+            cls._open[block] = threading.get_ident()
+
+    @classmethod
+    def _leave(cls, block: object) -> None:
+        with cls._lock:
+            cls._open.pop(block, None)
+            cls._put_back_if_last()
+
+    @classmethod
+    def _put_back_if_last(cls) -> None:
+        if not cls._open and cls._before is not None:
+            cls.put_back(cls._before)
+            cls._before = None
+
+    @classmethod
+    def _forget_other_threads(cls) -> None:
+        here = threading.get_ident()
+        for block, thread in list(cls._open.items()):
+            if thread != here:
+                del cls._open[block]
+        cls._put_back_if_last()
 
 
 class Setting(Restoring):
@@ -165,6 +230,15 @@ def new_generator(seed: Any) -> np.random.Generator:
     Here it does so in a context of its own.
     """
     return copy_context().run(np.random.default_rng, seed)
+
+
+def new_bits(kind: Callable[[int], Any]) -> Any:
+    """A bit generator of a class, for a state that it is then given; made as `new_generator` does.
+
+    Args:
+        kind: a class of `numpy.random.BitGenerator`.
+    """
+    return copy_context().run(kind, 0)
 
 
 _QUIET: Final = {"all": "ignore"}

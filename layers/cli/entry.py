@@ -56,11 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: list[str]) -> int:
     """Parse a command and run it; its exit code."""
-    options = build_parser().parse_args(arguments, argparse.Namespace(arguments=arguments))
-    code: int | None = options.run(options)
+    code: int | None
+    try:
+        options = build_parser().parse_args(arguments, argparse.Namespace(arguments=arguments))
+        code = options.run(options)
+    except SystemExit:  # the parser's, after --help too
+        flush_output()
+        raise
+    flush_output()
+    return code or 0
+
+
+def flush_output() -> None:
+    """Write what is buffered.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
     if sys.stdout is not None:
         sys.stdout.flush()
-    return code or 0
 
 
 def installed_version() -> str:
@@ -71,9 +85,17 @@ def installed_version() -> str:
         return "(not installed)"
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose help does not end well where it cannot be written."""
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse itself passes over errors."""
+        print(self.format_help(), end="", file=file)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="minigrad",
         description="Train, sample and measure sequence models; draw how gradients flow in them.",
         epilog="Begin with: minigrad demo, minigrad systems, or minigrad draw lstm",

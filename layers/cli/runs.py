@@ -39,10 +39,10 @@ def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def kept(options: argparse.Namespace) -> dict[str, Any]:
+def kept(options: argparse.Namespace, folder: RunFolder) -> dict[str, Any]:
     """Where `fit` keeps a run, whether it goes on with one, and what runs it."""
     return {
-        "folder": options.out,
+        "folder": folder,
         "resume": options.resume,
         "exact": options.exact,
         "compiled": False if options.no_compile else None,
@@ -54,23 +54,22 @@ def tell_resuming(options: argparse.Namespace) -> None:
     if not options.out.is_dir():
         return
     kept = RunFolder(options.out, resume=True)
-    if not kept.has_run:
+    step = kept.step
+    if not kept.has_run or step is None:
         return
     again = [part for part in options.arguments if part not in ("--overwrite", "--resume")]
-    say(f"\nThe run is kept at step {kept.step}; go on with: minigrad {shlex.join(again)} --resume")
+    say(f"\nThe run is kept at step {step}; go on with: minigrad {shlex.join(again)} --resume")
 
 
 def prepare_folder(options: argparse.Namespace) -> RunFolder:
     """Make the folder, and refuse one with a run that is not to be touched."""
     make_folder(options.out)
-    if options.overwrite:
-        before = RunFolder(options.out, resume=True)
-        if before.has_run:
-            say(f"dropping the run in {options.out}, which was at step {before.step}: beginning at "
-                "step 0")  # fmt: skip
-        before.clear()
-    folder = RunFolder(options.out, resume=options.resume)
-    if not folder.has_run:
+    folder = RunFolder(options.out, options.resume, options.overwrite)
+    if folder.replaces:
+        step = folder.step
+        which = "is damaged" if step is None else f"was at step {step}"
+        say(f"replacing the run in {options.out}, which {which}: beginning at step 0")
+    elif not folder.has_run:
         folder.clear()  # a log that no run goes on with
     return folder
 

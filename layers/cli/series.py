@@ -83,6 +83,7 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         model.fit_least_squares(values).series_name = series.name
         model.times = series.times if series.has_times else ()
         model.save(options.out)
+        folder.drop_replaced()
         folder.log(step=0, validation=error)
         return {
             **found,
@@ -109,7 +110,10 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         ),
         loss=standardized_loss,
         validate=lambda: latent.root_mean_squared_error(values, len(validation)),
-        **{**kept(options), "compiled": False},  # tracing a long series takes longer than training
+        **{
+            **kept(options, folder),
+            "compiled": False,
+        },  # tracing a long series takes longer than training
         identity={"series": digest(np.ascontiguousarray(values).tobytes())},
     )
     latent.history = values  # forecasts go on from the end of all that is known

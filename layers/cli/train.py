@@ -260,6 +260,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         config = NGramConfig(len(tokenizer), own or 5)
         counted = NGramModel(config, tokenizer).fit(training)
         counted.save(options.out)
+        folder.drop_replaced()
         value = counted.cross_entropy(validation)
         folder.log(step=0, validation=value)
         return {
@@ -282,7 +283,7 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
         seconds=seconds_of(options),
         seed=options.seed,
         **given(options, *TRAINING),
-        **kept(options),
+        **kept(options, folder),
         identity={"text": digest(text.encode("utf-8", "surrogatepass"))},
     )
     return {**outcome(options, history, "validation_nats_per_character"), "yardsticks": yardsticks}
@@ -348,7 +349,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         pairs = own_pairs(options)
     if len(pairs) < 10:
         raise ValueError(f"there are {len(pairs)} pairs, too few to train on; pass at least 10")
-    prepare_folder(options)
+    folder = prepare_folder(options)
     mg.seed(options.seed)
     source = CharacterTokenizer.from_text("".join(one for one, _ in pairs))
     target = CharacterTokenizer.from_text("".join(other for _, other in pairs))
@@ -373,7 +374,7 @@ def train_translation(options: argparse.Namespace) -> dict[str, Any]:
         seconds=seconds_of(options),
         seed=options.seed,
         **given(options, *TRAINING),
-        **kept(options),
+        **kept(options, folder),
         identity={"pairs": digest(repr(pairs).encode("utf-8", "surrogatepass"))},
     )
     return outcome(options, history, "validation_share_wrong")

@@ -4,9 +4,8 @@ import numbers
 from importlib.resources import files
 from typing import NamedTuple
 
-import numpy as np
-
 from layers.datasets.text_files import TextSource, read_text, source_name
+from minigrad.restoring import new_generator
 
 
 class NumberWords(NamedTuple):
@@ -75,7 +74,7 @@ def split_number_words(
     items = number_words()
     all_digits = sorted({item.digits for item in items}, key=int)
     count = min(max(1, round(held_out * len(all_digits))), len(all_digits) - 1)
-    chosen = np.random.default_rng(seed).permutation(len(all_digits))[:count]
+    chosen = new_generator(seed).permutation(len(all_digits))[:count]
     apart = {all_digits[place] for place in chosen}
     training = [item for item in items if item.digits not in apart]
     return training, [item for item in items if item.digits in apart]
@@ -123,11 +122,11 @@ def read_pairs(path: TextSource, encoding: str | None = None) -> list[tuple[str,
         pair = (cells[1], cells[3]) if numbered else tuple(cells[:2])
         if len(pair) != 2 or not all(pair):
             raise ValueError(
-                f"{name}, line {number}: {shown!r} is not a source, a tab and a target"
+                f"{name}, line {number}: {shown!r:.80} is not a source, a tab and a target"
             )
         if more and not attributed:
             raise ValueError(
-                f"{name}, line {number}: {shown!r} has text after a second tab, "
+                f"{name}, line {number}: {shown!r:.80} has text after a second tab, "
                 "and most lines have not; take the tab out of the source or the target"
             )
         pairs.append(pair)

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from minigrad.restoring import new_generator
+
 __all__ = ["PRONOUN_TWINS", "PRONOUN_VOCABULARY", "PronounSentence", "pronoun_sentences"]
 
 ANIMALS: Final = ("animal", "bear", "cat", "cow", "dog", "donkey", "fox", "goat", "horse", "sheep")
@@ -112,7 +114,7 @@ def pronoun_sentences(
         )
     pairs = list(itertools.product(ANIMALS, WAYS))
     count = min(max(1, round(held_out * len(pairs))), len(pairs) - 1)
-    drawn = np.random.default_rng(seed).permutation(len(pairs)).tolist()
+    drawn = new_generator(seed).permutation(len(pairs)).tolist()
     known = pairs.index(ALWAYS_HELD_OUT)
     apart = {known, *[place for place in drawn if place != known][: count - 1]}
     parts: tuple[list[PronounSentence], list[PronounSentence]] = [], []

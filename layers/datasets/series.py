@@ -17,7 +17,7 @@ from layers.datasets.columns.series_columns import (
     find_labels,
     only_values,
 )
-from layers.datasets.columns.tables import Table, parse_table
+from layers.datasets.columns.tables import Table, listed, parse_table
 from layers.datasets.text_files import TextSource, read_text, source_name
 
 __all__ = ["Missing", "Series", "read_series"]
@@ -129,9 +129,10 @@ def _check_name(name: str, table: Table, place: int, asked: bool) -> None:
     cell = table.header.cells[place]
     if is_number(cell) or is_gap(cell):
         raise ValueError(
-            f"{name}, line {table.header.line}: {cell!r} stands where the name of a column should, "
+            f"{name}, line {table.header.line}: {cell!r:.80} stands where the name of a column "
+            "should, "
             "so there seems to be no header; write one as the first line, or pass "
-            f"column={cell!r} if that is the name"
+            f"column={cell!r:.80} if that is the name"
         )
 
 
@@ -166,7 +167,7 @@ def _take_values(
     values = _numbers(name, cells, lines, decimal)
     there = ~np.isnan(values)
     for row in map(int, np.flatnonzero(~there)):
-        told = f"{name}, line {lines[row]}: {cells[row]!r} is not a finite number"
+        told = f"{name}, line {lines[row]}: {cells[row]!r:.80} is not a finite number"
         if not is_gap(cells[row]):
             other = "." if decimal == "," else ","
             if given and parse_number(cells[row], other) is not None:
@@ -175,17 +176,18 @@ def _take_values(
                     "it is one"
                 )
             raise ValueError(
-                f"{told}, in column {title!r}; correct it, or choose another column"
+                f"{told}, in column {title!r:.80}; correct it, or choose another column"
                 f"{_others(table, place, labels)}"
             )
         if missing == "error":
             raise ValueError(
-                f"{told}; fill the gap in column {title!r}, or pass missing='interpolate' or "
+                f"{told}; fill the gap in column {title!r:.80}, or pass missing='interpolate' or "
                 "missing='drop' (--missing)"
             )
     if there.sum() < 2:
         raise ValueError(
-            f"{name} has {there.sum()} values in column {title!r}; a series needs at least 2, each "
+            f"{name} has {there.sum()} values in column {title!r:.80}; a series needs at least "
+            "2, each "
             "in its own line"
         )
     at = np.arange(len(cells), dtype=np.float64)
@@ -203,7 +205,7 @@ def _take_values(
     times = tuple(np.array(labels.cells, object)[kept])
     gaps = [(labels.cells[row], lines[row]) for row in np.flatnonzero(~there)]
     number = f" ({place + 1} of {table.width})" if table.width > 1 else ""
-    first = f"column {title!r}{number}: {kept.sum()} values, "
+    first = f"column {title!r:.80}{number}: {kept.sum()} values, "
     first += f"{times[0]} to {times[-1]}; " if labels.columns else ""
     notes = [first + _tell_gaps(gaps), *_tell_marks(cells, lines, decimal), *notes]
     if turned:
@@ -260,7 +262,7 @@ def _numbers(
     if any(percent) and not all(percent):
         first = next(row for row, cell in enumerate(cells) if cell.endswith("%"))
         raise ValueError(
-            f"{name}, line {lines[first]}: {cells[first]!r} is percent, and other cells of its "
+            f"{name}, line {lines[first]}: {cells[first]!r:.80} is percent, and other cells of its "
             "column are not; write them alike"
         )
     return values
@@ -271,7 +273,7 @@ def _tell_marks(cells: tuple[str, ...], lines: list[int], decimal: str) -> list[
     for cell, line in zip(cells, lines, strict=True):
         value = parse_number(cell, decimal)
         if value is not None and (set(cell) & set(",%'’ \u00a0\u202f\u2009") or decimal == ","):
-            return [f"{cell!r} in line {line} is read as {value:.15g}"]
+            return [f"{cell!r:.80} in line {line} is read as {value:.15g}"]
     return []
 
 
@@ -279,9 +281,8 @@ def _tell_gaps(gaps: list[tuple[str, int]]) -> str:
     """The gaps, with their times and lines."""
     if not gaps:
         return "no gaps"
-    shown = ", ".join(f"{time} (line {line})" for time, line in gaps[:SHOWN])
-    more = f" and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else ""
-    return f"{len(gaps)} gap{'s' if len(gaps) > 1 else ''}: {shown}{more}"
+    shown = listed((f"{time} (line {line})" for time, line in gaps), SHOWN)
+    return f"{len(gaps)} gap{'s' if len(gaps) > 1 else ''}: {shown}"
 
 
 def _others(table: Table, place: int, labels: Labels) -> str:
@@ -289,4 +290,4 @@ def _others(table: Table, place: int, labels: Labels) -> str:
     names = table.header.cells if table.header else ()
     taken = (place, *labels.columns)
     others = [name for other, name in enumerate(names) if other not in taken and name]
-    return f": {', '.join(others)}" if others else ""
+    return f": {listed(others)}" if others else ""

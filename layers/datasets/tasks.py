@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from layers.base.renamed import renamed_arguments
 from layers.datasets.checks import as_count, as_generator
+from minigrad.restoring import new_generator
 
 TokenIds = NDArray[np.int64]
 
@@ -188,6 +189,6 @@ def addition_problems(held_out: int = 500, *, seed: int = 0) -> tuple[list[str],
         for one in range(100)
         for other in range(100)
     ]
-    order = np.random.default_rng(seed).permutation(len(problems))
+    order = new_generator(seed).permutation(len(problems))
     shuffled = [problems[place] for place in order]
     return shuffled[held_out:], shuffled[:held_out]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from layers.datasets.checks import as_count, as_generator, as_integers
+from minigrad.restoring import new_generator
 
 
 class Sliceable(Protocol):
@@ -120,6 +121,6 @@ def validation_batches(
     (20, (64, 64))
     """
     token_ids = as_integers("data", data)
-    generator = np.random.default_rng(seed)
+    generator = new_generator(seed)
     count = as_count("count", count)
     return [random_windows(token_ids, batch_size, length, generator) for _ in range(count)]

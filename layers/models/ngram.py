@@ -139,7 +139,7 @@ class NGram:
         log_probabilities = self.log_probabilities(token_ids)
         if not len(log_probabilities):
             raise ValueError("token_ids is empty; measure the model on at least one token")
-        return -float(log_probabilities.mean())
+        return 0.0 - float(log_probabilities.mean())  # not -0.0, where all are certain
 
     def probabilities(self, context: ArrayLike = ()) -> NDArray[np.float64]:
         """Return the distribution of the token that follows a context.

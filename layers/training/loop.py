@@ -50,7 +50,8 @@ def fit(
         validate: a number that is better the lower it is. It is called in evaluation mode, without
             recording; random numbers that it draws do not change the run.
         folder: where checkpoints, the log and the model are kept; None keeps nothing. See
-            `layers.training.run_folder.RunFolder` for its files.
+            `layers.training.run_folder.RunFolder` for its files; one that was made for this run
+            may be passed, such as one that starts again in the place of another run.
         resume: go on with the run in the folder, if there is one. A run that was cut, by Ctrl-C or
             by a kill, and resumed gives the same weights as one that was not, bit for bit; model,
             batches and options must be made in the same way as then. Checkpoints say what ran the
@@ -99,7 +100,7 @@ def fit(
     """
     run = Run(model, batches, options, loss, validate, optimizer, schedule, identity, compiled)
     if folder is not None:
-        run.folder = RunFolder(folder, resume)
+        run.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder, resume)
         if run.folder.has_run:
             run.restore(exact)
         if resume and progress:

@@ -32,6 +32,15 @@ def overwrites(stream: Any) -> bool:
     return bool(stream.isatty()) or type(stream).__module__.startswith("ipykernel")
 
 
+def short(value: float) -> str:
+    """A number in few characters.
+
+    >>> short(2.0), short(123456.7), short(1e306)
+    ('2.000', '123456.700', '1.00e+306')
+    """
+    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.2e}"
+
+
 class ProgressBar:
     """Shows on standard error the share done, steps, loss, last validation, rate and time left.
 
@@ -71,10 +80,10 @@ class ProgressBar:
         of = "" if self._steps is None else f"/{self._steps}"
         parts = {
             "step": f"step {history.step}{of}",
-            "loss": f"loss {history.recent_loss(RECENT):.3f}",
+            "loss": f"loss {short(history.recent_loss(RECENT))}",
         }
         if history.validations:
-            parts["validation"] = f"validation {history.validations[-1][1]:.3f}"
+            parts["validation"] = f"validation {short(history.validations[-1][1])}"
         return {**parts, "rate": f"rate {rate:.1e}", "left": f"{clock} left"}
 
     def _print(self) -> None:

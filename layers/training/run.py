@@ -97,8 +97,8 @@ class Run:
         assert self.folder is not None
         record = self.folder.engine()
         if record is not None:  # versions before did not note it
-            engine, self.loss.kinds = Engine.read(record, self.folder.path)
-            engine.go_on(self.engine, self.folder.path, exact)
+            engine, self.loss.kinds = Engine.read(record, self.folder.name)
+            engine.go_on(self.engine, self.folder.name, exact)
         self.folder.load_last(self.identity, **self._parts())
         if (best := self.history.best) is not None:
             self.best = self.folder.best_weights(best[0], self.history.step, self.model)
@@ -107,9 +107,9 @@ class Run:
         """Where a run that may be resumed begins, in words."""
         assert self.folder is not None
         if self.history.step:
-            return f"going on with the run in {self.folder.path} at step {self.history.step}"
+            return f"going on with the run in {self.folder.name} at step {self.history.step}"
         why = "its last checkpoint is of step 0" if self.folder.has_run else "it holds no run"
-        return f"nothing to go on with in {self.folder.path} ({why}): beginning at step 0"
+        return f"nothing to go on with in {self.folder.name} ({why}): beginning at step 0"
 
     def _save_when_due(self) -> None:
         """Write the last checkpoint, when there are steps or seconds enough since the one before.

@@ -26,6 +26,8 @@ class RunFolder:
     - log.jsonl: a line of JSON for some steps, and for each validation
     - what `model.save` writes, when the model has it: the weights to use
 
+    It stays the same folder when the process changes its working folder.
+
     Each but the log is written whole or not at all; a line that a kill cut is dropped on resuming.
     A better validation is in its files before the last checkpoint knows of it, so that no kill
     costs the best weights: going on makes that validation again.
@@ -33,37 +35,65 @@ class RunFolder:
     Args:
         path: the folder, made when missing.
         resume: whether to go on with the run that is in it.
+        overwrite: whether to start again in its place. It is kept until the new run has something
+            to keep: its first checkpoint, or with `drop_replaced` its model.
 
     Raises:
-        FileExistsError: when there is a run in it, and it is not to be resumed.
+        FileExistsError: when there is a run in it, and neither is asked for.
     """
 
-    def __init__(self, path: str | os.PathLike[str], resume: bool) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], resume: bool, overwrite: bool = False) -> None:
+        self.name = Path(path)  # for messages: as it was given
+        self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
-        if self.has_run and not resume:
+        there = (self.path / LAST).is_file()
+        self.replaces = there and overwrite
+        self._lines = ""  # of the log, as long as that of the run before is kept
+        if there and not (resume or overwrite):
             raise FileExistsError(
-                f"{self.path} holds a run already ({LAST}); go on with it (resume=True, or "
+                f"{self.name} holds a run already ({LAST}); go on with it (resume=True, or "
                 "--resume), choose another folder, or remove it first (--overwrite)"
             )
+
+    def __fspath__(self) -> str:
+        """The folder's path."""
+        return str(self.path)
 
     @property
     def has_run(self) -> bool:
         """Whether there is a run to go on with."""
-        return (self.path / LAST).is_file()
+        return not self.replaces and (self.path / LAST).is_file()
 
     @property
-    def step(self) -> int:
-        """The step of the last checkpoint; 0 when there is none, or another file in its place."""
-        if not self.has_run:
+    def step(self) -> int | None:
+        """The step of the last checkpoint, also of one that is replaced; None if it is damaged.
+
+        0 when there is none, or another file in its place.
+        """
+        if not (self.path / LAST).is_file():
             return 0
-        told = serialize.load_metadata(self.path / LAST).get("step", "")
+        try:
+            told = serialize.load_metadata(self.path / LAST).get("step", "")
+        except (OSError, ValueError):
+            return None
         return int(told) if told.isdecimal() and len(told) < 20 else 0
 
     def clear(self) -> None:
         """Remove the run, and leave the model."""
         for name in (LAST, BEST, LOG):
             (self.path / name).unlink(missing_ok=True)
+
+    def drop_replaced(self) -> None:
+        """Remove the run that this one replaces, if it does, once its model is written."""
+        if self.replaces:
+            (self.path / LAST).unlink(missing_ok=True)
+            self._replace_others()
+
+    def _replace_others(self) -> None:
+        """Remove what there is of the run before beside its last checkpoint."""
+        (self.path / BEST).unlink(missing_ok=True)
+        self._write_log(self._lines)
+        self.replaces = False
 
     def save_last(
         self,
@@ -85,6 +115,8 @@ class RunFolder:
             "engine": json.dumps(engine, sort_keys=True),
         }
         save_checkpoint(self.path / LAST, step=step, metadata=metadata, **parts)
+        if self.replaces:
+            self._replace_others()
 
     def engine(self) -> dict[str, Any] | None:
         """What the run's bits depended on; None in checkpoints of versions that did not say."""
@@ -123,7 +155,7 @@ class RunFolder:
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):
                 raise ValueError(
-                    f"the run in {self.path} cannot be resumed with {name}={now.get(name)!r}: it "
+                    f"the run in {self.name} cannot be resumed with {name}={now.get(name)!r}: it "
                     f"began with {before.get(name)!r}; use that, or another folder"
                 )
         last = read_checkpoint(self.path / LAST)
@@ -183,8 +215,12 @@ class RunFolder:
 
     def log(self, **line: Any) -> None:
         """Add a line of JSON to the log; a validation may be infinite, which is null there."""
+        text = spell(line) + "\n"
+        if self.replaces:
+            self._lines += text
+            return
         with (self.path / LOG).open("a", encoding="utf-8") as file:
-            file.write(spell(line) + "\n")
+            file.write(text)
 
     def _cut_log(self, step: int) -> None:
         """Drop lines of steps that will be made again, and a last line that was cut."""
@@ -198,7 +234,10 @@ class RunFolder:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # cut in the middle when the run was killed
-        serialize.write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
+        self._write_log("".join(kept))
+
+    def _write_log(self, text: str) -> None:
+        serialize.write_atomically(self.path / LOG, lambda path: path.write_text(text, "utf-8"))
 
 
 def _check_finite(checkpoint: CheckpointFile, model: Any) -> None:

@@ -1,8 +1,6 @@
 """A view of the recorded graph, and a pause for the garbage collector."""
 
 import gc
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,9 +13,8 @@ from minigrad.debug.anomaly import anomaly_note, first_anomaly
 from minigrad.debug.calls import Result, source_of_tensor
 from minigrad.debug.replay import Recording
 from minigrad.debug.scopes import ScopeNames
-from minigrad.forks import after_forks, give_lock
 from minigrad.ops.pytree import labelled_leaves
-from minigrad.restoring import Restoring
+from minigrad.restoring import Shared
 
 __all__ = ["Graph", "GraphSummary", "Tally", "graph", "paused_gc"]
 
@@ -239,13 +236,7 @@ def memory_of(array: "ndarray[Any, Any]") -> "ndarray[Any, Any]":
     return owner
 
 
-_lock = threading.Lock()
-give_lock(sys.modules[__name__], "_lock", threading.Lock)
-_pauses: dict[object, int] = {}  # each block that is open, and its thread
-_resume = False
-
-
-class paused_gc(Restoring):
+class paused_gc(Shared):
     """A block without garbage collection, in any number of threads; restored afterwards.
 
     The collector walks all live nodes again and again while a large graph is built, and never
@@ -257,37 +248,16 @@ class paused_gc(Restoring):
     False
     """
 
-    def begin(self) -> None:
+    def read(self) -> bool:
+        """Whether the collector is on."""
+        return gc.isenabled()
+
+    def change(self) -> None:
         """Pause."""
-        global _resume
-        pause = object()
-        self.undone_by(_end_pause, pause)
-        with _lock:
-            if not _pauses:
-                _resume = gc.isenabled()
-                gc.disable()
-            _pauses[pause] = threading.get_ident()
+        gc.disable()
 
-
-def _end_pause(pause: object) -> None:
-    with _lock:
-        _pauses.pop(pause, None)
-        _resume_if_last()
-
-
-def _resume_if_last() -> None:
-    global _resume
-    if not _pauses and _resume:
-        gc.enable()
-        _resume = False
-
-
-def _forget_other_threads() -> None:
-    here = threading.get_ident()
-    for pause, thread in list(_pauses.items()):
-        if thread != here:
-            del _pauses[pause]
-    _resume_if_last()
-
-
-after_forks(_forget_other_threads)
+    @classmethod
+    def put_back(cls, before: bool) -> None:
+        """Go on collecting, if that was so."""
+        if before:
+            gc.enable()

@@ -68,7 +68,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"it has {name!r} twice")
+            raise ValueError(f"it has {name!r:.80} twice")
         found[name] = value
     return found
 

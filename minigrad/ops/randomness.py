@@ -21,7 +21,7 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Drawn, Observer
 from minigrad.forks import wait_before_forks
-from minigrad.restoring import new_generator
+from minigrad.restoring import new_bits, new_generator
 
 __all__ = [
     "DrawRequest",
@@ -145,7 +145,7 @@ class DrawRequest(NamedTuple):
 
     def numbers_from(self, kind: Any, state: Any) -> tuple[Any, Any]:
         """The numbers that a bit generator of a class gives from a state on; its state then."""
-        bits = kind(0)
+        bits = new_bits(kind)
         bits.state = state
         return self._replace(generator=np.random.Generator(bits)).straight(), bits.state
 
@@ -177,7 +177,7 @@ def set_generator_state(state: Any, generator: "np.random.Generator | None" = No
             f"name of a NumPy bit generator under 'bit_generator', got {describe(state)}"
         )
     try:
-        restored = maker(0)
+        restored = new_bits(maker)
         _check_state("state", state, restored.state)
         restored.state = dict(state)
         if generator is None:

@@ -177,7 +177,7 @@ def test_a_run_says_where_it_begins(tmp_path, capsys):
 
     assert "beginning" not in said("--steps", "2")
     assert f"going on with the run in {out} at step 2" in said("--steps", "3", "--resume")
-    assert f"dropping the run in {out}, which was at step 3" in said("--steps", "2", "--overwrite")
+    assert f"replacing the run in {out}, which was at step 3" in said("--steps", "2", "--overwrite")
     (out / "last.safetensors").unlink()
     assert "(it holds no run): beginning at step 0" in said("--steps", "2", "--resume",
                                                             "--checkpoint-seconds", "5",

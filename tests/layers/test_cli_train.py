@@ -294,6 +294,41 @@ def test_a_run_is_not_written_over_but_resumed(data, tmp_path, run, error):
     )
 
 
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("model", ["lstm", "ngram"])
+def test_a_run_is_replaced_once_the_new_one_has_something_to_keep(data, tmp_path, run, model):
+    out = tmp_path / "m"
+    arguments = ["train", data / "t.txt", "--out", out]
+    small = ["--steps", 4, "--hidden-size", 8]
+    run(*arguments, *small)
+    before = files_in(out)
+    text = tmp_path / "short.txt"
+    text.write_text("too short")
+    large = run(*arguments, "--hidden-size", 10**9, "--overwrite", code=1)
+    assert "out of memory" in large.err
+    run("train", text, "--out", out, "--overwrite", code=1)
+    assert files_in(out) == before
+    own = small if model == "lstm" else ["--model", model]
+    run(*arguments, *own, "--overwrite")
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [("yardsticks" in line) for line in log].count(True) == 1
+    assert "yardsticks" in log[0]
+    assert (out / "last.safetensors").exists() == (model == "lstm")
+
+
+def test_a_damaged_run_is_replaced(data, tmp_path, run):
+    arguments = ["train", data / "t.txt", "--hidden-size", 8, "--steps", 4, "--out", tmp_path / "m"]
+    run(*arguments)
+    os.truncate(tmp_path / "m" / "last.safetensors", 1000)
+    said = run(*arguments, "--overwrite")
+    assert "which is damaged: beginning at step 0" in said.err
+    assert "4 steps" in said.out
+    assert "already" in run(*arguments, "--resume").out  # and the new one is whole
+
+
 def error_after_text(run, arguments):
     return run(*arguments, code=1).err
 

@@ -1,5 +1,7 @@
 """The best weights of a run in its folder, when it ends between two of its files."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ class Killed(BaseException):
     """Nothing in the run handles it."""
 
 
-def train(folder, end_at=None, ending=Killed, resume=False):
+def train(folder, end_at=None, ending=Killed, resume=False, callbacks=()):
     """A run of 12 steps, with checkpoints at 0 and 6; its model and history."""
     mg.seed(0)
     model = CharacterModel(CharacterConfig(5, hidden_size=4))
@@ -37,7 +39,7 @@ def train(folder, end_at=None, ending=Killed, resume=False):
         validate=lambda: VALUES[step],
         folder=folder,
         resume=resume,
-        callbacks=[told],
+        callbacks=[told, *callbacks],
         progress=False,
     )
     return model, history
@@ -62,6 +64,17 @@ def assert_whole(folder, whole, run):
     assert history.validations == list(VALUES.items())
     assert_same(wanted.state_dict(), CharacterModel.load(folder).state_dict())
     assert_same(best_of(folder), wanted.state_dict())
+
+
+def test_a_run_stays_in_its_folder_when_the_working_folder_changes(tmp_path, monkeypatch):
+    for place in (tmp_path / "a", tmp_path / "b"):
+        place.mkdir()
+        monkeypatch.chdir(place)
+    train("run", end_at=7, ending=KeyboardInterrupt)  # in b
+    monkeypatch.chdir(tmp_path / "a")
+    train("run", callbacks=[lambda told: told.step == 3 and os.chdir(tmp_path / "b")])
+    assert RunFolder(tmp_path / "a" / "run", resume=True).step == 12
+    assert RunFolder(tmp_path / "b" / "run", resume=True).step == 7
 
 
 @pytest.fixture

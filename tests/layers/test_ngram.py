@@ -164,3 +164,8 @@ def test_errors_say_what_is_wrong(action, error, message):
 
 def test_the_short_form_names_the_arguments():
     assert repr(NGram(3, 64)) == "NGram(order=3, vocabulary_size=64)"
+
+
+def test_what_is_certain_costs_nothing_and_not_less():
+    model = NGram(order=1, vocabulary_size=1).fit([0, 0])
+    assert str(model.cross_entropy([0, 0])) == "0.0"

@@ -176,3 +176,14 @@ def test_files_are_utf_8_whatever_the_locale_is(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("d.html", "m/config.json", "m/log.jsonl", "s/result.json"):
         assert (tmp_path / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("command", ["--help", "train --help"])
+def test_help_that_cannot_be_written_is_an_error(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "layers.cli", *command.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, "No space left" in done.stderr) == (1, True)

@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -135,12 +137,59 @@ def test_windows_of_a_step_are_as_many_and_as_long_as_asked_for():
         assert history.weights == [tokens]
 
 
+def threads():
+    """How many each library of matrix products uses."""
+    pools = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    return [pool["num_threads"] for pool in pools.info()]
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Matrix products use two threads, and the user chose no number."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        yield threads()
+
+
+def test_blocks_of_one_thread_may_overlap(two_threads):
+    one, other = one_blas_thread(), one_blas_thread()
+    seen = []
+    for step in (one.__enter__, other.__enter__, one.close, other.close):
+        step()
+        seen.append(threads())
+    single = [1] * len(two_threads)
+    assert seen == [single, single, single, two_threads]
+
+
+# In threadpoolctl itself, Ctrl-C leaves a file open, and comes in the destructor of a generator.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_block_of_one_thread_that_ctrl_c_cuts_is_undone(two_threads):
+    place, interrupted = 0, True
+    while interrupted:  # at each place at which Python may act on a signal
+        place, seen, interrupted = place + 1, 0, False
+
+        def interrupt(frame, event, argument, place=place):
+            nonlocal seen, interrupted
+            seen += event in ("call", "c_return") and frame.f_code.co_filename != __file__
+            if seen == place:
+                sys.setprofile(None)
+                interrupted = True
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            try:
+                sys.setprofile(interrupt)
+                with one_blas_thread():
+                    pass
+            finally:
+                sys.setprofile(None)
+        assert threads() == two_threads, place
+    assert place > 5
+
+
 @pytest.mark.parametrize("chosen", [None, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
 def test_products_use_one_thread_unless_the_user_chose(monkeypatch, chosen):
-    def threads():
-        return [pool["num_threads"] for pool in threadpoolctl.ThreadpoolController()
-                .select(user_api="blas").info()]  # fmt: skip
-
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     if chosen is not None:

@@ -12,7 +12,6 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import backward
-from minigrad.debug import graph_view
 from minigrad.ops.randomness import default_generator
 from tests.forked import exit_code_of_fork
 
@@ -51,7 +50,7 @@ def uses_everything():
     return gc.isenabled() and len(measured.records) > 0 and w.grad.sum().item() == 6
 
 
-@pytest.mark.parametrize("lock", [lambda: backward._adding, lambda: graph_view._lock])
+@pytest.mark.parametrize("lock", [lambda: backward._adding, lambda: mg.paused_gc._lock])
 def test_a_lock_that_another_thread_holds_is_free_in_a_fork(lock):
     with held_by_a_thread(lock()):
         assert exit_code_of_fork(uses_everything) == 0

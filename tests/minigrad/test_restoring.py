@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minigrad.ops.randomness import DrawRequest, generator_state, set_generator_state
 from minigrad.restoring import Restoring, Setting, errstate, quiet
 
 WAYS = st.sampled_from(["ignore", "warn", "raise", "call", "print", "log"])
@@ -156,3 +157,37 @@ def test_each_thread_has_its_own_settings():
         thread.join()
         assert np.geterr()["over"] == "ignore"
     assert found == ["raise"]
+
+
+@pytest.mark.parametrize("what", ["a state that is set", "a draw that is repeated"])
+def test_a_generator_that_ctrl_c_cuts_while_it_is_made_leaves_numpy_as_it_was(what):
+    state, generator = generator_state(), np.random.Generator(np.random.MT19937(0))
+    request = DrawRequest(generator, "test", "random", (), {})
+    calls = {
+        "a state that is set": lambda: set_generator_state(state),
+        "a draw that is repeated": lambda: request.numbers_from(
+            np.random.MT19937, generator.bit_generator.state
+        ),
+    }
+    before, place, interrupted = np.geterr(), 0, True
+    while interrupted:  # at each place at which Python may act on a signal
+        place, seen, interrupted = place + 1, 0, False
+
+        def interrupt(frame, event, argument, place=place):
+            nonlocal seen, interrupted
+            seen += event in ("call", "c_return") and frame.f_code.co_filename != __file__
+            if seen == place:
+                sys.setprofile(None)
+                interrupted = True
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            try:
+                sys.setprofile(interrupt)
+                calls[what]()
+            finally:
+                sys.setprofile(None)
+        left = np.geterr()
+        np.seterr(**before)
+        assert left == before, place
+    assert place > 5

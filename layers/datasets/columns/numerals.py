@@ -86,7 +86,7 @@ def choose_decimal(
     marks = {decimal: _only_with(own, decimal) for decimal in _PATTERNS}
     if all(place is not None for place in marks.values()):
         shown = " and ".join(
-            f"{own[place]!r} in line {lines[place]}"
+            f"{own[place]!r:.80} in line {lines[place]}"
             for place in marks.values()
             if place is not None
         )
@@ -107,7 +107,8 @@ def choose_decimal(
         cell = own[unclear]
         one, other = (parse_number(cell, decimal) for decimal in _PATTERNS)
         raise ValueError(
-            f"{name}, line {lines[unclear]}: {cell!r} may be {one:g} or {other:g}; say which by "
+            f"{name}, line {lines[unclear]}: {cell!r:.80} may be {one:g} or {other:g}; say "
+            "which by "
             "decimal='.' or decimal=',' (--decimal . or --decimal ,)"
         )
     return "."

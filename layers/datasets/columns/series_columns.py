@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from layers.datasets.columns.numerals import is_gap, is_meant_as_number, is_number
-from layers.datasets.columns.tables import SEPARATORS, Table
+from layers.datasets.columns.tables import SEPARATORS, Table, listed
 from layers.datasets.columns.time_labels import TimeAxis, is_time, read_times
 from layers.datasets.columns.time_names import UNSURE, named_as_time, part_named
 from layers.datasets.columns.time_parts import Parts, named_parts, unnamed_parts
@@ -91,8 +91,10 @@ def find_labels(name: str, table: Table, value: int | None) -> Labels:
     if unclear is not None and not told and len(places) - spare > 1:
         year, part = (column_name(table, place) for place in unclear)
         raise ValueError(
-            f"{name}, line {table.rows[0].line}: {table.rows[0].cells[unclear[1]]!r} in {part!r} "
-            f"beside the year in {year!r} may be a month, quarter, week, day or half of it, and "
+            f"{name}, line {table.rows[0].line}: {table.rows[0].cells[unclear[1]]!r:.80} in "
+            f"{part!r:.80} "
+            f"beside the year in {year!r:.80} may be a month, quarter, week, day or half of it, "
+            "and "
             "nothing tells which; name the columns in the first line, such as year and quarter"
         )
     if single:
@@ -154,7 +156,7 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
         ValueError: as said. The message names the line.
     """
     axis = labels.axis
-    title = " and ".join(repr(column_name(table, place)) for place in labels.columns)
+    title = " and ".join(f"{column_name(table, place)!r:.80}" for place in labels.columns)
     if axis is None:
         if len(labels.columns) > 1:
             _check_parts(name, table, labels, title)
@@ -163,7 +165,7 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     for row, cell in zip(table.rows, labels.cells, strict=True):
         if is_gap(cell) and not is_gap(row.cells[value]):
             raise ValueError(
-                f"{name}, line {row.line}: the time is missing ({cell!r} in column {title}); "
+                f"{name}, line {row.line}: the time is missing ({cell!r:.80} in column {title}); "
                 "write it, or leave out the row"
             )
     if axis.rises or axis.falls or axis.unit in ("weekday", "monthname", "clock"):
@@ -172,14 +174,14 @@ def check_order(name: str, table: Table, labels: Labels, value: int) -> None:
     if place is not None:
         late, before = labels.row(place), labels.row(place - 1)
         unread = [
-            f"{table.rows[late].cells[other]!r} in column {column_name(table, other)!r}"
+            f"{table.rows[late].cells[other]!r:.80} in column {column_name(table, other)!r:.80}"
             for other in range(table.width)
             if other not in (*labels.columns, value) and _is_part(table, other, labels)
         ]
-        besides = f" ({' and '.join(unread)} is not read as a part of it)" if unread else ""
+        besides = f" ({listed(unread)} is not read as a part of it)" if unread else ""
         raise ValueError(
-            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r} in column {title} "
-            f"comes after {labels.cells[before]!r}{besides}; sort the rows by time, with one "
+            f"{name}, line {table.rows[late].line}: {labels.cells[late]!r:.80} in column {title} "
+            f"comes after {labels.cells[before]!r:.80}{besides}; sort the rows by time, with one "
             "row for each, or put each series into a file of its own"
         )
 
@@ -193,7 +195,8 @@ def _check_parts(name: str, table: Table, labels: Labels, title: str) -> None:
     for row, cell in zip(table.rows, labels.cells, strict=True):
         if not is_gap(cell) and read_times([cell]) is None:
             raise ValueError(
-                f"{name}, line {row.line}: {cell!r} in the columns {title} is no time; correct it"
+                f"{name}, line {row.line}: {cell!r:.80} in the columns {title} is no time; "
+                "correct it"
             )
 
 
@@ -212,8 +215,8 @@ def _check_no_sums(name: str, table: Table, value: int) -> None:
         cell = row.cells[0]
         if not is_gap(cell) and not any(map(str.isdigit, cell)):
             raise ValueError(
-                f"{name}, line {row.line}: {cell!r} stands where others have a time, such as "
-                f"{first!r}; leave the row out, or put # before it"
+                f"{name}, line {row.line}: {cell!r:.80} stands where others have a time, such as "
+                f"{first!r:.80}; leave the row out, or put # before it"
             )
 
 
@@ -230,9 +233,9 @@ def find_column(name: str, table: Table, column: str | int | None) -> int | None
         same = [place for place, cell in enumerate(header) if cell == column]
         same = same or [p for p, cell in enumerate(header) if cell.lower() == column.lower()]
         if len(same) > 1:
-            numbers = " and ".join(str(place + 1) for place in same)
+            numbers = listed(str(place + 1) for place in same)
             raise ValueError(
-                f"{name} has {len(same)} columns {column!r}; pass the number of one: {numbers} "
+                f"{name} has {len(same)} columns {column!r:.80}; pass the number of one: {numbers} "
                 f"(--column {same[0] + 1})"
             )
         if same:
@@ -241,18 +244,20 @@ def find_column(name: str, table: Table, column: str | int | None) -> int | None
         number = int(column)
         if not 1 <= number <= table.width:
             raise ValueError(
-                f"{name} has no column {column!r}: its {table.width} columns are numbered from 1 on"
+                f"{name} has no column {column!r:.80}: its {table.width} columns are numbered "
+                "from 1 on"
             )
         return number - 1
     if not header:
         raise ValueError(
-            f"{name} has no header, so it has no column {column!r}: its first line is "
-            f"{list(table.rows[0].cells)}; add a header, or pass the number of the column, from 1 "
+            f"{name} has no header, so it has no column {column!r:.80}: its first line is "
+            f"{listed(map(repr, table.rows[0].cells))}; add a header, or pass the number of the "
+            "column, from 1 "
             f"to {table.width}"
         )
     near = get_close_matches(column, header, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name} has no column {column!r}, only {', '.join(header)}{hint}")
+    hint = f"; did you mean {near[0]!r:.80}?" if near else ""
+    raise ValueError(f"{name} has no column {column!r:.80}, only {listed(header)}{hint}")
 
 
 def check_given_separator(name: str, table: Table, decimal: str | None) -> None:
@@ -280,7 +285,7 @@ def check_given_separator(name: str, table: Table, decimal: str | None) -> None:
             if all(cell.count(mark) == count for cell in cells):
                 line = (table.header or table.rows[0]).line
                 raise ValueError(
-                    f"{name}, line {line}: {cells[0]!r} is one cell with "
+                    f"{name}, line {line}: {cells[0]!r:.80} is one cell with "
                     f"separator={table.separator!r}, and {mark!r} seems to part it into "
                     f"{count + 1}; pass separator={mark!r} (--separator) or none"
                     + (", or decimal=',' (--decimal ,) if it is a decimal mark" * (mark == ","))
@@ -314,7 +319,8 @@ def check_separator(name: str, table: Table, labels: Labels, value: int | None) 
         return
     mark = "a decimal comma" if table.separator == "," else "thousands apart"
     raise ValueError(
-        f"{name}, line {table.rows[0].line}: {(table.separator or '').join(table.rows[0].cells)!r} "
+        f"{name}, line {table.rows[0].line}: "
+        f"{(table.separator or '').join(table.rows[0].cells)!r:.80} "
         f"may be {table.width} cells or one number with {mark}; say which by "
         f"separator={table.separator!r} or decimal=',' (--separator or --decimal)"
     )
@@ -360,13 +366,14 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
         part = _is_part(table, found[0], labels)
         if (part or (named and labels.axis is None)) and table.width > 1:
             raise ValueError(
-                f"{name} has numbers in column {title!r} alone, which seems to be of times; look "
-                f"into the others, or pass column={title!r} (--column) if it is the series"
+                f"{name} has numbers in column {title!r:.80} alone, which seems to be of times; "
+                "look "
+                f"into the others, or pass column={title!r:.80} (--column) if it is the series"
             )
         return found[0]
     header = table.header
-    choice = f"; choose one by name: {', '.join(filter(None, header.cells))}" if header else ""
-    labelled = ", ".join(repr(column_name(table, place)) for place in labels.columns)
+    choice = f"; choose one by name: {listed(filter(None, header.cells))}" if header else ""
+    labelled = listed(repr(column_name(table, place)) for place in labels.columns)
     besides = f" besides the times in {labelled}" if labels.axis is not None else ""
     if not found:
         if not table.rows:
@@ -375,12 +382,13 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
             )
         cell = table.rows[0].cells[places[-1]]
         raise ValueError(
-            f"{name} has no column of numbers alone{besides}{choice}; the last one has {cell!r} in "
+            f"{name} has no column of numbers alone{besides}{choice}; the last one has "
+            f"{cell!r:.80} in "
             f"line {table.rows[0].line}"
         )
-    shown = ", ".join(
-        f"{column_name(table, place)!r} (number {place + 1}: "
-        f"{', '.join(table.column(place)[:3])}, ...)"
+    shown = listed(
+        f"{column_name(table, place)!r:.50} (number {place + 1}: "
+        f"{', '.join(f'{cell:.12}' for cell in table.column(place)[:3])}, ...)"
         for place in found
     )
     last = found[-1]
@@ -388,5 +396,5 @@ def only_values(name: str, table: Table, labels: Labels) -> int:
     option = title if title and header and header.cells.count(title) == 1 else last + 1
     raise ValueError(
         f"{name} has {len(found)} columns that may be the series{besides}: {shown}; choose one by "
-        f"name or number, such as column={option!r} (--column {option})"
+        f"name or number, such as column={option!r:.80} (--column {option!s:.80})"
     )

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from layers.datasets.columns.numerals import is_gap, is_number
 from layers.datasets.columns.time_labels import is_time
 
-__all__ = ["Row", "Table", "parse_table"]
+__all__ = ["Row", "Table", "listed", "parse_table"]
 
 SEPARATORS: Final = ("\t", ";", "|", ",", " ")
 """Tried in this order: commas and spaces are the likeliest to be part of a cell."""
@@ -59,6 +59,17 @@ class Table(NamedTuple):
     def column(self, place: int) -> tuple[str, ...]:
         """The cells of a column."""
         return tuple(row.cells[place] for row in self.rows)
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Names or cells for messages: of many the first ones, and of long ones the beginning.
+
+    >>> listed(["rain", "snow", "wind"], most=2)
+    'rain, snow and 1 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"{name:.120}" for name in names[:most]) + more
 
 
 def parse_table(

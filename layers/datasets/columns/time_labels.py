@@ -66,7 +66,8 @@ class TimeAxis:
         expected = self._continued(self.positions[:1], len(self.positions) - 1)
         if expected is None:  # no step is usual: the least one should be
             steps = [b - a for a, b in pairwise(self.positions)]
-            return next((i for i, step in enumerate(steps, 1) if step != min(steps)), None)
+            least = min(steps, default=0)
+            return next((i for i, step in enumerate(steps, 1) if step != least), None)
         found = zip(self.positions[1:], expected, strict=True)
         return next((i for i, (a, b) in enumerate(found, 1) if a != b), None)
 
@@ -91,10 +92,10 @@ class TimeAxis:
         if self.following(1) is not None:
             return ""
         if not self._clear:
-            return f"day and month of {last!r} may be exchanged; write dates as 2020-12-31"
+            return f"day and month of {last!r:.80} may be exchanged; write dates as 2020-12-31"
         if self._continued(self.positions, 1) is None:
-            return f"no step between the times up to {last!r} is usual"
-        return f"the time after {last!r} lies beyond the year 9999"
+            return f"no step between the times up to {last!r:.80} is usual"
+        return f"the time after {last!r:.80} lies beyond the year 9999"
 
     def _continued(self, begun: Sequence[int], steps: int) -> list[int] | None:
         """The positions after those of `begun`, in the steps of all; None where there are none."""
@@ -161,9 +162,10 @@ def why_unnamed(times: Sequence[str]) -> str:
     strange = next((time for time in times if read_times([time]) is None), None)
     if strange is not None:
         return (
-            f"{strange!r} is no time that is known; write times as 2020-12-31 or 2020-12-31 22:00"
+            f"{strange!r:.80} is no time that is known; write times as 2020-12-31 or "
+            "2020-12-31 22:00"
         )
-    return f"{times[0]!r} to {times[-1]!r} are not all written alike"
+    return f"{times[0]!r:.80} to {times[-1]!r:.80} are not all written alike"
 
 
 def following(times: Sequence[str], steps: int) -> list[str]:

@@ -238,10 +238,11 @@ def unnamed_parts(
     Returns:
         The times, or None; and the places of a year and a part of it that may be several parts.
     """
+    among = set(places)
     for first in places:
         for parts in (("year", "month", "day", "hour"), ("year", "month", "day"), ("date", "hour")):
             found = dict(zip(parts, range(first, first + len(parts)), strict=True))
-            if not all(p in places and _fits(part, columns[p]) for part, p in found.items()):
+            if not all(p in among and _fits(part, columns[p]) for part, p in found.items()):
                 continue
             finer = [columns[p] for part, p in found.items() if part != "date"]
             pair = "year" in found and _part_by_values(finer[0], finer[1]) is not None
@@ -251,13 +252,12 @@ def unnamed_parts(
                 if fits(times.cells) and not _is_ordered(columns[first]):
                     return times, None
     unclear = None
-    for year in places:
-        named = part_named(names[year])
-        if not _repeats_years(columns[year]) or (named and named[0] != "year"):
-            continue
-        for place in places:
-            if place == year or (part_named(names[place]) and names[place].lower() not in UNSURE):
-                continue
+    years = [p for p in places if _repeats_years(columns[p]) and _may_be(("year",), names[p])]
+    short = [p for p in places if _part_alone(columns[p]) is not None
+             and (names[p].lower() in UNSURE or _may_be((), names[p]))]  # fmt: skip
+    short = _distinct(short, columns)
+    for year in _distinct(years, columns):
+        for place in short:
             part = _part_by_values(columns[year], columns[place])
             if part:
                 return _put_together({"year": year, part: place}, columns), None
@@ -272,19 +272,39 @@ def _is_even(cells: Column) -> bool:
     return axis is not None and (axis.rises or axis.falls) and axis.uneven() is None
 
 
+def _may_be(parts: Sequence[str], name: str) -> bool:
+    """Whether the name of a column says nothing, or first one of these parts."""
+    named = part_named(name)
+    return not named or named[0] in parts
+
+
+def _distinct(places: Sequence[int], columns: Sequence[Column]) -> list[int]:
+    """The first of the places whose columns have the same cells, for each such."""
+    first: dict[tuple[str, ...], int] = {}
+    for place in places:
+        first.setdefault(tuple(columns[place]), place)
+    return list(first.values())
+
+
+def _part_alone(cells: Column) -> str | None:
+    """The part of a year that cells are by their marks; "" for short numbers; else None."""
+    part = next((p for p, m in _MARKED.items() if all(map(m.fullmatch, cells))), None)
+    if part is None and _fits("month", cells) and not any(cell.isdecimal() for cell in cells):
+        part = "month"
+    if part is None and all(cell.isdecimal() and len(cell) < 4 for cell in cells):
+        part = ""
+    return part
+
+
 def _part_by_values(years: Column, cells: Column) -> str | None:
     """Which part of a year the numbers beside it are: by marks as in Q1, or by how they wrap.
 
     Returns:
         The part; "" if they are one, but nothing tells which; None if they are none.
     """
-    part = next((p for p, m in _MARKED.items() if all(map(m.fullmatch, cells))), None)
-    if part is None and _fits("month", cells) and not any(cell.isdecimal() for cell in cells):
-        part = "month"
-    if part is not None:
+    part = _part_alone(cells)
+    if part != "":
         return part
-    if not all(cell.isdecimal() and len(cell) < 4 for cell in cells):
-        return None
     rows = [(int(year), int(cell)) for year, cell in zip(years, cells, strict=True)]
     rows = rows[::-1] if rows[0] > rows[-1] else rows
     if any(one >= other for one, other in pairwise(rows)):

@@ -7,6 +7,7 @@ written is left out. Code is run as it is read: a folder that others may write t
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -50,17 +51,23 @@ def key_of(*parts: str) -> str:
 def folder() -> Path | None:
     """Where the code is kept, whether or not it exists; None when the cache is off."""
     chosen = os.environ.get("MINIGRAD_CACHE")
-    if chosen is not None:
-        return None if chosen in ("", "0") else Path(chosen)
     try:
+        if chosen is not None:
+            return None if chosen in ("", "0") else _fixed(chosen)
         if sys.platform == "win32":
             base = os.environ.get("LOCALAPPDATA")
-            return Path(base or Path.home() / "AppData" / "Local") / "minigrad" / "Cache"
+            return _fixed(base or Path.home() / "AppData" / "Local") / "minigrad" / "Cache"
         if sys.platform == "darwin":
             return Path.home() / "Library" / "Caches" / "minigrad"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigrad"
-    except RuntimeError:  # there is no home
+        return _fixed(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigrad"
+    except (RuntimeError, OSError):  # there is no home, or no working folder any more
         return None
+
+
+@functools.cache
+def _fixed(path: str | Path) -> Path:
+    """A path that stays the same folder when the process changes its working folder."""
+    return Path(path).absolute()
 
 
 def _is_ours(path: Path) -> bool:

@@ -19,6 +19,7 @@ from minigrad.compiled.tracing.earlier import is_plain
 from minigrad.compiled.tracing.memory import owner_of
 from minigrad.compiled.tracing.tracer import Tracer
 from minigrad.core.tensors import Tensor
+from minigrad.restoring import new_generator
 
 __all__ = ["LARGE", "StandIns"]
 
@@ -82,7 +83,7 @@ class StandIns(Tracer):
         step, periods = like.dtype.itemsize, size_of(like.shape) // _PERIOD + 2
         room = self._rooms.get(like.dtype, b"")
         if len(room) < periods * _PERIOD * step:
-            drawn = np.random.default_rng(_PERIOD).standard_normal(_PERIOD)
+            drawn = new_generator(_PERIOD).standard_normal(_PERIOD)
             room = bytearray(drawn.astype(like.dtype).tobytes()) * periods
             self._rooms[like.dtype] = room
         self._count += 1

@@ -73,7 +73,7 @@ def read_document(
     found = content.get("version")
     if type(found) is not int or found != version:
         raise GraphFormatError(
-            f"graph schema version {found!r} is not {version}, the one this version of "
+            f"graph schema version {found!r:.80} is not {version}, the one this version of "
             "minigrad reads; write the graph again with this version"
         )
     fields = {key: value for key, value in content.items() if key not in ("schema", "version")}
@@ -120,11 +120,11 @@ def _refuse_constant(name: str) -> object:
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise GraphFormatError(f"key {repeated!r} appears twice in one object")
+    content: dict[str, object] = {}
+    for key, value in pairs:
+        if key in content:
+            raise GraphFormatError(f"key {key!r:.80} appears twice in one object")
+        content[key] = value
     return content
 
 
@@ -136,7 +136,7 @@ def _read_record(
     readers = _readers(record)
     unknown = [key for key in content if key not in readers]
     if unknown:
-        raise GraphFormatError(f"{place} has the unknown key {unknown[0]!r}")
+        raise GraphFormatError(f"{place} has the unknown key {unknown[0]!r:.80}")
     values = {
         key: value if key in ready else readers[key](value, f"{place}.{key}")
         for key, value in content.items()
@@ -187,7 +187,7 @@ def _reader(hint: Any) -> _Reader:
 def _choice(value: object, place: str, choices: tuple[object, ...]) -> object:
     if not isinstance(value, str) or value not in choices:
         names = ", ".join(str(choice) for choice in choices)
-        raise GraphFormatError(f"{place} must be one of {names}; got {value!r}")
+        raise GraphFormatError(f"{place} must be one of {names}; got {value!r:.80}")
     return value
 
 

@@ -343,9 +343,11 @@ def _check_scopes(scopes: tuple[PictureScope, ...]) -> None:
         path = start
         while path not in settled:
             if path not in parents:
-                raise GraphFormatError(f"scope {trail[-1]!r} has the unknown parent {path!r}")
+                raise GraphFormatError(
+                    f"scope {trail[-1]!r:.80} has the unknown parent {path!r:.80}"
+                )
             if path in trail[-1:] or len(trail) > len(parents):
-                raise GraphFormatError(f"scope {start!r} is its own ancestor")
+                raise GraphFormatError(f"scope {start!r:.80} is its own ancestor")
             trail.append(path)
             path = parents[path]
         settled.update(trail)

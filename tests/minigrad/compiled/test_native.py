@@ -143,6 +143,16 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
     assert run(native.load_code(increment()), 1.0) == 2.0
 
 
+def test_a_folder_stays_the_same_when_the_working_folder_changes(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIGRAD_CACHE", f"here-{tmp_path.name}")
+    native.load_code(increment())
+    monkeypatch.chdir(tmp_path / "other")
+    assert native.load_code(increment()).from_disk
+    assert not list((tmp_path / "other").iterdir())
+
+
 def test_a_directory_in_the_place_of_a_file(own_folder):
     native.load_code(increment())
     path = only_file(own_folder)
