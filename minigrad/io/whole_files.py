@@ -34,14 +34,14 @@ def file_name(path: str | os.PathLike[str]) -> str:
 
     Raises:
         TypeError: when it is no text, such as bytes.
-        IsADirectoryError: when it ends in a slash, so that it names a folder.
+        IsADirectoryError: when it ends in a slash, so that it names a folder that is to come.
     """
     name = os.fspath(path)
     if not isinstance(name, str):
         raise TypeError(
             f"the path must be text or a path, got {name!r}; os.fsdecode makes text of bytes"
         )
-    if name.endswith((os.sep, os.altsep or os.sep)):
+    if name.endswith((os.sep, os.altsep or os.sep)) and not os.path.isdir(name):
         raise IsADirectoryError(
             f"{name!r} cannot be saved: it ends in {name[-1]!r}, and so names a folder; name a "
             "file in it, or leave that out"

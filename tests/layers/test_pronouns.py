@@ -73,7 +73,8 @@ def test_only_the_weights_tell_the_nouns_apart():
     """The values are made of the bare words: twins have the same ones, up to the last word."""
     steps = PronounModel().steps(np.stack([one.token_ids for one in PRONOUN_TWINS]))
     value, weights = steps.value.numpy(), steps.weights.numpy()
-    assert (value[0, :, :-1] == value[1, :, :-1]).all()
+    # Some processors round a product by the place of its row.
+    np.testing.assert_allclose(value[0, :, :-1], value[1, :, :-1], rtol=1e-5, atol=1e-6)
     assert (weights[0] != weights[1]).any()
 
 

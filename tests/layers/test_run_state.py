@@ -145,11 +145,11 @@ def test_the_best_weights_are_of_the_best_step_or_of_one_to_come(best, last, who
     folder, model = RunFolder(tmp_path, resume=False), layers.Linear(2, 1)
     folder.save_best(8, 1.0, model)
     if whole:
-        found = folder.best_weights(best, last)
+        found = folder.best_weights(best, last, model)
         np.testing.assert_array_equal(found["weight"], model.weight.numpy())
     else:
         with pytest.raises(ValueError, match=r"has the weights of step 8, and the best .* step 4"):
-            folder.best_weights(best, last)
+            folder.best_weights(best, last, model)
 
 
 def test_a_history_without_validations_begins_with_none_that_was_worse():
