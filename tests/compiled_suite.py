@@ -53,6 +53,7 @@ class Suite:
         self.first, self.test = {}, ""
         self._compiled = {}
         self._inside = Inside()
+        self._suspended = False  # in all threads
 
     def forget(self):
         """Let go of all programs, as each test needs its own."""
@@ -63,7 +64,7 @@ class Suite:
         from minigrad.compiled.backends import switched_off
         from minigrad.core.modes import current_mode
 
-        if self._inside.on:
+        if self._inside.on or self._suspended:
             return plain(*args, **kwargs)
         mode = current_mode()
         if mode.watchers or mode.deriving or not mode.fused:
@@ -207,11 +208,11 @@ class Suite:
     @contextlib.contextmanager
     def suspended(self):
         """A block without compilation."""
-        self._inside.on = True
+        self._suspended = True
         try:
             yield
         finally:
-            self._inside.on = False
+            self._suspended = False
 
 
 def _holds(entry):
@@ -254,17 +255,27 @@ def pytest_fixture_setup():
     return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
+def _apart(item):
+    """A block in which a test's calls run as they always do, if it is excepted."""
     suite = item.config.stash[SUITE]
     suite.test = item.nodeid
     os.environ.pop("MINIGRAD_COMPILE", None)
-    excepted = reason_of(item.nodeid) is not None
+    return suite.suspended() if reason_of(item.nodeid) is not None else contextlib.nullcontext()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    with _apart(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
     try:
-        with suite.suspended() if excepted else contextlib.nullcontext():
+        with _apart(item):
             return (yield)
     finally:
-        suite.forget()
+        item.config.stash[SUITE].forget()
 
 
 def pytest_sessionfinish(session):
