@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.speed.cases import CASES
 from benchmarks.speed.contestants import CONTESTANTS
@@ -162,15 +162,23 @@ def footprint(record: Record) -> list[str]:
     return table(["", "import, ms", "installed with all it needs, MB"], rows)
 
 
+RARER: Final = ("torch.compile", "autograd", "mygrad")
+"""Contestants that the other pages leave out, as they take minutes or are never the fastest."""
+
+
 def title_of(record: Record) -> str:
     """The title of the page.
 
-    >>> title_of({"rows": [{"size": "l"}], "threads": 2})
+    >>> title_of({"rows": [{"size": "l"}], "threads": 2, "contestants": ["compiled", "torch"]})
     'Performance of large sizes with 2 threads'
+    >>> title_of({"rows": [{"size": "s"}], "threads": 1, "contestants": ["mygrad"]})
+    'Performance beside mygrad'
     """
     large = all(row["size"] == "l" for row in record["rows"])
     threads = f" with {record['threads']} threads" if record["threads"] > 1 else ""
-    return "Performance" + " of large sizes" * large + threads
+    rarer = [name for name in record["contestants"] if name in RARER]
+    beside = " beside " * bool(rarer) + ", ".join(rarer)
+    return "Performance" + " of large sizes" * large + threads + beside
 
 
 def markdown(record: Record) -> str:
