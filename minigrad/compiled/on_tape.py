@@ -12,8 +12,7 @@ from minigrad.compiled.graph import Graph, Unsupported, Value
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.splitting import without_seeds
 from minigrad.core.modes import current_mode
-from minigrad.core.nodes import Node
-from minigrad.ops.fusing import FusedOperation, FusedPlan, gradients_that_arrived
+from minigrad.ops.fusing import FusedOperation
 from minigrad.profiling.watching import run_seen
 
 __all__ = ["BackwardHalf", "ProgramOperation"]
@@ -28,7 +27,7 @@ unless it has all seeds."""
 class ProgramOperation(FusedOperation):
     """The fused operation of a program."""
 
-    of_users = True
+    of_users = takes_missing = True
 
     def __init__(self, program: Any, name: str, count: int, outputs: int) -> None:
         def forward(*arrays: Any, given: Any = None) -> Any:
@@ -45,20 +44,6 @@ class ProgramOperation(FusedOperation):
         super().__init__(forward, program.reference, program.backward, names)
         self.label = f"compiled {name}"
         self.built = program.built
-
-    def make_plan(self, mask: int) -> FusedPlan:
-        """The plan for a set of inputs on tape."""
-        return _Plan(self, mask)
-
-
-class _Plan(FusedPlan):
-    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
-        """Run the program, from the gradients that arrived alone."""
-        assert node.saved is not None
-        arrays, residuals = node.saved
-        grads = gradients_that_arrived(node, g)
-        parts: Any = self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
-        return self.derive(node, g, recorded=False) if parts is None else parts
 
 
 class BackwardHalf:

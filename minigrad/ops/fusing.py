@@ -79,6 +79,9 @@ class FusedOperation(Operation):
     reference: Callable[..., Any]
     of_users = False
     """Whether the reference is a function of the user's, with scopes of its own."""
+    takes_missing = False
+    """Whether its backward is given None, not zeros, for gradients that do not arrive; it may
+    return None to have the reference differentiated."""
 
     def __init__(
         self,
@@ -131,8 +134,12 @@ class FusedPlan:
         """Run the kernel's own backward on arrays."""
         assert node.saved is not None
         arrays, residuals = node.saved
-        grads = output_gradients(node, g)
-        return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
+        if not self.operation.takes_missing:
+            grads = output_gradients(node, g)
+            return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
+        grads = gradients_that_arrived(node, g)
+        parts: Any = self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
+        return self.derive(node, g, recorded=False) if parts is None else parts
 
     def vjp_recorded(self, node: Node, g: Any) -> Sequence[Any]:
         """Differentiate the reference instead, on a fresh handle for every input slot.

@@ -3,8 +3,6 @@
 import itertools
 import json
 import math
-import sys
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig
 from layers.training import ShuffledBatches, TrainingOptions, fit, fit_text, text_options
 from layers.training.options import planned_rate
 from layers.training.threads import one_blas_thread
+from tests.interrupted import interrupted_everywhere
 
 
 @given(
@@ -165,27 +164,12 @@ def test_blocks_of_one_thread_may_overlap(two_threads):
 # In threadpoolctl itself, Ctrl-C leaves a file open, and comes in the destructor of a generator.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_block_of_one_thread_that_ctrl_c_cuts_is_undone(two_threads):
-    place, interrupted = 0, True
-    while interrupted:  # at each place at which Python may act on a signal
-        place, seen, interrupted = place + 1, 0, False
+    def block():
+        with one_blas_thread():
+            pass
 
-        def interrupt(frame, event, argument, place=place):
-            nonlocal seen, interrupted
-            seen += event in ("call", "c_return") and frame.f_code.co_filename != __file__
-            if seen == place:
-                sys.setprofile(None)
-                interrupted = True
-                raise KeyboardInterrupt
-
-        with suppress(KeyboardInterrupt):
-            try:
-                sys.setprofile(interrupt)
-                with one_blas_thread():
-                    pass
-            finally:
-                sys.setprofile(None)
+    for place in interrupted_everywhere(block):
         assert threads() == two_threads, place
-    assert place > 5
 
 
 @pytest.mark.parametrize("chosen", [None, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])

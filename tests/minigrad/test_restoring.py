@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from minigrad.ops.randomness import DrawRequest, generator_state, set_generator_state
 from minigrad.restoring import Restoring, Setting, errstate, quiet
+from tests.interrupted import interrupted_everywhere
 
 WAYS = st.sampled_from(["ignore", "warn", "raise", "call", "print", "log"])
 SETTINGS = st.dictionaries(st.sampled_from(["all", "divide", "over", "under", "invalid"]), WAYS)
@@ -169,25 +170,8 @@ def test_a_generator_that_ctrl_c_cuts_while_it_is_made_leaves_numpy_as_it_was(wh
             np.random.MT19937, generator.bit_generator.state
         ),
     }
-    before, place, interrupted = np.geterr(), 0, True
-    while interrupted:  # at each place at which Python may act on a signal
-        place, seen, interrupted = place + 1, 0, False
-
-        def interrupt(frame, event, argument, place=place):
-            nonlocal seen, interrupted
-            seen += event in ("call", "c_return") and frame.f_code.co_filename != __file__
-            if seen == place:
-                sys.setprofile(None)
-                interrupted = True
-                raise KeyboardInterrupt
-
-        with suppress(KeyboardInterrupt):
-            try:
-                sys.setprofile(interrupt)
-                calls[what]()
-            finally:
-                sys.setprofile(None)
+    before = np.geterr()
+    for place in interrupted_everywhere(calls[what]):
         left = np.geterr()
         np.seterr(**before)
         assert left == before, place
-    assert place > 5

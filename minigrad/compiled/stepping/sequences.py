@@ -26,10 +26,10 @@ from minigrad.core.blocks import observed_by
 from minigrad.core.contributions import output_node
 from minigrad.core.errors import GradientError
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import Node, make_node
+from minigrad.core.nodes import make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
-from minigrad.ops.fusing import FusedOperation, FusedPlan, gradients_that_arrived
+from minigrad.ops.fusing import FusedOperation
 from minigrad.transforms.recorded_writes import rewritten
 
 __all__ = ["Sequences"]
@@ -37,6 +37,8 @@ __all__ = ["Sequences"]
 
 class _Operation(FusedOperation):
     """The operation of a sequence."""
+
+    takes_missing = True
 
     def __init__(self, sequences: "Sequences", count: int, outputs: tuple[str, ...]) -> None:
         def forward(*arrays: Any, order: Order) -> Any:
@@ -50,21 +52,6 @@ class _Operation(FusedOperation):
         forward.__signature__ = inspect.Signature([*parameters, order])  # type: ignore[attr-defined]
         forward.__name__ = sequences.name
         super().__init__(forward, sequences.reference, sequences.backward, outputs)
-
-    def make_plan(self, mask: int) -> FusedPlan:
-        """The plan for a set of inputs on tape."""
-        return _Plan(self, mask)
-
-
-class _Plan(FusedPlan):
-    """Tells last states without a gradient from those with zeros, which cost more."""
-
-    def vjp(self, node: Node, g: Any) -> Sequence[Any]:
-        """The gradients by the inputs, on arrays."""
-        assert node.saved is not None
-        arrays, residuals = node.saved
-        grads = gradients_that_arrived(node, g)
-        return self.operation.backward(grads, residuals, arrays, self.needed, **node.params)
 
 
 class Sequences:
