@@ -74,7 +74,7 @@ class Case:
         """Everything that the work, or Ctrl-C in it, may leave switched."""
         mode = current_mode()
         return {
-            **{f"mode.{name}": getattr(mode, name) for name in Mode.__slots__},
+            **{f"mode.{name}": getattr(mode, name) for name in Mode.FIELDS},
             "numpy.errstate": (np.geterr(), np.geterrcall()),
             "garbage collection": gc.isenabled(),
             "kernels kept": kernels_kept.get(),

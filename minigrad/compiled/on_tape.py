@@ -66,7 +66,7 @@ class BackwardHalf:
     ) -> None:
         self._backend, self._built = backend, list(built)
         self._straight = graph if len(seeds) > 1 else None  # one that is missing is all of them
-        self._seeds = seeds
+        self._seeds, self._count = seeds, len(graph.outputs)
         every = (True,) * len(seeds)
         self._programs: dict[tuple[bool, ...], _Built] = {
             every: (built[-1], range(len(graph.outputs)), [None] * len(seeds))
@@ -74,8 +74,8 @@ class BackwardHalf:
 
     def __call__(
         self, inputs: Sequence[Any], grads: Sequence[Any], residuals: Sequence[Any]
-    ) -> dict[int, Any] | None:
-        """The gradients that there are, by their numbers; None without a program.
+    ) -> list[Any] | None:
+        """The gradients, None where there is none; None without a program.
 
         Args:
             inputs: of the forward half.
@@ -91,7 +91,12 @@ class BackwardHalf:
         filled = [other if g is None else g for g, other in zip(grads, others, strict=True)]
         given = [g for g in filled if g is not None]
         found = run_seen(program, [*inputs, *given, *residuals])
-        return dict(zip(numbers, found, strict=True))
+        if len(found) == self._count:
+            return list(found)
+        gradients: list[Any] = [None] * self._count
+        for number, gradient in zip(numbers, found, strict=True):
+            gradients[number] = gradient
+        return gradients
 
     def _made(self, arrived: tuple[bool, ...]) -> _Built:
         assert self._straight is not None

@@ -169,9 +169,9 @@ class Compiled:
     def _served(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
         """The program of the last call and what it is given, if it serves this one; else None."""
         last = self._last
-        if last is None or mode.observers or not mode.fused or mode.deriving or switched_off():
+        if last is None or last.read is None or not last.fits(mode) or switched_off():
             return None
-        read = last.read(args, kwargs, mode)
+        read = last.read(args, kwargs)
         if read is None or not last.held.alive:
             return None
         found = last.program.held()

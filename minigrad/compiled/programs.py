@@ -80,11 +80,13 @@ class Program:
         self._result = rebuilding(traced.template)
         self._marks = [leaf for _, leaf in labelled_leaves(traced.template)]
         self._types, self._parts = traced.kinds, traced.parts
-        whole = all(
-            type(mark) is Output and self._types[mark] is Tensor and self._parts[mark] is None
-            for mark in self._marks
-        )
+        whole = all(type(mark) is Output and self._types[mark] is Tensor for mark in self._marks)
         self._wrapped = [int(mark) for mark in self._marks] if whole else None  # tensors alone
+        self._wrapped_parts = [
+            (place, self._parts[number])
+            for place, number in enumerate(self._wrapped or ())
+            if self._parts[number] is not None
+        ]
         self._outside = Outside(traced.captured)
         self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
@@ -217,11 +219,13 @@ class Program:
         if self.on_tape and mode.recording:
             given = self._given or self._arguments(tree, leaves)
             node = self._node(tensors, arrays, results, given)
-            tapes = self._places_of(node)
+            tapes = [node] if self._outputs == 1 else self._places_of(node)
         if self._writes:
             self._write(results, mode)
         if self._wrapped is not None:
             made = [wrap(results[i], tapes[i]) for i in self._wrapped]
+            for place, part in self._wrapped_parts:
+                made[place]._part = part  # which refuses to be written, here too
         else:
             made = [self._made(mark, leaves, results, tapes) for mark in self._marks]
         for observer in watchers if self.operation is not None else ():
@@ -240,7 +244,7 @@ class Program:
             return out[()] if kind is np.generic else out
         tensor = wrap(out, tape)
         if self._parts[number] is not None:
-            tensor._part = self._parts[number]  # which refuses to be written, here too
+            tensor._part = self._parts[number]
         return tensor
 
     def compute(self, arrays: Sequence[Any], mode: Any) -> tuple[list[Any], int]:
@@ -342,19 +346,18 @@ class Program:
             needed: the inputs whose gradients are asked for.
             given: its arguments.
         """
-        if self._backward is None:
-            if grads[0].item() != 1:
-                residuals = [grads[0].reshape(()) * gradient for gradient in residuals]
-            found: dict[int, Any] | None = dict(enumerate(residuals))
-        else:
+        found: Sequence[Any] | None = residuals
+        if self._backward is not None:
             with self._lock, errstate(all="ignore"):
                 found = self._backward(inputs, grads, residuals)
+        elif grads[0].item() != 1:
+            found = [grads[0].reshape(()) * gradient for gradient in residuals]
         if found is None:
             return None
         result: list[Any] = [None] * len(inputs)
-        for k, i in enumerate(self._with_gradient):
+        for i, gradient in zip(self._with_gradient, found, strict=True):
             if needed[i]:
-                result[i] = found.get(k)
+                result[i] = gradient
         return result
 
     def reference(self, *values: Any, given: Any = None) -> tuple[Any, ...]:

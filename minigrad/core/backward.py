@@ -46,7 +46,9 @@ def send_back(
     With both `recorded` and `watched` the rules run on tensors, and nothing is recorded.
     """
     mode, written = current_mode(), last_write()
-    observers = [o.of_pass() for o in mode.observers if o.looks_at_edges]
+    observers: Sequence[Observer] = ()
+    if mode.observers:
+        observers = [o.of_pass() for o in mode.observers if o.looks_at_edges]
     results: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}  # those that have not arrived in full yet
     owned: set[Node] = set()  # whose gradient is an array that was made here
@@ -60,9 +62,10 @@ def send_back(
         for node, g in roots:
             if needed is None or node in needed:
                 observer.edge(None, None, 0, node, g)
-    deriving = recorded or mode.deriving
     try:
-        set_mode(mode.replace(recording=recorded and not watched, deriving=deriving))
+        set_mode(
+            mode.replace(recording=not watched, deriving=True) if recorded else mode.unrecorded()
+        )
         while True:
             for source, part in zip(sources, parts, strict=True):
                 if source is None or part is None or (needed is not None and source not in needed):
@@ -184,14 +187,18 @@ def pull_back(
     convert = as_tensor if recorded else as_array
     roots = [(node, convert(g)) for node, g in outputs if node is not None]
     kept = frozenset(keep)
-    options: dict[str, Any] = {"needed": needed, "keep": kept, "stop": stop, "hooks": hooks}
     observers = current_mode().observers
     watched = bool(observers) and not recorded and any(o.records_passes for o in observers)
     met = meets_rerun([n for n, _ in roots], needed, stop) if rerun_nodes and not recorded else ()
     if not met and not watched:
-        return send_back(roots, retain=retain, recorded=recorded, **options)
-    options |= {"retain": True, "recorded": True, "watched": watched}
-    found = send_back([(n, as_tensor(g)) for n, g in roots], **options)
+        return send_back(
+            roots, needed=needed, keep=kept, stop=stop, retain=retain, recorded=recorded,
+            hooks=hooks,
+        )  # fmt: skip
+    found = send_back(
+        [(n, as_tensor(g)) for n, g in roots], needed=needed, keep=kept, stop=stop, retain=True,
+        recorded=True, watched=watched, hooks=hooks,
+    )  # fmt: skip
     if watched:  # tensors, because observers know an array by its identity
         return {node: wrap(as_array(g), None) for node, g in found.items()}
     if not retain:
@@ -225,7 +232,7 @@ def seed_gradient(output: Tensor, gradient: Any) -> Any:
 
 def own(g: Any) -> Any:
     """A gradient that neither aliases nor keeps alive a larger array."""
-    return g.copy() if isinstance(g, ndarray) and g.base is not None else np.asarray(g)
+    return g.copy() if isinstance(g, ndarray) and g.base is not None else g
 
 
 _adding = threading.RLock()  # threads may add into the gradient of the same leaf
@@ -262,8 +269,8 @@ def backward(
     with _adding:
         for node, g in found.items():
             # Leaves hold their gradient themselves, tensors that retain it in the extras.
-            holder: Any = node if isinstance(node, Leaf) else node.extras
-            g = g if isinstance(g, Tensor) else wrap(own(g), None)
+            holder: Any = node if node.__class__ is Leaf else node.extras
+            g = g if g.__class__ is Tensor else wrap(own(g), None)
             if holder.grad is None:
                 holder.grad = g
             elif create_graph:

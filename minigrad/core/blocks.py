@@ -24,6 +24,10 @@ class no_grad(ModeChange):
     def __init__(self) -> None:
         super().__init__(recording=False)
 
+    def value(self, before: Mode) -> Mode:
+        """The mode within, which is made once."""
+        return before.unrecorded()
+
 
 class enable_grad(ModeChange):
     """Record again inside a `no_grad` block."""

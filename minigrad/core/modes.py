@@ -32,7 +32,9 @@ class Mode:
         watchers: the observers that look at every call; mostly there are none.
     """
 
-    __slots__ = ("deriving", "dtype", "fused", "observers", "recording", "scope", "watchers")
+    FIELDS = ("deriving", "dtype", "fused", "observers", "recording", "scope", "watchers")
+    __slots__ = (*FIELDS, "_unrecorded")
+    _unrecorded: "Mode"
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class Mode:
 
     def replace(self, **changes: Any) -> "Mode":
         """A copy with some fields changed."""
-        mode: Mode = object.__new__(Mode)  # every backward pass makes one: quicker than __init__
+        mode: Mode = object.__new__(Mode)  # every call of a module makes one: quicker than __init__
         mode.recording, mode.scope, mode.observers = self.recording, self.scope, self.observers
         mode.fused, mode.deriving, mode.dtype = self.fused, self.deriving, self.dtype
         mode.watchers = self.watchers
@@ -62,6 +64,14 @@ class Mode:
         if "observers" in changes:
             mode.watchers = tuple(o for o in mode.observers if o.looks_at_calls)
         return mode
+
+    def unrecorded(self) -> "Mode":
+        """A copy that does not record, made once: most backward passes run in one."""
+        try:
+            return self._unrecorded
+        except AttributeError:
+            self._unrecorded = self.replace(recording=False)
+            return self._unrecorded
 
     def without(self, kind: type[Observer]) -> tuple[Observer, ...]:
         """The observers but for those of a kind."""

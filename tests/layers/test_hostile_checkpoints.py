@@ -40,12 +40,10 @@ def run(folder, steps, resume=""):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(by_the_tape, tmp_path_factory):
     """The files of a run of four steps: last and best, each as arrays and texts."""
     folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIGRAD_COMPILE", "0")
-        run(folder, 4)
+    run(folder, 4)
     return {name: serialize.load_all(folder / f"{name}.safetensors") for name in ("last", "best")}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core.modes import current_mode
+from minigrad.core.modes import Mode, ModeChange, current_mode
 
 # -- threads and tasks ---------------------------------------------------------------------------
 
@@ -123,6 +123,21 @@ def test_no_grad_and_enable_grad_nest_and_restore():
     with pytest.raises(ZeroDivisionError, match="division"), mg.no_grad():
         _ = 1 / 0
     assert current_mode() is before
+
+
+def test_the_mode_without_recording_is_made_once_and_changes_nothing_else():
+    scope, dtype = object(), np.dtype(np.float64)
+    mode = Mode(scope=scope, fused=False, deriving=True, dtype=dtype)
+    with ModeChange(scope=scope, fused=False, deriving=True, dtype=dtype), mg.no_grad():
+        found = current_mode()
+    for one in (mode.unrecorded(), found):
+        assert [getattr(one, name) for name in ("scope", "fused", "deriving", "dtype")] == [
+            scope, False, True, dtype,
+        ]  # fmt: skip
+        assert not one.recording
+    assert mode.recording
+    assert mode.unrecorded() is mode.unrecorded()
+    assert mode.replace(scope=None).unrecorded().scope is None
 
 
 def test_one_block_object_may_be_entered_twice():

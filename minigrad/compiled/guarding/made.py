@@ -37,15 +37,17 @@ class Entry:
     Attributes:
         program: what runs in the place of calls like it; or why nothing does.
         held: the objects of the call.
+        read: finds what a `Reader` finds in arguments like those that it served; None if there is
+            no such function.
     """
 
-    __slots__ = ("_asked", "_kind", "_read", "held", "program")
+    __slots__ = ("_kind", "_mode", "held", "program", "read")
 
     def __init__(self, program: Any, held: Held) -> None:
         self.program, self.held = program, held
-        self._asked = False
-        self._kind: tuple[Any, ...] = ()  # what counts of the mode, which may hold observers
-        self._read: Reader | None = None
+        self._kind: tuple[Any, ...] | None = None  # what counts of the mode; None: none served yet
+        self._mode: Mode | None = None
+        self.read: Reader | None = None
 
     def serves(self) -> bool:
         """Whether it answers a call with its key now."""
@@ -56,22 +58,19 @@ class Entry:
 
     def served(self, tree: Any, mode: Mode) -> None:
         """It runs for these arguments: calls like this one may come again."""
-        if not self._asked:
+        if self._kind is None:
             give_back()  # once more: what the result of the first call held may be free by now
-            self._kind, self._read = (mode.recording, mode.dtype), write_reader(tree)
-            self._asked = True
+            self._kind, self.read = (mode.recording, mode.dtype), write_reader(tree)
+            if mode.scope is None and self.fits(mode):
+                self._mode = mode
 
-    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any], mode: Mode) -> Any:
-        """What a `Reader` finds in arguments like those that it served; None for others.
-
-        Args:
-            args, kwargs: of a call.
-            mode: the current one, without observers.
-        """
-        read = self._read
-        if read is None or (mode.recording, mode.dtype) != self._kind:
-            return None
-        return read(args, kwargs)
+    def fits(self, mode: Mode) -> bool:
+        """Whether `read` may look at the arguments of a call in this mode."""
+        if mode is self._mode:  # as it mostly is
+            return True
+        if mode.observers or not mode.fused or mode.deriving:
+            return False
+        return (mode.recording, mode.dtype) == self._kind
 
 
 class Methods(dict[Any, Any]):

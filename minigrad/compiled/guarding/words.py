@@ -2,9 +2,9 @@
 
 CPython 3.11 and 3.12 give a dictionary another number at each change, which no dictionary had
 before (PEP 509, for guards like these). Cells, functions and classes have pointers to what they
-hold, and all objects one to their class. So a few hundred places are a few hundred words, which
-native code compares in less than a microsecond. A word may change where nothing did that counts:
-then the places behind it are read.
+hold, and all objects one to their class, and one to the dictionary of their attributes. So a few
+hundred places are a few hundred words, which native code compares in less than a microsecond. A
+word may change where nothing did that counts: then the places behind it are read.
 
 Where the memory of objects looks different, on another Python, there are no words.
 """
@@ -15,7 +15,7 @@ import gc
 import struct
 import sys
 from collections.abc import Callable
-from types import CellType, FunctionType, MappingProxyType
+from types import CellType, FunctionType, GetSetDescriptorType, MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,8 @@ __all__ = ["Words", "layout", "quick_check"]
 
 _WORD: Final = 8
 _UNKNOWN: Final = 2**64 - 1  # neither a number of a dictionary nor a pointer
+_MANAGED: Final = 1 << 4  # Py_TPFLAGS_MANAGED_DICT: attributes lie before the object
+_AS_USUAL: Final[Any] = object.__getattribute__
 
 
 def quick_check(places: Places) -> Callable[[], bool]:
@@ -46,12 +48,14 @@ class Layout:
         content: of a cell, what it holds.
         kind: of any object, its class.
         attributes: of functions and classes, by class and name.
+        table: of most objects, the dictionary of their attributes.
     """
 
     def __init__(self) -> None:
         self.version = object.__basicsize__ + _WORD  # after how many items it has
         self.content = object.__basicsize__
         self.kind = object.__basicsize__ - _WORD
+        self.table = -3 * _WORD  # before two words of the garbage collector
 
         def example(x: int = 1, *, y: int = 2) -> int:
             return x + y
@@ -120,7 +124,8 @@ class Words:
             at(_word_of_table(content[0], shape)).contents.append(content)
         for absent in places.absent:
             at(_word_of_table(absent.table, shape)).absent.append(absent)
-        self._rest, self._identities = rest, Identities(*rest)
+        self._rest = rest
+        self._identities = Identities(*rest) if any(rest) else None
         self._behind = list(behind.values())  # they keep the objects of the words alive, too
         self._pairs = np.array([(address, _UNKNOWN) for address in behind], np.uint64)
         self._given = self._pairs.__array_interface__["data"][0], len(behind)
@@ -138,7 +143,7 @@ class Words:
             elif not places.hold():  # what is only equal is looked at anew at every call
                 return False
             number = self._first_change(pairs, number + 1, count)
-        return self._identities.hold() or self._rest.hold()
+        return self._identities is None or self._identities.hold() or self._rest.hold()
 
 
 def _word_of_entry(entry: Entry, shape: Layout) -> int | None:
@@ -152,9 +157,24 @@ def _word_of_entry(entry: Entry, shape: Layout) -> int | None:
         (value,) = get.args
         if key == "__class__" and type(value) is entry.value:  # no property says so
             return id(value) + shape.kind
+        if key == "__dict__":
+            return _word_of_attributes(value, shape)
         offset = shape.attributes.get((type(value), key))
         return None if offset is None else id(value) + offset
     return _word_of_table(get.__self__, shape)  # type: ignore[attr-defined]  # `get` of a namespace
+
+
+def _word_of_attributes(value: Any, shape: Layout) -> int | None:
+    """The address of the pointer to the dictionary of the attributes of an object, or None."""
+    kind = type(value)
+    found = next(
+        (vars(base)["__dict__"] for base in kind.__mro__ if "__dict__" in vars(base)), None
+    )
+    if type(found) is not GetSetDescriptorType or kind.__getattribute__ is not _AS_USUAL:
+        return None  # who asks may be told of another dictionary
+    address = id(value) + shape.table
+    there = kind.__flags__ & _MANAGED and _word_at(address) == id(vars(value))
+    return address if there else None
 
 
 def _word_of_table(table: Any, shape: Layout) -> int | None:

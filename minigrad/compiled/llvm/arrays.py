@@ -1,5 +1,8 @@
 """Functions that look at many arrays at once, in the memory of their objects.
 
+`Kinds` tells whether arrays are of given shapes and dtypes, and `Checked` runs a program if they
+are.
+
 NumPy makes a tuple for each `array.shape` and an object for each `array.flags`. To ask for those of
 all parameters of a model so takes longer than to update the parameters.
 """
@@ -14,7 +17,7 @@ import numpy as np
 
 from minigrad.compiled.llvm import native
 
-__all__ = ["Kinds", "is_known"]
+__all__ = ["Checked", "Kinds", "is_known"]
 
 PlainArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -83,6 +86,28 @@ same:
 done:
   ret i64 %i
 }
+
+define i32 @checked(ptr %frame, ptr %record) {
+entry:
+  %skipped = load i64, ptr %record
+  %arrays = getelementptr i8, ptr %frame, i64 %skipped
+  %count.at = getelementptr i64, ptr %record, i64 1
+  %count = load i64, ptr %count.at
+  %expected.at = getelementptr i64, ptr %record, i64 2
+  %expected = load ptr, ptr %expected.at
+  %found = call i64 @alike(ptr %arrays, ptr %expected, i64 %count)
+  %right = icmp eq i64 %found, %count
+  br i1 %right, label %run, label %other
+run:
+  %main.at = getelementptr i64, ptr %record, i64 3
+  %main = load ptr, ptr %main.at
+  %room.at = getelementptr i64, ptr %record, i64 4
+  %room = load ptr, ptr %room.at
+  %status = call i32 %main(ptr %frame, ptr %room)
+  ret i32 %status
+other:
+  ret i32 -1
+}
 """
 
 
@@ -138,18 +163,29 @@ def is_known() -> bool:
 
 
 @functools.cache
-def _alike() -> tuple[int, Callable[[int, int, int], int]]:
-    """Where the items of a tuple begin, and the function, which keeps the interpreter's lock."""
+def _library() -> tuple[_Memory, native.Library]:
     memory = _memory()
     assert memory is not None, "nobody asks where it is not known"
     text = _TEXT
     for name in ("kind", "axes", "lengths", "dtype", "flags"):
         text = text.replace(name.upper(), str(getattr(memory, name)))
-    library = native.load_code(text)
-    integer, pointer = ctypes.c_int64, ctypes.c_void_p
-    alike = ctypes.PYFUNCTYPE(integer, pointer, pointer, integer)(library.address("alike"))
-    alike.code = library  # type: ignore[attr-defined]  # which lives as long
-    return memory.items, alike
+    return memory, native.load_code(text)
+
+
+@functools.cache
+def _alike() -> tuple[int, Callable[[int, int, int], int]]:
+    """Where the items of a tuple begin, and the function, which keeps the interpreter's lock."""
+    memory, library = _library()
+    number = ctypes.c_void_p  # which ctypes takes sooner than an integer of the same size
+    kind = ctypes.PYFUNCTYPE(ctypes.c_int64, number, number, number)
+    return memory.items, kind(library.address("alike"))
+
+
+@functools.cache
+def _checked() -> Callable[[int, int], int]:
+    """The function that looks and runs, which lets go of the interpreter's lock."""
+    kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
+    return kind(_library()[1].address("checked"))
 
 
 class Kinds:
@@ -158,6 +194,11 @@ class Kinds:
     Args:
         kinds: shape and dtype of each.
         own: so many of the first have their own memory, too, which can be written.
+
+    Attributes:
+        count: how many.
+        address: of the table that native code reads.
+        items: where those of a tuple begin.
 
     Raises:
         MissingPackageError: without llvmlite.
@@ -169,13 +210,40 @@ class Kinds:
         for number, (shape, dtype) in enumerate(self._kinds):
             needed = _OWN if number < own else _CONTIGUOUS
             table += [id(dtype), needed, len(shape), *shape]
-        self._table, self._count = np.array(table, np.int64), len(self._kinds)
-        self._address = self._table.__array_interface__["data"][0]
-        self._items, self._alike = _alike()
+        self._table, self.count = np.array(table, np.int64), len(self._kinds)
+        self.address: int = self._table.__array_interface__["data"][0]
+        self.items, self._alike = _alike()
 
     def are_of(self, arrays: tuple[Any, ...]) -> bool:
         """Whether arrays, as many and not of subclasses, are like that.
 
         False tells little of arrays whose dtype is only equal, not the same object.
         """
-        return self._alike(id(arrays) + self._items, self._address, self._count) == self._count
+        return self._alike(id(arrays) + self.items, self.address, self.count) == self.count
+
+
+class Checked:
+    """Looks at the arrays for a program for one thread, and runs it, in one call.
+
+    Args:
+        kinds: of its inputs.
+        outputs: how many arrays stand before them in its frame.
+        main: the address of its code.
+
+    Attributes:
+        run: takes the frame and `record`; returns the status flags, or `OTHER` without having run
+            where the inputs are not, or may not be, of those kinds.
+        record: the address of what it needs to know.
+    """
+
+    OTHER: Final = 0xFFFFFFFF
+
+    def __init__(self, kinds: Kinds, outputs: int, main: int) -> None:
+        self._kinds, self.run = kinds, _checked()
+        skipped = kinds.items + outputs * _WORD
+        self._record = np.array([skipped, kinds.count, kinds.address, main, 0], np.int64)
+        self.record: int = self._record.__array_interface__["data"][0]
+
+    def work_in(self, room: int) -> None:
+        """Hand the program this address as its workspace."""
+        self._record[-1] = room

@@ -155,14 +155,6 @@ class Library:
         )
         return kind(self.address("main"))
 
-    def main_alone(self) -> Callable[[int, int], int]:
-        """That of a program for one thread, which takes frame and workspace.
-
-        ctypes spends more on two numbers than small programs on what they compute.
-        """
-        kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
-        return kind(self.address("main"))
-
 
 def _machine(target: Host) -> Any:
     binding = _binding()

@@ -13,7 +13,7 @@ from numpy import empty
 
 from minigrad.compiled.graph import Graph, Value
 from minigrad.compiled.llvm import native
-from minigrad.compiled.llvm.arrays import Kinds, is_known
+from minigrad.compiled.llvm.arrays import Checked, Kinds, is_known
 from minigrad.compiled.llvm.crew import Pace, asked_for, crew
 from minigrad.compiled.llvm.recalled import Recalled, key_of, recall, remember
 from minigrad.forks import importing
@@ -30,6 +30,7 @@ _WORTH_THREADS: Final = 35_000_000
 """Multiplications, or elements times ten, from which on a second thread pays: waking it costs 30 to
 50 microseconds."""
 
+OTHER: Final = Checked.OTHER
 
 LIFTS: Final = True
 """One kernel over all steps rather than one in each."""
@@ -137,17 +138,18 @@ class NativeProgram:
         constants = graph.constants
         self._constants = [np.ascontiguousarray(constants[i].array) for i in known.constants]
         self._library, self.from_disk = library, library.from_disk
-        if self.threads == 1:
-            self._alone = library.main_alone()
-        else:
-            self._main = library.main()
+        self._main = library.main()
+        self._kinds: Kinds | None = None
+        self._checked: Checked | None = None
+        if is_known():
+            self._kinds = Kinds((value.shape, value.dtype) for value in graph.inputs)
+        if self._kinds is not None and self._layout is not None and self.threads == 1:
+            self._checked = Checked(self._kinds, len(graph.outputs), library.address("main"))
         self.size, self._first_counter = known.size, known.counters
         self.work_in(aligned(self.size))
         self._shapes = [view.value.shape for view in graph.outputs]
         self._dtypes = [view.value.dtype for view in graph.outputs]
         self._copied = known.copied
-        kinds = [(value.shape, value.dtype) for value in graph.inputs]
-        self._kinds = Kinds(kinds) if is_known() else None
         self._pace = Pace()
         self.status = 0
 
@@ -163,6 +165,8 @@ class NativeProgram:
         self._room = workspace.__array_interface__["data"][0]
         self._bad_index = ctypes.c_int64.from_address(self._room + native.BAD_INDEX)
         self._counters = workspace[self._first_counter : self.size]
+        if self._checked is not None:
+            self._checked.work_in(self._room)
 
     @functools.cached_property
     def kernels(self) -> list[KernelWork]:
@@ -181,17 +185,17 @@ class NativeProgram:
 
     def __call__(self, arrays: Sequence[PlainArray]) -> list[PlainArray]:
         outputs = list(map(empty, self._shapes, self._dtypes))
-        # A scalar has no pointer where the program looks; a transposed or spread array has other
-        # strides.
-        if self._kinds is None or not self._kinds.are_of(tuple(arrays)):
-            arrays = [np.require(each, requirements=("C", "A")) for each in arrays]
         given = (*outputs, *arrays, *self._constants)
-        frame, alive = native.make_frame(given, self._layout)
-        if self.threads == 1:
-            status = self._alone(frame, self._room)
-        else:
-            status = self._run_with_threads(frame)
-        del alive
+        checked = self._checked
+        status = OTHER if checked is None else checked.run(id(given), checked.record)
+        if status == OTHER:
+            given = (*outputs, *self._readable(arrays), *self._constants)
+            frame, alive = native.make_frame(given, self._layout)
+            if self.threads == 1:
+                status = self._main(frame, self._room, 0, 1)
+            else:
+                status = self._run_with_threads(frame)
+            del alive
         if self._bad_index.value:
             self._bad_index.value = 0
             raise IndexError("an index is negative, or not below the number of rows")
@@ -200,6 +204,14 @@ class NativeProgram:
                 np.copyto(outputs[number], given[source])
         self.status = status
         return outputs
+
+    def _readable(self, arrays: Sequence[PlainArray]) -> Sequence[PlainArray]:
+        """The arrays in the order that the program reads."""
+        if self._kinds is not None and self._kinds.are_of(tuple(arrays)):
+            return arrays
+        # A scalar has no pointer where the program looks; a transposed or spread array has other
+        # strides.
+        return [np.require(each, requirements=("C", "A")) for each in arrays]
 
     def _run_with_threads(self, frame: int) -> int:
         """The status flags of a call that others may take part in, if that is faster."""

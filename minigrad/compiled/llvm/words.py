@@ -45,7 +45,8 @@ def first_change() -> Callable[[int, int, int], int]:
         MissingPackageError: without llvmlite.
     """
     library = native.load_code(_TEXT)
-    integer, pointer = ctypes.c_int64, ctypes.c_void_p
-    compare = ctypes.PYFUNCTYPE(integer, pointer, integer, integer)(library.address("first_change"))
+    number = ctypes.c_void_p  # which ctypes takes sooner than an integer of the same size
+    kind = ctypes.PYFUNCTYPE(ctypes.c_int64, number, number, number)
+    compare = kind(library.address("first_change"))
     compare.code = library  # type: ignore[attr-defined]  # which lives as long
     return compare

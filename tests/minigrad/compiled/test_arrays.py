@@ -9,6 +9,7 @@ from hypothesis import given
 
 import minigrad as mg
 from minigrad.compiled.llvm import arrays as looks
+from minigrad.compiled.llvm import native
 
 KINDS = [((2, 3), np.float32), ((4,), np.float64), ((), np.int64), ((0, 5), np.float32)]
 
@@ -88,6 +89,24 @@ def test_shapes_and_dtypes_as_numpy_tells_them(both):
     kinds, found = kinds[:count], arrays_of(others[:count])
     same = [(a.shape, a.dtype) for a in found] == [(s, np.dtype(d)) for s, d in kinds]
     assert looks.Kinds(kinds).are_of(found) == same
+
+
+CODE = """
+define i32 @main(ptr %frame, ptr %room) {
+  store i64 7, ptr %room
+  ret i32 4
+}
+"""
+
+
+@pytest.mark.parametrize("name", [*SAME, *OTHERS])
+def test_a_program_runs_for_arrays_of_its_kinds_alone(name):
+    code, room = native.load_code(CODE), np.zeros(1, np.int64)
+    checked = looks.Checked(looks.Kinds([*KINDS, ((2, 3), np.float32)]), 2, code.address("main"))
+    checked.work_in(room.ctypes.data)
+    frame = (np.zeros(1), np.zeros((2, 2)), *arrays_of(), {**SAME, **OTHERS}[name](), "a constant")
+    status = checked.run(id(frame), checked.record)
+    assert (status, room[0]) == ((4, 7) if name in SAME else (looks.Checked.OTHER, 0))
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 from unittest import mock
 
 import hypothesis.strategies as st
@@ -194,6 +195,56 @@ def test_only_the_class_of_an_object_itself_has_a_word():
         assert words._word_of_entry(entry, shape) == id(entry.get.args[0]) + shape.kind
         (entry,) = attribute(Pretending(), "__class__").entries
         assert words._word_of_entry(entry, shape) is None
+
+
+class Fails(Exception):
+    """Has its attributes elsewhere than most objects."""
+
+
+@pytest.mark.parametrize("kind", [Base, Fails])
+def test_a_dictionary_of_attributes_in_the_place_of_another_is_seen(kind):
+    holder = kind()
+    places = attribute(holder, "__dict__")
+    guards = watching(places)
+    assert guards()
+    holder.rate = 2  # in the same one
+    assert guards()
+    holder.__dict__ = {"rate": 2}
+    assert guards() == places.hold()
+    assert not places.hold_identical()
+
+
+class Telling:
+    """Shows another dictionary than its own."""
+
+    __dict__ = property(lambda self: self.shown)
+    shown: ClassVar = {"rate": 1}
+
+
+class Asking:
+    """So does this one."""
+
+    shown: ClassVar = {"rate": 1}
+
+    def __getattribute__(self, name):
+        return Asking.shown if name == "__dict__" else super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("kind", [Telling, Asking])
+def test_a_dictionary_that_an_object_only_shows_is_read_at_every_call(kind, monkeypatch):
+    holder = kind()
+    guards = watching(attribute(holder, "__dict__"))
+    assert guards()
+    monkeypatch.setattr(kind, "shown", {"rate": 2})
+    assert not guards()
+
+
+def test_objects_as_most_are_have_a_word_for_their_attributes():
+    shape = words.layout()
+    if shape is not None:
+        for kind in (Base, Fails, Telling, Asking):
+            (entry,) = attribute(kind(), "__dict__").entries
+            assert (words._word_of_entry(entry, shape) is not None) == (kind is Base)
 
 
 def test_names_and_values_of_classes_are_watched():
