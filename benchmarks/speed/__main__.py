@@ -22,7 +22,7 @@ from benchmarks.speed.footprint import footprints
 from benchmarks.speed.machine import describe, product_rate
 from benchmarks.speed.plot import plot
 from benchmarks.speed.report import markdown, milliseconds, summary
-from benchmarks.speed.rounds import environment, measure_case
+from benchmarks.speed.rounds import compile_modules, environment, measure_case
 from minigrad.io.serialize import write_atomically
 
 __all__ = ["main"]
@@ -77,6 +77,7 @@ def measure(options: argparse.Namespace, command: str) -> dict[str, Any]:
         "left out": left_out,
         "rows": [],
     }
+    compile_modules()
     with tempfile.TemporaryDirectory() as folder:
         surroundings = environment(options.threads, Path(folder))
         record["product rate"] = product_rate(options.threads, surroundings)
