@@ -85,6 +85,15 @@ def installed_version() -> str:
         return "(not installed)"
 
 
+class ShowVersion(argparse.Action):
+    """Print the version, or fail where that cannot be written; argparse itself passes over that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and end."""
+        print(f"minigrad {installed_version()}")
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose help does not end well where it cannot be written."""
 
@@ -100,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train, sample and measure sequence models; draw how gradients flow in them.",
         epilog="Begin with: minigrad demo, minigrad systems, or minigrad draw lstm",
     )
-    parser.add_argument("--version", action="version", version=f"minigrad {installed_version()}")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(

@@ -179,8 +179,8 @@ def test_files_are_utf_8_whatever_the_locale_is(folder, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-@pytest.mark.parametrize("command", ["--help", "train --help"])
-def test_help_that_cannot_be_written_is_an_error(command):
+@pytest.mark.parametrize("command", ["--help", "train --help", "--version"])
+def test_help_and_version_that_cannot_be_written_are_errors(command):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "layers.cli", *command.split()],
