@@ -32,23 +32,21 @@ __all__ = ["backward", "pull_back", "seed_gradient"]
 @quiet
 def send_back(
     roots: Sequence[tuple[Node, Array]],
+    needed: AbstractSet[Node] | None,
+    keep: AbstractSet[Node],
+    stop: AbstractSet[Node],
+    hooks: bool,
     *,
-    needed: AbstractSet[Node] | None = None,
-    keep: AbstractSet[Node] = frozenset(),
-    stop: AbstractSet[Node] = frozenset(),
-    retain: bool = False,
-    recorded: bool = False,
+    retain: bool,
+    recorded: bool,
     watched: bool = False,
-    hooks: bool = True,
 ) -> dict[Node, Array]:
     """Send gradients back from the roots; see `pull_back` for the arguments.
 
     With both `recorded` and `watched` the rules run on tensors, and nothing is recorded.
     """
     mode, written = current_mode(), last_write()
-    observers: Sequence[Observer] = ()
-    if mode.observers:
-        observers = [o.of_pass() for o in mode.observers if o.looks_at_edges]
+    observers = [o.of_pass() for o in mode.observers if o.looks_at_edges] if mode.observers else []
     results: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}  # those that have not arrived in full yet
     owned: set[Node] = set()  # whose gradient is an array that was made here
@@ -62,10 +60,9 @@ def send_back(
         for node, g in roots:
             if needed is None or node in needed:
                 observer.edge(None, None, 0, node, g)
+    within = mode.replace(recording=not watched, deriving=True) if recorded else mode.unrecorded()
     try:
-        set_mode(
-            mode.replace(recording=not watched, deriving=True) if recorded else mode.unrecorded()
-        )
+        set_mode(within)
         while True:
             for source, part in zip(sources, parts, strict=True):
                 if source is None or part is None or (needed is not None and source not in needed):
@@ -191,14 +188,9 @@ def pull_back(
     watched = bool(observers) and not recorded and any(o.records_passes for o in observers)
     met = meets_rerun([n for n, _ in roots], needed, stop) if rerun_nodes and not recorded else ()
     if not met and not watched:
-        return send_back(
-            roots, needed=needed, keep=kept, stop=stop, retain=retain, recorded=recorded,
-            hooks=hooks,
-        )  # fmt: skip
-    found = send_back(
-        [(n, as_tensor(g)) for n, g in roots], needed=needed, keep=kept, stop=stop, retain=True,
-        recorded=True, watched=watched, hooks=hooks,
-    )  # fmt: skip
+        return send_back(roots, needed, kept, stop, hooks, retain=retain, recorded=recorded)
+    roots = [(node, as_tensor(g)) for node, g in roots]
+    found = send_back(roots, needed, kept, stop, hooks, retain=True, recorded=True, watched=watched)
     if watched:  # tensors, because observers know an array by its identity
         return {node: wrap(as_array(g), None) for node, g in found.items()}
     if not retain:
@@ -261,11 +253,8 @@ def backward(
             f"backward: this tensor {describe(self)} does not require grad. Make the inputs "
             "with requires_grad=True, compute outside no_grad(), and do not detach on the way."
         )
-    found = pull_back(
-        [(self._node, seed_gradient(self, gradient))],
-        retain=retain_graph or create_graph,
-        recorded=create_graph,
-    )
+    root, retain = (self._node, seed_gradient(self, gradient)), retain_graph or create_graph
+    found = pull_back([root], retain=retain, recorded=create_graph)
     with _adding:
         for node, g in found.items():
             # Leaves hold their gradient themselves, tensors that retain it in the extras.

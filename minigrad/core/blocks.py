@@ -22,7 +22,7 @@ class no_grad(ModeChange):
     """
 
     def __init__(self) -> None:
-        super().__init__(recording=False)
+        super().__init__()
 
     def value(self, before: Mode) -> Mode:
         """The mode within, which is made once."""

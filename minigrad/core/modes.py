@@ -34,7 +34,6 @@ class Mode:
 
     FIELDS = ("deriving", "dtype", "fused", "observers", "recording", "scope", "watchers")
     __slots__ = (*FIELDS, "_unrecorded")
-    _unrecorded: "Mode"
 
     def __init__(
         self,
@@ -45,12 +44,8 @@ class Mode:
         deriving: bool = False,
         dtype: "np.dtype[Any]" = np.dtype(np.float32),  # noqa: B008 - a dtype is immutable
     ) -> None:
-        self.recording = recording
-        self.scope = scope
-        self.observers = observers
-        self.fused = fused
-        self.deriving = deriving
-        self.dtype = dtype
+        self.recording, self.scope, self.observers = recording, scope, observers
+        self.fused, self.deriving, self.dtype = fused, deriving, dtype
         self.watchers = tuple(o for o in observers if o.looks_at_calls)
 
     def replace(self, **changes: Any) -> "Mode":
@@ -67,11 +62,9 @@ class Mode:
 
     def unrecorded(self) -> "Mode":
         """A copy that does not record, made once: most backward passes run in one."""
-        try:
-            return self._unrecorded
-        except AttributeError:
-            self._unrecorded = self.replace(recording=False)
-            return self._unrecorded
+        if not hasattr(self, "_unrecorded"):
+            self._unrecorded: Mode = self.replace(recording=False)
+        return self._unrecorded
 
     def without(self, kind: type[Observer]) -> tuple[Observer, ...]:
         """The observers but for those of a kind."""
