@@ -258,8 +258,8 @@ def backward(
     with _adding:
         for node, g in found.items():
             # Leaves hold their gradient themselves, tensors that retain it in the extras.
-            holder: Any = node if node.__class__ is Leaf else node.extras
-            g = g if g.__class__ is Tensor else wrap(own(g), None)
+            holder: Any = node if isinstance(node, Leaf) else node.extras
+            g = g if isinstance(g, Tensor) else wrap(own(g), None)
             if holder.grad is None:
                 holder.grad = g
             elif create_graph:
