@@ -8,10 +8,13 @@ import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import minigrad as mg
 from layers.cli import main
-from layers.models.character import CharacterModel
+from layers.datasets import CharacterTokenizer
+from layers.models.character import CharacterConfig, CharacterModel
 from tests.processes import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +147,17 @@ def test_an_unknown_character_and_suffix_are_named(demo, tmp_path, capsys):
     assert "'é'" in capsys.readouterr().err
     assert main(["draw", str(out / "model"), "-o", str(tmp_path / "x.bmp")]) == 1
     assert ".svg" in capsys.readouterr().err
+
+
+def test_a_model_whose_weights_are_not_finite_writes_nothing(tmp_path, capsys):
+    model = CharacterModel(CharacterConfig(3, hidden_size=4), CharacterTokenizer("abc"))
+    with mg.no_grad():
+        model.recurrent.weight_hh_l0[0] = np.inf  # a saturated gate: the logits are finite
+    model.save(tmp_path / "m")
+    assert main(["sample", str(tmp_path / "m"), "ab", "--length", "5"]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert "not finite: recurrent.weight_hh_l0" in err
 
 
 @pytest.mark.parametrize("name", ["demo", "train", "sample", "systems", "run", "draw", "flow"])
