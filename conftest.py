@@ -2,7 +2,9 @@
 
 import gc
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 # BLAS libraries read these once, when NumPy is loaded. One thread each: the tests already run in
 # parallel, and sums come out the same on every machine. Worker processes inherit them.
@@ -62,3 +64,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 # Quick, default and thorough; pytest --hypothesis-profile=NAME chooses another one afterwards.
 register_profiles()
+
+
+@pytest.fixture
+def hearing_ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run in the background, with interrupts ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)

@@ -1,6 +1,5 @@
 """Ctrl-C at many places of real work: nothing stays switched, and nothing is swallowed."""
 
-import signal
 import sys
 import threading
 import time
@@ -14,18 +13,11 @@ from minigrad.compiled.llvm.crew import Crew
 from minigrad.restoring import new_generator
 
 pytestmark = [
+    pytest.mark.usefixtures("hearing_ctrl_c"),
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timers that send signals"),
     # What is interrupted in a destructor is dropped by Python, and counted apart.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c_raises():
-    """Also where the tests run in the background, with interrupts ignored."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -91,15 +91,7 @@ def test_the_model_keeps_its_modes_and_gradients():
         np.testing.assert_array_equal(parameter.grad.numpy(), before[name])
 
 
-@pytest.fixture
-def hearing():
-    """Ctrl-C reaches the test, even if the process which started the tests ignores it."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
-def test_an_interruption_keeps_the_frames_and_the_modes(tmp_path, hearing):
+def test_an_interruption_keeps_the_frames_and_the_modes(tmp_path, hearing_ctrl_c):
     film = Film(every=1)
 
     def interrupt(told):

@@ -11,6 +11,8 @@ import minigrad as mg
 from layers.training import History
 from minigrad import optim
 
+pytestmark = pytest.mark.usefixtures("hearing_ctrl_c")
+
 
 def interrupted_at(place, load, state):
     """Load, with Ctrl-C as the function call of that number begins or ends; whether it came."""
@@ -24,7 +26,6 @@ def interrupted_at(place, load, state):
                 sys.setprofile(None)
                 signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.setprofile(look)
         load(state)
@@ -32,7 +33,6 @@ def interrupted_at(place, load, state):
         return True
     finally:
         sys.setprofile(None)
-        signal.signal(signal.SIGINT, before)
     return count >= place
 
 

@@ -86,7 +86,7 @@ class Late(layers.Linear):
         return super().eval()
 
 
-def test_ctrl_c_after_the_last_step_is_noted():
+def test_ctrl_c_after_the_last_step_is_noted(hearing_ctrl_c):
     history = fit(Late(2, 1), Noted(), TrainingOptions(steps=2), loss=square_loss, progress=False)
     assert history.step == 2
     assert history.interrupted

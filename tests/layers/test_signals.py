@@ -168,35 +168,27 @@ def test_a_second_request_acts_at_once():
         assert interrupts.noted == signal.SIGTERM
 
 
-def test_a_second_ctrl_c_acts_at_once_and_a_third_too():
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+def test_a_second_ctrl_c_acts_at_once_and_a_third_too(hearing_ctrl_c):
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt) as caught:
+                signal.raise_signal(signal.SIGINT)
+            assert caught.type is KeyboardInterrupt
+    assert interrupts.noted == signal.SIGINT
+
+
+def test_ctrl_c_and_then_a_request_is_a_request(hearing_ctrl_c):
+    with raising_terminated():
         with Interrupts() as interrupts:
             signal.raise_signal(signal.SIGINT)
-            for _ in range(2):
-                with pytest.raises(KeyboardInterrupt) as caught:
-                    signal.raise_signal(signal.SIGINT)
-                assert caught.type is KeyboardInterrupt
-        assert interrupts.noted == signal.SIGINT
-    finally:
-        signal.signal(signal.SIGINT, handler)
-
-
-def test_ctrl_c_and_then_a_request_is_a_request():
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with raising_terminated():
-            with Interrupts() as interrupts:
-                signal.raise_signal(signal.SIGINT)
-                with pytest.raises(Terminated):
-                    signal.raise_signal(signal.SIGTERM)
             with pytest.raises(Terminated):
-                interrupts.act()
-            with Interrupts() as interrupts:
-                signal.raise_signal(signal.SIGINT)
-            interrupts.act()  # nothing: Ctrl-C only ends the block early
-    finally:
-        signal.signal(signal.SIGINT, handler)
+                signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Terminated):
+            interrupts.act()
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+        interrupts.act()  # nothing: Ctrl-C only ends the block early
 
 
 def test_a_request_is_not_lost_when_the_run_fails_before_it_ends():
