@@ -108,7 +108,7 @@ class _Comparison:
         return None
 
     def _is_copy(self, a: Value, b: Value) -> bool:
-        """Whether two constants that differ are copies of what was followed, as `Tensor(x)` is."""
+        """Whether two constants that differ are copies of what was followed, as `np.array(x)`."""
         first, second = self._traced
         sides = [
             [
@@ -125,8 +125,8 @@ class _Comparison:
             and _same_in_order(b.array, other)
         ]
         arrays = dict(zip(first.arguments, map(id, first.given), strict=True))
-        given = {arrays[view.value] for view in found if view.value in arrays}
-        if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
+        known = {arrays.get(view.value, view.value) for view in found}
+        if len(known) != 1:  # of equal arrays nobody can tell which one it copies
             return False
         self.copies.append((a, found[0]))
         return True
