@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.guarding.containers import Containers
 from minigrad.compiled.guarding.keys import repeated, what_is_beside, wrap_like
+from minigrad.compiled.guarding.marks import Again, Argument, Outer, Output
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
@@ -31,7 +32,7 @@ from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Restoring, Setting
 
-__all__ = ["Argument", "Outer", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
+__all__ = ["Traced", "array_leaves", "settle", "trace", "unfixed"]
 
 
 @dataclass
@@ -97,7 +98,8 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call, and for its derivative if that runs code of the user's.
-        seeded: whether the gradient of a single number is an input, too, like those of others.
+        seeded: whether the gradient of a single number is an input, too, like those of others; and
+            every place of the result an output of its own, even if one tensor stands in two.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
         stand_ins: whether large results are not computed, see `StandIns`.
@@ -178,7 +180,7 @@ def _traced(
         tracer.check_nodes()
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         try:
-            _read_result(traced, leaves)
+            _read_result(traced, leaves, apart=seeded)
             if differentiate and tracer.refusal is None and any(traced.recorded):
                 _differentiate(traced, entered, seeded, watch)
         except Exception as error:  # the call itself went well
@@ -237,15 +239,20 @@ def array_leaves(leaves: Sequence[Any]) -> list[Any]:
     return [leaf for leaf in leaves if isinstance(leaf, (Tensor, np.ndarray))]
 
 
-def _read_result(traced: Traced, given: Sequence[Any]) -> None:
-    """Find the outputs in what the function returned."""
+def _read_result(traced: Traced, given: Sequence[Any], apart: bool) -> None:
+    """Find the outputs in what the function returned; one object is one output, or `apart`."""
     tracer = traced.tracer
     marks: list[Any] = []
     arrays = (Tensor, np.ndarray)
     places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, arrays)}
-    for label, leaf in labelled_leaves(traced.result):
+    labelled = labelled_leaves(traced.result)
+    again = {} if apart else repeated([leaf for _, leaf in labelled])
+    for i, (label, leaf) in enumerate(labelled):
         if not isinstance(leaf, arrays):
             marks.append(leaf)
+            continue
+        if i in again:
+            marks.append(Again(again[i]))
             continue
         if id(leaf) in places and id(leaf) not in tracer.written:
             marks.append(Argument(places[id(leaf)]))
@@ -267,24 +274,6 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
     if beside is not None:
         tracer.refuse(f"its result, a {beside}")
     traced.template = replace_leaves(traced.result, marks)
-
-
-class Output(int):
-    """Stands in a template for an output of this number."""
-
-
-class Outer(Output):
-    """Stands for an output that is a tensor from outside itself: that one is returned.
-
-    Attributes:
-        tensor: a weak reference to it.
-    """
-
-    tensor: "weakref.ref[Any]"
-
-
-class Argument(int):
-    """Stands in a template for a tensor or an array that came among the arguments."""
 
 
 def _differentiate(

@@ -22,12 +22,13 @@ from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.guarding.made import Refusal
+from minigrad.compiled.guarding.marks import Output
 from minigrad.compiled.operation import MOST_PROGRAMS
 from minigrad.compiled.stepping.batches import OTHER, PIECE
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed
 from minigrad.compiled.stepping.sequences import Sequences
-from minigrad.compiled.trace import Output, Traced, settle, trace
+from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch

@@ -3,6 +3,8 @@
 import weakref
 from typing import Any
 
+from numpy import ndarray
+
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import Captured, Request
@@ -78,6 +80,20 @@ class Inputs(KnownArrays):
         """The same numbers when they are repeated, as a checkpoint does in its backward pass."""
         _, view = self._states_of_draws.get(id(state), (None, None))
         return view
+
+    def numbers_of(self, value: Any, array: PlainArray) -> View | None:
+        """What an array is that our own code made of a value, perhaps in another dtype."""
+        known = self.view_of(array) or self.drawn_again(value)
+        if known is None and isinstance(value, ndarray):
+            known = self.view_of(value)
+            if known is not None and array.dtype.kind in "fiub":
+                known = self.builder.convert(known, array.dtype)
+        elif known is None and hasattr(value, "_array"):
+            known = self.capture(value)
+        if known is None or known.dtype != array.dtype:
+            return None
+        self.enter_array(array, known)
+        return known
 
     def _entered(self, index: int, array: PlainArray, like: Value | None) -> View:
         if not array.dtype.isnative:

@@ -130,17 +130,8 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
     @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
         """Follow what our own code computes from arguments and draws, and copies of them."""
-        known = self.view_of(array) or self.drawn_again(value)
-        if known is None and isinstance(value, ndarray):
-            known = self.view_of(value)
-            if known is None or array.dtype.kind not in "fiub":
-                return array
-            known = self.builder.convert(known, array.dtype)
-            self.enter_array(array, known)
-            return self._known_as(array, known)
-        if known is None and _is_array(value):
-            known = self.capture(value)
-        return array if known is None else self._follow(array, known)
+        known = self.numbers_of(value, array)
+        return array if known is None else self._known_as(array, known)
 
     @Watch.pausing
     def call(self, applied: Applied) -> None:
