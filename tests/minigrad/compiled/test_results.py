@@ -88,7 +88,7 @@ def test_equal_arguments_that_no_other_values_tell_apart_are_refused():
         return x * np.array(a) + x * np.array(b) * 2
 
     compiled, x = mg.compile(function), mg.Tensor([1.0])
-    with pytest.warns(mg.CompileWarning, match="computed outside of minigrad's operations"):
+    with pytest.warns(mg.CompileWarning, match="differs with the arguments"):
         compiled(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
     for a, b in ((1, 2), (3, 0)):
         a, b = np.array([a]), np.array([b])
