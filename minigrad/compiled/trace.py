@@ -26,7 +26,7 @@ from minigrad.compiled.tracing.watching import Watch, runs_code_of_users
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import alias_node, last_write
+from minigrad.core.nodes import alias_node, last_write, next_number
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
@@ -158,7 +158,7 @@ def _traced(
     containers = Containers(tree, (args, kwargs))
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     writes = last_write()
-    errors = np.geterr()
+    began, errors = next_number(), np.geterr()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
             try:
@@ -182,7 +182,7 @@ def _traced(
         try:
             _read_result(traced, leaves, apart=seeded)
             if differentiate and tracer.refusal is None and any(traced.recorded):
-                _differentiate(traced, entered, seeded, watch)
+                _differentiate(traced, entered, seeded, watch, began)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
         if watch is not None:
@@ -229,8 +229,8 @@ def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
 
 
 _A_LEAF: Final = (
-    "it makes a leaf that requires grad, or reads one in a way not followed; what `mg.grad` and "
-    "the like differentiate by must be tensors among the arguments, not arrays"
+    "it gives away a leaf that requires grad and that it makes itself, or reads one in a way not "
+    "followed; return what is computed from it, or pass it as an argument"
 )
 
 
@@ -277,9 +277,17 @@ def _read_result(traced: Traced, given: Sequence[Any], apart: bool) -> None:
 
 
 def _differentiate(
-    traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool, watch: Watch | None
+    traced: Traced,
+    entered: Sequence[tuple[Value, Any]],
+    seeded: bool,
+    watch: Watch | None,
+    began: int,
 ) -> None:
-    """Send gradients back from all outputs that require grad, and see what that computes."""
+    """Send gradients back from all outputs that require grad, and see what that computes.
+
+    Those of leaves that the function made itself, after the node of number `began`, go nowhere
+    unless it returns the leaves.
+    """
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
     leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
@@ -294,7 +302,8 @@ def _differentiate(
             else:
                 traced.seeds.append(tracer.input(-1, seed).value)
             roots.append((leaf._node, wrap(seed, None)))
-    captured = [(c.value, c.node) for c in tracer.captured]
+    read = [c for c in tracer.captured if c.node is not None]
+    captured = [(c.value, c.node) for c in read if c.node.number < began or c.tensor() is not None]
     targets: dict[Any, Value] = {}
     for value, node in (*entered, *captured):
         if node is not None:
@@ -314,7 +323,7 @@ def _differentiate(
     for node, gradient in found.items():
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
-        else:
+        elif node.number < began or any(node is root for root, _ in roots):
             tracer.refuse(_A_LEAF)
 
 
