@@ -262,6 +262,7 @@ class Guards:
             asked = self._names & _OF_FUNCTIONS
             self._attributes(function, asked | _OF_SIGNATURES if self._by_name else asked, name)
             self._mapping(vars(function), self._named(vars(function)), f"{name}.", self._asked)
+            self._table(function, name)
         wraps = hasattr(function, "__wrapped__")  # as what `contextlib.contextmanager` gives
         if not (wraps or module.startswith(_WRAPPERS) or function.__code__ in self._watch.entered):
             return
@@ -284,6 +285,11 @@ class Guards:
         get = self._getter(value)
         for name in names:
             self._entry(get, name, f"{label}.{name}")
+
+    def _table(self, value: Any, label: str) -> None:
+        """A guard that another dictionary takes the place of that of its attributes."""
+        get = self._getter(value)
+        self._entries.append(Entry(get, "__dict__", vars(value), label, None))
 
     def _getter(self, value: Any) -> Any:
         """What gives an attribute of an object by its name."""
@@ -336,7 +342,7 @@ class Guards:
             names.update(dict.fromkeys(written))
             self._mapping(table, names, f"{name}.", None if inherited else self._asked)
             if type(table) is dict:
-                self._entries.append(Entry(self._getter(value), "__dict__", table, name, None))
+                self._table(value, name)
         if _is_closed(_home(kind)):
             return
         theirs = [base for base in kind.__mro__ if not _home(base).startswith("minigrad.")]
