@@ -33,6 +33,7 @@ MADE = {
     "convolution": lambda x: CONVOLUTION(positive(x)[None]),
     "loss": lambda x: mg.mse_loss(W, positive(x)),
     "scattered": lambda x: mg.scatter_add(W, ROWS, np.clip(x, 0, 5)) ** 2,
+    "filled": lambda x: mg.full_like(W, x > 0) * W,
     "norm": lambda x: mg.norm(np.where(x > 0, x, 0)) * W,
     "differentiated": lambda x: mg.grad(lambda v: (v**3 * W).sum())(positive(x)),
     "jvp": lambda x: mg.jvp(lambda v: v * W, x, positive(x))[1],
