@@ -10,6 +10,7 @@ from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import Captured, Request
 from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.watching import user_line
+from minigrad.core.nodes import Leaf
 from minigrad.ops.randomness import DrawRequest
 
 __all__ = ["Inputs"]
@@ -37,6 +38,7 @@ class Inputs(KnownArrays):
         self.refusal: str | None = None
         self.line = ""
         self._before = before
+        self._detached: dict[int, int] = {}  # by the identity of an array, its place in `captured`
         self._states_of_draws: dict[int, tuple[Any, View]] = {}
 
     def input(self, index: int, array: PlainArray, unread: bool = False) -> View:
@@ -63,8 +65,18 @@ class Inputs(KnownArrays):
             like = None
         view = self._entered(-1, array, None if like is None else like.value)
         view.value.place = "captured"
+        if tensor._node is None:
+            self._detached[id(array)] = count
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
+
+    def capture_again(self, tensor: Any) -> None:
+        """Know the place in the graph, too, of a tensor that was only read detached so far."""
+        leaf = isinstance(tensor._node, Leaf)
+        number = self._detached.pop(id(tensor._array), None) if leaf else None
+        if number is not None:
+            known = self.captured[number]
+            self.captured[number] = known._replace(tensor=weakref.ref(tensor), node=tensor._node)
 
     def drawn(self, request: DrawRequest, numbers: PlainArray, state: Any) -> View:
         """Random numbers as an input of the graph, known by the state that they come from."""

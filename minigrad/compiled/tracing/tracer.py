@@ -82,6 +82,8 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
+            if found is not None:
+                self.capture_again(value)
             return self.capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
