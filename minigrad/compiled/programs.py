@@ -38,7 +38,7 @@ from minigrad.forks import give_lock
 from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.profiling.watching import run_seen
 from minigrad.restoring import errstate
-from minigrad.transforms.recorded_writes import rewritten
+from minigrad.transforms.recorded_writes import Standing, rewritten
 
 __all__ = ["Program"]
 
@@ -389,6 +389,7 @@ class Program:
         args, kwargs = given.arguments(values[:arguments])
         with (
             rewritten(before),
+            observed_by(Standing(before)),
             observed_by(Repeat(numbers)),
             ModeChange(dtype=self._dtype),
         ):
