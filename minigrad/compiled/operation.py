@@ -16,6 +16,7 @@ from minigrad.compiled.graph import Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held, Key, flatten, key_of, objects_around, what_hides
 from minigrad.compiled.guarding.made import TOO_MANY, Entry, Methods, Refusal
+from minigrad.compiled.guarding.outside import set_apart
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
 from minigrad.compiled.trace import Traced, array_leaves, settle, trace
@@ -179,8 +180,7 @@ class Compiled:
 
     def again(self, *args: Any) -> Any:
         """The result, if the program of the last call serves this one; else None."""
-        mode = current_mode()
-        served = self._served(args, {}, mode)
+        served = self._served(args, {}, mode := current_mode())
         return None if served is None else self._run((args, {}), served, mode)
 
     def _run(self, tree: Any, served: Any, mode: Mode, watchers: tuple[Observer, ...] = ()) -> Any:
@@ -277,6 +277,8 @@ class Compiled:
         with self._tracing, paused_gc():
             _, program, undo = self._traced_apart(tree, leaves, keep=True)
             undo()
+            if program is None:
+                return self.lowered(*args, **kwargs)
         if isinstance(program, Refusal):
             return Lowered(self._label, {}, [program.reason])
         refusals = [r.reason for r in self.refusals]
@@ -306,9 +308,10 @@ class Compiled:
             give_back()
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
-            entries = self._entries.setdefault(key, [])
-            held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
-            entries[:] = [*filter(lambda e: e.held.alive, entries), Entry(program, held)]
+            if program is not None:  # else the next call is traced
+                entries = self._entries.setdefault(key, [])
+                held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
+                entries[:] = [*filter(lambda e: e.held.alive, entries), Entry(program, held)]
             if not self._at_once:
                 return result
             undo()
@@ -340,7 +343,7 @@ class Compiled:
 
     def _traced_apart(
         self, tree: Any, leaves: list[Any], keep: bool = False
-    ) -> tuple[Any, Program | Refusal, Callable[[], None]]:
+    ) -> tuple[Any, Program | Refusal | None, Callable[[], None]]:
         """As `_traced`, and what puts generators and everything that was written back."""
         before = Writes()
         states = [(source, state_of(source)) for source in random_sources(self.function, *tree)]
@@ -356,11 +359,10 @@ class Compiled:
 
     def _traced(
         self, tree: Any, leaves: list[Any], keep: bool = False
-    ) -> tuple[Any, Program | Refusal]:
-        """The result of a call, and what to run at the next."""
+    ) -> tuple[Any, Program | Refusal | None]:
+        """The result of a call, and what to run at the next, or None if that is to be traced."""
         args, kwargs = tree
-        hidden = what_hides(tree)
-        if hidden is not None:
+        if (hidden := what_hides(tree)) is not None:
             return self.function(*args, **kwargs), Refusal(hidden)
         prepare()
         watch = Watch()
@@ -369,11 +371,12 @@ class Compiled:
         result = first.result
         if first.refusal is not None:
             return result, Refusal(first.refusal, first.tracer.line)
-        objects = [leaf for leaf in leaves if not isinstance(leaf, (Tensor, np.ndarray))]
-        objects += objects_around(tree)
+        rest = [v for v in leaves if not isinstance(v, (Tensor, np.ndarray))] + objects_around(tree)
         guards = None
         try:
-            guards = Guards([self.function], watch, objects)
+            guards = Guards([self.function], watch, rest)
+            if set_apart(first.tracer.captured, guards):
+                return result, None
             settle(first, guards.tensors)
             if first.refusal is None:
                 first.refusal = what_differs(

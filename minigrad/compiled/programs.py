@@ -17,13 +17,14 @@ from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Given
+from minigrad.compiled.guarding.marks import Again, Argument, Outer, Output
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.heard import Heard
 from minigrad.compiled.on_tape import BackwardHalf, ProgramOperation
 from minigrad.compiled.rolling.rolled import roll
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
-from minigrad.compiled.trace import Argument, Outer, Output, Traced
+from minigrad.compiled.trace import Traced
 from minigrad.compiled.tracing.called import Draw, Repeat
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
@@ -37,7 +38,7 @@ from minigrad.forks import give_lock
 from minigrad.ops.pytree import labelled_leaves, rebuilding
 from minigrad.profiling.watching import run_seen
 from minigrad.restoring import errstate
-from minigrad.transforms.recorded_writes import rewritten
+from minigrad.transforms.recorded_writes import Standing, rewritten
 
 __all__ = ["Program"]
 
@@ -87,6 +88,7 @@ class Program:
             for place, number in enumerate(self._wrapped or ())
             if self._parts[number] is not None
         ]
+        self._repeated = [(i, mark) for i, mark in enumerate(self._marks) if type(mark) is Again]
         self._outside = Outside(traced.captured)
         self._draws = [Draw(draw.request) for draw in traced.draws]
         self._writes = [reference for reference, _ in traced.writes]
@@ -228,6 +230,8 @@ class Program:
                 made[place]._part = part  # which refuses to be written, here too
         else:
             made = [self._made(mark, leaves, results, tapes) for mark in self._marks]
+            for place, first in self._repeated:
+                made[place] = made[first]
         for observer in watchers if self.operation is not None else ():
             kept = (*results, self.residuals_in(results))
             observer.call(Applied(self.operation, tensors, arrays, {}, kept, made, node))
@@ -385,6 +389,7 @@ class Program:
         args, kwargs = given.arguments(values[:arguments])
         with (
             rewritten(before),
+            observed_by(Standing(before)),
             observed_by(Repeat(numbers)),
             ModeChange(dtype=self._dtype),
         ):

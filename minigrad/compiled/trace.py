@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.compiled.graph import Graph, PlainArray, Value, View
 from minigrad.compiled.guarding.containers import Containers
 from minigrad.compiled.guarding.keys import repeated, what_is_beside, wrap_like
+from minigrad.compiled.guarding.marks import Again, Argument, Outer, Output
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.followed import Followed, follow, set_free
@@ -25,13 +26,13 @@ from minigrad.compiled.tracing.watching import Watch, runs_code_of_users
 from minigrad.core.backward import pull_back
 from minigrad.core.blocks import observed_by
 from minigrad.core.modes import ModeChange, current_mode
-from minigrad.core.nodes import alias_node, last_write
+from minigrad.core.nodes import alias_node, last_write, next_number
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.ops.fusing import kernels_kept
 from minigrad.ops.pytree import labelled_leaves, map_leaves, replace_leaves
 from minigrad.restoring import Restoring, Setting
 
-__all__ = ["Argument", "Outer", "Output", "Traced", "array_leaves", "settle", "trace", "unfixed"]
+__all__ = ["Traced", "array_leaves", "settle", "trace", "unfixed"]
 
 
 @dataclass
@@ -97,7 +98,8 @@ def trace(
         states: see `Tracer`.
         differentiate: whether to record the derivative, too, if there is any.
         watch: a block for the call, and for its derivative if that runs code of the user's.
-        seeded: whether the gradient of a single number is an input, too, like those of others.
+        seeded: whether the gradient of a single number is an input, too, like those of others; and
+            every place of the result an output of its own, even if one tensor stands in two.
         kernels: see `Tracer`.
         before: the first trace, if this is the second one.
         stand_ins: whether large results are not computed, see `StandIns`.
@@ -156,7 +158,7 @@ def _traced(
     containers = Containers(tree, (args, kwargs))
     given = [(leaf, leaf.copy()) for leaf in leaves if isinstance(leaf, np.ndarray)]
     writes = last_write()
-    errors = np.geterr()
+    began, errors = next_number(), np.geterr()
     with observed_by(tracer), ModeChange(fused=False), Setting(kernels_kept, True):
         with watch if watch is not None else nullcontext():
             try:
@@ -178,9 +180,9 @@ def _traced(
         tracer.check_nodes()
         traced = Traced(result, tracer, [value for value, _ in entered], arrays)
         try:
-            _read_result(traced, leaves)
+            _read_result(traced, leaves, apart=seeded)
             if differentiate and tracer.refusal is None and any(traced.recorded):
-                _differentiate(traced, entered, seeded, watch)
+                _differentiate(traced, entered, seeded, watch, began)
         except Exception as error:  # the call itself went well
             tracer.refuse(f"its derivative fails with {type(error).__name__}: {error}")
         if watch is not None:
@@ -227,8 +229,8 @@ def _unfollowed(leaf: Any, originals: dict[int, Any]) -> Any:
 
 
 _A_LEAF: Final = (
-    "it makes a leaf that requires grad, or reads one in a way not followed; what `mg.grad` and "
-    "the like differentiate by must be tensors among the arguments, not arrays"
+    "it gives away a leaf that requires grad and that it makes itself, or reads one in a way not "
+    "followed; return what is computed from it, or pass it as an argument"
 )
 
 
@@ -237,15 +239,20 @@ def array_leaves(leaves: Sequence[Any]) -> list[Any]:
     return [leaf for leaf in leaves if isinstance(leaf, (Tensor, np.ndarray))]
 
 
-def _read_result(traced: Traced, given: Sequence[Any]) -> None:
-    """Find the outputs in what the function returned."""
+def _read_result(traced: Traced, given: Sequence[Any], apart: bool) -> None:
+    """Find the outputs in what the function returned; one object is one output, or `apart`."""
     tracer = traced.tracer
     marks: list[Any] = []
     arrays = (Tensor, np.ndarray)
     places = {id(leaf): i for i, leaf in enumerate(given) if isinstance(leaf, arrays)}
-    for label, leaf in labelled_leaves(traced.result):
+    labelled = labelled_leaves(traced.result)
+    again = {} if apart else repeated([leaf for _, leaf in labelled])
+    for i, (label, leaf) in enumerate(labelled):
         if not isinstance(leaf, arrays):
             marks.append(leaf)
+            continue
+        if i in again:
+            marks.append(Again(again[i]))
             continue
         if id(leaf) in places and id(leaf) not in tracer.written:
             marks.append(Argument(places[id(leaf)]))
@@ -269,28 +276,18 @@ def _read_result(traced: Traced, given: Sequence[Any]) -> None:
     traced.template = replace_leaves(traced.result, marks)
 
 
-class Output(int):
-    """Stands in a template for an output of this number."""
-
-
-class Outer(Output):
-    """Stands for an output that is a tensor from outside itself: that one is returned.
-
-    Attributes:
-        tensor: a weak reference to it.
-    """
-
-    tensor: "weakref.ref[Any]"
-
-
-class Argument(int):
-    """Stands in a template for a tensor or an array that came among the arguments."""
-
-
 def _differentiate(
-    traced: Traced, entered: Sequence[tuple[Value, Any]], seeded: bool, watch: Watch | None
+    traced: Traced,
+    entered: Sequence[tuple[Value, Any]],
+    seeded: bool,
+    watch: Watch | None,
+    began: int,
 ) -> None:
-    """Send gradients back from all outputs that require grad, and see what that computes."""
+    """Send gradients back from all outputs that require grad, and see what that computes.
+
+    Those of leaves that the function made itself, after the node of number `began`, go nowhere
+    unless it returns the leaves.
+    """
     tracer = traced.tracer
     marks = [leaf for _, leaf in labelled_leaves(traced.template)]
     leaves = [leaf for _, leaf in labelled_leaves(traced.result)]
@@ -305,7 +302,8 @@ def _differentiate(
             else:
                 traced.seeds.append(tracer.input(-1, seed).value)
             roots.append((leaf._node, wrap(seed, None)))
-    captured = [(c.value, c.node) for c in tracer.captured]
+    read = [c for c in tracer.captured if c.node is not None]
+    captured = [(c.value, c.node) for c in read if c.node.number < began or c.tensor() is not None]
     targets: dict[Any, Value] = {}
     for value, node in (*entered, *captured):
         if node is not None:
@@ -325,7 +323,7 @@ def _differentiate(
     for node, gradient in found.items():
         if node in targets:
             traced.gradients[targets[node]] = tracer.source(gradient, gradient)
-        else:
+        elif node.number < began or any(node is root for root, _ in roots):
             tracer.refuse(_A_LEAF)
 
 

@@ -55,6 +55,9 @@ def to_array(data: Any, dtype: Any = None, argument: str = "data") -> "ndarray[A
         )
     if dtype is None and array.dtype.type is np.float64 and not _holds_arrays(data):
         array = array.astype(current_mode().dtype)
+    if isinstance(data, ndarray):
+        for observer in current_mode().watchers:
+            observer.numbers(data, array)
     return array
 
 

@@ -65,7 +65,8 @@ class Observer:
         """Code of ours computes with a constant outside of operations; return what it should take.
 
         `array` holds the numbers of `value`, as a lengths argument or class numbers; what is
-        returned must hold the same, in an array of its own that behaves as NumPy's.
+        returned must hold the same, in an array of its own that behaves as NumPy's. Nobody asks
+        for it where a tensor is made of a copy, which may have another dtype than `value`.
         """
         return array
 

@@ -66,9 +66,12 @@ def constant_array(value: Any, argument: str) -> Array:
 def source_of(value: Any, name: str, argument: str = "x", *others: Any) -> Any:
     """An argument as a tensor or an array, for functions that are composed of operations.
 
-    Numbers in lists take the dtype of the others.
+    Numbers in lists take the dtype of the others. An array is one as observers want it, since
+    such a function may convert it before an operation sees it.
     """
-    return value if isinstance(value, Tensor) else operand(value, name, argument, others)
+    if isinstance(value, Tensor):
+        return value
+    return as_numbers(value, operand(value, name, argument, others))
 
 
 def whole_numbers(value: Any, argument: str) -> Any:

@@ -5,13 +5,14 @@ old state when it is computed again, and must not move it a second time.
 """
 
 import weakref
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from minigrad.core.observer import Observer
 from minigrad.restoring import Restoring
 
-__all__ = ["Writes", "put_back", "rewritten"]
+__all__ = ["Standing", "Writes", "put_back", "rewritten"]
 
 Written = tuple["weakref.ref[Any]", Any, Any]  # a tensor, its array and its node
 
@@ -36,6 +37,22 @@ class Writes(Observer):
     def before(self) -> list[Written]:
         """The tensors that still exist, with what they held."""
         return list(self._before.values())
+
+
+class Standing(Observer):
+    """Tells checkpoints what tensors hold in a `rewritten` block: they are computed again after it.
+
+    Args:
+        before: as for the block.
+    """
+
+    def __init__(self, before: list[Written]) -> None:
+        self._before = before
+
+    @staticmethod
+    def within(observers: Iterable[Observer]) -> list[Written]:
+        """What tensors hold in the blocks that these observers were told of."""
+        return [kept for o in observers if isinstance(o, Standing) for kept in o._before]
 
 
 class rewritten(Restoring):

@@ -29,7 +29,7 @@ from minigrad.transforms.recorded_draws import (
     restore_state,
     state_of,
 )
-from minigrad.transforms.recorded_writes import Writes, rewritten
+from minigrad.transforms.recorded_writes import Standing, Writes, rewritten
 
 __all__ = ["checkpoint", "checkpoint_sequence"]
 
@@ -178,7 +178,7 @@ class CheckpointPlan:
         self.mode = mode
         self.states: States = []  # before the forward, of what the function draws from by itself
         self.draws: list[Draw] = []  # of operations and layers in it
-        self.writes: list[Any] = []  # tensors that it writes, with what they held before
+        self.writes: list[Any] = []  # tensors that do not keep what they held, with that
         self.slots: dict[int, int | None] = {}  # from leaf to input slot, for leaves with tensors
         self.saved_slots: tuple[int, ...] = ()
         self.several = False  # outputs
@@ -222,6 +222,7 @@ class CheckpointPlan:
         with (
             rewound(self.states),
             rewritten(self.writes),
+            observed_by(Standing(self.writes)),
             observed_by(replayer),
             ModeChange(recording=True, scope=mode.scope, fused=mode.fused, dtype=mode.dtype),
         ):
@@ -283,7 +284,7 @@ def record_checkpoint(f: Callable[..., Any], args: Any, kwargs: Any, mode: Mode)
     if not outputs:
         return result
     plan.draws, plan.states = recorder.draws, recorder.drawn_elsewhere(before)
-    plan.writes = writes.before()
+    plan.writes = [*Standing.within(mode.observers), *writes.before()]
     used = outside_nodes([out._node for out in outputs], entry, set(handles), plan.name)
     shapes, dtypes = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
     plan.several = len(outputs) > 1

@@ -12,7 +12,8 @@ import numpy as np
 
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.guarding.held import same_plain
-from minigrad.compiled.trace import Argument, Outer, Output, Traced
+from minigrad.compiled.guarding.marks import Mark, Outer
+from minigrad.compiled.trace import Traced
 from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import CalledOperation
 from minigrad.compiled.tracing.tracer import Request
@@ -108,7 +109,7 @@ class _Comparison:
         return None
 
     def _is_copy(self, a: Value, b: Value) -> bool:
-        """Whether two constants that differ are copies of what was followed, as `Tensor(x)` is."""
+        """Whether two constants that differ are copies of what was followed, as `np.array(x)`."""
         first, second = self._traced
         sides = [
             [
@@ -125,8 +126,8 @@ class _Comparison:
             and _same_in_order(b.array, other)
         ]
         arrays = dict(zip(first.arguments, map(id, first.given), strict=True))
-        given = {arrays[view.value] for view in found if view.value in arrays}
-        if not found or len(given) > 1:  # of equal arguments nobody can tell which one it copies
+        known = {arrays.get(view.value, view.value) for view in found}
+        if len(known) != 1:  # of equal arrays nobody can tell which one it copies
             return False
         self.copies.append((a, found[0]))
         return True
@@ -225,7 +226,7 @@ def _other_result(one: Any, other: Any) -> str | None:
     if [label for label, _ in leaves] != [label for label, _ in leaves2]:
         return "it returns other containers every time"
     for (label, x), (_, y) in zip(leaves, leaves2, strict=True):
-        mark = isinstance(x, (Argument, Output)) and type(x) is type(y) and x == y
+        mark = isinstance(x, Mark) and type(x) is type(y) and x == y
         mark = mark and not (isinstance(x, Outer) and x.tensor() is not y.tensor())
         if x is y or mark or same_plain(x, y):
             continue

@@ -86,11 +86,12 @@ class Guards:
         given: more roots, which came as arguments. They are not kept alive.
 
     Attributes:
-        tensors: the tensors that it can get at, by their identity.
+        tensors, arrays: those that it can get at; tensors by their identity.
     """
 
     def __init__(self, roots: Iterable[Any], watch: Watch, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[int, Tensor] = {}
+        self.arrays: list[np.ndarray[Any, Any]] = []
         self._places = Places([], [], [])
         self._entries, self._contents, self._absent = self._places
         self._classes: set[type] = set()
@@ -161,6 +162,7 @@ class Guards:
             if not is_ours(_home(type(value))):
                 self._object(value, label)
         elif isinstance(value, np.ndarray):
+            self.arrays.append(value)
             self._content(value, label)
             if value.dtype.hasobject:
                 self._follow(value.tolist(), label)
@@ -262,6 +264,9 @@ class Guards:
             asked = self._names & _OF_FUNCTIONS
             self._attributes(function, asked | _OF_SIGNATURES if self._by_name else asked, name)
             self._mapping(vars(function), self._named(vars(function)), f"{name}.", self._asked)
+            self._entries.append(
+                Entry(self._getter(function), "__dict__", vars(function), name, None)
+            )
         wraps = hasattr(function, "__wrapped__")  # as what `contextlib.contextmanager` gives
         if not (wraps or module.startswith(_WRAPPERS) or function.__code__ in self._watch.entered):
             return

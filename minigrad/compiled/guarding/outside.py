@@ -1,14 +1,44 @@
 """The tensors that a traced function reads from outside, and whether they are as they were."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad.compiled.backends import array_looks
 from minigrad.compiled.graph import Value
-from minigrad.core.nodes import PlainArray
+from minigrad.compiled.guarding.guards import Guards
+from minigrad.compiled.tracing.memory import owner_of
+from minigrad.core.nodes import Leaf, PlainArray
 from minigrad.core.tensors import Tensor
 
-__all__ = ["Outside"]
+__all__ = ["Outside", "set_apart"]
+
+
+def set_apart(read: Iterable[Any], guards: Guards) -> bool:
+    """Give tensors from outside memory of their own, if a trace took some for one another.
+
+    A detached tensor and what `numpy()` gives share memory with a tensor until that is written, and
+    a trace knows values by their memory.
+
+    Args:
+        read: the tensors from outside that a trace read, as it captured them.
+        guards: they know what it could get at.
+
+    Returns:
+        Whether there were any. A trace is of use only where there were none.
+    """
+    needed = {id(owner_of(captured.array)) for captured in read}
+    seen = {id(owner_of(array)) for array in guards.arrays}
+    others: list[Tensor] = []
+    for tensor in guards.tensors.values():
+        owner = id(owner_of(tensor._array))
+        if owner in needed and owner in seen:
+            others.append(tensor)
+        seen.add(owner)
+    for tensor in others:
+        tensor._array = tensor._array.copy(order="K")
+        if isinstance(tensor._node, Leaf):
+            tensor._node.value = tensor._array
+    return bool(others)
 
 
 class Outside:

@@ -67,6 +67,7 @@ class Layout:
             (FunctionType, "__code__"): _place_of(example, example.__code__),
             (FunctionType, "__defaults__"): _place_of(example, example.__defaults__),
             (FunctionType, "__kwdefaults__"): _place_of(example, example.__kwdefaults__),
+            (FunctionType, "__dict__"): _place_of(example, vars(example)),
             (type, "__mro__"): _place_of(Example, Example.__mro__),
         }
 
@@ -157,9 +158,9 @@ def _word_of_entry(entry: Entry, shape: Layout) -> int | None:
         (value,) = get.args
         if key == "__class__" and type(value) is entry.value:  # no property says so
             return id(value) + shape.kind
-        if key == "__dict__":
-            return _word_of_attributes(value, shape)
         offset = shape.attributes.get((type(value), key))
+        if offset is None and key == "__dict__":
+            return _word_of_attributes(value, shape)
         return None if offset is None else id(value) + offset
     return _word_of_table(get.__self__, shape)  # type: ignore[attr-defined]  # `get` of a namespace
 

@@ -22,12 +22,14 @@ from minigrad.compiled.graph import PlainArray, Unsupported
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Key, flatten, key_of
 from minigrad.compiled.guarding.made import Refusal
+from minigrad.compiled.guarding.marks import Output
+from minigrad.compiled.guarding.outside import set_apart
 from minigrad.compiled.operation import MOST_PROGRAMS
 from minigrad.compiled.stepping.batches import OTHER, PIECE
 from minigrad.compiled.stepping.order import Order
 from minigrad.compiled.stepping.rows import Mixed
 from minigrad.compiled.stepping.sequences import Sequences
-from minigrad.compiled.trace import Output, Traced, settle, trace
+from minigrad.compiled.trace import Traced, settle, trace
 from minigrad.compiled.tracing.builder import same_numbers
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.watching import Watch
@@ -228,10 +230,8 @@ class Scanned:
         if program.failure is not None:
             reason = f"its program fails with {type(program.failure).__name__}: {program.failure}"
             refusal = Refusal(reason, "", program.guards)
-            entries = self._entries.get(key, [])
-            entries[:] = [
-                e._replace(program=refusal) if e.program is program else e for e in entries
-            ]
+            kept = self._entries.get(key, [])
+            kept[:] = [e._replace(program=refusal) if e.program is program else e for e in kept]
         return results
 
     # -- the first sequence of a kind --------------------------------------------------------------
@@ -254,8 +254,7 @@ class Scanned:
         if count >= MOST_PROGRAMS or (not self._counts and not _is_welcome(owner)):
             return None
         self._counts[kind] = count + 1
-        sources = random_sources(self.step, *objects)
-        before = [(source, state_of(source)) for source in sources]
+        before = [(source, state_of(source)) for source in random_sources(self.step, *objects)]
         t = order.times(x.shape[1])[0]
         active = None if order.lengths is None else np.asarray(t < order.lengths)
         args = x[:, t], states, active, tuple(fixed), *objects
@@ -279,6 +278,7 @@ class Scanned:
         guards = again = None
         try:
             guards = Guards([self.step, *objects], watch)
+            set_apart(first.tracer.captured, guards)  # the step is traced once more
             if first.refusal is not None:
                 return begun, Refusal(first.refusal, first.tracer.line, guards)
             rows, entered = PIECE if any_batch else None, len(watch.entered)

@@ -30,7 +30,7 @@ from minigrad.core.nodes import make_node
 from minigrad.core.tensors import Tensor, wrap
 from minigrad.forks import give_lock
 from minigrad.ops.fusing import FusedOperation
-from minigrad.transforms.recorded_writes import rewritten
+from minigrad.transforms.recorded_writes import Standing, rewritten
 
 __all__ = ["Sequences"]
 
@@ -265,7 +265,7 @@ class Sequences:
             array = value._array if isinstance(value, Tensor) else value
             before.append((reference, array, node))
         numbers = [v._array if isinstance(v, Tensor) else v for v in values[last:]]
-        with rewritten(before), ModeChange(dtype=self._dtype):
+        with rewritten(before), observed_by(Standing(before)), ModeChange(dtype=self._dtype):
             results = self._one_by_one(values[:first], numbers, order)
         return tuple(results[i] for i in self.on_tape)
 

@@ -59,6 +59,8 @@ class Followed(np.ndarray[Any, Any]):
         into = options.pop("out", None)
         function = getattr(ufunc, method)
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if method == "at" and (isinstance(inputs[0], Followed) or is_users()):
+            self._written(f"np.{name}")
         plain = {key: _plain(value) for key, value in options.items()}  # `where` may be followed
         result = self._told(
             name, function, inputs, options, function(*map(_plain, inputs), **plain)

@@ -3,11 +3,14 @@
 import weakref
 from typing import Any
 
+from numpy import ndarray
+
 from minigrad.compiled.graph import PlainArray, Value, View
 from minigrad.compiled.tracing.builder import Builder, same_numbers
 from minigrad.compiled.tracing.called import Captured, Request
 from minigrad.compiled.tracing.known import KnownArrays
 from minigrad.compiled.tracing.watching import user_line
+from minigrad.core.nodes import Leaf
 from minigrad.ops.randomness import DrawRequest
 
 __all__ = ["Inputs"]
@@ -35,6 +38,7 @@ class Inputs(KnownArrays):
         self.refusal: str | None = None
         self.line = ""
         self._before = before
+        self._detached: dict[int, int] = {}  # by the identity of an array, its place in `captured`
         self._states_of_draws: dict[int, tuple[Any, View]] = {}
 
     def input(self, index: int, array: PlainArray, unread: bool = False) -> View:
@@ -61,8 +65,18 @@ class Inputs(KnownArrays):
             like = None
         view = self._entered(-1, array, None if like is None else like.value)
         view.value.place = "captured"
+        if tensor._node is None:
+            self._detached[id(array)] = count
         self.captured.append(Captured(weakref.ref(tensor), array, tensor._node, view.value))
         return view
+
+    def capture_again(self, tensor: Any) -> None:
+        """Know the place in the graph, too, of a tensor that was only read detached so far."""
+        leaf = isinstance(tensor._node, Leaf)
+        number = self._detached.pop(id(tensor._array), None) if leaf else None
+        if number is not None:
+            known = self.captured[number]
+            self.captured[number] = known._replace(tensor=weakref.ref(tensor), node=tensor._node)
 
     def drawn(self, request: DrawRequest, numbers: PlainArray, state: Any) -> View:
         """Random numbers as an input of the graph, known by the state that they come from."""
@@ -78,6 +92,20 @@ class Inputs(KnownArrays):
         """The same numbers when they are repeated, as a checkpoint does in its backward pass."""
         _, view = self._states_of_draws.get(id(state), (None, None))
         return view
+
+    def numbers_of(self, value: Any, array: PlainArray) -> View | None:
+        """What an array is that our own code made of a value, perhaps in another dtype."""
+        known = self.view_of(array) or self.drawn_again(value)
+        if known is None and isinstance(value, ndarray):
+            known = self.view_of(value)
+            if known is not None and array.dtype.kind in "fiub":
+                known = self.builder.convert(known, array.dtype)
+        elif known is None and hasattr(value, "_array"):
+            known = self.capture(value)
+        if known is None or known.dtype != array.dtype:
+            return None
+        self.enter_array(array, known)
+        return known
 
     def _entered(self, index: int, array: PlainArray, like: Value | None) -> View:
         if not array.dtype.isnative:

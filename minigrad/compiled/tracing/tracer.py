@@ -82,6 +82,8 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         """A view of an operand, or the number that it is."""
         if hasattr(value, "_array"):
             found = self.view_of(value._array)
+            if found is not None:
+                self.capture_again(value)
             return self.capture(value) if found is None else found
         for candidate in (value, array):
             if isinstance(candidate, ndarray) and (found := self.view_of(candidate)) is not None:
@@ -129,11 +131,9 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
 
     @Watch.pausing
     def numbers(self, value: Any, array: Any) -> Any:
-        """Follow what our own code computes from arguments and draws."""
-        known = self.view_of(array) or self.drawn_again(value)
-        if known is None and _is_array(value):
-            known = self.view_of(value) if isinstance(value, ndarray) else self.capture(value)
-        return array if known is None else self._follow(array, known)
+        """Follow what our own code computes from arguments and draws, and copies of them."""
+        known = self.numbers_of(value, array)
+        return array if known is None else self._known_as(array, known)
 
     @Watch.pausing
     def call(self, applied: Applied) -> None:

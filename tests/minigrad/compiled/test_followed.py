@@ -66,6 +66,7 @@ WRITTEN = {
     "copyto": lambda a: np.copyto(a * 1, 0.0),
     "out": lambda a: np.clip(a * 1, 0, 1, out=np.empty((2, 3))),
     "seen by another": seen_by_another,
+    "added at places": lambda a: np.add.at(a * 1, 0, 1.0),
     "a place": lambda a: np.put_along_axis(a * 1, np.zeros((2, 1), int), 0.0, 1),
 }
 

@@ -72,12 +72,23 @@ def test_a_copy_of_one_of_two_equal_arguments_is_not_taken_for_one_of_the_other(
     assert compiled.refusals == []
 
 
-def test_equal_arguments_that_no_other_values_tell_apart_are_refused():
+def test_tensors_of_equal_arguments_are_told_apart():
     def function(x, a, b):
         return x * mg.Tensor(a) + x * mg.Tensor(b) * 2
 
     compiled, x = mg.compile(function), mg.Tensor([1.0])
-    with pytest.warns(mg.CompileWarning, match="computed outside of minigrad's operations"):
+    for a, b in ((0, 0), (1, 2), (3, 0)):
+        a, b = np.array([a]), np.array([b])
+        assert compiled(x, a, b).tolist() == function(x, a, b).tolist()
+    assert compiled.refusals == []
+
+
+def test_equal_arguments_that_no_other_values_tell_apart_are_refused():
+    def function(x, a, b):
+        return x * np.array(a) + x * np.array(b) * 2
+
+    compiled, x = mg.compile(function), mg.Tensor([1.0])
+    with pytest.warns(mg.CompileWarning, match="differs with the arguments"):
         compiled(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
     for a, b in ((1, 2), (3, 0)):
         a, b = np.array([a]), np.array([b])
@@ -160,3 +171,29 @@ def test_coroutines_are_refused_and_awaited_by_whom_they_belong_to():
     for coroutine in (first, compiled(mg.Tensor([1.0]))):
         assert asyncio.run(coroutine).tolist() == [2.0]
     gc.collect()  # what nobody awaited would warn
+
+
+@pytest.mark.parametrize("backend", ["plain", "native"])
+def test_one_tensor_in_two_places_is_one_tensor_there(backend):
+    """What is written into one of two would else not be seen in the other."""
+
+    def function(x, w):
+        h, mask = np.tanh(x @ w), x > 0
+        return {"h": h, "all": (h, h * 2, mask, w), "mask": mask}
+
+    compiled = mg.compile(function, backend=backend)
+    w = mg.Tensor(np.ones((3, 2)) / 2, requires_grad=True)
+    for k in range(3):
+        x = np.arange(6.0).reshape(2, 3) - k
+        for f in (compiled, function):
+            found = f(x, w)
+            h, _, mask, same = found["all"]
+            assert (h is found["h"], same is w) == (True, True)
+            assert np.shares_memory(mask, found["mask"])
+            h[0] = 0.0
+            np.testing.assert_array_equal(found["h"][0].numpy(), [0, 0])
+            slope = mg.gradients((h + found["h"]).sum(), w).numpy()
+            expected = 2 * (1 - np.tanh(x @ w.numpy())[1:] ** 2) * x[1][:, None]
+            np.testing.assert_allclose(slope, expected, rtol=1e-12)
+    assert len(compiled.programs) == 1
+    assert compiled.refusals == []

@@ -85,7 +85,7 @@ def written(x):
 
 def makes_a_leaf(x):
     w = mg.Tensor(np.ones(x.shape, F), requires_grad=True)
-    return (x * w).sum()
+    return (x * w).sum(), w
 
 
 REFUSED = {
@@ -111,7 +111,7 @@ REFUSED = {
     "an attribute read": (Model().counting, r"it changes .*calls"),
     "an attribute kept": (Model().keeping, r"it changes .*last"),
     "an argument": (written, "it writes a tensor that it was given"),
-    "a new leaf": (makes_a_leaf, "it makes a leaf"),
+    "a new leaf": (makes_a_leaf, "it gives away a leaf"),
     "a Python result": (lambda x: (x.sum(), id(x)), "returns a Python value"),
     "a new object": (lambda x: (x.sum(), object()), "its result.1. is a object made by the call"),
 }

@@ -1,11 +1,14 @@
 """Every place from which a function can read: what changes there is seen."""
 
+import functools
 import threading
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compiled.guarding import words
+from minigrad.compiled.guarding.held import Entry, attribute_of
 from tests.minigrad.compiled.stale_code import READ
 from tests.minigrad.compiled.stale_places import SEEN, F, given, of_a_module
 
@@ -128,3 +131,21 @@ def test_classes_whose_module_is_no_name_are_watched():
         for _ in range(2):
             np.testing.assert_array_equal(compiled(given()).numpy(), given().numpy() * value.rate)
     assert compiled.refusals == []
+
+
+def test_a_dictionary_of_attributes_in_the_place_of_that_of_a_function_is_seen():
+    def scaled(x):
+        return x * scaled.rate
+
+    scaled.rate = 1.0
+    compiled = mg.compile(scaled)
+    for rate in (1.0, 5.0):
+        scaled.__dict__ = {"rate": rate}
+        for scaled.rate in (rate, rate + 1):
+            for _ in range(2):
+                expected = given().numpy() * scaled.rate
+                np.testing.assert_array_equal(compiled(given()).numpy(), expected)
+    shape = words.layout()
+    if shape is not None:
+        entry = Entry(functools.partial(attribute_of, scaled), "__dict__", vars(scaled), "", None)
+        assert words._word_of_entry(entry, shape) is not None
