@@ -44,14 +44,11 @@ def to_array(data: Any, dtype: Any = None, argument: str = "data") -> "ndarray[A
             "Rows must have equal lengths and hold numbers."
         ) from error
     if array.dtype.kind not in "fiubc":
+        text = "Encode text as integers first, for example with layers.datasets.CharacterTokenizer."
+        advice = text if array.dtype.kind in "US" else "Convert it to numbers first."
         raise DtypeError(
             f"{argument}: must be numbers or booleans, got dtype {array.dtype} ({describe(data)}). "
-            + (
-                "Encode text as integers first, for example with "
-                "layers.datasets.CharacterTokenizer."
-                if array.dtype.kind in "US"
-                else "Convert it to numbers first."
-            )
+            f"{advice}"
         )
     if dtype is None and array.dtype.type is np.float64 and not _holds_arrays(data):
         array = array.astype(current_mode().dtype)
