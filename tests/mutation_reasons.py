@@ -81,7 +81,6 @@ EQUIVALENT: dict[str, str] = {
     "layers.cells.gated_cells.LSTMCell.__init__: drop part 0 in `proj_size and *": "0 is below all",
     "layers.cells.cell.Cell.forward: constant in `1`": "axes may be missing, one or more",
     "layers.cells.steps.run_compiled: drop part 1 in `not isinstance*": "found by its kind then",
-    "layers.cells.cell.Cell.advance: drop part 1 in `active is*": "held twice, the same",
     "layers.cells.steps._run_in_order: drop part 0 in *": "a step apart, the same",
     "layers.cells.steps.Step.programs: and to or, or to and in `self.o*": "looked at once more",
     "layers.cells.steps._is_other_at_first: drop part 0 in `state*": "a step apart, the same",

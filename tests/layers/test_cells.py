@@ -125,6 +125,8 @@ def test_gates_are_declared_by_names_by_a_named_tuple_or_not_at_all(names):
 
 def test_a_cell_is_shown_with_what_differs():
     assert repr(LSTMCell(3, 2)) == "LSTMCell(input_size=3, hidden_size=2)"
+    cell = GRUCell(3, 2, bias=False, layer_norm=True)
+    assert repr(cell) == "GRUCell(input_size=3, hidden_size=2, bias=False, layer_norm=True)"
     text = repr(TraceCell(3, 2, trace_size=5))
     assert text.startswith("TraceCell(input_size=3, hidden_size=2, state_sizes=(5, 2)\n")
 
