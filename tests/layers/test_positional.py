@@ -146,6 +146,11 @@ def test_rotary_positions_are_complex_products(interleaved, dtype):
             "offset must be 0 or more, got -1",
         ),
         (
+            lambda: RotaryPositions(4)(np.ones((2, 3, 4)), offset=-1),
+            ValueError,
+            "RotaryPositions: offset must be 0 or more, got -1",
+        ),
+        (
             lambda: RotaryPositions(4)(np.ones((2, 3, 4)), offset=[1, 2, 3]),
             mg.ShapeError,
             "with one offset for each sequence, got f64[2, 3, 4] and offset i64[3]",
