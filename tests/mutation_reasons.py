@@ -61,7 +61,6 @@ EQUIVALENT: dict[str, str] = {
     "layers.*: swap in `cast_input(*": "words in a message",
     "layers.*: swap in `valid_places(*": "words in a message",
     "layers.models.gpt.GPTDecoder.advance: move bound in *": "a full window read anew: the same",
-    "layers.models.generation.beams.beam_search: * in `rank < beams and *": "a worse end, or none",
     "layers.models.generation.steps._Steps.__init__: constant in `0`": "its first call is checked",
     "layers.models.generation.choosing.checked: constant in `0.0`": "a softmax of equal numbers",
     "layers.models.generation.choosing.probabilities: constant in `1`": "a short cut",

@@ -182,6 +182,14 @@ def test_a_penalty_below_0_does_not_end_a_search_early():
     assert beam_search(decoder, np.zeros((1, 1), int), how).tolist() == [[0, 0]]
 
 
+def test_a_penalty_below_0_ends_a_search_in_time():
+    decoder = Listed([0.8, 0.0, 0.2], [0.5, 0.0, 0.5])
+    how = Decoding(10, beams=2, stop=(2,), length_penalty=-1.0)
+    # Ended: log(0.2), and 2 log(0.4), which is also the most that can come of what grows.
+    assert beam_search(decoder, np.zeros((1, 1), int), how).size == 0
+    assert decoder.asked == 2
+
+
 def test_all_symbols_may_be_stops():
     how = Decoding(4, beams=3, stop=(0, 1, 2, 3))
     assert beam_search(Table(0), np.array([[1, 2], [3, 3]]), how).shape == (2, 0)
@@ -198,6 +206,9 @@ def test_large_numbers_have_the_distribution_of_their_differences():
 def test_tokens_that_have_exactly_the_probability_are_enough():
     found = probabilities(np.zeros((1, 4)), Decoding(1, top_p=0.5))
     np.testing.assert_array_equal(found, [[0.5, 0.5, 0.0, 0.0]])
+    logits = np.array([[0.0, -50.0, -60.0]])  # the first one alone has 1, but only rounded
+    both, k_alone = (probabilities(logits, Decoding(1, top_k=2, top_p=p)) for p in (1.0, None))
+    np.testing.assert_array_equal(both, k_alone)
 
 
 class Numbers(TextModel):

@@ -15,6 +15,8 @@ from layers.models.generation import steps
 from layers.models.generation.decoding import Decoding, decode
 from layers.transformer.caches import PlacedCache
 from minigrad.compiled import backends
+from minigrad.core.blocks import observed_by
+from minigrad.core.observer import Observer
 
 VOCABULARY = 11
 
@@ -137,6 +139,23 @@ def test_hooks_of_the_model_see_every_token():
     model.register_forward_hook(lambda module, args, output: seen.append(output.shape))
     written(model, prompt(), 8)
     assert len(seen) == 8
+
+
+def test_whoever_watches_sees_every_token():
+    class Watcher(Observer):
+        seen = ()
+
+        def call(self, applied):
+            if applied.operation.name == "embedding":
+                self.seen = (*self.seen, applied.tensors[0].shape)
+
+    model, watcher = make(), Watcher()
+    expected = written(model, prompt(), 8, cache=False)
+    with observed_by(watcher):
+        found = written(model, prompt(), 8)
+    np.testing.assert_array_equal(found, expected)
+    assert watcher.seen == ((1, 5, 16), *[(1, 1, 16)] * 7)
+    assert not programs_of(model)
 
 
 def test_a_model_with_another_forward_is_asked_itself():

@@ -48,15 +48,14 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
         following = np.full((batch, beams), -np.inf)
         for row in range(batch):
             kept = 0
-            for rank, place in enumerate(best[row].tolist()):
+            for place in best[row].tolist():
                 total, beam, token = flat[row, place], place // vocabulary, place % vocabulary
                 if kept == beams:
                     break
                 text = [*texts[row * beams + beam], token]
                 if length := ending(text, stops):
-                    if rank < beams and open_[row]:  # one of the best
-                        value = total / (count + 1) ** how.length_penalty
-                        finished[row].append((value, text[:-length]))
+                    value = total / (count + 1) ** how.length_penalty
+                    finished[row].append((value, text[:-length]))
                     continue
                 source[row, kept], chosen[row, kept], following[row, kept] = beam, token, total
                 kept += 1
@@ -66,7 +65,7 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
         for row in range(batch):
             if len(finished[row]) >= beams or totals[row, 0] == -np.inf:
                 # Sums only fall, so a growing candidate can become no better than this. One that
-                # ends is set aside as long as its row is open: when none grows, some have.
+                # ends is set aside: when none grows, some have been.
                 largest = max(n**how.length_penalty for n in (count + 1, how.length))
                 open_[row] = totals[row, 0] / largest > max(finished[row])[0]
         if not open_.any() or count + 1 == how.length:
