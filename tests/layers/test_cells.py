@@ -60,6 +60,19 @@ def test_gains_and_the_bias_of_layer_norm(cell, norms):
         assert (found[name].numpy() == (0 if name == "norm_c_bias" else 1)).all()
 
 
+def test_parts_of_a_subclass_are_not_drawn_again():
+    class Read(GRUCell):
+        def __init__(self):
+            super().__init__(3, 2)
+            self.read = Linear(2, 2)
+
+    cell = Read()
+    before = cell.state_dict()
+    cell.reset_parameters()
+    for name, array in cell.state_dict().items():
+        assert np.array_equal(array, before[name]) == name.startswith("read.")
+
+
 def test_gates_of_the_built_in_cells():
     for kind, names in (
         (RNNCell, None),
