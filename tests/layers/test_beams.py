@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from layers.datasets import CharacterTokenizer
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig, TextModel
 from layers.models.generation.decoding import Decoding, beam_search, decode, probabilities
-from layers.models.generation.stopping import Growing
+from layers.models.generation.stopping import Growing, beginning, sequences
 from tests.layers.test_decoding import Table
 
 
@@ -209,6 +209,17 @@ def test_tokens_that_have_exactly_the_probability_are_enough():
     logits = np.array([[0.0, -50.0, -60.0]])  # the first one alone has 1, but only rounded
     both, k_alone = (probabilities(logits, Decoding(1, top_k=2, top_p=p)) for p in (1.0, None))
     np.testing.assert_array_equal(both, k_alone)
+
+
+def test_a_whole_stop_is_not_the_beginning_of_one():
+    stops = sequences([(3, 3), (1, 2)])
+    assert [beginning(text, stops) for text in ([3, 3], [1, 2], [2, 1])] == [1, 0, 1]
+
+
+def test_beams_may_be_greedy():
+    table, prompt = Table(0), np.array([[1, 2]])
+    found = beam_search(table, prompt, Decoding(4, temperature=0, beams=3))
+    np.testing.assert_array_equal(found, beam_search(table, prompt, Decoding(4, beams=3)))
 
 
 class Numbers(TextModel):
