@@ -87,6 +87,8 @@ def test_lengths_of_a_batch_of_none_and_of_a_single_sequence(attention):
     alone, _ = attention(X[0], lengths=3)
     together, _ = attention(X[:1], lengths=[3])
     np.testing.assert_allclose(alone.numpy(), together.numpy()[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="got 5 at place 1"):
+        attention(X, lengths=[0, 5])
     for x, lengths in ((X, 3), (X, [3]), (X[0], [3, 3])):
         with pytest.raises(mg.ShapeError, match="lengths must have shape"):
             attention(x, lengths=lengths)
@@ -177,6 +179,16 @@ def test_lengths_of_a_single_sequence_clear_its_padding():
     assert not found[7:].any()
 
 
+def test_masks_of_a_transformer_may_differ_from_head_to_head():
+    mg.seed(0)
+    model = layers.Transformer(6, 2, 1, 1, 8).eval()
+    mask = np.random.default_rng(1).random((2, 2, 4, 4)) < 0.5
+    found = model(X, X, source_mask=mask).numpy()
+    memory = model.encoder(X, mask=mask)
+    np.testing.assert_array_equal(found, model.decoder(X, memory).numpy())
+    assert np.abs(found - model(X, X, source_mask=mask[:, :1]).numpy()).max() > 1e-4
+
+
 class Plain(layers.Module):
     """A layer of one's own, which says nothing about the order of its axes."""
 
@@ -198,6 +210,8 @@ def test_arrays_of_equal_numbers_are_the_same_memory(attention):
     np.testing.assert_array_equal(attention(X, X + 1, cache=cache)[0].numpy(), one)
     with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
         attention(X, X + 2, cache=cache)
+    with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
+        attention(X, X[:, :3] + 1, cache=cache)
 
 
 def test_a_copy_of_a_memory_with_padding_of_nan_is_the_same_memory(attention):
