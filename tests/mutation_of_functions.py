@@ -138,6 +138,7 @@ TARGETS = {
         ("layers.cells",),
         (
             "tests/layers/test_*cell*.py",
+            "tests/layers/test_compiled_lengths.py",
             "tests/layers/test_recurrent*.py",
             "tests/layers/test_scan.py",
             "tests/layers/test_sequence_programs.py",
@@ -327,9 +328,10 @@ class Checker:
         place, pipe = running.pop(process)
         with os.fdopen(pipe) as file:
             killer = file.read()
+        label = self.mutants[place].label
         if not killer and status:
             killer = "the process ended early"  # by the alarm, without memory, or by os._exit
-        label = self.mutants[place].label
+            self.tell(f"{killer}: {label}")  # many of these speak of something else than the change
         if killer:
             self.killers[place] = killer
         elif reason(label) is None:

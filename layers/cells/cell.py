@@ -217,7 +217,7 @@ class Cell(Module):
             made, gates = self._split(made)
         new = made_states(type(self).__name__, made, self.states, before)
         new = _apart(new, (x, *before))
-        if active is not None and not self.takes("active"):
+        if not self.takes("active"):
             new = tuple(freeze_finished(active, a, b) for a, b in zip(new, before, strict=True))
         return new, gates
 

@@ -163,7 +163,7 @@ class KeyValueCache:
         one, other = (
             a.detach().numpy() if isinstance(a, Tensor) else a for a in (key, self.source)
         )
-        if one.shape != other.shape or not np.array_equal(one, other, equal_nan=True):
+        if not np.array_equal(one, other, equal_nan=True):
             raise ValueError(
                 f"{layer}: the cache holds the keys of another memory {describe(self.source)} than "
                 f"the one given, {describe(key)}. Make a new cache for a new memory."

@@ -291,6 +291,9 @@ def test_steps_are_what_their_names_say():
         output, attention(x, mask=mask, bias=bias, causal=True)[0].numpy(), rtol=1e-12
     )
     assert {"scores", "weights", "concatenated"} < set(steps._fields)
+    nodes = [node for node in mg.graph(steps.output).nodes if node.scope is not None]
+    frames = {scope.name for node in nodes for scope in node.scope.chain()}
+    assert {"query", "key", "value", "scores", "weights", "heads"} <= frames
     one = attention_steps(attention, x[0], mask=mask, bias=bias, causal=True)
     for alone, step in zip(one, steps, strict=True):
         np.testing.assert_allclose(alone.numpy(), step.numpy()[0], rtol=1e-12)

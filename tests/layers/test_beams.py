@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from layers.datasets import CharacterTokenizer
 from layers.models import GPT, CharacterConfig, CharacterModel, GPTConfig, TextModel
 from layers.models.generation.decoding import Decoding, beam_search, decode, probabilities
-from layers.models.generation.stopping import Growing
+from layers.models.generation.stopping import Growing, beginning, sequences
 from tests.layers.test_decoding import Table
 
 
@@ -149,11 +149,45 @@ def test_a_search_is_over_when_nothing_that_grows_can_overtake():
     assert decoder.asked == 2
 
 
+def test_a_search_is_over_when_what_grows_is_only_as_good_or_nothing_grows():
+    prompt = np.zeros((1, 1), int)
+    decoder = Listed([1 / 3, 1 / 3, 1 / 3], [1.0, 0.0, 0.0])
+    how = Decoding(2, beams=2, stop=(0, 1), length_penalty=0.0)
+    assert beam_search(decoder, prompt, how).size == 0
+    assert decoder.asked == 1
+    decoder = Listed([0.0, 0.0, 0.25, 0.75], [1.0, 0.0, 0.0, 0.0])
+    how = Decoding(2, beams=3, stop=(2, 3), length_penalty=0.0)
+    assert beam_search(decoder, prompt, how).size == 0
+    assert decoder.asked == 1
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_batch_of_no_sequences_is_nothing_to_go_on_from(beams):
+    none = np.zeros((0, 2), int)
+    assert list(decode(Table(0), none, Decoding(3, beams=beams))) == []
+    assert beam_search(Table(0), none, Decoding(3, beams=beams)).shape == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_beam_takes_the_likeliest_token_each_time(seed):
+    table, prompts = Table(seed), np.array([[1, 2], [3, 0]])
+    expected = np.stack([*decode(table, prompts, Decoding(6, temperature=0))], axis=1)
+    np.testing.assert_array_equal(beam_search(table, prompts, Decoding(6)), expected)
+
+
 def test_a_penalty_below_0_does_not_end_a_search_early():
     decoder = Listed([0.75, 0.0, 0.25], [0.99, 0.0, 0.01], [0.0, 0.0, 1.0])
     how = Decoding(10, beams=2, stop=(2,), length_penalty=-1.0)
     # Ended: log(0.25) and 2 log(0.0075); then 3 log(0.7425), which is more than both.
     assert beam_search(decoder, np.zeros((1, 1), int), how).tolist() == [[0, 0]]
+
+
+def test_a_penalty_below_0_ends_a_search_in_time():
+    decoder = Listed([0.8, 0.0, 0.2], [0.5, 0.0, 0.5])
+    how = Decoding(10, beams=2, stop=(2,), length_penalty=-1.0)
+    # Ended: log(0.2), and 2 log(0.4), which is also the most that can come of what grows.
+    assert beam_search(decoder, np.zeros((1, 1), int), how).size == 0
+    assert decoder.asked == 2
 
 
 def test_all_symbols_may_be_stops():
@@ -167,6 +201,25 @@ def test_large_numbers_have_the_distribution_of_their_differences():
         exact = np.array([[1.0, 0.0, -1.0]]) * 8 + shift
         expected = np.exp(exact - exact.max())
         np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-12)
+
+
+def test_tokens_that_have_exactly_the_probability_are_enough():
+    found = probabilities(np.zeros((1, 4)), Decoding(1, top_p=0.5))
+    np.testing.assert_array_equal(found, [[0.5, 0.5, 0.0, 0.0]])
+    logits = np.array([[0.0, -50.0, -60.0]])  # the first one alone has 1, but only rounded
+    both, k_alone = (probabilities(logits, Decoding(1, top_k=2, top_p=p)) for p in (1.0, None))
+    np.testing.assert_array_equal(both, k_alone)
+
+
+def test_a_whole_stop_is_not_the_beginning_of_one():
+    stops = sequences([(3, 3), (1, 2)])
+    assert [beginning(text, stops) for text in ([3, 3], [1, 2], [2, 1])] == [1, 0, 1]
+
+
+def test_beams_may_be_greedy():
+    table, prompt = Table(0), np.array([[1, 2]])
+    found = beam_search(table, prompt, Decoding(4, temperature=0, beams=3))
+    np.testing.assert_array_equal(found, beam_search(table, prompt, Decoding(4, beams=3)))
 
 
 class Numbers(TextModel):

@@ -60,6 +60,19 @@ def test_gains_and_the_bias_of_layer_norm(cell, norms):
         assert (found[name].numpy() == (0 if name == "norm_c_bias" else 1)).all()
 
 
+def test_parts_of_a_subclass_are_not_drawn_again():
+    class Read(GRUCell):
+        def __init__(self):
+            super().__init__(3, 2)
+            self.read = Linear(2, 2)
+
+    cell = Read()
+    before = cell.state_dict()
+    cell.reset_parameters()
+    for name, array in cell.state_dict().items():
+        assert np.array_equal(array, before[name]) == name.startswith("read.")
+
+
 def test_gates_of_the_built_in_cells():
     for kind, names in (
         (RNNCell, None),
@@ -125,6 +138,8 @@ def test_gates_are_declared_by_names_by_a_named_tuple_or_not_at_all(names):
 
 def test_a_cell_is_shown_with_what_differs():
     assert repr(LSTMCell(3, 2)) == "LSTMCell(input_size=3, hidden_size=2)"
+    cell = GRUCell(3, 2, bias=False, layer_norm=True)
+    assert repr(cell) == "GRUCell(input_size=3, hidden_size=2, bias=False, layer_norm=True)"
     text = repr(TraceCell(3, 2, trace_size=5))
     assert text.startswith("TraceCell(input_size=3, hidden_size=2, state_sizes=(5, 2)\n")
 

@@ -49,6 +49,19 @@ def test_one_program_serves_all_lengths(kind, options, backend):
     assert compiled.refusals == []
 
 
+def test_a_program_made_for_full_sequences_serves_shorter_ones():
+    layer = GRU(3, 4)
+    function = summary(layer)
+    compiled = mg.compile(function, backend="plain")
+    x = np.random.default_rng(1).normal(size=(2, 5, 3)).astype(np.float32)
+    for lengths in ((5, 5), (5, 3), (1, 4)):
+        found, wanted = (outcome(one, layer, x, lengths) for one in (compiled, function))
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert compiled.programs
+    assert compiled.refusals == []
+
+
 @pytest.mark.parametrize("generator", [None, np.random.default_rng(1)], ids=["ours", "given"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_draws_nothing_and_says_so(bidirectional, generator):

@@ -54,6 +54,7 @@ def test_learned_positions_learn():
     mg.seed(0)
     layer = LearnedPositions(50, 40)
     assert layer.weight.numpy().std() == pytest.approx(0.02, rel=0.1)
+    assert abs(layer.weight.numpy().mean()) < 0.002
     layer = LearnedPositions(4, 3)
     layer(np.zeros((2, 2, 3), np.float32), offset=[0, 1]).sum().backward()
     np.testing.assert_array_equal(
@@ -114,6 +115,11 @@ def test_rotary_positions_are_complex_products(interleaved, dtype):
         ),
         (lambda: RotaryPositions(3), ValueError, "RotaryPositions: size must be even, got 3"),
         (lambda: sinusoidal_positions(2, 0), ValueError, "size must be an integer of 2 or more"),
+        (
+            lambda: sinusoidal_positions(2, 4, offset=[[0], [1]]),
+            mg.ShapeError,
+            "sinusoidal_positions: offset must be an integer or (batch,), got i64[2, 1]",
+        ),
         (lambda: LearnedPositions(0, 2), ValueError, "max_length must be an integer of 1 or more"),
         (
             lambda: LearnedPositions(3, 2)(np.ones((1, 2, 2)), offset=2),
@@ -144,6 +150,11 @@ def test_rotary_positions_are_complex_products(interleaved, dtype):
             lambda: SinusoidalPositions(4)(np.ones((2, 3, 4)), offset=-1),
             ValueError,
             "offset must be 0 or more, got -1",
+        ),
+        (
+            lambda: RotaryPositions(4)(np.ones((2, 3, 4)), offset=-1),
+            ValueError,
+            "RotaryPositions: offset must be 0 or more, got -1",
         ),
         (
             lambda: RotaryPositions(4)(np.ones((2, 3, 4)), offset=[1, 2, 3]),

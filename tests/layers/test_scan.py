@@ -187,6 +187,14 @@ def test_a_function_as_a_cell():
     assert {n.scope.path for n in labelled(last)} == {"decay"}
 
 
+@pytest.mark.parametrize("asked", ["last", "all"])
+def test_one_step_of_a_cell_that_begins_by_itself(asked):
+    x = draw(2, 1, 3)
+    output, last, *_ = scan(lambda x, h: 2 * x if h is None else h, x, return_states=asked)
+    np.testing.assert_array_equal(output.numpy(), 2 * x)
+    np.testing.assert_array_equal(last.numpy(), 2 * x[:, 0])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

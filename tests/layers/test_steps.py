@@ -15,6 +15,8 @@ from layers.models.generation import steps
 from layers.models.generation.decoding import Decoding, decode
 from layers.transformer.caches import PlacedCache
 from minigrad.compiled import backends
+from minigrad.core.blocks import observed_by
+from minigrad.core.observer import Observer
 
 VOCABULARY = 11
 
@@ -132,11 +134,36 @@ def test_hooks_see_every_token():
     assert not programs_of(model)
 
 
-def test_hooks_of_the_model_see_every_token():
-    model, seen = make(), []
-    model.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+@pytest.mark.parametrize("known", [False, True])
+def test_hooks_of_the_model_see_every_token(known, kind):
+    model, seen = make().eval(), []
+    if known:
+        written(model, prompt(), 8)
+    getattr(model, kind)(lambda *_: seen.append(1))
     written(model, prompt(), 8)
     assert len(seen) == 8
+    assert bool(programs_of(model)) == known
+
+
+def test_whoever_watches_sees_every_token():
+    class Watcher(Observer):
+        seen = ()
+
+        def call(self, applied):
+            if applied.operation.name == "embedding":
+                self.seen = (*self.seen, applied.tensors[0].shape)
+
+    model = make().eval()
+    expected = written(model, prompt(), 8, cache=False)
+    for known in (False, True):
+        watcher = Watcher()
+        with observed_by(watcher):
+            found = written(model, prompt(), 8)
+        np.testing.assert_array_equal(found, expected)
+        assert watcher.seen == ((1, 5, 16), *[(1, 1, 16)] * 7)
+        assert bool(programs_of(model)) == known
+        written(model, prompt(), 8)  # by a program
 
 
 def test_a_model_with_another_forward_is_asked_itself():

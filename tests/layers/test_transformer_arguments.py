@@ -74,6 +74,9 @@ def test_a_mask_of_another_shape_is_told_what_it_may_be(attention):
                 attention(X[:, :queries], X[:, :1].repeat(keys, 1), mask=np.ones(shape, bool))
             assert (with_cache in str(info.value)) == told
     with pytest.raises(mg.ShapeError, match="must broadcast to") as info:
+        attention(X[:, :3], X, mask=np.ones((2, 5), bool))
+    assert with_cache not in str(info.value)
+    with pytest.raises(mg.ShapeError, match="must broadcast to") as info:
         attention(X, mask=np.ones(3, bool))
     assert with_cache not in str(info.value)
 
@@ -84,6 +87,8 @@ def test_lengths_of_a_batch_of_none_and_of_a_single_sequence(attention):
     alone, _ = attention(X[0], lengths=3)
     together, _ = attention(X[:1], lengths=[3])
     np.testing.assert_allclose(alone.numpy(), together.numpy()[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="got 5 at place 1"):
+        attention(X, lengths=[0, 5])
     for x, lengths in ((X, 3), (X, [3]), (X[0], [3, 3])):
         with pytest.raises(mg.ShapeError, match="lengths must have shape"):
             attention(x, lengths=lengths)
@@ -131,6 +136,21 @@ def test_rotary_positions_go_on_where_a_cache_ends():
     assert np.abs(attention(X, causal=True)[0].numpy() - whole).max() > 1e-3
 
 
+def test_rotary_positions_turn_queries_and_keys_from_position_0_on():
+    mg.seed(0)
+    attention, turn = layers.MultiheadAttention(6, 1), layers.RotaryPositions(6)
+    plain = layers.attention_steps(attention, X)
+    attention.rotary = turn
+    turned = layers.attention_steps(attention, X)
+    for name, wanted in (
+        ("query", turn(plain.query)),
+        ("key", turn(plain.key)),
+        ("value", plain.value),
+    ):
+        np.testing.assert_array_equal(getattr(turned, name).numpy(), wanted.numpy())
+    np.testing.assert_array_equal(turned.query.numpy()[..., 0, :], plain.query.numpy()[..., 0, :])
+
+
 def test_a_cache_has_room_in_powers_of_two():
     cache = layers.KeyValueCache()
     numbers = np.random.default_rng(0).normal(size=(2, 1, 3, 70, 2))
@@ -159,6 +179,16 @@ def test_lengths_of_a_single_sequence_clear_its_padding():
     assert not found[7:].any()
 
 
+def test_masks_of_a_transformer_may_differ_from_head_to_head():
+    mg.seed(0)
+    model = layers.Transformer(6, 2, 1, 1, 8).eval()
+    mask = np.random.default_rng(1).random((2, 2, 4, 4)) < 0.5
+    found = model(X, X, source_mask=mask).numpy()
+    memory = model.encoder(X, mask=mask)
+    np.testing.assert_array_equal(found, model.decoder(X, memory).numpy())
+    assert np.abs(found - model(X, X, source_mask=mask[:, :1]).numpy()).max() > 1e-4
+
+
 class Plain(layers.Module):
     """A layer of one's own, which says nothing about the order of its axes."""
 
@@ -180,6 +210,26 @@ def test_arrays_of_equal_numbers_are_the_same_memory(attention):
     np.testing.assert_array_equal(attention(X, X + 1, cache=cache)[0].numpy(), one)
     with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
         attention(X, X + 2, cache=cache)
+    with pytest.raises(ValueError, match="the cache holds the keys of another memory"):
+        attention(X, X[:, :3] + 1, cache=cache)
+
+
+def test_a_copy_of_a_memory_with_padding_of_nan_is_the_same_memory(attention):
+    memory = X.copy()
+    memory[1, 2:] = np.nan
+    cache = layers.KeyValueCache(fixed=True)
+    one = attention(X, memory, lengths=[4, 2], cache=cache)[0].numpy()
+    np.testing.assert_array_equal(attention(X, memory.copy(), cache=cache)[0].numpy(), one)
+
+
+@pytest.mark.parametrize("keys", [False, True])
+def test_padding_of_nan_is_read_nowhere(attention, keys):
+    x = X.copy()
+    x[1, 2:] = np.nan
+    found = attention(x, *([x, x.copy()] if keys else []), lengths=[4, 2])[0].numpy()
+    wanted = attention(X, *([X, X + 0] if keys else []), lengths=[4, 2])[0].numpy()
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1, :2], wanted[1, :2], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ X, MEMORY = np.ones((2, 3, 4), np.float32), np.ones((2, 5, 4), np.float32)
             "Numbers to add to the scores are given as cross_bias=",
         ),
         (lambda: DECODER(X, None), ValueError, "memory is None, which only a cache"),
+        (
+            lambda: DECODER(X, None, cache=DECODER.make_cache()),
+            ValueError,
+            "TransformerDecoderLayer: memory is None, which only a cache that already holds its",
+        ),
         (lambda: DECODER(X, MEMORY[:1]), mg.ShapeError, "equal batches"),
         (
             lambda: DECODER(X, MEMORY, cache=ENCODER.make_cache().layers[0]),

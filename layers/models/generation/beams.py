@@ -40,7 +40,7 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
     for count in range(how.length):
         vocabulary = logits.shape[1]
         longer = totals[:, :, None] + log_probabilities(logits).reshape(batch, beams, vocabulary)
-        flat = longer.reshape(batch, -1)  # (batch, beams x vocabulary)
+        flat = longer.reshape(batch, beams * vocabulary)
         # So many that beams are left even if every one of them ends here by each of the stops.
         most_needed = beams * (1 + len(stops))
         best = np.argsort(-flat, axis=1, kind="stable")[:, :most_needed]
@@ -48,30 +48,29 @@ def beam_search(decoder: Decoder, token_ids: PlainArray, how: Decoding) -> Plain
         following = np.full((batch, beams), -np.inf)
         for row in range(batch):
             kept = 0
-            for rank, place in enumerate(best[row].tolist()):
+            for place in best[row].tolist():
                 total, beam, token = flat[row, place], place // vocabulary, place % vocabulary
-                if total == -np.inf or kept == beams:
+                if kept == beams:
                     break
                 text = [*texts[row * beams + beam], token]
                 if length := ending(text, stops):
-                    if rank < beams and open_[row]:  # one of the best
-                        value = total / (count + 1) ** how.length_penalty
-                        finished[row].append((value, text[:-length]))
+                    value = total / (count + 1) ** how.length_penalty
+                    finished[row].append((value, text[:-length]))
                     continue
                 source[row, kept], chosen[row, kept], following[row, kept] = beam, token, total
                 kept += 1
-        index = (np.arange(batch)[:, None] * beams + source).reshape(-1)
-        texts = [[*texts[i], int(c)] for i, c in zip(index, chosen.reshape(-1), strict=True)]
+        index = (np.arange(batch)[:, None] * beams + source).ravel()
+        texts = [[*texts[i], int(c)] for i, c in zip(index, chosen.ravel(), strict=True)]
         totals = following
         for row in range(batch):
             if len(finished[row]) >= beams or totals[row, 0] == -np.inf:
                 # Sums only fall, so a growing candidate can become no better than this. One that
-                # ends is set aside as long as its row is open: when none grows, some have.
+                # ends is set aside: when none grows, some have been.
                 largest = max(n**how.length_penalty for n in (count + 1, how.length))
                 open_[row] = totals[row, 0] / largest > max(finished[row])[0]
         if not open_.any() or count + 1 == how.length:
             break
-        logits, state = decoder.advance(chosen.reshape(-1), decoder.reorder(state, index))
+        logits, state = decoder.advance(chosen.ravel(), decoder.reorder(state, index))
     results = []
     for row in range(batch):
         grown = texts[row * beams]

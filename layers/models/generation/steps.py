@@ -123,13 +123,14 @@ def read_again(model: SteppingModel, token_ids: PlainArray, cache: StackCache) -
     """As `read_one`, for a model that need not be in evaluation mode.
 
     The program of the token before reads what it read then, so it serves if the parts of the model
-    whose modes count are in evaluation mode, too. To know that takes less than to look for them.
+    whose modes count are in evaluation mode, too, and if nobody began to watch the model or hooked
+    something to it. To know that takes less than to look for them.
 
     Returns:
         None, with nothing done, where that program does not serve.
     """
     steps = vars(model).get("_steps")
-    if steps is None or model.training or not steps.allowed(model):
+    if steps is None or model.training:
         return None
     found: Tensor | None = _read(steps.again, model, token_ids, cache)
     return found

@@ -178,14 +178,19 @@ def _alike() -> tuple[int, Callable[[int, int, int], int]]:
     memory, library = _library()
     number = ctypes.c_void_p  # which ctypes takes sooner than an integer of the same size
     kind = ctypes.PYFUNCTYPE(ctypes.c_int64, number, number, number)
-    return memory.items, kind(library.address("alike"))
+    alike = kind(library.address("alike"))
+    alike.code = library  # type: ignore[attr-defined]  # which lives as long
+    return memory.items, alike
 
 
 @functools.cache
 def _checked() -> Callable[[int, int], int]:
     """The function that looks and runs, which lets go of the interpreter's lock."""
+    _, library = _library()
     kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
-    return kind(_library()[1].address("checked"))
+    checked = kind(library.address("checked"))
+    checked.code = library  # type: ignore[attr-defined]  # which lives as long
+    return checked
 
 
 class Kinds:

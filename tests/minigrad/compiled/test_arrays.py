@@ -1,6 +1,8 @@
 """Many arrays are looked at at once: nothing else passes than what NumPy itself tells of them."""
 
+import gc
 import math
+import weakref
 
 import hypothesis.strategies as st
 import numpy as np
@@ -107,6 +109,25 @@ def test_a_program_runs_for_arrays_of_its_kinds_alone(name):
     frame = (np.zeros(1), np.zeros((2, 2)), *arrays_of(), {**SAME, **OTHERS}[name](), "a constant")
     status = checked.run(id(frame), checked.record)
     assert (status, room[0]) == ((4, 7) if name in SAME else (looks.Checked.OTHER, 0))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: looks.Kinds([]), lambda: looks.Checked(looks.Kinds([]), 0, 0).run,
+])  # fmt: skip
+def test_code_lives_as_long_as_what_calls_it(make):
+    def forget():
+        for cached in (looks._library, looks._alike, looks._checked):
+            cached.cache_clear()
+
+    forget()
+    caller = make()
+    code = weakref.ref(looks._library()[1])
+    forget()
+    gc.collect()
+    assert code() is not None
+    del caller
+    gc.collect()
+    assert code() is None
 
 
 @pytest.mark.parametrize("known", [True, False])
