@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from layers.base.module import Module
@@ -81,6 +82,7 @@ def fit(
             made it so. The weights are those of before the step, and the folder has them.
         TypeError: when the model has no `loss`, and none is given.
         FileExistsError: when there is a run in the folder, and `resume` is false.
+        BlockingIOError: when another process, or another thread, is running in the folder.
         ValueError: when the run in the folder is another one; or, with `exact`, was run by another
             back end.
 
@@ -101,14 +103,15 @@ def fit(
     run = Run(model, batches, options, loss, validate, optimizer, schedule, identity, compiled)
     if folder is not None:
         run.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder, resume)
-        if run.folder.has_run:
-            run.restore(exact)
-        if resume and progress:
-            say(run.beginning())
     interrupts = Interrupts()
     try:
-        with interrupts, one_blas_thread():
-            run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+        with nullcontext() if run.folder is None else run.folder.held():
+            if run.folder is not None and run.folder.has_run:
+                run.restore(exact)
+            if run.folder is not None and resume and progress:
+                say(run.beginning())
+            with interrupts, one_blas_thread():
+                run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
         run.history.interrupted |= bool(interrupts.noted)  # also one that came after the last step
     finally:
         interrupts.act()  # whoever handles an error of the run must not swallow it
