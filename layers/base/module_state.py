@@ -11,7 +11,7 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import wrap
-from minigrad.io.state_dicts import StateDictError
+from minigrad.io.state_dicts import StateDictError, array_of
 from minigrad.restoring import errstate
 
 __all__ = [
@@ -106,6 +106,7 @@ def check_entries(
 
     Raises:
         TypeError: the state is no dict, or has names that are no text.
+        DtypeError: it has a masked array.
         StateDictError: listing all problems, such as a number that the dtype of its tensor cannot
             hold, or saying in which of its entries the state dict is.
     """
@@ -121,7 +122,7 @@ def check_entries(
     loaded: dict[int, tuple[str, np.ndarray[Any, Any]]] = {}
     problems, misshapen = [], []
     for name, value in state.items():
-        arrays[name] = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+        arrays[name] = array_of(f"{owner}.load_state_dict: {name}", value)
     known = entries.keys() & arrays.keys()
     for name in sorted(known):
         entry, array = entries[name], arrays[name]

@@ -9,7 +9,6 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
-from minigrad.core.tensors import Tensor
 from minigrad.io import checksums, documents
 from minigrad.io.memory import require_memory
 from minigrad.io.npz_files import (
@@ -21,6 +20,7 @@ from minigrad.io.npz_files import (
 )
 from minigrad.io.packages import require
 from minigrad.io.safetensors_files import DTYPES, NAMES, write_safetensors
+from minigrad.io.state_dicts import array_of
 from minigrad.io.whole_files import file_name, write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
@@ -73,7 +73,7 @@ def save(
     arrays: dict[str, PlainArray] = {}
     for name, value in tensors.items():
         _check_name(name)
-        array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+        array = array_of(f"save: {name!r}", value)
         array = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         if array.dtype.kind not in kinds or array.itemsize > itemsize:
             hint = "only numbers and booleans can be saved, text goes into metadata="

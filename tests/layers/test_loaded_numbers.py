@@ -58,3 +58,14 @@ def test_a_whole_number_does_not_become_another_one():
 def test_names_that_are_no_text_are_refused_in_words():
     with pytest.raises(TypeError, match=r"^Linear\.load_state_dict: names must be text, got 1$"):
         Linear(1, 1).load_state_dict({1: np.zeros(1)}, strict=False)
+
+
+def test_no_state_loses_a_mask():
+    masked = np.ma.masked_array(np.ones(2), [True, False])
+    layer = Linear(1, 2)
+    with pytest.raises(mg.DtypeError, match=r"^Linear\.load_state_dict: bias: .* lose its mask"):
+        layer.load_state_dict({"weight": np.ones((2, 1)), "bias": masked})
+    optimizer = mg.optim.SGD(layer.parameters(), rate=0.1)
+    state = {**optimizer.state_dict(), "steps": np.ma.masked_array(1, True)}
+    with pytest.raises(mg.DtypeError, match=r"^SGD\.load_state_dict: steps: .* lose its mask"):
+        optimizer.load_state_dict(state)

@@ -142,6 +142,14 @@ def test_a_name_that_a_file_would_not_give_back_is_refused(tmp_path, suffix, nam
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_a_masked_array_is_not_saved_without_its_mask(tmp_path, suffix):
+    masked = np.ma.masked_array(np.ones(2), [True, False])
+    with pytest.raises(mg.DtypeError, match=r"^save: 'w': a masked array .* lose its mask"):
+        mg.save(tmp_path / f"a.{suffix}", {"w": masked})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_no_file_holds_is_not_sent_to_another_one(tmp_path):
     wide = np.zeros(1, np.clongdouble)
     for suffix in ("npz", "safetensors"):
