@@ -21,7 +21,8 @@ class held(Restoring):
     """A block in which no other process, nor another thread, may hold the same folder.
 
     The system lets go of it when the process ends, however that is; no file is made. Where folders
-    cannot be locked, as on Windows and on some network file systems, nothing is held.
+    cannot be locked, as on Windows, on some network file systems, and without the right to read
+    them, nothing is held.
 
     Args:
         folder: which exists.
@@ -37,12 +38,10 @@ class held(Restoring):
 
     def begin(self) -> None:
         """Take the lock of the folder itself."""
-        if fcntl is None:
-            self.undone_by(bool)  # nothing
-            return
-        handle = os.open(self.folder, os.O_RDONLY)
-        _handles.add(handle)
+        handle = _opened(self.folder)
         self.undone_by(_let_go, handle)
+        if handle is None:
+            return
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -54,8 +53,20 @@ class held(Restoring):
             return
 
 
-def _let_go(handle: int) -> None:
-    if handle in _handles:
+def _opened(folder: Path) -> int | None:
+    """A handle of a folder; None where it cannot be locked."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written to all the same
+        return None
+    _handles.add(handle)
+    return handle
+
+
+def _let_go(handle: int | None) -> None:
+    if handle is not None and handle in _handles:
         with contextlib.suppress(OSError):
             fcntl.flock(
                 handle, fcntl.LOCK_UN

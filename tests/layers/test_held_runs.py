@@ -142,13 +142,22 @@ def test_a_forked_process_neither_holds_nor_lets_go(tmp_path):
     os.close(write)
 
 
-@pytest.mark.parametrize("without", ["fcntl", "locks"])
+@pytest.mark.parametrize("without", ["fcntl", "locks", "rights"])
 def test_where_folders_cannot_be_locked_a_run_goes_on(tmp_path, monkeypatch, without):
     def no_locks(*_):
         raise OSError(errno.EBADF, "Bad file descriptor")
 
+    real = os.open
+
+    def no_rights(path, *arguments, **more):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, *arguments, **more)
+
     if without == "fcntl":
         monkeypatch.setattr(held_folders, "fcntl", None)
+    elif without == "rights":
+        monkeypatch.setattr(os, "open", no_rights)
     elif held_folders.fcntl is not None:
         monkeypatch.setattr(held_folders.fcntl, "flock", no_locks)
     assert train(tmp_path).step == 3
