@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+
+KINDS: Final = {"f": "fiub", "c": "cfiub"}
+"""What may be loaded into real and complex tensors, by kinds of dtypes; into others, "iub"."""
 
 WRAPPERS = {
     "module.": "a wrapper such as DataParallel",
@@ -130,7 +133,7 @@ def check_entries(
             array = array.reshape(())
         if array.shape != entry.shape:
             misshapen.append(f"{name} has shape {array.shape} there and {entry.shape} here")
-        elif array.dtype.kind not in ("fiub" if entry.dtype.kind == "f" else "iub"):
+        elif array.dtype.kind not in KINDS.get(entry.dtype.kind, "iub"):
             misshapen.append(f"{name} is {describe(array)} there and {describe(entry)} here")
         else:
             with errstate(over="ignore"):  # refused
@@ -170,7 +173,8 @@ def _beyond(array: "np.ndarray[Any, Any]", value: "np.ndarray[Any, Any]") -> Any
     """
     if array.dtype == value.dtype:
         return None
-    lost = np.isfinite(array) & ~np.isfinite(value) if value.dtype.kind == "f" else array != value
+    endless = value.dtype.kind in KINDS  # may be infinite
+    lost = np.isfinite(array) & ~np.isfinite(value) if endless else array != value
     return array[lost][0].item() if lost.any() else None
 
 

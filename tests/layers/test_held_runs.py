@@ -190,3 +190,21 @@ def test_a_latent_model_of_a_run_that_was_cut_goes_on_from_the_end_of_the_series
     model = load(out)
     assert model.times[-1] == "1979"
     assert model.history.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("told", [{"a": np.nan}, {"a": np.inf}, {"a": {1}}, {"a": np.float32(1)}])
+def test_an_identity_that_no_checkpoint_could_give_back_is_refused_at_once(tmp_path, told):
+    """NaN was taken, and then the run could never be resumed."""
+    with pytest.raises(TypeError, match=r"^fit: identity must be texts, .* as JSON knows them: "):
+        train(tmp_path / "run", identity=told)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_identity_is_compared_as_json_gives_it_back(tmp_path):
+    told = {1: (2, "x"), "b": None}
+    train(tmp_path, steps=2, identity=told)
+    assert train(tmp_path, steps=3, resume=True, identity=told).resumed == 2
+    with pytest.raises(
+        ValueError, match=r"cannot be resumed with 1=\[3\]: it began with \[2, 'x'\]"
+    ):
+        train(tmp_path, steps=4, resume=True, identity={**told, 1: [3]})

@@ -69,3 +69,23 @@ def test_no_state_loses_a_mask():
     state = {**optimizer.state_dict(), "steps": np.ma.masked_array(1, True)}
     with pytest.raises(mg.DtypeError, match=r"^SGD\.load_state_dict: steps: .* lose its mask"):
         optimizer.load_state_dict(state)
+
+
+def test_a_complex_buffer_loads_what_it_gave():
+    class Phases(Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("phases", mg.Tensor(np.array([1j, 2.0], np.complex64)))
+
+    module = Phases()
+    module.load_state_dict({"phases": np.array([3.0, 4j])})
+    assert module.phases.dtype == np.complex64
+    assert module.phases.numpy().tolist() == [3.0, 4j]
+    module.load_state_dict(Phases().state_dict())
+    assert module.phases.numpy().tolist() == [1j, 2.0]
+    module.load_state_dict({"phases": np.array([5, 6])})
+    assert module.phases.numpy().tolist() == [5.0, 6.0]
+    with pytest.raises(StateDictError, match="beyond what c64"):
+        module.load_state_dict({"phases": np.array([1e300, 0])})
+    with pytest.raises(StateDictError, match=r"bias is c64\[2\] there and f32\[2\] here"):
+        Linear(1, 2).load_state_dict({"bias": np.zeros(2, np.complex64)}, strict=False)
