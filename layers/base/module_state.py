@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from minigrad.core.errors import DtypeError, describe
 from minigrad.core.modes import ModeChange
 from minigrad.core.nodes import Leaf
 from minigrad.core.tensors import wrap
-from minigrad.io.state_dicts import StateDictError
+from minigrad.io.state_dicts import StateDictError, array_of
+from minigrad.restoring import errstate
 
 __all__ = [
     "IncompatibleKeys",
@@ -34,6 +35,9 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+
+KINDS: Final = {"f": "fiub", "c": "cfiub"}
+"""What may be loaded into real and complex tensors, by kinds of dtypes; into others, "iub"."""
 
 WRAPPERS = {
     "module.": "a wrapper such as DataParallel",
@@ -93,7 +97,7 @@ def load_entries(
 
 
 def check_entries(
-    owner: str, entries: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool = True
+    owner: str, entries: Mapping[str, Tensor], state: Mapping[Any, Any], strict: bool = True
 ) -> "tuple[list[tuple[Tensor, np.ndarray[Any, Any]]], IncompatibleKeys]":
     """What the arrays of a state dict are for; nothing is written.
 
@@ -104,19 +108,24 @@ def check_entries(
         Each tensor with a copy of its new value, in its dtype; the missing and unexpected names.
 
     Raises:
-        TypeError: the state is no dict.
-        StateDictError: listing all problems, or saying in which of its entries the state dict is.
+        TypeError: the state is no dict, or has names that are no text.
+        DtypeError: it has a masked array.
+        StateDictError: listing all problems, such as a number that the dtype of its tensor cannot
+            hold, or saying in which of its entries the state dict is.
     """
     if not isinstance(state, Mapping):
         raise TypeError(
             f"{owner}.load_state_dict: state must be a dict of arrays by path, as state_dict() "
             f"gives it, got {type(state).__name__}"
         )
+    if strange := [name for name in state if not isinstance(name, str)]:
+        raise TypeError(f"{owner}.load_state_dict: names must be text, got {describe(strange[0])}")
     _check_flat(owner, entries, state)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    problems, misshapen, loaded = [], [], {}
+    loaded: dict[int, tuple[str, np.ndarray[Any, Any]]] = {}
+    problems, misshapen = [], []
     for name, value in state.items():
-        arrays[name] = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+        arrays[name] = array_of(f"{owner}.load_state_dict: {name}", value)
     known = entries.keys() & arrays.keys()
     for name in sorted(known):
         entry, array = entries[name], arrays[name]
@@ -124,13 +133,15 @@ def check_entries(
             array = array.reshape(())
         if array.shape != entry.shape:
             misshapen.append(f"{name} has shape {array.shape} there and {entry.shape} here")
-        elif array.dtype.kind not in ("fiub" if entry.dtype.kind == "f" else "iub"):
+        elif array.dtype.kind not in KINDS.get(entry.dtype.kind, "iub"):
             misshapen.append(f"{name} is {describe(array)} there and {describe(entry)} here")
-        elif id(entry) not in loaded:
-            loaded[id(entry)] = (name, array.astype(entry.dtype))
         else:
-            first, other = loaded[id(entry)]
-            if not np.array_equal(other, array.astype(entry.dtype), equal_nan=True):
+            with errstate(over="ignore"):  # refused
+                value = array.astype(entry.dtype)
+            if (lost := _beyond(array, value)) is not None:
+                misshapen.append(f"{name} has {lost!r} there, beyond what {describe(entry)} holds")
+            first, other = loaded.setdefault(id(entry), (name, value))
+            if not np.array_equal(other, value, equal_nan=True):
                 misshapen.append(f"{first} and {name} are one shared tensor here and differ there")
     # Files of shared parameters often hold them under one of their names only.
     found = {id(entries[name]) for name in known}
@@ -151,6 +162,20 @@ def check_entries(
         raise StateDictError(f"{owner}.load_state_dict: {'; '.join(problems + misshapen)}")
     pairs = [(entries[name], array) for name, array in loaded.values()]
     return pairs, IncompatibleKeys(missing, unexpected)
+
+
+def _beyond(array: "np.ndarray[Any, Any]", value: "np.ndarray[Any, Any]") -> Any:
+    """The first number that a conversion lost; None if there is none.
+
+    Args:
+        array: numbers of a state dict.
+        value: the same in another dtype, where finite ones may be infinite, and whole ones others.
+    """
+    if array.dtype == value.dtype:
+        return None
+    endless = value.dtype.kind in KINDS  # may be infinite
+    lost = np.isfinite(array) & ~np.isfinite(value) if endless else array != value
+    return array[lost][0].item() if lost.any() else None
 
 
 def _check_flat(owner: str, entries: Collection[str], state: Mapping[Any, Any]) -> None:

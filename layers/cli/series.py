@@ -82,8 +82,9 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         error = in_range(model.root_mean_squared_error(values, len(validation)))
         model.fit_least_squares(values).series_name = series.name
         model.times = series.times if series.has_times else ()
-        model.save(options.out)
-        folder.drop_replaced()
+        with folder.held():
+            model.save(options.out)
+            folder.drop_replaced()
         folder.log(step=0, validation=error)
         return {
             **found,
@@ -93,7 +94,8 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         }
     mg.seed(options.seed)
     latent = LatentAutoregressive(LatentConfig(options.hidden_size or 8)).standardize(training)
-    latent.series_name = series.name
+    # The run saves the model as it goes: forecasts go on from the end of all that is known.
+    latent.history, latent.series_name = values, series.name
     latent.times = series.times if series.has_times else ()
     standard = latent.standard(training)
     history = fit(
@@ -116,8 +118,6 @@ def train_series(options: argparse.Namespace) -> dict[str, Any]:
         },  # tracing a long series takes longer than training
         identity={"series": digest(np.ascontiguousarray(values).tobytes())},
     )
-    latent.history = values  # forecasts go on from the end of all that is known
-    latent.save(options.out)
     told = outcome(options, history, MEASURE)
     if told[MEASURE] is not None:
         told[MEASURE] = in_range(told[MEASURE])

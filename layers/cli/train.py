@@ -259,8 +259,9 @@ def train_text(options: argparse.Namespace) -> dict[str, Any]:
     if options.model == "ngram":
         config = NGramConfig(len(tokenizer), own or 5)
         counted = NGramModel(config, tokenizer).fit(training)
-        counted.save(options.out)
-        folder.drop_replaced()
+        with folder.held():
+            counted.save(options.out)
+            folder.drop_replaced()
         value = counted.cross_entropy(validation)
         folder.log(step=0, validation=value)
         return {

@@ -21,7 +21,7 @@ RESULT_FILE = "result.json"
 LONGEST_FIRST = ("gpt", "lstm", "translation", "dalle", "masked-decoder", "dependencies")
 """What takes minutes begins first, so that the processes end together."""
 
-CHILD: Final = Path(__file__).parents[1] / "cli" / "__main__.py"
+CHILD: Final = Path(__file__).parents[1] / "cli" / f"__main__{Path(__file__).suffix}"
 GRACE: Final = 10.0  # seconds for a process to end before it is killed
 
 

@@ -1,7 +1,9 @@
 """`fit`: the training loop."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from layers.base.module import Module
@@ -63,7 +65,7 @@ def fit(
             one line of the log says why. None compiles where there is native code, with the extra
             `fast`.
         identity: more that must be the same when a run is resumed, such as a digest of the data,
-            as JSON knows it.
+            as JSON knows it; numbers must be finite.
         optimizer: `AdamW` with the options' rate, betas and weight_decay if None. The options then
             set its rates as a multiple of `rate`, unless a schedule does.
         schedule: sets the rates of that optimizer; the options if None.
@@ -79,8 +81,10 @@ def fit(
     Raises:
         GradientError: when the loss or the gradient is not finite, with the first operation that
             made it so. The weights are those of before the step, and the folder has them.
-        TypeError: when the model has no `loss`, and none is given.
+        TypeError: when the model has no `loss`, and none is given; when JSON does not know
+            `identity`.
         FileExistsError: when there is a run in the folder, and `resume` is false.
+        BlockingIOError: when another process, or another thread, is running in the folder.
         ValueError: when the run in the folder is another one; or, with `exact`, was run by another
             back end.
 
@@ -98,21 +102,39 @@ def fit(
     >>> model.weight.numpy().round(2).tolist()
     [[1.0, -2.0]]
     """
-    run = Run(model, batches, options, loss, validate, optimizer, schedule, identity, compiled)
+    told = _as_json(identity or {})
+    run = Run(model, batches, options, loss, validate, optimizer, schedule, told, compiled)
     if folder is not None:
         run.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder, resume)
-        if run.folder.has_run:
-            run.restore(exact)
-        if resume and progress:
-            say(run.beginning())
     interrupts = Interrupts()
     try:
-        with interrupts, one_blas_thread():
-            run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
+        with nullcontext() if run.folder is None else run.folder.held():
+            if run.folder is not None and run.folder.has_run:
+                run.restore(exact)
+            if run.folder is not None and resume and progress:
+                say(run.beginning())
+            with interrupts, one_blas_thread():
+                run.go(interrupts, callbacks, ProgressBar(options) if progress else None)
         run.history.interrupted |= bool(interrupts.noted)  # also one that came after the last step
     finally:
         interrupts.act()  # whoever handles an error of the run must not swallow it
     return run.history
+
+
+def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same, as a checkpoint gives it back.
+
+    Raises:
+        TypeError: when JSON does not know it; NaN, which equals nothing, would never be the same.
+    """
+    try:
+        told: dict[str, Any] = json.loads(json.dumps(identity, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(
+            "fit: identity must be texts, whole and finite numbers, lists and dictionaries of "
+            f"these, as JSON knows them: {error}"
+        ) from error
+    return told
 
 
 def mean_loss(model: Any, batches: Iterable[Any], loss: Loss | None = None) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.draw.plots.plot_axes import as_text, show_in_notebook
+from minigrad.draw.plots.plot_axes import as_text, readable, show_in_notebook
 from minigrad.io.packages import require
 from minigrad.io.serialize import write_atomically
 
@@ -79,7 +79,7 @@ def plot_curves(
     if "y" in log:
         axes.set_yscale("log")
     if ticks:
-        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.set_xticks(list(ticks), [readable(name) for name in ticks.values()])
         as_text(axes.get_xticklabels())
     axes.set(title=title, xlabel=x, ylabel=y)
     as_text([axes.title, axes.xaxis.label, axes.yaxis.label, *axes.legend().get_texts()])
@@ -128,10 +128,10 @@ def plot_table(
         if len(matrices) > 1:
             axes.set_title(f"head {number + 1}", fontsize=9)
         if rows:
-            axes.set_yticks(range(len(rows)), rows)
+            axes.set_yticks(range(len(rows)), [readable(name) for name in rows])
         if columns:
-            axes.set_xticks(range(len(columns)), columns)
-        named = [*axes.get_yticklabels()] if rows else []
+            axes.set_xticks(range(len(columns)), [readable(name) for name in columns])
+        named = [axes.xaxis.label, axes.yaxis.label, *(axes.get_yticklabels() if rows else ())]
         as_text([*named, *axes.get_xticklabels()] if columns else named)
     figure.colorbar(image, ax=figure.axes, shrink=0.8)
     as_text([figure.suptitle(title)])

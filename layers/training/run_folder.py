@@ -11,6 +11,7 @@ from layers.base.parameter import Parameter
 from minigrad.io import serialize
 from minigrad.io.checkpoint_files import CheckpointFile, read_checkpoint, save_checkpoint
 from minigrad.io.documents import spell
+from minigrad.io.held_folders import held
 from minigrad.io.state_dicts import StateDictError, real_of
 
 __all__ = ["RunFolder"]
@@ -49,11 +50,27 @@ class RunFolder:
         there = (self.path / LAST).is_file()
         self.replaces = there and overwrite
         self._lines = ""  # of the log, as long as that of the run before is kept
-        if there and not (resume or overwrite):
-            raise FileExistsError(
-                f"{self.name} holds a run already ({LAST}); go on with it (resume=True, or "
-                "--resume), choose another folder, or remove it first (--overwrite)"
-            )
+        self._may_hold_run = resume or overwrite
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        if self._may_hold_run or not (self.path / LAST).is_file():
+            return
+        raise FileExistsError(
+            f"{self.name} holds a run already ({LAST}); go on with it (resume=True, or "
+            "--resume), choose another folder, or remove it first (--overwrite)"
+        )
+
+    def held(self) -> held:
+        """A block in which this run alone writes to the folder.
+
+        Raises:
+            BlockingIOError: on entering it, when another process or thread is in such a block.
+            FileExistsError: now, when there has come to be a run in it, and neither going on nor
+                starting again was asked for.
+        """
+        self._check_empty()
+        return held(self.path, self.name)
 
     def __fspath__(self) -> str:
         """The folder's path."""
@@ -214,13 +231,21 @@ class RunFolder:
         return weights
 
     def log(self, **line: Any) -> None:
-        """Add a line of JSON to the log; a validation may be infinite, which is null there."""
+        """Add a line of JSON to the log; a validation may be infinite, which is null there.
+
+        Raises:
+            OSError: when it cannot be written; names the file.
+        """
         text = spell(line) + "\n"
         if self.replaces:
             self._lines += text
             return
-        with (self.path / LOG).open("a", encoding="utf-8") as file:
-            file.write(text)
+        log = self.path / LOG
+        try:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:  # that of a full disk names no file
+            raise OSError(error.errno, error.strerror, os.fspath(log)) from error
 
     def _cut_log(self, step: int) -> None:
         """Drop lines of steps that will be made again, and a last line that was cut."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from minigrad.core.errors import DtypeError, describe
 from minigrad.core.nodes import PlainArray
-from minigrad.core.tensors import Tensor
 from minigrad.io import checksums, documents
 from minigrad.io.memory import require_memory
 from minigrad.io.npz_files import (
@@ -21,6 +20,7 @@ from minigrad.io.npz_files import (
 )
 from minigrad.io.packages import require
 from minigrad.io.safetensors_files import DTYPES, NAMES, write_safetensors
+from minigrad.io.state_dicts import array_of
 from minigrad.io.whole_files import file_name, write_atomically
 
 __all__ = ["load", "load_all", "load_metadata", "save", "write_atomically"]
@@ -72,16 +72,17 @@ def save(
         raise TypeError(f"save: metadata must be texts by name, got {describe(notes)}")
     arrays: dict[str, PlainArray] = {}
     for name, value in tensors.items():
-        if not isinstance(name, str):
-            raise TypeError(f"save: names must be text, got {describe(name)}")
-        array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+        _check_name(name)
+        array = array_of(f"save: {name!r}", value)
         array = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         if array.dtype.kind not in kinds or array.itemsize > itemsize:
-            hint = "save it under a name that ends in .npz" if array.dtype.kind in kinds else ""
+            hint = "only numbers and booleans can be saved, text goes into metadata="
+            if array.dtype.kind in kinds:
+                fits = not npz and array.itemsize <= 16
+                hint = "save it under a name that ends in .npz" if fits else "save its parts"
             raise DtypeError(
                 f"save: {name!r} has dtype {array.dtype}, which a file of "
-                f"{'arrays' if npz else 'safetensors'} cannot hold; "
-                f"{hint or 'only numbers and booleans can be saved, text goes into metadata='}"
+                f"{'arrays' if npz else 'safetensors'} cannot hold; {hint}"
             )
         arrays[name] = array
     if npz:
@@ -90,6 +91,22 @@ def save(
     entries = ((name, NAMES[array.dtype], array.shape, array) for name, array in arrays.items())
     texts = checksums.with_checksums(notes, entries)
     write_atomically(path, lambda temporary: write_safetensors(temporary, arrays, texts))
+
+
+def _check_name(name: object) -> None:
+    """Refuse a name that a file would not give back.
+
+    Raises:
+        TypeError: when it is no text.
+        ValueError: when it has a NUL, at which names in a zip archive end, or a lone surrogate.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"save: names must be text, got {describe(name)}")
+    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+        raise ValueError(
+            f"save: the name {name!r} has a NUL or half of a surrogate pair, which files cannot "
+            "keep; name it otherwise"
+        )
 
 
 def load(

@@ -5,12 +5,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from minigrad.core.conversion import to_array
 from minigrad.core.errors import ShapeError, describe
 from minigrad.core.nodes import PlainArray
 from minigrad.core.tensors import Tensor
 from minigrad.restoring import errstate
 
-__all__ = ["MOST", "StateDictError", "count_of", "entry_of", "number_of", "real_of", "row_of"]
+__all__ = [
+    "MOST",
+    "StateDictError",
+    "array_of",
+    "count_of",
+    "entry_of",
+    "number_of",
+    "real_of",
+    "row_of",
+]
 
 MOST: Final = 2**53
 """The largest count: up to it, every whole number is a float64, too."""
@@ -20,6 +30,23 @@ class StateDictError(KeyError, ShapeError):
     """A state dict does not fit what it is loaded into: a name, a shape, a dtype or a value."""
 
     __str__ = ShapeError.__str__
+
+
+def array_of(what: str, value: Any) -> PlainArray:
+    """What somebody wants to keep under a name, as an array, without a copy where it is one.
+
+    Args:
+        what: owner and name; begins the message.
+        value: a tensor, an array, or what NumPy makes one of.
+
+    Raises:
+        DtypeError: for a masked array, whose mask would be lost.
+    """
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, np.ma.MaskedArray):
+        to_array(value, argument=what)  # which refuses it in words
+    return np.asarray(value)
 
 
 def entry_of(owner: str, state: Mapping[str, Any], name: str) -> PlainArray:
@@ -32,11 +59,11 @@ def entry_of(owner: str, state: Mapping[str, Any], name: str) -> PlainArray:
 
     Raises:
         StateDictError: when there is none.
+        DtypeError: for a masked array.
     """
     if name not in state:
         raise StateDictError(f"{owner}: missing: {name}; it holds {', '.join(state) or 'nothing'}")
-    value = state[name]
-    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    return array_of(f"{owner}: {name}", state[name])
 
 
 def real_of(

@@ -1,5 +1,7 @@
 """Plots: files and figures that notebooks show; text of users is only text."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,15 @@ def test_every_plot_is_written(tmp_path, suffix):
     for _ in all_plots(path):
         assert path.stat().st_size > 500
         path.unlink()
+
+
+def test_names_with_control_characters_make_an_svg_that_can_be_read(tmp_path):
+    name, file = "v\x1b[31m\0", tmp_path / "a.svg"
+    curves = {name: ([0, 1], [0, 1])}
+    figure = plot_curves(file, curves, title=f"{name}\nof two", x=name, y=name, ticks={0: name})
+    assert figure.axes[0].get_title() == "v\ufffd[31m\ufffd\nof two"
+    plot_table(file, np.eye(1), title=name, x=name, y=name, rows=[name], columns=[name])
+    assert ElementTree.parse(file).getroot().tag.endswith("svg")
 
 
 def test_a_history_plots_weighted_means_and_validations():

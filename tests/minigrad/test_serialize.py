@@ -128,12 +128,33 @@ def test_what_no_reader_of_safetensors_would_take_is_refused(tmp_path, monkeypat
     file = tmp_path / "a.safetensors"
     with pytest.raises(ValueError, match=r"must not have the name '__metadata__'"):
         mg.save(file, {"__metadata__": np.zeros(1)})
-    with pytest.raises(ValueError, match="surrogates not allowed"):
-        mg.save(file, {"\ud800": np.zeros(1)})
     monkeypatch.setattr(documents, "LONGEST", 1000)
     with pytest.raises(ValueError, match=r"take 1,\d+ bytes, and .* may have 1,000; .*\.npz"):
         mg.save(file, {"w": np.zeros(1)}, {"text": "x" * 1000})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("name", ["a\0b", "\0", "a\ud800"])
+def test_a_name_that_a_file_would_not_give_back_is_refused(tmp_path, suffix, name):
+    with pytest.raises(ValueError, match=r"^save: the name .* has a NUL or half of a surrogate"):
+        mg.save(tmp_path / f"a.{suffix}", {"w": np.zeros(1), name: np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_a_masked_array_is_not_saved_without_its_mask(tmp_path, suffix):
+    masked = np.ma.masked_array(np.ones(2), [True, False])
+    with pytest.raises(mg.DtypeError, match=r"^save: 'w': a masked array .* lose its mask"):
+        mg.save(tmp_path / f"a.{suffix}", {"w": masked})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_file_holds_is_not_sent_to_another_one(tmp_path):
+    wide = np.zeros(1, np.clongdouble)
+    for suffix in ("npz", "safetensors"):
+        with pytest.raises(mg.DtypeError, match="cannot hold; save its parts"):
+            mg.save(tmp_path / f"a.{suffix}", {"w": wide})
 
 
 def test_a_header_may_be_as_long_as_readers_take(tmp_path, monkeypatch):

@@ -14,6 +14,9 @@ from minigrad.ops.checks import OptionError
 
 __all__ = ["Crew", "Pace", "asked_for", "crew", "processors", "run_in_room"]
 
+MOST: Final = 1024
+"""Threads that may be asked for: with tens of thousands, a process has no room for its own code."""
+
 Main: TypeAlias = Callable[[int, int, int, int], int]
 
 
@@ -151,11 +154,14 @@ def asked_for() -> int:
     """How many threads a program may have: `MINIGRAD_THREADS`, or as many as there are processors.
 
     Raises:
-        OptionError: when the setting is no number from 1 on.
+        OptionError: when the setting is no number from 1 to `MOST`.
     """
     setting = os.environ.get("MINIGRAD_THREADS", "")
-    if setting and not (setting.isdecimal() and int(setting)):
-        raise OptionError(f"MINIGRAD_THREADS must be a number from 1 on, got {setting!r}")
+    fits = setting.isdecimal() and len(setting) <= len(str(MOST)) and 1 <= int(setting) <= MOST
+    if setting and not fits:
+        raise OptionError(
+            f"MINIGRAD_THREADS must be a number from 1 to {MOST}, got {setting!r:.80}"
+        )
     return int(setting) if setting else processors()
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "legend_of",
     "name_of",
     "note",
+    "readable",
     "show_in_notebook",
     "thin_places",
     "where_lost",
@@ -147,6 +148,11 @@ def whole_steps(axis: Any) -> None:
     axis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
+def readable(text: str) -> str:
+    """Lines of text with U+FFFD for control characters, with which no SVG could be read."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def as_text(texts: Iterable[Any]) -> None:
     """Show some texts as they are, without formulas, in a font that has their characters.
 
@@ -154,7 +160,8 @@ def as_text(texts: Iterable[Any]) -> None:
     """
     for text in texts:
         text.set_parse_math(False)
-        content = text.get_text()
+        content = readable(text.get_text())
+        text.set_text(content)  # names of ticks alone stay as they were given: see `readable`
         if content.isascii():
             continue
         manager = require("matplotlib.font_manager", "plot", "plotting")

@@ -27,7 +27,8 @@ FORMATS: Final = ("svg", "png", "pdf")
 DEFAULT_TIME_LIMIT: Final = 60.0
 
 _DATE: Final = re.compile(rb"/CreationDate \(D:[^()]*\)")
-_CHILD: Final = Path(__file__).with_name("render_child.py")
+# Where packages are installed without sources, it ends in .pyc, which Python runs as well.
+_CHILD: Final = Path(__file__).with_stem("render_child")
 _warned_scripts: set[str] = set()
 
 

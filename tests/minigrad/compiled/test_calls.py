@@ -56,7 +56,7 @@ def test_the_number_of_threads_is_a_setting(monkeypatch):
     assert build(product(400)).threads == processors()
 
 
-@pytest.mark.parametrize("setting", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("setting", ["0", "-1", "two", "1.5", "1025", "99999", 70 * "9"])
 def test_a_setting_that_is_no_number_of_threads(monkeypatch, setting):
     monkeypatch.setenv("MINIGRAD_THREADS", setting)
     with pytest.raises(OptionError, match=f"MINIGRAD_THREADS must be .* got '{setting}'"):
