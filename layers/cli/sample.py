@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from layers.base.module import Module
 from layers.base.module_state import not_finite
 from layers.cli.arguments import (
     AddCommand,
@@ -95,7 +96,8 @@ def add_sample(command: AddCommand) -> None:
 def sample_command(options: argparse.Namespace) -> None:
     """`minigrad sample`."""
     model = load(options.model)
-    if bad := not_finite(model):  # which may still give words, or a forecast
+    bad = not_finite(model) if isinstance(model, Module) else ""  # counts are whole numbers
+    if bad:  # such a model may still give words, or a forecast
         raise ValueError(
             f"{options.model}: the model is of no use, as it is not finite: {bad}; train it again, "
             "or take one that was not damaged"
