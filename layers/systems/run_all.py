@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -107,9 +107,11 @@ def run_systems(
     """
     children = Children(jobs)
     begun: dict[str, float] = {}
+    changed = threading.Event()  # something began or ended
 
     def run(system: System) -> Result:
         begun[system.name] = time.monotonic()
+        changed.set()
         folder = out / system.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT_FILE).unlink(missing_ok=True)
@@ -137,15 +139,17 @@ def run_systems(
 
     found: dict[int, Result] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        waiting: set[Future[Result]] = {
-            pool.submit(run, system) for system in sorted(systems, key=turn)
-        }
+        waiting = [pool.submit(run, system) for system in sorted(systems, key=turn)]
+        for future in waiting:
+            future.add_done_callback(lambda _: changed.set())
         try:
             while True:
                 if not waiting:
                     break
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
+                changed.wait(0.5)
+                changed.clear()
+                for future in [one for one in waiting if one.done()]:
+                    waiting.remove(future)
                     result = future.result()
                     found[result.number] = result
                     tell(result)
