@@ -2,13 +2,19 @@
 
 import codecs
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
+
+from minigrad.io.memory import require_memory
 
 __all__ = ["TextSource", "read_text", "source_name"]
 
 TextSource = str | os.PathLike[str] | BinaryIO
 """Where text comes from: a path, or a file opened for reading bytes, as `sys.stdin.buffer`."""
+
+PIECE: Final = 2**24
+"""Bytes that are read before it is asked whether there is memory for them."""
 
 MARKS: Final = {
     codecs.BOM_UTF8: "utf-8",
@@ -55,6 +61,7 @@ def read_text(path: TextSource, encoding: str | None = None) -> str:
     Raises:
         FileNotFoundError: there is no such file.
         IsADirectoryError: the path is a folder.
+        MemoryError: it is too long, or has no end.
         ValueError: the file is empty, or not text in that encoding, or there is no such encoding.
             The message names the encoding that the text is likely in.
 
@@ -112,13 +119,7 @@ def _argument(path: TextSource) -> str:
 def _read_bytes(path: TextSource) -> bytes:
     """All bytes of a source."""
     if not isinstance(path, str | os.PathLike):
-        content: bytes | str = path.read()
-        if isinstance(content, str):
-            raise TypeError(
-                f"{source_name(path)} gives characters, not bytes; open it with mode 'rb', or pass "
-                "its path (for standard input, sys.stdin.buffer)"
-            )
-        return content
+        return _whole(path, source_name(path))
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"{_argument(path)} is a folder; pass one text file inside it")
@@ -127,7 +128,29 @@ def _read_bytes(path: TextSource) -> bytes:
             f"{_argument(path)} does not exist (looked in {Path.cwd()}); check the spelling or "
             "pass a full path"
         )
-    return file.read_bytes()
+    with file.open("rb") as opened:
+        return _whole(opened, _argument(path))
+
+
+def _whole(opened: BinaryIO, name: str) -> bytes:
+    """All that a file gives, which may be a pipe or a device without an end.
+
+    Raises:
+        MemoryError: when there is no memory for as much again, and for its text.
+        TypeError: it gives characters.
+    """
+    parts: list[bytes] = []
+    read: Callable[[int], bytes | str] = opened.read
+    while part := read(PIECE):
+        if isinstance(part, str):
+            raise TypeError(
+                f"{name} gives characters, not bytes; open it with mode 'rb', or pass "
+                "its path (for standard input, sys.stdin.buffer)"
+            )
+        parts.append(part)
+        size = sum(map(len, parts))
+        require_memory(f"{name}, as far as it was read,", size, "as text", "Pass a part of it.")
+    return b"".join(parts)
 
 
 def _check_encoding(encoding: str) -> None:

@@ -19,6 +19,8 @@ from layers.datasets import (
     sunspots,
     validation_batches,
 )
+from layers.datasets.text_files import PIECE
+from minigrad.io import memory
 
 # ---------------------------------------------------------------------------- shipped data
 
@@ -154,6 +156,29 @@ def test_a_text_may_come_from_an_open_file():
         read_text(io.BytesIO(b""))
     with pytest.raises(TypeError, match="gives characters, not bytes; open it with mode 'rb'"):
         read_text(io.StringIO("one"))
+
+
+class Endless(io.RawIOBase):
+    """As /dev/zero, or a pipe that somebody goes on writing to."""
+
+    name = "<stdin>"
+
+    def read(self, size=-1):
+        assert size >= 0
+        return b"a" * size
+
+
+def test_a_file_without_end_is_refused_when_there_is_no_memory_for_more(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available_memory", lambda: 5 * PIECE)
+    said = r"as far as it was read, takes 0\.05 GB, .* can have 0\.08 GB more\. Pass a part of it"
+    with pytest.raises(MemoryError, match=f"standard input, {said}"):
+        read_text(Endless())
+    long = tmp_path / "long.txt"
+    long.write_bytes(b"a" * (2 * PIECE + 1))
+    assert len(read_text(long)) == 2 * PIECE + 1
+    long.write_bytes(b"a" * (3 * PIECE))
+    with pytest.raises(MemoryError, match=f"long.txt', {said}"):
+        read_text(long)
 
 
 def test_read_text_says_what_is_wrong_with_a_path(tmp_path):
