@@ -60,6 +60,18 @@ def test_gains_and_the_bias_of_layer_norm(cell, norms):
         assert (found[name].numpy() == (0 if name == "norm_c_bias" else 1)).all()
 
 
+def test_gains_and_the_bias_of_a_norm_begin_again_as_they_began():
+    cell = LSTMCell(3, 2, layer_norm=True)
+    norms = {name: p for name, p in cell.named_parameters() if name.startswith("norm")}
+    began = {name: p.numpy().copy() for name, p in norms.items()}
+    with mg.no_grad():
+        for parameter in norms.values():
+            parameter[...] = 5.0
+    cell.reset_parameters()
+    for name, parameter in norms.items():
+        np.testing.assert_array_equal(parameter.numpy(), began[name])
+
+
 def test_parts_of_a_subclass_are_not_drawn_again():
     class Read(GRUCell):
         def __init__(self):

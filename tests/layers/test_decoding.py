@@ -195,9 +195,9 @@ def test_wrong_options_are_named(options, message):
 @pytest.mark.parametrize("temperature", [0, 1])
 @pytest.mark.parametrize("bad", [[np.nan, 1.0], [1.0, np.nan], [-np.inf, -np.inf]])
 def test_scores_that_are_not_finite_are_refused(bad, temperature):
-    logits = np.array([[0.0, 1.0], bad])
-    with pytest.raises(ValueError, match="not finite"):
-        choose(logits, Decoding(1, temperature), np.random.default_rng(0))
+    for logits in ([[0.0, 1.0], bad], [bad]):
+        with pytest.raises(ValueError, match="not finite"):
+            choose(np.array(logits), Decoding(1, temperature), np.random.default_rng(0))
 
 
 def test_likely_stops_do_not_crowd_out_what_still_grows():

@@ -50,6 +50,12 @@ def test_positions_are_added(kind, dtype):
         np.testing.assert_allclose(table, sinusoidal_positions(9, 4, dtype=dtype), **close)
 
 
+@pytest.mark.parametrize("shape", [(2, 0, 4), (0, 2, 4), (0, 4)])
+def test_no_places_have_positions(shape):
+    for layer in (LearnedPositions(3, 4), SinusoidalPositions(4)):
+        assert layer(np.zeros(shape, np.float32)).shape == shape
+
+
 def test_learned_positions_learn():
     mg.seed(0)
     layer = LearnedPositions(50, 40)

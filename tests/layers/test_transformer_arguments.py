@@ -5,8 +5,18 @@ import pytest
 
 import layers
 import minigrad as mg
+from layers.transformer.attention_arguments import valid_places
 
 X = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
+
+
+def test_lengths_without_padding_are_no_mask():
+    given = "Layer", "lengths", "x", X, 2, 4
+    assert valid_places(*given[:2], [4, 4], *given[2:]) is None
+    assert valid_places(*given[:2], [4, 1], *given[2:]).tolist() == [
+        [True] * 4,
+        [True] + [False] * 3,
+    ]
 
 
 @pytest.fixture
