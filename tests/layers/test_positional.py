@@ -56,6 +56,15 @@ def test_no_places_have_positions(shape):
         assert layer(np.zeros(shape, np.float32)).shape == shape
 
 
+def test_one_sequence_has_one_offset():
+    with pytest.raises(mg.ShapeError, match=r"offset must be an integer, .* got i64\[2\]"):
+        LearnedPositions(4, 4)(np.zeros((2, 4), np.float32), offset=[0, 1])
+
+
+def test_learned_positions_keep_their_dtype():
+    assert LearnedPositions(4, 4)(np.zeros((1, 2, 4)), offset=1).dtype == np.float32
+
+
 def test_learned_positions_learn():
     mg.seed(0)
     layer = LearnedPositions(50, 40)

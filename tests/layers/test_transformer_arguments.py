@@ -10,6 +10,26 @@ from layers.transformer.attention_arguments import valid_places
 X = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
 
 
+def test_integers_are_refused_by_the_layer_that_got_them():
+    with pytest.raises(mg.DtypeError, match=r"^TransformerEncoderLayer: src must be floating"):
+        layers.TransformerEncoderLayer(6, 2, 8)(np.ones((2, 4, 6), int))
+
+
+def test_a_bias_of_booleans_is_a_mask(attention):
+    with pytest.raises(mg.DtypeError, match=r"bias must hold numbers.* are given as mask="):
+        attention(X, bias=np.ones((4, 4), bool))
+
+
+@pytest.mark.parametrize("extra", [{"add_zero_attn": True}, {"add_bias_kv": True}])
+def test_the_last_query_sees_the_last_key_beside_keys_that_all_see(extra):
+    mg.seed(0)
+    attention = layers.MultiheadAttention(6, 2, **extra)
+    query = X[:, :2]
+    seen = attention(query, X, causal=True)[0]
+    expected = attention(query, X, mask=np.tril(np.ones((2, 4), bool), 2))[0]
+    np.testing.assert_array_equal(seen.detach().numpy(), expected.detach().numpy())
+
+
 def test_lengths_without_padding_are_no_mask():
     given = "Layer", "lengths", "x", X, 2, 4
     assert valid_places(*given[:2], [4, 4], *given[2:]) is None
