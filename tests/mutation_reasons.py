@@ -95,6 +95,7 @@ EQUIVALENT: dict[str, str] = {
     "layers.transformer.caches.*: drop part * in `held is None*": "there are both or none",
     "layers.transformer.caches.*: and to or, or to and in `held is None*": "there are both or none",
     "layers.transformer.caches.*.check_source: drop part 2 in *": "a short cut",
+    "layers.transformer.caches.*.check_source: swap in *": "equality has no order",
     "layers.transformer.caches.*.write: constant in `0`": "keys and values have as many places",
     "layers.transformer.caches.*: and to or, or to and in `self.keys is*": "there are both or none",
     "layers.transformer.caches.*.extend: and to or, or to and in `mg.is_rec*": "the same numbers",

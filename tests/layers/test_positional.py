@@ -57,8 +57,8 @@ def test_no_places_have_positions(shape):
 
 
 def test_one_sequence_has_one_offset():
-    with pytest.raises(mg.ShapeError, match=r"offset must be an integer, .* got i64\[2\]"):
-        LearnedPositions(4, 4)(np.zeros((2, 4), np.float32), offset=[0, 1])
+    with pytest.raises(mg.ShapeError, match=r"offset must be an integer, .* got i64\[4\]"):
+        LearnedPositions(4, 4)(np.zeros((2, 4), np.float32), offset=[0, 1, 0, 1])
 
 
 def test_learned_positions_keep_their_dtype():

@@ -30,6 +30,13 @@ def test_the_last_query_sees_the_last_key_beside_keys_that_all_see(extra):
     np.testing.assert_array_equal(seen.detach().numpy(), expected.detach().numpy())
 
 
+def test_every_weight_of_attention_is_drawn_again(attention):
+    before = attention.state_dict()
+    attention.reset_parameters()
+    for name in ("in_proj_weight", "out_proj.weight"):
+        assert not np.array_equal(attention.state_dict()[name], before[name])
+
+
 def test_lengths_without_padding_are_no_mask():
     given = "Layer", "lengths", "x", X, 2, 4
     assert valid_places(*given[:2], [4, 4], *given[2:]) is None
