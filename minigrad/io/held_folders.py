@@ -67,10 +67,9 @@ def _opened(folder: Path) -> int | None:
 
 def _let_go(handle: int | None) -> None:
     if handle is not None and handle in _handles:
-        with contextlib.suppress(OSError):
-            fcntl.flock(
-                handle, fcntl.LOCK_UN
-            )  # a process that was just forked may have it open, too
+        # Closing it is not enough: a process that was just forked may have it open, too.
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_UN)
         _handles.discard(handle)
         os.close(handle)
 
@@ -78,7 +77,7 @@ def _let_go(handle: int | None) -> None:
 def _let_go_of_all() -> None:
     """In a forked process: the lock is the parent's, and must not outlive it."""
     while _handles:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it was closed as the process was forked
             os.close(_handles.pop())
 
 

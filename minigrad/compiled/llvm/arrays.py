@@ -178,9 +178,7 @@ def _alike() -> tuple[int, Callable[[int, int, int], int]]:
     memory, library = _library()
     number = ctypes.c_void_p  # which ctypes takes sooner than an integer of the same size
     kind = ctypes.PYFUNCTYPE(ctypes.c_int64, number, number, number)
-    alike = kind(library.address("alike"))
-    alike.code = library  # type: ignore[attr-defined]  # which lives as long
-    return memory.items, alike
+    return memory.items, library.function("alike", kind)
 
 
 @functools.cache
@@ -188,8 +186,7 @@ def _checked() -> Callable[[int, int], int]:
     """The function that looks and runs, which lets go of the interpreter's lock."""
     _, library = _library()
     kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
-    checked = kind(library.address("checked"))
-    checked.code = library  # type: ignore[attr-defined]  # which lives as long
+    checked: Callable[[int, int], int] = library.function("checked", kind)
     return checked
 
 

@@ -145,6 +145,17 @@ class Library:
             raise KeyError(f"the code has no function {name!r}")
         return address
 
+    def function(self, name: str, kind: Any) -> Any:
+        """A function that calls the code of a name, and keeps it in memory as long as it lives.
+
+        Args:
+            name: as in the module.
+            kind: what ctypes makes of the types of its result and arguments.
+        """
+        found = kind(self.address(name))
+        found.code = self
+        return found
+
     def main(self) -> Callable[[int, int, int, int], int]:
         """The function `main` of a program: frame, workspace, thread and threads to status flags.
 
@@ -153,7 +164,8 @@ class Library:
         kind = ctypes.CFUNCTYPE(
             ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
         )
-        return kind(self.address("main"))
+        main: Callable[[int, int, int, int], int] = self.function("main", kind)
+        return main
 
 
 def _machine(target: Host) -> Any:

@@ -47,6 +47,5 @@ def first_change() -> Callable[[int, int, int], int]:
     library = native.load_code(_TEXT)
     number = ctypes.c_void_p  # which ctypes takes sooner than an integer of the same size
     kind = ctypes.PYFUNCTYPE(ctypes.c_int64, number, number, number)
-    compare = kind(library.address("first_change"))
-    compare.code = library  # type: ignore[attr-defined]  # which lives as long
+    compare: Callable[[int, int, int], int] = library.function("first_change", kind)
     return compare
