@@ -65,12 +65,13 @@ def prepare_folder(options: argparse.Namespace) -> RunFolder:
     """Make the folder, and refuse one with a run that is not to be touched."""
     make_folder(options.out)
     folder = RunFolder(options.out, options.resume, options.overwrite)
-    if folder.replaces:
-        step = folder.step
-        which = "is damaged" if step is None else f"was at step {step}"
-        say(f"replacing the run in {options.out}, which {which}: beginning at step 0")
-    elif not folder.has_run:
-        folder.clear()  # a log that no run goes on with
+    with folder.held():  # what another run has written so far is not to be cleared
+        if folder.replaces:
+            step = folder.step
+            which = "is damaged" if step is None else f"was at step {step}"
+            say(f"replacing the run in {options.out}, which {which}: beginning at step 0")
+        elif not folder.has_run:
+            folder.clear()  # a log that no run goes on with
     return folder
 
 

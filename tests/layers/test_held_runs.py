@@ -65,6 +65,21 @@ def test_a_second_run_in_the_folder_is_refused_and_changes_nothing(tmp_path, how
 
 
 @posix
+@pytest.mark.parametrize("more", [[], ["--resume"], ["--overwrite"]])
+def test_a_run_that_has_no_checkpoint_yet_keeps_its_log_and_weights(tmp_path, capsys, more):
+    text, out = tmp_path / "t.txt", tmp_path / "run"
+    text.write_text("to be or not to be, that is the question. " * 60, encoding="utf-8")
+    with RunFolder(out, resume=False).held():
+        (out / "log.jsonl").write_text("{}\n", encoding="utf-8")
+        (out / "best.safetensors").write_bytes(b"weights")
+        before = files_of(out)
+        given = ["train", str(text), "--model", "gru", "--steps", "1", "--out", str(out)]
+        assert main([*given, *more]) == 1
+        assert files_of(out) == before
+    assert "another run is writing to" in capsys.readouterr().err
+
+
+@posix
 def test_another_thread_is_refused_and_a_run_that_failed_lets_go(tmp_path):
     found = []
 
