@@ -15,13 +15,39 @@ from minigrad.core.modes import current_mode
 from minigrad.ops.fusing import FusedOperation
 from minigrad.profiling.watching import run_seen
 
-__all__ = ["BackwardHalf", "ProgramOperation"]
+__all__ = ["BackwardHalf", "ProgramOperation", "build_rolled"]
 
 MOST_SETS: Final = 8  # of outputs
 
 _Built = tuple[Any, Sequence[int], list[Any]]
 """A program, which gradients it gives, and what it takes for those that do not arrive: nothing
 unless it has all seeds."""
+
+
+def build_rolled(
+    backend: Any, straight: Sequence[Graph], others: Sequence[Any] = ()
+) -> tuple[list[Graph], list[Any], str]:
+    """Roll graphs, and build them; by NumPy calls where the back end does not know one of them.
+
+    Args:
+        backend: has a function `build`, and `LIFTS`: see `roll`.
+        straight: what is computed, not rolled.
+        others: programs made before, with which these take turns.
+
+    Returns:
+        The rolled graphs, their programs, and what the back end does not know: "" if it built them.
+
+    Raises:
+        Unsupported: NumPy does not know one either.
+    """
+    lift = bool(getattr(backend, "LIFTS", False))
+    graphs = [roll(graph, lift) for graph in straight]
+    try:
+        return graphs, build_in_turn(backend, graphs, others), ""
+    except Unsupported as error:
+        if backend is plain:
+            raise
+        return *build_rolled(plain, straight)[:2], str(error)
 
 
 class ProgramOperation(FusedOperation):
@@ -105,10 +131,6 @@ class BackwardHalf:
         if fewer.harmless:
             zeros = [np.zeros(seed.shape, seed.dtype) for seed in self._seeds]
             return self._built[-1], fewer.kept, zeros
-        lift = bool(getattr(self._backend, "LIFTS", False))
-        try:
-            made = build_in_turn(self._backend, [roll(fewer.graph, lift)], self._built)
-        except Unsupported:
-            made = build_in_turn(plain, [roll(fewer.graph, False)])
+        _, made, _ = build_rolled(self._backend, [fewer.graph], self._built)
         self._built = [*made, *self._built]
         return made[0], fewer.kept, [None] * len(self._seeds)

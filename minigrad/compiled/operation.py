@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled import plain
 from minigrad.compiled.agreement import what_differs
 from minigrad.compiled.backends import chosen_backend, prepare, switched_off, to_pickle
 from minigrad.compiled.graph import Unsupported
@@ -19,7 +18,7 @@ from minigrad.compiled.guarding.made import TOO_MANY, Entry, Methods, Refusal
 from minigrad.compiled.guarding.outside import set_apart
 from minigrad.compiled.lowered import Lowered
 from minigrad.compiled.programs import Program
-from minigrad.compiled.trace import Traced, array_leaves, settle, trace
+from minigrad.compiled.trace import array_leaves, settle, trace
 from minigrad.compiled.tracing.called import Refused
 from minigrad.compiled.tracing.memory import give_back
 from minigrad.compiled.tracing.watching import Watch
@@ -308,6 +307,8 @@ class Compiled:
             give_back()
             if isinstance(program, Refusal):
                 self._warn(program.reason, program.line)
+            elif program is not None and program.unknown:
+                self._warn(f"the back end does not know {program.unknown}", "", "by NumPy calls")
             if program is not None:  # else the next call is traced
                 entries = self._entries.setdefault(key, [])
                 held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
@@ -332,10 +333,10 @@ class Compiled:
             entries[:] = [Entry(refusal, e.held) if e.program is program else e for e in entries]
         return reason
 
-    def _warn(self, reason: str, line: str = "") -> None:
+    def _warn(self, reason: str, line: str = "", how: str = "as before") -> None:
         if reason not in self._warned:
             self._warned.add(reason)
-            message = f"{self._label} runs as before: {reason}{line and f' ({line})'}"
+            message = f"{self._label} runs {how}: {reason}{line and f' ({line})'}"
             if self._tell is not None:
                 self._tell(message)
             else:
@@ -384,17 +385,10 @@ class Compiled:
                 )
             if first.refusal is not None:
                 return result, Refusal(first.refusal, first.tracer.line, guards)
-            return result, self._program(first, guards, keep)
+            function, backend, label = self.function, self._backend, self._label
+            return result, Program(function, first, guards, backend, label, keep)
         except (Refused, Unsupported) as error:
             return result, Refusal(str(error), "", guards)
         except Exception as error:  # ours: the user has the result, and the reason
             reason = f"compiling it fails with {type(error).__name__}: {error}"
             return result, Refusal(reason, "", guards)
-
-    def _program(self, traced: Traced, guards: Guards, keep: bool) -> Program:
-        try:
-            return Program(self.function, traced, guards, self._backend, self._label, keep)
-        except Unsupported:
-            if self._backend is plain:
-                raise
-        return Program(self.function, traced, guards, plain, self._label, keep)

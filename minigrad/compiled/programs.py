@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.backends import build_in_turn
 from minigrad.compiled.flags import report
 from minigrad.compiled.graph import Graph, Value, View, reachable
 from minigrad.compiled.guarding.comparing import check_equal
@@ -20,8 +19,7 @@ from minigrad.compiled.guarding.keys import Given
 from minigrad.compiled.guarding.marks import Again, Argument, Outer, Output
 from minigrad.compiled.guarding.outside import Outside
 from minigrad.compiled.heard import Heard
-from minigrad.compiled.on_tape import BackwardHalf, ProgramOperation
-from minigrad.compiled.rolling.rolled import roll
+from minigrad.compiled.on_tape import BackwardHalf, ProgramOperation, build_rolled
 from minigrad.compiled.simplify import finish
 from minigrad.compiled.splitting import split
 from minigrad.compiled.trace import Traced
@@ -60,6 +58,7 @@ class Program:
             are computed beside it.
         on_tape: the numbers of the outputs that require grad.
         built: what the back end made of the graphs.
+        unknown: what the back end does not know, so that NumPy runs all of it; "" if it does.
         misses: how many calls it did not hold for, because what our own code looked at differed.
         failure: why it could not run, where the user's function could.
     """
@@ -121,7 +120,6 @@ class Program:
     def _make(
         self, traced: Traced, inputs: list[Value], gradients: list[View], backend: Any
     ) -> None:
-        lift = bool(getattr(backend, "LIFTS", False))
         builder = traced.tracer.builder
         assumed = {view.key: (view, array) for view, array in traced.tracer.assumed}.values()
         self._assumed = [(array, array.tobytes()) for _, array in assumed]
@@ -151,14 +149,14 @@ class Program:
             self._residuals = [len(outputs) + i for i in range(halves.residuals)]
         if self._keep:
             self.stages["simplified"] = straight
-        self.stages["rolled"] = self.graphs = [roll(graph, lift) for graph in straight]
-        self.built = build_in_turn(backend, self.graphs)
+        self.graphs, self.built, self.unknown = build_rolled(backend, straight)
+        self.stages["rolled"] = self.graphs
         self._forward = self.built[0]
         self._backward = (
             None if self._joint else BackwardHalf(straight[-1], traced.seeds, backend, self.built)
         )
         self.kernels: dict[Value, int] = {}
-        if self._keep and hasattr(backend, "kernels_of"):
+        if self._keep and not self.unknown and hasattr(backend, "kernels_of"):
             for graph in self.graphs:
                 self.kernels |= backend.kernels_of(graph, max(self.kernels.values(), default=0))
             self.stages["fused"] = self.graphs

@@ -19,6 +19,7 @@ from layers.training.programs import batch_loss, engine
 from layers.training.programs.batch_loss import BatchLoss, kind_of
 from layers.training.programs.engine import Engine
 from minigrad.compiled import backends, plain
+from minigrad.compiled.graph import Unsupported
 from minigrad.io import serialize
 from minigrad.optim import SGD
 
@@ -106,6 +107,18 @@ def test_steps_run_as_programs_where_there_is_native_code(tmp_path, monkeypatch)
     train(new_net(), tmp_path)
     assert notes(tmp_path) == [f"compiled: {NATIVE}"]
     assert "gradients by native code" in notes(tmp_path)[0]
+
+
+def test_it_is_told_what_numpy_runs_although_there_is_native_code(tmp_path, monkeypatch):
+    class Picky:
+        @staticmethod
+        def build(graph):
+            raise Unsupported("anything")
+
+    monkeypatch.setattr(batch_loss, "default_backend", Picky)
+    train(new_net(), tmp_path)
+    reason = "Net.loss runs by NumPy calls: the back end does not know anything"
+    assert reason in notes(tmp_path)
 
 
 def test_programs_train_as_the_tape_does(tmp_path):

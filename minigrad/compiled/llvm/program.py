@@ -79,7 +79,7 @@ def share_workspace(programs: Iterable[Any]) -> None:
     Args:
         programs: which `build` made; no two of them may ever run at once.
     """
-    parts = [part for program in programs for part in program.native_parts]
+    parts = [part for program in programs for part in getattr(program, "native_parts", ())]
     workspace = max(parts, key=lambda part: part.size).workspace if parts else None
     for part in parts:
         part.work_in(workspace)

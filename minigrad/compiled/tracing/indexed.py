@@ -40,12 +40,12 @@ def with_index(builder: Builder, call: Recorded, source: Source) -> View | None:
     known = source(index)
     if known.value.op == "constant" or known.dtype.kind not in "iu":
         return None
-    known = builder.convert(known, np.int64)
+    known = builder.copied(builder.convert(known, np.int64))
     if call.name == "embedding" and x.strides == contiguous(x.shape):
         return builder.make("gather", [x, known], (*known.shape, *x.shape[1:]), x.dtype)
     if call.name == "embedding_gradient" and call.params["padding_idx"] is None:
         rows = (call.params["rows"], x.shape[-1])
-        return builder.make("scatter_add", [known, x], rows, x.dtype)
+        return builder.make("scatter_add", [known, builder.copied(x)], rows, x.dtype)
     return None
 
 

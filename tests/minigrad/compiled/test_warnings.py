@@ -10,6 +10,7 @@ import layers
 import minigrad as mg
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
+from minigrad.compiled.heard import Heard
 from minigrad.compiled.programs import Program
 
 BACK_ENDS = list(dict.fromkeys([plain, default_backend()]))
@@ -110,6 +111,58 @@ def test_backward_passes_are_silent_and_the_function_does_not_run_again(backend,
     for _ in range(3):
         x = mg.Tensor(zeros + 1, requires_grad=True)
         assert heard(lambda x: overflowing(x).backward(), x)[0] == {"overflow"}
+
+
+GUARDED = {
+    "reciprocal": lambda x: 1 / mg.where(x == 0, 1.0, x),
+    "quotient": lambda x: x / mg.where(x == 0, 1.0, x),
+    "through a root": lambda x: 1 / mg.sqrt(mg.where(x > 0, x, 1.0)),
+    "root": lambda x: mg.sqrt(mg.where(x < 0, 0.0, x)),
+    "logarithm": lambda x: mg.log(mg.where(x > 0, x, 1.0)),
+    "log1p": lambda x: np.log1p(mg.where(x > -1, x, 0.0)),
+    "arcsine": lambda x: np.arcsin(mg.where(abs(x) < 1, x, 0.5)),
+    "exp": lambda x: mg.exp(mg.where(x > 20, 0.0, x)),
+    "power": lambda x: mg.where(x > 0, x, 1.0) ** -1.5,
+    "of a column": lambda x: (x + 1) / mg.where(x == 0, 1.0, x)[:, :1],
+    "of a sum": lambda x: x / mg.where(x.sum(axis=1, keepdims=True) == 0, 1.0, x.sum(1)[:, None]),
+    "the other side": lambda x: 2.0 / mg.where(x != 0, x, -2.0),
+    "masked softmax": lambda x: mg.softmax(mg.where(x <= 0, -np.inf, x)),
+    "log1p of small numbers": lambda x: np.log1p(mg.exp(-80 * abs(x))) + np.log1p(0 * x),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", GUARDED)
+def test_what_where_guards_costs_no_second_run(case, dtype, monkeypatch):
+    # Native code computes nothing of a side that was not chosen, so there is nothing to hear.
+    monkeypatch.setattr(Heard, "status", None)
+    x = np.linspace(0.2, 0.9, 33).reshape(3, 11).astype(dtype)
+    x[1] = [0, -1, -2, 0, 30, 0, -3, 0, 0.5, -1e9, 0]
+    x[2] = 0
+    function = GUARDED[case]
+    compiled = mg.compile(function)
+    for _ in range(3):
+        found = compiled(x)
+    np.testing.assert_allclose(found.numpy(), function(mg.Tensor(x)).numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["MultiheadAttention", "TransformerEncoderLayer"])
+def test_padded_attention_costs_no_second_run(layer, monkeypatch):
+    monkeypatch.setattr(Heard, "status", None)
+    mg.seed(0)
+    module = getattr(layers, layer)(16, 4, **({} if layer.startswith("Multi") else {"dropout": 0}))
+    x = np.random.default_rng(0).standard_normal((3, 7, 16)).astype(np.float32)
+
+    def loss(x, lengths):
+        result = module(x, lengths=lengths)
+        return ((result[0] if isinstance(result, tuple) else result) ** 2).sum()
+
+    compiled = mg.compile(mg.value_and_grad(loss))
+    for lengths in ([7, 4, 2], [1, 7, 7], [3, 3, 3]):
+        value, gradient = compiled(mg.Tensor(x), np.array(lengths))
+        expected, slope = mg.value_and_grad(loss)(mg.Tensor(x), np.array(lengths))
+        np.testing.assert_allclose(value.numpy(), expected.numpy(), rtol=1e-4)
+        np.testing.assert_allclose(gradient.numpy(), slope.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def divided(x):

@@ -30,6 +30,7 @@ def sum_products(graph: Graph) -> Graph:
         return operand
 
     returned = {view.value for view in graph.outputs}
+    inside = set(graph.values)  # what an earlier stage computed has its operation, too
     for value in graph.values:
         operands = tuple(map(read, value.operands))
         new = value
@@ -37,7 +38,7 @@ def sum_products(graph: Graph) -> Graph:
             now.value
             for before, now in zip(value.operands, operands, strict=True)
             if isinstance(before, View) and isinstance(now, View)
-            if uses[before.value] == 1 and _is_product(now)
+            if uses[before.value] == 1 and before.value in inside and _is_product(now)
         ]
         if value.op == "add" and len(products) == 2 and products[0].shape == products[1].shape:
             shape = products[0].shape

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from minigrad.compiled.graph import COMPARISONS, Operand, Unsupported, Value, View
-from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define
+from minigrad.compiled.llvm.vectors.functions import FUNCTIONS, LIBRARY, define, fenced
 from minigrad.compiled.llvm.vectors.ir import BITS, Vectors, literal
 from minigrad.compiled.llvm.vectors.memory import Memory, register_kind, select_lanes
 
@@ -119,7 +119,9 @@ class Elements(Memory):
             for operand, register, kind in zip(value.operands, operands, kinds, strict=True)
         ]
         if op == "where":
-            return self.select(self._truth(x[0], kinds[0]), x[1], x[2], result)
+            chosen = self.select(self._truth(x[0], kinds[0]), x[1], x[2], result)
+            may_fold = result in ("float", "double") and any(map(_is_constant, value.operands[1:]))
+            return fenced(self.floats(result), chosen) if may_fold else chosen
         if op == "copy":
             return x[0]
         unsigned = any(view.dtype.kind == "u" for view in value.views)
@@ -248,6 +250,10 @@ class Elements(Memory):
         one = v.select(v.compare("ogt", x, zero), v.number(1.0), v.number(-1.0))
         other = v.either(v.compare("oeq", x, zero), v.compare("uno", x, x))
         return v.select(other, v.add(x, zero), one)  # 0.0 of -0.0, as NumPy has it
+
+
+def _is_constant(operand: Operand) -> bool:
+    return not isinstance(operand, View) or operand.value.op == "constant"
 
 
 def _kind_of(value: Value, operand: Operand, result: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from minigrad.compiled.llvm.vectors import coefficients as fitted
 from minigrad.compiled.llvm.vectors.ir import Code, Module, Vectors, literal
 
-__all__ = ["ERRORS", "FUNCTIONS", "LIBRARY", "define"]
+__all__ = ["ERRORS", "FUNCTIONS", "LIBRARY", "define", "fenced"]
 
 ERRORS: Final = {
     "exp": (1.1, 1.1),
@@ -210,13 +210,22 @@ def log(v: Vectors, x: str) -> str:
     return v.select(v.compare("uno", x, x), x, y)
 
 
+def fenced(v: Vectors, chosen: str) -> str:
+    """The result of a `select`, of which nothing is computed before the choice.
+
+    LLVM takes it that nobody reads status flags: where one side is a constant, it makes
+    `1 / select(x == 0, 1, x)` a choice between 1 and 1 / x, which divides by zero.
+    """
+    return v.intrinsic("arithmetic.fence", chosen)
+
+
 def log1p(v: Vectors, x: str) -> str:
     """log(1 + x) = log(u) x / (u - 1), where u is 1 + x rounded."""
     u = v.add(x, v.number(1.0))
     change = v.sub(u, v.number(1.0))
     same = v.compare("oeq", change, v.number(0.0))
     huge = v.compare("oeq", x, v.number(math.inf))
-    divisor = v.select(v.either(same, huge), v.number(1.0), change)
+    divisor = fenced(v, v.select(v.either(same, huge), v.number(1.0), change))
     y = v.mul(log(v, u), v.div(x, divisor))
     return v.select(same, x, y)
 
