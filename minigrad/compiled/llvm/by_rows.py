@@ -201,7 +201,7 @@ def _written(graph: Graph, layout: Any) -> tuple[str, int]:
     stored = {value for value in region.stored if not isinstance(plan.place_of(value).base, int)}
     if len(region.kernels) != 1 or stored or plan.copied:
         raise Unsupported("rows of more than one kernel")
-    module = Module(target.scales)
+    module = Module(target.scales, target.fences)
     rows = RowKernel(
         module, region.kernels[0], region, plan.place_of, target.vector_bytes, by_rows=True
     )

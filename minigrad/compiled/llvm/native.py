@@ -82,6 +82,11 @@ class Host:
         """Whether it has AVX-512, with an instruction that multiplies with powers of two."""
         return self.vector_bytes == 64 and self.architecture == "x86"
 
+    @property
+    def fences(self) -> bool:
+        """Whether LLVM has arithmetic fences for it; on others it may end the process at one."""
+        return self.architecture in ("x86", "arm")
+
 
 @functools.cache
 def _binding() -> ModuleType:

@@ -26,7 +26,7 @@ class Writer:
     """
 
     def __init__(self, target: Host, threads: int) -> None:
-        self.module = Module(target.scales)
+        self.module = Module(target.scales, target.fences)
         self._target, self._threads = target, threads
         self._code = Code(self.module)
         self._alone = threads == 1  # whether the code being written is run by one thread

@@ -285,7 +285,7 @@ def test_text_becomes_code_for_other_machines(triple):
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     target = native.Host(TRIPLES[triple], "", triple, 16)
-    module = Module()
+    module = Module(fences=target.fences)
     for name in FUNCTIONS:
         define(module, name, "float", 4)
         define(module, name, "double", 2)

@@ -102,7 +102,7 @@ class Pass:
 
     def __init__(self, form: Form, target: Host, layout: Layout | None) -> None:
         self.form, self._target, self._layout = form, target, layout
-        self.module = Module(target.scales)
+        self.module = Module(target.scales, target.fences)
         self.code = Code(self.module)
         self.products = Products(self.module, form.kind, target.vector_bytes)
         self.width = self.products.width

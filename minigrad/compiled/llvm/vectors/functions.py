@@ -216,7 +216,7 @@ def fenced(v: Vectors, chosen: str) -> str:
     LLVM takes it that nobody reads status flags: where one side is a constant, it makes
     `1 / select(x == 0, 1, x)` a choice between 1 and 1 / x, which divides by zero.
     """
-    return v.intrinsic("arithmetic.fence", chosen)
+    return v.intrinsic("arithmetic.fence", chosen) if v.code.module.fences else chosen
 
 
 def log1p(v: Vectors, x: str) -> str:

@@ -46,11 +46,11 @@ class Module:
     """The text of a module: declarations and functions, each once.
 
     Attributes:
-        scales: whether the processor multiplies 64 bytes with powers of two by one instruction.
+        scales, fences: see `minigrad.compiled.llvm.native.Host`.
     """
 
-    def __init__(self, scales: bool = False) -> None:
-        self.scales = scales
+    def __init__(self, scales: bool = False, fences: bool = False) -> None:
+        self.scales, self.fences = scales, fences
         self._declarations: dict[str, None] = {}
         self._functions: dict[str, str] = {}
         self._shared: dict[str, str] = {}
