@@ -1,6 +1,7 @@
 """`python -m benchmarks.speed`: small runs with minigrad alone, and reports of fixed numbers."""
 
 import json
+import os
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks.speed.cases import CASES, inputs_of
 from benchmarks.speed.checks import difference
 from benchmarks.speed.plot import plot
 from benchmarks.speed.report import SUMMARY, markdown, milliseconds, summary
-from benchmarks.speed.rounds import Worker, measure_case
+from benchmarks.speed.rounds import Worker, environment, measure_case
 from benchmarks.speed.worker import timed
 from minigrad.compiled import plain
 from minigrad.compiled.backends import default_backend
@@ -187,3 +188,14 @@ def test_a_summary_is_printed_without_measuring(capsys, tmp_path):
     (tmp_path / "record.json").write_text(json.dumps({**RECORD, "rows": rows}))
     command.main(["--summary", str(tmp_path / "record.json")])
     assert capsys.readouterr().out.count("| 1.00 | - | - | - | - | - |") == len(SUMMARY)
+
+
+def test_workers_choose_the_instructions_for_the_processor_by_themselves(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    found = environment(2, tmp_path)
+    assert "OPENBLAS_CORETYPE" not in found
+    assert "PYTHONDONTWRITEBYTECODE" not in found
+    assert found["OPENBLAS_NUM_THREADS"] == found["MINIGRAD_THREADS"] == "2"
+    assert found["PATH"] == os.environ["PATH"]
