@@ -184,7 +184,7 @@ class Recurrent(Module):
         places = [place for layer in range(self.num_layers) for place in self._places(layer)]
         return current_mode().fused and (
             self._fits_kernel
-            or all(self._usual_step(self._cell_at(place)).compiled for place in places)
+            or all(self._step_of(self._cell_at(place)).compiled for place in places)
         )
 
     @property
@@ -329,15 +329,13 @@ class Recurrent(Module):
             p, shape = self.recurrent_dropout, start[cell.output_index].shape
             mask = draw_mask(type(self).__name__, shape, p, True, self.generator)
             keep = None if mask is None else mask * dtype.type(keep_scale(p))
-        step = self._usual_step(cell)
-        return step._replace(
-            objects=(self, cell, gates),
-            fixed=() if keep is None else (keep,),
-            shown=None if everything else step.shown,
-        )
+        return self._step_of(cell, () if keep is None else (keep,), gates, everything)
 
-    def _usual_step(self, cell: Cell) -> Step:
-        return Step(_step, cell, (self, cell, False), shown=cell.output_index)
+    def _step_of(
+        self, cell: Cell, fixed: tuple[Any, ...] = (), gates: bool = False, everything: bool = False
+    ) -> Step:
+        shown = None if everything else cell.output_index
+        return Step(_step, cell, (self, cell, gates), fixed, shown)
 
     def _zone_out(self, p: float, before: Any, after: Any) -> Any:
         """A state of which each number stays as it was with probability p; on average, in eval."""

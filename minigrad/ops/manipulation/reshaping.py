@@ -61,7 +61,7 @@ def reshape(x: Array, /, shape: Any, order: str = "C") -> Array:
     """
     if order != "C":
         check_option("order", order, ("C", "F"))
-    return np.reshape(x, shape, order=order)  # type: ignore[call-overload]
+    return x.reshape(shape) if order == "C" else x.reshape(shape, order=order)
 
 
 reshape.vjp(
