@@ -30,9 +30,9 @@ __all__ = [
 LINE_SHOWN = "ROMEO: But soft, what light through yonder window"  # while its gates are looked at
 TEXT_SHOWN = "the question"  # what the drawn networks read: as many characters as steps
 
-LARGER_LSTM: Final[Mapping[str, Any]] = {"cell": "lstm", "hidden_size": 384, "dropout": 0.2}
+LARGER_LSTM: Final[Mapping[str, Any]] = {"cell": "lstm", "hidden_size": 384, "dropout": 0.1}
 LARGER_LSTM_TRAINING: Final[Mapping[str, Any]] = {
-    "steps": 4000, "batch_size": 32, "rate": 4e-3, "final": 0.0, "weight_decay": 0.0,
+    "steps": 2500, "batch_size": 32, "rate": 5e-3, "final": 0.0, "weight_decay": 0.0,
 }  # fmt: skip
 
 
