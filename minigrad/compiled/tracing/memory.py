@@ -2,12 +2,17 @@
 
 import ctypes
 import os
+import sys
+from pathlib import Path
+from typing import Final
 
 from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Unsupported, Value, View
 
 __all__ = ["axes_in_memory", "give_back", "owner_of", "part_of"]
+
+_DONTNEED: Final = 4  # Linux's number for `madvise`
 
 
 def owner_of(array: PlainArray) -> PlainArray:
@@ -51,11 +56,33 @@ def part_of(array: PlainArray, base: PlainArray, known: View) -> View | None:
 
 
 def give_back() -> None:
-    """Let the C library return to the system what was freed, where it has a function for that.
+    """Let the system have back what a first call needed and later ones do not.
 
     Traces need room as a step of eager training does, in pieces of all sizes. It would stay with
-    the process, and beside it the room of the program.
+    the process, and beside it the room of the program; the C library returns what is free, where
+    it has a function for that. So would the pages of LLVM's code, 50 MB, of which running
+    a program needs nothing: Linux reads them from the file again when something is compiled next.
     """
-    trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if os.name == "nt":
+        return
+    library = ctypes.CDLL(None)
+    trim, advise = (getattr(library, name, None) for name in ("malloc_trim", "madvise"))
     if trim is not None:
         trim(0)
+    if advise is not None and sys.platform == "linux" and "llvmlite.binding" in sys.modules:
+        for start, size in _code_of("libllvmlite"):
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(size), _DONTNEED)
+
+
+def _code_of(name: str) -> list[tuple[int, int]]:
+    """Where the code of a shared library lies in memory, mapped from its file: start and size."""
+    try:
+        lines = Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        if name in line and line.split()[1] == "r-xp":  # nobody writes there: it is as in the file
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            found.append((start, end - start))
+    return found

@@ -6,6 +6,7 @@ import sys
 import threading
 import tracemalloc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,39 @@ def test_stages_share_one_workspace(tmp_path, monkeypatch):
     rooms = {stage._room for stage in stages if isinstance(stage, native.NativeProgram)}
     assert len(stages) > 4
     assert len(rooms) == 1
+
+
+def resident_code():
+    """Bytes of LLVM's code in memory."""
+    found, here = 0, False
+    for line in Path("/proc/self/smaps").read_text("utf-8").splitlines():
+        if "-" in line.split()[0] and not line.split()[0].endswith(":"):
+            here = "libllvmlite" in line and " r-xp " in line
+        elif here and line.startswith("Rss:"):
+            found += 1024 * int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such lists of memory")
+def test_the_pages_of_llvm_are_given_back_once_programs_run(monkeypatch):
+    monkeypatch.setenv("MINIGRAD_CACHE", "0")  # everything is built here
+    x = np.ones((3, 5), F)
+
+    def function(x):
+        return mg.tanh(x * 1.25).sum()
+
+    for _ in range(2):  # what LLVM needs again is read again
+        compiled = mg.compile(function, backend=native)
+        expected = compiled(x)
+        for _ in range(3):
+            np.testing.assert_allclose(compiled(x).numpy(), expected.numpy(), rtol=1e-6)
+        (program,) = compiled.programs
+        assert not program.built[0].from_disk
+        assert resident_code() < 10 * MEGABYTE
+    native.build(program.graphs[0])
+    assert resident_code() > 10 * MEGABYTE
+    give_back()
+    assert resident_code() < 5 * MEGABYTE
 
 
 def test_a_program_of_numpy_calls_keeps_no_room_for_what_it_is_given(traced_memory):
