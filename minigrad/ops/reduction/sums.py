@@ -65,7 +65,7 @@ def starting_value(initial: Any) -> Any:
 
 def masked(g: Array, where: Any) -> Array:
     """A gradient with zeros where `where` leaves elements out, whatever stands there."""
-    return g if where is None else np.where(mask_of(where), g, 0)
+    return g if where is None or where is True else np.where(mask_of(where), g, 0)
 
 
 @primitive(method=True)
