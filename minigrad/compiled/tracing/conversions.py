@@ -165,46 +165,6 @@ def _relu(builder: Builder, call: Recorded) -> View | None:
     return builder.elementwise("maximum", call.operands[0], 0.0)
 
 
-@conversion("clip_low", "clip_high")
-def _clip(builder: Builder, call: Recorded) -> View | None:
-    if call.result.dtype.kind not in "fiu":
-        return None
-    op = "maximum" if call.name == "clip_low" else "minimum"
-    return builder.elementwise(op, *call.operands, dtype=call.result.dtype)
-
-
-@conversion("clip_fixed")
-def _clip_fixed(builder: Builder, call: Recorded) -> View | None:
-    (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in FLOATS or call.result.dtype != x.dtype:
-        return None
-    for op, name in (("maximum", "low"), ("minimum", "high")):
-        bound = call.params[name]
-        if bound is not None:
-            x = builder.elementwise(op, x, builder.constant(np.asarray(bound, x.dtype)))
-    return x
-
-
-@conversion("tril", "triu")
-def _triangle(builder: Builder, call: Recorded) -> View | None:
-    (x,) = call.operands
-    if not isinstance(x, View) or len(x.shape) < 2 or call.result.dtype.kind not in "fiub":
-        return None
-    kept = getattr(np, call.name)(np.ones(x.shape[-2:], bool), call.params["k"])
-    inside = builder.constant(kept).broadcast(x.shape)
-    return builder.elementwise("where", inside, x, 0, dtype=x.dtype)
-
-
-@conversion("outer")
-def _outer(builder: Builder, call: Recorded) -> View | None:
-    a, b = call.operands
-    if not isinstance(a, View) or not isinstance(b, View) or call.result.dtype not in FLOATS:
-        return None
-    rows, columns = call.result.shape
-    a, b = builder.reshape(a, (rows, 1)), builder.reshape(b, (1, columns))
-    return builder.elementwise("multiply", a, b, dtype=call.result.dtype)
-
-
 @conversion("where")
 def _where(builder: Builder, call: Recorded) -> View | None:
     condition, x, y = call.operands

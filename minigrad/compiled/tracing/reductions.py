@@ -17,12 +17,12 @@ def _plain_reduction(call: Recorded) -> bool:
     """Whether it reduces floating numbers that are there, and nothing else is asked for."""
     (x,) = call.operands
     params = call.params
+    unusual = ("dtype", "initial", "where")
     return (
         isinstance(x, View)
         and x.dtype in FLOATS
         and size_of(x.shape) > 0
-        and all(params.get(name) is None for name in ("dtype", "initial"))
-        and (params.get("where") is None or params["where"] is True)
+        and all(params.get(name) is None for name in unusual)
     )
 
 
@@ -113,7 +113,7 @@ def ufunc_reduction(
     return builder.elementwise(f"{op}imum", found, initial) if limited else found
 
 
-@conversion("var", "std")
+@conversion("var")
 def _var(builder: Builder, call: Recorded) -> View | None:
     if not _plain_reduction(call):
         return None
@@ -129,8 +129,7 @@ def _var(builder: Builder, call: Recorded) -> View | None:
     distance = builder.elementwise("subtract", x, builder.elementwise("divide", mean, count))
     squares = builder.elementwise("square", distance)
     total = builder.reduce("sum", squares, axes, call.params["keepdims"])
-    variance = builder.elementwise("divide", total, freedom)
-    return variance if call.name == "var" else builder.elementwise("sqrt", variance)
+    return builder.elementwise("divide", total, freedom)
 
 
 @conversion("argmax", "argmin")
@@ -185,43 +184,6 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
         y, probabilities = builder.elementwise("subtract", shifted, logarithm), y
         builder.equate(probabilities, "exp", y)
     return y
-
-
-@conversion("logsumexp")
-def _logsumexp(builder: Builder, call: Recorded) -> View | None:
-    if not _plain_reduction(call):
-        return None
-    (x,) = call.operands
-    assert isinstance(x, View)
-    axes, keepdims = _axes(x, call.params["axis"]), call.params["keepdims"]
-    top = builder.reduce("max", x, axes, keepdims=True)
-    top = builder.elementwise("where", builder.elementwise("isfinite", top), top, 0.0)
-    exponentials = builder.elementwise("exp", builder.elementwise("subtract", x, top))
-    total = builder.reduce("sum", exponentials, axes, keepdims)
-    heard, builder.heard = builder.heard, False  # log(0) of rows that are all -inf
-    logarithm = builder.elementwise("log", total)
-    builder.heard = heard
-    return builder.elementwise("add", logarithm, builder.reshape(top, total.shape))
-
-
-@conversion("p_norm")
-def _p_norm(builder: Builder, call: Recorded) -> View | None:
-    """The root of a sum of squares, each divided by the largest: they are never out of range."""
-    if not _plain_reduction(call) or call.params["p"] not in (1, 2):
-        return None
-    (x,) = call.operands
-    assert isinstance(x, View)
-    axes, keepdims = _axes(x, call.params["axis"]), call.params["keepdims"]
-    sizes = builder.elementwise("absolute", x)
-    if call.params["p"] == 1:
-        return builder.reduce("sum", sizes, axes, keepdims)
-    unit = builder.reduce("max", sizes, axes, keepdims=True)
-    fits = builder.elementwise("isfinite", unit)
-    fits = builder.elementwise("logical_and", fits, builder.elementwise("greater", unit, 0.0))
-    unit = builder.elementwise("where", fits, unit, 1.0)
-    squares = builder.elementwise("square", builder.elementwise("divide", x, unit))
-    root = builder.elementwise("sqrt", builder.reduce("sum", squares, axes, keepdims))
-    return builder.elementwise("multiply", root, builder.reshape(unit, root.shape))
 
 
 def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:

@@ -85,3 +85,41 @@ def test_the_log_softmax_of_chosen_classes_has_one_exponential():
     assert text[text.index("fused") :].count("= exp(") == 1
     for one, other in zip(compiled(x, index), mg.value_and_grad(loss)(x, index), strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize("shape", [(9, 5), (9,), (9, 3, 4), (1, 5)])
+def test_rows_of_a_table(shape, kind, dtype, backend):
+    def function(table, index):
+        return ((table * dtype(1.5))[index] ** 3).sum() + (table[index[0],] ** 2).sum()
+
+    compiled = mg.compile(mg.value_and_grad(function), backend=BACKENDS[backend])
+    table, least = rows(*shape).astype(dtype), 0 if kind is np.uint8 else -shape[0]
+    for seed in range(3):  # rows that are chosen several times add up
+        index = np.random.default_rng(seed).integers(least, shape[0], (2, 7)).astype(kind)
+        found = compiled(mg.Tensor(table), index)
+        expected = mg.value_and_grad(function)(mg.Tensor(table), index)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+    traced = str(compiled.lowered(mg.Tensor(table), index))
+    assert "gather" in traced
+    assert "= call(" not in traced
+    for wrong in (shape[0], *([] if kind is np.uint8 else [-shape[0] - 1])):
+        index[-1, -1] = wrong
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds for axis 0"):
+            compiled(mg.Tensor(table), index)
+
+
+def test_rows_have_second_derivatives():
+    def function(table, index):
+        return (np.sin(table[index]) * table[index]).sum()
+
+    index = codes(6, 4, 2)
+    x, y = rows(6, 3), rows(6, 3)
+    slope = mg.grad(lambda x: (mg.grad(function)(x, index) * y).sum())
+    compiled = mg.compile(lambda x, index: (mg.grad(function)(x, index) * y).sum())
+    for _ in range(2):
+        found = mg.grad(lambda x: compiled(x, index))(mg.Tensor(x))
+        np.testing.assert_allclose(found.numpy(), slope(mg.Tensor(x)).numpy(), rtol=1e-10)
