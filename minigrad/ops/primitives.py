@@ -310,10 +310,14 @@ def declare(operation: Operation) -> Any:
 
 
 def make_generic(op: Operation, apply: Callable[..., Any]) -> Callable[..., Any]:
-    """The operation as derivative rules call it: on arrays it is just the forward."""
+    """The operation as derivative rules call it: on arrays it is just the forward.
+
+    A tensor among the parameters, such as integers to read by, is a constant, and none on the tape.
+    """
+    count = len(op.inputs)
 
     def generic(*args: Any, **kwargs: Any) -> Any:
-        inputs = args[0] if op.list_input else args
+        inputs = args[0] if op.list_input else args[:count]
         if any(isinstance(value, Tensor) for value in inputs):
             return apply(*args, **kwargs)
         out = op.forward(*args, **kwargs)

@@ -8,7 +8,7 @@ alone, so results have the same bits with any number of threads.
 from collections.abc import Callable
 from typing import Final
 
-from minigrad.compiled.graph import Loop, Unsupported, Value, contiguous, size_of
+from minigrad.compiled.graph import Loop, Shape, Unsupported, Value, View, contiguous, size_of
 from minigrad.compiled.llvm.kernels.multiply import Product
 from minigrad.compiled.llvm.kernels.rows import RowKernel
 from minigrad.compiled.llvm.kernels.runtime import (
@@ -354,13 +354,13 @@ class Emitter(Writer):
         table, indices = value.views
         at = seen_from(table, self.plan.place_of(table.value))
         row = table.shape[1:]
-        if at.strides[1:] != contiguous(row) or not indices.whole:
+        if not _is_in_order(row, at.strides[1:]):
             raise Unsupported("rows of a table that are not contiguous")
         kind = memory_kind(table.dtype)
         to, source = self._pointer(self.plan.place_of(value), kind), self._pointer(at, kind)
         each = BYTES[kind]
         name = define_gather(self.module, size_of(row) * each)
-        where = self._pointer(self.plan.place_of(indices.value), "i64")
+        where = self._in_order(indices, "i64")
         self._code.call(
             "void", name, f"ptr {to}, ptr {source}, i64 {at.strides[0] * each}",
             f"i64 {table.shape[0]}, ptr {where}, i64 {size_of(indices.shape)}, ptr %workspace",
@@ -368,12 +368,9 @@ class Emitter(Writer):
 
     def _scatter_add(self, value: Value) -> None:
         indices, rows = value.views
-        if not (rows.whole and indices.whole):
-            raise Unsupported("rows that are not contiguous")
         kind = memory_kind(value.dtype)
         to = self._pointer(self.plan.place_of(value), kind)
-        source = self._pointer(self.plan.place_of(rows.value), kind)
-        where = self._pointer(self.plan.place_of(indices.value), "i64")
+        source, where = self._in_order(rows, kind), self._in_order(indices, "i64")
         row = size_of(value.shape[1:])
         name = define_scatter(self.module, kind, self._target.vector_bytes, row)
         self._zero(to, bytes_of(value))
@@ -381,3 +378,16 @@ class Emitter(Writer):
             "void", name, f"ptr {to}, ptr {source}, i64 {value.shape[0]}, ptr {where}",
             f"i64 {size_of(indices.shape)}, ptr %workspace",
         )  # fmt: skip
+
+    def _in_order(self, view: View, kind: str) -> str:
+        """A pointer to elements that lie one after the other."""
+        at = seen_from(view, self.plan.place_of(view.value))
+        if not _is_in_order(view.shape, at.strides):
+            raise Unsupported("rows or numbers of rows that are not contiguous")
+        return self._pointer(at, kind)
+
+
+def _is_in_order(shape: Shape, strides: Shape) -> bool:
+    """Whether elements lie one after the other."""
+    pairs = zip(shape, strides, contiguous(shape), strict=True)
+    return all(stride == expected or length == 1 for length, stride, expected in pairs)

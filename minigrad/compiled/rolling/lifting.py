@@ -192,7 +192,8 @@ class Lifted:
             return builder.make("lead_sum", [turned], shape, value.dtype, (axes,))
         if value.op == "gather":
             table = self._outside(self.references[index][0].view)  # type: ignore[union-attr]
-            return builder.make("gather", [table, operands[1]], shape, value.dtype)
+            (numbers,) = (o for o in operands[1:] if isinstance(o, View))
+            return builder.make("gather", [table, builder.copied(numbers)], shape, value.dtype)
         size = value.size
         places = tuple(((size, *strides), offset) for strides, offset in value.options)
         return builder.make("assemble", operands, shape, value.dtype, places)

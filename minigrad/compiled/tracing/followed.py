@@ -174,8 +174,7 @@ class Followed(np.ndarray[Any, Any]):
 
     def _by_numpy(self, name: str, args: Any, options: dict[str, Any]) -> Any:
         result = getattr(_plain(self), name)(*args, **options)
-        function = functools.partial(_by_method, name=name, args=args, options=options)
-        return self._told(name, function, (self,), {}, result)
+        return self._told(name, getattr(np, name), (self, *args), options, result)
 
     def _looked_at(self, name: str) -> Any:
         plain = _plain(self)
@@ -367,10 +366,6 @@ def _plain(value: Any) -> Any:
 def _own(value: Any) -> Any:
     """The array or the number that NumPy would have given."""
     return _plain(value)[()] if isinstance(value, Followed) and value.number else _plain(value)
-
-
-def _by_method(array: Any, name: str, args: Any, options: dict[str, Any]) -> Any:
-    return getattr(array, name)(*args, **options)
 
 
 def _reshaped(array: Any, shape: Any, options: Any) -> Any:

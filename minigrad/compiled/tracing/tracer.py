@@ -12,16 +12,16 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.compiled.flags import settings
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, View
+from minigrad.compiled.graph import PlainArray, View
 from minigrad.compiled.tracing.called import CalledOperation, Request, of_leaves
-from minigrad.compiled.tracing.conversions import Recorded, convert, what_hinders
+from minigrad.compiled.tracing.conversions import convert, with_index
+from minigrad.compiled.tracing.conversions.functions import NumpyFunction, convert_function
+from minigrad.compiled.tracing.conversions.registry import Recorded, what_hinders
 from minigrad.compiled.tracing.earlier import Calls, is_plain
 from minigrad.compiled.tracing.followed import Followed, NumpyCall, follow
-from minigrad.compiled.tracing.indexed import with_index
 from minigrad.compiled.tracing.inputs import Inputs
 from minigrad.compiled.tracing.kernels import KeptKernels, is_kept
 from minigrad.compiled.tracing.memory import owner_of
-from minigrad.compiled.tracing.reductions import ufunc_reduction
 from minigrad.compiled.tracing.watching import UnwatchedPasses, Watch, is_users
 from minigrad.core.modes import current_mode
 from minigrad.core.observer import Applied, Drawn
@@ -32,7 +32,6 @@ from minigrad.restoring import errstate
 
 __all__ = ["Request", "Tracer"]
 
-_FORMULAS = ELEMENTWISE | {"invert", "matmul"}
 _OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 
 
@@ -161,16 +160,20 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         leaves = [] if key is not None else [leaf for _, leaf in labelled_leaves(params)]
         traced = [i for i, leaf in enumerate(leaves) if self._is_followed(leaf)]
         recorded = Recorded(operation.name, operands, params, bool(traced), result)
-        view = convert(self.builder, recorded)
-        if view is None and "index" in params:
-            view = with_index(self.builder, recorded, lambda leaf: self.source(leaf, leaf))
+        converted = convert(self.builder, recorded)
+        views = [] if converted is None else [converted]
+        if not views:
+            views = with_index(self.builder, recorded, lambda x: self.source(x, x)) or []
         aux = applied.results[1:]
         self.plain.extend(r for r in aux if r.__class__ is not ndarray and r is not None)
-        if view is None or not _fits(view, result) or any(r.__class__ is ndarray for r in aux):
-            self._call(applied, operands, leaves, traced)
+        arrays = [result, *(r for r in aux if r.__class__ is ndarray)]
+        if len(views) == len(arrays) and all(map(_fits, views, arrays)):
+            if len(views) == 1:
+                self.calls.note(key, views[0])
+            for array, view in zip(arrays, views, strict=True):
+                self.enter_array(array, view)
         else:
-            self.calls.note(key, view)
-            self.enter_array(result, view)
+            self._call(applied, operands, leaves, traced)
 
     def listen(self) -> None:
         """Find out whether what is computed now would warn: in no derivative, in no quiet block.
@@ -285,12 +288,8 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         elif name == "reshaped":
             view = self.builder.reshape(self.source(leaves[0], leaves[0]), array.shape)
         else:
-            if name in _FORMULAS and not options and len(leaves) == len(args):
-                operands = [self._operand(leaf) for leaf in leaves]
-                view = convert(self.builder, Recorded(name, operands, {}, False, array))
-            elif len(args) == 1:
-                x = self._operand(args[0])
-                view = ufunc_reduction(self.builder, name, x, options, array.dtype)
+            call = NumpyFunction(name, args, options, array)
+            view = convert_function(self.builder, call, self._operand, lambda x: self.source(x, x))
         if view is None or not _fits(view, array):
             run = of_leaves(function, (args, options))
             plain = [np.asarray(x) if isinstance(x, Followed) else x for x in leaves]

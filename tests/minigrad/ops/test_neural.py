@@ -152,3 +152,14 @@ def test_errors_say_what_is_wrong(call, words):
 def test_dropout_of_integers_is_refused():
     with pytest.raises(mg.DtypeError, match="dropout: x must be floating, got i64"):
         mg.dropout(np.arange(3))
+
+
+def test_rules_that_read_by_a_tensor_of_integers_give_arrays():
+    # Else a second backward pass could not add in place what they send.
+    codes = mg.Tensor(np.array([0, 2, 2]))
+    rows = np.arange(6.0).reshape(3, 2)
+    taken = mg.embedding.generic(rows, codes)
+    added = embedding_gradient.generic(rows, codes, 3, None)
+    assert type(taken) is type(added) is np.ndarray
+    np.testing.assert_array_equal(taken, rows[[0, 2, 2]])
+    np.testing.assert_array_equal(added, [rows[0], [0, 0], rows[1] + rows[2]])

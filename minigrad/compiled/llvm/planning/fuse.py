@@ -158,7 +158,7 @@ class Region:
         for value in values:
             for view in value.views:
                 readers.setdefault(view.value, []).append(view)
-        inside, taken = set(values), set(self.kept)
+        inside, taken = set(values), self.kept | _read_row_by_row(values)
         result: list[Value] = []
         for value in values:
             if value.op == "assemble":
@@ -298,6 +298,19 @@ class Region:
                 ):
                     stored.add(read)
         return stored
+
+
+def _read_row_by_row(values: Iterable[Value]) -> set[Value]:
+    """What gathers and sums of rows read, which must lie without gaps."""
+    found: set[Value] = set()
+    for value in values:
+        inner = value.options[0].body if value.op == "loop" else (value,)
+        for each in inner:
+            if each.op in ("gather", "scatter_add"):
+                read = [view.value for view in each.views]
+                found.update(read)
+                found.update(view.value for one in read for view in one.views)  # which one moves by
+    return found
 
 
 def _can_be_part(view: View, strides: Shape, offset: int, readers: list[View]) -> bool:

@@ -168,7 +168,22 @@ class Elements(Memory):
         shift = {"left_shift": "shl", "right_shift": "lshr" if unsigned else "ashr"}.get(op)
         if shift and not isinstance(places, View) and 0 <= places < BITS[kind]:  # else undefined
             return self.code.value(f"{shift} {self.type(kind)} {x[0]}, {x[1]}")
+        if op in ("remainder", "floor_divide") and not isinstance(places, View) and places > 0:
+            return self._divided(op, x[0], x[1], kind, unsigned)  # by 0, the processor stops
         raise Unsupported(f"native code for {op} of {value.dtype}")
+
+    def _divided(self, op: str, x: str, by: str, kind: str, unsigned: bool) -> str:
+        """The rest of a division by a positive number, or the quotient, rounded down."""
+        form, sign = self.type(kind), "u" if unsigned else "s"
+        rest = self.code.value(f"{sign}rem {form} {x}, {by}")
+        quotient = self.code.value(f"{sign}div {form} {x}, {by}")
+        if unsigned:
+            return rest if op == "remainder" else quotient
+        below = self.code.value(f"icmp slt {form} {rest}, zeroinitializer")
+        if op == "remainder":
+            return self.select(below, self.code.value(f"add {form} {rest}, {by}"), rest, kind)
+        less = self.code.value(f"sub {form} {quotient}, {self.constant(1, kind)}")
+        return self.select(below, less, quotient, kind)
 
     def convert(self, x: str, old: str, new: str, unsigned: bool = False) -> str:
         """The same numbers in another dtype, from unsigned integers perhaps."""

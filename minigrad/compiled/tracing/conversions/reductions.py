@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.compiled.graph import View, size_of
 from minigrad.compiled.tracing.builder import Builder
-from minigrad.compiled.tracing.conversions import FLOATS, Recorded, conversion
+from minigrad.compiled.tracing.conversions.registry import FLOATS, Recorded, conversion
 from minigrad.ops.axis_utils import normalize_axes
 
 __all__ = ["ufunc_reduction"]
@@ -17,13 +17,10 @@ def _plain_reduction(call: Recorded) -> bool:
     """Whether it reduces floating numbers that are there, and nothing else is asked for."""
     (x,) = call.operands
     params = call.params
-    unusual = ("dtype", "initial", "where")
-    return (
-        isinstance(x, View)
-        and x.dtype in FLOATS
-        and size_of(x.shape) > 0
-        and all(params.get(name) is None for name in unusual)
-    )
+    usual = all(params.get(name) is None for name in ("dtype", "initial"))
+    everywhere = params.get("where") is None or params["where"] is True
+    known = isinstance(x, View) and x.dtype in FLOATS and size_of(x.shape) > 0
+    return known and usual and everywhere
 
 
 def _axes(x: View, axis: Any) -> tuple[int, ...]:
@@ -132,6 +129,58 @@ def _var(builder: Builder, call: Recorded) -> View | None:
     return builder.elementwise("divide", total, freedom)
 
 
+@conversion("std")
+def _std(builder: Builder, call: Recorded) -> View | None:
+    variance = _var(builder, call)
+    return None if variance is None else builder.elementwise("sqrt", variance)
+
+
+@conversion("p_norm")
+def _norm(builder: Builder, call: Recorded) -> View | None:
+    """The norms of which no power over- or underflows: each row is divided by its largest."""
+    (x,), p = call.operands, call.params["p"]
+    if p not in (1, 2) or not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
+        return None
+    axes, keepdims = _axes(x, call.params["axis"]), call.params["keepdims"]
+    size = builder.elementwise("absolute", x)
+    if p == 1:
+        return builder.reduce("sum", size, axes, keepdims)
+    unit = builder.reduce("max", size, axes, keepdims=True)
+    usual = builder.elementwise("greater", unit, 0)
+    usual = builder.elementwise("logical_and", usual, builder.elementwise("isfinite", unit))
+    unit = builder.elementwise("where", usual, unit, 1.0)
+    squares = builder.elementwise("square", builder.elementwise("divide", x, unit))
+    root = builder.elementwise("sqrt", builder.reduce("sum", squares, axes, keepdims=True))
+    norm = builder.elementwise("multiply", root, unit)
+    return builder.reshape(norm, call.result.shape)
+
+
+@conversion("any", "all")
+def _truths(builder: Builder, call: Recorded) -> View | None:
+    (x,), params = call.operands, call.params
+    if not isinstance(x, View) or not size_of(x.shape) or params["where"] is not None:
+        return None
+    if call.name == "any":
+        return _any(builder, _nonzero(builder, x), params["axis"], params["keepdims"])
+    zero = builder.elementwise("logical_not", _nonzero(builder, x))
+    return builder.elementwise(
+        "logical_not", _any(builder, zero, params["axis"], params["keepdims"])
+    )
+
+
+@conversion("count_nonzero")
+def _count(builder: Builder, call: Recorded) -> View | None:
+    (x,), params = call.operands, call.params
+    if not isinstance(x, View) or not size_of(x.shape):
+        return None
+    ones = builder.convert(_nonzero(builder, x), np.int64)
+    return builder.reduce("sum", ones, _axes(x, params["axis"]), params["keepdims"])
+
+
+def _nonzero(builder: Builder, x: View) -> View:
+    return x if x.dtype.kind == "b" else builder.elementwise("not_equal", x, 0)
+
+
 @conversion("argmax", "argmin")
 def _argmax(builder: Builder, call: Recorded) -> View | None:
     """The first place of the largest: of counts down from the end, the largest."""
@@ -158,10 +207,12 @@ def _argmax(builder: Builder, call: Recorded) -> View | None:
 
 @conversion("mean")
 def _mean(builder: Builder, call: Recorded) -> View | None:
-    if not _plain_reduction(call):
+    (x,), dtype = call.operands, call.result.dtype
+    if isinstance(x, View) and x.dtype.kind in "biu":  # whose mean is of float64
+        x = builder.convert(x, dtype)
+    call = call._replace(operands=[x])
+    if not isinstance(x, View) or not _plain_reduction(call):
         return None
-    (x,) = call.operands
-    assert isinstance(x, View)
     total = _reduced(builder, call, "sum")
     return builder.elementwise("divide", total, size_of(x.shape) / size_of(total.shape))
 
@@ -172,11 +223,8 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
     if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
         return None
     axes = _axes(x, call.params["axis"])
-    shifted = _shifted(builder, x, axes)
-    exponentials = builder.elementwise("exp", shifted)
-    total = builder.reduce("sum", exponentials, axes, keepdims=True)
-    empty = builder.elementwise("equal", total, 0.0)
-    total = builder.elementwise("where", empty, 1.0, total)
+    shifted, _ = _shifted(builder, x, axes)
+    exponentials, total = _partition(builder, shifted, axes)
     share = builder.elementwise("divide", 1.0, total)  # of totals from 1 on, never out of range
     y = builder.elementwise("multiply", exponentials, share)
     if call.name == "log_softmax":
@@ -186,12 +234,34 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
     return y
 
 
-def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> View:
-    """`x` minus its largest; infinite scores as `minigrad.ops.reduction.softmaxes` takes them."""
+@conversion("logsumexp")
+def _logsumexp(builder: Builder, call: Recorded) -> View | None:
+    (x,) = call.operands
+    if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
+        return None
+    axes = _axes(x, call.params["axis"])
+    shifted, top = _shifted(builder, x, axes)
+    _, total = _partition(builder, shifted, axes)
+    y = builder.elementwise("add", builder.elementwise("log", total), top)
+    return builder.reshape(y, call.result.shape)
+
+
+def _partition(builder: Builder, shifted: View, axes: Sequence[int]) -> tuple[View, View]:
+    """The exponentials, and their sums: 1 where all are 0, as no score is possible."""
+    exponentials = builder.elementwise("exp", shifted)
+    total = builder.reduce("sum", exponentials, axes, keepdims=True)
+    empty = builder.elementwise("equal", total, 0.0)
+    return exponentials, builder.elementwise("where", empty, 1.0, total)
+
+
+def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> tuple[View, View]:
+    """`x` minus its largest, and that; infinite scores as `minigrad.ops.reduction.softmaxes` takes
+    them."""
     top = builder.reduce("max", x, axes, keepdims=True)
     zero, least = (builder.constant(np.array(n, x.dtype)) for n in (0, -np.inf))
     chosen = builder.elementwise("where", builder.elementwise("equal", x, np.inf), zero, least)
     certain = builder.elementwise("equal", top, np.inf)
     finite = builder.elementwise("isfinite", top)
     scores = builder.elementwise("where", certain, chosen, x)
-    return builder.elementwise("subtract", scores, builder.elementwise("where", finite, top, 0.0))
+    below = builder.elementwise("where", finite, top, 0.0)
+    return builder.elementwise("subtract", scores, below), top
