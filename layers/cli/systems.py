@@ -163,7 +163,7 @@ def run_all(options: argparse.Namespace) -> int:
     jobs = options.jobs or min(2, os.cpu_count() or 1)
     watcher = Watcher(len(SYSTEMS), options.quiet)
     if not options.quiet:
-        time_needed = "; about ten minutes on two cores" if options.scale == 1 else ""
+        time_needed = "; some five minutes on two cores" if options.scale == 1 else ""
         say(f"Running {len(SYSTEMS)} systems, {jobs} at once{time_needed}. What each makes goes to "
             f"{out}/, the results to {page}.")  # fmt: skip
 
