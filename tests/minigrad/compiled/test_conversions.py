@@ -225,3 +225,26 @@ def test_steps_with_them_are_a_native_loop(kind):
     assert any(value.op == "loop" for graph in program.graphs for value in graph.values)
     if backends.default_backend() is not plain:
         assert all(isinstance(built, NativeProgram) for built in program.built)
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 17, 64, 65, 100])
+def test_the_largest_along_an_axis_that_others_follow(length, backend):
+    def function(x):
+        turned = x.swapaxes(1, 2)
+        largest = mg.max(x, axis=0) + mg.min(x, axis=0) + mg.argmax(x, axis=0)
+        return largest, mg.max(turned, axis=(0, 1)), mg.max(turned, axis=(0, 2)), mg.softmax(x, 0)
+
+    compiled, x = mg.compile(function, backend=backend), numbers(length, 3, 4)
+    x[-1, 0, 0], x[0, 1, 1], x[length // 2, 2] = 9, np.nan, -np.inf
+    for _ in range(3):
+        found = compiled(x)
+    for one, other in zip(found, function(mg.Tensor(x)), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5)
+
+
+def test_it_is_found_by_passes_over_rows_not_along_columns():
+    compiled = mg.compile(lambda x: mg.max(x, axis=0))
+    compiled(numbers(512, 8))
+    (graph,) = compiled.programs[0].graphs
+    assert {value.op for value in graph.values} == {"maximum", "copy"}
