@@ -24,6 +24,8 @@ def written(x, index, value):
     return y
 
 
+TABLE = numbers(3, 4)
+
 # Of x (5, 6), and integers k (5, 6) from -5 to 4.
 OPERATIONS = {
     "logsumexp": lambda x, k: mg.logsumexp(x, axis=1),
@@ -55,6 +57,11 @@ OPERATIONS = {
         x.reshape(5, 2, 3), x.reshape(2, 5, 3), ([0, 2], [1, 2])
     ),
     "einsum of one": lambda x, k: mg.einsum("ij->j", x) + mg.einsum("ii->", x[:, :5]),
+    "einsum of a part": lambda x, k: mg.einsum(
+        "btd,bts->bsd",
+        mg.einsum("bts,su->btu", x.reshape(5, 2, 3), TABLE)[..., :2],
+        x.reshape(5, 2, 3),
+    ),
     "write": lambda x, k: written(x, (slice(None), 2), 1.5) + written(x, 0, x[1] * 2),
     "write a part": lambda x, k: written(x, (slice(0, 4, 2), slice(None, None, -1)), x[:2] ** 2),
     "rows": lambda x, k: x[k[:, 0]] ** 2,
