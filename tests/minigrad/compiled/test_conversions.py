@@ -74,6 +74,7 @@ OPERATIONS = {
     "apart": lambda x, k: x.reshape(5, 2, 3)[k[0], :, k[1] % 3] ** 2,
     "in the middle": lambda x, k: x.reshape(5, 2, 3)[1:, k[0] % 2, ::2] ** 2,
     "with a number": lambda x, k: x.reshape(5, 2, 3)[k[0], 1, None] ** 2,
+    "rows of one element": lambda x, k: (x.reshape(5, 3, 2)[:, :, :1] * 2)[k[:, 0]][:, ::2] ** 2,
     "of a part of a larger array": lambda x, k: (
         (mg.concatenate([x.reshape(5, 2, 3), x.reshape(5, 2, 3) ** 2], axis=2) ** 2).sum()
         + x.reshape(5, 2, 3)[k[0]] ** 2

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Shape, View, contiguous, size_of
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Shape, View, is_in_order, size_of
 from minigrad.compiled.tracing.builder import Builder, read
 from minigrad.compiled.tracing.conversions.registry import FLOATS, Recorded
 from minigrad.ops.manipulation.index_places import from_zero, locate
@@ -166,7 +166,7 @@ def _checked(builder: Builder, codes: View, length: int) -> View:
 def _gathered(builder: Builder, table: View, codes: View) -> View:
     """Rows of a table by their numbers."""
     row = table.shape[1:]
-    if View(table.value, row, table.strides[1:]).strides != contiguous(row):
+    if not is_in_order(row, table.strides[1:]):
         table = builder.copied(table)
     return builder.make("gather", [table, builder.copied(codes)], (*codes.shape, *row), table.dtype)
 
