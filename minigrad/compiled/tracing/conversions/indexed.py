@@ -28,6 +28,9 @@ _BY_INTEGERS = frozenset(
 ) | {"embedding_gradient"}
 _TABLES = (*FLOATS, np.dtype(np.int64))
 
+_MOST_CODES = 1 << 22
+"""How many numbers of rows are made at most where NumPy needs fewer."""
+
 Source = Callable[[Any], Any]
 """The view of the graph that an array is."""
 
@@ -125,6 +128,8 @@ def _rows(builder: Builder, parts: list[Any], shape: Shape) -> _Rows | None:
     count, end = places.codes[0].ndim, max(places.axes) + 1
     seen = np.broadcast_to(False, shape)[places.basic].shape
     before = [axis for axis in range(end) if axis not in chosen]
+    if before and math.prod(seen[axis] for axis in before) * places.codes[0].size > _MOST_CODES:
+        return None
     flat: View | None = None
     for axis, length in enumerate(seen[:end]):
         if axis in chosen:
