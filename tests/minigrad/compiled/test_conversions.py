@@ -50,6 +50,8 @@ OPERATIONS = {
     "diagonal": lambda x, k: mg.diagonal(x, 1) + mg.diag(x[0])[2, 2] + mg.trace(x),
     "repeat": lambda x, k: mg.repeat(x, 2, axis=1) + mg.repeat(x[:2], 3).reshape(3, 12)[:1],
     "tile": lambda x, k: mg.tile(x, 2) + mg.tile(x[0], (5, 2)),
+    "cumsum": lambda x, k: mg.cumsum(x, axis=1) * mg.cumsum(x, axis=0) + mg.cumsum(x)[::5],
+    "places from a mask": lambda x, k: x * np.cumsum(k > 0, axis=1) + np.cumsum(k, axis=0),
     "outer": lambda x, k: mg.outer(x[0], x[1]),
     "vecdot": lambda x, k: mg.vecdot(x, x**2) + mg.vecdot(x, x[1]),
     "inner": lambda x, k: mg.inner(x, x**2),
@@ -132,7 +134,9 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize("backend", [None, "plain"])
-@pytest.mark.parametrize("name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "nan", "round"])
+@pytest.mark.parametrize(
+    "name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "cumsum", "nan", "round"]
+)
 def test_special_numbers_come_out_as_they_do_without(name, backend):
     function = {
         "logsumexp": lambda x: mg.logsumexp(x, axis=1),
@@ -140,6 +144,7 @@ def test_special_numbers_come_out_as_they_do_without(name, backend):
         "norm": lambda x: mg.norm(x, axis=1),
         "clip": lambda x: mg.clip(x, -1, 2) + mg.clip(x, np.nan, 1),
         "pad": lambda x: mg.pad(x, 1, constant_values=-np.inf),
+        "cumsum": lambda x: mg.cumsum(x, axis=1),
         "nan": mg.nan_to_num,
         "round": lambda x: mg.round(x) + x,
     }[name]

@@ -31,6 +31,7 @@ _OPERATIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "argmin": ("argmin", _OF_AN_AXIS),
     "clip": ("clip_fixed", {"low": None, "high": None}),
     "concatenate": ("concatenate", {"axis": 0}),
+    "cumsum": ("cumsum", {"axis": None, "dtype": None}),
     "count_nonzero": ("count_nonzero", _OF_AN_AXIS),
     "mean": ("mean", _OF_AN_AXIS),
     "roll": ("roll", {"shift": None, "axis": None}),
