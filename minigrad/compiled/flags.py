@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.restoring import errstate
 
-__all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "report", "settings"]
+__all__ = ["DIVISION", "INVALID", "OVERFLOW", "Flags", "asked_for", "report", "settings"]
 
 INVALID: Final = 1
 DIVISION: Final = 2
@@ -50,6 +50,12 @@ class Flags(errstate):
 def settings() -> tuple[Any, Any]:
     """By what it is decided whether a warning is shown: NumPy's settings, and Python's filters."""
     return np.geterr(), warnings.filters
+
+
+def asked_for(status: int) -> int:
+    """Those bits of a status that anybody is told of, by the settings of `numpy.errstate`."""
+    settings: Any = np.geterr()
+    return sum(bit for bit, setting, *_ in _KINDS if status & bit and settings[setting] != "ignore")
 
 
 def report(status: int, name: str, stacklevel: int) -> None:

@@ -56,6 +56,7 @@ __all__ = [
     "View",
     "contiguous",
     "everything",
+    "is_in_order",
     "reachable",
     "reshape_view",
     "size_of",
@@ -127,11 +128,14 @@ def contiguous(shape: Shape) -> Shape:
     >>> contiguous((2, 3, 4))
     (12, 4, 1)
     """
-    strides, step = [], 1
-    for length in reversed(shape):
-        strides.append(step)
-        step *= length
-    return tuple(reversed(strides))
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def is_in_order(shape: Shape, strides: Shape) -> bool:
+    """Whether elements lie one after the other; where an axis has one, its stride means nothing."""
+    natural = contiguous(shape)
+    axes = zip(shape, strides, natural, strict=True)
+    return strides == natural or all(n == 1 or one == other for n, one, other in axes)
 
 
 class Value:
@@ -211,13 +215,8 @@ class View:
     @property
     def whole(self) -> bool:
         """Whether this is the value as it is stored, each element once and in order."""
-        if self.offset or self.shape != self.value.shape:
-            return False
-        natural = contiguous(self.shape)
-        return self.strides == natural or all(
-            stride == expected or length == 1
-            for stride, expected, length in zip(self.strides, natural, self.shape, strict=True)
-        )
+        every = not self.offset and self.shape == self.value.shape
+        return every and is_in_order(self.shape, self.strides)
 
     def seen_through(self, function: Callable[[PlainArray], PlainArray]) -> "View":
         """The view that a NumPy function, which must return a view, makes of this one.

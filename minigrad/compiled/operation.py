@@ -312,6 +312,8 @@ class Compiled:
             if program is not None:  # else the next call is traced
                 entries = self._entries.setdefault(key, [])
                 held = Held([*leaves, *objects_around(tree)], lambda _: self._forget(key))
+                if isinstance(program, Refusal):
+                    program = program.after(entries)
                 entries[:] = [*filter(lambda e: e.held.alive, entries), Entry(program, held)]
             if not self._at_once:
                 return result

@@ -1,7 +1,7 @@
 """What was made of the calls of a compiled function."""
 
 import weakref
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held
@@ -11,6 +11,7 @@ from minigrad.core.modes import Mode
 
 __all__ = ["TOO_MANY", "Entry", "Methods", "Refusal"]
 
+MOST_ALIKE: Final = 3  # refusals for one reason, until what was read does not matter
 TOO_MANY = (
     "it has {} programs for other shapes, flags and values already; numbers that change may be "
     "tensors among the arguments"
@@ -29,6 +30,21 @@ class Refusal(NamedTuple):
     reason: str
     line: str = ""
     guards: Guards | None = None
+
+    def after(self, entries: "list[Entry]") -> "Refusal":
+        """The same; for any values that are read, where the same reason came again and again.
+
+        A function that counts its calls reads something else at each: it is not to be traced at
+        each, and nobody is to compare what it read.
+
+        Args:
+            entries: of calls with its key; those with the same reason then leave the list.
+        """
+        same = [e for e in entries if getattr(e.program, "reason", None) == self.reason]
+        if len(same) < MOST_ALIKE - 1:
+            return self
+        entries[:] = [entry for entry in entries if entry not in same]
+        return self._replace(guards=None)
 
 
 class Entry:

@@ -8,7 +8,7 @@ alone, so results have the same bits with any number of threads.
 from collections.abc import Callable
 from typing import Final
 
-from minigrad.compiled.graph import Loop, Shape, Unsupported, Value, View, contiguous, size_of
+from minigrad.compiled.graph import Loop, Unsupported, Value, View, is_in_order, size_of
 from minigrad.compiled.llvm.kernels.multiply import Product
 from minigrad.compiled.llvm.kernels.rows import RowKernel
 from minigrad.compiled.llvm.kernels.runtime import (
@@ -354,7 +354,7 @@ class Emitter(Writer):
         table, indices = value.views
         at = seen_from(table, self.plan.place_of(table.value))
         row = table.shape[1:]
-        if not _is_in_order(row, at.strides[1:]):
+        if not is_in_order(row, at.strides[1:]):
             raise Unsupported("rows of a table that are not contiguous")
         kind = memory_kind(table.dtype)
         to, source = self._pointer(self.plan.place_of(value), kind), self._pointer(at, kind)
@@ -382,12 +382,6 @@ class Emitter(Writer):
     def _in_order(self, view: View, kind: str) -> str:
         """A pointer to elements that lie one after the other."""
         at = seen_from(view, self.plan.place_of(view.value))
-        if not _is_in_order(view.shape, at.strides):
+        if not is_in_order(view.shape, at.strides):
             raise Unsupported("rows or numbers of rows that are not contiguous")
         return self._pointer(at, kind)
-
-
-def _is_in_order(shape: Shape, strides: Shape) -> bool:
-    """Whether elements lie one after the other."""
-    pairs = zip(shape, strides, contiguous(shape), strict=True)
-    return all(stride == expected or length == 1 for length, stride, expected in pairs)

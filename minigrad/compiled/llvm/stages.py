@@ -16,6 +16,7 @@ from minigrad.compiled.graph import (
     Unsupported,
     Value,
     View,
+    is_in_order,
 )
 from minigrad.compiled.llvm.planning.fuse import FUSED
 from minigrad.compiled.llvm.vectors.elements import Elements
@@ -51,7 +52,7 @@ def is_native(value: Value) -> bool:
         return kinds[0] in ("float", "double")
     if value.op == "gather":
         table, _ = value.views
-        return View(table.value, table.shape[1:], table.strides[1:]).strides == _beside(table)
+        return is_in_order(table.shape[1:], table.strides[1:])
     if value.op == "row_max" and value.dtype.kind == "u":
         return False
     return "i1" not in kinds or value.op == "assemble"
@@ -66,11 +67,6 @@ def _is_native_elementwise(op: str, dtype: Any, *operands: Any) -> bool:
     except Unsupported:
         return False
     return True
-
-
-def _beside(table: View) -> tuple[int, ...]:
-    """The strides that rows of a table have when each is contiguous."""
-    return View(Value("input", (), table.shape[1:], table.dtype)).strides
 
 
 class StagedProgram:

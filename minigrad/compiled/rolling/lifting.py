@@ -30,6 +30,7 @@ from minigrad.compiled.rolling.references import (
     Number,
     Other,
     Reference,
+    elements_of,
 )
 from minigrad.compiled.tracing.builder import Builder
 
@@ -270,18 +271,18 @@ class Lifted:
         loop = self.loop = Loop(self.count, self.down)
         entering: dict[tuple[object, ...], View] = {}
         order = sorted(self.plan.looped)
-        carried: dict[int, Before] = {}
+        carried: dict[int, list[Before]] = {}
         for row in self.references:
             for reference in row:
                 if isinstance(reference, Before) and reference.item in self.plan.looped:
-                    carried.setdefault(reference.item, reference)
+                    carried.setdefault(reference.item, []).append(reference)
         for index in order:  # operands refer to them before they are whole
             value = self.body[index]
             made = Value(value.op, (), value.shape, value.dtype, value.options, place=value.place)
             self._inner[index] = made
-        for index, reference in carried.items():
+        for index, reads in carried.items():
             value = self._inner[index]
-            initial = self._begins.get(index) or self._initial(reference, value)
+            initial = self._begins.get(index) or self._initial(reads, value)
             loop.initial[value] = initial
             entering[initial.key] = initial
             self._previous[index] = Value("previous", (), value.shape, value.dtype, (value,))
@@ -292,20 +293,17 @@ class Lifted:
         node = self.builder.make("loop", entering.values(), (), bool, (loop,))
         self._node = node.value
 
-    def _initial(self, reference: Before, value: Value) -> View:
+    def _initial(self, reads: Sequence[Before], value: Value) -> View:
         """What the first step finds in the place of a value of the step before."""
-        initial = self._outside(reference.initial)
-        if not isinstance(initial, View):
-            initial = self.builder.constant(np.asarray(initial, value.dtype))
-            return initial.broadcast(value.shape)
-        seen = reference.view
-        if (
-            seen.offset
-            or seen.strides != contiguous(seen.shape)
-            or size_of(seen.shape) != value.size
-        ):
-            raise Irregular("a part of the value before is carried")
-        return self.builder.reshape(initial, value.shape)
+        first, seen = reads[0].initial, reads[0].view
+        in_order = seen.strides == contiguous(seen.shape) and size_of(seen.shape) == value.size
+        if isinstance(first, View) and not in_order:
+            first = _as_it_is_read(reads, value)
+        initial = self._outside(first)
+        if isinstance(initial, View):
+            return self.builder.reshape(initial, value.shape)
+        initial = self.builder.constant(np.asarray(initial, value.dtype))
+        return initial.broadcast(value.shape)
 
     def _operand(self, reference: Reference, entering: dict[tuple[object, ...], View]) -> Operand:
         """What a value in the loop reads."""
@@ -345,3 +343,32 @@ def is_dense(view: View) -> bool:
         and size_of(view.shape) == view.value.size
         and view.strides == contiguous(view.shape)
     )
+
+
+def _as_it_is_read(reads: Sequence[Before], value: Value) -> View:
+    """The view of what the first step reads that has each element where a later step finds it.
+
+    Steps may read a value turned, repeated or in parts.
+
+    Raises:
+        Irregular: there is none, or some element is never read.
+    """
+    source = reads[0].initial
+    assert isinstance(source, View)
+    found = np.full(value.size, -1)
+    for read in reads:
+        assert isinstance(read.initial, View)
+        places, come = elements_of(read.view), elements_of(read.initial)
+        found[places] = come
+        if (found[places] != come).any():
+            raise Irregular("the first step reads several things in the place of one")
+    found = found.reshape(value.shape)
+    corner = (0,) * found.ndim
+    moves = (
+        found[(*corner[:axis], 1, *corner[axis + 1 :])] - found[corner] if length > 1 else 0
+        for axis, length in enumerate(value.shape)
+    )
+    view = View(source.value, value.shape, tuple(map(int, moves)), int(found[corner]))
+    if (found < 0).any() or (elements_of(view) != found).any():
+        raise Irregular("a part of the value before is carried")
+    return view

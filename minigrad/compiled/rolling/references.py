@@ -9,7 +9,7 @@ from minigrad.compiled.graph import COMPARISONS, COUNTED, Operand, Value, View
 from minigrad.compiled.rolling.regions import Region
 
 __all__ = ["Before", "Fixed", "Here", "Irregular", "Moving", "Number", "Other", "Reference"]
-__all__ += ["references_of"]
+__all__ += ["elements_of", "references_of"]
 
 
 class Irregular(Exception):
@@ -119,7 +119,7 @@ class _Origins:
         one, other = self._initial, reference.initial
         if not isinstance(one, View) or not isinstance(other, View):
             return repr(one) == repr(other)
-        read, come = _numbers(reference.view), _numbers(other)
+        read, come = elements_of(reference.view), elements_of(other)
         if one.value is not other.value or read.shape != come.shape:
             return False
         before = self._places[read]
@@ -127,7 +127,7 @@ class _Origins:
         return bool(((before == come) | (before < 0)).all())
 
 
-def _numbers(view: View) -> Any:
+def elements_of(view: View) -> Any:
     """Which elements of its value a view shows."""
     found: Any = np.asarray(view.offset)
     for length, stride in zip(view.shape, view.strides, strict=True):

@@ -1,6 +1,7 @@
 """Build a graph without waste: equal values are shared, constants folded, views resolved."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from minigrad.restoring import errstate
 __all__ = ["Builder", "as_number", "blank", "read", "same_numbers"]
 
 _SPELT_OUT = 1 << 16  # elements up to which a constant is stored as it is read
+_PARTS = 8  # of an axis, whose elements are compared at once
 _FOLDED = 4096  # elements up to which an operation on constants alone is done at once
 
 
@@ -242,6 +244,10 @@ class Builder:
         moved = [a for a in axes if view.shape[a] != 1]
         ones = [i for i in range(len(view.shape)) if view.shape[i] == 1]
         last = max((i for i in rest if i not in ones), default=-1)
+        if op == "max" and min(moved) < last:
+            for axis in moved:
+                view = self._largest_along(view, axis) if axis < last else view
+            return self.reduce(op, view, axes, keepdims)
         if op == "sum" and min(moved) < last:
             order = (*moved, *(i for i in range(len(view.shape)) if i not in moved))
             turned = view.seen_through(lambda dummy: dummy.transpose(order))
@@ -255,6 +261,23 @@ class Builder:
             flat = self.reshape(turned, (*lead, math.prod(turned.shape[len(lead) :])))
             result = self.make(f"row_{op}", [flat], (*lead, 1), view.dtype)
         return self.reshape(result, final)
+
+    def _largest_along(self, view: View, axis: int) -> View:
+        """The largest along an axis that others follow: of a few parts, element by element.
+
+        So memory is read in order. Parts may overlap where the length cannot be divided.
+        """
+        while (length := view.shape[axis]) > 1:
+            count = -(-length // _PARTS)
+            starts = (min(start, length - count) for start in range(0, length, count))
+            slices = [(*(slice(None),) * axis, slice(start, start + count)) for start in starts]
+            parts = [view.seen_through(operator.itemgetter(part)) for part in slices]
+            while len(parts) > 1:  # in pairs: what is no chain becomes no loop
+                pairs = zip(parts[::2], parts[1::2], strict=False)
+                rest = parts[-1:] if len(parts) % 2 else []
+                parts = [self.elementwise("maximum", one, other) for one, other in pairs] + rest
+            (view,) = parts
+        return view
 
     def matmul(self, a: View, b: View) -> View:
         """(..., m, k) @ (..., k, n), as one product where the rows can be walked as one axis."""

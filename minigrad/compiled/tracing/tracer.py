@@ -32,8 +32,6 @@ from minigrad.restoring import errstate
 
 __all__ = ["Request", "Tracer"]
 
-_OF_BOOLEANS = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
-
 
 class Tracer(Inputs, KernelObserver, UnwatchedPasses):
     """Makes values of a graph from the operations that it sees.
@@ -196,8 +194,11 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         unknown = self._unknown
         given = []
         for operand, array in zip(operands, applied.arrays, strict=True):
-            known = isinstance(operand, View) and isinstance(array, ndarray)
-            given.append(self._known_as(array, operand) if known else array)
+            if isinstance(operand, View) and isinstance(array, ndarray):
+                array = array if array.base is None else array.copy()  # parts of it lead to it
+                self.enter_array(array, operand)
+                array = self._known_as(array, operand)
+            given.append(array)
         followed_before, before = len(self.followed), self._settings
         try:
             with errstate(all="call", call=lambda *_: None):  # as silent as "ignore"
@@ -273,8 +274,6 @@ class Tracer(Inputs, KernelObserver, UnwatchedPasses):
         """Make the values of a NumPy function of followed arrays, and follow what it gives."""
         self.listen()
         array = np.asarray(result)
-        if array.dtype == bool:
-            name = _OF_BOOLEANS.get(name, name)
         if not isinstance(result, np.generic) and (known := self.view_of(array)) is not None:
             return self._follow(array, known)
         leaves = [leaf for _, leaf in labelled_leaves((args, options))]

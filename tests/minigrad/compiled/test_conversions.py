@@ -24,6 +24,8 @@ def written(x, index, value):
     return y
 
 
+TABLE = numbers(3, 4)
+
 # Of x (5, 6), and integers k (5, 6) from -5 to 4.
 OPERATIONS = {
     "logsumexp": lambda x, k: mg.logsumexp(x, axis=1),
@@ -48,6 +50,8 @@ OPERATIONS = {
     "diagonal": lambda x, k: mg.diagonal(x, 1) + mg.diag(x[0])[2, 2] + mg.trace(x),
     "repeat": lambda x, k: mg.repeat(x, 2, axis=1) + mg.repeat(x[:2], 3).reshape(3, 12)[:1],
     "tile": lambda x, k: mg.tile(x, 2) + mg.tile(x[0], (5, 2)),
+    "cumsum": lambda x, k: mg.cumsum(x, axis=1) * mg.cumsum(x, axis=0) + mg.cumsum(x)[::5],
+    "places from a mask": lambda x, k: x * np.cumsum(k > 0, axis=1) + np.cumsum(k, axis=0),
     "outer": lambda x, k: mg.outer(x[0], x[1]),
     "vecdot": lambda x, k: mg.vecdot(x, x**2) + mg.vecdot(x, x[1]),
     "inner": lambda x, k: mg.inner(x, x**2),
@@ -55,6 +59,11 @@ OPERATIONS = {
         x.reshape(5, 2, 3), x.reshape(2, 5, 3), ([0, 2], [1, 2])
     ),
     "einsum of one": lambda x, k: mg.einsum("ij->j", x) + mg.einsum("ii->", x[:, :5]),
+    "einsum of a part": lambda x, k: mg.einsum(
+        "btd,bts->bsd",
+        mg.einsum("bts,su->btu", x.reshape(5, 2, 3), TABLE)[..., :2],
+        x.reshape(5, 2, 3),
+    ),
     "write": lambda x, k: written(x, (slice(None), 2), 1.5) + written(x, 0, x[1] * 2),
     "write a part": lambda x, k: written(x, (slice(0, 4, 2), slice(None, None, -1)), x[:2] ** 2),
     "rows": lambda x, k: x[k[:, 0]] ** 2,
@@ -67,6 +76,7 @@ OPERATIONS = {
     "apart": lambda x, k: x.reshape(5, 2, 3)[k[0], :, k[1] % 3] ** 2,
     "in the middle": lambda x, k: x.reshape(5, 2, 3)[1:, k[0] % 2, ::2] ** 2,
     "with a number": lambda x, k: x.reshape(5, 2, 3)[k[0], 1, None] ** 2,
+    "rows of one element": lambda x, k: (x.reshape(5, 3, 2)[:, :, :1] * 2)[k[:, 0]][:, ::2] ** 2,
     "of a part of a larger array": lambda x, k: (
         (mg.concatenate([x.reshape(5, 2, 3), x.reshape(5, 2, 3) ** 2], axis=2) ** 2).sum()
         + x.reshape(5, 2, 3)[k[0]] ** 2
@@ -124,7 +134,9 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize("backend", [None, "plain"])
-@pytest.mark.parametrize("name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "nan", "round"])
+@pytest.mark.parametrize(
+    "name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "cumsum", "nan", "round"]
+)
 def test_special_numbers_come_out_as_they_do_without(name, backend):
     function = {
         "logsumexp": lambda x: mg.logsumexp(x, axis=1),
@@ -132,6 +144,7 @@ def test_special_numbers_come_out_as_they_do_without(name, backend):
         "norm": lambda x: mg.norm(x, axis=1),
         "clip": lambda x: mg.clip(x, -1, 2) + mg.clip(x, np.nan, 1),
         "pad": lambda x: mg.pad(x, 1, constant_values=-np.inf),
+        "cumsum": lambda x: mg.cumsum(x, axis=1),
         "nan": mg.nan_to_num,
         "round": lambda x: mg.round(x) + x,
     }[name]
@@ -225,3 +238,26 @@ def test_steps_with_them_are_a_native_loop(kind):
     assert any(value.op == "loop" for graph in program.graphs for value in graph.values)
     if backends.default_backend() is not plain:
         assert all(isinstance(built, NativeProgram) for built in program.built)
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 17, 64, 65, 100])
+def test_the_largest_along_an_axis_that_others_follow(length, backend):
+    def function(x):
+        turned = x.swapaxes(1, 2)
+        largest = mg.max(x, axis=0) + mg.min(x, axis=0) + mg.argmax(x, axis=0)
+        return largest, mg.max(turned, axis=(0, 1)), mg.max(turned, axis=(0, 2)), mg.softmax(x, 0)
+
+    compiled, x = mg.compile(function, backend=backend), numbers(length, 3, 4)
+    x[-1, 0, 0], x[0, 1, 1], x[length // 2, 2] = 9, np.nan, -np.inf
+    for _ in range(3):
+        found = compiled(x)
+    for one, other in zip(found, function(mg.Tensor(x)), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5)
+
+
+def test_it_is_found_by_passes_over_rows_not_along_columns():
+    compiled = mg.compile(lambda x: mg.max(x, axis=0))
+    compiled(numbers(512, 8))
+    (graph,) = compiled.programs[0].graphs
+    assert {value.op for value in graph.values} == {"maximum", "copy"}

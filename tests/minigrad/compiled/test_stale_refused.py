@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compiled import operation
+from minigrad.compiled.trace import trace
 from tests.minigrad.compiled.stale_places import F, attribute, given, item
 
 
@@ -165,3 +167,43 @@ def test_a_tensor_that_is_given_and_read_from_outside_is_named():
     with pytest.warns(mg.CompileWarning, match="from outside that it is given, too"):
         y = compiled(given(), w)
     assert mg.gradients(y, w).tolist() == [1.0, 2.0, 3.0]
+
+
+class Counting:
+    """Counts the calls of its loss, up to a last one."""
+
+    calls = 0
+
+    def __init__(self, last):
+        self.last = last
+
+    def loss(self, x):
+        if self.calls < self.last:
+            self.calls += 1
+        return (x * x).sum()
+
+
+def test_what_counts_its_calls_is_traced_three_times_and_then_left_alone(monkeypatch):
+    traced = []
+    monkeypatch.setattr(operation, "trace", lambda *a, **k: traced.append(1) or trace(*a, **k))
+    model, x = Counting(99), mg.Tensor(np.ones(3, F))
+    compiled = mg.compile(model.loss)
+    with pytest.warns(mg.CompileWarning) as told:
+        found = [compiled(x).item() for _ in range(20)]
+    assert found == [3] * 20
+    assert model.calls == 20
+    assert [str(warning.message) for warning in told] == [
+        "compile: Counting.loss runs as before: it changes Counting.calls"
+    ]
+    assert len(traced) == 3
+    (refusal,) = compiled.refusals
+    assert refusal.guards is None
+
+
+def test_what_counts_its_first_calls_has_a_program_then():
+    model, x = Counting(2), mg.Tensor(np.ones(3, F))
+    compiled = mg.compile(model.loss)
+    with pytest.warns(mg.CompileWarning, match="it changes"):
+        found = [compiled(x).item() for _ in range(5)]
+    assert found == [3] * 5
+    assert len(compiled.programs) == 1

@@ -160,9 +160,9 @@ doubled.vjp(x=lambda g: g * 2)
 @pytest.mark.parametrize(
     ("function", "count"),
     [
-        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x, axis=0), 1),
-        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x, axis=1), 2),
-        (lambda x: mg.cumsum(x, axis=0) * mg.cumsum(x + 1, axis=0), 2),
+        (lambda x: mg.cumprod(x, axis=0) * mg.cumprod(x, axis=0), 1),
+        (lambda x: mg.cumprod(x, axis=0) * mg.cumprod(x, axis=1), 2),
+        (lambda x: mg.cumprod(x, axis=0) * mg.cumprod(x + 1, axis=0), 2),
         (lambda x: doubled(x) * doubled(x), 2),
     ],
 )

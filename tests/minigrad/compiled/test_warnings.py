@@ -255,3 +255,17 @@ def test_a_block_of_the_users_that_ignores_warnings(backend):
     with pytest.warns(RuntimeWarning, match="divi"):
         beside(zero)
     assert len(compiled.programs) == len(beside.programs) == 1
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_what_nobody_is_told_of_is_not_computed_a_second_time(backend, monkeypatch):
+    compiled = mg.compile(divided, backend=backend)
+    x = np.array([1, 0], np.float32)
+    with np.errstate(divide="ignore"):
+        for _ in range(2):
+            compiled(x)
+        monkeypatch.setattr(Heard, "status", None)
+        assert compiled(x).tolist() == [1, np.inf]
+    monkeypatch.undo()
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in divided"):
+        compiled(x)

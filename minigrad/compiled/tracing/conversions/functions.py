@@ -31,6 +31,7 @@ _OPERATIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "argmin": ("argmin", _OF_AN_AXIS),
     "clip": ("clip_fixed", {"low": None, "high": None}),
     "concatenate": ("concatenate", {"axis": 0}),
+    "cumsum": ("cumsum", {"axis": None, "dtype": None}),
     "count_nonzero": ("count_nonzero", _OF_AN_AXIS),
     "mean": ("mean", _OF_AN_AXIS),
     "roll": ("roll", {"shift": None, "axis": None}),
@@ -42,6 +43,7 @@ _OPERATIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 }
 """Functions that do what an operation of ours does, with the parameters of that, in order."""
 _NAMES: Final = {"a_min": "low", "a_max": "high", "min": "low", "max": "high"}
+_OF_BOOLEANS: Final = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor")}
 _LIKE: Final = frozenset(("zeros_like", "ones_like"))
 
 
@@ -75,6 +77,8 @@ def convert_function(
         source: gives the view of an array.
     """
     name, args, options, result = call
+    if result.dtype == bool:
+        name = _OF_BOOLEANS.get(name, name)
     if name in _LIKE:
         return builder.constant(result)
     if name == "indexing":

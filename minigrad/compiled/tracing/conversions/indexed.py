@@ -7,12 +7,13 @@ it is computed for these elements alone. The gradient compares places with the i
 no memory.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Shape, View, contiguous, size_of
+from minigrad.compiled.graph import ELEMENTWISE, PlainArray, Shape, View, is_in_order, size_of
 from minigrad.compiled.tracing.builder import Builder, read
 from minigrad.compiled.tracing.conversions.registry import FLOATS, Recorded
 from minigrad.ops.manipulation.index_places import from_zero, locate
@@ -26,6 +27,9 @@ _BY_INTEGERS = frozenset(
     ("getitem", "scatter", "take", "take_along_axis", "one_hot", "embedding")
 ) | {"embedding_gradient"}
 _TABLES = (*FLOATS, np.dtype(np.int64))
+
+_MOST_CODES = 1 << 22
+"""How many numbers of rows are made at most where NumPy needs fewer."""
 
 Source = Callable[[Any], Any]
 """The view of the graph that an array is."""
@@ -71,9 +75,8 @@ def _get(builder: Builder, x: View, parts: list[Any]) -> View | None:
     rows = _rows(builder, parts, x.shape)
     if rows is None:
         return None
-    front = x.seen_through(rows.places.front)
-    whole = builder.reshape(front, (size_of(rows.lengths), *front.shape[len(rows.lengths) :]))
-    found = _gathered(builder, whole, rows.codes)
+    part = x.seen_through(lambda whole: whole[rows.part])
+    found = _gathered(builder, builder.reshape(part, rows.table), rows.codes)
     return found.seen_through(lambda seen: np.moveaxis(seen, *rows.axes))
 
 
@@ -85,22 +88,27 @@ def _scatter(builder: Builder, g: View, parts: list[Any], shape: Shape) -> View 
     if rows is None or not size_of(g.shape):
         return None
     given = g.seen_through(lambda seen: np.moveaxis(seen, *rows.axes[::-1]))
-    rest = given.shape[len(rows.codes.shape) :]
-    total = _added(builder, given, rows.codes, (size_of(rows.lengths), *rest))
-    front = builder.reshape(total, (*rows.lengths, *rest))
-    picked = range(len(rows.lengths))
-    if all(part == slice(None) for part in rows.places.basic):
-        return front.seen_through(lambda seen: np.moveaxis(seen, picked, rows.places.axes))
-    return builder.placed(front, shape, rows.places.front)
+    part = builder.reshape(_added(builder, given, rows.codes, rows.table), rows.shape)
+    if all(one == slice(None) for one in rows.part):
+        return part
+    return builder.placed(part, shape, lambda whole: whole[rows.part])
 
 
 class _Rows(NamedTuple):
-    """Rows of a table that integers pick: `codes` among all combinations of the axes picked from,
-    of `lengths`; `axes` of these codes in front, and where they stand in the result."""
+    """What integers read of an array.
 
-    places: Any
+    Attributes:
+        part: an index without them, of the part of the array that they read from.
+        shape: of that part.
+        table: of its rows, one for each combination of the axes up to the last that is picked from.
+        codes: the rows that are read.
+        axes: where the axes of the integers are among those of the rows, and of the result.
+    """
+
+    part: tuple[Any, ...]
+    shape: Shape
+    table: Shape
     codes: View
-    lengths: Shape
     axes: tuple[Sequence[int], Sequence[int]]
 
 
@@ -116,16 +124,27 @@ def _rows(builder: Builder, parts: list[Any], shape: Shape) -> _Rows | None:
     if places is None:
         return None
     views = [p if isinstance(p, View) else builder.constant(np.asarray(p)) for p in picked]
+    chosen = dict(zip(places.axes, views, strict=True))
+    count, end = places.codes[0].ndim, max(places.axes) + 1
+    seen = np.broadcast_to(False, shape)[places.basic].shape
+    before = [axis for axis in range(end) if axis not in chosen]
+    if before and math.prod(seen[axis] for axis in before) * places.codes[0].size > _MOST_CODES:
+        return None
     flat: View | None = None
-    for view, length in zip(views, places.lengths, strict=True):
-        codes = _counted(builder, view, length, checked=len(views) > 1)
+    for axis, length in enumerate(seen[:end]):
+        if axis in chosen:
+            codes = _counted(builder, chosen[axis], length, checked=len(views) + len(before) > 1)
+        else:
+            along = np.arange(length).reshape(-1, *(1,) * (len(before) - before.index(axis) - 1))
+            codes = builder.constant(along.reshape(*along.shape, *(1,) * count))
         if flat is not None:
             codes = builder.elementwise("add", builder.elementwise("multiply", flat, length), codes)
         flat = codes
     assert flat is not None
-    axes = range(len(flat.shape))
-    there = range(places.start, places.start + len(axes))
-    return _Rows(places, flat, places.lengths, (axes, there))
+    there = range(places.start, places.start + count)
+    table = (math.prod(seen[:end]), *seen[end:])
+    axes = range(len(before), len(before) + count)
+    return _Rows(places.basic, seen, table, flat, (axes, there))
 
 
 def _counted(builder: Builder, codes: View, length: int, checked: bool) -> View:
@@ -152,7 +171,7 @@ def _checked(builder: Builder, codes: View, length: int) -> View:
 def _gathered(builder: Builder, table: View, codes: View) -> View:
     """Rows of a table by their numbers."""
     row = table.shape[1:]
-    if View(table.value, row, table.strides[1:]).strides != contiguous(row):
+    if not is_in_order(row, table.strides[1:]):
         table = builder.copied(table)
     return builder.make("gather", [table, builder.copied(codes)], (*codes.shape, *row), table.dtype)
 

@@ -135,9 +135,13 @@ def _std(builder: Builder, call: Recorded) -> View | None:
     return None if variance is None else builder.elementwise("sqrt", variance)
 
 
+_LARGE_UNIT = {np.dtype(np.float32): 2.0**100, np.dtype(np.float64): 2.0**900}
+"""By what numbers are divided whose sum leaves the range of a dtype."""
+
+
 @conversion("p_norm")
 def _norm(builder: Builder, call: Recorded) -> View | None:
-    """The norms of which no power over- or underflows: each row is divided by its largest."""
+    """The norm of numbers divided by the sum of their sizes: no square over- or underflows."""
     (x,), p = call.operands, call.params["p"]
     if p not in (1, 2) or not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
         return None
@@ -145,12 +149,14 @@ def _norm(builder: Builder, call: Recorded) -> View | None:
     size = builder.elementwise("absolute", x)
     if p == 1:
         return builder.reduce("sum", size, axes, keepdims)
-    unit = builder.reduce("max", size, axes, keepdims=True)
-    usual = builder.elementwise("greater", unit, 0)
-    usual = builder.elementwise("logical_and", usual, builder.elementwise("isfinite", unit))
-    unit = builder.elementwise("where", usual, unit, 1.0)
+    heard, builder.heard = builder.heard, False  # a sum that overflows is not used
+    total = builder.reduce("sum", size, axes, keepdims=True)
+    finite = builder.elementwise("isfinite", total)
+    unit = builder.elementwise("where", finite, total, _LARGE_UNIT[x.dtype])
+    unit = builder.elementwise("where", builder.elementwise("equal", total, 0), 1.0, unit)
     squares = builder.elementwise("square", builder.elementwise("divide", x, unit))
     root = builder.elementwise("sqrt", builder.reduce("sum", squares, axes, keepdims=True))
+    builder.heard = heard
     norm = builder.elementwise("multiply", root, unit)
     return builder.reshape(norm, call.result.shape)
 

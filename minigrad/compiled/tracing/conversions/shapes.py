@@ -11,6 +11,9 @@ from minigrad.compiled.tracing.conversions.registry import FLOATS, Recorded, con
 
 __all__ = ["is_basic"]
 
+_DOUBLED = 1 << 20
+"""How many elements at most are added up by doublings."""
+
 _VIEWS: dict[str, Callable[..., Any]] = {
     "squeeze": lambda d, axis: np.squeeze(d, axis),
     "expand_dims": lambda d, axis: np.expand_dims(d, axis),
@@ -275,3 +278,24 @@ def _stack(builder: Builder, call: Recorded) -> View | None:
             (builder.convert(operand, call.result.dtype), whole.seen_through(_reader(index)))
         )
     return builder.joined(parts, shape)
+
+
+@conversion("cumsum")
+def _cumsum(builder: Builder, call: Recorded) -> View | None:
+    """By doublings, each of which adds the sums of as many elements before."""
+    (x,), axis, dtype = call.operands, call.params["axis"], call.result.dtype
+    if not isinstance(x, View) or not 0 < size_of(x.shape) <= _DOUBLED:
+        return None
+    if call.params["dtype"] is not None or dtype not in (*FLOATS, np.int64):
+        return None
+    x = builder.convert(x, dtype)
+    if axis is None:
+        x, axis = builder.reshape(x, (size_of(x.shape),)), 0
+    axis %= len(x.shape)
+    before, steps = (slice(None),) * axis, 1
+    while steps < x.shape[axis]:
+        cuts = slice(steps), slice(-steps), slice(steps, None)
+        first, earlier, later = (x.seen_through(_reader((*before, cut))) for cut in cuts)
+        x = _joined(builder, [first, builder.elementwise("add", later, earlier)], x.shape, axis)
+        steps *= 2
+    return builder.reshape(x, call.result.shape)
