@@ -124,6 +124,19 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("bounds", [(0, 1), (-0.0, 0.0), (None, -0.0), (0, None)])
+def test_zeros_keep_the_signs_that_numpy_gives_them(bounds, backend):
+    def function(x):
+        return np.clip(x, *bounds), np.pad(x, 1, constant_values=-0.0)
+
+    compiled = mg.compile(function, backend=backend)
+    for seed in range(3):
+        x = mg.Tensor(np.random.default_rng(seed).permutation([-0.0, 0.0, 1.0, -1.0, -0.0]))
+        for one, other in zip(compiled(x), function(x), strict=True):
+            np.testing.assert_array_equal(np.signbit(one.numpy()), np.signbit(other.numpy()))
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
 @pytest.mark.parametrize("name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "nan", "round"])
 def test_special_numbers_come_out_as_they_do_without(name, backend):
     function = {
