@@ -202,8 +202,8 @@ WITH_NUMBERS = {
 def test_numbers_that_a_dtype_cannot_hold(name, dtype, backend):
     function = WITH_NUMBERS[name]
     compiled = mg.compile(lambda k: mg.Tensor(function(k)), backend=_backend(backend))
-    for given in ([[0, 1], [2, 3]], [[3, 0], [0, 2]]):
-        k = np.array(given, dtype)
+    for numbers in ([[0, 1], [2, 3]], [[3, 0], [0, 2]]):
+        k = np.array(numbers, dtype)
         found = compiled(k).numpy()
         np.testing.assert_array_equal(found, function(k))
         assert found.dtype == function(k).dtype
