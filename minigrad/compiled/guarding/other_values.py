@@ -62,7 +62,8 @@ def other_values(array: PlainArray, signs: bool = False, number: int = 0) -> Pla
         if array.dtype.kind == "b":
             flat[i] = not flat[i]
         elif array.dtype.kind in "iu":
-            flat[i] = -flat[i] if signs else flat[i] - 1 if flat[i] > 0 else flat[i] + 1
+            one = flat[i : i + 1]  # unlike a number, it warns of nothing
+            one[:] = -one if signs else one - 1 if one > 0 else one + 1
     ordered = np.empty_like(array)  # in the same order in memory: a reshape may copy, or not
     ordered[...] = other
     return ordered

@@ -72,7 +72,9 @@ class Chain:
         for value in list(self.values):
             for view in value.views if value.op in ELEMENTWISE else ():
                 found = self._unlikely(view, users)
-                if found is not None and value not in self.unlikely:
+                if found is None or value in self.unlikely:
+                    continue
+                if self.unlikely.keys().isdisjoint(found.values):  # one branch, and none within
                     self.unlikely[value] = found
                     self.values = [v for v in self.values if v not in found.values]
                     at = self.values.index(value)

@@ -60,6 +60,8 @@ def trim_stacks(graph: Graph) -> Graph:
     for node in [value for value in graph.values if value.op == "loop"]:
         loop: Loop = node.options[0]
         for inner, stack in list(loop.stacked.items()):
+            if not inner.shape:
+                continue
             first, last = _columns(graph.values, stack)
             width = last - first
             if stack in returned or inner in loop.initial or not 0 < 2 * width <= stack.shape[-1]:

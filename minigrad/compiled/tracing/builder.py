@@ -155,6 +155,8 @@ class Builder:
             operand = given[i]
             if wanted is not None and isinstance(operand, View):
                 given[i] = self.convert(operand, wanted)
+            elif op == "where" and result.kind in "iub":  # NumPy lets numbers wrap around here
+                given[i] = np.asarray(operand).astype(result).item()
         spread = [o.broadcast(shape) if isinstance(o, View) else o for o in given]
         same = self._unchanged(op, spread, result)
         if same is not None:
@@ -164,6 +166,8 @@ class Builder:
             return folded
         for i in range(start, len(spread)):
             spread[i] = as_number(spread[i])
+            if op in LOGICAL and not isinstance(spread[i], View):  # of whatever other dtype
+                spread[i] = int(bool(spread[i]))
         return self.make(op, spread, shape, result)
 
     def _unchanged(self, op: str, operands: Sequence[Any], dtype: Any) -> View | None:

@@ -134,6 +134,29 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize("backend", [None, "plain"])
+def test_a_number_has_its_largest_along_an_axis_that_it_does_not_have(backend):
+    def function(x):
+        return mg.Tensor(np.argmax(x.mean(), axis=0) + np.argmin(x.sum(), axis=-1)) + x.sum()
+
+    compiled = mg.compile(function, backend=backend)
+    for x in (numbers(4), 2 * numbers(4)):
+        np.testing.assert_allclose(compiled(x).numpy(), function(x).numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
+@pytest.mark.parametrize("bounds", [(0, 1), (-0.0, 0.0), (None, -0.0), (0, None)])
+def test_zeros_keep_the_signs_that_numpy_gives_them(bounds, backend):
+    def function(x):
+        return np.clip(x, *bounds), np.pad(x, 1, constant_values=-0.0)
+
+    compiled = mg.compile(function, backend=backend)
+    for seed in range(3):
+        x = mg.Tensor(np.random.default_rng(seed).permutation([-0.0, 0.0, 1.0, -1.0, -0.0]))
+        for one, other in zip(compiled(x), function(x), strict=True):
+            np.testing.assert_array_equal(np.signbit(one.numpy()), np.signbit(other.numpy()))
+
+
+@pytest.mark.parametrize("backend", [None, "plain"])
 @pytest.mark.parametrize(
     "name", ["logsumexp", "logaddexp", "norm", "clip", "pad", "cumsum", "nan", "round"]
 )

@@ -75,6 +75,24 @@ def test_an_integer_out_of_bounds_is_an_error_even_if_only_the_gradient_is_asked
         compiled(x, np.array([0, wrong, 1]))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("columns", ["one", "equal"])
+def test_an_integer_out_of_bounds_is_an_error_where_all_elements_are_equal(
+    columns, requires_grad, backend
+):
+    def function(x, index):
+        return (x if columns == "one" else x * np.ones((3, 4)))[np.arange(3), index]
+
+    compiled, last = mg.compile(function, backend=BACKENDS[backend]), 0 if columns == "one" else 3
+    x = mg.Tensor(rows(3, 1), requires_grad=requires_grad)
+    for index in ([0, last, -1 - last], [last, last, 0]):
+        np.testing.assert_array_equal(compiled(x, np.array(index)).numpy(), x.numpy()[:, 0])
+    for wrong in (last + 1, -last - 2):
+        with pytest.raises(IndexError, match=f"getitem: index {wrong} is out of bounds for axis 1"):
+            compiled(x, np.array([0, wrong, 0]))
+
+
 def test_the_log_softmax_of_chosen_classes_has_one_exponential():
     def loss(x, index):
         return -mg.log_softmax(x)[np.arange(4), index].mean()

@@ -184,3 +184,44 @@ def test_labels_of_one_byte():
     np.testing.assert_allclose(loss.numpy(), wanted.numpy(), rtol=1e-6)
     np.testing.assert_allclose(gradient.numpy(), by_x.numpy(), rtol=1e-5, atol=1e-7)
     assert len(compiled.programs) == 1
+
+
+WITH_NUMBERS = {
+    "logical_and": lambda k: np.logical_and(k, -3),
+    "logical_or": lambda k: np.logical_or(k, 0.5),
+    "logical_xor": lambda k: np.logical_xor(k, np.float64(0.5)),
+    "where": lambda k: np.where(k > 1, k, -1),
+    "where, too large": lambda k: np.where(k > 1, 300, k),
+    "tril": lambda k: np.tril(k > 0) & np.triu(k < 3),
+}
+
+
+@pytest.mark.parametrize("backend", ["plain", "default"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint32", "int64"])
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_numbers_that_a_dtype_cannot_hold(name, dtype, backend):
+    function = WITH_NUMBERS[name]
+    compiled = mg.compile(lambda k: mg.Tensor(function(k)), backend=_backend(backend))
+    for numbers in ([[0, 1], [2, 3]], [[3, 0], [0, 2]]):
+        k = np.array(numbers, dtype)
+        found = compiled(k).numpy()
+        np.testing.assert_array_equal(found, function(k))
+        assert found.dtype == function(k).dtype
+
+
+@pytest.mark.parametrize("backend", ["plain", "default"])
+def test_integers_with_and_without_a_sign_are_compared_exactly(backend):
+    def function(signed, unsigned):
+        return tuple(mg.Tensor(t) for t in (unsigned > signed, signed == unsigned))
+
+    compiled = mg.compile(function, backend=_backend(backend))
+    signed = np.array([2**63 - 1, -1, 5])
+    for unsigned in ([2**63 - 1, 0, 6], [2**63, 2**64 - 1, 5]):
+        k = np.array(unsigned, np.uint64)
+        more, same = compiled(signed, k)
+        assert more.tolist() == [a > b for a, b in zip(unsigned, signed.tolist(), strict=True)]
+        assert same.tolist() == [a == b for a, b in zip(unsigned, signed.tolist(), strict=True)]
+
+
+def _backend(name):
+    return plain if name == "plain" else None

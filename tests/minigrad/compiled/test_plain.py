@@ -338,3 +338,16 @@ def test_threads_run_one_program_in_turn():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_choice_between_choices_is_computed_whole():
+    def writes(x):  # each write is a choice of rows, the next one of what it gave
+        whole = mg.Tensor(np.zeros((4, 1, 3)))
+        for i in range(4):
+            whole[i] = x[i] * 2
+        return whole
+
+    compiled = mg.compile(writes, backend=plain)
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal((4, 1, 3))
+        np.testing.assert_array_equal(compiled(x).numpy(), x * 2)

@@ -115,3 +115,8 @@ def test_a_value_that_was_made_in_a_quiet_block_first_is_heard():
             np.testing.assert_array_equal(found.numpy(), 1)
     with pytest.warns(RuntimeWarning, match="overflow"):
         compiled(x + 100)
+
+
+def test_other_signs_of_one_number_warn_of_nothing():
+    for number, other in ((np.uint8(7), 249), (np.int8(-128), -128)):  # any warning is an error
+        assert other_values(np.array([number]), signs=True).tolist() == [other]

@@ -140,3 +140,17 @@ def test_a_stack_that_is_returned_is_kept_whole():
 
     arrays = [numbers(STEPS, ROWS, WIDTH), numbers(WIDTH, WIDTH, seed=1)]
     compare(function, arrays, rtol=1e-4, build=lambda graph: plain.build(roll(graph, lift=True)))
+
+
+def test_numbers_of_a_few_steps_have_no_columns():
+    def function(x):
+        kept = []
+        for _ in range(STEPS):
+            kept.append((x * x).sum())
+            x = mg.tanh(x + kept[-1])
+        return x + kept[0] * 2 + kept[2]
+
+    compiled = mg.compile(function)  # a program that cannot be made would warn
+    for seed in range(2):
+        x = numbers(ROWS, WIDTH, seed=seed)
+        np.testing.assert_allclose(compiled(x).numpy(), function(x).numpy(), rtol=1e-5)

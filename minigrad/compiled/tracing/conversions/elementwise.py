@@ -1,10 +1,11 @@
 """From elementwise operations to values of a graph."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.graph import BINARY, BITWISE, COMPARISONS, LOGICAL, UNARY, View
+from minigrad.compiled.graph import BINARY, BITWISE, COMPARISONS, LOGICAL, UNARY, Operand, View
 from minigrad.compiled.tracing.builder import Builder, as_number
 from minigrad.compiled.tracing.conversions.registry import FLOATS, Recorded, conversion
 
@@ -34,9 +35,17 @@ def _elementwise(builder: Builder, call: Recorded) -> View | None:
         return builder.elementwise(_OF_TRUTHS[call.name], *call.operands)
     if call.name not in _TESTS and dtype.kind not in "fiu":
         return None
+    if call.name in COMPARISONS and _is_mixed(call.operands):
+        return None
     if call.name == "power" and dtype in FLOATS:
         return _power(builder, call, as_number(call.operands[1]))
     return builder.elementwise(call.name, *call.operands, dtype=dtype)
+
+
+def _is_mixed(operands: Sequence[Operand]) -> bool:
+    """Whether no integers hold all of those that are compared, which NumPy does exactly."""
+    dtypes = [operand.dtype for operand in operands if isinstance(operand, View)]
+    return all(dtype.kind in "iu" for dtype in dtypes) and np.result_type(*dtypes).kind == "f"
 
 
 def _power(builder: Builder, call: Recorded, exponent: Any) -> View:
@@ -91,11 +100,13 @@ def _relu(builder: Builder, call: Recorded) -> View | None:
 @conversion("clip_fixed")
 def _clip(builder: Builder, call: Recorded) -> View | None:
     (x,) = call.operands
-    for op, bound in (("maximum", call.params["low"]), ("minimum", call.params["high"])):
+    low, high = call.params["low"], call.params["high"]
+    for op, bound in (("maximum", low), ("minimum", high)):
         if isinstance(bound, np.ndarray):
             return None
-        if bound is not None:
-            x = builder.elementwise(op, x, bound, dtype=call.result.dtype)
+        if bound is not None:  # of equal zeros the second one is taken: x, if NumPy compares twice
+            pair = (x, bound) if low is None or high is None else (bound, x)
+            x = builder.elementwise(op, *pair, dtype=call.result.dtype)
     return x if isinstance(x, View) else None
 
 

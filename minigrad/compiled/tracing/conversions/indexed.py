@@ -296,7 +296,11 @@ def _pick(builder: Builder, x: View, chosen: _Chosen, shape: Shape) -> View:
                 made[view.key] = read(view)
         return made[view.key]
 
-    return pick(x)
+    found = pick(x)
+    if codes.value.op == "constant" or any(view.value.op == "gather" for view in made.values()):
+        return found
+    below = builder.elementwise("less", codes, 0)  # never: but nothing else reads the integers
+    return builder.elementwise("where", below, 0.0, found, dtype=found.dtype)
 
 
 def _starts(view: View, axis: int) -> PlainArray:

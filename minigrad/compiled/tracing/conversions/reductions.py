@@ -194,7 +194,7 @@ def _argmax(builder: Builder, call: Recorded) -> View | None:
     if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
         return None
     axis, keepdims = call.params["axis"], bool(call.params.get("keepdims"))
-    if axis is None:
+    if axis is None or not x.shape:  # a number may be given an axis that it does not have
         if keepdims:
             return None
         x, axis = builder.reshape(x, (size_of(x.shape),)), 0

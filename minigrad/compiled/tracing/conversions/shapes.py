@@ -222,7 +222,7 @@ def _pad(builder: Builder, call: Recorded) -> View | None:
     if not isinstance(x, View) or "values" not in params or not size_of(x.shape):
         return None  # other modes have other parameters
     pairs, values = params["pairs"], np.asarray(params["values"])
-    if not values.any():
+    if not values.any() and not np.signbit(values).any():
         within = [slice(a, a + n) for (a, _), n in zip(pairs, x.shape, strict=True)]
         return builder.placed(x, call.result.shape, _reader(tuple(within)))
     if values.ndim:
