@@ -8,8 +8,8 @@ from minigrad.compiled.graph import ELEMENTWISE, REDUCTIONS, ROWS, Value
 
 __all__ = ["CHUNKS", "parts_of", "programs_of", "raises_nothing", "steps_in_vain"]
 
-CHUNKS: Final = (128, 96, 64, 48, 32, 16, 8, 4, 2, 1)
-"""The numbers of steps of programs: those between powers of two where a program is long."""
+CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+"""The numbers of steps of programs."""
 
 _WORTH_A_PROGRAM: Final = 400_000
 """Multiplications and the like that take as long as to run one more program."""
@@ -45,20 +45,15 @@ def programs_of(count: int, in_vain: int) -> tuple[tuple[slice, int], ...]:
     ((slice(0, 8, None), 8), (slice(8, 10, None), 2), (slice(10, 11, None), 1))
     >>> programs_of(11, 2), programs_of(11, 5)
     (((slice(0, 8, None), 8), (slice(8, 11, None), 4)), ((slice(0, 11, None), 16),))
-    >>> programs_of(40, 10), programs_of(49, 10)
-    (((slice(0, 40, None), 48),), ((slice(0, 48, None), 48), (slice(48, 49, None), 1)))
     """
     parts = parts_of(count)
     whole = tuple((part, part.stop - part.start) for part in parts)
     best, least = whole, in_vain * len(whole)
-    for i, (part, _) in enumerate(whole[:-1]):
+    for i, (part, size) in enumerate(whole[:-1]):
         rest = slice(part.start, count)
-        larger = min((size for size in CHUNKS if size >= count - part.start), default=None)
-        if larger is None:
-            continue
-        cost = in_vain * (i + 1) + larger - (count - part.start)
-        if cost < least:
-            best, least = (*whole[:i], (rest, larger)), cost
+        cost = in_vain * (i + 1) + 2 * size - (count - part.start)
+        if 2 * size in CHUNKS and cost < least:
+            best, least = (*whole[:i], (rest, 2 * size)), cost
     return best
 
 
