@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from minigrad.compiled.guarding.guards import Guards
 from minigrad.compiled.guarding.keys import Held
 from minigrad.compiled.guarding.readers import Reader, write_reader
-from minigrad.compiled.tracing.memory import give_back
+from minigrad.compiled.tracing.memory import give_back, give_back_code
 from minigrad.core.modes import Mode
 
 __all__ = ["TOO_MANY", "Entry", "Methods", "Refusal"]
@@ -76,6 +76,7 @@ class Entry:
         """It runs for these arguments: calls like this one may come again."""
         if self._kind is None:
             give_back()  # once more: what the result of the first call held may be free by now
+            give_back_code()
             self._kind, self.read = (mode.recording, mode.dtype), write_reader(tree)
             if mode.scope is None and self.fits(mode):
                 self._mode = mode

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from minigrad.compiled.graph import PlainArray, Unsupported, Value, View
 
-__all__ = ["axes_in_memory", "give_back", "owner_of", "part_of"]
+__all__ = ["axes_in_memory", "give_back", "give_back_code", "owner_of", "part_of"]
 
 _DONTNEED: Final = 4  # Linux's number for `madvise`
 
@@ -56,20 +56,25 @@ def part_of(array: PlainArray, base: PlainArray, known: View) -> View | None:
 
 
 def give_back() -> None:
-    """Let the system have back what a first call needed and later ones do not.
+    """Let the C library return to the system what was freed, where it has a function for that.
 
     Traces need room as a step of eager training does, in pieces of all sizes. It would stay with
-    the process, and beside it the room of the program; the C library returns what is free, where
-    it has a function for that. So would the pages of LLVM's code, 50 MB, of which running
-    a program needs nothing: Linux reads them from the file again when something is compiled next.
+    the process, and beside it the room of the program.
     """
-    if os.name == "nt":
-        return
-    library = ctypes.CDLL(None)
-    trim, advise = (getattr(library, name, None) for name in ("malloc_trim", "madvise"))
+    trim = None if os.name == "nt" else getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    if advise is not None and sys.platform == "linux" and "llvmlite.binding" in sys.modules:
+
+
+def give_back_code() -> None:
+    """Let the system have back the pages of LLVM's code, 50 MB, which no program needs to run.
+
+    Linux reads them from their file again when something is compiled next.
+    """
+    if sys.platform != "linux" or "llvmlite.binding" not in sys.modules:
+        return
+    advise = getattr(ctypes.CDLL(None), "madvise", None)
+    if advise is not None:
         for start, size in _code_of("libllvmlite"):
             advise(ctypes.c_void_p(start), ctypes.c_size_t(size), _DONTNEED)
 

@@ -18,7 +18,7 @@ from minigrad.compiled.llvm import program as native
 from minigrad.compiled.operation import Compiled
 from minigrad.compiled.tracing.builder import Builder
 from minigrad.compiled.tracing.known import KnownArrays
-from minigrad.compiled.tracing.memory import give_back
+from minigrad.compiled.tracing.memory import give_back, give_back_code
 from minigrad.compiled.tracing.tracer import Tracer
 from tests.forked import exit_code_of_fork
 
@@ -95,8 +95,10 @@ def test_other_values_need_the_room_of_the_array(traced_memory):
 
 def test_memory_goes_back_on_every_system(monkeypatch):
     give_back()
+    give_back_code()
     monkeypatch.setattr("minigrad.compiled.tracing.memory.ctypes.CDLL", lambda name: object())
     give_back()  # a C library without such a function
+    give_back_code()
 
 
 def test_stages_share_one_workspace(tmp_path, monkeypatch):
@@ -147,7 +149,7 @@ def test_the_pages_of_llvm_are_given_back_once_programs_run(monkeypatch):
         assert resident_code() < 10 * MEGABYTE
     native.build(program.graphs[0])
     assert resident_code() > 10 * MEGABYTE
-    give_back()
+    give_back_code()
     assert resident_code() < 5 * MEGABYTE
 
 
