@@ -225,12 +225,10 @@ def _mean(builder: Builder, call: Recorded) -> View | None:
 
 @conversion("softmax", "log_softmax", quiet=True)
 def _softmax(builder: Builder, call: Recorded) -> View | None:
-    (x,) = call.operands
-    if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
+    parts = _partition(builder, call)
+    if parts is None:
         return None
-    axes = _axes(x, call.params["axis"])
-    shifted, _ = _shifted(builder, x, axes)
-    exponentials, total = _partition(builder, shifted, axes)
+    shifted, _, exponentials, total = parts
     share = builder.elementwise("divide", 1.0, total)  # of totals from 1 on, never out of range
     y = builder.elementwise("multiply", exponentials, share)
     if call.name == "log_softmax":
@@ -242,22 +240,26 @@ def _softmax(builder: Builder, call: Recorded) -> View | None:
 
 @conversion("logsumexp")
 def _logsumexp(builder: Builder, call: Recorded) -> View | None:
+    parts = _partition(builder, call)
+    if parts is None:
+        return None
+    _, top, _, total = parts
+    y = builder.elementwise("add", builder.elementwise("log", total), top)
+    return builder.reshape(y, call.result.shape)
+
+
+def _partition(builder: Builder, call: Recorded) -> tuple[View, View, View, View] | None:
+    """The scores minus their largest, that, the exponentials, and their sums: 1 where all are 0, as
+    no score is possible."""
     (x,) = call.operands
     if not isinstance(x, View) or x.dtype not in FLOATS or not size_of(x.shape):
         return None
     axes = _axes(x, call.params["axis"])
     shifted, top = _shifted(builder, x, axes)
-    _, total = _partition(builder, shifted, axes)
-    y = builder.elementwise("add", builder.elementwise("log", total), top)
-    return builder.reshape(y, call.result.shape)
-
-
-def _partition(builder: Builder, shifted: View, axes: Sequence[int]) -> tuple[View, View]:
-    """The exponentials, and their sums: 1 where all are 0, as no score is possible."""
     exponentials = builder.elementwise("exp", shifted)
     total = builder.reduce("sum", exponentials, axes, keepdims=True)
     empty = builder.elementwise("equal", total, 0.0)
-    return exponentials, builder.elementwise("where", empty, 1.0, total)
+    return shifted, top, exponentials, builder.elementwise("where", empty, 1.0, total)
 
 
 def _shifted(builder: Builder, x: View, axes: Sequence[int]) -> tuple[View, View]:
